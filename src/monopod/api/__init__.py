@@ -1,0 +1,1 @@
+"""Monopod's API group: keys, typed resources, conditions. No I/O."""

@@ -1,0 +1,27 @@
+"""Names that other programs know Monopod's objects by.
+
+The compatibility keys are AWS's own, so that manifests and tools written for EKS Fargate work
+unchanged (source: EKS user guide, and a recorded audit log of EKS 1.27).
+"""
+
+from typing import Final
+
+GROUP: Final = "monopod.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+SCHEDULER_NAME: Final = "fargate-scheduler"
+PROFILE_LABEL: Final = "eks.amazonaws.com/fargate-profile"
+COMPUTE_TYPE_KEY: Final = "eks.amazonaws.com/compute-type"
+"""An annotation on pods (``ec2`` opts out), a label and a taint on nodes (``fargate``)."""
+COMPUTE_TYPE_FARGATE: Final = "fargate"
+COMPUTE_TYPE_EC2: Final = "ec2"
+CAPACITY_ANNOTATION: Final = "CapacityProvisioned"
+LOGGING_ANNOTATION: Final = "Logging"
+PRIORITY_CLASS: Final = "system-node-critical"
+PRIORITY: Final = 2_000_001_000
+NODE_PREFIX: Final = "fargate-ip-"
+
+MACHINE_FINALIZER: Final = "monopod.dev/machine"
+MACHINE_LABEL: Final = "monopod.dev/microvm"
+"""On a node: the MicroVM it is."""

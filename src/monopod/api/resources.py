@@ -1,0 +1,199 @@
+"""The custom resources as typed objects, for the client and for every controller.
+
+Their schemas, with the rules the API server enforces, are the YAML files in ``monopod/crds``; a
+test holds the two to each other. Field names are the wire's, hence camelCase.
+"""
+
+from typing import ClassVar
+
+from lightkube.core import resource as res
+from lightkube.core.dictmixin import DictMixin
+from lightkube.models import meta_v1
+
+from monopod.api import keys
+
+
+def _info(kind: str, plural: str) -> res.ApiInfo:
+    verbs = ["delete", "deletecollection", "get", "list", "patch", "post", "put", "watch"]
+    definition = res.ResourceDef(keys.GROUP, keys.VERSION, kind)
+    return res.ApiInfo(resource=definition, plural=plural, verbs=verbs)
+
+
+def _status_info(kind: str, plural: str) -> res.ApiInfo:
+    definition = res.ResourceDef(keys.GROUP, keys.VERSION, kind)
+    verbs = ["get", "patch", "put"]
+    return res.ApiInfo(
+        resource=definition, parent=definition, plural=plural, verbs=verbs, action="status"
+    )
+
+
+class Condition(DictMixin):
+    """A Kubernetes condition; ``lastTransitionTime`` is RFC 3339."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    lastTransitionTime: str = ""
+    observedGeneration: int | None = None
+
+
+class _Object(DictMixin):
+    """What every custom resource has; each names itself on the wire."""
+
+    apiVersion: str | None = None
+    kind: str | None = None
+    metadata: meta_v1.ObjectMeta | None = None
+
+    def __post_init__(self) -> None:
+        self.apiVersion = keys.API_VERSION
+        self.kind = type(self)._api_info.resource.kind  # type: ignore[attr-defined]
+
+
+class Selector(DictMixin):
+    """Pods of one namespace pattern that carry all of these label patterns."""
+
+    namespace: str
+    labels: dict[str, str] = {}
+
+
+class FargateProfileSpec(DictMixin):
+    """Which pods run on microVMs, and where."""
+
+    selectors: list[Selector]
+    subnets: list[str] = []
+    """Names of Subnet objects; empty means every private one."""
+    podExecutionRoleArn: str = ""
+    tags: dict[str, str] = {}
+
+
+class FargateProfileStatus(DictMixin):
+    """What became of a profile; ``status`` is the EKS API's word for it."""
+
+    status: str = ""
+    conditions: list[Condition] = []
+    observedGeneration: int | None = None
+
+
+class _FargateProfile(_Object, kw_only=True):
+    spec: FargateProfileSpec
+    status: FargateProfileStatus | None = None
+
+
+class FargateProfileWithStatus(res.GlobalSubResource, _FargateProfile):
+    """The status subresource of a FargateProfile."""
+
+    _api_info = _status_info("FargateProfile", "fargateprofiles")
+
+
+class FargateProfile(res.GlobalResource, _FargateProfile):
+    """A Fargate profile: cluster-scoped, its spec immutable."""
+
+    _api_info = _info("FargateProfile", "fargateprofiles")
+    Status: ClassVar = FargateProfileWithStatus
+
+
+class PodReference(DictMixin):
+    """The pod a machine was made for; ``uid`` tells it from a later one of the same name."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class MicroVMSpec(DictMixin):
+    """What machine is wanted. Written once, by the scheduler."""
+
+    podRef: PodReference
+    profile: str
+    subnet: str
+    """Name of the Subnet the pod's address comes from."""
+    milliCPU: int
+    """Provisioned CPU in thousandths of a vCPU, a row of the size table."""
+    memoryMiB: int
+    """Provisioned memory in MiB, a column of that row."""
+    ephemeralStorageGiB: int = 20
+
+
+class MicroVMStatus(DictMixin):
+    """What became of it. Written by the machines controller alone."""
+
+    podAddress: str = ""
+    managementAddress: str = ""
+    nodeName: str = ""
+    driver: str = ""
+    attempts: int = 0
+    """Launches so far, counting the present one."""
+    conditions: list[Condition] = []
+    """``Addressed``, ``Launched``, ``Registered``, ``Ready`` in that order; ``Terminated`` at the
+    end. Their transition times are the phases of a pod's start."""
+
+
+class _MicroVM(_Object, kw_only=True):
+    spec: MicroVMSpec
+    status: MicroVMStatus | None = None
+
+
+class MicroVMWithStatus(res.GlobalSubResource, _MicroVM):
+    """The status subresource of a MicroVM."""
+
+    _api_info = _status_info("MicroVM", "microvms")
+
+
+class MicroVM(res.GlobalResource, _MicroVM):
+    """One machine for one pod; cluster-scoped, as the node that it becomes is."""
+
+    _api_info = _info("MicroVM", "microvms")
+    Status: ClassVar = MicroVMWithStatus
+
+
+class VpcSpec(DictMixin):
+    """The address space of the cluster's pods."""
+
+    cidrBlocks: list[str]
+    """The primary IPv4 block first, then secondary ones."""
+
+
+class _Vpc(_Object, kw_only=True):
+    spec: VpcSpec
+
+
+class Vpc(res.GlobalResource, _Vpc):
+    """A VPC: the router's address space."""
+
+    _api_info = _info("Vpc", "vpcs")
+
+
+class SubnetSpec(DictMixin):
+    """A range of a VPC in one zone, and the way out of it."""
+
+    vpc: str
+    cidrBlock: str
+    availabilityZone: str
+    internet: str = "NAT"
+    """Where its default route leads: ``NAT`` (a NAT gateway: private, with a way out), ``None``
+    (private, no way out) or ``Gateway`` (an internet gateway: public)."""
+
+
+class SubnetStatus(DictMixin):
+    """How full a subnet is."""
+
+    availableAddresses: int | None = None
+
+
+class _Subnet(_Object, kw_only=True):
+    spec: SubnetSpec
+    status: SubnetStatus | None = None
+
+
+class SubnetWithStatus(res.GlobalSubResource, _Subnet):
+    """The status subresource of a Subnet."""
+
+    _api_info = _status_info("Subnet", "subnets")
+
+
+class Subnet(res.GlobalResource, _Subnet):
+    """A subnet: one machine takes one of its addresses."""
+
+    _api_info = _info("Subnet", "subnets")
+    Status: ClassVar = SubnetWithStatus

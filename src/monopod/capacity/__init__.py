@@ -1,0 +1,78 @@
+"""Where machines run. Nothing above this room may know which capacity it has."""
+
+import enum
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Protocol
+
+
+class CapacityError(Exception):
+    """A machine could not be had. Retrying may help, when whatever the message names changes."""
+
+
+class CapacityUnavailableError(CapacityError):
+    """There is no room for a machine of this size now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A machine as the rooms above ask for it: sized, addressed, with an identity."""
+
+    name: str
+    milli_cpu: int
+    memory_mib: int
+    storage_gib: int
+    management_address: IPv4Address
+    pod_address: IPv4Address
+    configuration: Mapping[str, bytes] = field(repr=False)
+    """Files of the configuration disk by their path on it; holds private keys."""
+
+
+class Presence(enum.Enum):
+    """What there is of a machine."""
+
+    RUNNING = "Running"
+    REMAINS = "Remains"
+    """Something of it is left - a directory, a link, a cgroup - but it does not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A machine that stopped running without being asked to."""
+
+    name: str
+    reason: str
+    message: str
+
+
+class Capacity(Protocol):
+    """A place that runs machines; every verb may be repeated."""
+
+    driver: str
+    """The kind of machine it makes, as a MicroVM's status shows it."""
+
+    async def launch(self, wanted: Launch) -> None:
+        """See that this machine runs; one that already does is left alone.
+
+        Raises:
+            CapacityUnavailableError: No room now.
+            CapacityError: It could not be started. What is left of it, ``terminate`` removes.
+        """
+        ...
+
+    async def settle(self, name: str) -> None:
+        """Hold a machine to its provisioned CPU from now on: its pod has started."""
+        ...
+
+    async def terminate(self, name: str) -> None:
+        """Stop a machine and remove every trace of it: processes, link, disks, cgroup."""
+        ...
+
+    async def present(self) -> Mapping[str, Presence]:
+        """Everything there is of any machine, as found on the spot and not as remembered."""
+        ...
+
+    def ended(self) -> AsyncIterator[Ended]:
+        """Machines as they end, those launched before this process started among them."""
+        ...

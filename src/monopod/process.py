@@ -1,0 +1,123 @@
+"""The one way Monopod runs other programs.
+
+Arguments are always a list, never a shell line; what a program printed travels with the error, so
+that a failure explains itself where it is shown.
+"""
+
+import asyncio
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+_SHOWN_OUTPUT_CHARS: Final = 4000
+
+
+class ProcessError(Exception):
+    """A program could not be started or did not succeed."""
+
+    def __init__(self, argv: Sequence[str], returncode: int | None, stdout: str, stderr: str):
+        self.argv = tuple(argv)
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        outcome = "did not start" if self.returncode is None else f"exited with {self.returncode}"
+        said = (self.stderr.strip() or self.stdout.strip())[-_SHOWN_OUTPUT_CHARS:]
+        return f"{shlex.join(self.argv)} {outcome}" + (f": {said}" if said else "")
+
+
+async def run(
+    *argv: str | Path,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float | None = None,
+    pass_fds: Sequence[int] = (),
+) -> str:
+    """Run a program to its end and return what it wrote to standard output.
+
+    Args:
+        argv: The program and its arguments.
+        stdin: Bytes for its standard input; without them it gets an empty one.
+        env: Its whole environment; without it, ours.
+        cwd: Its working directory.
+        timeout_s: Seconds after which it is killed.
+        pass_fds: File descriptors it inherits.
+
+    Raises:
+        ProcessError: It did not start, exited with anything but 0, or ran out of time.
+    """
+    words = [str(word) for word in argv]
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=env,
+            cwd=cwd,
+            pass_fds=pass_fds,
+        )
+    except OSError as error:
+        raise ProcessError(words, None, "", str(error)) from error
+    try:
+        async with asyncio.timeout(timeout_s):
+            out, err = await child.communicate(stdin)
+    except BaseException as error:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+        if isinstance(error, TimeoutError):
+            raise ProcessError(words, None, "", f"no end within {timeout_s} s") from error
+        raise
+    if child.returncode != 0:
+        raise ProcessError(
+            words, child.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+        )
+    return out.decode(errors="replace")
+
+
+async def stream(
+    *argv: str | Path,
+    on_line: Callable[[str], None],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    """Run a program to its end, handing each line of its merged output to ``on_line``.
+
+    For long work whose progress is shown while it goes on.
+
+    Raises:
+        ProcessError: It did not start, or exited with anything but 0; its last lines are in it.
+    """
+    words = [str(word) for word in argv]
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            limit=1 << 20,
+        )
+    except OSError as error:
+        raise ProcessError(words, None, "", str(error)) from error
+    assert child.stdout is not None  # noqa: S101 - PIPE was asked for
+    last: list[str] = []
+    try:
+        async for raw in child.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            last = [*last[-40:], line]
+            on_line(line)
+        await child.wait()
+    except BaseException:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+        raise
+    if child.returncode != 0:
+        raise ProcessError(words, child.returncode, "\n".join(last), "")

@@ -1,0 +1,51 @@
+"""Configuration: the environment variables ``MONOPOD_*``, checked once, at start.
+
+Everything that depends on *where* an installation lives derives from :class:`Settings`, so two
+installations with different homes share nothing but the build cache.
+"""
+
+import hashlib
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where this installation lives and what it is called."""
+
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_", frozen=True)
+
+    home: Path = Path("/var/lib/monopod")
+    """All state of one cluster."""
+    cache: Path = Field(default_factory=lambda: Path.home() / ".cache" / "monopod")
+    """All build results; shared by every cluster of this host."""
+    components: Path | None = None
+    """A directory of prebuilt component binaries to use instead of building them."""
+    cluster: str = Field(default="monopod", pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$")
+    """The cluster's name, as the EKS API shows it."""
+    region: str = Field(default="local-1", pattern=r"^[a-z]{2,}(-[a-z0-9]+)*-[0-9]+$")
+    """The region that node names and topology labels carry."""
+
+    @property
+    def instance(self) -> str:
+        """Six hexadecimal digits that tell this installation's host objects from another's.
+
+        Network namespaces, cgroups and links are host-wide; their names carry it.
+        """
+        return hashlib.sha256(str(self.home.resolve()).encode()).hexdigest()[:6]
+
+    @property
+    def machines(self) -> Path:
+        """One directory for each machine that runs here."""
+        return self.home / "machines"
+
+    @property
+    def identities(self) -> Path:
+        """Certificates, keys and kubeconfigs, one file each, private to their users."""
+        return self.home / "identities"
+
+    @property
+    def logs(self) -> Path:
+        """One directory of rotated logs for each component."""
+        return self.home / "logs"
