@@ -16,7 +16,9 @@ _SHOWN_OUTPUT_CHARS: Final = 4000
 class ProcessError(Exception):
     """A program could not be started or did not succeed."""
 
-    def __init__(self, argv: Sequence[str], returncode: int | None, stdout: str, stderr: str):
+    def __init__(
+        self, argv: Sequence[str], returncode: int | None, stdout: str, stderr: str
+    ) -> None:
         self.argv = tuple(argv)
         self.returncode = returncode
         self.stdout = stdout
