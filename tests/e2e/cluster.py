@@ -1,0 +1,141 @@
+"""A running cluster as a user sees it: through ``monopod`` and ``kubectl``."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from monopod import process
+
+MONOPOD = Path(sys.executable).parent / "monopod"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One installation, named by its home."""
+
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "MONOPOD_HOME": str(self.home)}
+
+    async def monopod(self, *words: str, timeout_s: float = 120) -> str:
+        return await process.run(MONOPOD, *words, env=self.environment, timeout_s=timeout_s)
+
+    async def kubectl(self, *words: str, stdin: str | None = None, timeout_s: float = 120) -> str:
+        return await process.run(
+            MONOPOD,
+            "kubectl",
+            "--",
+            *words,
+            stdin=None if stdin is None else stdin.encode(),
+            env=self.environment,
+            timeout_s=timeout_s,
+        )
+
+    async def get(self, *words: str) -> Any:
+        return json.loads(await self.kubectl("get", *words, "-o", "json"))
+
+    async def apply(self, *manifests: dict[str, Any]) -> None:
+        await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+
+    @asynccontextmanager
+    async def spawned(self, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A ``kubectl`` that goes on while the test does something: logs -f, port-forward."""
+        child = await asyncio.create_subprocess_exec(
+            MONOPOD,
+            "kubectl",
+            "--",
+            *words,
+            env=self.environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield child
+        finally:
+            if child.returncode is None:
+                child.terminate()
+            await child.wait()
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace of one test, whose pods run on microVMs."""
+
+    cluster: Cluster
+    name: str
+
+    async def kubectl(self, *words: str, stdin: str | None = None, timeout_s: float = 120) -> str:
+        # Before any "--", behind which kubectl passes words on.
+        return await self.cluster.kubectl(
+            "-n", self.name, *words, stdin=stdin, timeout_s=timeout_s
+        )
+
+    async def get(self, *words: str) -> Any:
+        return await self.cluster.get("-n", self.name, *words)
+
+    async def apply(self, *manifests: dict[str, Any]) -> None:
+        await self.cluster.apply(
+            *(
+                {**each, "metadata": {**each["metadata"], "namespace": self.name}}
+                for each in manifests
+            )
+        )
+
+    async def ready(self, *names: str, timeout_s: int = 120) -> None:
+        """Wait until these pods are Ready; a failure shows what they wait for."""
+        await self.wait("condition=Ready", *(f"pod/{name}" for name in names), timeout_s=timeout_s)
+
+    async def wait(self, condition: str, *objects: str, timeout_s: int = 120) -> None:
+        try:
+            await self.kubectl(
+                "wait",
+                f"--for={condition}",
+                f"--timeout={timeout_s}s",
+                *objects,
+                timeout_s=timeout_s + 10,
+            )
+        except process.ProcessError as error:
+            story = await self.kubectl("get", "pods,events", "-o", "wide")
+            machines = await self.cluster.kubectl("get", "microvms,nodes", "-o", "wide")
+            raise AssertionError(f"{error}\n{story}\n{machines}") from error
+
+    async def sh(self, pod: str, script: str, *, container: str | None = None) -> str:
+        """Run a shell line in a container of a pod."""
+        chosen = ["-c", container] if container else []
+        return await self.kubectl("exec", pod, *chosen, "--", "sh", "-c", script)
+
+
+def pod(
+    name: str,
+    image: str,
+    script: str = "exec sleep infinity",
+    **overrides: Any,
+) -> dict[str, Any]:
+    """A pod of one container that runs a shell script; ``overrides`` go into its spec."""
+    container = {
+        "name": "main",
+        "image": image,
+        "command": ["sh", "-c", script],
+        **overrides.pop("container", {}),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name, **overrides.pop("labels", {})}},
+        "spec": {
+            "containers": [container, *overrides.pop("sidecars", [])],
+            "terminationGracePeriodSeconds": 1,
+            **overrides,
+        },
+    }

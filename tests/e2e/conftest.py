@@ -1,0 +1,64 @@
+"""One real cluster for the whole end-to-end run, and a namespace for each test module."""
+
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import MONOPOD, Cluster, Namespace
+
+PROFILE = "fp-e2e"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """End-to-end tests go last, and what takes the cluster down goes last of all."""
+    items.sort(key=lambda item: ("e2e" in item.path.parts) + ("test_down" in item.path.name))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster under test.
+
+    ``MONOPOD_E2E_HOME`` names one that is already up, for people who write tests; otherwise one is
+    started, with its progress on the terminal, and taken down at the end.
+    """
+    if home := os.environ.get("MONOPOD_E2E_HOME"):
+        yield Cluster(Path(home))
+        return
+    made = Cluster(Path("/var/lib/monopod-e2e"))
+    subprocess.run([MONOPOD, "up", "--no-demo"], env=made.environment, check=True)
+    yield made
+    subprocess.run([MONOPOD, "down"], env=made.environment, check=True)
+
+
+@pytest.fixture(scope="session")
+async def image(cluster: Cluster) -> str:
+    """The test image, pushed as a user pushes one; the last line is what pods use."""
+    from monopod.images import catalogue
+
+    archive = await catalogue.build_test_image()
+    return (await cluster.monopod("image", "push", str(archive))).splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+async def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> AsyncIterator[Namespace]:
+    """A namespace that a profile selects; everything in it is deleted after the module."""
+    module = request.module.__name__.rsplit(".", 1)[-1]
+    name = "e2e-" + re.sub(r"[^a-z0-9]+", "-", module.removeprefix("test_"))
+    await cluster.apply(
+        {
+            "apiVersion": "monopod.dev/v1alpha1",
+            "kind": "FargateProfile",
+            "metadata": {"name": PROFILE},
+            "spec": {
+                "selectors": [{"namespace": "e2e-*"}],
+                "podExecutionRoleArn": "arn:aws:iam::000000000000:role/e2e",
+            },
+        },
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+    )
+    yield Namespace(cluster, name)
+    await cluster.kubectl("delete", "namespace", name, "--wait=true", "--timeout=60s")

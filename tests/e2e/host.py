@@ -1,0 +1,29 @@
+"""What a machine leaves on the host, looked for without Monopod's own code."""
+
+import subprocess
+from pathlib import Path
+
+
+def traces(home: Path, machine: str) -> list[str]:
+    """Every process, link, cgroup and file on this host that carries a machine's name."""
+    found: list[str] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if machine.encode() in command:
+                found.append(f"process {entry.name}")
+    for namespace in sorted(Path("/run/netns").glob("monopod-*")):
+        links = subprocess.run(
+            ["ip", "-netns", namespace.name, "-oneline", "link"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        if machine in links:
+            found.append(f"link in {namespace.name}")
+    found.extend(str(path) for path in Path("/sys/fs/cgroup").rglob(machine))
+    found.extend(str(path) for path in home.rglob(f"{machine}*"))
+    return found

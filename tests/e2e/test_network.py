@@ -1,0 +1,128 @@
+"""The network around a pod, from inside pods: what must be reachable and what must not."""
+
+import asyncio
+
+import pytest
+
+from monopod.process import ProcessError
+from tests.e2e.cluster import Namespace, pod
+
+_SERVE = (
+    "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
+)
+
+
+@pytest.fixture(scope="module")
+async def pods(namespace: Namespace, image: str) -> dict[str, str]:
+    """Two serving pods behind a service and a headless one; returns their addresses by name."""
+    names = ["one", "two"]
+    selector = {"app": "pair"}
+    await namespace.apply(
+        *(
+            pod(
+                name,
+                image,
+                _SERVE,
+                labels=selector,
+                container={
+                    "readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1}
+                },
+            )
+            for name in names
+        ),
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "pair"},
+            "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": 8080}]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "headless"},
+            "spec": {"clusterIP": "None", "selector": selector, "ports": [{"port": 8080}]},
+        },
+    )
+    await namespace.ready(*names, timeout_s=180)
+    return {name: (await namespace.get("pod", name))["status"]["podIP"] for name in names}
+
+
+async def _fetch(namespace: Namespace, pod_name: str, url: str) -> str:
+    return (await namespace.sh(pod_name, f"wget -q -T 5 -O - {url}")).strip()
+
+
+async def test_pods_reach_each_other(namespace: Namespace, pods: dict[str, str]) -> None:
+    assert await _fetch(namespace, "one", f"http://{pods['two']}:8080/") == "two"
+    assert await _fetch(namespace, "two", f"http://{pods['one']}:8080/") == "one"
+
+
+async def test_services_reach_every_pod_behind_them_the_caller_too(
+    namespace: Namespace, pods: dict[str, str]
+) -> None:
+    """A pod that is picked by its own call reaches itself: the hairpin."""
+    seen: set[str] = set()
+    async with asyncio.timeout(60):
+        while seen != set(pods):
+            seen.add(await _fetch(namespace, "one", "http://pair/"))
+
+
+async def test_headless_services_name_their_pods(
+    namespace: Namespace, pods: dict[str, str]
+) -> None:
+    said = await namespace.sh("one", f"nslookup headless.{namespace.name}.svc.cluster.local")
+    assert all(address in said for address in pods.values())
+
+
+async def test_api_server_answers_pods(namespace: Namespace, pods: dict[str, str]) -> None:
+    said = await namespace.sh(
+        "one",
+        "wget -q -T 5 -O - --no-check-certificate"
+        ' --header="Authorization: Bearer'
+        ' $(cat /var/run/secrets/kubernetes.io/serviceaccount/token)"'
+        " https://kubernetes.default.svc/version",
+    )
+    assert "gitVersion" in said
+
+
+@pytest.mark.row("S16")
+async def test_node_names_resolve(namespace: Namespace, pods: dict[str, str]) -> None:
+    node = (await namespace.get("pod", "two"))["spec"]["nodeName"]
+    assert pods["two"] in await namespace.sh("one", f"nslookup {node}")
+
+
+@pytest.mark.row("S19")
+@pytest.mark.parametrize("address", ["169.254.169.254:80", "169.254.170.2:80"])
+async def test_metadata_service_is_unreachable(
+    namespace: Namespace, pods: dict[str, str], address: str
+) -> None:
+    assert await _blocked(namespace, address)
+
+
+@pytest.mark.row("S17")
+@pytest.mark.parametrize(
+    "address", ["100.127.{transit}.6:2379", "100.127.{transit}.1:22", "100.127.{transit}.6:10259"]
+)
+async def test_host_and_control_plane_are_unreachable(
+    namespace: Namespace, pods: dict[str, str], address: str
+) -> None:
+    server = (await namespace.cluster.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"))
+    transit = server.split(".")[2]
+    assert await _blocked(namespace, address.format(transit=transit))
+
+
+@pytest.mark.row("S5")
+async def test_management_addresses_of_others_are_unreachable(
+    namespace: Namespace, pods: dict[str, str]
+) -> None:
+    host = (await namespace.get("pod", "two"))["status"]["hostIP"]
+    assert host != pods["two"]
+    assert await _blocked(namespace, f"{host}:10250")
+
+
+async def _blocked(namespace: Namespace, address: str) -> bool:
+    host, port = address.rsplit(":", 1)
+    try:
+        await namespace.sh("one", f"nc -w 3 {host} {port} < /dev/null")
+    except ProcessError:
+        return True
+    return False

@@ -1,0 +1,153 @@
+"""Bad input: one clear word, at the right place, and nothing left behind."""
+
+import pytest
+
+from monopod.process import ProcessError
+from tests.e2e.cluster import Namespace, pod
+
+
+async def _condition(namespace: Namespace, name: str) -> tuple[str, str]:
+    await namespace.wait("condition=PodScheduled=False", f"pod/{name}", timeout_s=30)
+    conditions = (await namespace.get("pod", name))["status"]["conditions"]
+    (scheduled,) = [each for each in conditions if each["type"] == "PodScheduled"]
+    return scheduled["reason"], scheduled["message"]
+
+
+async def _events(namespace: Namespace, name: str) -> str:
+    return await namespace.kubectl(
+        "get", "events", f"--field-selector=involvedObject.name={name}",
+        "-o", "jsonpath={range .items[*]}{.reason} {.message}{'\\n'}{end}",
+    )  # fmt: skip
+
+
+async def test_a_pod_larger_than_the_table(namespace: Namespace, image: str) -> None:
+    await namespace.apply(
+        pod("huge", image, container={"resources": {"requests": {"cpu": "17"}}})
+    )
+    reason, message = await _condition(namespace, "huge")
+    assert reason == "POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE"
+    assert message == "Your pod's cpu/memory requirements exceed the max Fargate configuration"
+    assert message in await _events(namespace, "huge")
+
+
+async def test_more_than_one_vcpu_is_refused_with_its_reason(
+    namespace: Namespace, image: str
+) -> None:
+    await namespace.apply(pod("wide", image, container={"resources": {"requests": {"cpu": "2"}}}))
+    _, message = await _condition(namespace, "wide")
+    assert "1 vCPU" in message or "1vCPU" in message
+
+
+@pytest.mark.row("S8")
+async def test_an_unknown_profile_label_waits_until_the_profile_exists(
+    namespace: Namespace, image: str
+) -> None:
+    """The pod stays Pending with the reason, and goes on without being deleted."""
+    await namespace.apply(
+        pod("early", image, labels={"eks.amazonaws.com/fargate-profile": "fp-later"},
+            schedulerName="fargate-scheduler")
+    )  # fmt: skip
+    _, message = await _condition(namespace, "early")
+    assert "fp-later" in message
+    try:
+        await namespace.cluster.apply(
+            {
+                "apiVersion": "monopod.dev/v1alpha1",
+                "kind": "FargateProfile",
+                "metadata": {"name": "fp-later"},
+                "spec": {
+                    "selectors": [{"namespace": namespace.name}],
+                    "podExecutionRoleArn": "arn:aws:iam::000000000000:role/e2e",
+                },
+            }
+        )
+        await namespace.ready("early")
+        await namespace.kubectl("delete", "pod", "early")
+    finally:
+        await namespace.cluster.kubectl("delete", "fargateprofile", "fp-later")
+
+
+async def test_an_image_that_does_not_exist(namespace: Namespace, image: str) -> None:
+    missing = image.rsplit("/", 1)[0] + "/not-there:1"
+    await namespace.apply(pod("imageless", missing))
+    await namespace.wait(
+        "jsonpath={.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff",
+        "pod/imageless",
+    )
+    assert "not found" in await _events(namespace, "imageless")
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"selectors": []}, "selectors"),
+        ({"selectors": [{"namespace": ""}]}, "namespace"),
+        ({"selectors": [{"namespace": "x"}] * 6}, "selectors"),
+        (
+            {"selectors": [{"namespace": "x", "labels": {f"k{n}": "v" for n in range(6)}}]},
+            "labels",
+        ),
+    ],
+)
+async def test_malformed_profiles_name_the_bad_field(
+    namespace: Namespace, spec: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ProcessError, match=words):
+        await namespace.cluster.apply(
+            {
+                "apiVersion": "monopod.dev/v1alpha1",
+                "kind": "FargateProfile",
+                "metadata": {"name": "malformed"},
+                "spec": {"podExecutionRoleArn": "arn:aws:iam::000000000000:role/e2e", **spec},
+            }
+        )
+
+
+async def test_profiles_cannot_change(namespace: Namespace) -> None:
+    with pytest.raises(ProcessError, match="immutable"):
+        await namespace.cluster.kubectl(
+            "patch", "fargateprofile", "fp-e2e", "--type=merge",
+            "-p", '{"spec":{"selectors":[{"namespace":"other"}]}}',
+        )  # fmt: skip
+
+
+@pytest.mark.row("S9")
+async def test_daemonsets_never_land_on_a_machine(namespace: Namespace, image: str) -> None:
+    """Not even one that tolerates everything, and not even while the machine has no pod yet."""
+    await namespace.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": "everywhere"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "everywhere"}},
+                "template": {
+                    "metadata": {"labels": {"app": "everywhere"}},
+                    "spec": {
+                        "tolerations": [{"operator": "Exists"}],
+                        "containers": [
+                            {"name": "main", "image": image, "command": ["sleep", "infinity"]}
+                        ],
+                    },
+                },
+            },
+        },
+        pod("beside", image),
+    )
+    await namespace.ready("beside")
+    for each in (await namespace.get("pods", "-l", "app=everywhere"))["items"]:
+        assert "nodeName" not in each["spec"], each
+    await namespace.kubectl("delete", "daemonset", "everywhere")
+
+
+async def test_a_full_disk_in_the_guest_is_reported(namespace: Namespace, image: str) -> None:
+    await namespace.apply(
+        pod(
+            "filler",
+            image,
+            "dd if=/dev/zero of=/tmp/file bs=1M; echo full; exec sleep infinity",
+            container={"resources": {"limits": {"ephemeral-storage": "64Mi"}}},
+            restartPolicy="Never",
+        )
+    )
+    await namespace.wait("jsonpath={.status.reason}=Evicted", "pod/filler", timeout_s=240)
