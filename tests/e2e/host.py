@@ -27,3 +27,15 @@ def traces(home: Path, machine: str) -> list[str]:
     found.extend(str(path) for path in Path("/sys/fs/cgroup").rglob(machine))
     found.extend(str(path) for path in home.rglob(f"{machine}*"))
     return found
+
+
+def machines_on_host(home: Path) -> dict[str, list[int]]:
+    """Machines that run now, with their processes, as the kernel's cgroups tell."""
+    found: dict[str, list[int]] = {}
+    for procs in Path("/sys/fs/cgroup").rglob("mvm-*/cgroup.procs"):
+        machine = procs.parent.name
+        if (home / "machines" / machine).exists():
+            pids = [int(line) for line in procs.read_text().split()]
+            if pids:
+                found.setdefault(machine, pids)
+    return found

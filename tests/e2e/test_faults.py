@@ -1,0 +1,105 @@
+"""kill -9 of anything at any moment: everything converges and nothing leaks."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from pathlib import Path
+
+from monopod import process
+from tests.e2e.cluster import Cluster, Namespace
+from tests.e2e.host import machines_on_host, traces
+from tests.e2e.test_pod_way import deployment
+
+_SEED = int(os.environ.get("MONOPOD_FAULT_SEED", "20261123"))
+_WAVES = 6
+_REPLICAS = 5
+"""Thirty starts and stops in all."""
+
+
+async def _service_pid(service: Path) -> int | None:
+    try:
+        pid = int(await process.run("s6-svstat", "-o", "pid", service))
+    except process.ProcessError:
+        return None
+    return pid if pid > 0 else None
+
+
+async def _victims(cluster: Cluster) -> dict[str, list[int]]:
+    """Processes that may be killed now, by what they are."""
+    found: dict[str, list[int]] = {}
+    for service in sorted((cluster.home / "services").iterdir()):
+        if not service.name.startswith(".") and (pid := await _service_pid(service)):
+            found[service.name] = [pid]
+    found["vmm"] = [pid for pids in machines_on_host(cluster.home).values() for pid in pids[:1]]
+    return {name: pids for name, pids in found.items() if pids}
+
+
+async def _kill_at_random(cluster: Cluster, dice: random.Random, killed: list[str]) -> None:
+    while True:
+        await asyncio.sleep(dice.uniform(0.5, 4))
+        victims = await _victims(cluster)
+        name = dice.choice(sorted(victims))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(dice.choice(victims[name]), signal.SIGKILL)
+            killed.append(name)
+
+
+async def _persevere(namespace: Namespace, *words: str, timeout_s: int) -> None:
+    """Repeat a command until it succeeds: the API server is among the victims."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            try:
+                await namespace.kubectl(*words, timeout_s=timeout_s)
+            except process.ProcessError:
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+
+async def test_thirty_starts_and_stops_under_fire(namespace: Namespace, image: str) -> None:
+    cluster = namespace.cluster
+    before = machines_on_host(cluster.home)
+    await namespace.apply(deployment(image, 0))
+    dice = random.Random(_SEED)
+    killed: list[str] = []
+    seen: set[str] = set()
+    async with asyncio.TaskGroup() as group:
+        killer = group.create_task(_kill_at_random(cluster, dice, killed))
+        for wave in range(_WAVES):
+            await _persevere(
+                namespace, "scale", "deployment/web", f"--replicas={_REPLICAS}", timeout_s=60
+            )
+            # Some waves are stopped half way, so that stops meet machines in every phase.
+            if wave % 2:
+                async with asyncio.timeout(60):
+                    while len(machines_on_host(cluster.home)) < len(before) + 2:
+                        await asyncio.sleep(0.2)
+            else:
+                await _persevere(
+                    namespace, "wait", "--for=condition=Ready", "pods", "-l", "app=web",
+                    "--timeout=30s", timeout_s=400,
+                )  # fmt: skip
+            seen |= machines_on_host(cluster.home).keys()
+            await _persevere(namespace, "scale", "deployment/web", "--replicas=0", timeout_s=60)
+        killer.cancel()
+    await _persevere(
+        namespace, "wait", "--for=delete", "pods", "-l", "app=web", "--timeout=30s", timeout_s=180
+    )
+    async with asyncio.timeout(90):
+        while left := [
+            trace
+            for machine in seen - before.keys()
+            for trace in traces(cluster.home, machine)
+        ]:
+            await asyncio.sleep(0.5)
+    assert not left
+    machines = (await cluster.get("microvms"))["items"]
+    assert {each["metadata"]["name"] for each in machines} <= before.keys()
+    nodes = (await cluster.get("nodes"))["items"]
+    assert {each["metadata"]["labels"].get("monopod.dev/microvm") for each in nodes} <= (
+        before.keys() | {None}
+    )
+    print(f"killed: {killed}")
+    assert len(set(killed)) > 5, "the fire was real"

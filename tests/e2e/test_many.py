@@ -1,0 +1,40 @@
+"""Twenty machines at once on a small host."""
+
+import time
+
+import pytest
+
+from tests.e2e.cluster import Namespace
+from tests.e2e.host import machines_on_host
+from tests.e2e.test_pod_way import deployment
+
+_MACHINES = 20
+
+
+@pytest.mark.row("S1")
+async def test_twenty_machines_start_and_stop_cleanly(
+    namespace: Namespace, image: str, record_property: pytest.RecordProperty
+) -> None:
+    before = len(machines_on_host(namespace.cluster.home))
+    began = time.monotonic()
+    await namespace.apply(deployment(image, _MACHINES))
+    await namespace.kubectl(
+        "rollout", "status", "deployment/web", "--timeout=600s", timeout_s=620
+    )
+    record_property("twenty_ready_s", round(time.monotonic() - began, 1))
+    assert len(machines_on_host(namespace.cluster.home)) == before + _MACHINES
+    began = time.monotonic()
+    await namespace.kubectl("scale", "deployment/web", "--replicas=0")
+    await namespace.kubectl(
+        "wait", "--for=delete", "pods", "-l", "app=web", "--timeout=120s", timeout_s=130
+    )
+    record_property("twenty_gone_s", round(time.monotonic() - began, 1))
+    nodes = [
+        each["metadata"]["name"]
+        for each in (await namespace.cluster.get("nodes", "-l", "monopod.dev/microvm"))["items"]
+    ]
+    if nodes:
+        await namespace.cluster.kubectl(
+            "wait", "--for=delete", "--timeout=30s", *(f"node/{node}" for node in nodes)
+        )
+    assert len(machines_on_host(namespace.cluster.home)) == before
