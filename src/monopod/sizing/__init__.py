@@ -1,0 +1,40 @@
+"""How large a pod's machine is: Fargate's published rule and table. No I/O."""
+
+from monopod.sizing.arithmetic import (
+    DEFAULT_STORAGE_GIB,
+    MAX_STORAGE_REQUEST_GIB,
+    RESERVED_MEMORY_MIB,
+    Arithmetic,
+    PodTooLargeError,
+    SizingError,
+    StorageTooLargeError,
+    arithmetic,
+    size_of,
+    storage_gib_of,
+)
+from monopod.sizing.demand import Demand, Role, Share, demand
+from monopod.sizing.quantity import QuantityError, parse_milli
+from monopod.sizing.table import TABLE, Size, provisioned_annotation, smallest
+
+__all__ = [
+    "DEFAULT_STORAGE_GIB",
+    "MAX_STORAGE_REQUEST_GIB",
+    "RESERVED_MEMORY_MIB",
+    "TABLE",
+    "Arithmetic",
+    "Demand",
+    "PodTooLargeError",
+    "QuantityError",
+    "Role",
+    "Share",
+    "Size",
+    "SizingError",
+    "StorageTooLargeError",
+    "arithmetic",
+    "demand",
+    "parse_milli",
+    "provisioned_annotation",
+    "size_of",
+    "smallest",
+    "storage_gib_of",
+]

@@ -1,0 +1,138 @@
+"""From a pod to the size of its machine, with every step kept for people to see."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from lightkube.models.core_v1 import PodSpec
+
+from monopod.sizing.demand import Demand, demand
+from monopod.sizing.table import MIB, TABLE, Size, smallest
+
+RESERVED_MEMORY_MIB: Final = 256
+"""What Fargate adds to a pod's memory for kubelet, kube-proxy and containerd."""
+DEFAULT_STORAGE_GIB: Final = 20
+MAX_STORAGE_REQUEST_GIB: Final = 175
+_GIB: Final = 1 << 30
+
+
+class SizingError(Exception):
+    """A pod that no machine can be made for."""
+
+    reason: ClassVar[str]
+    """Machine-readable, for the pod's PodScheduled condition."""
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(message)
+        self.detail = detail
+        """What was asked for and what there is, in one sentence."""
+
+
+class PodTooLargeError(SizingError):
+    """More CPU or memory than the largest size has; the message is AWS's."""
+
+    reason = "POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE"
+
+
+class StorageTooLargeError(SizingError):
+    """More ephemeral storage than may be requested; AWS's own text is not known."""
+
+    reason = "POD_EPHEMERAL_STORAGE_EXCEEDS_MAX_FARGATE_SIZE"
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How a pod's machine was sized; what could not be sized is None."""
+
+    cpu: Demand
+    """In thousandths of a vCPU."""
+    memory: Demand
+    """In thousandths of a byte, without the reserve."""
+    storage: Demand
+    """In thousandths of a byte."""
+    size: Size | None
+    storage_gib: int | None
+    """Ephemeral storage to provision."""
+
+    @property
+    def memory_needed_bytes(self) -> int:
+        """The memory that a size must hold: what is requested and the platform's reserve."""
+        return self.memory.whole + RESERVED_MEMORY_MIB * MIB
+
+    def require_size(self) -> Size:
+        """Return the size.
+
+        Raises:
+            PodTooLargeError: There is none.
+        """
+        if self.size is not None:
+            return self.size
+        raise PodTooLargeError(
+            "Your pod's cpu/memory requirements exceed the max Fargate configuration",
+            f"The pod needs {self.cpu.milli / 1000:g} vCPU and"
+            f" {-(-self.memory_needed_bytes // MIB)} MiB of memory, {RESERVED_MEMORY_MIB} MiB for"
+            f" the platform among them; the largest size is {TABLE[-1]}.",
+        )
+
+    def require_storage_gib(self) -> int:
+        """Return the ephemeral storage to provision, in GiB.
+
+        Raises:
+            StorageTooLargeError: More is requested than may be.
+        """
+        if self.storage_gib is not None:
+            return self.storage_gib
+        raise StorageTooLargeError(
+            "Your pod's ephemeral storage requirements exceed the max Fargate configuration",
+            f"The pod requests {self.storage.whole / _GIB:.4g} GiB of ephemeral storage;"
+            f" at most {MAX_STORAGE_REQUEST_GIB} GiB may be requested.",
+        )
+
+
+def arithmetic(spec: PodSpec) -> Arithmetic:
+    """Size a pod by Fargate's published rule.
+
+    The greater of the sum of all containers and of any init container, for each resource; plus
+    the reserve; then the least CPU, and with it the least memory, that holds both.
+
+    Raises:
+        QuantityError: A request is not a quantity.
+    """
+    cpu, memory = demand(spec, "cpu"), demand(spec, "memory")
+    storage = demand(spec, "ephemeral-storage")
+    return Arithmetic(
+        cpu=cpu,
+        memory=memory,
+        storage=storage,
+        size=smallest(cpu.milli, memory.whole + RESERVED_MEMORY_MIB * MIB),
+        storage_gib=_storage_gib(storage.whole),
+    )
+
+
+def size_of(spec: PodSpec) -> Size:
+    """Return the size of a pod's machine.
+
+    Raises:
+        PodTooLargeError: No size holds it.
+        QuantityError: A request is not a quantity.
+    """
+    return arithmetic(spec).require_size()
+
+
+def storage_gib_of(spec: PodSpec) -> int:
+    """Return the ephemeral storage of a pod's machine, in GiB.
+
+    Raises:
+        StorageTooLargeError: More is requested than may be.
+        QuantityError: A request is not a quantity.
+    """
+    return arithmetic(spec).require_storage_gib()
+
+
+def _storage_gib(requested_bytes: int) -> int | None:
+    """Add the platform's part: a request of 100 GiB is given 115 GiB.
+
+    That point is all that AWS documents; 15 % of the request, rounded up to whole GiB, is inferred.
+    """
+    if requested_bytes > MAX_STORAGE_REQUEST_GIB * _GIB:
+        return None
+    return max(DEFAULT_STORAGE_GIB, -(-requested_bytes * 115 // (100 * _GIB)))
