@@ -1,0 +1,60 @@
+"""The API server's client and what controllers are built from. Nothing here knows Fargate."""
+
+from monopod.kube.client import Client, Listing, PatchType, Propagation, connect
+from monopod.kube.controller import Controller
+from monopod.kube.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    InvalidError,
+    KubeconfigError,
+    KubeError,
+    NotFoundError,
+    TransientError,
+    UnauthorizedError,
+)
+from monopod.kube.events import EventRecorder, EventType
+from monopod.kube.informer import Informer
+from monopod.kube.lease import LeaderElector, LeaseTimes
+from monopod.kube.objects import Key, identity, key_of, key_parts, make_key, meta
+from monopod.kube.queue import WorkQueue
+from monopod.kube.service import Service, serve
+from monopod.kube.store import Added, Change, Deleted, Modified
+
+__all__ = [
+    "Added",
+    "AlreadyExistsError",
+    "Change",
+    "Client",
+    "ConflictError",
+    "Controller",
+    "Deleted",
+    "EventRecorder",
+    "EventType",
+    "ForbiddenError",
+    "GoneError",
+    "Informer",
+    "InvalidError",
+    "Key",
+    "KubeError",
+    "KubeconfigError",
+    "LeaderElector",
+    "LeaseTimes",
+    "Listing",
+    "Modified",
+    "NotFoundError",
+    "PatchType",
+    "Propagation",
+    "Service",
+    "TransientError",
+    "UnauthorizedError",
+    "WorkQueue",
+    "connect",
+    "identity",
+    "key_of",
+    "key_parts",
+    "make_key",
+    "meta",
+    "serve",
+]

@@ -1,0 +1,418 @@
+"""A typed client for the API server: lightkube's models and kubeconfigs, our own errors and watch.
+
+lightkube's own client is not used: its watch loses deletions when it starts over, it cannot ask for
+bookmarks or deletion preconditions, and it leaves network errors to the caller.
+"""
+
+import enum
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import httpx2
+import msgspec
+from lightkube.core import resource as res
+from lightkube.models import core_v1 as models
+from lightkube.models import meta_v1
+from lightkube.resources import core_v1
+
+from monopod.kube import objects
+from monopod.kube.connections import Connections
+from monopod.kube.errors import KubeError, TransientError, from_status
+
+_T = TypeVar("_T", bound=res.Resource)
+_Query = Mapping[str, str | int | bool | None]
+
+_PAGE: Final = 500
+_encode: Final = msgspec.json.encode
+
+
+class PatchType(enum.Enum):
+    """How the server reads a patch."""
+
+    MERGE = "application/merge-patch+json"
+    """Maps are merged, lists replaced, ``None`` removes."""
+    STRATEGIC = "application/strategic-merge-patch+json"
+    """As merge, but lists with keys (a pod's conditions) merge too. Built-in kinds only."""
+    JSON = "application/json-patch+json"
+    APPLY = "application/apply-patch+yaml"
+
+
+class Propagation(enum.Enum):
+    """What happens to the objects that an object to be deleted owns."""
+
+    BACKGROUND = "Background"
+    FOREGROUND = "Foreground"
+    ORPHAN = "Orphan"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[_T]):
+    """All objects of a kind, as of one version of the cluster's state."""
+
+    items: tuple[_T, ...]
+    version: str
+    """The resource version that a watch goes on from."""
+
+
+class _ListMeta(msgspec.Struct):
+    resourceVersion: str = ""  # noqa: N815
+    continue_: str = msgspec.field(name="continue", default="")
+
+
+class _RawList(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+class Client:
+    """Verbs over the API server. Each raises ``KubeError`` or one of its children."""
+
+    def __init__(self, connections: Connections, field_manager: str) -> None:
+        self._connections = connections
+        self._field_manager = field_manager
+
+    async def get(self, kind: type[_T], name: str, namespace: str | None = None) -> _T:
+        """Read one object.
+
+        Raises:
+            NotFoundError: There is none of this name.
+        """
+        return _decode(kind, await self._ask("GET", _path(kind, namespace, name)))
+
+    async def create(self, obj: _T, namespace: str | None = None) -> _T:
+        """Create an object; its namespace comes from its metadata unless given.
+
+        Raises:
+            AlreadyExistsError: There is one of this name.
+            InvalidError: The server does not accept it.
+        """
+        kind = type(obj)
+        path = _path(kind, namespace or objects.meta(obj).namespace, None)
+        return _decode(kind, await self._ask("POST", path, body=objects.with_type(obj)))
+
+    async def replace(self, obj: _T, subresource: str | None = None) -> _T:
+        """Write an object as a whole; its ``resourceVersion`` guards against lost updates.
+
+        Fields that our models do not know are lost: prefer ``patch`` for objects of others.
+
+        Raises:
+            ConflictError: It has changed since it was read.
+        """
+        kind = type(obj)
+        metadata = objects.meta(obj)
+        path = _path(kind, metadata.namespace, metadata.name, subresource)
+        return _decode(kind, await self._ask("PUT", path, body=objects.with_type(obj)))
+
+    async def patch(
+        self,
+        kind: type[_T],
+        name: str,
+        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]] | res.Resource,
+        namespace: str | None = None,
+        *,
+        kind_of_patch: PatchType = PatchType.MERGE,
+        subresource: str | None = None,
+        force: bool = False,
+        field_manager: str | None = None,
+    ) -> _T:
+        """Change part of an object; ``subresource="status"`` for its status.
+
+        A ``metadata.resourceVersion`` or ``metadata.uid`` in the patch is a precondition.
+
+        Raises:
+            ConflictError: The precondition does not hold, or another manager owns a field.
+        """
+        query: dict[str, str | bool | None] = {"fieldManager": field_manager or self._field_manager}
+        if kind_of_patch is PatchType.APPLY:
+            query["force"] = force
+        path = _path(kind, namespace, name, subresource)
+        body = await self._ask("PATCH", path, query, body=patch, content_type=kind_of_patch.value)
+        return _decode(kind, body)
+
+    async def apply(
+        self,
+        obj: _T,
+        *,
+        subresource: str | None = None,
+        force: bool = True,
+        field_manager: str | None = None,
+    ) -> _T:
+        """Say what the fields we own shall be (server-side apply); creates a missing object."""
+        metadata = objects.meta(obj)
+        return await self.patch(
+            type(obj),
+            metadata.name or "",
+            objects.with_type(obj),
+            metadata.namespace,
+            kind_of_patch=PatchType.APPLY,
+            subresource=subresource,
+            force=force,
+            field_manager=field_manager,
+        )
+
+    async def delete(
+        self,
+        kind: type[res.Resource],
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        version: str | None = None,
+        grace_period_s: int | None = None,
+        propagation: Propagation | None = None,
+    ) -> None:
+        """Ask for an object's deletion.
+
+        Args:
+            kind: Its class.
+            name: Its name.
+            namespace: Its namespace.
+            uid: Delete only this individual, not a later one of the same name.
+            version: Delete it only in this resource version.
+            grace_period_s: Seconds a pod gets to end; 0 removes the object at once.
+            propagation: What happens to the objects it owns.
+
+        Raises:
+            NotFoundError: It is not there.
+            ConflictError: ``uid`` or ``version`` are of another.
+        """
+        options = meta_v1.DeleteOptions(
+            gracePeriodSeconds=grace_period_s,
+            propagationPolicy=propagation.value if propagation else None,
+            preconditions=meta_v1.Preconditions(uid=uid, resourceVersion=version)
+            if uid or version
+            else None,
+        )
+        await self._ask("DELETE", _path(kind, namespace, name), body=options)
+
+    async def bind(self, pod: core_v1.Pod, node: str) -> None:
+        """Put a pod on a node: this individual, once and for all.
+
+        Raises:
+            ConflictError: It is bound already, or a later pod has taken its name.
+            NotFoundError: The pod is gone.
+        """
+        metadata = objects.meta(pod)
+        binding = core_v1.Binding(
+            apiVersion="v1",
+            kind="Binding",
+            metadata=meta_v1.ObjectMeta(
+                name=metadata.name, namespace=metadata.namespace, uid=metadata.uid
+            ),
+            target=models.ObjectReference(apiVersion="v1", kind="Node", name=node),
+        )
+        path = _path(core_v1.Pod, metadata.namespace, metadata.name, "binding")
+        await self._ask("POST", path, body=binding)
+
+    async def evict(self, pod: core_v1.Pod) -> None:
+        """Ask a pod to go, as far as its disruption budgets allow.
+
+        Raises:
+            TransientError: A budget is against it now.
+            NotFoundError: It is gone.
+        """
+        metadata = objects.meta(pod)
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": metadata.name, "namespace": metadata.namespace},
+            "deleteOptions": {"preconditions": {"uid": metadata.uid}},
+        }
+        path = _path(core_v1.Pod, metadata.namespace, metadata.name, "eviction")
+        await self._ask("POST", path, body=body)
+
+    async def raw(self, path: str) -> bytes:
+        """Read any path of the API server, such as ``/readyz``."""
+        return await self._ask("GET", path)
+
+    async def list_raw(
+        self,
+        kind: type[res.Resource],
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> tuple[list[msgspec.Raw], str]:
+        """List objects undecoded, with the resource version they are of."""
+        items: list[msgspec.Raw] = []
+        token = ""
+        while True:
+            query: _Query = {
+                "labelSelector": labels,
+                "fieldSelector": fields,
+                "limit": _PAGE,
+                "continue": token or None,
+            }
+            body = await self._ask("GET", _path(kind, namespace, None), query)
+            page = msgspec.json.decode(body, type=_RawList)
+            items += page.items or ()
+            token = page.metadata.continue_
+            if not token:
+                return items, page.metadata.resourceVersion
+
+    @asynccontextmanager
+    async def watch_raw(
+        self,
+        kind: type[res.Resource],
+        version: str,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+        timeout_s: int = 300,
+        idle_s: float = 150.0,
+    ) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """Open a watch and yield its lines, one JSON document each, bookmarks among them.
+
+        Args:
+            kind: Class of the objects.
+            version: Resource version to go on from.
+            namespace: Only in this namespace.
+            labels: A label selector.
+            fields: A field selector.
+            timeout_s: Seconds after which the server ends the watch.
+            idle_s: Seconds of silence after which the connection counts as dead; the server sends
+                a bookmark about every minute.
+
+        Raises:
+            GoneError: The version is too old.
+            TransientError: The connection broke or fell silent.
+        """
+        query: _Query = {
+            "watch": True,
+            "allowWatchBookmarks": True,
+            "resourceVersion": version,
+            "timeoutSeconds": timeout_s,
+            "labelSelector": labels,
+            "fieldSelector": fields,
+        }
+        async with self._connections.use() as http:
+            request = http.build_request(
+                "GET",
+                _path(kind, namespace, None),
+                params=_query(query),
+                timeout=httpx2.Timeout(30.0, connect=5.0, read=idle_s),
+            )
+            try:
+                response = await http.send(request, stream=True)
+                try:
+                    if response.is_error:
+                        await response.aread()
+                        raise _error(response)
+                    yield _lines(response)
+                finally:
+                    await response.aclose()
+            except httpx2.HTTPError as error:
+                raise _network_error(error) from error
+
+    async def list(
+        self,
+        kind: type[_T],
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> Listing[_T]:
+        """Read all objects of a kind, of all namespaces unless one is given."""
+        items, version = await self.list_raw(kind, namespace, labels=labels, fields=fields)
+        return Listing(tuple(_decode(kind, item) for item in items), version)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        query: _Query | None = None,
+        *,
+        body: object = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        async with self._connections.use() as http:
+            try:
+                response = await http.request(
+                    method,
+                    path,
+                    params=_query(query or {}),
+                    content=None if body is None else _encode(body),
+                    headers=None if body is None else {"Content-Type": content_type},
+                )
+            except httpx2.HTTPError as error:
+                raise _network_error(error) from error
+        if response.is_error:
+            raise _error(response)
+        return response.content
+
+
+@asynccontextmanager
+async def connect(kubeconfig: Path, user_agent: str) -> AsyncGenerator[Client]:
+    """Open a client; certificate files are read again whenever they change.
+
+    Args:
+        kubeconfig: Names the server and our identity; its current context counts.
+        user_agent: Program name; up to the first slash or blank it is our field manager too.
+
+    Raises:
+        KubeconfigError: The kubeconfig, or a certificate it names, cannot be used.
+    """
+    connections = Connections(kubeconfig, user_agent)
+    try:
+        yield Client(connections, user_agent.replace(" ", "/").partition("/")[0])
+    finally:
+        await connections.close()
+
+
+def _path(
+    kind: type[res.Resource],
+    namespace: str | None,
+    name: str | None,
+    subresource: str | None = None,
+) -> str:
+    info = res.api_info(kind)
+    owner = info.parent or info.resource
+    parts = ["api" if not owner.group else f"apis/{owner.group}", owner.version]
+    if namespace and objects.is_namespaced(kind):
+        parts += ("namespaces", namespace)
+    parts.append(info.plural)
+    if name is not None:
+        if not name:
+            raise KubeError(f"a {owner.kind} without a name was asked for")
+        parts.append(name)
+    action = subresource or info.action
+    if action:
+        parts.append(action)
+    return "/" + "/".join(parts)
+
+
+def _query(query: _Query) -> dict[str, str]:
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in query.items()
+        if value is not None
+    }
+
+
+def _decode(kind: type[_T], body: bytes | msgspec.Raw) -> _T:
+    try:
+        return objects.with_type(msgspec.json.decode(body, type=kind))
+    except msgspec.DecodeError as error:
+        raise KubeError(f"a {kind.__name__} from the API server is malformed: {error}") from error
+
+
+def _error(response: httpx2.Response) -> KubeError:
+    return from_status(response.content, response.status_code, response.headers.get("Retry-After"))
+
+
+def _network_error(error: httpx2.HTTPError) -> TransientError:
+    said = str(error) or type(error).__name__
+    return TransientError(f"the API server cannot be reached: {said}", reason="Network")
+
+
+async def _lines(response: httpx2.Response) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in response.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line

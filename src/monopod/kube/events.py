@@ -1,0 +1,185 @@
+"""Events: what people see at the end of ``kubectl describe``.
+
+Recording never waits and never fails. An event's name is derived from what it says about what, so
+a repetition, even by a restarted process, raises the count of the first instead of adding another.
+"""
+
+import asyncio
+import enum
+import hashlib
+import os
+import socket
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from lightkube.core import resource as res
+from lightkube.models import core_v1 as models
+from lightkube.models import meta_v1
+from lightkube.resources import core_v1
+from prometheus_client import Counter
+
+from monopod.kube.client import Client
+from monopod.kube.errors import AlreadyExistsError, KubeError, NotFoundError, TransientError
+from monopod.kube.objects import meta
+
+_WAITING: Final = 1000
+_REMEMBERED: Final = 4096
+_MESSAGE_CHARS: Final = 1024
+_NAME_CHARS: Final = 253
+_TRIES: Final = 5
+_DROPPED: Final = Counter(
+    "monopod_events_dropped_total", "Events never written.", ["component", "why"]
+)
+_log: Final = structlog.get_logger("events")
+
+
+class EventType(enum.Enum):
+    """How an event is meant."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    about: models.ObjectReference
+    namespace: str
+    name: str
+    type: EventType
+    reason: str
+    message: str
+    at: datetime
+
+
+class EventRecorder:
+    """Writes events in the background while ``run`` runs."""
+
+    def __init__(
+        self,
+        client: Client,
+        component: str,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Describe the writer.
+
+        Args:
+            client: Where events go.
+            component: Who speaks, as ``kubectl describe`` shows it under "From".
+            now: The time.
+        """
+        self._client = client
+        self._component = component
+        self._instance = f"{component}-{socket.gethostname()}-{os.getpid()}"
+        self._now = now
+        self._queue: asyncio.Queue[_Entry] = asyncio.Queue(_WAITING)
+        self._counts: OrderedDict[str, int] = OrderedDict()
+
+    def record(self, about: res.Resource, kind: EventType, reason: str, message: str) -> None:
+        """Say something about an object.
+
+        Args:
+            about: The object.
+            kind: Normal or a warning.
+            reason: One CamelCase word.
+            message: For people; cut to 1024 characters.
+        """
+        metadata = meta(about)
+        definition = res.api_info(about).resource
+        name, message = metadata.name or "", message[:_MESSAGE_CHARS]
+        said = "\0".join(
+            (metadata.uid or name, self._component, kind.value, reason, message)
+        ).encode()
+        suffix = "." + hashlib.sha256(said).hexdigest()[:16]
+        entry = _Entry(
+            about=models.ObjectReference(
+                apiVersion=definition.api_version,
+                kind=definition.kind,
+                name=name,
+                namespace=metadata.namespace,
+                uid=metadata.uid,
+            ),
+            namespace=metadata.namespace or "default",
+            name=name[: _NAME_CHARS - len(suffix)].rstrip(".-") + suffix,
+            type=kind,
+            reason=reason,
+            message=message,
+            at=self._now(),
+        )
+        try:
+            self._queue.put_nowait(entry)
+        except asyncio.QueueFull:
+            _DROPPED.labels(self._component, "full").inc()
+
+    async def flush(self) -> None:
+        """Wait until everything said so far is written or given up."""
+        await self._queue.join()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            entry = await self._queue.get()
+            try:
+                await self._write(entry)
+            finally:
+                self._queue.task_done()
+
+    async def _write(self, entry: _Entry) -> None:
+        for attempt in range(_TRIES):
+            try:
+                await self._write_once(entry)
+            except TransientError as error:
+                await asyncio.sleep(error.retry_after_s or 0.2 * 2**attempt)
+            except KubeError as error:
+                # A namespace that is going away takes no events: nobody is left to read them.
+                _log.info("event refused", event_reason=entry.reason, why=error.message)
+                break
+            else:
+                return
+        _DROPPED.labels(self._component, "refused").inc()
+
+    async def _write_once(self, entry: _Entry) -> None:
+        count = self._counts.get(entry.name, 0)
+        if not count:
+            try:
+                await self._client.create(self._event(entry))
+            except AlreadyExistsError:
+                old = await self._client.get(core_v1.Event, entry.name, entry.namespace)
+                count = old.count or 1
+            else:
+                self._remember(entry.name, 1)
+                return
+        patch = {"count": count + 1, "lastTimestamp": entry.at.replace(microsecond=0)}
+        try:
+            await self._client.patch(core_v1.Event, entry.name, patch, entry.namespace)
+        except NotFoundError:
+            self._counts.pop(entry.name, None)
+            await self._client.create(self._event(entry))
+            count = 0
+        self._remember(entry.name, count + 1)
+
+    def _event(self, entry: _Entry) -> core_v1.Event:
+        at = entry.at.replace(microsecond=0)
+        return core_v1.Event(
+            metadata=meta_v1.ObjectMeta(name=entry.name, namespace=entry.namespace),
+            involvedObject=entry.about,
+            type=entry.type.value,
+            reason=entry.reason,
+            message=entry.message,
+            source=models.EventSource(component=self._component),
+            reportingComponent=self._component,
+            reportingInstance=self._instance[:128],
+            firstTimestamp=at,
+            lastTimestamp=at,
+            count=1,
+        )
+
+    def _remember(self, name: str, count: int) -> None:
+        self._counts[name] = count
+        self._counts.move_to_end(name)
+        if len(self._counts) > _REMEMBERED:
+            self._counts.popitem(last=False)

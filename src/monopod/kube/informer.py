@@ -1,0 +1,222 @@
+"""A live copy of all objects of one kind, and word of each change.
+
+It lists once, watches on from there, and lists again only when the server has forgotten the version
+it watched from; what vanished meanwhile is then reported as deleted. It never ends on its own: a
+broken, silent or refused watch is opened again, sooner or later, for as long as it runs.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+import msgspec
+import structlog
+from lightkube.core import resource as res
+from prometheus_client import Counter
+
+from monopod.kube.client import Client
+from monopod.kube.errors import GoneError, KubeError, TransientError, from_status
+from monopod.kube.objects import Key, key_of, meta, with_type
+from monopod.kube.store import Added, Change, Store
+
+_T = TypeVar("_T", bound=res.Resource)
+
+_SERVER_TIMEOUT_S: Final = (300, 600)
+_IDLE_S: Final = 150.0
+_BACKOFF_S: Final = (0.05, 15.0)
+_LISTS: Final = Counter("monopod_informer_lists_total", "Full lists, the first included.", ["kind"])
+_BREAKS: Final = Counter(
+    "monopod_informer_breaks_total", "Watches that ended with an error.", ["kind"]
+)
+_log: Final = structlog.get_logger("informer")
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _VersionMeta(msgspec.Struct):
+    resourceVersion: str = ""  # noqa: N815
+    name: str = ""
+    namespace: str = ""
+
+
+class _Versioned(msgspec.Struct):
+    metadata: _VersionMeta
+
+
+class Informer(Generic[_T]):
+    """Objects of one kind as the API server has them, kept current while ``run`` runs."""
+
+    def __init__(
+        self,
+        client: Client,
+        kind: type[_T],
+        *,
+        namespace: str | None = None,
+        labels: str | None = None,
+        fields: str | None = None,
+        idle_s: float = _IDLE_S,
+    ) -> None:
+        """Describe what to follow.
+
+        Args:
+            client: Where to ask.
+            kind: Class of the objects.
+            namespace: Only in this namespace.
+            labels: A label selector.
+            fields: A field selector.
+            idle_s: Seconds of silence after which a watch counts as dead.
+        """
+        self._client = client
+        self._kind = kind
+        self._namespace = namespace
+        self._labels = labels
+        self._fields = fields
+        self._idle_s = idle_s
+        self._name = kind.__name__
+        self._decoder = msgspec.json.Decoder(kind)
+        self._events = msgspec.json.Decoder(_Event)
+        self._store: Store[_T] = Store()
+        self._callbacks: list[Callable[[Change[_T]], None]] = []
+        self._synced = asyncio.Event()
+        self._version = ""
+        self._heard = time.monotonic()
+
+    def get(self, key: Key) -> _T | None:
+        """Return the object of this key, if there is one. Not to be changed by the caller."""
+        return self._store.objects.get(key)
+
+    def items(self) -> Sequence[_T]:
+        """Return all objects, as of now. Not to be changed by the caller."""
+        return tuple(self._store)
+
+    def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
+        """Call back with every change, and with an ``Added`` for each object already known.
+
+        The callback must not block; what it raises is logged. Returns the way to end this.
+        """
+        self._callbacks.append(callback)
+        for key, obj in tuple(self._store.objects.items()):
+            self._tell_one(callback, Added(key, obj))
+        return lambda: self._callbacks.remove(callback)
+
+    async def synced(self) -> None:
+        """Wait until the first list is complete and its changes are delivered."""
+        await self._synced.wait()
+
+    @property
+    def silent_for_s(self) -> float:
+        """Seconds since the server last told us anything, bookmarks included."""
+        return time.monotonic() - self._heard
+
+    async def run(self) -> None:
+        """Follow the API server until cancelled."""
+        failures = 0
+        while True:
+            before = self._heard
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+                failures = 0
+                continue
+            except GoneError as error:
+                _log.info("list anew", kind=self._name, why=error.message)
+                self._version = ""
+                pause = None
+            except KubeError as error:
+                _log.warning("watch broke", kind=self._name, why=error.message)
+                pause = error.retry_after_s if isinstance(error, TransientError) else None
+            except Exception:
+                # A controller whose cache stands still is worse than one that logs too much.
+                _log.exception("watch failed", kind=self._name)
+                self._version = ""
+                pause = None
+            _BREAKS.labels(self._name).inc()
+            failures = 1 if self._heard > before else failures + 1
+            await asyncio.sleep(_pause_s(failures) if pause is None else pause)
+
+    async def _list(self) -> None:
+        raw, version = await self._client.list_raw(
+            self._kind, self._namespace, labels=self._labels, fields=self._fields
+        )
+        objects: dict[Key, _T] = {}
+        for item in raw:
+            obj = self._decode(item)
+            if obj is not None:
+                objects[key_of(obj)] = obj
+        self._heard = time.monotonic()
+        _LISTS.labels(self._name).inc()
+        self._tell(self._store.replace(objects))
+        self._version = version
+        self._synced.set()
+
+    async def _watch(self) -> None:
+        async with self._client.watch_raw(
+            self._kind,
+            self._version,
+            self._namespace,
+            labels=self._labels,
+            fields=self._fields,
+            timeout_s=random.randint(*_SERVER_TIMEOUT_S),  # noqa: S311 - spreads load
+            idle_s=self._idle_s,
+        ) as lines:
+            async for line in lines:
+                self._heard = time.monotonic()
+                self._take(self._events.decode(line))
+
+    def _take(self, event: _Event) -> None:
+        if event.type == "ERROR":
+            raise from_status(bytes(event.object))
+        if event.type == "BOOKMARK":
+            self._version = _versioned(event.object).resourceVersion
+            return
+        obj = self._decode(event.object)
+        if obj is None:
+            self._version = _versioned(event.object).resourceVersion
+            return
+        changes = self._store.remove(obj) if event.type == "DELETED" else self._store.put(obj)
+        self._version = meta(obj).resourceVersion or self._version
+        self._tell(changes)
+
+    def _decode(self, raw: msgspec.Raw) -> _T | None:
+        try:
+            obj = with_type(self._decoder.decode(raw))
+        except msgspec.ValidationError as error:
+            # One object that somebody wrote past the schema must not blind us to all others.
+            bad = _versioned(raw)
+            _log.error(
+                "object skipped",
+                kind=self._name,
+                namespace=bad.namespace,
+                name=bad.name,
+                why=str(error),
+            )
+            return None
+        meta(obj).managedFields = None
+        return obj
+
+    def _tell(self, changes: Sequence[Change[_T]]) -> None:
+        for change in changes:
+            for callback in tuple(self._callbacks):
+                self._tell_one(callback, change)
+
+    def _tell_one(self, callback: Callable[[Change[_T]], None], change: Change[_T]) -> None:
+        try:
+            callback(change)
+        except Exception:
+            _log.exception("callback failed", kind=self._name, key=change.key)
+
+
+def _versioned(raw: msgspec.Raw) -> _VersionMeta:
+    return msgspec.json.decode(raw, type=_Versioned).metadata
+
+
+def _pause_s(failures: int) -> float:
+    base, cap = _BACKOFF_S
+    longest = min(cap, base * 2**failures)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - spreads load

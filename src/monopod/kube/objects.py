@@ -1,0 +1,58 @@
+"""Small questions about any Kubernetes object, typed."""
+
+from typing import Any, Final, TypeVar, cast
+
+from lightkube.core import resource as res
+from lightkube.models import meta_v1
+
+Key = str
+"""``namespace/name``, or ``name`` of a cluster-scoped object."""
+
+T = TypeVar("T", bound=res.Resource)
+"""Any resource class."""
+
+_NAMESPACED: Final = (res.NamespacedResource, res.NamespacedSubResource)
+
+
+def meta(obj: res.Resource) -> meta_v1.ObjectMeta:
+    """Return an object's metadata; one that has none yet gets it."""
+    holder = cast("Any", obj)
+    if holder.metadata is None:
+        holder.metadata = meta_v1.ObjectMeta()
+    return holder.metadata
+
+
+def is_namespaced(kind: type[res.Resource]) -> bool:
+    """Say whether objects of this class live in a namespace."""
+    return issubclass(kind, _NAMESPACED)
+
+
+def make_key(name: str, namespace: str | None = None) -> Key:
+    """Join what tells an object from others of its kind."""
+    return f"{namespace}/{name}" if namespace else name
+
+
+def key_of(obj: res.Resource) -> Key:
+    """Return an object's key."""
+    metadata = meta(obj)
+    return make_key(metadata.name or "", metadata.namespace)
+
+
+def key_parts(key: Key) -> tuple[str | None, str]:
+    """Split a key into namespace, None for a cluster-scoped object, and name."""
+    namespace, slash, name = key.rpartition("/")
+    return (namespace if slash else None), name
+
+
+def identity(obj: res.Resource) -> str:
+    """Return an object's uid: what tells it from a later one of the same name."""
+    return meta(obj).uid or ""
+
+
+def with_type(obj: T) -> T:
+    """Fill in ``apiVersion`` and ``kind``, which items of a list do not carry."""
+    holder = cast("Any", obj)
+    definition = res.api_info(obj).resource
+    holder.apiVersion = definition.api_version
+    holder.kind = definition.kind
+    return obj

@@ -1,0 +1,109 @@
+"""What every long-running Monopod process has in common.
+
+Logs as JSON lines on standard output, a clean end on SIGTERM, a line on the descriptor that s6
+listens on when ready, and metrics on this network namespace's loopback.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+
+import structlog
+from prometheus_client import start_http_server
+
+NOTIFY_FD: Final = "NOTIFY_FD"
+"""Environment variable that names the descriptor to report readiness on, as s6 has it."""
+_METRICS_ADDRESS: Final = "127.0.0.1"
+_log: Final = structlog.get_logger("service")
+
+
+class Service:
+    """The process, as its main coroutine sees it."""
+
+    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+        self.name = name
+        self._notify_fd = environment.get(NOTIFY_FD)
+
+    def ready(self) -> None:
+        """Report, once, that the service does its work from now on."""
+        _log.info("ready", service=self.name)
+        if self._notify_fd is None:
+            return
+        descriptor = int(self._notify_fd)
+        self._notify_fd = None
+        os.write(descriptor, b"\n")
+        os.close(descriptor)
+
+
+Main = Callable[[Service], Coroutine[Any, Any, None]]
+"""Runs until cancelled; returning or raising ends the process with a failure."""
+
+
+def configure_logging(name: str, level: str = "INFO") -> None:
+    """Log JSON lines to standard output: ``at``, ``level``, ``service``, ``event`` and the rest."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=name)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, force=True)
+
+
+def serve(name: str, main: Main, *, metrics_port: int | None = None) -> int:
+    """Run a process of Monopod to its end and return its exit status.
+
+    Args:
+        name: For logs.
+        main: The work; cancelled on SIGTERM or SIGINT, and awaited.
+        metrics_port: Port on 127.0.0.1 for Prometheus; none unless given.
+    """
+    configure_logging(name, os.environ.get("MONOPOD_LOG_LEVEL", "INFO"))
+    return asyncio.run(_serve(Service(name, os.environ), main, metrics_port))
+
+
+async def _serve(service: Service, main: Main, metrics_port: int | None) -> int:
+    metrics = None
+    if metrics_port is not None:
+        metrics, _ = start_http_server(metrics_port, addr=_METRICS_ADDRESS)
+    work = asyncio.ensure_future(main(service))
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        stopping = True
+        work.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not stopping:
+            raise
+    except Exception:
+        if not stopping:
+            _log.exception("died")
+            return 1
+        _log.exception("did not end cleanly")
+    finally:
+        if metrics is not None:
+            metrics.shutdown()
+            metrics.server_close()
+    if stopping:
+        _log.info("stopped")
+        return 0
+    _log.error("ended by itself")
+    return 1
