@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ class Cluster:
         await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
     @asynccontextmanager
-    async def spawned(self, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def spawned(self, *words: str) -> AsyncGenerator[asyncio.subprocess.Process]:
         """A ``kubectl`` that goes on while the test does something: logs -f, port-forward."""
         child = await asyncio.create_subprocess_exec(
             MONOPOD,
@@ -77,9 +77,7 @@ class Namespace:
 
     async def kubectl(self, *words: str, stdin: str | None = None, timeout_s: float = 120) -> str:
         # Before any "--", behind which kubectl passes words on.
-        return await self.cluster.kubectl(
-            "-n", self.name, *words, stdin=stdin, timeout_s=timeout_s
-        )
+        return await self.cluster.kubectl("-n", self.name, *words, stdin=stdin, timeout_s=timeout_s)
 
     async def get(self, *words: str) -> Any:
         return await self.cluster.get("-n", self.name, *words)

@@ -89,9 +89,7 @@ async def test_thirty_starts_and_stops_under_fire(namespace: Namespace, image: s
     )
     async with asyncio.timeout(90):
         while left := [
-            trace
-            for machine in seen - before.keys()
-            for trace in traces(cluster.home, machine)
+            trace for machine in seen - before.keys() for trace in traces(cluster.home, machine)
         ]:
             await asyncio.sleep(0.5)
     assert not left

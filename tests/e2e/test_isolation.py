@@ -3,6 +3,7 @@
 import re
 import statistics
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -27,7 +28,7 @@ async def _latencies_ms(namespace: Namespace, url: str) -> list[float]:
 
 @pytest.mark.row("S5")
 async def test_hogs_do_not_harm_others(
-    namespace: Namespace, image: str, record_property: pytest.RecordProperty
+    namespace: Namespace, image: str, record_property: Callable[[str, object], None]
 ) -> None:
     await namespace.apply(
         pod("server", image, "mkdir /www; echo hi > /www/index.html; httpd -f -p 8080 -h /www"),

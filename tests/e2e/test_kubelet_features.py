@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from monopod.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
 
 _SERVE = "mkdir -p /www && echo hello-from-pod > /www/index.html && httpd -f -p 8080 -h /www"
@@ -91,17 +92,13 @@ async def work(namespace: Namespace, image: str) -> str:
                 {
                     "name": "about",
                     "downwardAPI": {
-                        "items": [
-                            {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
-                        ]
+                        "items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]
                     },
                 },
                 {
                     "name": "token",
                     "projected": {
-                        "sources": [
-                            {"serviceAccountToken": {"path": "jwt", "audience": "e2e"}}
-                        ]
+                        "sources": [{"serviceAccountToken": {"path": "jwt", "audience": "e2e"}}]
                     },
                 },
             ],
@@ -126,13 +123,9 @@ async def test_logs_and_their_following(namespace: Namespace, work: str) -> None
         assert await reading == b"followed\n"
 
 
-async def test_exec_returns_the_command_s_status_and_input(
-    namespace: Namespace, work: str
-) -> None:
+async def test_exec_returns_the_command_s_status_and_input(namespace: Namespace, work: str) -> None:
     said = await namespace.kubectl("exec", "-i", work, "-c", "main", "--", "cat", stdin="echoed")
     assert said == "echoed"
-    from monopod.process import ProcessError
-
     with pytest.raises(ProcessError) as failed:
         await namespace.sh(work, "exit 7", container="main")
     assert failed.value.returncode == 7
@@ -140,7 +133,9 @@ async def test_exec_returns_the_command_s_status_and_input(
 
 async def test_attach(namespace: Namespace, image: str, work: str) -> None:
     await namespace.apply(
-        pod("attached", image, "while read line; do echo got-$line; done", container={"stdin": True})
+        pod(
+            "attached", image, "while read line; do echo got-$line; done", container={"stdin": True}
+        )
     )
     await namespace.ready("attached")
     async with namespace.cluster.spawned(
@@ -153,9 +148,7 @@ async def test_attach(namespace: Namespace, image: str, work: str) -> None:
     await namespace.kubectl("delete", "pod", "attached")
 
 
-async def test_files_are_copied_both_ways(
-    namespace: Namespace, work: str, tmp_path: Path
-) -> None:
+async def test_files_are_copied_both_ways(namespace: Namespace, work: str, tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.write_text("over the wire\n")
     await namespace.kubectl("cp", str(there), f"{work}:/disk/file", "-c", "main")
@@ -204,11 +197,10 @@ async def test_downward_api_tokens_and_hooks(namespace: Namespace, work: str) ->
 async def test_configmaps_and_secrets_update_live(namespace: Namespace, work: str) -> None:
     assert await namespace.sh(work, "cat /settings/colour", container="main") == "green"
     await namespace.kubectl("patch", "configmap", "settings", "-p", '{"data":{"colour":"blue"}}')
-    await namespace.kubectl(
-        "patch", "secret", "password", "-p", '{"stringData":{"word":"second"}}'
-    )
+    await namespace.kubectl("patch", "secret", "password", "-p", '{"stringData":{"word":"second"}}')
     script = (
-        "until grep -q blue /settings/colour && grep -q second /password/word; do usleep 200000; done"
+        "until grep -q blue /settings/colour && grep -q second /password/word;"
+        " do usleep 200000; done"
     )
     await namespace.kubectl("exec", work, "-c", "main", "--", "sh", "-c", script, timeout_s=150)
 
@@ -255,7 +247,8 @@ async def test_probes_and_restarts(namespace: Namespace, image: str) -> None:
         pod(
             "probed",
             image,
-            "[ -e /state/seen ] || { touch /state/seen /tmp/well; sleep 4; rm /tmp/well; sleep 3600; };"
+            "[ -e /state/seen ] ||"
+            " { touch /state/seen /tmp/well; sleep 4; rm /tmp/well; sleep 3600; };"
             " touch /tmp/well; exec sleep infinity",
             container={
                 "volumeMounts": [{"name": "state", "mountPath": "/state"}],

@@ -1,6 +1,7 @@
 """Twenty machines at once on a small host."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -13,14 +14,12 @@ _MACHINES = 20
 
 @pytest.mark.row("S1")
 async def test_twenty_machines_start_and_stop_cleanly(
-    namespace: Namespace, image: str, record_property: pytest.RecordProperty
+    namespace: Namespace, image: str, record_property: Callable[[str, object], None]
 ) -> None:
     before = len(machines_on_host(namespace.cluster.home))
     began = time.monotonic()
     await namespace.apply(deployment(image, _MACHINES))
-    await namespace.kubectl(
-        "rollout", "status", "deployment/web", "--timeout=600s", timeout_s=620
-    )
+    await namespace.kubectl("rollout", "status", "deployment/web", "--timeout=600s", timeout_s=620)
     record_property("twenty_ready_s", round(time.monotonic() - began, 1))
     assert len(machines_on_host(namespace.cluster.home)) == before + _MACHINES
     began = time.monotonic()

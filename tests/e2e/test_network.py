@@ -7,9 +7,7 @@ import pytest
 from monopod.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
 
-_SERVE = (
-    "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
-)
+_SERVE = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +103,9 @@ async def test_metadata_service_is_unreachable(
 async def test_host_and_control_plane_are_unreachable(
     namespace: Namespace, pods: dict[str, str], address: str
 ) -> None:
-    server = (await namespace.cluster.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"))
+    server = await namespace.cluster.kubectl(
+        "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"
+    )
     transit = server.split(".")[2]
     assert await _blocked(namespace, address.format(transit=transit))
 

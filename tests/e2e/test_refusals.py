@@ -21,9 +21,7 @@ async def _events(namespace: Namespace, name: str) -> str:
 
 
 async def test_a_pod_larger_than_the_table(namespace: Namespace, image: str) -> None:
-    await namespace.apply(
-        pod("huge", image, container={"resources": {"requests": {"cpu": "17"}}})
-    )
+    await namespace.apply(pod("huge", image, container={"resources": {"requests": {"cpu": "17"}}}))
     reason, message = await _condition(namespace, "huge")
     assert reason == "POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE"
     assert message == "Your pod's cpu/memory requirements exceed the max Fargate configuration"
