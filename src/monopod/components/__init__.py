@@ -1,0 +1,24 @@
+"""Upstream's programs, built once from their own modules into the cache.
+
+Nothing of Kubernetes, containerd or CoreDNS is rewritten here; the folder ``components`` pins each
+as a Go module, and this room turns those pins into programs that others can run.
+"""
+
+from monopod.components.catalogue import COMPONENTS, Component, Program, module_version
+from monopod.components.errors import BuildError, ComponentsError, PrebuiltError, ToolchainError
+from monopod.components.provide import Components, module_directory, provide, verify
+
+__all__ = [
+    "COMPONENTS",
+    "BuildError",
+    "Component",
+    "Components",
+    "ComponentsError",
+    "PrebuiltError",
+    "Program",
+    "ToolchainError",
+    "module_directory",
+    "module_version",
+    "provide",
+    "verify",
+]

@@ -1,0 +1,218 @@
+"""One directory in which every program is found under its own name, however it came about."""
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from monopod import process
+from monopod.components import store
+from monopod.components.build import build, complaint_about, content_key
+from monopod.components.catalogue import COMPONENTS, Component, Program
+from monopod.components.errors import BuildError, ComponentsError, PrebuiltError
+from monopod.components.toolchain import Toolchain, find_toolchain
+from monopod.progress import Progress, Report, ignore
+from monopod.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Upstream's programs, ready to run."""
+
+    directory: Path
+    """Holds every program of :data:`COMPONENTS` as an executable file of that name."""
+
+    def program(self, name: str) -> Path:
+        """The path of one program.
+
+        Raises:
+            KeyError: No component makes a program of this name.
+        """
+        if not any(program.name == name for _, program in _programs(COMPONENTS)):
+            raise KeyError(name)
+        return self.directory / name
+
+    def install(self, names: Iterable[str], directory: Path) -> None:
+        """Put programs into another directory, for users who cannot reach the cache.
+
+        Hard links where both are on one file system, else copies; again is cheap and harmless, and
+        a program that is running is replaced, not written to.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        store.place({name: self.program(name) for name in names}, directory)
+
+
+async def provide(
+    settings: Settings,
+    report: Report = ignore,
+    *,
+    components: Sequence[Component] = COMPONENTS,
+) -> Components:
+    """Have every program: from the cache, from ``MONOPOD_COMPONENTS``, or by building it.
+
+    Raises:
+        ComponentsError: They cannot be had; says all that is missing or wrong.
+    """
+    root = settings.cache / "components"
+    if settings.components is not None:
+        return await _take_prebuilt(settings.components, root, components, report)
+    toolchain = await find_toolchain(components, settings.cache, report)
+    built = {
+        component.name: root / f"{component.name}-{content_key(component, toolchain)}"
+        for component in components
+    }
+    view = root / f"all-{_digest(sorted(path.name for path in built.values()))}"
+    if store.is_intact(view):
+        return Components(view)
+    async with _lock(root, report):
+        for component in components:
+            await _ensure_built(component, toolchain, built[component.name], report)
+        sources = {
+            program.name: built[component.name] / program.file
+            for component, program in _programs(components)
+        }
+        _assemble(sources, view)
+    return Components(view)
+
+
+async def verify(components: Components) -> None:
+    """Read every program and hold it to the digest taken when it was built.
+
+    Raises:
+        ComponentsError: Names each that is missing or has changed.
+    """
+    damage = await asyncio.to_thread(store.damage, components.directory)
+    if damage:
+        raise ComponentsError("; ".join(damage))
+
+
+async def module_directory(module: str, settings: Settings, report: Report = ignore) -> Path:
+    """Where the sources of a pinned module are, fetched if need be: ``k8s.io/kubernetes``.
+
+    Raises:
+        ComponentsError: No component is that module, or it cannot be fetched.
+    """
+    component = next((one for one in COMPONENTS if one.module == module), None)
+    if component is None:
+        raise ComponentsError(f"no component is built from the module {module}")
+    toolchain = await find_toolchain(COMPONENTS, settings.cache, report)
+    try:
+        answer = await process.run(
+            toolchain.go,
+            "mod",
+            "download",
+            "-json",
+            module,
+            env=toolchain.environment(cgo=False),
+            cwd=component.directory,
+        )
+    except process.ProcessError as error:
+        raise BuildError(f"the sources of {module} cannot be had: {error}") from error
+    return Path(json.loads(answer)["Dir"])
+
+
+async def _ensure_built(
+    component: Component, toolchain: Toolchain, directory: Path, report: Report
+) -> None:
+    if store.is_intact(directory):
+        report(Progress(f"{component.name} {component.version}", "in the cache", 1, 1))
+        return
+    await build(component, toolchain, directory, report)
+
+
+async def _take_prebuilt(
+    directory: Path, root: Path, components: Sequence[Component], report: Report
+) -> Components:
+    sources, problems = _find_prebuilt(directory, components)
+    if problems:
+        raise PrebuiltError(f"MONOPOD_COMPONENTS={directory}: " + "; ".join(problems))
+    view = root / f"prebuilt-{_prebuilt_key(sources, components)}"
+    if store.is_intact(view):
+        return Components(view)
+    report(Progress("prebuilt components", f"checking {directory}"))
+    answers = await asyncio.gather(
+        *(
+            complaint_about(component, program, sources[program.name])
+            for component, program in _programs(components)
+        )
+    )
+    problems = [answer for answer in answers if answer]
+    if problems:
+        raise PrebuiltError(f"MONOPOD_COMPONENTS={directory}: " + "; ".join(problems))
+    async with _lock(root, report):
+        _assemble(sources, view)
+    return Components(view)
+
+
+def _find_prebuilt(
+    directory: Path, components: Sequence[Component]
+) -> tuple[dict[str, Path], list[str]]:
+    """Each program's file in a directory, by its own name or by its binary's; and what is wrong."""
+    sources: dict[str, Path] = {}
+    problems: list[str] = []
+    for _, program in _programs(components):
+        candidates = [directory / name for name in dict.fromkeys((program.name, program.file))]
+        found = next((path for path in candidates if path.is_file()), None)
+        if found is None:
+            problems.append(f"{program.name} is missing")
+        elif not os.access(found, os.X_OK):
+            problems.append(f"{found.name} is not executable")
+        else:
+            sources[program.name] = found
+    return sources, list(dict.fromkeys(problems))
+
+
+def _prebuilt_key(sources: Mapping[str, Path], components: Sequence[Component]) -> str:
+    """Changes with every file that was put there and with every version that is expected."""
+    parts: list[str] = []
+    for component, program in _programs(components):
+        path = sources[program.name].resolve()
+        status = path.stat()
+        expected = component.expected_answer(program)
+        parts.append(f"{path} {status.st_size} {status.st_mtime_ns} {program.name} {expected}")
+    return _digest(parts)
+
+
+def _assemble(sources: Mapping[str, Path], view: Path) -> None:
+    partial = store.temporary_sibling(view)
+    try:
+        store.place(sources, partial)
+        store.seal(partial)
+        store.publish(partial, view)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _programs(components: Iterable[Component]) -> list[tuple[Component, Program]]:
+    return [(component, program) for component in components for program in component.programs]
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@asynccontextmanager
+async def _lock(root: Path, report: Report) -> AsyncGenerator[None]:
+    """Hold the cache against other builders; one that is killed leaves no lock behind."""
+    with _open_lock(root) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report(Progress("components", "waiting for another build on this host"))
+            # A child can be killed while it waits, a thread in flock(2) cannot; the lock belongs
+            # to the open file that both share.
+            await process.run("flock", str(file.fileno()), pass_fds=(file.fileno(),))
+        store.remove_temporaries(root)
+        yield
+
+
+def _open_lock(root: Path) -> TextIO:
+    root.mkdir(parents=True, exist_ok=True)
+    return (root / ".lock").open("w")

