@@ -1,0 +1,25 @@
+"""Fargate profiles: who matches, who wins, and which subnets they have. No I/O."""
+
+from monopod.profiles.choice import (
+    Choice,
+    Outcome,
+    ProfileVerdict,
+    SelectorVerdict,
+    choose_profile,
+    judge_profile,
+)
+from monopod.profiles.subnets import ProfileSubnets, is_private, subnets_of_profile
+from monopod.profiles.wildcards import matches
+
+__all__ = [
+    "Choice",
+    "Outcome",
+    "ProfileSubnets",
+    "ProfileVerdict",
+    "SelectorVerdict",
+    "choose_profile",
+    "is_private",
+    "judge_profile",
+    "matches",
+    "subnets_of_profile",
+]
