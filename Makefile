@@ -1,0 +1,87 @@
+# Everything a person or a machine does with this repository starts here: `make help`.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+BIN := .venv/bin
+# Debian's own Python first: users other than root can run it too.
+PYTHON ?= $(firstword $(foreach p,/usr/bin/python3 python3,\
+	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+## A cluster
+
+.PHONY: up
+up: environment ## Build what is missing, start a cluster, show a demo
+	@$(BIN)/monopod up
+
+.PHONY: down
+down: environment ## Stop the cluster and remove every trace of it; the build cache stays
+	@$(BIN)/monopod down
+
+## The workshop
+
+.PHONY: packages
+packages: ## Install the Debian packages that are missing
+	@tools/install-packages
+
+.PHONY: environment
+environment: .venv/.synced ## Make .venv as uv.lock has it
+
+.venv/.synced: pyproject.toml uv.lock tools/make_environment.py | packages
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed" >&2; exit 1; }
+	@$(PYTHON) tools/make_environment.py
+	@touch $@
+
+.PHONY: components
+components: environment ## Build upstream's programs into the cache, with progress
+	@$(BIN)/python -m monopod.components
+
+## Tests
+
+.PHONY: test
+test: check components ## All checks and all tests, as CI runs them
+	@$(BIN)/pytest
+
+.PHONY: check
+check: lint types contracts ## Everything that looks at the code without running it
+
+.PHONY: lint
+lint: environment ## Style
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+.PHONY: types
+types: environment ## Types
+	@$(BIN)/pyright
+
+.PHONY: contracts
+contracts: environment ## Which room may know which
+	@$(BIN)/lint-imports
+
+.PHONY: test-unit
+test-unit: environment ## Tests that need no cluster
+	@$(BIN)/pytest -m "not api and not e2e"
+
+.PHONY: test-api
+test-api: components ## Tests against a real API server
+	@$(BIN)/pytest -m api
+
+.PHONY: test-e2e
+test-e2e: components ## Tests on a whole cluster with real machines
+	@$(BIN)/pytest -m e2e
+
+.PHONY: format
+format: environment ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+.PHONY: clean
+clean: ## Remove .venv and what tools leave behind; neither cluster nor cache
+	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
