@@ -1,0 +1,246 @@
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.apiserver import ApiServer
+from tests.crds.support import manifest, refusal
+
+ROLE = "arn:aws:iam::111122223333:role/pod-execution"
+PROFILE: dict[str, Any] = {
+    "selectors": [{"namespace": "shop", "labels": {"app": "web*"}}],
+    "subnets": ["private-a"],
+    "podExecutionRoleArn": ROLE,
+    "tags": {"team": "a"},
+}
+MACHINE: dict[str, Any] = {
+    "podRef": {"namespace": "shop", "name": "web-0", "uid": "0d6f1a52"},
+    "profile": "fp",
+    "subnet": "private-a",
+    "milliCPU": 250,
+    "memoryMiB": 512,
+}
+SUBNET: dict[str, Any] = {
+    "vpc": "main",
+    "cidrBlock": "192.168.1.0/24",
+    "availabilityZone": "local-1a",
+}
+
+
+def fresh(prefix: str = "t") -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:10]}"
+
+
+def labels(count: int) -> dict[str, str]:
+    return {f"key-{number}": "value" for number in range(count)}
+
+
+@pytest.mark.row("S2")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"subnets": []},
+        {"podExecutionRoleArn": ""},
+        {"podExecutionRoleArn": "arn:aws-cn:iam::111122223333:role/r+=,.@_-1"},
+        {"selectors": [{"namespace": "*"}] * 5},
+        {"selectors": [{"namespace": "a", "labels": labels(5)}]},
+        {"selectors": [{"namespace": "a", "labels": {"k" * 127: "v" * 255}}]},
+        {"selectors": [{"namespace": "?", "labels": {"app.kubernetes.io/*": "?*"}}]},
+        {"tags": labels(50)},
+        {"tags": {"k" * 128: "v" * 256, "empty": ""}},
+    ],
+)
+def test_a_profile_within_the_limits_is_taken(
+    api_server: ApiServer, change: dict[str, Any]
+) -> None:
+    wanted = manifest("FargateProfile", fresh(), PROFILE | change)
+    assert refusal(api_server, "create", "--dry-run=server", of=wanted) == ""
+
+
+@pytest.mark.row("S2")
+@pytest.mark.parametrize(
+    ("change", "messages"),
+    [
+        ({"selectors": []}, ["spec.selectors", "should have at least 1 items"]),
+        ({"selectors": [{"namespace": "a"}] * 6}, ["spec.selectors", "at most 5 items"]),
+        ({"selectors": [{}]}, ["spec.selectors[0].namespace", "Required value"]),
+        ({"selectors": [{"namespace": ""}]}, ["spec.selectors[0].namespace", "at least 1"]),
+        (
+            {"selectors": [{"namespace": "a", "labels": labels(6)}]},
+            ["spec.selectors[0].labels", "at most 5"],
+        ),
+        (
+            {"selectors": [{"namespace": "a", "labels": {"k" * 128: "v"}}]},
+            ["spec.selectors[0].labels", "each label key must be 1 to 127 characters long"],
+        ),
+        (
+            {"selectors": [{"namespace": "a", "labels": {"": "v"}}]},
+            ["spec.selectors[0].labels", "each label key must be 1 to 127 characters long"],
+        ),
+        (
+            {"selectors": [{"namespace": "a", "labels": {"k": "v" * 256}}]},
+            ["spec.selectors[0].labels.k", "255"],
+        ),
+        (
+            {"selectors": [{"namespace": "a", "labels": {"k": ""}}]},
+            ["spec.selectors[0].labels.k", "at least 1"],
+        ),
+        ({"subnets": ["a", "a"]}, ["spec.subnets[1]", "Duplicate value"]),
+        ({"tags": labels(51)}, ["spec.tags", "at most 50"]),
+        ({"tags": {"k" * 129: ""}}, ["spec.tags", "each tag key must be 1 to 128 characters"]),
+        ({"tags": {"k": "v" * 257}}, ["spec.tags.k", "256"]),
+        ({"tags": {"aws:x": ""}}, ["spec.tags", "must not start with the reserved prefix aws:"]),
+        (
+            {"podExecutionRoleArn": "arn:aws:iam::111122223333:role/path/name"},
+            ["spec.podExecutionRoleArn", "the ARN of an IAM role without a path"],
+        ),
+        ({"selector": []}, ['unknown field "spec.selector"']),
+    ],
+)
+def test_a_profile_beyond_the_limits_is_refused_by_field(
+    api_server: ApiServer, change: dict[str, Any], messages: list[str]
+) -> None:
+    said = refusal(
+        api_server,
+        "create",
+        "--dry-run=server",
+        of=manifest("FargateProfile", fresh(), PROFILE | change),
+    )
+    assert all(message in said for message in messages), said
+
+
+@pytest.mark.row("S2")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("eks-default", "The fargate profile name starts with the reserved prefix: 'eks-'."),
+        ("a" * 64, "must be at most 63 characters long, because pods carry it as a label"),
+    ],
+)
+def test_profile_names(api_server: ApiServer, name: str, message: str) -> None:
+    wanted = manifest("FargateProfile", name, PROFILE)
+    assert message in refusal(api_server, "create", of=wanted)
+
+
+@pytest.mark.row("S2")
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("selectors", [{"namespace": "other"}]),
+        ("subnets", ["private-b"]),
+        ("subnets", None),
+        ("podExecutionRoleArn", ROLE + "-2"),
+        ("podExecutionRoleArn", None),
+        ("tags", {"team": "b"}),
+        ("tags", None),
+    ],
+)
+def test_a_profile_cannot_be_changed(api_server: ApiServer, field: str, value: Any) -> None:
+    wanted = manifest("FargateProfile", fresh(), PROFILE)
+    assert refusal(api_server, "create", of=wanted) == ""
+    spec = {key: kept for key, kept in (PROFILE | {field: value}).items() if kept is not None}
+    said = refusal(api_server, "replace", of=wanted | {"spec": spec})
+    assert f"spec.{field}: Invalid value" in said
+    assert "cannot be changed: create a new profile with the" in said
+    assert refusal(api_server, "replace", of=wanted) == ""
+
+
+def test_an_empty_list_left_out_is_no_change(api_server: ApiServer) -> None:
+    wanted = manifest("FargateProfile", fresh(), {"selectors": [{"namespace": "a"}]})
+    assert refusal(api_server, "create", of=wanted) == ""
+    empty = {"subnets": [], "tags": {}, "podExecutionRoleArn": ""}
+    wanted["spec"] |= empty
+    assert refusal(api_server, "replace", of=wanted) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("mvm-0123456789", {}, ""),
+        ("by-hand", {}, "machines are made by fargate-scheduler"),
+        ("mvm-0123456789/../x", {}, "Invalid value"),
+        ("mvm-0123456789", {"milliCPU": 300}, "spec.milliCPU: Unsupported value: 300"),
+        ("mvm-0123456789", {"memoryMiB": 122881}, "spec.memoryMiB"),
+        ("mvm-0123456789", {"ephemeralStorageGiB": 19}, "spec.ephemeralStorageGiB"),
+        ("mvm-0123456789", {"podRef": {"namespace": "a", "name": "b"}}, "spec.podRef.uid"),
+    ],
+)
+def test_machines(api_server: ApiServer, name: str, change: dict[str, Any], message: str) -> None:
+    wanted = manifest("MicroVM", name, MACHINE | change)
+    said = refusal(api_server, "create", "--dry-run=server", of=wanted)
+    assert message in said if message else said == ""
+
+
+def test_a_machine_cannot_be_changed(api_server: ApiServer) -> None:
+    wanted = manifest("MicroVM", fresh("mvm"), MACHINE)
+    assert refusal(api_server, "create", of=wanted) == ""
+    changed = wanted | {"spec": MACHINE | {"milliCPU": 500}}
+    assert "delete the pod to have another machine" in refusal(api_server, "replace", of=changed)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        (["192.168.0.0/16"], ""),
+        (["192.168.0.0/16", "10.0.0.0/16", "100.96.0.0/16", "172.16.0.0/20", "172.16.16.0/28"], ""),
+        ([], "spec.cidrBlocks"),
+        (["10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16",
+          "10.5.0.0/16"], "at most 5"),
+        (["192.168.0.0/15"], "from /16 to /28"),
+        (["192.168.0.0/29"], "from /16 to /28"),
+        (["192.168.1.1/16"], "no address bits beyond its prefix"),
+        (["fd00::/16"], "must be an IPv4 block"),
+        (["nonsense"], "must be an IPv4 block"),
+        (["100.64.0.0/16"], "the machines' management"),
+        (["192.168.0.0/16", "100.127.3.0/24"], "the machines' management"),
+        (["10.100.128.0/20"], "(services)"),
+        (["192.168.0.0/16", "192.168.4.0/24"], "must not overlap each other"),
+        (["192.168.4.0/24", "192.168.0.0/16"], "must not overlap each other"),
+        (["192.168.0.0/16", "192.168.0.0/16"], "must not overlap each other"),
+    ],
+)  # fmt: skip
+def test_vpcs(api_server: ApiServer, blocks: list[str], message: str) -> None:
+    wanted = manifest("Vpc", fresh(), {"cidrBlocks": blocks})
+    said = refusal(api_server, "create", "--dry-run=server", of=wanted)
+    assert message in said if message else said == ""
+
+
+@pytest.mark.row("S18")
+def test_a_vpc_may_get_secondary_blocks_but_keeps_its_primary(api_server: ApiServer) -> None:
+    wanted = manifest("Vpc", fresh(), {"cidrBlocks": ["192.168.0.0/16"]})
+    assert refusal(api_server, "create", of=wanted) == ""
+    wanted["spec"] = {"cidrBlocks": ["192.168.0.0/16", "10.9.0.0/16"]}
+    assert refusal(api_server, "replace", of=wanted) == ""
+    wanted["spec"] = {"cidrBlocks": ["10.9.0.0/16", "192.168.0.0/16"]}
+    assert "primary block cannot be changed" in refusal(api_server, "replace", of=wanted)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, ""),
+        ({"internet": "None"}, ""),
+        ({"internet": "Gateway"}, ""),
+        ({"internet": "IGW"}, 'supported values: "NAT", "None", "Gateway"'),
+        ({"cidrBlock": "192.168.1.5/24"}, "no address bits beyond its prefix"),
+        ({"availabilityZone": "Zone A"}, "spec.availabilityZone"),
+        ({"vpc": ""}, "spec.vpc"),
+    ],
+)
+def test_subnets(api_server: ApiServer, change: dict[str, Any], message: str) -> None:
+    wanted = manifest("Subnet", fresh(), SUBNET | change)
+    said = refusal(api_server, "create", "--dry-run=server", of=wanted)
+    assert message in said if message else said == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("vpc", "other"), ("cidrBlock", "192.168.2.0/24"), ("availabilityZone", "local-1b")],
+)
+def test_a_subnet_stays_where_it_is(api_server: ApiServer, field: str, value: str) -> None:
+    wanted = manifest("Subnet", fresh(), SUBNET)
+    assert refusal(api_server, "create", of=wanted) == ""
+    said = refusal(api_server, "replace", of=wanted | {"spec": SUBNET | {field: value}})
+    assert f"spec.{field}" in said
+    assert "cannot be changed: create a new subnet" in said
