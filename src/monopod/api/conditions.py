@@ -1,7 +1,7 @@
 """Conditions as Kubernetes means them: one of each type, and a time that tells when it turned."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -18,7 +18,7 @@ def timestamp(at: datetime) -> str:
 
     Upstream's conditions stop at seconds; a pod's start is told in fractions of one.
     """
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def find_condition(conditions: Sequence[Condition], kind: str) -> Condition | None:

@@ -1,0 +1,77 @@
+"""The schemas and the types say the same, field by field."""
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+from lightkube.core import resource as res
+
+from monopod.api import keys
+from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
+from monopod.crds import manifests
+
+KINDS: dict[str, Any] = {
+    "FargateProfile": FargateProfile,
+    "MicroVM": MicroVM,
+    "Subnet": Subnet,
+    "Vpc": Vpc,
+}
+SCALARS = {str: "string", int: "integer"}
+BY_KIND = {each["spec"]["names"]["kind"]: each["spec"] for each in manifests()}
+
+
+def without_none(annotation: Any) -> Any:
+    chosen = [each for each in get_args(annotation) if each is not NoneType]
+    return chosen[0] if NoneType in get_args(annotation) else annotation
+
+
+def compare(where: str, annotation: Any, schema: Mapping[str, Any]) -> None:
+    annotation = without_none(annotation)
+    if annotation in SCALARS:
+        assert schema["type"] == SCALARS[annotation], where
+    elif get_origin(annotation) is list:
+        assert schema["type"] == "array", where
+        compare(f"{where}[]", get_args(annotation)[0], schema["items"])
+    elif get_origin(annotation) is dict:
+        assert schema["type"] == "object", where
+        compare(f"{where}{{}}", get_args(annotation)[1], schema["additionalProperties"])
+    else:
+        compare_struct(where, annotation, schema)
+
+
+def compare_struct(where: str, struct: Any, schema: Mapping[str, Any]) -> None:
+    assert schema["type"] == "object", where
+    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    assert set(schema["properties"]) == set(fields), where
+    required = {name for name, field in fields.items() if field.required}
+    assert set(schema.get("required", ())) == required, where
+    hints = get_type_hints(struct)
+    for name, field in fields.items():
+        if name not in ("apiVersion", "kind", "metadata"):
+            compare(f"{where}.{name}", hints[name], schema["properties"][name])
+        if "default" in schema["properties"][name]:
+            assert field.default == schema["properties"][name]["default"], f"{where}.{name}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fields_types_defaults_and_what_is_required(kind: str) -> None:
+    (version,) = BY_KIND[kind]["versions"]
+    compare_struct(kind, KINDS[kind], version["schema"]["openAPIV3Schema"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_scope_and_status(kind: str) -> None:
+    info = res.api_info(KINDS[kind])
+    spec = BY_KIND[kind]
+    assert (spec["group"], spec["names"]["plural"]) == (keys.GROUP, info.plural)
+    assert spec["scope"] == "Cluster"
+    assert issubclass(KINDS[kind], res.GlobalResource)
+    (version,) = spec["versions"]
+    assert version["name"] == keys.VERSION
+    assert ("subresources" in version) is hasattr(KINDS[kind], "Status")
+
+
+def test_there_is_a_definition_for_each_type_and_no_other() -> None:
+    assert set(BY_KIND) == set(KINDS)
