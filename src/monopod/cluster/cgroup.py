@@ -1,0 +1,104 @@
+"""The cgroup that holds every process of the control plane, so that none can be lost.
+
+It only tells and ends processes, it limits nothing; so any hierarchy will do: version 2 where it is
+mounted, even without controllers, else whichever of version 1 there is.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Final
+
+from monopod.cluster.errors import ClusterError
+
+_POLL_S: Final = 0.02
+
+
+def hierarchy(mountinfo: str) -> Path | None:
+    """Return the mount point of the hierarchy to use, given ``/proc/self/mountinfo``."""
+    version_1: list[Path] = []
+    for line in mountinfo.splitlines():
+        place, _, kind = line.partition(" - ")
+        mount_point, filesystem = Path(place.split()[4]), kind.split()[0]
+        if filesystem == "cgroup2":
+            return mount_point
+        if filesystem == "cgroup":
+            version_1.append(mount_point)
+    return min(version_1, default=None)
+
+
+class Cgroup:
+    """One cgroup below the hierarchy's root, by its path there."""
+
+    def __init__(self, path: str, mountinfo: Path = Path("/proc/self/mountinfo")) -> None:
+        """Name a cgroup, whether or not it exists.
+
+        Raises:
+            ClusterError: This host has no cgroups mounted.
+        """
+        root = hierarchy(mountinfo.read_text())
+        if root is None:
+            raise ClusterError("no cgroup hierarchy is mounted")
+        self._root = root
+        self._directory = root / path
+
+    @property
+    def procs(self) -> Path:
+        """The file that a process joins by."""
+        return self._directory / "cgroup.procs"
+
+    def create(self) -> None:
+        """See that it exists."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+
+    def processes(self) -> list[int]:
+        """Return the ids of all processes in it and below."""
+        found: list[int] = []
+        for directory in (self._directory, *self._below()):
+            with contextlib.suppress(OSError):
+                found += [int(word) for word in (directory / "cgroup.procs").read_text().split()]
+        return found
+
+    async def destroy(self, timeout_s: float) -> None:
+        """Kill everything in it, wait until it is gone, and remove it; again is harmless.
+
+        Raises:
+            ClusterError: Something in it did not die in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._try_to_destroy():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"processes {self.processes()} of {self._directory} do not die")
+            await asyncio.sleep(_POLL_S)
+        parent = self._directory.parent
+        while parent != self._root:
+            try:
+                parent.rmdir()
+            except OSError:
+                return
+            parent = parent.parent
+
+    def _try_to_destroy(self) -> bool:
+        for directory in (*self._below(), self._directory):
+            with contextlib.suppress(OSError):
+                (directory / "cgroup.kill").write_text("1")
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for directory in (*self._below(), self._directory):
+            try:
+                directory.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                # Processes stay in it for a moment after they were killed.
+                return False
+        return True
+
+    def _below(self) -> list[Path]:
+        """Return the cgroups in it, the deepest first."""
+        below = [path for path in self._directory.rglob("*") if path.is_dir()]
+        return sorted(below, key=lambda path: len(path.parts), reverse=True)

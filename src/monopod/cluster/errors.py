@@ -1,0 +1,13 @@
+"""The one error tree of this room's boundary."""
+
+
+class ClusterError(Exception):
+    """The control plane could not be brought up, asked or taken down."""
+
+
+class HostUnfitError(ClusterError):
+    """This host lacks something; ``missing`` has one line for each thing, with its remedy."""
+
+    def __init__(self, missing: tuple[str, ...]) -> None:
+        self.missing = missing
+        super().__init__("this host cannot run a cluster yet:\n" + "\n".join(missing))

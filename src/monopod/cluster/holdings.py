@@ -1,0 +1,121 @@
+"""Who holds which certificates: the cluster's identities, each with no more than its work needs.
+
+Names are upstream's where upstream's default rules are bound to them. A group stands in a
+certificate only for ``admin``: whoever can read its key can read the authority's too, and it has to
+work before there is any rule.
+"""
+
+from ipaddress import IPv4Address
+from typing import Final
+
+from monopod.cluster.layout import CLUSTER_DOMAIN, KUBERNETES_ADDRESS, Layout, User
+from monopod.identity.authority import Subject
+from monopod.identity.vault import Holding, Leaf
+
+ADMIN: Final = "admin"
+KUBELET_CLIENT: Final = "monopod:kubelet-client"
+"""The API server, as kubelets see it."""
+MONOPOD_USERS: Final = {
+    "admission": "monopod:admission",
+    "scheduler": "monopod:fargate-scheduler",
+    "machines": "monopod:machines",
+    "network": "monopod:network",
+}
+"""Room → the user that its process is. The room's name is its directory's and its service's too."""
+_LOOPBACK: Final = IPv4Address("127.0.0.1")
+
+
+def holdings(layout: Layout) -> tuple[Holding, ...]:
+    """Return what everybody holds, the whole truth: a directory with more loses the rest."""
+    return (
+        Holding(
+            ADMIN,
+            uid=0,
+            leaves=(_client("monopod:admin", "system:masters"),),
+            server=layout.api_server,
+        ),
+        _etcd(layout),
+        _api_server(layout),
+        Holding(
+            "kube-controller-manager",
+            uid=layout.uid(User.CONTROLLER_MANAGER),
+            leaves=(_client("system:kube-controller-manager"),),
+            server=layout.api_server,
+            signs_nodes=True,
+        ),
+        _user(layout, "kube-scheduler", "system:kube-scheduler", layout.uid(User.SCHEDULER)),
+        _user(layout, "kube-proxy", "system:kube-proxy", layout.uid(User.PROXY)),
+        _user(layout, "coredns", "system:coredns", layout.uid(User.DNS)),
+        Holding(
+            "registry",
+            uid=layout.uid(User.REGISTRY),
+            leaves=(_server("registry", "registry", addresses=(layout.control_address,)),),
+        ),
+        Holding(
+            "admission",
+            uid=layout.uid(User.ADMISSION),
+            leaves=(
+                _client(MONOPOD_USERS["admission"]),
+                _server("serving", "monopod admission", addresses=(_LOOPBACK,)),
+            ),
+            server=layout.api_server,
+        ),
+        _own(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER)),
+        _own(layout, "machines", 0),
+        _own(layout, "network", 0),
+    )
+
+
+def _etcd(layout: Layout) -> Holding:
+    subject = Subject("etcd", client=True, server=True, addresses=(_LOOPBACK,))
+    return Holding(
+        "etcd",
+        uid=layout.uid(User.ETCD),
+        leaves=(Leaf("serving", "etcd", subject),),
+        trusts=("etcd",),
+    )
+
+
+def _api_server(layout: Layout) -> Holding:
+    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
+    serving = _server(
+        "serving",
+        "kube-apiserver",
+        names=(*names, f"kubernetes.default.svc.{CLUSTER_DOMAIN}", "localhost"),
+        addresses=(layout.control_address, KUBERNETES_ADDRESS, _LOOPBACK),
+    )
+    return Holding(
+        "kube-apiserver",
+        uid=layout.uid(User.API_SERVER),
+        leaves=(
+            serving,
+            Leaf("kubelet", "cluster", Subject(KUBELET_CLIENT)),
+            Leaf("front-proxy", "front-proxy", Subject("monopod:front-proxy")),
+            Leaf("etcd", "etcd", Subject("kube-apiserver")),
+        ),
+        trusts=("cluster", "front-proxy", "etcd"),
+        signs_tokens=True,
+    )
+
+
+def _user(layout: Layout, directory: str, user: str, uid: int) -> Holding:
+    return Holding(directory, uid=uid, leaves=(_client(user),), server=layout.api_server)
+
+
+def _own(layout: Layout, directory: str, uid: int) -> Holding:
+    return _user(layout, directory, MONOPOD_USERS[directory], uid)
+
+
+def _client(user: str, group: str | None = None) -> Leaf:
+    return Leaf("client", "cluster", Subject(user, group))
+
+
+def _server(
+    file: str,
+    common_name: str,
+    *,
+    names: tuple[str, ...] = (),
+    addresses: tuple[IPv4Address, ...] = (),
+) -> Leaf:
+    subject = Subject(common_name, client=False, server=True, names=names, addresses=addresses)
+    return Leaf(file, "cluster", subject)

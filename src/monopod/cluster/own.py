@@ -1,0 +1,115 @@
+"""Monopod's own processes: modules of this very installation, each with what it alone needs."""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import monopod
+from monopod.cluster.layout import Layout, User
+from monopod.cluster.service import Service
+
+_SOURCES: Final = Path(monopod.__file__).resolve().parents[1]
+_OS: Final = Path("/usr")
+
+
+def admission(layout: Layout) -> Service:
+    """Return the webhooks' server, which the API server calls on the loopback."""
+    return _confined(layout, "admission", layout.uid(User.ADMISSION))
+
+
+def scheduler(layout: Layout) -> Service:
+    """Return the fargate-scheduler."""
+    return _confined(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER))
+
+
+def machines(layout: Layout) -> Service:
+    """Return the keeper of the machines: it makes jails, and so needs what makes them.
+
+    Raw sockets and the network for the machines' links; ``sys_admin`` for namespaces and mounts;
+    users, ownership and modes for files and processes that are a machine's.
+    """
+    return _unconfined(
+        layout,
+        "machines",
+        (
+            "chown",
+            "dac_override",
+            "fowner",
+            "fsetid",
+            "kill",
+            "mknod",
+            "net_admin",
+            "net_raw",
+            "setgid",
+            "setpcap",
+            "setuid",
+            "sys_admin",
+            "sys_chroot",
+            "sys_ptrace",
+            "sys_resource",
+        ),
+    )
+
+
+def network(layout: Layout) -> Service:
+    """Return the keeper of the VPC: it enters the router's namespace and writes its rules there."""
+    return _unconfined(layout, "network", ("net_admin", "net_raw", "sys_admin"))
+
+
+def _confined(layout: Layout, module: str, uid: int) -> Service:
+    own = layout.identity(module)
+    return Service(
+        module,
+        _argv(module),
+        uid=uid,
+        namespace=layout.network.control_name,
+        readable=(*_python(), own),
+        environment=_environment(layout, own),
+        notifies=True,
+    )
+
+
+def _unconfined(layout: Layout, module: str, capabilities: tuple[str, ...]) -> Service:
+    return Service(
+        module,
+        _argv(module),
+        uid=0,
+        namespace=layout.network.control_name,
+        capabilities=capabilities,
+        confined=False,
+        environment=_environment(layout, layout.identity(module)),
+        notifies=True,
+    )
+
+
+def _argv(module: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"monopod.{module}")
+
+
+def _environment(layout: Layout, identity: Path) -> dict[str, str]:
+    settings = layout.settings
+    components = {} if settings.components is None else {"COMPONENTS": settings.components}
+    values = {
+        "HOME": layout.home,
+        "CACHE": settings.cache,
+        "CLUSTER": settings.cluster,
+        "REGION": settings.region,
+        **components,
+    }
+    return {
+        **{f"MONOPOD_{name}": str(value) for name, value in values.items()},
+        "KUBECONFIG": str(identity / "kubeconfig"),
+        # Where nothing can be written, looking for a place to write to is wasted.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _python() -> tuple[Path, ...]:
+    """Return what an interpreter needs beyond the operating system's own directories."""
+    places = dict.fromkeys((Path(sys.base_prefix).resolve(), Path(sys.prefix), _SOURCES))
+    return tuple(
+        place
+        for place in places
+        if not place.is_relative_to(_OS)
+        and not any(place != other and place.is_relative_to(other) for other in places)
+    )

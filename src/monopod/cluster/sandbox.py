@@ -1,0 +1,90 @@
+"""The command line that confines a process: pure, and the same for every one of them.
+
+Namespaces and the view of the file system are bubblewrap's work. It is started by root and makes no
+user namespace, so that it works where a host forbids unprivileged ones; root is given up inside it,
+by ``setpriv``, after which nothing in the sandbox can come by a privilege again.
+
+The process tree of a confined service hangs on the pid 1 of its own pid namespace: when the process
+that s6 supervises is killed, the kernel kills all of it.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from monopod.cluster.service import NOTIFY_FD, PROGRAMS, SEARCH_PATH, Service
+
+_USR_LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+
+def command(service: Service) -> tuple[str, ...]:
+    """Return the whole command line that runs a service, to be executed by root."""
+    return (
+        "prlimit",
+        "--core=0:0",
+        "nsenter",
+        f"--net=/run/netns/{service.namespace}",
+        *(_confinement(service) if service.confined else _environment(service)),
+        *_privileges(service),
+        *service.argv,
+    )
+
+
+def _environment(service: Service) -> tuple[str, ...]:
+    words = [f"{name}={value}" for name, value in _variables(service).items()]
+    return ("env", "-i", *words)
+
+
+def _variables(service: Service) -> dict[str, str]:
+    own = {"PATH": SEARCH_PATH}
+    if service.notifies:
+        own["NOTIFY_FD"] = str(NOTIFY_FD)
+    return dict(sorted({**own, **service.environment}.items()))
+
+
+def _confinement(service: Service) -> tuple[str, ...]:
+    words = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    words += ["--die-with-parent", "--new-session"]
+    words += ["--ro-bind", "/usr", "/usr"]
+    for name in _USR_LINKS:
+        words += ["--symlink", f"usr/{name}", f"/{name}"]
+    words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run"]
+    words += ["--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own
+    for name, path in sorted(service.programs.items()):
+        words += ["--ro-bind", str(path), str(PROGRAMS / name)]
+    configured = (service.configured,) if service.configured else ()
+    shown = (*configured, *service.readable)
+    # bubblewrap would make the way to a private directory private too: root's.
+    for parent in _parents((*shown, *service.writable)):
+        words += ["--dir", str(parent)]
+    for path in shown:
+        words += ["--ro-bind", str(path), str(path)]
+    for path in service.writable:
+        words += ["--bind", str(path), str(path)]
+    words += ["--remount-ro", "/", "--chdir", "/", "--clearenv"]
+    for name, value in _variables(service).items():
+        words += ["--setenv", name, value]
+    return (*words, "--")
+
+
+def _parents(paths: Iterable[Path]) -> list[Path]:
+    """Return every directory above these paths, the highest first."""
+    parents = {parent for path in paths for parent in path.parents if parent != parent.parent}
+    return sorted(parents)
+
+
+def _privileges(service: Service) -> tuple[str, ...]:
+    kept = "".join(f",+{name}" for name in service.capabilities)
+    inherited = kept if service.uid else ""
+    return (
+        "setpriv",
+        f"--reuid={service.uid}",
+        f"--regid={service.uid}",
+        "--clear-groups",
+        "--no-new-privs",
+        f"--inh-caps=-all{inherited}",
+        f"--ambient-caps=-all{inherited}",
+        f"--bounding-set=-all{kept}",
+        "--",
+    )

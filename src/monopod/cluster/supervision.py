@@ -1,0 +1,195 @@
+"""s6: the scan directory that the services make, and what its supervisors say.
+
+The tree of supervisors lives in a session and a cgroup of its own and outlives the command that
+started it. There is no restart loop of ours anywhere: s6-supervise starts again what ended, at most
+once a second.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from monopod.cluster import execline, sandbox
+from monopod.cluster.cgroup import Cgroup
+from monopod.cluster.errors import ClusterError
+from monopod.cluster.service import NOTIFY_FD, Service
+from monopod.process import ProcessError, run
+
+_LOG_FILE_BYTES: Final = 2_000_000
+_LOG_FILES: Final = 5
+_STATUS_FIELDS: Final = "up,ready,pid,updownfor,exitcode,signal"
+_START_DEADLINE_S: Final = 10.0
+_POLL_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What s6 says of one service."""
+
+    up: bool
+    ready: bool
+    """Whether it has told that it is; only for a service that ``notifies``."""
+    pid: int | None
+    since_s: int
+    """Seconds in this state."""
+    last_exit: str
+    """How it ended, if it is down: ``exit 1``, ``SIGKILL``."""
+
+
+class Supervisor:
+    """The supervision tree of one cluster."""
+
+    def __init__(self, services: Path, logs: Path, log_uid: int, cgroup: Cgroup) -> None:
+        self._services = services
+        self._logs = logs
+        self._log_uid = log_uid
+        self._cgroup = cgroup
+
+    async def apply(self, services: Sequence[Service], restart: Iterable[str] = ()) -> None:
+        """Have exactly these services run; one that did not change is left alone.
+
+        Args:
+            services: Everything that shall run.
+            restart: Names of services to start anew though their description did not change.
+
+        Raises:
+            ClusterError: The supervisors could not be started or told.
+        """
+        self._services.mkdir(mode=0o700, exist_ok=True)
+        self._logs.mkdir(mode=0o711, exist_ok=True)
+        wanted = {service.name for service in services}
+        existing = {path.name for path in self._services.iterdir() if not path.is_symlink()}
+        stale = [name for name in existing - wanted if not name.startswith(".")]
+        changed = {service.name for service in services if self._write(service)}
+        try:
+            running = await self.running()
+            for name in stale:
+                await self._remove(name, running=running)
+            if not running:
+                await self._start()
+                return
+            await run("s6-svscanctl", "-a", self._services)
+            for name in (changed | set(restart)) & existing:
+                await run("s6-svc", "-k", self._services / name)
+        except ProcessError as error:
+            raise ClusterError(f"the supervisors did not obey: {error}") from error
+
+    async def running(self) -> bool:
+        """Whether the root of the supervision tree is there."""
+        control = self._services / ".s6-svscan" / "control"
+        try:
+            # Only a reader at the other end lets a FIFO be opened this way.
+            os.close(os.open(control, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
+
+    async def state(self, name: str) -> State | None:
+        """Return what s6 says of a service, or nothing if nobody supervises it."""
+        try:
+            said = await run("s6-svstat", "-o", _STATUS_FIELDS, self._services / name)
+        except ProcessError:
+            return None
+        up, ready, pid, since, code, signal = said.split()
+        ended = "" if up == "true" else (signal if signal != "NA" else f"exit {code}")
+        return State(
+            up=up == "true",
+            ready=ready == "true",
+            pid=int(pid) if int(pid) > 0 else None,
+            since_s=int(since),
+            last_exit=ended,
+        )
+
+    def log(self, name: str) -> Path:
+        """Where the newest lines of a service's log are."""
+        return self._logs / name / "current"
+
+    def last_lines(self, name: str, count: int) -> list[str]:
+        """Return the end of a service's log, for an error that has to explain itself."""
+        try:
+            return self.log(name).read_text(errors="replace").splitlines()[-count:]
+        except OSError:
+            return []
+
+    async def _start(self) -> None:
+        self._cgroup.create()
+        launcher = self._services / ".launch"
+        launcher.write_text(self._launch_script())
+        launcher.chmod(0o700)
+        await run("setsid", "--fork", launcher)
+        deadline = time.monotonic() + _START_DEADLINE_S
+        while not await self.running():
+            if time.monotonic() > deadline:
+                said = "\n".join(self.last_lines("supervisor", 5))
+                raise ClusterError(f"s6-svscan did not start: {said}")
+            await asyncio.sleep(_POLL_S)
+
+    def _launch_script(self) -> str:
+        directory = self._logs / "supervisor"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        own_pid, procs = "MONOPOD_PID", str(self._cgroup.procs)
+        return (
+            "#!/usr/bin/execlineb -P\n"
+            f"redirfd -w 1 {execline.quote(str(directory / 'current'))}\n"
+            "fdmove -c 2 1\n"
+            f"getpid -E {own_pid}\n"
+            f"foreground {{ redirfd -w 1 {execline.quote(procs)} echo ${own_pid} }}\n"
+            f"s6-svscan -t 0 {execline.quote(str(self._services))}\n"
+        )
+
+    async def _remove(self, name: str, *, running: bool) -> None:
+        if running:
+            for part in (self._services / name / "log", self._services / name):
+                with contextlib.suppress(ProcessError):
+                    await run("s6-svc", "-wD", "-T", "5000", "-xdk", part)
+        shutil.rmtree(self._services / name, ignore_errors=True)
+        if running:
+            await run("s6-svscanctl", "-an", self._services)
+
+    def _write(self, service: Service) -> bool:
+        """Write a service directory; say if the way the service runs changed."""
+        log_directory = self._logs / service.name
+        log_directory.mkdir(mode=0o700, exist_ok=True)
+        os.chown(log_directory, self._log_uid, self._log_uid)
+        directory = self._services / service.name
+        _write_file(directory / "log" / "run", log_script(log_directory, self._log_uid), 0o700)
+        if service.notifies:
+            _write_file(directory / "notification-fd", f"{NOTIFY_FD}\n", 0o600)
+        changed = [_write_file(directory / "run", run_script(service), 0o700)]
+        if service.configured is not None:
+            changed += [
+                _write_file(service.configured / name, text, 0o644)
+                for name, text in service.configuration.items()
+            ]
+        return any(changed)
+
+
+def run_script(service: Service) -> str:
+    """Return the script that becomes a service; what it prints goes to its log."""
+    prepare = [("rm", "-f", *map(str, service.fresh))] if service.fresh else []
+    return execline.script(("fdmove", "-c", "2", "1"), sandbox.command(service), prepare=prepare)
+
+
+def log_script(directory: Path, uid: int) -> str:
+    """Return the script that becomes a service's logger: rotated, bounded, not root."""
+    return execline.script(
+        ("s6-applyuidgid", "-u", str(uid), "-g", str(uid), "-G", ""),
+        ("s6-log", "-b", f"n{_LOG_FILES}", f"s{_LOG_FILE_BYTES}", str(directory)),
+    )
+
+
+def _write_file(path: Path, text: str, mode: int) -> bool:
+    if path.exists() and path.read_text() == text:
+        return False
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text)
+    beside.chmod(mode)
+    beside.rename(path)
+    return True

@@ -1,0 +1,231 @@
+"""The processes that are not ours: upstream's control plane and Debian's registry.
+
+Single instances, so nobody elects leaders. Health ports are on the namespace's loopback.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from monopod.cluster.layout import Layout, Port, User
+from monopod.cluster.service import PROGRAMS, Service
+from monopod.components import Components
+from monopod.network.addresses import SERVICES
+from monopod.network.plan import API_PORT
+
+_NODE_CERTIFICATE_LIFETIME: Final = "24h"
+_REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
+
+
+def etcd(layout: Layout, components: Components) -> Service:
+    """Return the database: writes are flushed to disk before they count."""
+    own = layout.identity("etcd")
+    client = f"https://127.0.0.1:{Port.ETCD}"
+    peer = f"https://127.0.0.1:{Port.ETCD_PEER}"
+    health = f"http://127.0.0.1:{Port.ETCD_HEALTH}"
+    flags = {
+        "name": "monopod",
+        "data-dir": layout.database,
+        "listen-client-urls": client,
+        "advertise-client-urls": client,
+        "listen-peer-urls": peer,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": f"monopod={peer}",
+        "listen-metrics-urls": health,
+        "cert-file": own / "serving.crt",
+        "key-file": own / "serving.key",
+        "trusted-ca-file": own / "etcd-ca.crt",
+        "client-cert-auth": "true",
+        "peer-cert-file": own / "serving.crt",
+        "peer-key-file": own / "serving.key",
+        "peer-trusted-ca-file": own / "etcd-ca.crt",
+        "peer-client-cert-auth": "true",
+        "snapshot-count": 5000,
+        "auto-compaction-mode": "periodic",
+        "auto-compaction-retention": "10m",
+        "logger": "zap",
+        "log-level": "warn",
+    }
+    return Service(
+        "etcd",
+        _command("etcd", flags),
+        uid=layout.uid(User.ETCD),
+        namespace=layout.network.control_name,
+        programs=_programs(components, "etcd"),
+        readable=(own,),
+        writable=(layout.database,),
+        health=f"{health}/readyz",
+    )
+
+
+def api_server(layout: Layout, components: Components) -> Service:
+    """Return the API server; nobody is anonymous to it."""
+    own = layout.identity("kube-apiserver")
+    flags = {
+        "advertise-address": layout.control_address,
+        "bind-address": layout.control_address,
+        "secure-port": API_PORT,
+        "anonymous-auth": "false",
+        "authorization-mode": "Node,RBAC",
+        "enable-admission-plugins": "NodeRestriction",
+        "client-ca-file": own / "ca.crt",
+        "tls-cert-file": own / "serving.crt",
+        "tls-private-key-file": own / "serving.key",
+        "etcd-servers": f"https://127.0.0.1:{Port.ETCD}",
+        "etcd-cafile": own / "etcd-ca.crt",
+        "etcd-certfile": own / "etcd.crt",
+        "etcd-keyfile": own / "etcd.key",
+        "kubelet-certificate-authority": own / "ca.crt",
+        "kubelet-client-certificate": own / "kubelet.crt",
+        "kubelet-client-key": own / "kubelet.key",
+        "kubelet-preferred-address-types": "InternalIP",
+        "proxy-client-cert-file": own / "front-proxy.crt",
+        "proxy-client-key-file": own / "front-proxy.key",
+        "requestheader-client-ca-file": own / "front-proxy-ca.crt",
+        "requestheader-allowed-names": "monopod:front-proxy",
+        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+        "requestheader-group-headers": "X-Remote-Group",
+        "requestheader-username-headers": "X-Remote-User",
+        "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
+        "service-account-key-file": own / "service-account.pub",
+        "service-account-signing-key-file": own / "service-account.key",
+        "service-cluster-ip-range": SERVICES,
+        "profiling": "false",
+    }
+    return Service(
+        "kube-apiserver",
+        _command("kube-apiserver", flags),
+        uid=layout.uid(User.API_SERVER),
+        namespace=layout.network.control_name,
+        programs=_programs(components, "kube-apiserver"),
+        readable=(own,),
+    )
+
+
+def controller_manager(layout: Layout, components: Components) -> Service:
+    """Return upstream's controllers, each with a service account of its own."""
+    own = layout.identity("kube-controller-manager")
+    flags = {
+        **_kubeconfigs(own / "kubeconfig"),
+        "bind-address": "127.0.0.1",
+        "secure-port": Port.CONTROLLER_MANAGER,
+        "leader-elect": "false",
+        "use-service-account-credentials": "true",
+        "root-ca-file": own / "ca.crt",
+        "cluster-signing-cert-file": own / "ca.crt",
+        "cluster-signing-key-file": own / "ca.key",
+        "cluster-signing-duration": _NODE_CERTIFICATE_LIFETIME,
+        "kube-api-qps": 100,
+        "kube-api-burst": 200,
+        "profiling": "false",
+    }
+    return Service(
+        "kube-controller-manager",
+        _command("kube-controller-manager", flags),
+        uid=layout.uid(User.CONTROLLER_MANAGER),
+        namespace=layout.network.control_name,
+        programs=_programs(components, "kube-controller-manager"),
+        readable=(own,),
+        health=f"https://127.0.0.1:{Port.CONTROLLER_MANAGER}/healthz",
+    )
+
+
+def scheduler(layout: Layout, components: Components) -> Service:
+    """Return the default scheduler, for pods that are not for microVMs."""
+    own = layout.identity("kube-scheduler")
+    flags = {
+        **_kubeconfigs(own / "kubeconfig"),
+        "bind-address": "127.0.0.1",
+        "secure-port": Port.SCHEDULER,
+        "leader-elect": "false",
+    }
+    return Service(
+        "kube-scheduler",
+        _command("kube-scheduler", flags),
+        uid=layout.uid(User.SCHEDULER),
+        namespace=layout.network.control_name,
+        programs=_programs(components, "kube-scheduler"),
+        readable=(own,),
+        health=f"https://127.0.0.1:{Port.SCHEDULER}/healthz",
+    )
+
+
+def registry(layout: Layout) -> Service:
+    """Return the registry that guests pull from: it refuses every change."""
+    own = layout.identity("registry")
+    return _registry(
+        layout,
+        "registry",
+        {
+            "addr": layout.registry,
+            "tls": {"certificate": str(own / "registry.crt"), "key": str(own / "registry.key")},
+        },
+        read_only=True,
+        readable=(own, layout.images / "data"),
+    )
+
+
+def registry_push(layout: Layout) -> Service:
+    """Return the registry that this host pushes to, over a socket that only root can open."""
+    return _registry(
+        layout,
+        "registry-push",
+        {"net": "unix", "addr": str(layout.push_socket)},
+        read_only=False,
+        writable=(layout.images / "data", layout.push_socket.parent),
+        fresh=(layout.push_socket,),
+    )
+
+
+def _registry(
+    layout: Layout,
+    name: str,
+    http: dict[str, object],
+    *,
+    read_only: bool,
+    readable: tuple[Path, ...] = (),
+    writable: tuple[Path, ...] = (),
+    fresh: tuple[Path, ...] = (),
+) -> Service:
+    configuration = {
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(layout.images / "data")},
+            "delete": {"enabled": not read_only},
+            "maintenance": {
+                "readonly": {"enabled": read_only},
+                "uploadpurging": {"enabled": not read_only},
+            },
+        },
+        "http": http,
+    }
+    directory = layout.configuration(name)
+    return Service(
+        name,
+        (_REGISTRY_PROGRAM, "serve", str(directory / "config.yml")),
+        uid=layout.uid(User.REGISTRY),
+        namespace=layout.network.control_name,
+        readable=readable,
+        writable=writable,
+        fresh=fresh,
+        configuration={"config.yml": yaml.safe_dump(configuration, sort_keys=False)},
+        configured=directory,
+        health=f"https://{layout.registry}/" if read_only else "",
+    )
+
+
+def _command(program: str, flags: Mapping[str, object]) -> tuple[str, ...]:
+    return (str(PROGRAMS / program), *(f"--{name}={value}" for name, value in flags.items()))
+
+
+def _programs(components: Components, name: str) -> dict[str, Path]:
+    return {name: components.program(name)}
+
+
+def _kubeconfigs(path: Path) -> dict[str, object]:
+    return dict.fromkeys(
+        ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"), path
+    )

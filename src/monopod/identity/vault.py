@@ -1,0 +1,169 @@
+"""The directory of identities: one private directory for each user, all of it reproducible.
+
+Whatever is there and still good is kept; anything missing, foreign or nearly expired is made anew.
+Every file is written beside its place and renamed into it, so that a reader, or a kill, never
+meets half of one.
+"""
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from monopod.identity import kubeconfig
+from monopod.identity.authority import Authority, Pair, Subject, new_authority, new_signing_key
+from monopod.identity.errors import IdentityError
+
+AuthorityName = Literal["cluster", "front-proxy", "etcd"]
+AUTHORITIES: Final[tuple[AuthorityName, ...]] = ("cluster", "front-proxy", "etcd")
+_AUTHORITY_DIRECTORY: Final = "authority"
+_SIGNING_KEY: Final = "service-account"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One certificate of a user: the files ``<file>.crt`` and ``<file>.key``."""
+
+    file: str
+    authority: AuthorityName
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Everything that one user holds, and so everything that its theft gives away."""
+
+    directory: str
+    """Its directory in the vault."""
+    uid: int
+    """The only user and group that may read it."""
+    leaves: tuple[Leaf, ...] = ()
+    trusts: tuple[AuthorityName, ...] = ("cluster",)
+    """Authorities whose certificates it gets: ``ca.crt`` for the cluster's, ``<name>-ca.crt``."""
+    server: str = ""
+    """With it, a ``kubeconfig`` for the leaf ``client`` that leads to this URL."""
+    signs_nodes: bool = False
+    """Holds the cluster authority's key, ``ca.key``."""
+    signs_tokens: bool = False
+    """Holds the service accounts' signing key, ``service-account.key`` and ``.pub``."""
+
+
+class Vault:
+    """The identities of one cluster, below one directory of root's."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def directory(self, user: str) -> Path:
+        """Where a user's files are."""
+        return self._root / user
+
+    def fill(self, holdings: Sequence[Holding], now: dt.datetime) -> list[str]:
+        """See that every user holds exactly what it should.
+
+        Returns:
+            The directories in which something was made anew, for their processes to be restarted.
+
+        Raises:
+            IdentityError: A file could not be read or written.
+        """
+        try:
+            _make_directory(self._root, 0)
+            authorities: dict[AuthorityName, Authority] = {
+                name: self._authority(name, now) for name in AUTHORITIES
+            }
+            signing_key = self._signing_key()
+            return [
+                holding.directory
+                for holding in holdings
+                if self._fill_one(holding, authorities, signing_key, now)
+            ]
+        except OSError as error:
+            raise IdentityError(f"cannot keep identities in {self._root}: {error}") from error
+
+    def _authority(self, name: AuthorityName, now: dt.datetime) -> Authority:
+        directory = self._root / _AUTHORITY_DIRECTORY
+        _make_directory(directory, 0)
+        if (kept := _read_pair(directory / f"{name}.crt", directory / f"{name}.key")) is not None:
+            return Authority(kept)
+        made = new_authority(f"monopod {name} authority", now)
+        _write(directory / f"{name}.key", made.pair.key, 0)
+        _write(directory / f"{name}.crt", made.pair.certificate, 0)
+        return made
+
+    def _signing_key(self) -> Pair:
+        directory = self._root / _AUTHORITY_DIRECTORY
+        public, private = directory / f"{_SIGNING_KEY}.pub", directory / f"{_SIGNING_KEY}.key"
+        if (kept := _read_pair(public, private)) is not None:
+            return kept
+        made = new_signing_key()
+        _write(private, made.key, 0)
+        _write(public, made.certificate, 0)
+        return made
+
+    def _fill_one(
+        self,
+        holding: Holding,
+        authorities: dict[AuthorityName, Authority],
+        signing_key: Pair,
+        now: dt.datetime,
+    ) -> bool:
+        directory = self.directory(holding.directory)
+        _make_directory(directory, holding.uid)
+        wanted: dict[str, bytes] = {}
+        for name in holding.trusts:
+            file = "ca.crt" if name == "cluster" else f"{name}-ca.crt"
+            wanted[file] = authorities[name].pair.certificate
+        if holding.signs_nodes:
+            wanted["ca.key"] = authorities["cluster"].pair.key
+        if holding.signs_tokens:
+            wanted[f"{_SIGNING_KEY}.key"] = signing_key.key
+            wanted[f"{_SIGNING_KEY}.pub"] = signing_key.certificate
+        for leaf in holding.leaves:
+            kept = _read_pair(directory / f"{leaf.file}.crt", directory / f"{leaf.file}.key")
+            issuer = authorities[leaf.authority]
+            if kept is None or not issuer.still_good(kept, leaf.subject, now):
+                kept = issuer.issue(leaf.subject, now)
+            wanted[f"{leaf.file}.key"] = kept.key
+            wanted[f"{leaf.file}.crt"] = kept.certificate
+        if holding.server:
+            user = next(leaf for leaf in holding.leaves if leaf.file == "client")
+            wanted["kubeconfig"] = kubeconfig.render(
+                holding.server, user.subject.common_name, directory
+            ).encode()
+        changed = [_write(directory / file, data, holding.uid) for file, data in wanted.items()]
+        for stray in directory.iterdir():
+            if stray.name not in wanted:
+                stray.unlink()
+        return any(changed)
+
+
+def _make_directory(path: Path, uid: int) -> None:
+    path.mkdir(mode=0o700, exist_ok=True)
+    path.chmod(0o700)
+    os.chown(path, uid, uid)
+
+
+def _read_pair(certificate: Path, key: Path) -> Pair | None:
+    try:
+        return Pair(certificate.read_bytes(), key.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, data: bytes, uid: int) -> bool:
+    """Put a file in its place, with its owner from its first moment there; say if it changed."""
+    if path.exists() and path.read_bytes() == data and path.stat().st_uid == uid:
+        return False
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchown(descriptor, uid, uid)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    beside.rename(path)
+    return True
