@@ -142,7 +142,7 @@ def test_a_profile_cannot_be_changed(api_server: ApiServer, field: str, value: A
     spec = {key: kept for key, kept in (PROFILE | {field: value}).items() if kept is not None}
     said = refusal(api_server, "replace", of=wanted | {"spec": spec})
     assert f"spec.{field}: Invalid value" in said
-    assert "cannot be changed: create a new profile with the" in said
+    assert "is immutable: create a new profile with the" in said
     assert refusal(api_server, "replace", of=wanted) == ""
 
 
@@ -243,4 +243,4 @@ def test_a_subnet_stays_where_it_is(api_server: ApiServer, field: str, value: st
     assert refusal(api_server, "create", of=wanted) == ""
     said = refusal(api_server, "replace", of=wanted | {"spec": SUBNET | {field: value}})
     assert f"spec.{field}" in said
-    assert "cannot be changed: create a new subnet" in said
+    assert "is immutable: create a new subnet" in said

@@ -81,10 +81,17 @@ def test_the_annotation_opts_out() -> None:
     [("", True), ("CREATING", True), ("ACTIVE", True), ("CREATE_FAILED", False),
      ("DELETING", False), ("DELETE_FAILED", False)],
 )  # fmt: skip
-def test_a_profile_that_failed_or_goes_takes_no_pods(status: str, usable: bool) -> None:
+def test_a_profile_that_failed_or_goes_yields_to_the_next(status: str, usable: bool) -> None:
     first, second = profile("a", {"namespace": "*"}), profile("b", {"namespace": "*"})
     first.status = FargateProfileStatus(status=status)
     assert chosen([first, second], "x") == ("a" if usable else "b")
+
+
+def test_a_profile_that_failed_is_better_than_none() -> None:
+    failed = profile("a", {"namespace": "*"})
+    failed.status = FargateProfileStatus(status="CREATE_FAILED")
+    assert chosen([failed], "x") == "a"
+    assert chosen([failed], "x", **{keys.PROFILE_LABEL: "a"}) == "a"
 
 
 def test_a_profile_marked_for_deletion_takes_no_pods() -> None:

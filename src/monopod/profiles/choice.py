@@ -14,11 +14,8 @@ from monopod.api import keys
 from monopod.api.resources import FargateProfile, Selector
 from monopod.profiles.wildcards import matches
 
-_NOT_IN_USE: Final = {
-    "CREATE_FAILED": "could not be created",
-    "DELETING": "is being deleted",
-    "DELETE_FAILED": "is being deleted",
-}
+_GOING: Final = frozenset({"DELETING", "DELETE_FAILED"})
+_CREATE_FAILED: Final = "CREATE_FAILED"
 
 
 class Outcome(enum.Enum):
@@ -53,13 +50,16 @@ class ProfileVerdict:
 
     profile: str
     selectors: tuple[SelectorVerdict, ...]
-    unusable: str | None = None
-    """Why the profile takes no pods at all now, as ``is being deleted``."""
+    going: bool = False
+    """It is being deleted and takes no pods any more."""
+    failed: bool = False
+    """It lacks something. Ours: it is passed over for a sound one, but where there is none, its
+    pods wait with the reason, and start when what it lacks is there."""
 
     @property
     def matched(self) -> bool:
         """Whether a pod may start under it."""
-        return self.unusable is None and any(each.matched for each in self.selectors)
+        return not self.going and any(each.matched for each in self.selectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,9 @@ def choose_profile(
         if not ordered:
             return Choice(Outcome.NAMED_UNKNOWN, None, named, ())
     verdicts = tuple(judge_profile(profile, namespace, labels) for profile in ordered)
-    winner = next((verdict.profile for verdict in verdicts if verdict.matched), None)
+    matching = [verdict for verdict in verdicts if verdict.matched]
+    # Of equals, min takes the first: the first sound one by name, or else the first.
+    winner = min(matching, key=lambda verdict: verdict.failed).profile if matching else None
     if winner is not None:
         outcome = Outcome.CHOSEN
     else:
@@ -142,14 +144,15 @@ def judge_profile(
             SelectorVerdict(index, _mismatches(selector, namespace, labels))
             for index, selector in enumerate(profile.spec.selectors)
         ),
-        unusable=_unusable(profile),
+        going=_going(profile),
+        failed=profile.status is not None and profile.status.status == _CREATE_FAILED,
     )
 
 
-def _unusable(profile: FargateProfile) -> str | None:
+def _going(profile: FargateProfile) -> bool:
     if profile.metadata is not None and profile.metadata.deletionTimestamp is not None:
-        return _NOT_IN_USE["DELETING"]
-    return _NOT_IN_USE.get(profile.status.status) if profile.status is not None else None
+        return True
+    return profile.status is not None and profile.status.status in _GOING
 
 
 def _mismatches(selector: Selector, namespace: str, labels: Mapping[str, str]) -> tuple[str, ...]:
@@ -170,8 +173,8 @@ def _why_not(verdicts: Iterable[ProfileVerdict]) -> str:
 
 
 def _why_not_one(verdict: ProfileVerdict) -> str:
-    if verdict.unusable is not None:
-        return verdict.unusable
+    if verdict.going:
+        return "is being deleted"
     reasons = " or ".join(", ".join(each.mismatches) for each in verdict.selectors)
     return f"does not ({reasons})" if reasons else "has no selectors"
 
