@@ -15,6 +15,7 @@ from monopod.kube.errors import (
     UnauthorizedError,
 )
 from monopod.kube.events import EventRecorder, EventType
+from monopod.kube.fresh import Fresh
 from monopod.kube.informer import Informer
 from monopod.kube.lease import LeaderElector, LeaseTimes
 from monopod.kube.objects import Key, identity, key_of, key_parts, make_key, meta
@@ -33,6 +34,7 @@ __all__ = [
     "EventRecorder",
     "EventType",
     "ForbiddenError",
+    "Fresh",
     "GoneError",
     "Informer",
     "InvalidError",

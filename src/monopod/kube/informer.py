@@ -25,7 +25,7 @@ _T = TypeVar("_T", bound=res.Resource)
 
 _SERVER_TIMEOUT_S: Final = (300, 600)
 _IDLE_S: Final = 150.0
-_BACKOFF_S: Final = (0.05, 15.0)
+_BACKOFF_S: Final = (0.05, 5.0)
 _LISTS: Final = Counter("monopod_informer_lists_total", "Full lists, the first included.", ["kind"])
 _BREAKS: Final = Counter(
     "monopod_informer_breaks_total", "Watches that ended with an error.", ["kind"]

@@ -1,0 +1,1 @@
+"""``fargate-scheduler``: beside the default scheduler, it places pods on machines of their own."""

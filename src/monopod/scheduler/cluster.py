@@ -1,0 +1,93 @@
+"""What the scheduler sees of the cluster, and what it has just written to it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lightkube.core import resource as res
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api import keys
+from monopod.api.resources import FargateProfile, MicroVM, Subnet
+from monopod.kube import Added, Change, Client, Deleted, Fresh, Informer, Key, make_key
+
+
+@dataclass(frozen=True, slots=True)
+class Informers:
+    """One for each kind that decisions rest on."""
+
+    pods: Informer[Pod]
+    profiles: Informer[FargateProfile]
+    subnets: Informer[Subnet]
+    machines: Informer[MicroVM]
+    nodes: Informer[Node]
+
+    def all(self) -> Sequence[Informer[res.Resource]]:
+        """Return every one of them."""
+        return (self.pods, self.profiles, self.subnets, self.machines, self.nodes)  # pyright: ignore[reportReturnType] - only run and synced are used
+
+    async def synced(self) -> None:
+        """Wait until each has its first list."""
+        await asyncio.gather(*(informer.synced() for informer in self.all()))
+
+
+def informers(client: Client) -> Informers:
+    """Make the informers: of pods and nodes, only those that are the scheduler's business."""
+    return Informers(
+        pods=Informer(client, Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
+        profiles=Informer(client, FargateProfile),
+        subnets=Informer(client, Subnet),
+        machines=Informer(client, MicroVM),
+        nodes=Informer(client, Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
+    )
+
+
+class Cluster:
+    """Reads that include our own writes."""
+
+    def __init__(self, seen: Informers) -> None:
+        self.seen = seen
+        self.pods: Fresh[Pod] = Fresh(seen.pods)
+        self.machines: Fresh[MicroVM] = Fresh(seen.machines)
+        self._used: Counter[str] = Counter()
+        self._pod_of_node: dict[str, Key] = {}
+        seen.machines.subscribe(self._count)
+
+    def node_of(self, machine: MicroVM | None) -> Node | None:
+        """Return the node a machine has become, by the name that its controller gave it.
+
+        A node's own labels do not count: its kubelet, in the guest, writes them.
+        """
+        name = machine.status.nodeName if machine is not None and machine.status else ""
+        return self.seen.nodes.get(name) if name else None
+
+    def pod_of_node(self, node: str) -> Key | None:
+        """Return the pod that a node is there for."""
+        return self._pod_of_node.get(node)
+
+    def machines_by_subnet(self) -> Mapping[str, int]:
+        """Count machines by subnet, those that we are only just making included."""
+        used = Counter(self._used)
+        used.update(machine.spec.subnet for machine in self.machines.unconfirmed())
+        return used
+
+    def _count(self, change: Change[MicroVM]) -> None:
+        machine = change.object
+        node = machine.status.nodeName if machine.status else ""
+        match change:
+            case Added():
+                self._used[machine.spec.subnet] += 1
+            case Deleted():
+                self._used[machine.spec.subnet] -= 1
+                self._pod_of_node.pop(node, None)
+                return
+            case _:
+                pass
+        if node:
+            self._pod_of_node[node] = pod_key(machine)
+
+
+def pod_key(machine: MicroVM) -> Key:
+    """Return the key of the pod that a machine is for."""
+    return make_key(machine.spec.podRef.name, machine.spec.podRef.namespace)

@@ -1,0 +1,316 @@
+"""What is to be done next about one pod. Nothing here does it.
+
+Everything known goes in, one step comes out; after a crash at any point the same question has the
+same answer, so every step is repeated or found done. Texts are AWS's where they are recorded.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from lightkube.models.core_v1 import PodSpec
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod import profiles, sizing
+from monopod.api import conditions, keys
+from monopod.api.resources import (
+    Condition,
+    FargateProfile,
+    MicroVM,
+    MicroVMSpec,
+    PodReference,
+    Subnet,
+)
+from monopod.kube import meta
+from monopod.scheduler import failures, placement, supported
+from monopod.scheduler.failures import Failures
+from monopod.scheduler.placement import Ground
+
+PROVISIONING: Final = "Provisioning"
+PROVISIONING_FAILED: Final = "ProvisioningFailed"
+NO_ADDRESS: Final = "InsufficientFreeAddressesInSubnet"
+_MISCONFIGURED: Final = "MisconfiguredFargateProfile"
+_SELECTOR: Final = "MatchNodeSelector"
+_NO_CAPACITY: Final = "CapacityUnavailable"
+_NO_DRIVER: Final = "MachineSizeNotAvailable"
+_INVALID: Final = "InvalidResourceRequest"
+_NAME_TAKEN: Final = "MachineNameTaken"
+_READY: Final = "Ready"
+_LAUNCHED: Final = "Launched"
+_TERMINATED: Final = "Terminated"
+_FINISHED: Final = frozenset({"Succeeded", "Failed"})
+_LONGEST_WAIT_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What this cluster's machines can be."""
+
+    driver: str
+    max_milli_cpu: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a decision about one pod rests on."""
+
+    profiles: Sequence[FargateProfile]
+    subnets: Sequence[Subnet]
+    machines: Mapping[str, int]
+    """How many machines have been made in each subnet."""
+    machine: MicroVM | None
+    """The object of the name that this pod's machine has."""
+    node: Node | None
+    """The node that this machine has become."""
+    ground: Ground
+    limits: Limits
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a pod carries once its machine is on its way."""
+
+    machine: str
+    annotations: Mapping[str, str]
+    labels: Mapping[str, str]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The pod is not, or no longer, the scheduler's to place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The pod cannot be run as things are; it is looked at again when they change."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A machine is to be made for the pod."""
+
+    name: str
+    spec: MicroVMSpec
+    marks: Marks
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A machine is on its way up or down; or it is too early for the next."""
+
+    marks: Marks | None = None
+    again_s: float | None = None
+    """Seconds after which to look again; None if an event will tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountFailure:
+    """The machine ended before the pod was bound: tell, and remember before it is deleted."""
+
+    failures: Failures
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """The pod's node is ready for it."""
+
+    node: str
+    marks: Marks
+
+
+Step = Nothing | Refuse | Claim | Wait | CountFailure | Bind
+
+
+class _Refused(Exception):  # noqa: N818 - a way out of a chain of questions, not an error
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.step = Refuse(reason, message)
+
+
+def machine_name(pod_uid: str) -> str:
+    """Return the name of a pod's machine: derived, so that a pod can never get two."""
+    return f"mvm-{hashlib.sha256(pod_uid.encode()).hexdigest()[:10]}"
+
+
+def unplaced(pod: Pod) -> bool:
+    """Say whether a pod is the scheduler's to place."""
+    spec = pod.spec
+    return (
+        spec is not None
+        and spec.schedulerName == keys.SCHEDULER_NAME
+        and not spec.nodeName
+        and not spec.schedulingGates
+        and meta(pod).deletionTimestamp is None
+        and (pod.status is None or pod.status.phase not in _FINISHED)
+    )
+
+
+def decide(pod: Pod, view: View) -> Step:
+    """Return the next step for a pod."""
+    if not unplaced(pod) or pod.spec is None:
+        return Nothing()
+    if view.machine is not None:
+        return _with_machine(pod, view, view.machine)
+    try:
+        claim = _claim(pod, pod.spec, view)
+    except _Refused as refused:
+        return refused.step
+    failed = failures.failures_of(pod)
+    wait_s = min(failed.wait_s(view.now), _LONGEST_WAIT_S) if failed else 0.0
+    return Wait(again_s=wait_s) if wait_s > 0 else claim
+
+
+def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
+    metadata, status = meta(machine), machine.status
+    if machine.spec.podRef.uid != meta(pod).uid:
+        return Refuse(
+            _NAME_TAKEN,
+            f"MicroVM {metadata.name} belongs to pod {machine.spec.podRef.namespace}/"
+            f"{machine.spec.podRef.name}; this pod's uid leads to the same name",
+        )
+    found = status.conditions if status else []
+    ended = conditions.is_true(found, _TERMINATED)
+    if ended or metadata.deletionTimestamp is not None:
+        before = failures.failures_of(pod)
+        if before is not None and before.machine == metadata.uid:
+            return Wait()
+        return CountFailure(
+            failures.after_failure(before, metadata.uid or "", view.now),
+            _failure_text(pod, found),
+        )
+    launched = conditions.find_condition(found, _LAUNCHED)
+    if launched is not None and launched.reason == _NO_CAPACITY:
+        return Refuse(
+            _NO_CAPACITY,
+            "Fargate capacity is unavailable at this time. Please try again later or in a"
+            f" different availability zone: {launched.message}",
+        )
+    marks = _marks(metadata.name or "", machine.spec)
+    if conditions.is_true(found, _READY) and view.node is not None and _node_ready(view.node):
+        return Bind(meta(view.node).name or "", marks)
+    return Wait(marks)
+
+
+def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
+    metadata = meta(pod)
+    profile = _profile(pod, view)
+    unsupported = supported.why_unsupported(pod)
+    if unsupported is not None:
+        raise _Refused(supported.REASON, unsupported)
+    size, storage_gib = _size(spec, view.limits)
+    name, uid = meta(profile).name or "", metadata.uid or ""
+    wanted = MicroVMSpec(
+        podRef=PodReference(namespace=metadata.namespace or "", name=metadata.name or "", uid=uid),
+        profile=name,
+        subnet=_subnet(spec, profile, view),
+        milliCPU=size.milli_cpu,
+        memoryMiB=size.memory_mib,
+        ephemeralStorageGiB=storage_gib,
+    )
+    machine = machine_name(uid)
+    return Claim(machine, wanted, _marks(machine, wanted))
+
+
+def _profile(pod: Pod, view: View) -> FargateProfile:
+    metadata = meta(pod)
+    choice = profiles.choose_profile(
+        view.profiles, metadata.namespace or "", metadata.labels, metadata.annotations
+    )
+    for profile in view.profiles:
+        if choice.profile is not None and meta(profile).name == choice.profile:
+            return profile
+    raise _Refused(choice.outcome.value, choice.message)
+
+
+def _size(spec: PodSpec, limits: Limits) -> tuple[sizing.Size, int]:
+    try:
+        size, storage_gib = sizing.size_of(spec), sizing.storage_gib_of(spec)
+    except sizing.SizingError as error:
+        raise _Refused(error.reason, str(error)) from error
+    except sizing.QuantityError as error:
+        raise _Refused(_INVALID, f"The pod's resource requests cannot be read: {error}") from error
+    if size.milli_cpu > limits.max_milli_cpu:
+        raise _Refused(
+            _NO_DRIVER,
+            f"The pod needs a machine of {size}, but machines of driver {limits.driver} have at"
+            f" most {limits.max_milli_cpu / 1000:g} vCPU, and a driver for larger ones is not"
+            " present on this host",
+        )
+    return size, storage_gib
+
+
+def _subnet(spec: PodSpec, profile: FargateProfile, view: View) -> str:
+    name = meta(profile).name
+    found = profiles.subnets_of_profile(profile, view.subnets)
+    if not found.usable:
+        raise _Refused(
+            _MISCONFIGURED,
+            f"Misconfigured Fargate Profile: fargate profile {name} blocked for new launches due"
+            f" to: {subnet_trouble(found)}",
+        )
+    candidates = placement.allowed(spec, placement.rooms(found.usable, view.machines), view.ground)
+    if not candidates:
+        raise _Refused(
+            _SELECTOR,
+            f"MatchNodeSelector failed: Fargate profile {name} cannot satisfy pod's node"
+            " selector/affinity requirements",
+        )
+    best = placement.best(spec, candidates, view.ground)
+    if best is None:
+        counts = ", ".join(f"{room.name} ({room.free} free)" for room in candidates)
+        raise _Refused(
+            NO_ADDRESS, f"No subnet of Fargate profile {name} has a free address: {counts}"
+        )
+    return best.name
+
+
+def subnet_trouble(found: profiles.ProfileSubnets) -> str:
+    """Say what is wrong with a profile's subnets, in one phrase; empty if nothing is."""
+    said = [f"Subnet {name} does not exist" for name in found.missing]
+    said += [
+        f"Subnet {name} provided in Fargate Profile is not a private subnet"
+        for name in found.public
+    ]
+    if not said and not found.usable:
+        said = ["There is no private subnet in this cluster"]
+    return "; ".join(said)
+
+
+def _marks(machine: str, spec: MicroVMSpec) -> Marks:
+    size = sizing.Size(spec.milliCPU, spec.memoryMiB)
+    return Marks(
+        machine=machine,
+        annotations={
+            keys.CAPACITY_ANNOTATION: sizing.provisioned_annotation(size),
+            keys.LOGGING_ANNOTATION: "LoggingDisabled: LOGGING_CONFIGMAP_NOT_FOUND",
+        },
+        labels={keys.PROFILE_LABEL: spec.profile},
+        message=f"MicroVM {machine} of {size} is being provisioned in subnet {spec.subnet} for"
+        f" Fargate profile {spec.profile}",
+    )
+
+
+def _failure_text(pod: Pod, found: Sequence[Condition]) -> str:
+    ended = conditions.find_condition(found, _TERMINATED)
+    if ended is None or ended.status != conditions.TRUE:
+        failed = [each for each in found if each.status == conditions.FALSE and each.message]
+        ended = failed[-1] if failed else Condition(_TERMINATED, "", "MicroVMDeleted")
+    what = "timed out" if "timeout" in ended.reason.lower() else "failed"
+    why = ": ".join(part for part in (ended.reason, ended.message) if part)
+    whom = f"{meta(pod).namespace}/{meta(pod).name}"
+    return f"Pod provisioning {what} (will retry) for pod {whom}: {why}"
+
+
+def _node_ready(node: Node) -> bool:
+    if meta(node).deletionTimestamp is not None:
+        return False
+    found = (node.status.conditions if node.status else None) or ()
+    return any(each.type == _READY and each.status == conditions.TRUE for each in found)

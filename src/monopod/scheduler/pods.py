@@ -1,0 +1,283 @@
+"""The scheduler proper: looks at one pod at a time and takes the step that is decided."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Node, Pod
+from prometheus_client import Counter
+
+from monopod.api import keys
+from monopod.api.resources import FargateProfile, MicroVM, Subnet
+from monopod.kube import (
+    AlreadyExistsError,
+    Change,
+    Client,
+    ConflictError,
+    Controller,
+    Deleted,
+    EventRecorder,
+    EventType,
+    Key,
+    Modified,
+    NotFoundError,
+    PatchType,
+    key_of,
+    meta,
+)
+from monopod.scheduler import decision, failures, writes
+from monopod.scheduler.cluster import Cluster, pod_key
+from monopod.scheduler.decision import (
+    Bind,
+    Claim,
+    CountFailure,
+    Limits,
+    Marks,
+    Nothing,
+    Refuse,
+    Step,
+    View,
+    Wait,
+)
+from monopod.scheduler.placement import Ground
+
+_FAILED_SCHEDULING: Final = "FailedScheduling"
+_LOGGING_DISABLED: Final = (
+    "Disabled logging because aws-logging configmap was not found."
+    ' configmap "aws-logging" not found'
+)
+_NAME_TAKEN_S: Final = 1.0
+_STEPS: Final = Counter("monopod_scheduler_steps_total", "Steps taken, by kind.", ["step"])
+_log: Final = structlog.get_logger("scheduler")
+
+
+class PodScheduler:
+    """Places pods whose scheduler is ``fargate-scheduler``."""
+
+    def __init__(
+        self,
+        client: Client,
+        cluster: Cluster,
+        events: EventRecorder,
+        ground: Ground,
+        limits: Limits,
+        *,
+        workers: int = 16,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._cluster = cluster
+        self._events = events
+        self._ground = ground
+        self._limits = limits
+        self._now = now
+        self._controller = Controller("pods", self.reconcile, workers=workers)
+        seen = cluster.seen
+        seen.pods.subscribe(lambda change: self._controller.enqueue(change.key))
+        seen.machines.subscribe(self._machine_changed)
+        seen.nodes.subscribe(self._node_changed)
+        seen.profiles.subscribe(self._profile_changed)
+        seen.subnets.subscribe(self._subnet_changed)
+
+    async def run(self) -> None:
+        """Schedule until cancelled; the informers must be synced."""
+        await self._controller.run()
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Take the next step for a pod; returns seconds after which to look again, if any."""
+        pod = self._cluster.pods.get(key)
+        if pod is None:
+            return None
+        step = decision.decide(pod, self._view(pod))
+        if not isinstance(step, Nothing):
+            _STEPS.labels(type(step).__name__).inc()
+        try:
+            return await self._take(pod, step)
+        except NotFoundError:
+            # The pod is gone, or its namespace; the watch will say so.
+            return None
+
+    def _view(self, pod: Pod) -> View:
+        seen = self._cluster.seen
+        machine = self._cluster.machines.get(decision.machine_name(meta(pod).uid or ""))
+        return View(
+            profiles=seen.profiles.items(),
+            subnets=seen.subnets.items(),
+            machines=self._cluster.machines_by_subnet(),
+            machine=machine,
+            node=self._cluster.node_of(machine),
+            ground=self._ground,
+            limits=self._limits,
+            now=self._now(),
+        )
+
+    async def _take(self, pod: Pod, step: Step) -> float | None:
+        match step:
+            case Nothing():
+                return None
+            case Refuse():
+                await self._say(pod, step.reason, step.message)
+                return None
+            case Claim():
+                return await self._claim(pod, step)
+            case Wait():
+                if step.marks is not None:
+                    await _all(self._mark_metadata(pod, step.marks), self._mark_status(pod, step))
+                return step.again_s
+            case CountFailure():
+                await self._count_failure(pod, step)
+                return None
+            case Bind():
+                await _all(self._bind(pod, step.node), self._mark_metadata(pod, step.marks))
+                return None
+
+    async def _claim(self, pod: Pod, step: Claim) -> float | None:
+        machine = MicroVM(
+            metadata=ObjectMeta(name=step.name, labels={keys.PROFILE_LABEL: step.spec.profile}),
+            spec=step.spec,
+        )
+        # Noted before it is asked for: meanwhile, other workers count the address as taken.
+        self._cluster.machines.note(machine)
+        again_s, *_ = await _all(
+            self._create(machine),
+            self._mark_metadata(pod, step.marks),
+            self._mark_status(pod, step),
+        )
+        return again_s
+
+    async def _create(self, machine: MicroVM) -> float | None:
+        name = meta(machine).name or ""
+        try:
+            made = await self._client.create(machine)
+        except AlreadyExistsError:
+            # Made before we died, or the last one is not quite gone: our cache will show which.
+            self._cluster.machines.drop(name)
+            return _NAME_TAKEN_S
+        except BaseException:
+            self._cluster.machines.drop(name)
+            raise
+        self._cluster.machines.note(made)
+        _log.info(
+            "machine claimed",
+            machine=name,
+            pod=pod_key(machine),
+            profile=machine.spec.profile,
+            subnet=machine.spec.subnet,
+            milli_cpu=machine.spec.milliCPU,
+            memory_mib=machine.spec.memoryMiB,
+        )
+        return None
+
+    async def _mark_metadata(self, pod: Pod, marks: Marks) -> None:
+        patch = writes.metadata_patch(pod, marks)
+        if patch is None:
+            return
+        if await self._patch(pod, patch) and (
+            keys.LOGGING_ANNOTATION in patch["metadata"]["annotations"]
+        ):
+            self._events.record(pod, EventType.WARNING, "LoggingDisabled", _LOGGING_DISABLED)
+
+    async def _mark_status(self, pod: Pod, step: Claim | Wait) -> None:
+        assert step.marks is not None  # noqa: S101 - the caller has looked
+        patch = writes.status_patch(pod, step.marks, self._now())
+        if patch is not None:
+            await self._patch_status(pod, patch)
+
+    async def _say(self, pod: Pod, reason: str, message: str) -> None:
+        """Tell why a pod is not placed, in its condition and as an event: once for each reason."""
+        patch = writes.condition_patch(pod, reason, message, self._now())
+        if patch is not None and await self._patch_status(pod, patch):
+            _log.info("pod not placed", pod=key_of(pod), reason=reason, why=message)
+            self._events.record(pod, EventType.WARNING, _FAILED_SCHEDULING, message)
+
+    async def _count_failure(self, pod: Pod, step: CountFailure) -> None:
+        annotations = {failures.ANNOTATION: step.failures.encode()}
+        counted = {"metadata": {"uid": meta(pod).uid, "annotations": annotations}}
+        if await self._patch(pod, counted):
+            await self._say(
+                self._cluster.pods.get(key_of(pod)) or pod,
+                decision.PROVISIONING_FAILED,
+                step.message,
+            )
+
+    async def _bind(self, pod: Pod, node: str) -> None:
+        try:
+            await self._client.bind(pod, node)
+        except ConflictError as error:
+            # Bound already, by us before our cache knew, or it is being deleted.
+            _log.info("pod not bound", pod=key_of(pod), node=node, why=error.message)
+            return
+        _log.info("pod bound", pod=key_of(pod), node=node)
+        self._events.record(
+            pod, EventType.NORMAL, "Scheduled", f"Successfully assigned {key_of(pod)} to {node}"
+        )
+
+    async def _patch(self, pod: Pod, patch: writes.Patch) -> bool:
+        return await self._write(pod, patch, None, PatchType.MERGE)
+
+    async def _patch_status(self, pod: Pod, patch: writes.Patch) -> bool:
+        return await self._write(pod, patch, "status", PatchType.STRATEGIC)
+
+    async def _write(
+        self, pod: Pod, patch: writes.Patch, subresource: str | None, how: PatchType
+    ) -> bool:
+        """Patch a pod; False if this individual is gone."""
+        metadata = meta(pod)
+        try:
+            written = await self._client.patch(
+                Pod,
+                metadata.name or "",
+                patch,
+                metadata.namespace,
+                kind_of_patch=how,
+                subresource=subresource,
+            )
+        except (NotFoundError, ConflictError):
+            return False
+        self._cluster.pods.note(written)
+        return True
+
+    def _machine_changed(self, change: Change[MicroVM]) -> None:
+        self._controller.enqueue(pod_key(change.object))
+        if isinstance(change, Deleted):
+            self._look_again(lambda reason: reason == decision.NO_ADDRESS)
+
+    def _node_changed(self, change: Change[Node]) -> None:
+        key = self._cluster.pod_of_node(change.key)
+        if key is not None:
+            self._controller.enqueue(key)
+
+    def _profile_changed(self, _: Change[FargateProfile]) -> None:
+        self._look_again(lambda reason: reason != decision.PROVISIONING)
+
+    def _subnet_changed(self, change: Change[Subnet]) -> None:
+        if isinstance(change, Modified) and not _better(change.old, change.object):
+            return
+        self._look_again(lambda reason: reason != decision.PROVISIONING)
+
+    def _look_again(self, concerned: Callable[[str], bool]) -> None:
+        """Have those refused pods looked at that a change may concern."""
+        for pod in self._cluster.seen.pods.items():
+            if decision.unplaced(pod):
+                condition = writes.scheduled(pod)
+                if condition is None or concerned(condition.reason or ""):
+                    self._controller.enqueue(key_of(pod))
+
+
+def _better(old: Subnet, new: Subnet) -> bool:
+    """Say whether a subnet may now take a pod that it did not take before."""
+    if old.spec != new.spec or old.status is None or new.status is None:
+        return True
+    return (new.status.availableAddresses or 0) > (old.status.availableAddresses or 0)
+
+
+async def _all(*work: Awaitable[Any]) -> list[Any]:
+    """Do things at once; each is done to its end, then the first failure is raised."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results

@@ -1,0 +1,28 @@
+"""Configuration of the scheduler: the environment variables ``MONOPOD_SCHEDULER_*``."""
+
+import platform
+from typing import Final
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class SchedulerSettings(BaseSettings):
+    """What machines this cluster can make, and where the scheduler is looked at."""
+
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_SCHEDULER_", frozen=True)
+
+    driver: str = "uml"
+    """The kind of machine this cluster makes, for people."""
+    max_milli_cpu: int = Field(default=1000, gt=0)
+    """The most CPU that one of them can have, in thousandths of a vCPU."""
+    architecture: str = Field(
+        default_factory=lambda: _ARCHITECTURES.get(platform.machine(), platform.machine())
+    )
+    """That of the nodes, as Kubernetes writes it."""
+    metrics_port: int = Field(default=9471, gt=0, lt=65536)
+    """On 127.0.0.1."""
+    workers: int = Field(default=16, gt=0)
+    """Pods that are worked on at once."""
