@@ -1,0 +1,72 @@
+"""The machine of a pod: what it is, where it runs, in which state."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from monopod.api import conditions, keys
+from monopod.explain.findings import Finding, Section, bad, good, plain
+from monopod.explain.snapshot import Snapshot
+from monopod.kube import meta
+from monopod.sizing import Size
+
+_TITLE: Final = "Machine"
+
+
+def section(snapshot: Snapshot) -> Section | None:
+    """Return the machine's description; nothing for a pod that has none and wants none."""
+    if snapshot.machine is None and not snapshot.on_fargate:
+        return None
+    return Section(_TITLE, tuple(_findings(snapshot)))
+
+
+def _findings(snapshot: Snapshot) -> Iterator[Finding]:
+    machine = snapshot.machine
+    if machine is None:
+        if snapshot.bound_to:
+            yield bad("there is no MicroVM for this pod any more")
+        else:
+            yield plain("there is no MicroVM for this pod yet")
+        return
+    spec, status = machine.spec, machine.status
+    size = Size(spec.milliCPU, spec.memoryMiB)
+    yield plain(f"{meta(machine).name}: {size}, {spec.ephemeralStorageGiB} GiB of storage")
+    if meta(machine).deletionTimestamp is not None:
+        yield bad("it is being removed")
+    if status is None:
+        yield plain("the machines controller has not taken it up yet")
+        return
+    if status.driver:
+        attempts = f", {status.attempts} launches" if status.attempts > 1 else ""
+        yield plain(f"driver {status.driver}{attempts}")
+    if status.managementAddress:
+        yield plain(
+            f"pod address {status.podAddress}, management address {status.managementAddress}"
+        )
+    if status.nodeName:
+        yield from _node(snapshot, status.nodeName)
+    for condition in status.conditions:
+        if condition.status == conditions.FALSE and condition.message:
+            yield bad(f"{condition.type}: {condition.reason}: {condition.message}")
+
+
+def _node(snapshot: Snapshot, name: str) -> Iterator[Finding]:
+    node = snapshot.node
+    if node is None:
+        yield plain(f"node {name}: not there")
+        return
+    ready = next(
+        (c for c in (node.status.conditions if node.status else None) or () if c.type == "Ready"),
+        None,
+    )
+    info = node.status.nodeInfo if node.status else None
+    about = f", kernel {info.kernelVersion}, kubelet {info.kubeletVersion}" if info else ""
+    if ready is None:
+        yield plain(f"node {name}: its kubelet has not reported yet")
+    elif ready.status == conditions.TRUE:
+        yield good(f"node {name}: ready{about}")
+    else:
+        yield bad(f"node {name}: {ready.reason}: {ready.message}")
+    owner = (meta(node).labels or {}).get(keys.MACHINE_LABEL)
+    machine = meta(snapshot.machine).name if snapshot.machine else None
+    if owner is not None and owner != machine:
+        yield bad(f"that node belongs to {owner}")

@@ -1,0 +1,85 @@
+"""Which profiles match a pod, and which selector does not for what reason."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from monopod.api import keys
+from monopod.api.resources import FargateProfile
+from monopod.explain.findings import Finding, Section, bad, good, plain
+from monopod.explain.snapshot import Snapshot
+from monopod.kube import meta
+from monopod.profiles import Choice, ProfileVerdict, choose_profile, judge_profile
+
+_TITLE: Final = "Profiles"
+
+
+def natural_choice(snapshot: Snapshot) -> Choice:
+    """Decide anew which profile the pod would start under, the webhook's own label left out."""
+    labels = {name: v for name, v in snapshot.labels.items() if name != keys.PROFILE_LABEL}
+    return choose_profile(snapshot.profiles, snapshot.namespace, labels, {**snapshot.annotations})
+
+
+def created_after(snapshot: Snapshot, profile: str) -> bool:
+    """Whether a profile is younger than the pod: matching happens once, when a pod is created."""
+    made = next(
+        (meta(p).creationTimestamp for p in snapshot.profiles if meta(p).name == profile), None
+    )
+    born = meta(snapshot.pod).creationTimestamp
+    return made is not None and born is not None and made > born
+
+
+def section(snapshot: Snapshot) -> Section:
+    """Return each profile's verdict on the pod, in the order of precedence."""
+    if not snapshot.profiles:
+        return Section(_TITLE, (bad("there is no FargateProfile in this cluster"),))
+    labels = snapshot.labels
+    carried = labels.pop(keys.PROFILE_LABEL, None)
+    findings: list[Finding] = []
+    known = {meta(each).name or "": each for each in snapshot.profiles}
+    first = natural_choice(snapshot).profile
+    for name, profile in sorted(known.items()):
+        verdict = judge_profile(profile, snapshot.namespace, labels)
+        findings += _profile(verdict, profile, carried, first)
+        if verdict.matched and not snapshot.on_fargate and created_after(snapshot, name):
+            findings.append(
+                bad("it was made after the pod; a pod is matched once, when it is created", 1)
+            )
+    if carried is not None and carried not in known:
+        findings.append(bad(f"{carried}, which the pod's label names, does not exist"))
+    return Section(_TITLE, tuple(findings))
+
+
+def _profile(
+    verdict: ProfileVerdict, profile: FargateProfile, carried: str | None, first: str | None
+) -> Iterator[Finding]:
+    name = verdict.profile
+    if verdict.going:
+        yield bad(f"{name} is being deleted and takes no pods any more")
+    elif not verdict.matched:
+        yield bad(f"{name} does not match") if name == carried else plain(f"{name} does not match")
+    elif name == carried and carried != first:
+        yield good(f"{name} matches, and the pod's label {keys.PROFILE_LABEL} names it")
+    elif name == carried:
+        yield good(f"{name} matches, and is the alphanumerically first that does")
+    elif name == first and carried is None:
+        yield plain(f"{name} matches, and is the alphanumerically first that does")
+    elif name == first:
+        yield plain(f"{name} matches and would be first, but the pod's label names {carried}")
+    else:
+        yield plain(f"{name} matches too")
+    if verdict.failed:
+        yield bad("it lacks something it needs: see kubectl describe fargateprofile " + name, 1)
+    if not verdict.selectors:
+        yield plain("it has no selectors", 1)
+    for each in verdict.selectors:
+        where = f"selector {each.index + 1} ({_selector(profile, each.index)})"
+        if each.matched:
+            yield good(f"{where} matches", 1)
+        else:
+            yield plain(f"{where}: {', '.join(each.mismatches)}", 1)
+
+
+def _selector(profile: FargateProfile, index: int) -> str:
+    selector = profile.spec.selectors[index]
+    labels = [f"{name}={value}" for name, value in sorted(selector.labels.items())]
+    return ", ".join([f"namespace {selector.namespace}", *labels])

@@ -1,0 +1,56 @@
+"""Which subnet a pod's address comes from, and which others it could have been."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from monopod.api import keys
+from monopod.api.resources import FargateProfile, Subnet
+from monopod.explain.findings import Finding, Section, bad, good, plain, remedy
+from monopod.explain.snapshot import Snapshot
+from monopod.kube import meta
+from monopod.profiles import subnets_of_profile
+
+_TITLE: Final = "Subnet"
+
+
+def section(snapshot: Snapshot) -> Section | None:
+    """Return what the profile's subnets offer; nothing for a pod without a profile."""
+    name = snapshot.machine.spec.profile if snapshot.machine else None
+    name = name or snapshot.labels.get(keys.PROFILE_LABEL)
+    profile = next((each for each in snapshot.profiles if meta(each).name == name), None)
+    if profile is None and snapshot.machine is None:
+        return None
+    return Section(_TITLE, tuple(_findings(snapshot, profile)))
+
+
+def _findings(snapshot: Snapshot, profile: FargateProfile | None) -> Iterator[Finding]:
+    machine = snapshot.machine
+    chosen = machine.spec.subnet if machine else None
+    if profile is None:
+        yield plain(f"{chosen}; the profile it was chosen for is gone")
+        return
+    offered = subnets_of_profile(profile, snapshot.subnets)
+    if profile.spec.subnets:
+        yield plain(f"profile {meta(profile).name} names {', '.join(profile.spec.subnets)}")
+    else:
+        yield plain(f"profile {meta(profile).name} names none: every private subnet will do")
+    for subnet in offered.usable:
+        if meta(subnet).name == chosen:
+            address = machine.status.podAddress if machine and machine.status else ""
+            yield good(f"{_subnet(subnet)}: chosen" + (f", address {address}" if address else ""))
+        else:
+            yield plain(_subnet(subnet))
+    for missing in offered.missing:
+        yield bad(f"{missing} does not exist")
+    for public in offered.public:
+        yield bad(f"{public} is public: it leads to an internet gateway")
+    if not offered.usable:
+        yield remedy("make a private Subnet, or another profile: a profile cannot be changed", 1)
+    elif chosen is not None and chosen not in {meta(each).name for each in offered.usable}:
+        yield bad(f"{chosen}, which was chosen, is not one of them any more")
+
+
+def _subnet(subnet: Subnet) -> str:
+    free = subnet.status.availableAddresses if subnet.status else None
+    room = "" if free is None else f", {free} addresses free"
+    return f"{meta(subnet).name} ({subnet.spec.cidrBlock}, {subnet.spec.availabilityZone}{room})"

@@ -1,0 +1,114 @@
+"""What stands between a pod and its start, and the way out of it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from monopod.api import conditions, keys
+from monopod.explain.findings import Finding, Section, bad, plain, remedy
+from monopod.explain.snapshot import Snapshot
+from monopod.profiles import Outcome
+from monopod.scheduler.decision import NO_ADDRESS, PROVISIONING, PROVISIONING_FAILED
+from monopod.scheduler.supported import REASON as UNSUPPORTED
+from monopod.sizing import PodTooLargeError, StorageTooLargeError
+
+_TITLE: Final = "In the way"
+_SHOWN_WARNINGS: Final = 5
+_RETRIED: Final = "nothing: it is tried again by itself; if that goes on, see monopod logs machines"
+
+WAYS_OUT: Final[Mapping[str, str]] = {
+    PodTooLargeError.reason: "lower the containers' requests, or opt the pod out of Fargate",
+    StorageTooLargeError.reason: "lower the containers' ephemeral-storage requests",
+    UNSUPPORTED: (
+        "take what is named out of the pod's manifest, or let the pod run on an ordinary node:"
+        f" annotation {keys.COMPUTE_TYPE_KEY}: {keys.COMPUTE_TYPE_EC2}"
+    ),
+    Outcome.NO_MATCH.value: (
+        "make a FargateProfile that selects the pod: it is looked at again by itself"
+    ),
+    Outcome.NAMED_UNKNOWN.value: (
+        "make the profile that the pod's label names: the pod is looked at again by itself; or"
+        " create the pod anew without the label"
+    ),
+    Outcome.NAMED_MISMATCH.value: (
+        "give the pod's labels what the profile selects, or create it anew without the label"
+        f" {keys.PROFILE_LABEL}"
+    ),
+    Outcome.OPTED_OUT.value: (
+        f"create the pod anew, without the annotation {keys.COMPUTE_TYPE_KEY} or without"
+        f" schedulerName {keys.SCHEDULER_NAME}"
+    ),
+    NO_ADDRESS: "delete pods of these subnets, or make a profile with a larger Subnet",
+    PROVISIONING_FAILED: _RETRIED,
+    "MisconfiguredFargateProfile": (
+        "make the subnets that the profile names, or another profile: a profile cannot be changed"
+    ),
+    "MatchNodeSelector": (
+        "drop the pod's nodeSelector or affinity, or make a profile with a Subnet in that zone"
+    ),
+    "CapacityUnavailable": (
+        "free memory on this host, by deleting pods for instance: it is tried again by itself"
+    ),
+    "MachineSizeNotAvailable": (
+        "request at most that much, or use a host that has the driver for larger machines"
+    ),
+    "InvalidResourceRequest": "correct the containers' requests and create the pod anew",
+    "Unschedulable": "make room on ordinary nodes, or a FargateProfile and then the pod anew",
+}
+"""What to do, by the reason in a pod's PodScheduled condition."""
+
+
+def refusal(snapshot: Snapshot) -> tuple[str, str] | None:
+    """Return reason and message for which a pod is not scheduled; none while all goes well."""
+    condition = snapshot.condition("PodScheduled")
+    if condition is None or condition.status == conditions.TRUE:
+        return None
+    if condition.reason == PROVISIONING:
+        return None
+    return condition.reason or "", condition.message or ""
+
+
+def section(snapshot: Snapshot) -> Section | None:
+    """Return the last refusal, failing containers and the newest warnings, if there are any."""
+    findings = (*_refusal(snapshot), *_containers(snapshot), *_warnings(snapshot))
+    return Section(_TITLE, findings) if findings else None
+
+
+def _refusal(snapshot: Snapshot) -> Iterator[Finding]:
+    for gate in snapshot.spec.schedulingGates or ():
+        yield bad(f"scheduling gate {gate.name}")
+        yield remedy("whoever set the gate must remove it", 1)
+    refused = refusal(snapshot)
+    if refused is None or snapshot.spec.schedulingGates:
+        return
+    reason, message = refused
+    yield bad(f"{reason}: {message}")
+    if reason in WAYS_OUT:
+        yield remedy(WAYS_OUT[reason], 1)
+
+
+def _containers(snapshot: Snapshot) -> Iterator[Finding]:
+    status = snapshot.status
+    for each in (*(status.initContainerStatuses or ()), *(status.containerStatuses or ())):
+        state = each.state
+        if state is not None and state.waiting is not None:
+            waiting = state.waiting
+            if waiting.reason not in ("PodInitializing", "ContainerCreating", None):
+                said = f": {waiting.message}" if waiting.message else ""
+                yield bad(f"container {each.name} waits, {waiting.reason}{said}")
+        last = (each.lastState.terminated if each.lastState else None) or (
+            state.terminated if state else None
+        )
+        if last is not None and last.exitCode:
+            yield bad(f"container {each.name} ended with {last.exitCode} ({last.reason})")
+
+
+def _warnings(snapshot: Snapshot) -> Iterator[Finding]:
+    refused = refusal(snapshot)
+    said = refused[1] if refused else None
+    fresh = [each for each in snapshot.warnings if each.message != said]
+    for warned in fresh[:_SHOWN_WARNINGS]:
+        when = f"{warned.last:%H:%M:%S} " if warned.last else ""
+        times = f" ({warned.count} times)" if warned.count > 1 else ""
+        yield plain(f"{when}{warned.source}: {warned.reason}: {warned.message}{times}")
+    if len(fresh) > _SHOWN_WARNINGS:
+        yield plain(f"and {len(fresh) - _SHOWN_WARNINGS} older warnings")

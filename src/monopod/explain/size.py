@@ -1,0 +1,96 @@
+"""How large a pod's machine is, with every number that led there."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from monopod.api import keys
+from monopod.explain.findings import Finding, Section, bad, good, plain, remedy
+from monopod.explain.snapshot import Snapshot
+from monopod.sizing import (
+    MAX_STORAGE_REQUEST_GIB,
+    RESERVED_MEMORY_MIB,
+    TABLE,
+    Demand,
+    QuantityError,
+    Role,
+    arithmetic,
+    provisioned_annotation,
+)
+
+_TITLE: Final = "Size"
+_MIB: Final = 1 << 20
+_GIB: Final = 1 << 30
+
+
+def section(snapshot: Snapshot) -> Section:
+    """Return the arithmetic from the containers' requests to a row of Fargate's table."""
+    return Section(_TITLE, tuple(_findings(snapshot)))
+
+
+def _findings(snapshot: Snapshot) -> Iterator[Finding]:
+    try:
+        sized = arithmetic(snapshot.spec)
+    except QuantityError as error:
+        yield bad(str(error))
+        return
+    yield plain(f"cpu: {_sum(sized.cpu, cpu)}")
+    reserve = (f"{RESERVED_MEMORY_MIB} MiB (platform)",)
+    total = memory(sized.memory_needed_bytes * 1000)
+    yield plain(f"memory: {_sum(sized.memory, memory, extra=reserve, total=total)}")
+    if sized.size is None:
+        yield bad(f"no size holds that; the largest is {TABLE[-1]}")
+        yield remedy("lower the containers' requests, or opt the pod out of Fargate", 1)
+    else:
+        yield good(f"the least vCPU, and with it the least memory, that holds both: {sized.size}")
+    storage = _sum(sized.storage, memory)
+    if sized.storage_gib is None:
+        yield bad(f"ephemeral storage: {storage}; at most {MAX_STORAGE_REQUEST_GIB} GiB")
+    else:
+        yield plain(f"ephemeral storage: {storage}, provisioned {sized.storage_gib} GiB")
+    given = snapshot.annotations.get(keys.CAPACITY_ANNOTATION)
+    if given is None or sized.size is None:
+        return
+    if given == provisioned_annotation(sized.size):
+        yield good(f"{keys.CAPACITY_ANNOTATION}: {given}")
+    else:
+        yield bad(
+            f"{keys.CAPACITY_ANNOTATION}: {given} - the pod's requests have changed since it was"
+            " scheduled, and a machine keeps its size"
+        )
+
+
+def cpu(milli: int) -> str:
+    """Write thousandths of a vCPU."""
+    return f"{milli / 1000:g} vCPU"
+
+
+def memory(milli_bytes: int) -> str:
+    """Write thousandths of a byte in the unit that people request in."""
+    amount = -(-milli_bytes // 1000)
+    if amount >= _GIB and amount % _GIB == 0:
+        return f"{amount // _GIB} GiB"
+    return f"{amount / _MIB:.6g} MiB"
+
+
+def _sum(
+    demand: Demand,
+    write: Callable[[int], str],
+    *,
+    extra: tuple[str, ...] = (),
+    total: str | None = None,
+) -> str:
+    if demand.pod_level:
+        parts = [f"{write(demand.milli - demand.overhead_milli)} (the whole pod's own request)"]
+    else:
+        parts = [
+            f"{write(share.milli)} ({share.container}"
+            + (f", {share.role.value}" if share.role is not Role.APP else "")
+            + ")"
+            for share in demand.shares
+        ]
+    if demand.overhead_milli:
+        parts.append(f"{write(demand.overhead_milli)} (runtime class)")
+    parts = [*(parts or ["nothing requested"]), *extra]
+    if len(parts) == 1:
+        return parts[0]
+    return f"{' + '.join(parts)} = {total or write(demand.milli)}"

@@ -1,0 +1,83 @@
+"""Everything an explanation is made from, as of one moment."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from lightkube.models import core_v1 as models
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api import keys
+from monopod.api.resources import FargateProfile, MicroVM, Subnet
+from monopod.kube import meta
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """An event of type Warning about the pod, or about its machine."""
+
+    last: datetime | None
+    reason: str
+    message: str
+    count: int
+    source: str
+    """The program that wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A pod and all that bears on where it is."""
+
+    pod: Pod
+    profiles: tuple[FargateProfile, ...]
+    subnets: tuple[Subnet, ...]
+    machine: MicroVM | None
+    """The one made for this pod, not for an earlier one of its name."""
+    node: Node | None
+    """The one the pod is bound to, or its machine is to become."""
+    warnings: tuple[Warned, ...]
+    """The newest first."""
+    now: datetime
+
+    @property
+    def namespace(self) -> str:
+        """The pod's."""
+        return meta(self.pod).namespace or ""
+
+    @property
+    def name(self) -> str:
+        """The pod's."""
+        return meta(self.pod).name or ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The pod's."""
+        return dict(meta(self.pod).labels or {})
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The pod's."""
+        return dict(meta(self.pod).annotations or {})
+
+    @property
+    def spec(self) -> models.PodSpec:
+        """The pod's."""
+        return self.pod.spec or models.PodSpec(containers=[])
+
+    @property
+    def status(self) -> models.PodStatus:
+        """The pod's."""
+        return self.pod.status or models.PodStatus()
+
+    @property
+    def on_fargate(self) -> bool:
+        """Whether the pod was given to Fargate's scheduler."""
+        return self.spec.schedulerName == keys.SCHEDULER_NAME
+
+    @property
+    def bound_to(self) -> str | None:
+        """Name of the node the pod is bound to."""
+        return self.spec.nodeName or None
+
+    def condition(self, kind: str) -> models.PodCondition | None:
+        """Return the pod's condition of this type, if it has it."""
+        return next((c for c in self.status.conditions or () if c.type == kind), None)

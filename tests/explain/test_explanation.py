@@ -1,0 +1,349 @@
+"""The answer for every place that a pod can be in."""
+
+import pytest
+
+from monopod.api import keys
+from monopod.explain import Warned, refusal
+from monopod.profiles import Outcome
+from monopod.scheduler import decision, supported
+from monopod.sizing import PodTooLargeError, StorageTooLargeError
+from tests.explain.cases import (
+    BORN,
+    MACHINE,
+    NODE,
+    NOW,
+    explained,
+    lines,
+    machine,
+    node,
+    pod,
+    profile,
+    subnet,
+    turned,
+)
+
+IN_SHOP = {"namespace": "shop"}
+MARKED = {keys.PROFILE_LABEL: "fp"}
+
+
+def test_a_running_pod() -> None:
+    found = explained(
+        pod(
+            labels=MARKED,
+            annotations={"CapacityProvisioned": "0.25vCPU 0.5GB"},
+            nodeName=NODE,
+            status={"phase": "Running"},
+            conditions=[
+                turned("PodScheduled", "2026-11-23T12:00:06Z"),
+                turned("Initialized", "2026-11-23T12:00:06Z"),
+                turned("Ready", "2026-11-23T12:00:08Z"),
+            ],
+        ),
+        profile("fp", IN_SHOP, subnets=("private-a", "private-b")),
+        profile("other", IN_SHOP),
+        profile("zeta", {"namespace": "prod", "labels": {"app": "x"}}),
+        subnets=(subnet("private-a"), subnet("private-b", "192.168.1.0/24")),
+        of_machine=machine(
+            nodeName=NODE,
+            podAddress="192.168.0.9",
+            managementAddress="100.64.0.7",
+            driver="uml",
+            attempts=1,
+            conditions=[
+                turned("Addressed", "2026-11-23T12:00:01.250Z"),
+                turned("Launched", "2026-11-23T12:00:01.400Z"),
+                turned("Registered", "2026-11-23T12:00:05.100Z"),
+                turned("Ready", "2026-11-23T12:00:05.600Z"),
+            ],
+        ),
+        of_node=node(),
+    )
+    assert found.headline == f"shop/web: Running, ready, on {NODE}"
+    assert found.answer == f"It has a microVM of its own, {MACHINE}, which is its node."
+    assert lines(found, "Profiles") == [
+        "✓ fp matches, and is the alphanumerically first that does",
+        "  ✓ selector 1 (namespace shop) matches",
+        "· other matches too",
+        "  ✓ selector 1 (namespace shop) matches",
+        "· zeta does not match",
+        "  · selector 1 (namespace prod, app=x): namespace shop is not prod,"
+        " the pod has no label app",
+    ]
+    assert lines(found, "Size") == [
+        "· cpu: nothing requested",
+        "· memory: nothing requested + 256 MiB (platform) = 256 MiB",
+        "✓ the least vCPU, and with it the least memory, that holds both: 0.25 vCPU 0.5 GB",
+        "· ephemeral storage: nothing requested, provisioned 20 GiB",
+        "✓ CapacityProvisioned: 0.25vCPU 0.5GB",
+    ]
+    assert lines(found, "Subnet") == [
+        "· profile fp names private-a, private-b",
+        "✓ private-a (192.168.0.0/24, local-1a, 240 addresses free): chosen, address 192.168.0.9",
+        "· private-b (192.168.1.0/24, local-1a, 240 addresses free)",
+    ]
+    assert lines(found, "Start") == [
+        "✓ 12:00:00    0   s  pod created",
+        "✓ 12:00:01    1   s  machine asked for",
+        "✓ 12:00:01    1.2 s  machine addressed",
+        "✓ 12:00:01    1.4 s  machine launched",
+        "✓ 12:00:05    5.1 s  kubelet registered",
+        "✓ 12:00:05    5.6 s  node ready",
+        "✓ 12:00:06    6   s  pod bound",
+        "✓ 12:00:08    8   s  pod ready",
+    ]
+    assert lines(found, "In the way") == []
+
+
+def test_the_arithmetic_names_every_share() -> None:
+    requests = {"cpu": "200m", "memory": "700Mi", "ephemeral-storage": "100Gi"}
+    found = explained(
+        pod(
+            labels=MARKED,
+            containers=[
+                {"name": "main", "resources": {"requests": requests}},
+                {"name": "quiet"},
+            ],
+            initContainers=[
+                {
+                    "name": "proxy",
+                    "restartPolicy": "Always",
+                    "resources": {"requests": {"cpu": "100m", "memory": "100Mi"}},
+                }
+            ],
+        ),
+        profile("fp", IN_SHOP),
+    )
+    assert lines(found, "Size") == [
+        "· cpu: 0.1 vCPU (proxy, restartable init container) + 0.2 vCPU (main) = 0.3 vCPU",
+        "· memory: 100 MiB (proxy, restartable init container) + 700 MiB (main)"
+        " + 256 MiB (platform) = 1056 MiB",
+        "✓ the least vCPU, and with it the least memory, that holds both: 0.5 vCPU 2 GB",
+        "· ephemeral storage: 100 GiB (main), provisioned 115 GiB",
+    ]
+
+
+@pytest.mark.row("S8")
+def test_a_refusal_comes_with_the_way_out() -> None:
+    message = "Your pod's cpu/memory requirements exceed the max Fargate configuration"
+    found = explained(
+        pod(
+            labels=MARKED,
+            containers=[{"name": "main", "resources": {"requests": {"cpu": "17"}}}],
+            conditions=[
+                turned(
+                    "PodScheduled",
+                    BORN,
+                    "False",
+                    reason="POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE",
+                    message=message,
+                )
+            ],
+        ),
+        profile("fp", IN_SHOP),
+        warnings=(Warned(NOW, "FailedScheduling", message, 3, "fargate-scheduler"),),
+    )
+    assert found.answer == f"It cannot start as things are: {message}."
+    assert "✗ no size holds that; the largest is 16 vCPU 120 GB" in lines(found, "Size")
+    assert lines(found, "In the way") == [
+        f"✗ POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE: {message}",
+        "  → lower the containers' requests, or opt the pod out of Fargate",
+    ]
+
+
+def test_every_reason_with_a_way_out_is_one_that_somebody_gives() -> None:
+    given = {each for each in vars(decision).values() if isinstance(each, str)}
+    given |= {outcome.value for outcome in Outcome} | {supported.REASON, "Unschedulable"}
+    given |= {PodTooLargeError.reason, StorageTooLargeError.reason}
+    assert set(refusal.WAYS_OUT) <= given
+
+
+def test_a_machine_on_its_way() -> None:
+    found = explained(
+        pod(
+            labels=MARKED,
+            conditions=[
+                turned("PodScheduled", BORN, "False", reason="Provisioning", message="a machine")
+            ],
+        ),
+        profile("fp", IN_SHOP),
+        subnets=(subnet("private-a"),),
+        of_machine=machine(
+            nodeName=NODE, conditions=[turned("Launched", "2026-11-23T12:00:01.400Z")]
+        ),
+    )
+    assert found.answer == f"Its microVM {MACHINE} is on its way: it boots."
+    assert lines(found, "Start")[-1] == "· next: machine addressed"
+    assert f"· node {NODE}: not there" in lines(found, "Machine")
+
+
+def test_a_machine_that_cannot_be_launched() -> None:
+    found = explained(
+        pod(labels=MARKED),
+        profile("fp", IN_SHOP),
+        of_machine=machine(
+            attempts=2,
+            driver="uml",
+            conditions=[
+                turned("Addressed", "2026-11-23T12:00:01.400Z"),
+                turned("Launched", BORN, "False", reason="JailFailed", message="no user namespace"),
+            ],
+        ),
+    )
+    assert "✗ Launched: JailFailed: no user namespace" in lines(found, "Machine")
+    assert "· driver uml, 2 launches" in lines(found, "Machine")
+    assert lines(found, "Start")[-1] == "· next: machine launched: JailFailed: no user namespace"
+
+
+def test_the_scheduler_is_silent() -> None:
+    found = explained(pod(), profile("fp", IN_SHOP))
+    assert found.answer == "Fargate's scheduler has not said anything about it yet."
+    said = lines(found, "Scheduler")
+    assert any("the webhook has not marked this pod" in line for line in said)
+    assert any("monopod status" in line for line in said)
+    assert lines(found, "Machine") == ["· there is no MicroVM for this pod yet"]
+
+
+def test_scheduling_gates() -> None:
+    found = explained(
+        pod(
+            labels=MARKED,
+            schedulingGates=[{"name": "example.com/hold"}],
+            conditions=[turned("PodScheduled", BORN, "False", reason="SchedulingGated")],
+        ),
+        profile("fp", IN_SHOP),
+    )
+    assert found.answer == "It waits for its scheduling gates to be removed."
+    assert lines(found, "In the way")[0] == "✗ scheduling gate example.com/hold"
+
+
+def test_an_ordinary_pod_that_nothing_selects() -> None:
+    found = explained(
+        pod(schedulerName="default-scheduler", nodeName="worker"),
+        profile("fp", {"namespace": "prod"}),
+    )
+    assert found.answer == (
+        "It is on the ordinary node worker, not on a microVM:"
+        " no Fargate profile matches the pod: fp does not (namespace shop is not prod)."
+    )
+    assert lines(found, "Size") == []
+    assert lines(found, "Subnet") == []
+    assert lines(found, "Machine") == []
+
+
+def test_an_ordinary_pod_by_its_own_wish() -> None:
+    found = explained(
+        pod(
+            schedulerName="default-scheduler",
+            annotations={keys.COMPUTE_TYPE_KEY: "ec2"},
+            conditions=[
+                turned(
+                    "PodScheduled", BORN, "False", reason="Unschedulable", message="0/0 nodes are"
+                )
+            ],
+        ),
+        profile("fp", IN_SHOP),
+    )
+    assert found.answer == (
+        "It waits for an ordinary node, not on a microVM: the pod's annotation"
+        " eks.amazonaws.com/compute-type: ec2 keeps it off Fargate."
+    )
+    assert lines(found, "In the way")[0] == "✗ Unschedulable: 0/0 nodes are"
+
+
+@pytest.mark.parametrize(
+    ("born", "why"),
+    [
+        ("2026-11-23T12:00:05Z", "is younger than the pod"),
+        ("2026-11-23T11:00:00Z", "Monopod's webhook did not answer"),
+    ],
+)
+def test_an_ordinary_pod_that_a_profile_selects(born: str, why: str) -> None:
+    found = explained(pod(schedulerName="default-scheduler"), profile("fp", IN_SHOP, born=born))
+    assert why in found.answer
+    assert lines(found, "Scheduler")[-1].startswith("→ delete the pod")
+
+
+def test_a_label_that_names_a_later_profile() -> None:
+    found = explained(
+        pod(labels={keys.PROFILE_LABEL: "late"}),
+        profile("early", IN_SHOP),
+        profile("late", IN_SHOP),
+    )
+    said = lines(found, "Profiles")
+    assert said[0] == "· early matches and would be first, but the pod's label names late"
+    assert said[2] == (
+        "✓ late matches, and the pod's label eks.amazonaws.com/fargate-profile names it"
+    )
+
+
+def test_a_label_that_names_nothing() -> None:
+    found = explained(pod(labels={keys.PROFILE_LABEL: "gone"}), profile("fp", {"namespace": "x"}))
+    assert lines(found, "Profiles")[-1] == "✗ gone, which the pod's label names, does not exist"
+
+
+def test_no_profiles_at_all() -> None:
+    found = explained(pod(schedulerName="default-scheduler"))
+    assert lines(found, "Profiles") == ["✗ there is no FargateProfile in this cluster"]
+
+
+def test_containers_that_fail_and_warnings() -> None:
+    found = explained(
+        pod(
+            labels=MARKED,
+            nodeName=NODE,
+            status={
+                "phase": "Running",
+                "containerStatuses": [
+                    {
+                        "name": "main", "image": "", "imageID": "",
+                        "ready": False, "restartCount": 3,
+                        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+                        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+                    }
+                ],
+            },
+        ),
+        profile("fp", IN_SHOP),
+        warnings=tuple(Warned(NOW, "BackOff", f"again {n}", 1, "kubelet") for n in range(7)),
+    )  # fmt: skip
+    assert found.headline == f"shop/web: Running, not ready, on {NODE}"
+    assert lines(found, "In the way") == [
+        "✗ container main waits, CrashLoopBackOff: back-off",
+        "✗ container main ended with 137 (OOMKilled)",
+        *(f"· 12:00:30 kubelet: BackOff: again {n}" for n in range(5)),
+        "· and 2 older warnings",
+    ]
+    assert lines(found, "Machine") == ["✗ there is no MicroVM for this pod any more"]
+
+
+def test_a_pod_that_has_ended() -> None:
+    found = explained(
+        pod(labels=MARKED, status={"phase": "Failed", "reason": "VmmKilled", "message": "by hand"}),
+        profile("fp", IN_SHOP),
+    )
+    assert found.answer == "It has ended. VmmKilled: by hand."
+
+
+def test_requests_that_are_no_quantities() -> None:
+    found = explained(
+        pod(
+            labels=MARKED,
+            containers=[{"name": "main", "resources": {"requests": {"cpu": "lots"}}}],
+        ),
+        profile("fp", IN_SHOP),
+    )
+    assert lines(found, "Size")[0].startswith("✗ 'lots' is not a quantity")
+
+
+def test_subnets_that_cannot_be_used() -> None:
+    found = explained(
+        pod(labels=MARKED),
+        profile("fp", IN_SHOP, subnets=("gone", "open")),
+        subnets=(subnet("open", internet="Gateway"),),
+    )
+    assert lines(found, "Subnet") == [
+        "· profile fp names gone, open",
+        "✗ gone does not exist",
+        "✗ open is public: it leads to an internet gateway",
+        "  → make a private Subnet, or another profile: a profile cannot be changed",
+    ]
