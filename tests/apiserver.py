@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -86,12 +86,26 @@ class ApiServer:
     """A running API server and its certificate authority."""
 
     def __init__(
-        self, url: str, directory: Path, maker: CertificateMaker, programs: Components
+        self,
+        url: str,
+        directory: Path,
+        maker: CertificateMaker,
+        programs: Components,
+        start: Callable[[], None],
     ) -> None:
         self.url = url
         self.directory = directory
         self.certificates = maker
         self._programs = programs
+        self._start = start
+
+    def restart(self) -> None:
+        """Kill the API server and start another over the same etcd."""
+        self._start()
+
+    def program(self, name: str) -> Path:
+        """Return the path of another of the control plane's programs."""
+        return self._programs.program(name)
 
     def kubeconfig(self, user: str, *groups: str) -> Path:
         """Return a kubeconfig for a user, made when first asked for.
@@ -157,16 +171,20 @@ def running_api_server(directory: Path, settings: Settings | None = None) -> Gen
                 },
             )
         )
-        child = stack.enter_context(
-            _process(
-                directory / "kube-apiserver.log",
-                programs.program("kube-apiserver"),
-                _api_server_flags(directory, port, etcd),
-            )
-        )
-        server = ApiServer(f"https://{LOOPBACK}:{port}", directory, maker, programs)
+        url = f"https://{LOOPBACK}:{port}"
         context = create_default_context(cafile=str(directory / "ca.crt"))
-        _wait_until_ready(child, server.url, context, directory / "kube-apiserver.log")
+        running = stack.enter_context(ExitStack())
+
+        def start() -> None:
+            running.close()
+            log = directory / "kube-apiserver.log"
+            flags = _api_server_flags(directory, port, etcd)
+            program = programs.program("kube-apiserver")
+            child = running.enter_context(_process(log, program, flags))
+            _wait_until_ready(child, url, context, log)
+
+        start()
+        server = ApiServer(url, directory, maker, programs, start)
         _install_resources(server)
         yield server
 
