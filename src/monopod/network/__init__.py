@@ -1,0 +1,1 @@
+"""The VPC of one cluster on one host: namespaces, links, rules, addresses, services."""

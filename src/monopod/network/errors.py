@@ -1,0 +1,9 @@
+"""The error tree of this room."""
+
+
+class NetworkError(Exception):
+    """The host's network could not be brought to the wanted state; says what stood in the way."""
+
+
+class AddressesExhaustedError(NetworkError):
+    """A range has no free address left."""

@@ -1,0 +1,217 @@
+"""The machines' links: a point-to-point wire from the router to each VMM.
+
+There is no shared layer 2: whatever a guest sends arrives at its own interface in the router. What
+may come in from it follows from the two routes made here - a packet is taken only from the link
+that the route back to its source names (see ``rules``), and ARP is answered only to such senders
+(``arp_filter``). So the source check needs no state of its own that could differ from the routes.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from types import TracebackType
+from typing import Any, Final, Self
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from monopod.network import addresses
+from monopod.network.errors import NetworkError
+from monopod.network.namespaces import Namespace, transmit_checksums_in_software
+from monopod.network.plan import LINK_GROUP, LINK_PREFIX
+from monopod.vmm.driver import LinkKind
+
+_MAX_NAME: Final = 15
+_ETH_P_ALL: Final = 3
+_SOL_PACKET: Final = 263
+_PACKET_IGNORE_OUTGOING: Final = 23
+_NUD_PERMANENT: Final = 0x80
+_SCOPE_LINK: Final = 253
+_ONLINK: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """The wire of one machine.
+
+    Raises:
+        ValueError: The name is not one that a machine's interface can have.
+    """
+
+    name: str
+    management_address: IPv4Address
+    pod_address: IPv4Address
+    kind: LinkKind = LinkKind.PACKET
+
+    def __post_init__(self) -> None:
+        if not self.name.startswith(LINK_PREFIX) or len(self.name) > _MAX_NAME:
+            raise ValueError(
+                f"{self.name!r} does not start with {LINK_PREFIX} or has over {_MAX_NAME} letters"
+            )
+
+
+class Links:
+    """All machines' links of one cluster. An asynchronous context manager.
+
+    Kernel calls here are synchronous and take some hundred microseconds each.
+    """
+
+    def __init__(self, router: Namespace, ports: Namespace) -> None:
+        self._router_namespace = router
+        self._ports_namespace = ports
+        self._router: AsyncIPRoute | None = None
+        self._ports: AsyncIPRoute | None = None
+        self._control: socket.socket | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._router = await self._router_namespace.netlink()
+            self._ports = await self._ports_namespace.netlink()
+            self._control = self._router_namespace.call(
+                lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            )
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for opened in (self._router, self._ports, self._control):
+            if opened is not None:
+                opened.close()
+        self._router = self._ports = self._control = None
+
+    async def ensure(self, spec: LinkSpec) -> None:
+        """See that this machine's link is there, complete and up.
+
+        Raises:
+            NetworkError: The kernel refused, or drivers of this kind are not supported yet.
+        """
+        if spec.kind is not LinkKind.PACKET:
+            raise NetworkError(f"links of kind {spec.kind.value} are not implemented")
+        if self._router is None or self._ports is None or self._control is None:
+            raise NetworkError("links are used outside of their context")
+        # One socket's requests and answers stay in order only if they do not interleave.
+        async with self._one_at_a_time:
+            try:
+                await self._ensure(self._router, self._ports, self._control, spec)
+            except NetlinkError as error:
+                raise NetworkError(f"cannot set up link {spec.name}: {error}") from error
+
+    async def _ensure(
+        self,
+        router: AsyncIPRoute,
+        ports: AsyncIPRoute,
+        control: socket.socket,
+        spec: LinkSpec,
+    ) -> None:
+        index = await _index(router, spec.name)
+        if index is None:
+            await self._create(router, spec.name)
+            index = await _index(router, spec.name)
+        if index is None:
+            raise NetworkError(f"link {spec.name} vanished while it was set up")
+        transmit_checksums_in_software(control, spec.name)
+        await ports.link("set", ifname=spec.name, state="up")
+        await router.link("set", index=index, state="up")
+        management, pod = str(spec.management_address), str(spec.pod_address)
+        await router.addr(
+            "replace", index=index, address=str(addresses.MANAGEMENT_GATEWAY), prefixlen=32
+        )
+        await router.neigh(
+            "replace",
+            index=index,
+            dst=management,
+            lladdr=addresses.guest_mac(spec.management_address),
+            state=_NUD_PERMANENT,
+        )
+        await router.route("replace", dst=f"{management}/32", oif=index, scope=_SCOPE_LINK)
+        await router.route("replace", dst=f"{pod}/32", oif=index, gateway=management, flags=_ONLINK)
+
+    async def _create(self, router: AsyncIPRoute, name: str) -> None:
+        with self._ports_namespace.open() as ports:
+            try:
+                await router.link(
+                    "add",
+                    ifname=name,
+                    kind="veth",
+                    address=addresses.GATEWAY_MAC,
+                    group=LINK_GROUP,
+                    peer={"ifname": name, "net_ns_fd": ports.fileno()},
+                )
+            except NetlinkError as error:
+                if error.code != errno.EEXIST:
+                    raise
+
+    def open_socket(self, name: str) -> socket.socket:
+        """A raw packet socket on the VMM's end of a link; the caller closes it.
+
+        It sees only what comes from the router, not what it sent itself, and no child process
+        inherits it unless told to.
+
+        Raises:
+            NetworkError: There is no such link.
+        """
+
+        def body() -> socket.socket:
+            # Protocol 0 receives nothing until the socket is bound to the one interface.
+            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            try:
+                made.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+                made.bind((name, _ETH_P_ALL))
+            except BaseException:
+                made.close()
+                raise
+            return made
+
+        try:
+            return self._ports_namespace.call(body)
+        except OSError as error:
+            raise NetworkError(f"cannot open link {name}: {error.strerror}") from error
+
+    async def remove(self, name: str) -> None:
+        """Remove a link with its routes; again is harmless.
+
+        Raises:
+            NetworkError: The kernel refused.
+        """
+        if self._router is None:
+            raise NetworkError("links are used outside of their context")
+        async with self._one_at_a_time:
+            try:
+                index = await _index(self._router, name)
+                if index is not None:
+                    await self._router.link("del", index=index)
+            except NetlinkError as error:
+                if error.code != errno.ENODEV:
+                    raise NetworkError(f"cannot remove link {name}: {error}") from error
+
+    def present(self) -> set[str]:
+        """Names of all links there are."""
+        return set(_machines(self._router_namespace.interfaces()))
+
+
+def _machines(interfaces: Iterable[str]) -> Iterable[str]:
+    return (name for name in interfaces if name.startswith(LINK_PREFIX))
+
+
+async def _index(netlink: AsyncIPRoute, name: str) -> int | None:
+    try:
+        answer: Any = await netlink.link("get", ifname=name)
+    except NetlinkError as error:
+        if error.code == errno.ENODEV:
+            return None
+        raise
+    return int(answer[0]["index"])

@@ -1,0 +1,164 @@
+"""The words of nftables' JSON language that our rules need, so that rules read like rules.
+
+Grammar: libnftables-json(5).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+
+Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | None
+Address = IPv4Address | IPv4Network
+
+ACCEPT: Json = {"accept": None}
+DROP: Json = {"drop": None}
+MASQUERADE: Json = {"masquerade": None}
+
+
+def meta(key: str) -> Json:
+    """A property of the packet: ``iifname``, ``iifgroup``, ``l4proto``..."""
+    return {"meta": {"key": key}}
+
+
+def ct(key: str) -> Json:
+    """A property of the packet's connection: ``state``, ``status``..."""
+    return {"ct": {"key": key}}
+
+
+def header(protocol: str, field: str) -> Json:
+    """A header's field; ``th`` is TCP's and UDP's common part."""
+    return {"payload": {"protocol": protocol, "field": field}}
+
+
+def value(of: Address | str | int) -> Json:
+    """A constant as the right side of a match or as an element."""
+    if isinstance(of, IPv4Network):
+        if of.prefixlen == of.max_prefixlen:
+            return str(of.network_address)
+        return {"prefix": {"addr": str(of.network_address), "len": of.prefixlen}}
+    return str(of) if isinstance(of, IPv4Address) else of
+
+
+def one_of(values: Iterable[Address | str | int]) -> Json:
+    """An anonymous set."""
+    return {"set": [value(each) for each in values]}
+
+
+def match(left: Json, right: Json, op: str = "==") -> Json:
+    """Go on with the rule only if this holds."""
+    return {"match": {"op": op, "left": left, "right": right}}
+
+
+def iif(name: str) -> Json:
+    """It came in here."""
+    return match(meta("iifname"), name)
+
+
+def oif(name: str) -> Json:
+    """It leaves here."""
+    return match(meta("oifname"), name)
+
+
+def saddr(of: Address | str) -> Json:
+    """Its source is this, in this network, or in this ``@set``."""
+    return match(header("ip", "saddr"), value(of))
+
+
+def daddr(of: Address | str) -> Json:
+    """Its destination is this, in this network, or in this ``@set``."""
+    return match(header("ip", "daddr"), value(of))
+
+
+def dport(protocol: str, *ports: int) -> Json:
+    """It goes to one of these ports of ``tcp`` or ``udp``."""
+    right = value(ports[0]) if len(ports) == 1 else one_of(ports)
+    return match(header(protocol, "dport"), right)
+
+
+def no_way_back() -> Json:
+    """The route to its source does not lead out of the interface that it came in by."""
+    # false as the result of a lookup is nftables' "missing"
+    return match({"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, False)
+
+
+def counter(name: str) -> Json:
+    """Count it in a named counter."""
+    return {"counter": name}
+
+
+def goto(chain: str) -> Json:
+    """Go on in another chain for good."""
+    return {"goto": {"target": chain}}
+
+
+def dispatch(key: Json, verdicts: Sequence[tuple[str | int, Json]]) -> Json:
+    """Choose a verdict by a value, in one lookup."""
+    return {"vmap": {"key": key, "data": {"set": [list(each) for each in verdicts]}}}
+
+
+class Table:
+    """Commands that make one table; applied together they replace what had its name."""
+
+    def __init__(self, name: str, family: str = "inet") -> None:
+        self._at = {"family": family, "table": name}
+        table = {"table": {"family": family, "name": name}}
+        # Deleting what may not exist fails; adding what exists does not.
+        self._structure: list[Json] = [{"add": table}, {"delete": table}, {"add": table}]
+        self._contents: list[Json] = []
+
+    @property
+    def commands(self) -> list[Json]:
+        """All of it, for one transaction."""
+        return self._structure + self._contents
+
+    @property
+    def version(self) -> str:
+        """A name that changes whenever anything but the sets' elements does."""
+        digest = hashlib.sha256(json.dumps(self._structure).encode()).hexdigest()
+        return f"version_{digest[:12]}"
+
+    def counter(self, name: str) -> None:
+        """Declare a counter."""
+        self._structure.append({"add": {"counter": {**self._at, "name": name}}})
+
+    def set_of_addresses(self, name: str, elements: Iterable[Address]) -> None:
+        """Declare a set of addresses and networks."""
+        declared = {**self._at, "name": name, "type": "ipv4_addr", "flags": ["interval"]}
+        self._structure.append({"add": {"set": declared}})
+        self._contents.extend(self._elements(name, elements))
+
+    def refill(self, name: str, elements: Iterable[Address]) -> list[Json]:
+        """Commands that make an existing set hold exactly these."""
+        return [
+            {"flush": {"set": {**self._at, "name": name}}},
+            *self._elements(name, elements),
+        ]
+
+    def _elements(self, name: str, elements: Iterable[Address]) -> list[Json]:
+        values = [value(element) for element in elements]
+        if not values:
+            return []
+        return [{"add": {"element": {**self._at, "name": name, "elem": values}}}]
+
+    def base_chain(
+        self, name: str, hook: str, priority: int, policy: str = "accept", kind: str = "filter"
+    ) -> None:
+        """Declare a chain that the kernel calls."""
+        chain = {
+            **self._at,
+            "name": name,
+            "type": kind,
+            "hook": hook,
+            "prio": priority,
+            "policy": policy,
+        }
+        self._structure.append({"add": {"chain": chain}})
+
+    def chain(self, name: str) -> None:
+        """Declare a chain that rules go to."""
+        self._structure.append({"add": {"chain": {**self._at, "name": name}}})
+
+    def rule(self, chain: str, *statements: Json) -> None:
+        """Append a rule."""
+        self._structure.append({"add": {"rule": {**self._at, "chain": chain, "expr": statements}}})

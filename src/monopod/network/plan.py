@@ -1,0 +1,100 @@
+"""Names and addresses of one cluster's network, derived from its id and its transit number."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Final
+
+from monopod.network import addresses
+
+API_PORT: Final = 6443
+REGISTRY_PORT: Final = 5000
+KUBELET_PORT: Final = 10250
+DNS_PORT: Final = 53
+
+UPLINK: Final = "uplink"
+"""The router's interface towards the host."""
+CONTROL: Final = "control"
+"""The router's interface towards the control plane."""
+CONTROL_LINK: Final = "router"
+"""The control plane's interface towards the router."""
+LINK_PREFIX: Final = "mvm-"
+"""Machines' links, and nothing else in the router, have names that start so."""
+LINK_GROUP: Final = 0x6D
+"""The interface group of machines' links: rules select them by it, at the cost of one compare."""
+
+DEFAULT_VPC: Final = IPv4Network("192.168.0.0/16")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where everything of one cluster's network is; nothing in it is chosen at run time."""
+
+    instance: str
+    """``Settings.instance``."""
+    transit: int
+    """N of 100.127.N.0/24."""
+    vpc: IPv4Network = DEFAULT_VPC
+    """The VPC's primary block: its resolver's address comes from it."""
+
+    @property
+    def host_link(self) -> str:
+        """The host's interface towards the router."""
+        return f"mp{self.instance}"
+
+    @property
+    def host_table(self) -> str:
+        """Of nftables, family inet, in the host's namespace."""
+        return f"monopod_{self.instance}"
+
+    @property
+    def router_name(self) -> str:
+        """Network namespace of the VPC."""
+        return f"monopod-{self.instance}-router"
+
+    @property
+    def control_name(self) -> str:
+        """Network namespace of the control plane."""
+        return f"monopod-{self.instance}-control"
+
+    @property
+    def ports_name(self) -> str:
+        """Network namespace of the VMMs' ends of machines' links."""
+        return f"monopod-{self.instance}-ports"
+
+    @property
+    def transit_network(self) -> IPv4Network:
+        """What the host translates to its own address on the way out."""
+        return addresses.transit_network(self.transit)
+
+    def _interface(self, offset: int) -> IPv4Interface:
+        return IPv4Interface((self.transit_network.network_address + offset, 30))
+
+    @property
+    def host(self) -> IPv4Interface:
+        """The host's end of its link to the router."""
+        return self._interface(1)
+
+    @property
+    def router_outer(self) -> IPv4Interface:
+        """The router's end of its link to the host."""
+        return self._interface(2)
+
+    @property
+    def router_inner(self) -> IPv4Interface:
+        """The router's end of its link to the control plane."""
+        return self._interface(5)
+
+    @property
+    def control(self) -> IPv4Interface:
+        """Where API server and registry listen."""
+        return self._interface(6)
+
+    @property
+    def resolver(self) -> IPv4Address:
+        """Where CoreDNS listens."""
+        return addresses.resolver(self.vpc)
+
+    @property
+    def api_server(self) -> str:
+        """Base URL of the API server, for the host, the control plane and guests."""
+        return f"https://{self.control.ip}:{API_PORT}"

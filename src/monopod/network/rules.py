@@ -1,0 +1,228 @@
+"""What may pass: the router's rules and the host's, as data. Pure.
+
+The router's filter runs beside kube-proxy's tables in the same namespace. kube-proxy translates
+services' addresses before the ``forward`` hook, so our filter sees endpoints; a packet has to
+be accepted by both. Every decision costs the same however many machines there are: machines are
+told from other interfaces by their group, pods from management by their range.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Final
+
+from monopod.network import addresses, nft
+from monopod.network.nft import (
+    ACCEPT,
+    DROP,
+    MASQUERADE,
+    Json,
+    Table,
+    counter,
+    daddr,
+    dport,
+    goto,
+    iif,
+    match,
+    oif,
+    saddr,
+)
+from monopod.network.plan import (
+    API_PORT,
+    CONTROL,
+    DNS_PORT,
+    KUBELET_PORT,
+    LINK_GROUP,
+    REGISTRY_PORT,
+    UPLINK,
+    Plan,
+)
+
+ROUTER_TABLE: Final = "monopod"
+
+COUNTERS: Final = (
+    "spoofed",
+    "metadata",
+    "management_blocked",
+    "platform_blocked",
+    "router_blocked",
+    "no_way_out",
+    "from_outside_blocked",
+    "control_blocked",
+)
+"""What the router dropped, by reason."""
+
+_RAW: Final = -300
+_FILTER: Final = 0
+_SOURCE_NAT: Final = 100
+_IPV6_METADATA: Final = "fd00:ec2::254"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the objects in the API server decide about the router's rules."""
+
+    vpc_blocks: frozenset[IPv4Network] = frozenset()
+    """Where pods are."""
+    way_out: frozenset[IPv4Network] = frozenset()
+    """Sources that may leave the VPC, behind the host's address: subnets with a NAT or internet
+    gateway, and the management addresses of machines whose pods are in such subnets."""
+
+    @property
+    def sets(self) -> dict[str, Sequence[IPv4Network]]:
+        """The router's named sets, each in a fixed order."""
+        return {"vpc_blocks": sorted(self.vpc_blocks), "way_out": sorted(self.way_out)}
+
+
+def _drop(reason: str) -> tuple[Json, Json]:
+    return counter(reason), DROP
+
+
+def _router(plan: Plan, policy: Policy) -> Table:
+    table = Table(ROUTER_TABLE)
+    for name in COUNTERS:
+        table.counter(name)
+    for name, elements in policy.sets.items():
+        table.set_of_addresses(name, elements)
+    _guard_sources(table)
+    _guard_router(table, plan)
+    _guard_passage(table, plan)
+    table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
+    table.rule("leave", oif(UPLINK), saddr("@way_out"), MASQUERADE)
+    return table
+
+
+def router_table(plan: Plan, policy: Policy) -> list[Json]:
+    """Commands for ``nft -j -f -`` that put the router's rules in place, in one transaction."""
+    table = _router(plan, policy)
+    table.counter(table.version)
+    return table.commands
+
+
+def router_policy(policy: Policy) -> list[Json]:
+    """Commands that make the standing rules follow another policy, in one transaction."""
+    table = Table(ROUTER_TABLE)
+    return [
+        command
+        for name, elements in policy.sets.items()
+        for command in table.refill(name, elements)
+    ]
+
+
+def router_version(plan: Plan) -> str:
+    """Name of a counter that only exactly these rules contain; it counts nothing."""
+    return _router(plan, Policy()).version
+
+
+def _guard_sources(table: Table) -> None:
+    """Drop what a guest may not even send, before connections are tracked."""
+    table.chain("arriving")
+    metadata = match(nft.header("ip6", "daddr"), _IPV6_METADATA)
+    table.rule("arriving", metadata, *_drop("metadata"))
+    table.rule("arriving", daddr(addresses.LINK_LOCAL), *_drop("metadata"))
+    table.rule("arriving", nft.no_way_back(), *_drop("spoofed"))
+    table.base_chain("arrive", "prerouting", _RAW)
+    table.rule("arrive", match(nft.meta("iifgroup"), LINK_GROUP), goto("arriving"))
+
+
+def _known(table: Table, chain: str) -> None:
+    """Let packets of accepted connections pass, and errors about them."""
+    verdicts = [("established", ACCEPT), ("related", ACCEPT), ("invalid", DROP)]
+    table.rule(chain, nft.dispatch(nft.ct("state"), verdicts))
+
+
+def _echo() -> Json:
+    return match(nft.header("icmp", "type"), "echo-request")
+
+
+def _guard_router(table: Table, plan: Plan) -> None:
+    """What reaches the router itself: name service and echo."""
+    table.base_chain("input", "input", _FILTER, policy="drop")
+    _known(table, "input")
+    table.rule("input", iif("lo"), ACCEPT)
+    for protocol in ("udp", "tcp"):
+        table.rule(
+            "input",
+            match(nft.meta("iifname"), UPLINK, op="!="),
+            daddr(plan.resolver),
+            dport(protocol, DNS_PORT),
+            ACCEPT,
+        )
+    table.rule("input", _echo(), ACCEPT)
+    table.rule("input", *_drop("router_blocked"))
+
+
+def _guard_passage(table: Table, plan: Plan) -> None:
+    """What the router passes on."""
+    control, platform = plan.control.ip, (addresses.MANAGEMENT, addresses.TRANSITS)
+    _guests_chains(table, control, platform)
+
+    table.chain("from_control")
+    table.rule("from_control", daddr(addresses.MANAGEMENT), dport("tcp", KUBELET_PORT), ACCEPT)
+    table.rule("from_control", daddr("@vpc_blocks"), ACCEPT)
+    table.rule("from_control", oif(UPLINK), ACCEPT)
+    table.rule("from_control", *_drop("control_blocked"))
+
+    table.chain("from_outside")
+    table.rule("from_outside", daddr(control), dport("tcp", API_PORT, REGISTRY_PORT), ACCEPT)
+    # NodePort services: kube-proxy translates only what a service asks for.
+    table.rule("from_outside", match(nft.ct("status"), "dnat", op="in"), ACCEPT)
+    table.rule("from_outside", *_drop("from_outside_blocked"))
+
+    table.base_chain("pass", "forward", _FILTER, policy="drop")
+    _known(table, "pass")
+    table.rule("pass", match(nft.meta("iifgroup"), LINK_GROUP), goto("from_guest"))
+    sources = [(CONTROL, goto("from_control")), (UPLINK, goto("from_outside"))]
+    table.rule("pass", nft.dispatch(nft.meta("iifname"), sources))
+
+
+def _guests_chains(table: Table, control: IPv4Address, platform: Sequence[IPv4Network]) -> None:
+    for chain in ("from_management", "from_pod", "from_guest"):
+        table.chain(chain)
+    table.rule("from_guest", daddr(addresses.LINK_LOCAL), *_drop("metadata"))
+    table.rule("from_guest", daddr(control), dport("tcp", API_PORT, REGISTRY_PORT), ACCEPT)
+    table.rule("from_guest", saddr(addresses.MANAGEMENT), goto("from_management"))
+    table.rule("from_guest", goto("from_pod"))
+
+    inside = match(nft.header("ip", "daddr"), nft.one_of(platform))
+    table.rule("from_management", inside, *_drop("management_blocked"))
+    table.rule("from_management", daddr("@vpc_blocks"), *_drop("management_blocked"))
+    table.rule("from_management", oif(UPLINK), saddr("@way_out"), ACCEPT)
+    table.rule("from_management", *_drop("no_way_out"))
+
+    table.rule("from_pod", match(nft.meta("oifgroup"), LINK_GROUP), daddr("@vpc_blocks"), ACCEPT)
+    table.rule("from_pod", inside, *_drop("platform_blocked"))
+    table.rule("from_pod", oif(UPLINK), saddr("@way_out"), ACCEPT)
+    table.rule("from_pod", *_drop("no_way_out"))
+
+
+def host_table(plan: Plan) -> list[Json]:
+    """Commands that put one cluster's rules in place on the host, in one transaction.
+
+    The host forwards for its clusters, not into them: other machines of its network reach no
+    control plane through it, and a cluster's packets reach none of the host's own services.
+    """
+    table = Table(plan.host_table)
+    link, other = plan.host_link, match(nft.meta("oifname"), plan.host_link, op="!=")
+    for name in ("metadata", "host_blocked", "into_cluster_blocked"):
+        table.counter(name)
+    table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
+    table.rule("leave", saddr(plan.transit_network), other, MASQUERADE)
+
+    table.base_chain("pass", "forward", _FILTER)
+    table.rule("pass", iif(link), daddr(addresses.LINK_LOCAL), *_drop("metadata"))
+    table.rule("pass", iif(link), ACCEPT)
+    table.rule("pass", oif(link), match(nft.ct("state"), "new"), *_drop("into_cluster_blocked"))
+
+    table.chain("from_cluster")
+    _known(table, "from_cluster")
+    table.rule("from_cluster", saddr(plan.control.ip), ACCEPT)
+    table.rule("from_cluster", *_drop("host_blocked"))
+    table.base_chain("input", "input", _FILTER)
+    table.rule("input", iif(link), goto("from_cluster"))
+    return table.commands
+
+
+def remove_table(name: str) -> list[Json]:
+    """Commands that remove a table whether or not it exists."""
+    return list(Table(name).commands[:2])

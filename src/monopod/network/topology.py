@@ -1,0 +1,208 @@
+"""The standing parts of a cluster's network: namespaces, the wires between them, their rules.
+
+``create`` may be repeated at any time and completes what an earlier, interrupted one left out;
+``remove`` takes away whatever there is. The order in both is such that a cluster which is gone from
+the host's register has left nothing behind.
+"""
+
+import asyncio
+import errno
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network
+from typing import Any, Final
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from monopod.network import addresses, rules
+from monopod.network.errors import NetworkError
+from monopod.network.firewall import Firewall
+from monopod.network.host import Host
+from monopod.network.namespaces import Namespace
+from monopod.network.plan import CONTROL, CONTROL_LINK, DNS_PORT, UPLINK, Plan
+
+_UNREACHABLE: Final = 7
+"""Route type RTN_UNREACHABLE."""
+
+_NO_IPV6: Final = {
+    "ipv6/conf/default/disable_ipv6": "1",
+    "ipv6/conf/all/disable_ipv6": "1",
+}
+_ROUTER_PARAMETERS: Final = {
+    **_NO_IPV6,
+    # First: it resets the others.
+    "ipv4/ip_forward": "1",
+    # The rules check sources, with a counter; the kernel's own check would hide drops from it.
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "0",
+    # Answer only for the address on the very interface asked, and only to a sender whose address
+    # is routed there: a guest sees the gateway alone, and cannot fill the neighbour table.
+    "ipv4/conf/all/arp_ignore": "1",
+    "ipv4/conf/default/arp_ignore": "1",
+    "ipv4/conf/all/arp_filter": "1",
+    "ipv4/conf/default/arp_filter": "1",
+    # A pod that talks to itself through a service enters and leaves by one link.
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv4/conf/default/send_redirects": "0",
+    "ipv4/conf/all/accept_redirects": "0",
+    "ipv4/conf/default/accept_redirects": "0",
+    "ipv4/conf/all/accept_source_route": "0",
+    "ipv4/conf/default/accept_source_route": "0",
+    # CoreDNS needs no capability.
+    "ipv4/ip_unprivileged_port_start": str(DNS_PORT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """One cluster's network on this host."""
+
+    plan: Plan
+    host: Host
+
+    @property
+    def router(self) -> Namespace:
+        """The VPC."""
+        return Namespace.named(self.plan.router_name)
+
+    @property
+    def control(self) -> Namespace:
+        """The control plane's."""
+        return Namespace.named(self.plan.control_name)
+
+    @property
+    def ports(self) -> Namespace:
+        """The VMMs' ends of machines' links."""
+        return Namespace.named(self.plan.ports_name)
+
+    async def create(self) -> None:
+        """Bring everything into place; what is in place already stays as it is.
+
+        Raises:
+            NetworkError: The host refused, or the plan's transit network is in other hands.
+        """
+        self.host.register(self.plan.instance, self.plan.transit, [])
+        for namespace in (self.router, self.control, self.ports):
+            await asyncio.to_thread(namespace.create)
+        self.router.set_sysctls(_ROUTER_PARAMETERS)
+        self.control.set_sysctls(_NO_IPV6)
+        self.ports.set_sysctls(_NO_IPV6)
+        try:
+            await self._wire_host()
+            await self._wire_control()
+            await self._equip_router()
+        except NetlinkError as error:
+            raise NetworkError(f"cannot wire network {self.plan.instance}: {error}") from error
+        router = Firewall(self.router)
+        if rules.router_version(self.plan) not in await router.counters(rules.ROUTER_TABLE):
+            await router.apply(rules.router_table(self.plan, self.first_policy))
+        await Firewall(self.host.namespace).apply(rules.host_table(self.plan))
+
+    @property
+    def first_policy(self) -> rules.Policy:
+        """What holds until the controller has read the API server: pods talk among themselves."""
+        return rules.Policy(vpc_blocks=frozenset({self.plan.vpc}))
+
+    async def remove(self) -> None:
+        """Leave the host as it was; again is harmless. Processes inside have to be gone.
+
+        Raises:
+            NetworkError: The host refused.
+        """
+        async with await self.host.namespace.netlink() as host:
+            await _delete_link(host, self.plan.host_link)
+        await Firewall(self.host.namespace).apply(rules.remove_table(self.plan.host_table))
+        for namespace in (self.ports, self.control, self.router):
+            await asyncio.to_thread(namespace.remove)
+        self.host.leave(self.plan.instance)
+
+    async def _wire_host(self) -> None:
+        plan = self.plan
+        async with (
+            await self.host.namespace.netlink() as host,
+            await self.router.netlink() as router,
+        ):
+            if UPLINK not in self.router.interfaces():
+                # What a router that is still being taken down left would hold the name.
+                await _delete_link(host, plan.host_link)
+            with self.host.namespace.open() as outside:
+                await _ensure_veth(router, UPLINK, plan.host_link, outside.fileno())
+            await _ensure_address(host, plan.host_link, plan.host)
+            self.host.namespace.set_sysctls({f"ipv6/conf/{plan.host_link}/disable_ipv6": "1"})
+            await _ensure_address(router, UPLINK, plan.router_outer)
+            await host.route(
+                "replace", dst=str(plan.control.network), gateway=str(plan.router_outer.ip)
+            )
+            await router.route("replace", dst="default", gateway=str(plan.host.ip))
+
+    async def _wire_control(self) -> None:
+        plan = self.plan
+        async with await self.router.netlink() as router, await self.control.netlink() as control:
+            with self.control.open() as inside:
+                await _ensure_veth(router, CONTROL, CONTROL_LINK, inside.fileno())
+            await _ensure_address(router, CONTROL, plan.router_inner)
+            await _ensure_address(control, CONTROL_LINK, plan.control)
+            await control.link("set", ifname="lo", state="up")
+            await control.route("replace", dst="default", gateway=str(plan.router_inner.ip))
+
+    async def _equip_router(self) -> None:
+        async with await self.router.netlink() as router:
+            await _ensure_address(router, "lo", IPv4Interface(self.plan.resolver))
+            # Without them, packets to a pod or machine that is gone would follow the default route.
+            for inside in (addresses.MANAGEMENT, self.plan.vpc):
+                await refuse_elsewhere(router, inside)
+
+
+async def reserve(host: Host, instance: str, remembered: int | None = None) -> int:
+    """The transit number of a cluster: the one it has, or a free one that becomes its own.
+
+    Args:
+        host: Where it runs.
+        instance: ``Settings.instance``.
+        remembered: The number it had when it last ran, if it wants that one back.
+
+    Raises:
+        NetworkError: The remembered number is taken by now, or none is free.
+    """
+    used: list[IPv4Network] = []
+    async with await host.namespace.netlink() as netlink:
+        own = host.namespace.interfaces().get(Plan(instance, 0).host_link)
+        routes: Any = await netlink.route("dump", family=socket.AF_INET)
+        async for route in routes:
+            destination, bits = route.get_attr("RTA_DST"), route["dst_len"]
+            if destination is not None and route.get_attr("RTA_OIF") != own:
+                used.append(IPv4Network((destination, bits)))
+    return host.register(instance, remembered, used)
+
+
+async def refuse_elsewhere(router: AsyncIPRoute, network: IPv4Network) -> None:
+    """Answer "unreachable" for every address of a network that has no route of its own."""
+    await router.route("replace", dst=str(network), type=_UNREACHABLE)
+
+
+async def _ensure_veth(router: AsyncIPRoute, name: str, peer: str, peer_namespace: int) -> None:
+    try:
+        await router.link(
+            "add", ifname=name, kind="veth", peer={"ifname": peer, "net_ns_fd": peer_namespace}
+        )
+    except NetlinkError as error:
+        if error.code != errno.EEXIST:
+            raise
+
+
+async def _ensure_address(netlink: AsyncIPRoute, name: str, address: IPv4Interface) -> None:
+    found: Any = await netlink.link("get", ifname=name)
+    index = found[0]["index"]
+    await netlink.addr(
+        "replace", index=index, address=str(address.ip), prefixlen=address.network.prefixlen
+    )
+    await netlink.link("set", index=index, state="up")
+
+
+async def _delete_link(netlink: AsyncIPRoute, name: str) -> None:
+    try:
+        await netlink.link("del", ifname=name)
+    except NetlinkError as error:
+        if error.code != errno.ENODEV:
+            raise NetworkError(f"cannot remove {name}: {error}") from error
