@@ -1,0 +1,19 @@
+"""What runs inside every machine: its disks, and the files that tell one machine from another."""
+
+from monopod.guest.configuration import NodeConfiguration, Registry, node_files
+from monopod.guest.disks import DiskError, create_configuration_disk, create_data_disk
+from monopod.guest.errors import GuestError
+from monopod.guest.image import GuestImage, UmlKernel, provide
+
+__all__ = [
+    "DiskError",
+    "GuestError",
+    "GuestImage",
+    "NodeConfiguration",
+    "Registry",
+    "UmlKernel",
+    "create_configuration_disk",
+    "create_data_disk",
+    "node_files",
+    "provide",
+]

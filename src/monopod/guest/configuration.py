@@ -1,0 +1,222 @@
+"""What makes one machine differ from another: the files on its configuration disk.
+
+A pure function of one description, so that what a kubelet will be told can be read and tested
+without a machine. The files hold private keys: they go to the disk and nowhere else.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any, Final
+
+GATEWAY: Final = IPv4Address("100.64.0.1")
+"""The router's address on every machine's link."""
+SYSTEM_MEMORY_MIB: Final = 256
+"""Kept for kubelet and containerd out of the provisioned memory (EKS user guide, Fargate pod
+configuration); the rest is the node's allocatable."""
+_POD_GATEWAY: Final = IPv4Address("169.254.1.1")
+"""The guest's side of the pod's link; link-local, so it hides no address of the VPC."""
+_CONFIG: Final = "/run/config"
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry that guests reach without the public authorities' certificates."""
+
+    endpoint: str
+    """``address:port``, as it stands in image references."""
+    ca_certificate: bytes | None = None
+    """PEM; without it the registry speaks plain HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfiguration:
+    """Everything a machine must be told to become its node."""
+
+    node_name: str
+    hostname: str
+    """The guest's own host name, and the node's ``kubernetes.io/hostname``."""
+    provider_id: str
+    management_address: IPv4Address
+    pod_address: IPv4Interface
+    """With the prefix length of its subnet, whose first and last addresses are no pod's."""
+    resolver: IPv4Address
+    """The VPC's resolver: for the guest itself, and for pods with DNS policy ``Default``."""
+    cluster_dns: IPv4Address
+    cluster_domain: str
+    api_server: str
+    """URL."""
+    ca_certificate: bytes
+    """PEM of the authority that signed the API server's certificate and its clients'."""
+    client_certificate: bytes
+    """PEM of the certificate ``system:node:<node name>``."""
+    client_key: bytes = field(repr=False)
+    serving_certificate: bytes
+    serving_key: bytes = field(repr=False)
+    milli_cpu: int
+    """Provisioned, in thousandths of a vCPU; all of it is allocatable."""
+    memory_mib: int
+    """Provisioned, in MiB; all but :data:`SYSTEM_MEMORY_MIB` is allocatable."""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of the node, beside its host name."""
+    taints: tuple[tuple[str, str, str], ...] = ()
+    """Key, value and effect of each taint that the node registers with."""
+    registry: Registry | None = None
+
+
+def node_files(node: NodeConfiguration) -> dict[str, bytes]:
+    """The files of a machine's configuration disk by their path on it."""
+    files = {
+        "machine": _machine(node),
+        "network": _network(node),
+        "hosts": _hosts(node),
+        "resolv.conf": f"nameserver {node.resolver}\n",
+        "cni/10-pod.conflist": _json(_cni(node)),
+        "kubelet/config.json": _json(_kubelet(node)),
+        "kubelet/kubeconfig": _json(_kubeconfig(node)),
+    }
+    secrets = {
+        "kubelet/ca.crt": node.ca_certificate,
+        "kubelet/client.pem": node.client_certificate.rstrip() + b"\n" + node.client_key,
+        "kubelet/serving.crt": node.serving_certificate,
+        "kubelet/serving.key": node.serving_key,
+    }
+    registry = _registry(node.registry) if node.registry else {}
+    return {path: text.encode() for path, text in files.items()} | secrets | registry
+
+
+def _machine(node: NodeConfiguration) -> str:
+    """What the guest's own scripts read; values are names and numbers, never free text."""
+    labels = {"kubernetes.io/hostname": node.hostname, **node.labels}
+    flags = (
+        f"--kubeconfig={_CONFIG}/kubelet/kubeconfig",
+        f"--hostname-override={node.node_name}",
+        f"--node-ip={node.management_address}",
+        "--node-labels=" + ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
+    )
+    values = {
+        "hostname": node.hostname,
+        "allocatable_kib": (node.memory_mib - SYSTEM_MEMORY_MIB) * 1024,
+        "allocatable_milli_cpu": node.milli_cpu,
+        "kubelet_flags": " ".join(flags),
+    }
+    return "".join(f"{key}='{value}'\n" for key, value in values.items())
+
+
+def _network(node: NodeConfiguration) -> str:
+    return (
+        "link set lo up\n"
+        f"address add {node.management_address}/32 dev vec0\n"
+        "link set vec0 up\n"
+        f"route add default via {GATEWAY} dev vec0 onlink src {node.management_address}\n"
+    )
+
+
+def _hosts(node: NodeConfiguration) -> str:
+    return f"127.0.0.1 localhost\n::1 localhost\n{node.management_address} {node.hostname}\n"
+
+
+def _cni(node: NodeConfiguration) -> dict[str, Any]:
+    address = node.pod_address
+    addresses = {
+        # The plugin wants the network's own address here, and the one address as a range.
+        "subnet": str(address.network),
+        "rangeStart": str(address.ip),
+        "rangeEnd": str(address.ip),
+        "gateway": str(_POD_GATEWAY),
+    }
+    return {
+        "cniVersion": "1.0.0",
+        "name": "pod",
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipMasq": False,
+                "ipam": {
+                    "type": "host-local",
+                    "dataDir": "/run/cni",
+                    "ranges": [[addresses]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            }
+        ],
+    }
+
+
+def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": str(node.management_address),
+        "port": 10250,
+        "readOnlyPort": 0,
+        "healthzPort": 0,
+        "tlsCertFile": f"{_CONFIG}/kubelet/serving.crt",
+        "tlsPrivateKeyFile": f"{_CONFIG}/kubelet/serving.key",
+        "rotateCertificates": True,
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": f"{_CONFIG}/kubelet/ca.crt"},
+        },
+        "authorization": {"mode": "Webhook"},
+        "providerID": node.provider_id,
+        "registerWithTaints": [
+            {"key": key, "value": value, "effect": effect} for key, value, effect in node.taints
+        ],
+        "clusterDNS": [str(node.cluster_dns)],
+        "clusterDomain": node.cluster_domain,
+        "resolvConf": f"{_CONFIG}/resolv.conf",
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "cgroupDriver": "cgroupfs",
+        "enforceNodeAllocatable": ["pods"],
+        "failSwapOn": False,
+        "maxPods": 1,
+        "serializeImagePulls": False,
+        # No memory threshold: it would be taken from what is allocatable. A pod that uses more
+        # than its machine has is killed for it, as on any node.
+        "evictionHard": {"nodefs.available": "5%", "nodefs.inodesFree": "2%"},
+        # One pod, ever: what is pulled is in use, so there is nothing to collect.
+        "imageGCHighThresholdPercent": 100,
+        "containerLogMaxSize": "10Mi",
+        "containerLogMaxFiles": 5,
+    }
+
+
+def _kubeconfig(node: NodeConfiguration) -> dict[str, Any]:
+    current = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+    cluster = {
+        "server": node.api_server,
+        "certificate-authority": f"{_CONFIG}/kubelet/ca.crt",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "cluster", "cluster": cluster}],
+        "users": [
+            # The kubelet renews its certificate and moves this link: never name the file itself.
+            {"name": "node", "user": {"client-certificate": current, "client-key": current}}
+        ],
+        "contexts": [{"name": "node", "context": {"cluster": "cluster", "user": "node"}}],
+        "current-context": "node",
+    }
+
+
+def _registry(registry: Registry) -> dict[str, bytes]:
+    directory = f"certs.d/{registry.endpoint}"
+    scheme = "https" if registry.ca_certificate else "http"
+    lines = [
+        f'server = "{scheme}://{registry.endpoint}"',
+        f'[host."{scheme}://{registry.endpoint}"]',
+        'capabilities = ["pull", "resolve"]',
+    ]
+    files = {}
+    if registry.ca_certificate:
+        files[f"{directory}/ca.crt"] = registry.ca_certificate
+        lines.append(f'ca = "{_CONFIG}/{directory}/ca.crt"')
+    return {f"{directory}/hosts.toml": "\n".join([*lines, ""]).encode(), **files}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1)

@@ -1,0 +1,70 @@
+"""Start a machine's programs detached from whoever asks: run as a script, never imported.
+
+It joins the machine's cgroups before anything of the machine runs, and leaves the programs to
+process 1, so that they live on when their launcher dies and nobody has to collect them. The
+standard library alone, and little of it: this starts once for each machine.
+
+Standard input holds ``{"cgroups": [procs files], "limits": {resource: number}, "logger": {"argv",
+"directory"}, "vmm": {"argv", "fds": [numbers to keep]}}`` as JSON; the logger gets what the VMM
+prints. The exit status is 0 once both are running.
+"""
+
+import json
+import os
+import resource
+import sys
+
+
+def main() -> None:
+    """Join, connect, detach."""
+    wanted = json.load(sys.stdin)
+    for procs in wanted["cgroups"]:
+        # Not a plain write of text: a failing close would go unnoticed.
+        descriptor = os.open(procs, os.O_WRONLY)
+        os.write(descriptor, b"0")
+        os.close(descriptor)
+    null = os.open(os.devnull, os.O_RDWR)
+    read_end, write_end = os.pipe()
+    logger, vmm = wanted["logger"], wanted["vmm"]
+    _detach(logger["argv"], {}, [read_end, null, null], [], logger["directory"])
+    _detach(vmm["argv"], wanted["limits"], [null, write_end, write_end], vmm["fds"], "/")
+
+
+def _detach(
+    argv: list[str],
+    limits: dict[str, int],
+    streams: list[int],
+    kept: list[int],
+    directory: str,
+) -> None:
+    """Run a program as a session of its own, whose parent is process 1.
+
+    The pipe closes when the program takes over, and otherwise says why it did not.
+    """
+    told, tell = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        try:
+            os.chdir(directory)
+            for number, stream in enumerate(streams):
+                os.dup2(stream, number)
+            for descriptor in kept:
+                os.set_inheritable(descriptor, True)
+            for name, limit in limits.items():
+                resource.setrlimit(getattr(resource, name), (limit, limit))
+            os.execvp(argv[0], argv)  # noqa: S606 - the list is whole
+        except BaseException as error:
+            os.write(tell, f"{argv[0]}: {error}".encode())
+            os._exit(1)
+    os.close(tell)
+    os.wait()
+    complaint = os.read(told, 4096)
+    os.close(told)
+    if complaint:
+        sys.exit(complaint.decode())
+
+
+if __name__ == "__main__":
+    main()

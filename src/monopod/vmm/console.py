@@ -1,0 +1,49 @@
+"""What a machine's console tells about its end."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_TAIL_BYTES: Final = 16384
+_POWERED_OFF: Final = ("reboot: Power down", "reboot: System halted", "reboot: Restarting system")
+_TIMESTAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a machine ended, as far as its console shows."""
+
+    reason: str
+    """CamelCase."""
+    message: str
+
+
+def tail(directory: Path) -> str:
+    """The last of what a machine printed; empty if it printed nothing.
+
+    A log that was just rotated continues in the newest archived file.
+    """
+    archived = sorted(directory.glob("@*"))[-1:]
+    text = b""
+    for path in (*archived, directory / "current"):
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+                text += file.read()
+        except FileNotFoundError:
+            continue
+    return text[-_TAIL_BYTES:].decode(errors="replace")
+
+
+def judge(text: str) -> Verdict:
+    """Tell a guest that went down by itself from one that crashed and one that was killed."""
+    lines = [_TIMESTAMP.sub("", line).strip() for line in text.splitlines()]
+    lines = [line for line in lines if line]
+    panic = next((line for line in reversed(lines) if "Kernel panic" in line), None)
+    if panic is not None:
+        return Verdict("GuestPanicked", panic)
+    if any(line.endswith(_POWERED_OFF) for line in lines[-5:]):
+        return Verdict("GuestPoweredOff", "the guest shut itself down")
+    last = lines[-1] if lines else "nothing was printed"
+    return Verdict("VmmKilled", f"the VMM was killed or died; last on its console: {last}")

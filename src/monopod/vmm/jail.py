@@ -1,0 +1,60 @@
+"""The jail that every VMM runs in, as arguments of the programs that make it.
+
+Tools, one after the other: ``setpriv`` gives up root for the machine's own uid, ``setarch`` stops
+the random placing of the heap, ``bwrap`` makes namespaces and an almost empty root as that uid, the
+VMM runs. We write no sandbox of our own.
+
+User Mode Linux takes everything up to its heap for its guest's memory: with random places a guest
+of 512 MiB would get up to twice that, and its size would differ from boot to boot. The kernel is
+linked to a fixed address, so little protection is lost.
+
+A VMM has no path to its disks: it gets descriptors that were opened before root was given up, so
+disks may lie where the machine's uid could never go. Only the program and its libraries are bound
+into the jail by path, and must be where everybody can read them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Jail:
+    """What is different from one jail to the next."""
+
+    uid: int
+    """User and group on the host."""
+    files: Mapping[str, Path]
+    """What the jail's root holds, read-only: where, and what."""
+    temporary_bytes: int
+    """Size of the only place that can be written: a file system in memory at ``/dev/shm``."""
+    seccomp_fd: int
+
+
+def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
+    """The command that runs another one in a jail."""
+    binds: list[str] = []
+    for inside, outside in sorted(jail.files.items()):
+        binds += ["--ro-bind", str(outside), inside]
+    return [
+        *setpriv_argv(jail.uid),
+        *("setarch", "--addr-no-randomize"),
+        "bwrap",
+        *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
+        *("--unshare-cgroup", "--new-session", "--clearenv", "--hostname", "machine"),
+        *("--disable-userns", "--cap-drop", "ALL", "--seccomp", str(jail.seccomp_fd)),
+        *binds,
+        *("--proc", "/proc"),
+        *("--size", str(jail.temporary_bytes), "--tmpfs", "/dev/shm"),  # noqa: S108 - the jail's
+        *("--remount-ro", "/", "--chdir", "/", "--"),
+        *command,
+    ]
+
+
+def setpriv_argv(uid: int) -> list[str]:
+    """The start of a command that runs the rest as a uid with no privileges and no way to any."""
+    return [
+        "setpriv",
+        *(f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs"),
+        *("--inh-caps=-all", "--bounding-set=-all", "--"),
+    ]
