@@ -1,8 +1,8 @@
 """Where machines run. Nothing above this room may know which capacity it has."""
 
 import enum
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Protocol
 
@@ -15,9 +15,13 @@ class CapacityUnavailableError(CapacityError):
     """There is no room for a machine of this size now."""
 
 
+class SizeUnsupportedError(CapacityError):
+    """There are no machines of this size here; retrying does not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A machine as the rooms above ask for it: sized, addressed, with an identity."""
+    """A machine as the rooms above ask for it: sized and addressed."""
 
     name: str
     milli_cpu: int
@@ -25,8 +29,14 @@ class Launch:
     storage_gib: int
     management_address: IPv4Address
     pod_address: IPv4Address
-    configuration: Mapping[str, bytes] = field(repr=False)
-    """Files of the configuration disk by their path on it; holds private keys."""
+
+
+Configure = Callable[[], Awaitable[Mapping[str, bytes]]]
+"""Makes the files of a machine's configuration disk, by their path on it, private keys among them.
+
+Called only when a machine is really about to be started, and beside the making of its disks; what
+it raises comes out of ``launch`` unchanged.
+"""
 
 
 class Presence(enum.Enum):
@@ -51,11 +61,14 @@ class Capacity(Protocol):
 
     driver: str
     """The kind of machine it makes, as a MicroVM's status shows it."""
+    boots_at_once: int
+    """How many machines may boot at the same time before they do nothing but slow each other."""
 
-    async def launch(self, wanted: Launch) -> None:
+    async def launch(self, wanted: Launch, configure: Configure) -> None:
         """See that this machine runs; one that already does is left alone.
 
         Raises:
+            SizeUnsupportedError: There are no machines of this size here.
             CapacityUnavailableError: No room now.
             CapacityError: It could not be started. What is left of it, ``terminate`` removes.
         """

@@ -1,0 +1,83 @@
+"""Where a machine's files are on this host, and what it was promised.
+
+The directory is root's. The machine's own user may pass through it, to its console's logs, and
+change nothing: what is written here about a machine is believed.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+_PROMISE: Final = "promise.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a machine was promised when it was launched."""
+
+    milli_cpu: int
+    memory_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class MachineDirectory:
+    """The files of one machine."""
+
+    path: Path
+
+    @property
+    def data_disk(self) -> Path:
+        """Its own disk."""
+        return self.path / "data.img"
+
+    @property
+    def config_disk(self) -> Path:
+        """Its identity and settings."""
+        return self.path / "config.tar"
+
+    @property
+    def console(self) -> Path:
+        """The directory of its console's logs."""
+        return self.path / "console"
+
+    def make(self, promise: Promise, uid: int) -> None:
+        """Make the directory, with the promise in it before anything else is.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.chmod(0o711)
+        self.path.mkdir(mode=0o710)
+        os.chown(self.path, 0, uid)
+        beside = self.path / f".{_PROMISE}"
+        beside.write_text(json.dumps(asdict(promise)))
+        beside.rename(self.path / _PROMISE)
+
+    def promise(self) -> Promise | None:
+        """Read what the machine was promised; None if nothing was."""
+        try:
+            return Promise(**json.loads((self.path / _PROMISE).read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def remove(self) -> None:
+        """Remove it with all that is in it; again is harmless.
+
+        Raises:
+            OSError: Something in it cannot be removed.
+        """
+        if self.path.exists():
+            shutil.rmtree(self.path)
+
+
+def directories(parent: Path) -> Iterator[MachineDirectory]:
+    """Yield the directory of every machine there is."""
+    if parent.is_dir():
+        for path in parent.iterdir():
+            if path.is_dir():
+                yield MachineDirectory(path)

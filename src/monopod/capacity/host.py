@@ -1,0 +1,57 @@
+"""This host as a capacity: finds its parts, and puts them together."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from monopod.capacity.directory import MachineDirectory
+from monopod.capacity.local import LocalCapacity
+from monopod.capacity.settings import LocalSettings
+from monopod.guest import GuestImage
+from monopod.network.links import Links
+from monopod.network.namespaces import Namespace
+from monopod.network.plan import Plan
+from monopod.settings import Settings
+from monopod.vmm.cgroups import Cgroups, Hierarchies
+from monopod.vmm.uml import UmlDriver
+
+
+@asynccontextmanager
+async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCapacity]:
+    """Open this host as a capacity for one cluster, whose network exists.
+
+    Args:
+        settings: Of the cluster.
+        image: Directory of the guest image.
+
+    Raises:
+        VmmError: This host cannot run machines; names everything that is missing.
+        NetworkError: The cluster has no network.
+    """
+    guest = GuestImage(image, image.name)
+    plan = Plan(settings.instance, 0)
+    cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{settings.instance}")
+    directory = settings.machines
+    driver = UmlDriver(
+        kernel=guest.uml.directory,
+        runtime=settings.home / "uml",
+        cgroups=cgroups,
+        console_of=lambda name: MachineDirectory(directory / name).console,
+    )
+    await driver.prepare()
+    router, ports = Namespace.named(plan.router_name), Namespace.named(plan.ports_name)
+    async with Links(router, ports) as links:
+        capacity = LocalCapacity(
+            driver,
+            cgroups=cgroups,
+            links=links,
+            image=guest,
+            directory=directory,
+            instance=settings.instance,
+            settings=LocalSettings(),
+        )
+        await capacity.start()
+        try:
+            yield capacity
+        finally:
+            await capacity.close()

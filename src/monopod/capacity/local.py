@@ -1,0 +1,223 @@
+"""Machines on this host: their directories, links, cgroups and VMMs.
+
+Nothing about a machine is remembered that the host does not show as well, so a process that is
+killed at any instant is followed by one that finds everything again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+from weakref import WeakValueDictionary
+
+import structlog
+
+from monopod.capacity import (
+    CapacityError,
+    Configure,
+    Ended,
+    Launch,
+    Presence,
+    SizeUnsupportedError,
+)
+from monopod.capacity.directory import MachineDirectory, Promise, directories
+from monopod.capacity.memory import check_room, host_memory_mib
+from monopod.capacity.settings import LocalSettings
+from monopod.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
+from monopod.network.addresses import guest_mac, vmm_uid
+from monopod.network.errors import NetworkError
+from monopod.network.links import Links, LinkSpec
+from monopod.together import together
+from monopod.vmm.cgroups import Cgroups
+from monopod.vmm.driver import Driver, Machine, VmmError
+
+_PREFIX: Final = "mvm-"
+_log: Final = structlog.get_logger("capacity")
+
+
+class HoldingDriver(Driver, Protocol):
+    """A driver that can hold a running machine to its CPU."""
+
+    def hold(self, name: str, milli_cpu: int) -> None:
+        """Hold a machine to its provisioned CPU from now on."""
+        ...
+
+
+class LocalCapacity:
+    """A ``Capacity`` whose machines are processes of this host."""
+
+    def __init__(
+        self,
+        driver: HoldingDriver,
+        *,
+        cgroups: Cgroups,
+        links: Links,
+        image: GuestImage,
+        directory: Path,
+        instance: str,
+        settings: LocalSettings,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            driver: Kind of machine; prepared.
+            cgroups: Those that the driver uses.
+            links: Of this cluster's router; open.
+            image: What new machines run.
+            directory: Holds a directory for each machine.
+            instance: ``Settings.instance``.
+            settings: How much of this host machines may have.
+        """
+        self.driver = driver.name
+        self.boots_at_once = settings.boots_at_once
+        self._driver = driver
+        self._cgroups = cgroups
+        self._links = links
+        self._image = image
+        self._directory = directory
+        self._instance = instance
+        self._settings = settings
+        self._host_mib = host_memory_mib()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._ended: asyncio.Queue[Ended] = asyncio.Queue()
+
+    async def start(self) -> None:
+        """Begin to watch what is there already; what ended meanwhile is reported at once."""
+        for name in await self.present():
+            self._watch(name)
+
+    async def close(self) -> None:
+        """Stop watching; the machines go on."""
+        watches = list(self._watches.values())
+        self._watches.clear()
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+
+    async def launch(self, wanted: Launch, configure: Configure) -> None:
+        """See that this machine runs; one that already does is left alone.
+
+        Raises:
+            SizeUnsupportedError: This host has no machines of this size.
+            CapacityUnavailableError: No memory left for it.
+            CapacityError: It could not be started; nothing of it is left.
+        """
+        if wanted.milli_cpu > self._driver.max_milli_cpu:
+            raise SizeUnsupportedError(
+                f"machines of kind {self.driver} have at most {self._driver.max_milli_cpu / 1000:g}"
+                f" vCPU, and this pod needs {wanted.milli_cpu / 1000:g}"
+            )
+        async with self._lock(wanted.name):
+            if self._runs(wanted.name):
+                self._watch(wanted.name)
+                return
+            try:
+                await self._remove(wanted.name)
+                await self._start(wanted, configure)
+            except (GuestError, NetworkError, VmmError, OSError) as error:
+                await self._remove(wanted.name)
+                raise CapacityError(str(error)) from error
+            except BaseException:
+                await self._remove(wanted.name)
+                raise
+
+    async def settle(self, name: str) -> None:
+        """Hold a machine to its provisioned CPU from now on."""
+        promise = self._files(name).promise()
+        if promise is not None:
+            self._driver.hold(name, promise.milli_cpu)
+
+    async def terminate(self, name: str) -> None:
+        """Stop a machine and remove every trace of it: processes, link, disks, cgroup.
+
+        Raises:
+            CapacityError: Something could not be removed; what is left, ``present`` shows.
+        """
+        async with self._lock(name):
+            try:
+                await self._remove(name)
+            except (NetworkError, VmmError, OSError) as error:
+                raise CapacityError(f"{name} cannot be removed: {error}") from error
+
+    async def present(self) -> Mapping[str, Presence]:
+        """Everything there is of any machine, as found on the spot and not as remembered."""
+        found = {each.path.name for each in directories(self._directory)}
+        found |= self._links.present() | set(self._cgroups.names())
+        return {
+            name: Presence.RUNNING if self._runs(name) else Presence.REMAINS
+            for name in found
+            if name.startswith(_PREFIX)
+        }
+
+    async def ended(self) -> AsyncIterator[Ended]:
+        """Machines as they end, those launched before this process started among them."""
+        while True:
+            yield await self._ended.get()
+
+    async def _start(self, wanted: Launch, configure: Configure) -> None:
+        files = self._files(wanted.name)
+        uid = vmm_uid(self._instance, wanted.management_address)
+        # No await between the two: the sum of promises is right at every switch of tasks.
+        check_room(wanted.memory_mib, self._promised_mib(), self._host_mib, self._settings)
+        files.make(Promise(wanted.milli_cpu, wanted.memory_mib), uid)
+
+        async def configure_disk() -> None:
+            content = await configure()
+            await asyncio.to_thread(create_configuration_disk, files.config_disk, content, uid)
+
+        link = LinkSpec(
+            wanted.name, wanted.management_address, wanted.pod_address, self._driver.link_kind
+        )
+        await together(
+            create_data_disk(self._image.data_template, files.data_disk, wanted.storage_gib, uid),
+            self._links.ensure(link),
+            configure_disk(),
+        )
+        machine = Machine(
+            name=wanted.name,
+            uid=uid,
+            milli_cpu=wanted.milli_cpu,
+            memory_mib=wanted.memory_mib,
+            root_image=self._image.root_image,
+            data_disk=files.data_disk,
+            config_disk=files.config_disk,
+            mac_address=guest_mac(wanted.management_address),
+            console_directory=files.console,
+        )
+        with self._links.open_socket(wanted.name) as link_end:
+            await self._driver.launch(machine, link_end.fileno())
+        self._watch(wanted.name)
+
+    async def _remove(self, name: str) -> None:
+        """Remove a machine, the running part first and its directory last."""
+        if (watch := self._watches.pop(name, None)) is not None:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+        await self._driver.stop(name)
+        await self._links.remove(name)
+        await asyncio.to_thread(self._files(name).remove)
+
+    def _runs(self, name: str) -> bool:
+        return self._cgroups.is_populated(name)
+
+    def _files(self, name: str) -> MachineDirectory:
+        return MachineDirectory(self._directory / name)
+
+    def _promised_mib(self) -> list[int]:
+        promises = (each.promise() for each in directories(self._directory))
+        return [promise.memory_mib for promise in promises if promise is not None]
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    def _watch(self, name: str) -> None:
+        if name not in self._watches:
+            self._watches[name] = asyncio.create_task(self._follow(name))
+
+    async def _follow(self, name: str) -> None:
+        ended = await self._driver.watch(name)
+        self._watches.pop(name, None)
+        self._ended.put_nowait(Ended(name, ended.reason, ended.message))

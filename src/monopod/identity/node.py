@@ -1,0 +1,229 @@
+"""A machine's two certificates, asked for through the API server.
+
+The controller that launches machines holds no authority's key: kube-controller-manager signs, by
+its rules for kubelets, and its audit trail tells of every node certificate there ever was. What is
+approved here is what was created here, in one breath: a request that somebody else made, or
+changed, never is.
+"""
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Final
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from lightkube.models import certificates_v1 as models
+from lightkube.models import meta_v1
+from lightkube.resources.certificates_v1 import CertificateSigningRequest
+
+from monopod.api import keys
+from monopod.identity.authority import Pair
+from monopod.identity.errors import IdentityError
+from monopod.kube import Change, Client, Deleted, Informer, KubeError, NotFoundError, meta
+from monopod.together import together
+
+CLIENT_SIGNER: Final = "kubernetes.io/kube-apiserver-client-kubelet"
+SERVING_SIGNER: Final = "kubernetes.io/kubelet-serving"
+NODES_GROUP: Final = "system:nodes"
+NODE_USER_PREFIX: Final = "system:node:"
+USAGES: Final = {
+    CLIENT_SIGNER: ["digital signature", "client auth"],
+    SERVING_SIGNER: ["digital signature", "server auth"],
+}
+"""What the signers demand of a key that is not RSA (pkg/apis/certificates/helpers.go, v1.37)."""
+
+_LIFETIME_S: Final = 24 * 3600
+_SIGNED_WITHIN_S: Final = 20.0
+_log: Final = structlog.get_logger("identity")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSubject:
+    """Whom a machine's certificates are for."""
+
+    machine: str
+    """Name of the MicroVM."""
+    node: str
+    """Name of the node; the client certificate is good for it alone."""
+    names: tuple[str, ...]
+    """Host names that its kubelet serves under."""
+    addresses: tuple[IPv4Address, ...]
+    """Addresses that its kubelet serves on."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCertificates:
+    """What a kubelet starts with; it renews both itself."""
+
+    client: Pair
+    serving: Pair
+
+
+class NodeIssuer:
+    """Obtains the certificates of machines' kubelets."""
+
+    def __init__(
+        self,
+        client: Client,
+        requests: Informer[CertificateSigningRequest],
+        *,
+        lifetime_s: int = _LIFETIME_S,
+        signed_within_s: float = _SIGNED_WITHIN_S,
+    ) -> None:
+        """Listen for signatures.
+
+        Args:
+            client: May create and delete certificate signing requests, and approve those of the
+                two kubelet signers.
+            requests: A running informer; signatures are seen in it.
+            lifetime_s: Seconds that a certificate is asked for; the signer may give less.
+            signed_within_s: Seconds to wait for a signature.
+        """
+        self._client = client
+        self._lifetime_s = lifetime_s
+        self._signed_within_s = signed_within_s
+        self._waiting: dict[str, asyncio.Future[str]] = {}
+        self._removals: set[asyncio.Task[None]] = set()
+        requests.subscribe(self._changed)
+
+    async def issue(self, subject: NodeSubject) -> NodeCertificates:
+        """Make two keys and have them certified.
+
+        Raises:
+            IdentityError: A request was denied, could not be signed, or was not in time.
+            KubeError: The API server refused or could not be asked.
+        """
+        issued: dict[str, Pair] = {}
+        await together(
+            self._one(subject, CLIENT_SIGNER, issued), self._one(subject, SERVING_SIGNER, issued)
+        )
+        return NodeCertificates(issued[CLIENT_SIGNER], issued[SERVING_SIGNER])
+
+    async def close(self) -> None:
+        """Wait until the requests that have served their purpose are removed."""
+        if self._removals:
+            await asyncio.wait(self._removals)
+
+    async def _one(self, subject: NodeSubject, signer: str, issued: dict[str, Pair]) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        request = _request(subject, signer, key)
+        created = await self._client.create(
+            CertificateSigningRequest(
+                metadata=meta_v1.ObjectMeta(
+                    generateName=f"{subject.machine}-", labels={keys.MACHINE_LABEL: subject.machine}
+                ),
+                spec=models.CertificateSigningRequestSpec(
+                    request=request,
+                    signerName=signer,
+                    usages=USAGES[signer],
+                    expirationSeconds=self._lifetime_s,
+                ),
+            )
+        )
+        name = meta(created).name or ""
+        signed = asyncio.get_running_loop().create_future()
+        self._waiting[name] = signed
+        try:
+            await self._approve(created, request, signer)
+            async with asyncio.timeout(self._signed_within_s):
+                certificate = base64.b64decode(await signed)
+        except TimeoutError as error:
+            raise IdentityError(
+                f"{signer} did not sign {name} within {self._signed_within_s:.0f} s: "
+                "is kube-controller-manager running?"
+            ) from error
+        finally:
+            del self._waiting[name]
+            self._remove_later(created)
+        _check(certificate, key, subject)
+        issued[signer] = Pair(
+            certificate,
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
+
+    async def _approve(self, created: CertificateSigningRequest, request: str, signer: str) -> None:
+        spec = created.spec
+        if spec.request != request or spec.signerName != signer or spec.usages != USAGES[signer]:
+            raise IdentityError(f"{meta(created).name} is not what was asked for")
+        meta(created).managedFields = None
+        created.status = models.CertificateSigningRequestStatus(
+            conditions=[
+                models.CertificateSigningRequestCondition(
+                    type="Approved",
+                    status="True",
+                    reason="MachineLaunch",
+                    message="Made and approved by the controller that launches this machine.",
+                )
+            ]
+        )
+        # The resource version in it makes sure that this is still the request just created.
+        await self._client.replace(created, "approval")
+
+    def _changed(self, change: Change[CertificateSigningRequest]) -> None:
+        waiting = self._waiting.get(change.key)
+        if waiting is None or waiting.done():
+            return
+        if isinstance(change, Deleted):
+            waiting.set_exception(IdentityError(f"{change.key} was deleted unsigned"))
+            return
+        status = change.object.status or models.CertificateSigningRequestStatus()
+        if status.certificate:
+            waiting.set_result(status.certificate)
+            return
+        for condition in status.conditions or ():
+            if condition.type in ("Denied", "Failed"):
+                waiting.set_exception(
+                    IdentityError(f"{change.key}: {condition.type}: {condition.message}")
+                )
+                return
+
+    def _remove_later(self, request: CertificateSigningRequest) -> None:
+        # Off the machine's path to its start. What a crash leaves, the garbage collector removes.
+        task = asyncio.create_task(self._remove(meta(request).name or "", meta(request).uid))
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def _remove(self, name: str, uid: str | None) -> None:
+        try:
+            await self._client.delete(CertificateSigningRequest, name, uid=uid)
+        except NotFoundError:
+            pass
+        except KubeError as error:
+            _log.info("request not removed", request=name, why=error.message)
+
+
+def _request(subject: NodeSubject, signer: str, key: ec.EllipticCurvePrivateKey) -> str:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(subject))
+    if signer == SERVING_SIGNER:
+        alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in subject.names]
+        alternatives += [x509.IPAddress(address) for address in subject.addresses]
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return base64.b64encode(pem).decode()
+
+
+def _name(subject: NodeSubject) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, NODES_GROUP),
+            x509.NameAttribute(NameOID.COMMON_NAME, NODE_USER_PREFIX + subject.node),
+        ]
+    )
+
+
+def _check(certificate: bytes, key: ec.EllipticCurvePrivateKey, subject: NodeSubject) -> None:
+    try:
+        signed = x509.load_pem_x509_certificate(certificate)
+    except ValueError as error:
+        raise IdentityError(f"the signer returned no certificate: {error}") from error
+    if signed.public_key() != key.public_key() or signed.subject != _name(subject):
+        raise IdentityError(f"the signer returned a certificate of another than {subject.node}")

@@ -1,0 +1,42 @@
+"""Giving a machine its addresses, and with them its node's name."""
+
+from ipaddress import IPv4Network
+from typing import Final
+
+from monopod.api.resources import MicroVM
+from monopod.machines import conditions
+from monopod.machines.desk import Desk, MissingGroundError
+from monopod.network.addresses import node_name
+from monopod.network.errors import AddressesExhaustedError
+
+ALLOCATED: Final = "Allocated"
+SUBNET_EXHAUSTED: Final = "SubnetExhausted"
+SUBNET_NOT_FOUND: Final = "SubnetNotFound"
+
+
+async def allocate(desk: Desk, machine: MicroVM) -> MicroVM:
+    """Write down a machine's addresses, or why it has none."""
+    try:
+        subnet = desk.ground.subnet(machine)
+        chosen = desk.addresses.allocate(machine, IPv4Network(subnet.spec.cidrBlock))
+    except MissingGroundError as error:
+        return await _none(desk, machine, SUBNET_NOT_FOUND, str(error))
+    except AddressesExhaustedError as error:
+        why = f"subnet {machine.spec.subnet}: {error}"
+        return await _none(desk, machine, SUBNET_EXHAUSTED, why)
+    message = f"{chosen.pod} of subnet {machine.spec.subnet}"
+    return await desk.records.status(
+        machine,
+        conditions.changed(conditions.ADDRESSED, True, ALLOCATED, message),
+        managementAddress=str(chosen.management),
+        podAddress=str(chosen.pod),
+        nodeName=node_name(chosen.pod, desk.surroundings.region),
+        driver=desk.capacity.driver,
+    )
+
+
+async def _none(desk: Desk, machine: MicroVM, reason: str, why: str) -> MicroVM:
+    desk.voice.no_address(machine, reason, why)
+    return await desk.records.status(
+        machine, conditions.changed(conditions.ADDRESSED, False, reason, why)
+    )

@@ -1,0 +1,97 @@
+"""The end of a machine, and of what it stood for."""
+
+import contextlib
+from typing import Final
+
+import structlog
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api import keys
+from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.kube import NotFoundError, identity, meta
+from monopod.machines import conditions, losses
+from monopod.machines.desk import Desk
+from monopod.machines.steps import Delete, MarkTerminated
+
+POD_GONE: Final = "PodGone"
+_log: Final = structlog.get_logger("machines")
+
+
+async def terminate(desk: Desk, name: str, why: str) -> None:
+    """Remove every trace of a machine."""
+    _log.info("terminating", machine=name, why=why)
+    await desk.capacity.terminate(name)
+    desk.sightings.removed(name, desk.now())
+
+
+async def mark_terminated(desk: Desk, machine: MicroVM, step: MarkTerminated) -> MicroVM:
+    """Write down that a machine is lost."""
+    name = meta(machine).name or ""
+    _log.warning("machine lost", machine=name, reason=step.reason, why=step.message)
+    desk.voice.terminated(machine, step.reason, step.message)
+    return await desk.records.status(
+        machine,
+        conditions.changed(conditions.READY, False, step.reason, step.message),
+        conditions.changed(conditions.TERMINATED, True, step.reason, step.message),
+    )
+
+
+async def lose_pod(desk: Desk, machine: MicroVM, reason: str, message: str) -> None:
+    """Have the pod of a lost machine fail; a pod that was on its way out anyhow, go."""
+    reference = machine.spec.podRef
+    try:
+        pod = await desk.client.get(Pod, reference.name, reference.namespace)
+        if identity(pod) != reference.uid:
+            return
+        if (pod.status.phase if pod.status else None) not in ("Succeeded", "Failed"):
+            _log.warning("pod lost", pod=f"{reference.namespace}/{reference.name}", why=message)
+            await desk.client.patch(
+                Pod,
+                reference.name,
+                losses.failed_status(pod, reason, message, desk.now()),
+                reference.namespace,
+                subresource="status",
+            )
+        if meta(pod).deletionTimestamp is not None:
+            # Only a kubelet ends a pod's grace period, and this pod's kubelet is gone.
+            await desk.client.delete(
+                Pod, reference.name, reference.namespace, uid=reference.uid, grace_period_s=0
+            )
+    except NotFoundError:
+        return
+
+
+async def delete(desk: Desk, machine: MicroVM, step: Delete) -> bool:
+    """Delete a MicroVM object; says whether there was reason to."""
+    if step.reason == POD_GONE and await _pod_exists(desk, machine):
+        # Our view of pods was older than that of MicroVMs.
+        return False
+    name = meta(machine).name or ""
+    _log.info("deleting", machine=name, reason=step.reason, why=step.message)
+    if step.timed_out:
+        desk.voice.timed_out(machine, step.message)
+    with contextlib.suppress(NotFoundError):
+        await desk.client.delete(MicroVM, name, uid=identity(machine))
+    return True
+
+
+async def delete_node(desk: Desk, machine: MicroVM) -> None:
+    """Delete the Node of a machine; Kubernetes removes its lease, which it owns."""
+    with contextlib.suppress(NotFoundError):
+        await desk.client.delete(Node, (machine.status or MicroVMStatus()).nodeName)
+
+
+async def remove_finalizer(desk: Desk, machine: MicroVM) -> None:
+    """Let a MicroVM object go."""
+    rest = [each for each in meta(machine).finalizers or () if each != keys.MACHINE_FINALIZER]
+    with contextlib.suppress(NotFoundError):
+        await desk.records.finalizers(machine, rest)
+
+
+async def _pod_exists(desk: Desk, machine: MicroVM) -> bool:
+    reference = machine.spec.podRef
+    try:
+        pod = await desk.client.get(Pod, reference.name, reference.namespace)
+    except NotFoundError:
+        return False
+    return identity(pod) == reference.uid

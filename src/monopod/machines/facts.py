@@ -1,0 +1,105 @@
+"""What a decision about a machine is made from: plain values, drawn from the objects."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from lightkube.models import core_v1 as models
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api.resources import MicroVM
+from monopod.capacity import Ended, Presence
+from monopod.kube import identity, meta
+
+_FINISHED = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """The pod a machine was made for, while it exists."""
+
+    node: str = ""
+    """Name of the node it is bound to."""
+    finished: bool = False
+    """None of its containers will run again."""
+    started: bool = False
+    """All of its containers run, or have run."""
+    first_ran: datetime | None = None
+    """When the first of its containers, init containers among them, began to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """The Node object that has the machine's node name."""
+
+    ours: bool
+    """It is the one made for this machine."""
+    registered: bool = False
+    """A kubelet has reported from it."""
+    ready: bool = False
+    since: datetime | None = None
+    """Since when it has been ready, or not ready."""
+    why: str = ""
+    """What its Ready condition says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that counts for a machine's next step."""
+
+    machine: MicroVM
+    pod: PodFacts | None
+    """None when the pod, this individual, does not exist."""
+    node: NodeFacts | None
+    presence: Presence | None
+    """None when there is nothing of the machine."""
+    now: datetime
+    ended: Ended | None = None
+    """How it ended by itself, where that is known."""
+    turn: bool = True
+    """It may boot now: not too many others do."""
+    settled: bool = False
+    room_at: datetime | None = None
+    """When room last became free."""
+
+
+def of_pod(pod: Pod | None, uid: str) -> PodFacts | None:
+    """Draw the facts of a pod; one of another uid is another pod."""
+    if pod is None or identity(pod) != uid:
+        return None
+    status = pod.status or models.PodStatus()
+    every = [*(status.initContainerStatuses or ()), *(status.containerStatuses or ())]
+    ran = [at for container in every if (at := _ran_at(container)) is not None]
+    apps = status.containerStatuses or ()
+    return PodFacts(
+        node=(pod.spec.nodeName if pod.spec else None) or "",
+        finished=status.phase in _FINISHED,
+        started=bool(apps) and all(_ran_at(container) is not None for container in apps),
+        first_ran=min(ran, default=None),
+    )
+
+
+def of_node(node: Node | None, machine: MicroVM) -> NodeFacts | None:
+    """Draw the facts of a Node; it is the machine's own only if it is owned by it."""
+    if node is None:
+        return None
+    owners = meta(node).ownerReferences or ()
+    status = node.status or models.NodeStatus()
+    ready = next((c for c in status.conditions or () if c.type == "Ready"), None)
+    return NodeFacts(
+        ours=any(owner.uid == identity(machine) for owner in owners),
+        registered=bool(status.nodeInfo and status.nodeInfo.kubeletVersion),
+        ready=ready is not None and ready.status == "True",
+        since=ready.lastTransitionTime if ready else None,
+        why=f"{ready.reason}: {ready.message}" if ready else "",
+    )
+
+
+def _ran_at(container: models.ContainerStatus) -> datetime | None:
+    for state in (container.lastState, container.state):
+        if state is None:
+            continue
+        if state.terminated is not None and state.terminated.startedAt is not None:
+            return state.terminated.startedAt
+        if state.running is not None and state.running.startedAt is not None:
+            return state.running.startedAt
+    return None

@@ -1,0 +1,116 @@
+"""What no step would find: remains of machines, nodes and requests that no object stands for.
+
+Every removal is logged with its reason. What is looked at is the world, never a memory of it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from lightkube.resources.certificates_v1 import CertificateSigningRequest
+from lightkube.resources.core_v1 import Node
+
+from monopod.api import keys
+from monopod.api.resources import MicroVM
+from monopod.capacity import CapacityError, Presence
+from monopod.kube import Change, Deleted, Informer, KubeError, NotFoundError, identity, meta
+from monopod.machines import ending
+from monopod.machines.desk import Desk
+
+_REQUEST_LIFE: Final = timedelta(minutes=2)
+_SETTLES_S: Final = 0.2
+_log: Final = structlog.get_logger("garbage")
+
+
+class Collector:
+    """Compares what there is with what should be, now and then and when something went."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        machines: Informer[MicroVM],
+        nodes: Informer[Node],
+        requests: Informer[CertificateSigningRequest],
+        look_at: Callable[[str], None],
+    ) -> None:
+        """Connect the views.
+
+        Args:
+            desk: To remove with.
+            machines: All MicroVMs.
+            nodes: All nodes.
+            requests: All certificate signing requests.
+            look_at: Has a machine looked at soon.
+        """
+        self._desk = desk
+        self._machines = machines
+        self._nodes = nodes
+        self._requests = requests
+        self._look_at = look_at
+        self._wanted = asyncio.Event()
+        machines.subscribe(self._machine_changed)
+
+    async def run(self) -> None:
+        """Collect until cancelled."""
+        while True:
+            self._wanted.clear()
+            try:
+                await self.collect()
+            except (KubeError, CapacityError, OSError) as error:
+                _log.warning("not collected", why=str(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._desk.settings.collect_every_s):
+                    await self._wanted.wait()
+                    await asyncio.sleep(_SETTLES_S)
+
+    async def look(self) -> Mapping[str, Presence]:
+        """Look at what there is of machines; those of which that is news are looked at closer."""
+        sightings = self._desk.sightings
+        began = sightings.moment()
+        found = await self._desk.capacity.present()
+        for name in sightings.looked(found, began):
+            self._look_at(name)
+        return found
+
+    async def collect(self) -> None:
+        """Look once at everything, and remove what nothing stands for."""
+        for name in await self.look():
+            if self._machines.get(name) is None:
+                await ending.terminate(self._desk, name, "there is no MicroVM object of its name")
+        await self._collect_nodes()
+        await self._collect_requests()
+        for machine in self._machines.items():
+            self._look_at(meta(machine).name or "")
+
+    async def _collect_nodes(self) -> None:
+        alive = {identity(machine) for machine in self._machines.items()}
+        for node in self._nodes.items():
+            owners = [o.uid for o in meta(node).ownerReferences or () if o.kind == "MicroVM"]
+            ours = bool(owners) or keys.MACHINE_LABEL in (meta(node).labels or {})
+            name = meta(node).name or ""
+            if not ours or alive.intersection(owners) or not name.startswith(keys.NODE_PREFIX):
+                continue
+            _log.info("deleting node", node=name, why="its MicroVM object is gone")
+            with contextlib.suppress(NotFoundError):
+                await self._desk.client.delete(Node, name, uid=identity(node))
+
+    async def _collect_requests(self) -> None:
+        for request in self._requests.items():
+            metadata = meta(request)
+            created = metadata.creationTimestamp
+            if keys.MACHINE_LABEL not in (metadata.labels or {}) or created is None:
+                continue
+            if self._desk.now() - created < _REQUEST_LIFE:
+                continue
+            _log.info("deleting request", request=metadata.name, why="nobody waits for it")
+            with contextlib.suppress(NotFoundError):
+                await self._desk.client.delete(
+                    CertificateSigningRequest, metadata.name or "", uid=metadata.uid
+                )
+
+    def _machine_changed(self, change: Change[MicroVM]) -> None:
+        if isinstance(change, Deleted):
+            self._wanted.set()

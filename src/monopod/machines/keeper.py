@@ -1,0 +1,88 @@
+"""All of this room at work: the views, the controller, the collector and their order of start."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from lightkube.resources.certificates_v1 import CertificateSigningRequest
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api import keys
+from monopod.api.resources import MicroVM, Subnet, Vpc
+from monopod.capacity import Capacity
+from monopod.identity.node import NodeIssuer
+from monopod.kube import Client, EventRecorder, Informer
+from monopod.machines.addresses import AddressBook
+from monopod.machines.controller import Machines, Views
+from monopod.machines.desk import Desk, Ground
+from monopod.machines.garbage import Collector
+from monopod.machines.records import Records
+from monopod.machines.settings import MachinesSettings
+from monopod.machines.sightings import Sightings
+from monopod.machines.surroundings import Surroundings
+from monopod.machines.voice import COMPONENT, Voice
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def keep(
+    client: Client,
+    capacity: Capacity,
+    surroundings: Surroundings,
+    settings: MachinesSettings,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    now: Callable[[], datetime] = _utc_now,
+) -> None:
+    """Keep machines until cancelled.
+
+    Args:
+        client: As ``monopod:machines``.
+        capacity: Where machines run.
+        surroundings: What machines are told of the cluster.
+        settings: Timeouts.
+        ready: Called once everything there is is known and work begins.
+        now: The time, with its zone.
+    """
+    views = Views(
+        machines=Informer(client, MicroVM),
+        pods=Informer(client, Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
+        nodes=Informer(client, Node),
+        subnets=Informer(client, Subnet),
+    )
+    vpcs, requests = Informer(client, Vpc), Informer(client, CertificateSigningRequest)
+    own, fargate = EventRecorder(client, COMPONENT), EventRecorder(client, keys.SCHEDULER_NAME)
+    desk = Desk(
+        client=client,
+        capacity=capacity,
+        issuer=NodeIssuer(client, requests),
+        ground=Ground(views.subnets.get, vpcs.get),
+        surroundings=surroundings,
+        records=Records(client, now),
+        sightings=Sightings(),
+        addresses=AddressBook(),
+        voice=Voice(own, fargate),
+        settings=settings,
+        now=now,
+    )
+    machines = Machines(desk, views)
+    collector = Collector(desk, views.machines, views.nodes, requests, machines.look_at)
+    informers = (views.machines, views.pods, views.nodes, views.subnets, vpcs, requests)
+
+    async def hear() -> None:
+        async for ended in capacity.ended():
+            machines.ended(ended)
+
+    async with asyncio.TaskGroup() as group:
+        for worker in (*informers, own, fargate):
+            group.create_task(worker.run())
+        for informer in informers:
+            await informer.synced()
+        group.create_task(hear())
+        # Before any step is decided: what runs, and how what runs no longer came to its end.
+        await collector.look()
+        group.create_task(machines.run())
+        group.create_task(collector.run())
+        ready()

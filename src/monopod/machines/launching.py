@@ -1,0 +1,166 @@
+"""From an address to a running machine."""
+
+import asyncio
+from collections.abc import Mapping
+from ipaddress import IPv4Interface, IPv4Network
+from typing import Final
+
+import structlog
+from lightkube.resources.core_v1 import Node
+
+from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.capacity import (
+    CapacityError,
+    CapacityUnavailableError,
+    Launch,
+    SizeUnsupportedError,
+)
+from monopod.guest import NodeConfiguration, Registry, node_files
+from monopod.identity.errors import IdentityError
+from monopod.identity.node import NodeCertificates, NodeSubject
+from monopod.kube import AlreadyExistsError, ConflictError, identity, meta
+from monopod.machines import conditions, nodes
+from monopod.machines.addresses import recorded
+from monopod.machines.desk import Desk, MissingGroundError
+from monopod.machines.steps import CAPACITY_UNAVAILABLE, LAUNCHING, SIZE_UNSUPPORTED
+from monopod.network.addresses import host_name, node_name, resolver
+from monopod.together import together
+
+LAUNCH_FAILED: Final = "LaunchFailed"
+_log: Final = structlog.get_logger("machines")
+
+
+async def launch(desk: Desk, machine: MicroVM) -> MicroVM:
+    """Start a machine, and write down that it runs, or why it does not."""
+    return await _Attempt(desk, machine).make()
+
+
+async def mark_launched(desk: Desk, machine: MicroVM) -> MicroVM:
+    """Write down that a machine runs."""
+    message = f"runs under driver {desk.capacity.driver}"
+    return await desk.records.status(
+        machine, conditions.changed(conditions.LAUNCHED, True, "Running", message)
+    )
+
+
+class _Attempt:
+    """One launch of one machine."""
+
+    def __init__(self, desk: Desk, machine: MicroVM) -> None:
+        addresses = recorded(machine)
+        assert addresses is not None  # noqa: S101 - it is Addressed, or this is not its step
+        self._desk = desk
+        self._machine = machine
+        self._name = meta(machine).name or ""
+        self._addresses = addresses
+        self._node = node_name(addresses.pod, desk.surroundings.region)
+        self._host = host_name(addresses.pod, desk.surroundings.region)
+
+    async def make(self) -> MicroVM:
+        desk = self._desk
+        timeout_s = desk.settings.launch_timeout_s
+        desk.sightings.starting(self._name)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await desk.capacity.launch(self._wanted(), self._configure)
+        except CapacityUnavailableError as error:
+            desk.voice.no_capacity(self._machine)
+            return await self._not_launched(CAPACITY_UNAVAILABLE, str(error))
+        except SizeUnsupportedError as error:
+            desk.voice.unsupported(self._machine, str(error))
+            return await self._not_launched(SIZE_UNSUPPORTED, str(error))
+        except TimeoutError:
+            why = f"it took longer than {timeout_s:.0f} s"
+        except (CapacityError, IdentityError, MissingGroundError) as error:
+            why = str(error)
+        else:
+            desk.sightings.running(self._name)
+            desk.voice.launched(self._machine, self._node)
+            return await mark_launched(desk, self._machine)
+        _log.warning("not launched", machine=self._name, why=why)
+        desk.voice.not_launched(self._machine, why)
+        return await self._not_launched(LAUNCH_FAILED, why)
+
+    async def _not_launched(self, reason: str, why: str) -> MicroVM:
+        return await self._desk.records.status(
+            self._machine, conditions.changed(conditions.LAUNCHED, False, reason, why)
+        )
+
+    def _wanted(self) -> Launch:
+        spec = self._machine.spec
+        return Launch(
+            name=self._name,
+            milli_cpu=spec.milliCPU,
+            memory_mib=spec.memoryMiB,
+            storage_gib=spec.ephemeralStorageGiB,
+            management_address=self._addresses.management,
+            pod_address=self._addresses.pod,
+        )
+
+    async def _configure(self) -> Mapping[str, bytes]:
+        issued: list[NodeCertificates] = []
+        # The last two are of no use without the first, but waiting for it would be felt.
+        await together(self._begin(), self._make_node(), self._certify(issued))
+        return self._files(issued[0])
+
+    async def _begin(self) -> None:
+        """Write down, before anything runs, that a launch has begun.
+
+        So whoever finds the machine running later knows that it is of this object.
+        """
+        machine = self._machine
+        message = "its disks, link and identity are being made"
+        self._machine = await self._desk.records.status(
+            machine,
+            conditions.changed(conditions.LAUNCHED, False, LAUNCHING, message),
+            attempts=(machine.status or MicroVMStatus()).attempts + 1,
+        )
+
+    async def _make_node(self) -> None:
+        node = nodes.new_node(self._machine, self._addresses.pod, self._desk.place(self._machine))
+        try:
+            await self._desk.client.create(node)
+        except AlreadyExistsError:
+            found = await self._desk.client.get(Node, self._node)
+            owners = meta(found).ownerReferences or ()
+            if not any(owner.uid == identity(self._machine) for owner in owners):
+                raise ConflictError(f"node {self._node} is of another machine") from None
+
+    async def _certify(self, issued: list[NodeCertificates]) -> None:
+        subject = NodeSubject(
+            machine=self._name,
+            node=self._node,
+            names=(self._node, self._host),
+            addresses=(self._addresses.management,),
+        )
+        issued.append(await self._desk.issuer.issue(subject))
+
+    def _files(self, certificates: NodeCertificates) -> Mapping[str, bytes]:
+        machine, known = self._machine, self._desk.surroundings
+        place = self._desk.place(machine)
+        subnet = self._desk.ground.subnet(machine)
+        vpc = self._desk.ground.vpc(subnet)
+        prefix = IPv4Network(subnet.spec.cidrBlock).prefixlen
+        return node_files(
+            NodeConfiguration(
+                node_name=self._node,
+                hostname=self._host,
+                provider_id=nodes.provider_id(machine, self._node, place),
+                management_address=self._addresses.management,
+                pod_address=IPv4Interface((self._addresses.pod, prefix)),
+                resolver=resolver(IPv4Network(vpc.spec.cidrBlocks[0])),
+                cluster_dns=known.cluster_dns,
+                cluster_domain=known.cluster_domain,
+                api_server=known.api_server,
+                ca_certificate=known.authority,
+                client_certificate=certificates.client.certificate,
+                client_key=certificates.client.key,
+                serving_certificate=certificates.serving.certificate,
+                serving_key=certificates.serving.key,
+                milli_cpu=machine.spec.milliCPU,
+                memory_mib=machine.spec.memoryMiB,
+                labels=nodes.labels(machine, self._addresses.pod, place),
+                taints=(nodes.TAINT,),
+                registry=Registry(known.registry, known.authority),
+            )
+        )

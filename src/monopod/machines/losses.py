@@ -1,0 +1,82 @@
+"""What becomes of a pod whose machine is gone.
+
+Nobody is left to say how its containers ended, so it is said here, the way upstream's kubelet and
+its garbage collector of pods say it: phase Failed, containers terminated with code 137, and the
+condition DisruptionTarget, by which a Job's failure policy tells this from a failure of its
+program. From there on every owner does the right thing: a ReplicaSet and a Job make another pod, a
+StatefulSet deletes this one first, a pod of nobody's stays to be looked at.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+from lightkube.models import core_v1 as models
+from lightkube.resources.core_v1 import Pod
+
+from monopod.api.conditions import timestamp
+from monopod.kube import meta
+
+_KILLED: Final = 137
+
+
+def failed_status(pod: Pod, reason: str, message: str, now: datetime) -> dict[str, Any]:
+    """Return the merge patch that fails a pod; it holds for this version of the pod alone."""
+    status = pod.status or models.PodStatus()
+    metadata = meta(pod)
+    changed: dict[str, Any] = {
+        "phase": "Failed",
+        "reason": reason,
+        "message": message,
+        "conditions": _conditions(status, reason, message, now),
+    }
+    for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        containers: list[models.ContainerStatus] | None = getattr(status, field)
+        if containers:
+            changed[field] = [_ended(each, reason, message, now) for each in containers]
+    return {
+        "metadata": {"uid": metadata.uid, "resourceVersion": metadata.resourceVersion},
+        "status": changed,
+    }
+
+
+def _conditions(
+    status: models.PodStatus, reason: str, message: str, now: datetime
+) -> list[dict[str, Any]]:
+    changed = {
+        kind: {
+            "type": kind,
+            "status": value,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": timestamp(now),
+        }
+        for kind, value in (
+            ("Ready", "False"),
+            ("ContainersReady", "False"),
+            ("DisruptionTarget", "True"),
+        )
+    }
+    kept = [each.to_dict() for each in status.conditions or () if each.type not in changed]
+    return [*kept, *changed.values()]
+
+
+def _ended(
+    container: models.ContainerStatus, reason: str, message: str, now: datetime
+) -> dict[str, Any]:
+    ended = container.to_dict()
+    state = container.state
+    if state is not None and state.terminated is not None:
+        return ended
+    terminated: dict[str, Any] = {
+        "exitCode": _KILLED,
+        "reason": reason,
+        "message": message,
+        "finishedAt": timestamp(now),
+    }
+    if container.containerID:
+        terminated["containerID"] = container.containerID
+    if state is not None and state.running is not None and state.running.startedAt is not None:
+        terminated["startedAt"] = timestamp(state.running.startedAt)
+    ended["state"] = {"terminated": terminated}
+    ended["ready"] = ended["started"] = False
+    return ended

@@ -1,0 +1,80 @@
+"""The Node object of a machine, made before the machine is.
+
+A kubelet that finds its Node adopts it. So labels, taint and owner are never a guest's to choose:
+NodeRestriction lets a kubelet register with whatever taints it likes, but change none of them
+later. There is no moment in which the node is there and its taint is not; and the owner reference,
+which a kubelet may not touch either, tells the machine's own Node from any other of its name.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from platform import machine as host_architecture
+from typing import Final
+
+from lightkube.models import core_v1 as models
+from lightkube.models import meta_v1
+from lightkube.resources.core_v1 import Node
+
+from monopod.api import keys
+from monopod.api.resources import MicroVM
+from monopod.kube import identity, meta
+from monopod.network.addresses import host_name, node_name
+
+TAINT: Final = (keys.COMPUTE_TYPE_KEY, keys.COMPUTE_TYPE_FARGATE, "NoSchedule")
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node is, as its names and labels tell."""
+
+    region: str
+    zone: str
+
+
+def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str, str]:
+    """Return a node's labels: those of a Fargate node, and the name of its MicroVM."""
+    architecture = _ARCHITECTURES.get(host_architecture(), host_architecture())
+    return {
+        keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE,
+        keys.MACHINE_LABEL: meta(machine).name or "",
+        "beta.kubernetes.io/arch": architecture,
+        "beta.kubernetes.io/os": "linux",
+        "failure-domain.beta.kubernetes.io/region": place.region,
+        "failure-domain.beta.kubernetes.io/zone": place.zone,
+        "kubernetes.io/arch": architecture,
+        "kubernetes.io/hostname": host_name(pod_address, place.region),
+        "kubernetes.io/os": "linux",
+        "topology.kubernetes.io/region": place.region,
+        "topology.kubernetes.io/zone": place.zone,
+    }
+
+
+def provider_id(machine: MicroVM, node: str, place: Place) -> str:
+    """Return the node's provider id, of the shape that Fargate's have."""
+    return f"monopod:///{place.zone}/{meta(machine).name}/{node}"
+
+
+def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
+    """Return the Node object of a machine."""
+    name = node_name(pod_address, place.region)
+    return Node(
+        metadata=meta_v1.ObjectMeta(
+            name=name,
+            labels=labels(machine, pod_address, place),
+            annotations={"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            ownerReferences=[
+                meta_v1.OwnerReference(
+                    apiVersion=keys.API_VERSION,
+                    kind="MicroVM",
+                    name=meta(machine).name or "",
+                    uid=identity(machine),
+                    controller=True,
+                )
+            ],
+        ),
+        spec=models.NodeSpec(
+            providerID=provider_id(machine, name, place),
+            taints=[models.Taint(key=TAINT[0], value=TAINT[1], effect=TAINT[2])],
+        ),
+    )

@@ -1,0 +1,51 @@
+"""Writing down what became of a machine: every write holds for the version it was decided on."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from monopod.api.resources import Condition, MicroVM, MicroVMStatus
+from monopod.kube import Client, meta
+from monopod.machines import conditions
+
+Clock = Callable[[], datetime]
+
+
+class Records:
+    """Changes to MicroVM objects."""
+
+    def __init__(self, client: Client, now: Clock) -> None:
+        self._client = client
+        self._now = now
+
+    async def status(self, machine: MicroVM, *changed: Condition, **fields: str | int) -> MicroVM:
+        """Change conditions and fields of a machine's status; returns the newer object.
+
+        Raises:
+            ConflictError: The object is not what the decision was made on; look again.
+        """
+        old = machine.status or MicroVMStatus()
+        new = conditions.set_in(old.conditions, *changed, now=self._now())
+        return await self._patch(
+            machine,
+            {"status": {**fields, "conditions": [condition.to_dict() for condition in new]}},
+            "status",
+        )
+
+    async def finalizers(self, machine: MicroVM, finalizers: list[str]) -> MicroVM:
+        """Set what keeps an object from vanishing.
+
+        Raises:
+            ConflictError: The object is not what the decision was made on; look again.
+        """
+        return await self._patch(machine, {"metadata": {"finalizers": finalizers}})
+
+    async def _patch(
+        self, machine: MicroVM, patch: dict[str, Any], subresource: str | None = None
+    ) -> MicroVM:
+        metadata = meta(machine)
+        guard = {"uid": metadata.uid, "resourceVersion": metadata.resourceVersion}
+        patch = {**patch, "metadata": {**patch.get("metadata", {}), **guard}}
+        return await self._client.patch(
+            MicroVM, metadata.name or "", patch, subresource=subresource
+        )

@@ -1,0 +1,38 @@
+"""What may be configured about machines' lives: environment variables ``MONOPOD_MACHINES_*``."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from monopod.machines.steps import Limits
+
+
+class MachinesSettings(BaseSettings):
+    """Timeouts in seconds, and what the process that launches machines must be told."""
+
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_MACHINES_", frozen=True)
+
+    image: Path | None = None
+    """Directory of the guest image that new machines run."""
+    launch_timeout_s: float = 60.0
+    """For making a machine's disks and link and starting its VMM; then it is tried again."""
+    registration_timeout_s: float = 120.0
+    """From there to a ready node; then the machine is given up."""
+    unready_timeout_s: float = 60.0
+    """How long a node may be unready once it was ready; then its machine is given up."""
+    attempts: int = 4
+    """Failed launches of one MicroVM before it is given up."""
+    collect_every_s: float = 60.0
+    """How often garbage is looked for."""
+    metrics_port: int = Field(default=9472, gt=0, lt=65536)
+    """On 127.0.0.1, for Prometheus."""
+
+    @property
+    def limits(self) -> Limits:
+        """The part that decisions are made by."""
+        return Limits(
+            registration_s=self.registration_timeout_s,
+            unready_s=self.unready_timeout_s,
+            attempts=self.attempts,
+        )

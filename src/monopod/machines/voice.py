@@ -1,0 +1,75 @@
+"""What people are told on the pod that waits for, or has lost, its machine.
+
+Texts that Fargate has too are Fargate's, from the component that says them there.
+"""
+
+from typing import Final
+
+from lightkube.models import meta_v1
+from lightkube.resources.core_v1 import Pod
+
+from monopod.api.resources import MicroVM
+from monopod.kube import EventRecorder, EventType, meta
+
+COMPONENT: Final = "monopod-machines"
+FAILED_SCHEDULING: Final = "FailedScheduling"
+TIMED_OUT: Final = "Pod provisioning timed out (will retry) for pod"
+"""Knowledge-centre article on pending Fargate pods; the pod's name follows."""
+NO_CAPACITY: Final = (
+    "Fargate capacity is unavailable at this time. "
+    "Please try again later or in a different availability zone"
+)
+"""Same article, and containers-roadmap issue 2034."""
+
+
+class Voice:
+    """Events about pods."""
+
+    def __init__(self, own: EventRecorder, fargate: EventRecorder) -> None:
+        """Take two recorders: for component ``monopod-machines`` and for the scheduler's."""
+        self._own = own
+        self._fargate = fargate
+
+    def launched(self, machine: MicroVM, node: str) -> None:
+        """A machine was started."""
+        spec = machine.spec
+        size = f"{spec.milliCPU / 1000:g} vCPU, {spec.memoryMiB / 1024:g} GB"
+        text = f"Started microVM {meta(machine).name} ({size}); its node will be {node}"
+        self._own.record(_pod(machine), EventType.NORMAL, "MicroVMStarted", text)
+
+    def not_launched(self, machine: MicroVM, why: str) -> None:
+        """A launch failed; another follows."""
+        text = f"MicroVM {meta(machine).name} did not start, will retry: {why}"
+        self._own.record(_pod(machine), EventType.WARNING, "MicroVMNotStarted", text)
+
+    def no_address(self, machine: MicroVM, reason: str, why: str) -> None:
+        """There is no address for a machine."""
+        self._own.record(_pod(machine), EventType.WARNING, reason, why)
+
+    def no_capacity(self, machine: MicroVM) -> None:
+        """There is no room for a machine."""
+        self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, NO_CAPACITY)
+
+    def unsupported(self, machine: MicroVM, why: str) -> None:
+        """There are no machines of the size that a pod needs."""
+        self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, why)
+
+    def timed_out(self, machine: MicroVM, why: str) -> None:
+        """A machine is given up before its pod ran."""
+        reference = machine.spec.podRef
+        text = f"{TIMED_OUT} {reference.namespace}/{reference.name}: {why}"
+        self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, text)
+
+    def terminated(self, machine: MicroVM, reason: str, message: str) -> None:
+        """A machine was lost."""
+        text = f"MicroVM {meta(machine).name} ended: {message}"
+        self._own.record(_pod(machine), EventType.WARNING, reason, text)
+
+
+def _pod(machine: MicroVM) -> Pod:
+    reference = machine.spec.podRef
+    return Pod(
+        metadata=meta_v1.ObjectMeta(
+            name=reference.name, namespace=reference.namespace, uid=reference.uid
+        )
+    )
