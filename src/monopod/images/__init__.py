@@ -1,0 +1,18 @@
+"""Container images without Docker: reading and writing archives, pushing them to a registry."""
+
+from monopod.images.catalogue import build_demo_image, build_test_image
+from monopod.images.errors import ArchiveError, BuildError, ImageError, PushError
+from monopod.images.push import push
+from monopod.images.write import ImageConfig, write_archive
+
+__all__ = [
+    "ArchiveError",
+    "BuildError",
+    "ImageConfig",
+    "ImageError",
+    "PushError",
+    "build_demo_image",
+    "build_test_image",
+    "push",
+    "write_archive",
+]

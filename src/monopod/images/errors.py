@@ -1,0 +1,17 @@
+"""Why an image cannot be built, read or pushed."""
+
+
+class ImageError(Exception):
+    """Something about a container image went wrong; says what to change."""
+
+
+class BuildError(ImageError):
+    """An image could not be built."""
+
+
+class ArchiveError(ImageError):
+    """A file is not an image archive that can be used."""
+
+
+class PushError(ImageError):
+    """A registry did not take an image."""

@@ -1,0 +1,99 @@
+"""The words of the OCI image specification that this room reads and writes."""
+
+import hashlib
+import os
+from typing import Any, Final
+
+import msgspec
+
+LAYOUT_FILE: Final = "oci-layout"
+INDEX_FILE: Final = "index.json"
+DOCKER_MANIFEST_FILE: Final = "manifest.json"
+
+INDEX: Final = "application/vnd.oci.image.index.v1+json"
+MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_INDEX: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+
+REFERENCE_ANNOTATION: Final = "io.containerd.image.name"
+"""The whole name of an image; containerd and Docker write and read it."""
+TAG_ANNOTATION: Final = "org.opencontainers.image.ref.name"
+"""The specification's own: some write the tag here, some the whole name."""
+
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def architecture() -> str:
+    """This host's architecture, as images call it."""
+    machine = os.uname().machine
+    return _ARCHITECTURES.get(machine, machine)
+
+
+def encode(value: object) -> bytes:
+    """JSON that is the same for the same value."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def digest(content: bytes) -> str:
+    """The digest that names this content."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+class Platform(msgspec.Struct, frozen=True):
+    """What an image runs on."""
+
+    architecture: str
+    os: str
+
+
+class Descriptor(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What stands for a blob, a manifest or an index."""
+
+    media_type: str
+    digest: str
+    size: int
+    platform: Platform | None = None
+    annotations: dict[str, str] | None = None
+
+
+class Index(msgspec.Struct, frozen=True, rename="camel"):
+    """Several images, or one for several platforms."""
+
+    manifests: list[Descriptor]
+    media_type: str = INDEX
+    schema_version: int = 2
+
+
+class Manifest(msgspec.Struct, frozen=True, rename="camel"):
+    """One image."""
+
+    config: Descriptor
+    layers: list[Descriptor]
+    media_type: str = MANIFEST
+    schema_version: int = 2
+
+
+class RootFileSystem(msgspec.Struct, frozen=True):
+    """The layers, by the digests of their uncompressed content."""
+
+    diff_ids: list[str]
+    type: str = "layers"
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """An image's configuration."""
+
+    architecture: str
+    os: str
+    rootfs: RootFileSystem
+    config: dict[str, Any] = {}
+
+
+class DockerImage(msgspec.Struct, frozen=True, rename="pascal"):
+    """One image as ``docker save`` lists it."""
+
+    config: str
+    layers: list[str]
+    repo_tags: list[str] | None = None

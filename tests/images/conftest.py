@@ -1,0 +1,104 @@
+"""A real registry on the loopback, and archives as other tools write them."""
+
+import hashlib
+import io
+import json
+import socket
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from monopod.images import ImageConfig, write_archive
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of Debian's registry, which this process started and ends."""
+    directory = tmp_path_factory.mktemp("registry")
+    port = _free_port()
+    address = f"127.0.0.1:{port}"
+    configuration = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
+        "http": {"addr": address},
+    }
+    (directory / "config.yml").write_text(json.dumps(configuration))
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["docker-registry", "serve", directory / "config.yml"], stdout=log, stderr=log
+        )
+    try:
+        _wait_until_it_listens(process, port, directory / "log")
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    while True:
+        assert process.poll() is None, log.read_text()
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except ConnectionError:
+            continue
+        return
+
+
+@pytest.fixture
+def oci_archive(tmp_path: Path) -> Path:
+    """An image of one small file and a link."""
+    root = tmp_path / "root"
+    (root / "bin").mkdir(parents=True)
+    (root / "bin" / "hello").write_text("#!/bin/sh\necho hello\n")
+    (root / "bin" / "hello").chmod(0o755)
+    (root / "bin" / "hi").symlink_to("hello")
+    archive = tmp_path / "hello.tar"
+    config = ImageConfig(entrypoint=("/bin/hello",), environment={"PATH": "/bin"})
+    write_archive(root, archive, name="tests/hello:1", config=config)
+    return archive
+
+
+def digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def tar_of(files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+        for name, target in (links or {}).items():
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            archive.addfile(entry)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def edit(oci_archive: Path) -> Callable[[Callable[[dict[str, bytes]], None]], Path]:
+    """Change the files inside the archive."""
+
+    def change(how: Callable[[dict[str, bytes]], None]) -> Path:
+        files = members(oci_archive)
+        how(files)
+        oci_archive.write_bytes(tar_of(files))
+        return oci_archive
+
+    return change
+
+
+def members(archive: Path) -> dict[str, bytes]:
+    with tarfile.open(archive) as tar:
+        found = ((name, tar.extractfile(name)) for name in tar.getnames())
+        return {name: content.read() for name, content in found if content is not None}
