@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakValueDictionary
 
 import structlog
@@ -36,20 +36,12 @@ _PREFIX: Final = "mvm-"
 _log: Final = structlog.get_logger("capacity")
 
 
-class HoldingDriver(Driver, Protocol):
-    """A driver that can hold a running machine to its CPU."""
-
-    def hold(self, name: str, milli_cpu: int) -> None:
-        """Hold a machine to its provisioned CPU from now on."""
-        ...
-
-
 class LocalCapacity:
     """A ``Capacity`` whose machines are processes of this host."""
 
     def __init__(
         self,
-        driver: HoldingDriver,
+        driver: Driver,
         *,
         cgroups: Cgroups,
         links: Links,

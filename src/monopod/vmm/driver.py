@@ -1,4 +1,4 @@
-"""What a VMM driver is: four verbs over one description of a machine.
+"""What a VMM driver is: five verbs over one description of a machine.
 
 A driver knows one kind of virtual machine and nothing of Kubernetes, addresses or disks' contents.
 Everything a guest can touch is a file or a descriptor named here.
@@ -61,11 +61,20 @@ class Exit:
 class Driver(Protocol):
     """One kind of virtual machine."""
 
-    name: str
-    """As people choose it: ``uml``, ``qemu``."""
-    max_milli_cpu: int
-    """The most CPU one machine of this kind can have, in thousandths of a vCPU."""
-    link_kind: LinkKind
+    @property
+    def name(self) -> str:
+        """As people choose it: ``uml``, ``qemu``."""
+        ...
+
+    @property
+    def max_milli_cpu(self) -> int:
+        """The most CPU one machine of this kind can have, in thousandths of a vCPU."""
+        ...
+
+    @property
+    def link_kind(self) -> LinkKind:
+        """How it takes its network."""
+        ...
 
     async def prepare(self) -> None:
         """Check, once, that this host can run such machines.
@@ -85,6 +94,10 @@ class Driver(Protocol):
 
     async def watch(self, name: str) -> Exit:
         """Wait until no process of this machine is left, whoever started it."""
+        ...
+
+    def hold(self, name: str, milli_cpu: int) -> None:
+        """Hold a machine to its provisioned CPU, in thousandths of a vCPU, from now on."""
         ...
 
     async def stop(self, name: str) -> None:
