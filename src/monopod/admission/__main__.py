@@ -1,0 +1,74 @@
+"""``python -m monopod.admission``: the process."""
+
+import asyncio
+import ssl
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from monopod.admission.certificate import ServingCertificate
+from monopod.admission.settings import AdmissionSettings
+from monopod.admission.slipped import SlippedPods, candidates
+from monopod.admission.webhook import Webhook
+from monopod.api.resources import FargateProfile
+from monopod.kube import Client, EventRecorder, Informer, Service, connect, serve
+from monopod.settings import Settings
+
+_NAME: Final = "monopod-admission"
+_ADDRESS: Final = "127.0.0.1"
+_GRACE_S: Final = 5.0
+"""As long as the API server waits for an answer."""
+
+
+class _Profiles:
+    """Profiles from the informer, or straight from the API server."""
+
+    def __init__(self, client: Client, informer: Informer[FargateProfile]) -> None:
+        self._client = client
+        self._informer = informer
+
+    def known(self) -> Sequence[FargateProfile]:
+        return self._informer.items()
+
+    async def read(self) -> Sequence[FargateProfile]:
+        return (await self._client.list(FargateProfile)).items
+
+
+async def _run(service: Service) -> None:
+    own = AdmissionSettings()
+    identity = own.identity or Settings().identities / "admission"
+    certificate = ServingCertificate(identity / "tls.crt", identity / "tls.key")
+    async with connect(identity / "kubeconfig", _NAME) as client, asyncio.TaskGroup() as group:
+        profiles = Informer(client, FargateProfile)
+        pods = candidates(client)
+        events = EventRecorder(client, _NAME)
+        SlippedPods(pods, profiles, events)
+        for work in (profiles.run(), pods.run(), events.run()):
+            group.create_task(work)
+        # Whoever answers before the profiles are known lets pods slip past in good order.
+        await profiles.synced()
+        webhook = Webhook(_Profiles(client, profiles))
+        async with _listening(webhook.application(), own.port, certificate.context()):
+            service.ready()
+            await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def _listening(
+    application: web.Application, port: int, context: ssl.SSLContext
+) -> AsyncGenerator[None]:
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_GRACE_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, _ADDRESS, port, ssl_context=context)
+        await site.start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+if __name__ == "__main__":
+    sys.exit(serve(_NAME, _run, metrics_port=AdmissionSettings().metrics_port))

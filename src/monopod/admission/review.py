@@ -1,0 +1,142 @@
+"""AdmissionReview (``admission.k8s.io/v1``): what is asked, and how it is answered.
+
+Only what decisions need is read; everything else in a pod, known to us or not, passes untouched.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+_API_VERSION: Final = "admission.k8s.io/v1"
+_KIND: Final = "AdmissionReview"
+_POD: Final = ("", "v1", "Pod")
+
+Operation = Mapping[str, Any]
+"""One operation of a JSON patch (RFC 6902)."""
+
+
+class BadReviewError(Exception):
+    """A request that is no AdmissionReview; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """What of a pod decides whether it is claimed."""
+
+    namespace: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    scheduler: str
+    """Empty if the pod names none."""
+    node: str
+    """Empty if the pod names none."""
+    priority_class: str
+    """Empty if the pod names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One question of the API server."""
+
+    uid: str
+    pod: PodFacts | None
+    """The pod to be created; None if the question is about anything else."""
+
+
+class _GroupVersionKind(msgspec.Struct):
+    kind: str
+    version: str
+    group: str = ""
+
+
+class _Request(msgspec.Struct):
+    uid: str
+    kind: _GroupVersionKind
+    operation: str
+    namespace: str = ""
+    object: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Review(msgspec.Struct):
+    apiVersion: str  # noqa: N815
+    kind: str
+    request: _Request
+
+
+class _Metadata(msgspec.Struct):
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Spec(msgspec.Struct):
+    schedulerName: str | None = None  # noqa: N815
+    nodeName: str | None = None  # noqa: N815
+    priorityClassName: str | None = None  # noqa: N815
+
+
+class _Pod(msgspec.Struct):
+    metadata: _Metadata
+    spec: _Spec
+
+
+class _Response(msgspec.Struct, omit_defaults=True):
+    uid: str
+    allowed: bool
+    patchType: str | None = None  # noqa: N815
+    patch: str | None = None
+    warnings: list[str] | None = None
+
+
+class _Answer(msgspec.Struct):
+    apiVersion: str  # noqa: N815
+    kind: str
+    response: _Response
+
+
+_reviews: Final = msgspec.json.Decoder(_Review)
+_pods: Final = msgspec.json.Decoder(_Pod | None)
+
+
+def read_review(body: bytes) -> Review:
+    """Read the body of a request.
+
+    Raises:
+        BadReviewError: It is not an AdmissionReview of the version that we registered for.
+    """
+    try:
+        review = _reviews.decode(body)
+        if (review.apiVersion, review.kind) != (_API_VERSION, _KIND):
+            raise BadReviewError(f"{review.apiVersion} {review.kind} is not {_API_VERSION} {_KIND}")
+        return Review(review.request.uid, _facts(review.request))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadReviewError(f"not an AdmissionReview: {error}") from error
+
+
+def write_answer(uid: str, patch: Sequence[Operation] = (), warning: str | None = None) -> bytes:
+    """Return the body that allows what was asked about, changed by a patch if there is one."""
+    response = _Response(uid, allowed=True, warnings=[warning] if warning else None)
+    if patch:
+        response.patchType = "JSONPatch"
+        response.patch = base64.b64encode(msgspec.json.encode(patch)).decode()
+    return msgspec.json.encode(_Answer(_API_VERSION, _KIND, response))
+
+
+def _facts(request: _Request) -> PodFacts | None:
+    asked = (request.kind.group, request.kind.version, request.kind.kind)
+    if asked != _POD or request.operation != "CREATE":
+        return None
+    pod = _pods.decode(request.object)
+    if pod is None:
+        return None
+    return PodFacts(
+        # The object's own may be empty still: it is the request that says where it goes.
+        namespace=request.namespace,
+        labels=pod.metadata.labels or {},
+        annotations=pod.metadata.annotations or {},
+        scheduler=pod.spec.schedulerName or "",
+        node=pod.spec.nodeName or "",
+        priority_class=pod.spec.priorityClassName or "",
+    )
