@@ -1,0 +1,131 @@
+"""Objects for the scheduler's tests, each with only what a test cares about."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api.conditions import FALSE, TRUE
+from monopod.api.resources import (
+    Condition,
+    FargateProfile,
+    FargateProfileStatus,
+    MicroVM,
+    MicroVMStatus,
+    Subnet,
+)
+from monopod.scheduler.decision import Claim, Limits, View
+from monopod.scheduler.placement import Ground
+
+NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
+GROUND = Ground("local-1", "amd64")
+LIMITS = Limits("uml", 1000)
+UID = "0d6f1a52-0000-0000-0000-000000000001"
+NODE = "fargate-ip-192-168-1-9.local-1.compute.internal"
+
+
+def pod(
+    name: str = "web-0",
+    namespace: str = "shop",
+    *,
+    requests: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    container: Mapping[str, Any] | None = None,
+    **spec: Any,
+) -> Pod:
+    main: dict[str, Any] = {"name": "main", "image": "none", **(container or {})}
+    if requests:
+        main["resources"] = {"requests": dict(requests)}
+    return msgspec.convert(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": namespace, "uid": UID, **(metadata or {})},
+            "spec": {"schedulerName": "fargate-scheduler", "containers": [main], **spec},
+        },
+        Pod,
+    )
+
+
+def profile(
+    name: str = "fp", namespace: str = "shop", *subnets: str, status: str = "ACTIVE"
+) -> FargateProfile:
+    made = msgspec.convert(
+        {
+            "metadata": {"name": name},
+            "spec": {
+                "selectors": [{"namespace": namespace}],
+                "subnets": list(subnets),
+                "podExecutionRoleArn": "arn:aws:iam::111122223333:role/pod-execution",
+            },
+        },
+        FargateProfile,
+    )
+    made.status = FargateProfileStatus(status=status)
+    return made
+
+
+def subnet(
+    name: str = "private-a",
+    block: str = "192.168.1.0/24",
+    zone: str = "local-1a",
+    internet: str = "NAT",
+    available: int | None = None,
+) -> Subnet:
+    return msgspec.convert(
+        {
+            "metadata": {"name": name},
+            "spec": {
+                "vpc": "main",
+                "cidrBlock": block,
+                "availabilityZone": zone,
+                "internet": internet,
+            },
+            "status": {"availableAddresses": available},
+        },
+        Subnet,
+    )
+
+
+def machine(claim: Claim, *conditions: Condition, uid: str = "m-1", going: bool = False) -> MicroVM:
+    made = MicroVM(spec=claim.spec)
+    made.metadata = msgspec.convert(
+        {"name": claim.name, "uid": uid, "deletionTimestamp": NOW if going else None},
+        type(node().metadata),
+    )
+    made.status = MicroVMStatus(nodeName=NODE, conditions=list(conditions))
+    return made
+
+
+def condition(kind: str, status: bool = True, reason: str = "", message: str = "") -> Condition:
+    return Condition(kind, TRUE if status else FALSE, reason, message)
+
+
+def node(name: str = NODE, ready: bool = True) -> Node:
+    return msgspec.convert(
+        {
+            "metadata": {
+                "name": name,
+                "labels": {"eks.amazonaws.com/compute-type": "fargate"},
+            },
+            "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
+        },
+        Node,
+    )
+
+
+def view(**changes: Any) -> View:
+    known = View(
+        profiles=[profile()],
+        subnets=[subnet()],
+        machines={},
+        machine=None,
+        node=None,
+        ground=GROUND,
+        limits=LIMITS,
+        now=NOW,
+    )
+    # Not dataclasses.replace, whose checks would want every field's exact type from the tests.
+    return View(**{name: changes.get(name, getattr(known, name)) for name in View.__slots__})

@@ -1,0 +1,287 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from lightkube.models.core_v1 import PodStatus
+
+from monopod.scheduler import failures
+from monopod.scheduler.decision import (
+    Bind,
+    Claim,
+    CountFailure,
+    Nothing,
+    Refuse,
+    Wait,
+    decide,
+    machine_name,
+)
+from tests.scheduler.build import (
+    NODE,
+    NOW,
+    UID,
+    condition,
+    machine,
+    node,
+    pod,
+    profile,
+    subnet,
+    view,
+)
+
+
+def claimed(**changes: Any) -> Claim:
+    step = decide(pod(), view(**changes))
+    assert isinstance(step, Claim)
+    return step
+
+
+def refused(step: object) -> tuple[str, str]:
+    assert isinstance(step, Refuse), step
+    return step.reason, step.message
+
+
+@pytest.mark.row("S3")
+def test_a_pod_that_matches_gets_a_machine_of_its_size() -> None:
+    wanted = pod(requests={"cpu": "500m", "memory": "750Mi", "ephemeral-storage": "100Gi"})
+    step = decide(wanted, view())
+    assert isinstance(step, Claim)
+    assert step.name == machine_name(UID)
+    assert step.spec.podRef.uid == UID
+    assert (step.spec.profile, step.spec.subnet) == ("fp", "private-a")
+    assert (step.spec.milliCPU, step.spec.memoryMiB) == (500, 1024)
+    assert step.spec.ephemeralStorageGiB == 115
+    assert step.marks.annotations == {
+        "CapacityProvisioned": "0.5vCPU 1GB",
+        "Logging": "LoggingDisabled: LOGGING_CONFIGMAP_NOT_FOUND",
+    }
+    assert step.marks.labels == {"eks.amazonaws.com/fargate-profile": "fp"}
+
+
+def test_a_machine_name_is_derived_from_the_uid() -> None:
+    assert machine_name("a") == "mvm-ca978112ca"
+
+
+@pytest.mark.parametrize(
+    "left_alone",
+    [
+        pod(schedulerName="default-scheduler"),
+        pod(nodeName="elsewhere"),
+        pod(schedulingGates=[{"name": "wait"}]),
+        pod(metadata={"deletionTimestamp": NOW}),
+    ],
+)
+def test_pods_that_are_not_to_be_placed_are_left_alone(left_alone: Any) -> None:
+    assert decide(left_alone, view()) == Nothing()
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_finished_pods_are_left_alone(phase: str) -> None:
+    done = pod()
+    done.status = PodStatus(phase=phase)
+    assert decide(done, view()) == Nothing()
+
+
+@pytest.mark.row("S8")
+def test_no_profile_matches() -> None:
+    reason, message = refused(decide(pod(), view(profiles=[profile("other", "bank")])))
+    assert reason == "NoProfileMatches"
+    assert "other" in message
+    assert "bank" in message
+
+
+@pytest.mark.row("S8")
+def test_a_named_profile_that_is_not_there() -> None:
+    named = pod(metadata={"labels": {"eks.amazonaws.com/fargate-profile": "later"}})
+    reason, message = refused(decide(named, view()))
+    assert reason == "NamedProfileNotFound"
+    assert "later" in message
+
+
+def test_a_named_profile_that_does_not_match() -> None:
+    named = pod(metadata={"labels": {"eks.amazonaws.com/fargate-profile": "bank"}})
+    reason, message = refused(decide(named, view(profiles=[profile("bank", "bank"), profile()])))
+    assert reason == "NamedProfileDoesNotMatch"
+    assert "namespace shop is not bank" in message
+
+
+def test_a_pod_that_opted_out() -> None:
+    out = pod(metadata={"annotations": {"eks.amazonaws.com/compute-type": "ec2"}})
+    assert refused(decide(out, view()))[0] == "OptedOut"
+
+
+def test_a_pod_larger_than_the_table() -> None:
+    assert refused(decide(pod(requests={"cpu": "17"}), view())) == (
+        "POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE",
+        "Your pod's cpu/memory requirements exceed the max Fargate configuration",
+    )
+
+
+def test_a_size_that_no_driver_here_has() -> None:
+    reason, message = refused(decide(pod(requests={"cpu": "2"}), view()))
+    assert reason == "MachineSizeNotAvailable"
+    assert "2 vCPU 4 GB" in message
+    assert "uml" in message
+    assert "at most 1 vCPU" in message
+
+
+def test_too_much_storage() -> None:
+    step = decide(pod(requests={"ephemeral-storage": "176Gi"}), view())
+    assert refused(step)[0] == "POD_EPHEMERAL_STORAGE_EXCEEDS_MAX_FARGATE_SIZE"
+
+
+def test_unsupported_pods_are_told_before_sizes_are() -> None:
+    reason, message = refused(decide(pod(requests={"cpu": "99"}, hostNetwork=True), view()))
+    assert reason == "POD_UNSUPPORTED_ON_FARGATE"
+    assert message == "Pod not supported on Fargate: fields not supported: HostNetwork"
+
+
+@pytest.mark.parametrize(
+    ("subnets", "named", "why"),
+    [
+        ([], ["gone"], "Subnet gone does not exist"),
+        (
+            [subnet(internet="Gateway")],
+            ["private-a"],
+            "Subnet private-a provided in Fargate Profile is not a private subnet",
+        ),
+        ([subnet(internet="Gateway")], [], "There is no private subnet in this cluster"),
+    ],
+)
+def test_no_subnet_can_be_used(subnets: list[Any], named: list[str], why: str) -> None:
+    known = view(profiles=[profile("fp", "shop", *named)], subnets=subnets)
+    assert refused(decide(pod(), known)) == (
+        "MisconfiguredFargateProfile",
+        f"Misconfigured Fargate Profile: fargate profile fp blocked for new launches due to: {why}",
+    )
+
+
+def test_full_subnets_are_named_with_what_they_have() -> None:
+    known = view(
+        subnets=[subnet("a", "192.168.1.0/28"), subnet("b", "192.168.2.0/24", available=0)],
+        machines={"a": 11},
+    )
+    assert refused(decide(pod(), known)) == (
+        "InsufficientFreeAddressesInSubnet",
+        "No subnet of Fargate profile fp has a free address: a (0 free), b (0 free)",
+    )
+
+
+def test_selectors_that_the_profile_cannot_meet() -> None:
+    assert refused(decide(pod(nodeSelector={"disk": "ssd"}), view())) == (
+        "MatchNodeSelector",
+        "MatchNodeSelector failed: Fargate profile fp cannot satisfy pod's node selector/affinity"
+        " requirements",
+    )
+
+
+def test_a_machine_on_its_way_is_waited_for_and_its_marks_are_kept() -> None:
+    claim = claimed()
+    step = decide(pod(), view(machine=machine(claim, condition("Launched"))))
+    assert step == Wait(claim.marks)
+
+
+@pytest.mark.parametrize(
+    ("ready", "its_node"),
+    [(False, node()), (True, None), (True, node(ready=False))],
+)
+def test_both_machine_and_node_must_be_ready(ready: bool, its_node: Any) -> None:
+    made = machine(claimed(), condition("Ready", ready))
+    assert isinstance(decide(pod(), view(machine=made, node=its_node)), Wait)
+
+
+def test_a_ready_node_gets_its_pod() -> None:
+    claim = claimed()
+    made = machine(claim, condition("Ready"))
+    assert decide(pod(), view(machine=made, node=node())) == Bind(NODE, claim.marks)
+
+
+def test_a_pod_with_a_machine_is_not_judged_again() -> None:
+    claim = claimed()
+    step = decide(pod(), view(profiles=[], subnets=[], machine=machine(claim)))
+    assert step == Wait(claim.marks)
+
+
+@pytest.mark.parametrize("going", [False, True])
+@pytest.mark.parametrize(
+    ("conditions", "said"),
+    [
+        (
+            [condition("Terminated", True, "RegistrationTimeout", "no kubelet in 120 s")],
+            "Pod provisioning timed out (will retry) for pod shop/web-0: RegistrationTimeout: no"
+            " kubelet in 120 s",
+        ),
+        (
+            [condition("Terminated", True, "GuestPanicked", "no init")],
+            "Pod provisioning failed (will retry) for pod shop/web-0: GuestPanicked: no init",
+        ),
+    ],
+)
+def test_a_failed_machine_is_told_and_counted_once(
+    conditions: list[Any], said: str, going: bool
+) -> None:
+    made = machine(claimed(), *conditions, going=going)
+    step = decide(pod(), view(machine=made))
+    assert isinstance(step, CountFailure)
+    assert step.message == said
+    assert step.failures == failures.Failures(1, "m-1", NOW + timedelta(seconds=1))
+    counted = pod(metadata={"annotations": {failures.ANNOTATION: step.failures.encode()}})
+    assert decide(counted, view(machine=made)) == Wait()
+
+
+def test_a_machine_deleted_under_a_waiting_pod_counts_as_failed() -> None:
+    launched = condition("Launched", False, "LaunchFailed", "no kernel")
+    step = decide(pod(), view(machine=machine(claimed(), launched, going=True)))
+    assert isinstance(step, CountFailure)
+    assert step.message.endswith("LaunchFailed: no kernel")
+
+
+def test_the_next_machine_waits_for_its_time() -> None:
+    failed = failures.Failures(3, "m-1", NOW + timedelta(seconds=4))
+    again = pod(metadata={"annotations": {failures.ANNOTATION: failed.encode()}})
+    assert decide(again, view()) == Wait(again_s=4.0)
+    assert isinstance(decide(again, view(now=NOW + timedelta(seconds=4))), Claim)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "",
+        "{}",
+        "null",
+        '{"attempts":1,"machine":"m","retry_at":"2026-11-23T18:00:09"}',
+        '{"attempts":true,"machine":"m","retry_at":"soon"}',
+    ],
+)
+def test_an_annotation_that_a_hand_has_spoilt_counts_for_nothing(nonsense: str) -> None:
+    spoilt = pod(metadata={"annotations": {failures.ANNOTATION: nonsense}})
+    assert isinstance(decide(spoilt, view()), Claim)
+
+
+def test_no_hand_can_keep_a_pod_waiting_for_ever() -> None:
+    failed = failures.Failures(1, "m-1", NOW + timedelta(days=4000))
+    spoilt = pod(metadata={"annotations": {failures.ANNOTATION: failed.encode()}})
+    assert decide(spoilt, view()) == Wait(again_s=300.0)
+
+
+def test_pauses_double_up_to_five_minutes() -> None:
+    failed, pauses = None, list[float]()
+    for number in range(11):
+        failed = failures.after_failure(failed, f"m-{number}", NOW)
+        pauses.append(failed.wait_s(NOW))
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+
+
+def test_a_machine_without_room_to_run_says_so_on_the_pod() -> None:
+    launched = condition("Launched", False, "CapacityUnavailable", "no memory left on the host")
+    reason, message = refused(decide(pod(), view(machine=machine(claimed(), launched))))
+    assert reason == "CapacityUnavailable"
+    assert message == (
+        "Fargate capacity is unavailable at this time. Please try again later or in a different"
+        " availability zone: no memory left on the host"
+    )
+
+
+def test_a_name_that_belongs_to_another_pod() -> None:
+    other = machine(claimed())
+    other.spec.podRef.uid = "another"
+    assert refused(decide(pod(), view(machine=other)))[0] == "MachineNameTaken"
