@@ -1,0 +1,177 @@
+"""Configurations of the two upstream programs that serve the VPC from the router: pure.
+
+kube-proxy (nftables mode) translates services' addresses for all machines at once; CoreDNS answers
+as the VPC's resolver and as the cluster's DNS. Both run in the router's namespace and depend on
+nothing but their own kubeconfigs.
+"""
+
+import re
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+from typing import Any, Final
+
+from monopod.network.plan import LINK_PREFIX, Plan
+
+KUBE_PROXY_HEALTH: Final = "127.0.0.1:10256"
+"""``/livez`` there tells whether rules are kept up to date. (``/healthz`` would also ask for a
+Node object of kube-proxy's name, and there is none.)"""
+KUBE_PROXY_METRICS: Final = "127.0.0.1:10249"
+DNS_HEALTH: Final = "127.0.0.1:8080"
+"""``/health`` there answers while CoreDNS lives."""
+DNS_READY: Final = "127.0.0.1:8181"
+"""``/ready`` there answers once it knows the cluster's services."""
+DNS_METRICS: Final = "127.0.0.1:9153"
+
+_OCTET: Final = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_ADDRESS_TTL_S: Final = 60
+
+
+def kube_proxy_configuration(plan: Plan, kubeconfig: Path) -> dict[str, Any]:
+    """kube-proxy's configuration file (``--config``), before it is written as YAML or JSON."""
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "clientConnection": {"kubeconfig": str(kubeconfig)},
+        "mode": "nftables",
+        "nftables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
+        # Whatever comes by a machine's link is a pod of ours, whichever block of the VPC it is in.
+        "detectLocalMode": "InterfaceNamePrefix",
+        "detectLocal": {"interfaceNamePrefix": LINK_PREFIX},
+        # Names no Node: the router is none.
+        "hostnameOverride": plan.router_name,
+        "bindAddress": str(plan.router_outer.ip),
+        "bindAddressHardFail": True,
+        "nodePortAddresses": ["primary"],
+        "healthzBindAddress": KUBE_PROXY_HEALTH,
+        "metricsBindAddress": KUBE_PROXY_METRICS,
+        # These are the host's to set: a namespace of its own may not.
+        "conntrack": {
+            "maxPerCore": 0,
+            "min": 0,
+            "tcpEstablishedTimeout": "0s",
+            "tcpCloseWaitTimeout": "0s",
+        },
+        "oomScoreAdj": 0,
+        "logging": {"format": "json"},
+    }
+
+
+def corefile(
+    plan: Plan,
+    region: str,
+    kubeconfig: Path,
+    upstreams: Sequence[IPv4Address],
+    cluster_domain: str = "cluster.local",
+) -> str:
+    """CoreDNS's configuration file.
+
+    Args:
+        plan: Where it listens.
+        region: The region in node names.
+        kubeconfig: Of CoreDNS's own identity.
+        upstreams: The host's resolvers; without any, names of the outside do not exist.
+        cluster_domain: The zone of services and pods.
+    """
+    zone = f"{region}.compute.internal"
+    name = rf"^(fargate-)?ip-{'-'.join([_OCTET] * 4)}\.{re.escape(zone)}\.$"
+    answer = "{{ .Name }} " + f"{_ADDRESS_TTL_S} IN A " + _dotted(range(2, 6))
+    soa = f"{zone}. {_ADDRESS_TTL_S} IN SOA ns.{zone}. hostmaster.{zone}. 1 7200 1800 86400 60"
+    if upstreams:
+        outside = (
+            f"forward . {' '.join(str(each) for each in upstreams)} {{\n"
+            "        max_concurrent 1000\n"
+            "    }\n"
+            "    cache 30"
+        )
+    else:
+        outside = "template ANY ANY {\n        rcode NXDOMAIN\n    }"
+    return f"""\
+(common) {{
+    bind {plan.resolver}
+    errors
+    prometheus {DNS_METRICS}
+}}
+
+# Services and pods, and the names of their addresses.
+{cluster_domain} in-addr.arpa ip6.arpa {{
+    import common
+    health {DNS_HEALTH}
+    ready {DNS_READY}
+    kubernetes {{
+        kubeconfig {kubeconfig}
+        pods insecure
+        ttl 30
+    }}
+    cache 30 {{
+        disable success {cluster_domain}
+        disable denial {cluster_domain}
+    }}
+    loadbalance
+}}
+
+# Nodes and addresses, as AWS's resolver names them.
+{zone} {{
+    import common
+    template IN A {zone} {{
+        match {name}
+        answer "{answer}"
+        fallthrough
+    }}
+    template IN ANY {zone} {{
+        match {name}
+        rcode NOERROR
+        authority "{soa}"
+        fallthrough
+    }}
+    template IN ANY {zone} {{
+        rcode NXDOMAIN
+        authority "{soa}"
+    }}
+}}
+
+# Everything else.
+. {{
+    import common
+    {outside}
+}}
+"""
+
+
+def _dotted(groups: range) -> str:
+    return ".".join(f"{{{{ index .Match {group} }}}}" for group in groups)
+
+
+def resolvers(resolv_conf: str) -> list[IPv4Address]:
+    """The name servers in a ``resolv.conf`` that other hosts, and so the router, can reach."""
+    found: list[IPv4Address] = []
+    for line in resolv_conf.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver":
+            try:
+                address = IPv4Address(words[1])
+            except AddressValueError:
+                continue
+            if not address.is_loopback and address not in found:
+                found.append(address)
+    return found
+
+
+def host_resolvers(
+    files: Sequence[Path] = (
+        Path("/etc/resolv.conf"),
+        Path("/run/systemd/resolve/resolv.conf"),
+    ),
+) -> list[IPv4Address]:
+    """The host's name servers, from the first of these files that names any.
+
+    Where a local stub answers for the host, the second one names those behind it.
+    """
+    for file in files:
+        try:
+            found = resolvers(file.read_text())
+        except OSError:
+            continue
+        if found:
+            return found
+    return []
