@@ -15,8 +15,6 @@ GATEWAY: Final = IPv4Address("100.64.0.1")
 SYSTEM_MEMORY_MIB: Final = 256
 """Kept for kubelet and containerd out of the provisioned memory (EKS user guide, Fargate pod
 configuration); the rest is the node's allocatable."""
-_POD_GATEWAY: Final = IPv4Address("169.254.1.1")
-"""The guest's side of the pod's link; link-local, so it hides no address of the VPC."""
 _CONFIG: Final = "/run/config"
 
 
@@ -124,7 +122,9 @@ def _cni(node: NodeConfiguration) -> dict[str, Any]:
         "subnet": str(address.network),
         "rangeStart": str(address.ip),
         "rangeEnd": str(address.ip),
-        "gateway": str(_POD_GATEWAY),
+        # A VPC keeps the first address of each subnet for its router. The guest is the pod's way
+        # there, and the plugin takes no gateway outside the subnet.
+        "gateway": str(address.network.network_address + 1),
     }
     return {
         "cniVersion": "1.0.0",
