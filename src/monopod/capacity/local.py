@@ -28,11 +28,11 @@ from monopod.guest import GuestError, GuestImage, create_configuration_disk, cre
 from monopod.network.addresses import guest_mac, vmm_uid
 from monopod.network.errors import NetworkError
 from monopod.network.links import Links, LinkSpec
+from monopod.network.plan import LINK_PREFIX
 from monopod.together import together
 from monopod.vmm.cgroups import Cgroups
 from monopod.vmm.driver import Driver, Machine, VmmError
 
-_PREFIX: Final = "mvm-"
 _log: Final = structlog.get_logger("capacity")
 
 
@@ -140,7 +140,7 @@ class LocalCapacity:
         return {
             name: Presence.RUNNING if self._runs(name) else Presence.REMAINS
             for name in found
-            if name.startswith(_PREFIX)
+            if name.startswith(LINK_PREFIX)
         }
 
     async def ended(self) -> AsyncIterator[Ended]:

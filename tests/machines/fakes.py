@@ -1,0 +1,103 @@
+"""A place for machines that exists only in memory, and outlives the controllers that use it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from monopod.capacity import (
+    CapacityError,
+    CapacityUnavailableError,
+    Configure,
+    Ended,
+    Launch,
+    Presence,
+    SizeUnsupportedError,
+)
+
+
+@dataclass
+class FakeMachine:
+    """What there is of one machine."""
+
+    wanted: Launch
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    running: bool = False
+    held: bool = False
+
+
+class FakeHost:
+    """The host: what is on it stays when a controller dies."""
+
+    def __init__(self) -> None:
+        self.machines: dict[str, FakeMachine] = {}
+        self.room = 1000
+        self.refuses: list[str] = []
+        """A reason for each launch to come that fails."""
+        self.slow = asyncio.Event()
+        self.slow.set()
+        """Launches stand still while it is not set."""
+        self.launches: list[Launch] = []
+        self.listeners: list[asyncio.Queue[Ended]] = []
+
+    def end(self, name: str, reason: str = "GuestPanicked", message: str = "it panicked") -> None:
+        """Have a machine end by itself."""
+        self.machines[name].running = False
+        for listener in self.listeners:
+            listener.put_nowait(Ended(name, reason, message))
+
+
+class FakeCapacity:
+    """A ``Capacity`` over a fake host; the contract is that of ``tests/capacity/contract.py``."""
+
+    driver = "fake"
+
+    def __init__(self, host: FakeHost, boots_at_once: int = 100) -> None:
+        self.boots_at_once = boots_at_once
+        self._host = host
+
+    async def launch(self, wanted: Launch, configure: Configure) -> None:
+        host = self._host
+        known = host.machines.get(wanted.name)
+        if known is not None and known.running:
+            return
+        if wanted.milli_cpu > 1000:
+            raise SizeUnsupportedError("machines of kind fake have at most 1 vCPU")
+        if len(host.machines) >= host.room and known is None:
+            raise CapacityUnavailableError("no room on the fake host")
+        machine = host.machines[wanted.name] = FakeMachine(wanted)
+        try:
+            machine.files = await configure()
+            await host.slow.wait()
+            if host.refuses:
+                raise CapacityError(host.refuses.pop(0))
+        except Exception:
+            del host.machines[wanted.name]
+            raise
+        machine.running = True
+        host.launches.append(wanted)
+
+    async def settle(self, name: str) -> None:
+        if name in self._host.machines:
+            self._host.machines[name].held = True
+
+    async def terminate(self, name: str) -> None:
+        await asyncio.sleep(0)
+        self._host.machines.pop(name, None)
+
+    async def present(self) -> Mapping[str, Presence]:
+        await asyncio.sleep(0)
+        return {
+            name: Presence.RUNNING if machine.running else Presence.REMAINS
+            for name, machine in self._host.machines.items()
+        }
+
+    async def ended(self) -> AsyncIterator[Ended]:
+        heard: asyncio.Queue[Ended] = asyncio.Queue()
+        self._host.listeners.append(heard)
+        try:
+            while True:
+                yield await heard.get()
+        finally:
+            with contextlib.suppress(ValueError):
+                self._host.listeners.remove(heard)

@@ -1,0 +1,255 @@
+"""The life of a machine against a real API server, with the rights the controller really has."""
+
+import pytest
+from lightkube.resources.core_v1 import Pod
+
+from monopod.api import keys
+from monopod.api.resources import MicroVM
+from monopod.kube import meta
+from monopod.machines import conditions
+from monopod.machines.voice import NO_CAPACITY, TIMED_OUT
+from tests.machines.world import SETTINGS, World, condition_of, eventually, status_of
+
+REGION = "local-1"
+
+
+async def test_a_machine_comes_up_and_goes_with_its_pod(world: World) -> None:
+    async with world.controller():
+        pod = await world.pod()
+        name = await world.claim(pod)
+        machine = await world.condition(name, conditions.LAUNCHED)
+        assert meta(machine).finalizers == [keys.MACHINE_FINALIZER]
+        assert conditions.find(machine, conditions.READY) is None
+        machine = await world.running(name)
+        assert not world.host.machines[name].held
+        await world.bind(pod, machine)
+
+        async def held() -> bool:
+            return world.host.machines[name].held
+
+        await eventually(held, "the machine is held to its CPU")
+        await world.admin.delete(Pod, "web", world.namespace, grace_period_s=0)
+        await world.gone(name)
+        assert await world.nodes() == []
+    times = [
+        conditions.since(condition_of(machine, kind))
+        for kind in ("Addressed", "Launched", "Registered", "Ready")
+    ]
+    assert times == sorted(times)
+    assert any(time.microsecond for time in times)
+
+
+async def test_the_node_is_there_before_its_kubelet(world: World) -> None:
+    async with world.controller():
+        name = await world.claim(await world.pod())
+        machine = await world.condition(name, conditions.LAUNCHED)
+        (node,) = await world.nodes()
+    address = status_of(machine).podAddress.replace(".", "-")
+    host = f"ip-{address}.{REGION}.compute.internal"
+    assert meta(node).name == status_of(machine).nodeName == f"fargate-{host}"
+    labels = meta(node).labels or {}
+    assert labels["kubernetes.io/hostname"] == host
+    assert labels["eks.amazonaws.com/compute-type"] == "fargate"
+    assert labels["topology.kubernetes.io/zone"] == "local-1a"
+    assert labels["topology.kubernetes.io/region"] == REGION
+    assert node.spec is not None
+    assert node.spec.providerID == f"monopod:///local-1a/{name}/fargate-{host}"
+    taints = [(taint.key, taint.value, taint.effect) for taint in node.spec.taints or ()]
+    assert ("eks.amazonaws.com/compute-type", "fargate", "NoSchedule") in taints
+
+
+async def test_a_pod_deleted_during_the_launch_leaves_nothing(world: World) -> None:
+    world.host.slow.clear()
+    async with world.controller():
+        name = await world.claim(await world.pod())
+        await world.condition(name, conditions.LAUNCHED, "False", "Launching")
+        await world.admin.delete(Pod, "web", world.namespace)
+        world.host.slow.set()
+        await world.gone(name)
+        assert await world.nodes() == []
+
+
+async def test_a_kubelet_that_never_reports_times_out(world: World) -> None:
+    async with world.controller(SETTINGS.model_copy(update={"registration_timeout_s": 0.2})):
+        pod = await world.pod()
+        name = await world.claim(pod)
+        event = await world.event(TIMED_OUT)
+        await world.gone(name)
+        assert await world.nodes() == []
+    assert event.reason == "FailedScheduling"
+    assert event.source is not None
+    assert event.source.component == "fargate-scheduler"
+    assert await world.find_pod() is not None
+
+
+async def test_a_launch_that_fails_is_tried_again(world: World) -> None:
+    world.host.refuses += ["no space left on device"]
+    async with world.controller():
+        name = await world.claim(await world.pod())
+        await world.event("no space left on device")
+        machine = await world.condition(name, conditions.LAUNCHED)
+    assert status_of(machine).attempts == 2
+
+
+async def test_launches_that_keep_failing_are_given_up(world: World) -> None:
+    world.host.refuses += ["broken"] * 9
+    async with world.controller(SETTINGS.model_copy(update={"attempts": 2})):
+        name = await world.claim(await world.pod())
+        event = await world.event(TIMED_OUT)
+        await world.gone(name)
+    assert "2 launches failed, the last one: broken" in (event.message or "")
+
+
+async def test_no_room_is_said_and_waited_for(world: World) -> None:
+    world.host.room = 1
+    async with world.controller():
+        first = await world.claim(await world.pod("first"))
+        await world.condition(first, conditions.LAUNCHED)
+        second = await world.claim(await world.pod("second"))
+        await world.condition(second, conditions.LAUNCHED, "False", "CapacityUnavailable")
+        await world.event(NO_CAPACITY)
+        await world.admin.delete(Pod, "first", world.namespace)
+        await world.condition(second, conditions.LAUNCHED)
+
+
+async def test_a_size_that_cannot_be_had_is_refused_for_good(world: World) -> None:
+    async with world.controller():
+        name = await world.claim(await world.pod(), milli_cpu=2000)
+        await world.condition(name, conditions.LAUNCHED, "False", "SizeUnsupported")
+        await world.event("at most 1 vCPU")
+        await world.admin.delete(Pod, "web", world.namespace)
+        await world.gone(name)
+
+
+async def test_machines_boot_in_turn(world: World) -> None:
+    async with world.controller(boots_at_once=1):
+        first = await world.claim(await world.pod("first"))
+        await world.condition(first, conditions.LAUNCHED)
+        second = await world.claim(await world.pod("second"))
+        await world.condition(second, conditions.LAUNCHED, "False", "Queued")
+        await world.running(first)
+        await world.condition(second, conditions.LAUNCHED)
+
+
+async def test_a_machine_that_ends_while_it_boots_is_started_again(world: World) -> None:
+    async with world.controller():
+        name = await world.claim(await world.pod())
+        machine = await world.condition(name, conditions.LAUNCHED)
+        await world.report(machine, ready=False)
+        await world.condition(name, conditions.REGISTERED)
+        world.host.end(name)
+        await world.condition(name, conditions.LAUNCHED, "False", "GuestPanicked")
+        machine = await world.condition(name, conditions.LAUNCHED)
+        assert status_of(machine).attempts == 2
+        assert not conditions.holds(machine, conditions.REGISTERED)
+        await world.running(name)
+
+
+@pytest.mark.row("S12")
+async def test_the_pod_of_a_machine_that_ends_fails(world: World) -> None:
+    async with world.controller():
+        pod = await world.pod()
+        name = await world.claim(pod)
+        machine = await world.running(name)
+        await world.bind(pod, machine)
+        world.host.end(name, "GuestPanicked", "Kernel panic - not syncing: sysrq triggered crash")
+        await world.gone(name)
+        await world.event("sysrq triggered crash")
+        assert await world.nodes() == []
+        lost = await world.find_pod()
+    assert lost is not None
+    assert lost.status is not None
+    assert (lost.status.phase, lost.status.reason) == ("Failed", "GuestPanicked")
+    by_type = {each.type: each.status for each in lost.status.conditions or ()}
+    assert by_type["Ready"] == "False"
+    assert by_type["DisruptionTarget"] == "True"
+    container = (lost.status.containerStatuses or [])[0]
+    assert container.state is not None
+    assert container.state.terminated is not None
+    assert container.state.terminated.exitCode == 137
+
+
+async def test_a_terminating_pod_goes_with_its_machine(world: World) -> None:
+    async with world.controller():
+        pod = await world.pod()
+        name = await world.claim(pod)
+        await world.bind(pod, await world.running(name))
+        await world.admin.delete(Pod, "web", world.namespace, grace_period_s=600)
+        world.host.end(name, "VmmKilled", "killed")
+        await world.gone(name)
+
+        async def pod_gone() -> bool:
+            return await world.find_pod() is None
+
+        await eventually(pod_gone, "the pod is gone")
+
+
+@pytest.mark.parametrize("status", ["False", "Unknown"])
+async def test_a_kubelet_that_stays_silent_is_replaced(world: World, status: str) -> None:
+    async with world.controller(SETTINGS.model_copy(update={"unready_timeout_s": 0.3})):
+        pod = await world.pod()
+        name = await world.claim(pod)
+        machine = await world.running(name)
+        await world.bind(pod, machine)
+        await world.report(machine, ready=False, status=status)
+        await world.gone(name)
+        await world.event("was not ready for")
+        lost = await world.find_pod()
+    assert lost is not None
+    assert lost.status is not None
+    assert (lost.status.phase, lost.status.reason) == ("Failed", "KubeletLost")
+
+
+async def test_a_kubelet_that_recovers_keeps_its_machine(world: World) -> None:
+    async with world.controller():
+        name = await world.claim(await world.pod())
+        machine = await world.running(name)
+        await world.report(machine, ready=False)
+        await world.condition(name, conditions.READY, "False", "NodeNotReady")
+        await world.report(machine, ready=True)
+        await world.condition(name, conditions.READY)
+        assert len(world.host.launches) == 1
+
+
+async def test_a_deleted_microvm_takes_its_pod_along(world: World) -> None:
+    async with world.controller():
+        pod = await world.pod()
+        name = await world.claim(pod)
+        await world.bind(pod, await world.running(name))
+        await world.admin.delete(MicroVM, name)
+        await world.gone(name)
+        lost = await world.find_pod()
+    assert lost is not None
+    assert lost.status is not None
+    assert (lost.status.phase, lost.status.reason) == ("Failed", "MicroVMDeleted")
+
+
+async def test_a_deleted_node_ends_its_machine(world: World) -> None:
+    async with world.controller():
+        pod = await world.pod()
+        name = await world.claim(pod)
+        machine = await world.running(name)
+        await world.bind(pod, machine)
+        (node,) = await world.nodes()
+        await world.admin.delete(type(node), meta(node).name or "")
+        await world.gone(name)
+        lost = await world.find_pod()
+    assert lost is not None
+    assert lost.status is not None
+    assert (lost.status.phase, lost.status.reason) == ("Failed", "NodeDeleted")
+
+
+async def test_a_finished_pod_keeps_its_machine_until_it_is_deleted(world: World) -> None:
+    async with world.controller():
+        pod = await world.pod()
+        name = await world.claim(pod)
+        await world.bind(pod, await world.running(name))
+        await world.pod_status(pod, {"phase": "Succeeded"})
+
+        async def held() -> bool:
+            return world.host.machines[name].held
+
+        await eventually(held, "the pod's end is seen")
+        assert await world.machine(name) is not None
+        await world.admin.delete(Pod, "web", world.namespace)
+        await world.gone(name)
