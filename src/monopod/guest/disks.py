@@ -57,18 +57,23 @@ async def create_data_disk(template: Path, path: Path, storage_gib: int, uid: in
         DiskError: No room, or the template is gone.
     """
     try:
-        path.unlink(missing_ok=True)
-        await asyncio.to_thread(_copy_sparse, template, path)
-        os.chown(path, uid, uid)
+        await asyncio.to_thread(_copy, template, path, storage_gib, uid)
         if storage_gib > TEMPLATE_GIB:
-            os.truncate(path, storage_gib << 30)
             await process.run("resize2fs", "-f", path)
     except (OSError, process.ProcessError) as error:
-        path.unlink(missing_ok=True)
+        await asyncio.to_thread(path.unlink, missing_ok=True)
         raise DiskError(f"the data disk {path} cannot be made: {error}") from error
 
 
-def _copy_sparse(source: Path, target: Path) -> None:
+def _copy(template: Path, path: Path, storage_gib: int, uid: int) -> None:
+    path.unlink(missing_ok=True)
+    copy_sparse(template, path)
+    os.truncate(path, max(storage_gib, TEMPLATE_GIB) << 30)
+    os.chown(path, uid, uid)
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a file, giving the copy no blocks for what is only zeros reserved in the original."""
     with source.open("rb") as reading:
         size = os.fstat(reading.fileno()).st_size
         writing = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)

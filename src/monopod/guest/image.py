@@ -7,13 +7,14 @@ library that it needs, and the template from which each machine's data disk is c
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
+from monopod import process
 from monopod.components import store
 from monopod.guest import pause, root, template
 from monopod.progress import Progress, Report, ignore
@@ -120,43 +121,51 @@ async def _build(image: GuestImage, components: Path, pause_source: Path, report
         say("fetching Debian packages", 0)
         await root.bootstrap(tree, lambda line: say(line, 0))
         say("adding upstream's programs", 1)
-        partial.packages.write_text(await root.packages(tree))
+        await root.list_packages(tree, partial.packages)
         await asyncio.to_thread(root.extract_uml, tree, partial.uml.directory)
         await root.furnish(tree, components, PROGRAMS, CNI_PLUGINS)
         say("writing the root file system", 2)
         await root.write(tree, partial.root_image)
         await asyncio.to_thread(shutil.rmtree, tree)
         say("compiling the pause program", 3)
-        archive = await pause.build(pause_source, partial.directory / "pause")
+        pause_image = await pause.build(pause_source, partial.directory)
         say("preparing containerd's store in a first boot", 4)
         await template.bake(
             kernel=partial.uml.directory,
             root_image=partial.root_image,
             data_image=partial.data_template,
             ctr=components / "ctr",
-            image=archive,
+            image=pause_image,
             log=partial.directory / "bake.log",
         )
-        await asyncio.to_thread(_finish, partial, [tree])
-        store.publish(partial.directory, image.directory)
+        await asyncio.to_thread(_publish, partial, image)
     finally:
-        shutil.rmtree(partial.directory, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, partial.directory, ignore_errors=True)
     say("done", _STEPS)
 
 
-def _finish(partial: GuestImage, scratch: Iterable[Path]) -> None:
-    for path in scratch:
-        shutil.rmtree(path, ignore_errors=True)
+def _publish(partial: GuestImage, image: GuestImage) -> None:
+    (partial.directory / "pause").unlink()
     for path in (partial.root_image, partial.data_template):
         path.chmod(0o444)
+    store.publish(partial.directory, image.directory)
 
 
 @asynccontextmanager
 async def _lock(parent: Path, report: Report) -> AsyncGenerator[None]:
     """One builder at a time; a killed one leaves no lock, and what it left is removed."""
-    parent.mkdir(parents=True, exist_ok=True)
-    with (parent / ".lock").open("w") as file:
-        report(Progress(TASK, "waiting for other builders on this host"))
-        await asyncio.to_thread(flock, file, LOCK_EX)
+    with _open_lock(parent) as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            report(Progress(TASK, "waiting for another build on this host"))
+            # A child can be killed while it waits, a thread in flock(2) cannot; the lock belongs
+            # to the open file that both share.
+            await process.run("flock", str(file.fileno()), pass_fds=(file.fileno(),))
         store.remove_temporaries(parent)
         yield
+
+
+def _open_lock(parent: Path) -> TextIO:
+    parent.mkdir(parents=True, exist_ok=True)
+    return (parent / ".lock").open("w")

@@ -3,6 +3,7 @@
 It is baked into every data disk, so that no pod waits for it.
 """
 
+import asyncio
 import hashlib
 import io
 import json
@@ -19,13 +20,12 @@ _CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 _MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 
 
-async def build(source: Path, directory: Path) -> Path:
-    """Compile the program and pack it as an OCI archive; returns the archive.
+async def build(source: Path, directory: Path) -> bytes:
+    """Compile the program, with an existing directory for scratch; returns an OCI archive.
 
     Raises:
         ImageBuildError: It does not compile: no C compiler or no static C library.
     """
-    directory.mkdir()
     program = directory / "pause"
     try:
         await process.run(
@@ -34,9 +34,7 @@ async def build(source: Path, directory: Path) -> Path:
         )
     except process.ProcessError as error:
         raise ImageBuildError(f"the pause program does not compile: {error}") from error
-    archive = directory / "pause.tar"
-    archive.write_bytes(oci_archive(program.read_bytes()))
-    return archive
+    return oci_archive(await asyncio.to_thread(program.read_bytes))
 
 
 def oci_archive(program: bytes) -> bytes:

@@ -79,11 +79,12 @@ async def bootstrap(tree: Path, on_line: Callable[[str], None]) -> None:
         raise ImageBuildError(f"Debian's packages cannot be unpacked: {error}") from error
 
 
-async def packages(tree: Path) -> str:
-    """What was unpacked, one ``name version`` a line."""
-    return await process.run(
+async def list_packages(tree: Path, file: Path) -> None:
+    """Write down what was unpacked, one ``name version`` a line."""
+    listing = await process.run(
         "dpkg-query", f"--admindir={tree}/var/lib/dpkg", "-W", "-f", "${Package} ${Version}\n"
     )
+    await asyncio.to_thread(file.write_text, listing)
 
 
 def extract_uml(tree: Path, directory: Path) -> None:
@@ -107,6 +108,18 @@ async def furnish(
     tree: Path, components: Path, programs: Iterable[str], cni_plugins: Iterable[str]
 ) -> None:
     """Add upstream's programs and our own files, and leave no state of the building behind."""
+    try:
+        specification = await process.run(components / "ctr", "oci", "spec")
+    except process.ProcessError as error:
+        raise ImageBuildError(f"containerd's default container cannot be had: {error}") from error
+    await asyncio.to_thread(_furnish, tree, components, programs, cni_plugins)
+    target = tree / "etc/containerd/base.json"
+    await asyncio.to_thread(target.write_text, base_specification(specification))
+
+
+def _furnish(
+    tree: Path, components: Path, programs: Iterable[str], cni_plugins: Iterable[str]
+) -> None:
     libexec = tree / "usr/local/libexec/cni"
     libexec.mkdir(parents=True)
     for name in programs:
@@ -124,11 +137,6 @@ async def furnish(
     for name, aim in _LINKS.items():
         (tree / name).unlink(missing_ok=True)
         (tree / name).symlink_to(aim)
-    try:
-        specification = await process.run(components / "ctr", "oci", "spec")
-    except process.ProcessError as error:
-        raise ImageBuildError(f"containerd's default container cannot be had: {error}") from error
-    (tree / "etc/containerd/base.json").write_text(base_specification(specification))
     for name in ("dev", "proc", "run", "sys", "tmp", "var"):
         shutil.rmtree(tree / name, ignore_errors=True)
         (tree / name).mkdir(mode=0o755)

@@ -1,15 +1,16 @@
-"""The template of every data disk: ``/var`` of a machine, with the pause image in containerd's store.
+"""The template of every data disk: ``/var`` of a machine, the pause image in containerd's store.
 
 It is filled by the guest itself in one short boot, so the store is of the very containerd, kernel
 and file system that will read it, and nothing of it touches this host's mounts.
 """
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Final
 
 from monopod import process
-from monopod.guest.disks import TEMPLATE_GIB, configuration_archive
+from monopod.guest.disks import TEMPLATE_GIB, configuration_archive, copy_sparse
 from monopod.guest.errors import ImageBuildError
 from monopod.guest.pause import REFERENCE
 
@@ -30,7 +31,7 @@ sleep 60
 
 
 async def bake(
-    *, kernel: Path, root_image: Path, data_image: Path, ctr: Path, image: Path, log: Path
+    *, kernel: Path, root_image: Path, data_image: Path, ctr: Path, image: bytes, log: Path
 ) -> None:
     """Make the template.
 
@@ -39,24 +40,33 @@ async def bake(
             console is in it.
     """
     skeleton = data_image.with_suffix(".d")
+    baking = data_image.with_suffix(".baking")
     configuration = data_image.with_suffix(".tar")
     try:
-        _make_skeleton(skeleton)
-        await _make_file_system(skeleton, data_image)
-        configuration.write_bytes(
-            configuration_archive(
-                {
-                    "bake/run": _SCRIPT.encode(),
-                    "bake/ctr": ctr.read_bytes(),
-                    "bake/image.tar": image.read_bytes(),
-                    "hosts": b"127.0.0.1 localhost\n",
-                }
-            )
-        )
-        await _boot(kernel, root_image, data_image, configuration, log)
+        await asyncio.to_thread(_make_skeleton, skeleton)
+        await _make_file_system(skeleton, baking)
+        await asyncio.to_thread(_write_configuration, configuration, ctr, image)
+        output = await _boot(kernel, root_image, baking, configuration)
+        await asyncio.to_thread(log.write_text, output)
+        # mke2fs reserves hundreds of megabytes for empty inode tables.
+        await asyncio.to_thread(copy_sparse, baking, data_image)
     finally:
-        shutil.rmtree(skeleton, ignore_errors=True)
-        configuration.unlink(missing_ok=True)
+        await asyncio.to_thread(shutil.rmtree, skeleton, ignore_errors=True)
+        for path in (baking, configuration):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+    if _BAKED not in output:
+        tail = "\n".join(output.splitlines()[-30:])
+        raise ImageBuildError(f"the guest did not finish its first boot:\n{tail}")
+
+
+def _write_configuration(path: Path, ctr: Path, image: bytes) -> None:
+    files = {
+        "bake/run": _SCRIPT.encode(),
+        "bake/ctr": ctr.read_bytes(),
+        "bake/image.tar": image,
+        "hosts": b"127.0.0.1 localhost\n",
+    }
+    path.write_bytes(configuration_archive(files))
 
 
 def _make_skeleton(directory: Path) -> None:
@@ -90,9 +100,9 @@ async def _make_file_system(skeleton: Path, image: Path) -> None:
         raise ImageBuildError(f"the data disk's template cannot be made: {error}") from error
 
 
-async def _boot(kernel: Path, root: Path, data: Path, configuration: Path, log: Path) -> None:
+async def _boot(kernel: Path, root: Path, data: Path, configuration: Path) -> str:
     try:
-        output = await process.run(
+        return await process.run(
             *("bwrap", "--unshare-all", "--die-with-parent", "--new-session"),
             *("--ro-bind", kernel / "linux", "/linux", "--ro-bind", kernel / "lib", "/lib"),
             *("--ro-bind", kernel / "lib64", "/lib64", "--proc", "/proc", "--tmpfs", "/dev/shm"),  # noqa: S108
@@ -105,7 +115,3 @@ async def _boot(kernel: Path, root: Path, data: Path, configuration: Path, log: 
         )
     except process.ProcessError as error:
         raise ImageBuildError(f"the guest does not boot on this host: {error}") from error
-    log.write_text(output)
-    if _BAKED not in output:
-        tail = "\n".join(output.splitlines()[-30:])
-        raise ImageBuildError(f"the guest did not finish its first boot:\n{tail}")
