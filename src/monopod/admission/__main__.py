@@ -40,7 +40,7 @@ class _Profiles:
 async def _run(service: Service) -> None:
     own = AdmissionSettings()
     identity = own.identity or Settings().identities / "admission"
-    certificate = ServingCertificate(identity / "tls.crt", identity / "tls.key")
+    certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
     async with connect(identity / "kubeconfig", _NAME) as client, asyncio.TaskGroup() as group:
         profiles = Informer(client, FargateProfile)
         pods = candidates(client)

@@ -13,7 +13,6 @@ from monopod.api import keys
 NAME: Final = "0500-amazon-eks-fargate-mutation.amazonaws.com"
 PORT: Final = 23445
 PATH: Final = "/mutate"
-USER: Final = "monopod:admission"
 SCHEDULER_USER: Final = "monopod:fargate-scheduler"
 _GROUP: Final = "admissionregistration.k8s.io/v1"
 
@@ -21,13 +20,13 @@ Manifest = dict[str, Any]
 
 
 def admission_manifests(ca_bundle: bytes, *, port: int = PORT) -> list[Manifest]:
-    """Return everything: who we are allowed to be, the webhook, the policies.
+    """Return everything: the webhook and the policies. Rights are given by whoever applies it.
 
     Args:
         ca_bundle: PEM certificates that the server's certificate is verified by.
         port: Where it listens on the API server's loopback.
     """
-    return [*access(), *policies(), webhook_configuration(ca_bundle, port=port)]
+    return [*policies(), webhook_configuration(ca_bundle, port=port)]
 
 
 def webhook_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
@@ -105,34 +104,6 @@ def policies() -> list[Manifest]:
     ]
 
 
-def access() -> list[Manifest]:
-    """Return the rights of the admission process: to look, and to say what it saw."""
-    name = USER
-    return [
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {"name": name},
-            "rules": [
-                _rule("", ["pods"], ["get", "list", "watch"]),
-                _rule(keys.GROUP, ["fargateprofiles"], ["get", "list", "watch"]),
-                _rule("", ["events"], ["create", "get", "patch"]),
-            ],
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": name},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": name,
-            },
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER}],
-        },
-    ]
-
-
 def _policy(name: str, resources: list[str], validations: list[Manifest]) -> list[Manifest]:
     rule = {
         "apiGroups": [""],
@@ -159,7 +130,3 @@ def _policy(name: str, resources: list[str], validations: list[Manifest]) -> lis
             "spec": {"policyName": name, "validationActions": ["Deny"]},
         },
     ]
-
-
-def _rule(group: str, resources: list[str], verbs: list[str]) -> Manifest:
-    return {"apiGroups": [group], "resources": resources, "verbs": verbs}

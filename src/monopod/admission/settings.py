@@ -14,8 +14,8 @@ class AdmissionSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MONOPOD_ADMISSION_", frozen=True)
 
     identity: Path | None = None
-    """Directory of ``kubeconfig``, ``tls.crt`` and ``tls.key``; the installation's own unless
-    given."""
+    """Directory of ``kubeconfig``, ``serving.crt`` and ``serving.key``; ``identities/admission``
+    unless given."""
     port: int = Field(default=PORT, ge=0, lt=65536)
     """On 127.0.0.1, where the API server calls."""
     metrics_port: int = Field(default=9470, gt=0, lt=65536)

@@ -61,7 +61,7 @@ class Webhook:
         began = time.perf_counter()
         try:
             body = await self.answer(await request.read())
-        except BadReviewError as error:
+        except (BadReviewError, web.RequestPayloadError) as error:
             _REVIEWS.labels("malformed").inc()
             _log.warning("malformed review", why=str(error))
             raise web.HTTPBadRequest(text=f"{error}\n") from error
