@@ -33,11 +33,12 @@ class Components:
         """The path of one program.
 
         Raises:
-            KeyError: No component makes a program of this name.
+            ComponentsError: There is no program of this name, or no longer.
         """
-        if not any(program.name == name for _, program in _programs(COMPONENTS)):
-            raise KeyError(name)
-        return self.directory / name
+        path = self.directory / name
+        if not path.is_file():
+            raise ComponentsError(f"there is no program {name} in {self.directory}")
+        return path
 
     def install(self, names: Iterable[str], directory: Path) -> None:
         """Put programs into another directory, for users who cannot reach the cache.
@@ -72,6 +73,9 @@ async def provide(
     if store.is_intact(view):
         return Components(view)
     async with _lock(root, report):
+        if store.is_intact(view):
+            # Another builder, for which the lock was waited, has made it.
+            return Components(view)
         for component in components:
             await _ensure_built(component, toolchain, built[component.name], report)
         sources = {
@@ -147,7 +151,8 @@ async def _take_prebuilt(
     if problems:
         raise PrebuiltError(f"MONOPOD_COMPONENTS={directory}: " + "; ".join(problems))
     async with _lock(root, report):
-        _assemble(sources, view)
+        if not store.is_intact(view):
+            _assemble(sources, view)
     return Components(view)
 
 

