@@ -17,33 +17,43 @@ from monopod.cluster.errors import ClusterError
 _POLL_S: Final = 0.02
 
 
-def hierarchy(mountinfo: str) -> Path | None:
-    """Return the mount point of the hierarchy to use, given ``/proc/self/mountinfo``."""
+def hierarchies(mountinfo: str) -> list[Path]:
+    """Return where hierarchies are mounted, given ``/proc/self/mountinfo``; the best one first."""
     version_1: list[Path] = []
+    version_2: list[Path] = []
     for line in mountinfo.splitlines():
         place, _, kind = line.partition(" - ")
         mount_point, filesystem = Path(place.split()[4]), kind.split()[0]
         if filesystem == "cgroup2":
-            return mount_point
-        if filesystem == "cgroup":
+            version_2.append(mount_point)
+        elif filesystem == "cgroup":
             version_1.append(mount_point)
-    return min(version_1, default=None)
+    return [*sorted(version_2), *sorted(version_1)]
+
+
+def mounted() -> list[Path]:
+    """Return where hierarchies are mounted on this host; the best one first."""
+    return hierarchies(Path("/proc/self/mountinfo").read_text())
 
 
 class Cgroup:
-    """One cgroup below the hierarchy's root, by its path there."""
+    """One cgroup below a hierarchy's root, by its path there."""
 
-    def __init__(self, path: str, mountinfo: Path = Path("/proc/self/mountinfo")) -> None:
+    def __init__(self, path: str, root: Path | None = None) -> None:
         """Name a cgroup, whether or not it exists.
+
+        Args:
+            path: Its path in the hierarchy.
+            root: Where that is mounted; the best there is unless given.
 
         Raises:
             ClusterError: This host has no cgroups mounted.
         """
-        root = hierarchy(mountinfo.read_text())
-        if root is None:
+        found = root or next(iter(mounted()), None)
+        if found is None:
             raise ClusterError("no cgroup hierarchy is mounted")
-        self._root = root
-        self._directory = root / path
+        self._root = found
+        self._directory = found / path
 
     @property
     def procs(self) -> Path:

@@ -11,3 +11,7 @@ class HostUnfitError(ClusterError):
     def __init__(self, missing: tuple[str, ...]) -> None:
         self.missing = missing
         super().__init__("this host cannot run a cluster yet:\n" + "\n".join(missing))
+
+
+class NoClusterError(ClusterError):
+    """There is no cluster in this home."""

@@ -5,10 +5,12 @@ can be used from outside, and a health port that listens on that namespace's loo
 without being opened to anyone else.
 """
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -49,3 +51,13 @@ async def prober(namespace: str) -> AsyncGenerator[Prober]:
     connector = aiohttp.TCPConnector(socket_factory=make_socket, ssl=unverified, limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as http:
         yield Prober(http)
+
+
+async def listens(path: Path) -> bool:
+    """Whether something takes connections on a Unix socket."""
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -45,7 +45,6 @@ class Port:
     ETCD_HEALTH: Final = 2381
     CONTROLLER_MANAGER: Final = 10257
     SCHEDULER: Final = 10259
-    ADMISSION: Final = 9443
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +80,11 @@ class Layout:
         return f"{self.control_address}:{REGISTRY_PORT}"
 
     @property
+    def admin_kubeconfig(self) -> Path:
+        """The administrator's way to the API server."""
+        return self.identity("admin") / "kubeconfig"
+
+    @property
     def services(self) -> Path:
         """The supervisor's scan directory."""
         return self.home / "services"
@@ -109,6 +113,11 @@ class Layout:
         cluster = int(self.settings.instance[:3], 16)
         return _FIRST_UID + cluster * _UIDS_PER_CLUSTER + user.value
 
+    @property
+    def identities(self) -> Path:
+        """The directory of all identities."""
+        return self.home / "identities"
+
     def identity(self, directory: str) -> Path:
         """Return the directory of a user's certificates and keys."""
-        return self.home / "identities" / directory
+        return self.identities / directory

@@ -1,6 +1,8 @@
 """Monopod's own processes: modules of this very installation, each with what it alone needs."""
 
 import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +12,14 @@ from monopod.cluster.service import Service
 
 _SOURCES: Final = Path(monopod.__file__).resolve().parents[1]
 _OS: Final = Path("/usr")
+
+
+def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
+    """Return all of them; without an image of the guest there is nothing to keep machines for."""
+    every = (network(layout), admission(layout), scheduler(layout))
+    if guest_image is not None:
+        every = (*every, machines(layout, guest_image))
+    return tuple(each for each in every if find_spec(f"monopod.{each.name}.__main__"))
 
 
 def admission(layout: Layout) -> Service:
@@ -22,7 +32,7 @@ def scheduler(layout: Layout) -> Service:
     return _confined(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER))
 
 
-def machines(layout: Layout) -> Service:
+def machines(layout: Layout, guest_image: Path) -> Service:
     """Return the keeper of the machines: it makes jails, and so needs what makes them.
 
     Raw sockets and the network for the machines' links; ``sys_admin`` for namespaces and mounts;
@@ -48,6 +58,7 @@ def machines(layout: Layout) -> Service:
             "sys_ptrace",
             "sys_resource",
         ),
+        {"MONOPOD_MACHINES_IMAGE": str(guest_image)},
     )
 
 
@@ -69,7 +80,12 @@ def _confined(layout: Layout, module: str, uid: int) -> Service:
     )
 
 
-def _unconfined(layout: Layout, module: str, capabilities: tuple[str, ...]) -> Service:
+def _unconfined(
+    layout: Layout,
+    module: str,
+    capabilities: tuple[str, ...],
+    environment: Mapping[str, str] | None = None,
+) -> Service:
     return Service(
         module,
         _argv(module),
@@ -77,7 +93,7 @@ def _unconfined(layout: Layout, module: str, capabilities: tuple[str, ...]) -> S
         namespace=layout.network.control_name,
         capabilities=capabilities,
         confined=False,
-        environment=_environment(layout, layout.identity(module)),
+        environment={**_environment(layout, layout.identity(module)), **(environment or {})},
         notifies=True,
     )
 

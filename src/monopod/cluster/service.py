@@ -39,8 +39,8 @@ class Service:
     """Its configuration files, by name, without secrets; see :attr:`Service.configured`."""
     configured: Path | None = None
     """The directory its configuration files are written to; it may read them."""
-    fresh: tuple[Path, ...] = ()
-    """Files removed before every start: sockets that a killed process leaves behind."""
+    socket: Path | None = None
+    """The Unix socket it listens on; removed before every start, as a killed process leaves it."""
     health: str = ""
     """A URL in its namespace that answers 200 while it works."""
     notifies: bool = False

@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,11 +51,11 @@ class Supervisor:
         self._log_uid = log_uid
         self._cgroup = cgroup
 
-    async def apply(self, services: Sequence[Service], restart: Iterable[str] = ()) -> None:
-        """Have exactly these services run; one that did not change is left alone.
+    async def apply(self, services: Sequence[Service], restart: Collection[str] = ()) -> None:
+        """Have these services run; one that did not change is left alone, as are all others.
 
         Args:
-            services: Everything that shall run.
+            services: What shall run.
             restart: Names of services to start anew though their description did not change.
 
         Raises:
@@ -63,24 +63,35 @@ class Supervisor:
         """
         self._services.mkdir(mode=0o700, exist_ok=True)
         self._logs.mkdir(mode=0o711, exist_ok=True)
-        wanted = {service.name for service in services}
-        existing = {path.name for path in self._services.iterdir() if not path.is_symlink()}
-        stale = [name for name in existing - wanted if not name.startswith(".")]
+        existing = self._names()
         changed = {service.name for service in services if self._write(service)}
+        changed |= {service.name for service in services if service.name in restart}
         try:
-            running = await self.running()
-            for name in stale:
-                await self._remove(name, running=running)
-            if not running:
+            if not self.running():
                 await self._start()
                 return
             await run("s6-svscanctl", "-a", self._services)
-            for name in (changed | set(restart)) & existing:
+            for name in changed & existing:
                 await run("s6-svc", "-k", self._services / name)
         except ProcessError as error:
             raise ClusterError(f"the supervisors did not obey: {error}") from error
 
-    async def running(self) -> bool:
+    async def prune(self, wanted: Collection[str]) -> None:
+        """Stop and forget every service but these."""
+        for name in self._names() - set(wanted):
+            for part in (self._services / name, self._services / name / "log"):
+                with contextlib.suppress(ProcessError):
+                    await run("s6-svc", "-wD", "-T", "5000", "-dk", part)
+            shutil.rmtree(self._services / name, ignore_errors=True)
+            with contextlib.suppress(ProcessError):
+                await run("s6-svscanctl", "-an", self._services)
+
+    def _names(self) -> set[str]:
+        if not self._services.exists():
+            return set()
+        return {path.name for path in self._services.iterdir() if not path.name.startswith(".")}
+
+    def running(self) -> bool:
         """Whether the root of the supervision tree is there."""
         control = self._services / ".s6-svscan" / "control"
         try:
@@ -124,7 +135,7 @@ class Supervisor:
         launcher.chmod(0o700)
         await run("setsid", "--fork", launcher)
         deadline = time.monotonic() + _START_DEADLINE_S
-        while not await self.running():
+        while not self.running():
             if time.monotonic() > deadline:
                 said = "\n".join(self.last_lines("supervisor", 5))
                 raise ClusterError(f"s6-svscan did not start: {said}")
@@ -142,15 +153,6 @@ class Supervisor:
             f"foreground {{ redirfd -w 1 {execline.quote(procs)} echo ${own_pid} }}\n"
             f"s6-svscan -t 0 {execline.quote(str(self._services))}\n"
         )
-
-    async def _remove(self, name: str, *, running: bool) -> None:
-        if running:
-            for part in (self._services / name / "log", self._services / name):
-                with contextlib.suppress(ProcessError):
-                    await run("s6-svc", "-wD", "-T", "5000", "-xdk", part)
-        shutil.rmtree(self._services / name, ignore_errors=True)
-        if running:
-            await run("s6-svscanctl", "-an", self._services)
 
     def _write(self, service: Service) -> bool:
         """Write a service directory; say if the way the service runs changed."""
@@ -172,7 +174,7 @@ class Supervisor:
 
 def run_script(service: Service) -> str:
     """Return the script that becomes a service; what it prints goes to its log."""
-    prepare = [("rm", "-f", *map(str, service.fresh))] if service.fresh else []
+    prepare = [("rm", "-f", str(service.socket))] if service.socket else []
     return execline.script(("fdmove", "-c", "2", "1"), sandbox.command(service), prepare=prepare)
 
 

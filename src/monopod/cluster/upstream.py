@@ -15,8 +15,22 @@ from monopod.components import Components
 from monopod.network.addresses import SERVICES
 from monopod.network.plan import API_PORT
 
+API_SERVER: Final = "kube-apiserver"
+"""Its health is asked through the API: nobody is anonymous to it."""
 _NODE_CERTIFICATE_LIFETIME: Final = "24h"
 _REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
+
+
+def services(layout: Layout, components: Components) -> tuple[Service, ...]:
+    """Return all of them."""
+    return (
+        etcd(layout, components),
+        api_server(layout, components),
+        controller_manager(layout, components),
+        scheduler(layout, components),
+        registry(layout),
+        registry_push(layout),
+    )
 
 
 def etcd(layout: Layout, components: Components) -> Service:
@@ -95,7 +109,7 @@ def api_server(layout: Layout, components: Components) -> Service:
         "profiling": "false",
     }
     return Service(
-        "kube-apiserver",
+        API_SERVER,
         _command("kube-apiserver", flags),
         uid=layout.uid(User.API_SERVER),
         namespace=layout.network.control_name,
@@ -175,7 +189,7 @@ def registry_push(layout: Layout) -> Service:
         {"net": "unix", "addr": str(layout.push_socket)},
         read_only=False,
         writable=(layout.images / "data", layout.push_socket.parent),
-        fresh=(layout.push_socket,),
+        socket=layout.push_socket,
     )
 
 
@@ -187,7 +201,7 @@ def _registry(
     read_only: bool,
     readable: tuple[Path, ...] = (),
     writable: tuple[Path, ...] = (),
-    fresh: tuple[Path, ...] = (),
+    socket: Path | None = None,
 ) -> Service:
     configuration = {
         "version": "0.1",
@@ -195,10 +209,7 @@ def _registry(
         "storage": {
             "filesystem": {"rootdirectory": str(layout.images / "data")},
             "delete": {"enabled": not read_only},
-            "maintenance": {
-                "readonly": {"enabled": read_only},
-                "uploadpurging": {"enabled": not read_only},
-            },
+            "maintenance": {"readonly": {"enabled": read_only}},
         },
         "http": http,
     }
@@ -210,7 +221,7 @@ def _registry(
         namespace=layout.network.control_name,
         readable=readable,
         writable=writable,
-        fresh=fresh,
+        socket=socket,
         configuration={"config.yml": yaml.safe_dump(configuration, sort_keys=False)},
         configured=directory,
         health=f"https://{layout.registry}/" if read_only else "",

@@ -23,6 +23,7 @@ async def push(
     registry_url: str,
     *,
     name: str | None = None,
+    socket: Path | None = None,
     ssl: tls.SSLContext | None = None,
     authorization: str | None = None,
     report: Report = ignore,
@@ -33,6 +34,7 @@ async def push(
         archive: The file, compressed or not.
         registry_url: Where the registry answers: ``https://100.127.0.6:5000``.
         name: What to call it, instead of the name in the archive.
+        socket: A Unix socket to reach the registry by, instead of the address in its URL.
         ssl: Whom to trust and who we are; left out, the system's authorities.
         authorization: The value of an ``Authorization`` header.
         report: Hears of bytes sent.
@@ -50,7 +52,9 @@ async def push(
         headers = {"Authorization": authorization} if authorization else {}
         async with aiohttp.ClientSession(
             headers=headers,
-            connector=aiohttp.TCPConnector(ssl=True if ssl is None else ssl),
+            connector=aiohttp.UnixConnector(str(socket))
+            if socket is not None
+            else aiohttp.TCPConnector(ssl=True if ssl is None else ssl),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SILENCE_S),
         ) as session:
             registry = URL(registry_url)

@@ -1,0 +1,34 @@
+"""The command ``monopod``: what people type, see, and are told when something is wrong.
+
+One module for each command, imported only when it is asked for: most of a short command's time
+would otherwise go into reading what it never uses. Each has a function ``register`` that adds it.
+"""
+
+import sys
+from importlib import import_module
+from typing import Final
+
+import typer
+
+from monopod.cli.failures import explained
+
+COMMANDS: Final = ("up", "down", "status", "kubeconfig", "kubectl", "logs", "image")
+"""Modules of this package, in the order of the help."""
+
+
+def main() -> None:
+    """Run the command line; the exit status is 1 after any error."""
+    app = typer.Typer(
+        name="monopod",
+        help="An open, self-hosted AWS Fargate for Kubernetes: one pod, one microVM, one node.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    # With only one command, Typer would leave out its name.
+    app.callback()(lambda: None)
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    for name in (asked,) if asked in COMMANDS else COMMANDS:
+        import_module(f"{__name__}.{name}").register(app)
+    with explained():
+        app()

@@ -1,0 +1,69 @@
+"""Errors as people see them: one line, or as many as there are things to mend, never a traceback.
+
+What a developer would want of an error nobody foresaw goes to a file in the logs.
+"""
+
+import sys
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from monopod.settings import Settings
+
+_EXPECTED: Final = frozenset(
+    {
+        "CapacityError",
+        "ClusterError",
+        "ComponentsError",
+        "ExplainError",
+        "IdentityError",
+        "ImageBuildError",
+        "ImageError",
+        "KubeError",
+        "KubeconfigError",
+        "NetworkError",
+        "ProcessError",
+        "VmmError",
+    }
+)
+"""The rooms' error trees, by the names of their roots: importing every room to learn of an error
+that most likely does not come would make each command slow."""
+
+
+@contextmanager
+def explained() -> Generator[None]:
+    """Turn errors into a line on standard error and exit status 1."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on where this one stopped")
+        sys.exit(130)
+    except ValidationError as error:
+        for each in error.errors():
+            name = "_".join(("MONOPOD", *(str(part).upper() for part in each["loc"])))
+            console.print(f"[red]error:[/red] {name}: {each['msg']}", markup=True)
+        sys.exit(1)
+    except Exception as error:
+        console.print("error: ", style="red", end="")
+        console.print(_told(error), markup=False)
+        sys.exit(1)
+
+
+def _told(error: Exception) -> str:
+    if any(base.__name__ in _EXPECTED for base in type(error).__mro__):
+        return str(error)
+    told = f"unexpected: {type(error).__name__}: {error}"
+    try:
+        directory = Settings().logs
+        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        path = directory / "last-failure"
+        path.write_text("".join(traceback.format_exception(error)))
+        path.chmod(0o600)
+    except OSError:
+        return told
+    return f"{told} (details in {path})"

@@ -1,0 +1,15 @@
+"""``monopod kubeconfig``: where the administrator's credentials are."""
+
+import typer
+
+from monopod.cluster import access
+from monopod.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def kubeconfig() -> None:  # pyright: ignore[reportUnusedFunction]
+        """Print the path of the administrator's kubeconfig."""
+        typer.echo(access.administrator(Settings()).kubeconfig)

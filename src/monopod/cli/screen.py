@@ -1,0 +1,95 @@
+"""Progress as people see it: a line for each piece of work, what it is at, and how long it took.
+
+On a terminal the lines of unfinished work move; elsewhere each piece gets a line when it starts and
+one when it is done, so that a log stays readable.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+
+from monopod.progress import Progress
+
+_NAME_WIDTH: Final = 22
+_REFRESHES_A_SECOND: Final = 8
+
+
+@dataclass(slots=True)
+class _Task:
+    started: float
+    detail: str
+    percent: int | None
+    spinner: Spinner
+
+
+class Screen:
+    """Shows reports of progress while it is open."""
+
+    def __init__(
+        self, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.console = console or Console(highlight=False)
+        self._clock = clock
+        self._tasks: dict[str, _Task] = {}
+        self._live = Live(
+            console=self.console,
+            get_renderable=self._render,
+            refresh_per_second=_REFRESHES_A_SECOND,
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+        for name, task in self._tasks.items():
+            self._line("✗", name, task.detail, self._clock() - task.started)
+
+    def report(self, progress: Progress) -> None:
+        """Show how far a piece of work is; one that is done gets its final line."""
+        now = self._clock()
+        task = self._tasks.get(progress.task)
+        if task is None:
+            task = self._tasks[progress.task] = _Task(now, "", None, Spinner("dots"))
+            if not self.console.is_terminal:
+                self._line("…", progress.task, progress.detail, None)
+        task.detail, task.percent = progress.detail, progress.percent
+        if progress.total and progress.done >= progress.total:
+            del self._tasks[progress.task]
+            self._line("✓", progress.task, progress.detail, now - task.started)
+
+    def _line(self, mark: str, name: str, detail: str, seconds: float | None) -> None:
+        took = "" if seconds is None else f"{seconds:7.1f} s"
+        self.console.print(
+            f"{mark} {name:<{_NAME_WIDTH}} {took:>9}  {detail}", markup=False, soft_wrap=True
+        )
+
+    def _render(self) -> Group:
+        rows: list[Table] = []
+        now = self._clock()
+        for name, task in self._tasks.items():
+            row = Table.grid(padding=(0, 1))
+            percent = "" if task.percent is None else f"{task.percent} %"
+            row.add_column(width=1)
+            row.add_column(width=_NAME_WIDTH)
+            row.add_column(width=9, justify="right")
+            row.add_column(width=5, justify="right")
+            row.add_column(no_wrap=True, overflow="ellipsis")
+            row.add_row(task.spinner, name, f"{now - task.started:.1f} s", percent, task.detail)
+            rows.append(row)
+        return Group(*rows)

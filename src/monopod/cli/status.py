@@ -1,0 +1,105 @@
+"""``monopod status``: what runs, and for how long."""
+
+import asyncio
+from datetime import timedelta
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
+from monopod.cluster import life
+from monopod.cluster.errors import ClusterError
+from monopod.cluster.plane import ComponentStatus, ControlPlane
+from monopod.kube import KubeError, meta
+from monopod.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def status() -> None:  # pyright: ignore[reportUnusedFunction]
+        """Show the cluster's components, network, profiles and machines."""
+        asyncio.run(_status(Settings()))
+
+
+async def _status(settings: Settings) -> None:
+    console = Console(highlight=False)
+    plane = life.running(settings)
+    components = await plane.status()
+    console.print(f"Cluster {settings.cluster} in {plane.layout.home}", soft_wrap=True)
+    console.print(f"API server {plane.layout.api_server}\n", soft_wrap=True)
+    console.print(_components(components))
+    try:
+        await _show_objects(plane, console)
+    except KubeError as error:
+        console.print(f"\nThe API server does not answer: {error}", markup=False, soft_wrap=True)
+    if sick := [each.name for each in components if not each.healthy]:
+        raise ClusterError(f"not healthy: {', '.join(sick)}")
+
+
+def _components(components: list[ComponentStatus]) -> Table:
+    table = _table("COMPONENT", "STATE", "PID", "SINCE")
+    for each in components:
+        state = each.state
+        if state is None:
+            table.add_row(each.name, "not supervised", "", "")
+            continue
+        word = ("healthy" if each.healthy else "not ready") if state.up else "down"
+        ended = f" ({state.last_exit})" if state.last_exit else ""
+        since = str(timedelta(seconds=state.since_s))
+        table.add_row(each.name, word + ended, str(state.pid or ""), since)
+    return table
+
+
+async def _show_objects(plane: ControlPlane, console: Console) -> None:
+    async with plane.admin() as client:
+        vpcs, subnets, profiles, machines = await asyncio.gather(
+            client.list(Vpc),
+            client.list(Subnet),
+            client.list(FargateProfile),
+            client.list(MicroVM),
+        )
+    network = _table("VPC", "SUBNET", "CIDR", "ZONE", "INTERNET")
+    for vpc in vpcs.items:
+        network.add_row(meta(vpc).name, "", " ".join(vpc.spec.cidrBlocks), "", "")
+    for subnet in subnets.items:
+        spec = subnet.spec
+        network.add_row(
+            spec.vpc, meta(subnet).name, spec.cidrBlock, spec.availabilityZone, spec.internet
+        )
+    console.print("", network, sep="\n")
+    chosen = _table("PROFILE", "SELECTS")
+    for profile in profiles.items:
+        chosen.add_row(
+            meta(profile).name,
+            ", ".join(
+                "/".join([each.namespace, *(f"{k}={v}" for k, v in each.labels.items())])
+                for each in profile.spec.selectors
+            ),
+        )
+    console.print("", chosen, sep="\n")
+    kept = _table("MACHINE", "POD", "NODE", "STATE")
+    for machine in machines.items:
+        reference, status = machine.spec.podRef, machine.status
+        reached = [c.type for c in (status.conditions if status else []) if c.status == "True"]
+        kept.add_row(
+            meta(machine).name,
+            f"{reference.namespace}/{reference.name}",
+            status.nodeName if status else "",
+            _furthest(reached),
+        )
+    console.print("", kept, sep="\n")
+
+
+def _furthest(reached: list[str]) -> str:
+    way = ("Terminated", "Ready", "Registered", "Launched", "Addressed")
+    return next((kind for kind in way if kind in reached), "Pending")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    return table

@@ -1,0 +1,41 @@
+"""``monopod up``: a cluster, and proof that it works."""
+
+import asyncio
+import time
+from typing import Annotated
+
+import typer
+
+from monopod.cli import demo
+from monopod.cli.screen import Screen
+from monopod.cluster import life
+from monopod.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def up(  # pyright: ignore[reportUnusedFunction]
+        *,
+        no_demo: Annotated[
+            bool, typer.Option("--no-demo", help="Do not run the demo workload.")
+        ] = False,
+    ) -> None:
+        """Start the cluster; build what is missing first. Again is quick and harmless."""
+        asyncio.run(_up(Settings(), with_demo=not no_demo))
+
+
+async def _up(settings: Settings, *, with_demo: bool) -> None:
+    began = time.monotonic()
+    with Screen() as screen:
+        plane = await life.up(settings, screen.report)
+        took = time.monotonic() - began
+        screen.console.print(f"The cluster is up after {took:.1f} s.")
+        if with_demo:
+            await demo.run(settings, plane, screen)
+    screen.console.print(
+        "\nNext: monopod kubectl -- get pods,nodes -o wide\n"
+        f"  or: export KUBECONFIG={plane.layout.admin_kubeconfig}",
+        soft_wrap=True,
+    )

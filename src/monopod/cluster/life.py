@@ -1,0 +1,109 @@
+"""The life of a cluster: up, and down again without a trace."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Final
+
+from monopod import components
+from monopod.cluster import host, remains, state
+from monopod.cluster.cgroup import Cgroup, mounted
+from monopod.cluster.errors import ClusterError
+from monopod.cluster.layout import Layout
+from monopod.cluster.plane import ControlPlane
+from monopod.components import Components
+from monopod.network.host import Host
+from monopod.network.namespaces import Namespace
+from monopod.network.plan import Plan
+from monopod.network.topology import Topology, reserve
+from monopod.progress import Progress, Report, ignore
+from monopod.settings import Settings
+
+_DEATH_WITHIN_S: Final = 20.0
+
+
+async def up(settings: Settings, report: Report = ignore) -> ControlPlane:
+    """Have the cluster run; again is quick and changes nothing that is as it should be.
+
+    Raises:
+        HostUnfitError: This host lacks something.
+        ClusterError: Something did not come up.
+        ComponentsError: Upstream's programs cannot be had.
+        NetworkError: The host's network is against it.
+        IdentityError: Certificates could not be kept.
+    """
+    host.check(settings)
+    home = settings.home.resolve()
+    home.mkdir(mode=0o711, parents=True, exist_ok=True)
+    home.chmod(0o711)
+    with state.locked(home):
+        known = state.load(home)
+        programs = await components.provide(settings, report)
+        transit = await reserve(
+            Host(Namespace.own()), settings.instance, known.transit if known else None
+        )
+        now = state.State(
+            transit=transit,
+            components=str(programs.directory),
+            furnished=known.furnished if known else False,
+        )
+        state.save(home, now)
+        plane = _plane(settings, now)
+        await plane.start(report)
+        return plane
+
+
+def running(settings: Settings) -> ControlPlane:
+    """Return the control plane that was brought up in this home.
+
+    Raises:
+        NoClusterError: None was.
+        ClusterError: What it left cannot be read.
+    """
+    return _plane(settings, state.require(settings.home))
+
+
+async def down(settings: Settings, report: Report = ignore) -> list[str]:
+    """Remove every trace of the cluster, whatever state it is in; again is harmless.
+
+    Returns:
+        What could not be removed, a line for each; nothing if all went well.
+
+    Raises:
+        ClusterError: Processes did not die, or another monopod is at work on this cluster.
+        NetworkError: The host did not let go of the network.
+    """
+    home = settings.home.resolve()
+    layout = Layout(settings, Plan(settings.instance, 0))
+    report(Progress("processes", "ending all of them"))
+    # The control plane's cgroup is in one hierarchy, the machines' may be in several.
+    for root in mounted():
+        await Cgroup(f"monopod-{settings.instance}", root).destroy(_DEATH_WITHIN_S)
+    report(Progress("processes", "none left", 1, 1))
+    report(Progress("network", "namespaces, links and rules"))
+    await Topology(layout.network, Host(Namespace.own())).remove()
+    report(Progress("network", "gone", 1, 1))
+    report(Progress("files", str(home)))
+    if home.exists():
+        with state.locked(home):
+            await asyncio.to_thread(_remove_tree, home)
+    report(Progress("files", "gone; the cache stays", 1, 1))
+    return await remains.find(layout)
+
+
+def _plane(settings: Settings, known: state.State) -> ControlPlane:
+    image = None if known.guest_image is None else Path(known.guest_image)
+    layout = Layout.of(settings, known.transit)
+    return ControlPlane(layout, Components(Path(known.components)), image)
+
+
+def _remove_tree(home: Path) -> None:
+    try:
+        for entry in home.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        home.rmdir()
+    except OSError as error:
+        raise ClusterError(f"{home} cannot be removed: {error}") from error

@@ -1,0 +1,105 @@
+"""Putting objects into the API server, as data, by server-side apply: again changes nothing."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from lightkube.core.resource import Resource, api_info
+from lightkube.resources.admissionregistration_v1 import (
+    MutatingWebhookConfiguration,
+    ValidatingAdmissionPolicy,
+    ValidatingAdmissionPolicyBinding,
+    ValidatingWebhookConfiguration,
+)
+from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
+from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.core_v1 import Namespace, Service
+from lightkube.resources.discovery_v1 import EndpointSlice
+from lightkube.resources.rbac_authorization_v1 import (
+    ClusterRole,
+    ClusterRoleBinding,
+    Role,
+    RoleBinding,
+)
+
+from monopod.api.resources import FargateProfile, Subnet, Vpc
+from monopod.cluster.errors import ClusterError
+from monopod.cluster.manifests import Manifest
+from monopod.kube import Client, KubeError, NotFoundError, PatchType, TransientError
+from monopod.together import together
+
+_KINDS: Final[tuple[type[Resource], ...]] = (
+    ClusterRole,
+    ClusterRoleBinding,
+    CustomResourceDefinition,
+    Deployment,
+    EndpointSlice,
+    FargateProfile,
+    MutatingWebhookConfiguration,
+    Namespace,
+    Role,
+    RoleBinding,
+    Service,
+    Subnet,
+    ValidatingAdmissionPolicy,
+    ValidatingAdmissionPolicyBinding,
+    ValidatingWebhookConfiguration,
+    Vpc,
+)
+_SERVED_WITHIN_S: Final = 20.0
+_POLL_S: Final = 0.05
+_AT_ONCE: Final = 8
+
+
+async def apply(client: Client, manifests: Sequence[Manifest]) -> None:
+    """Have these objects be as they are here; fields of other owners stay theirs.
+
+    Raises:
+        ClusterError: One was refused; says which and why.
+    """
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(manifest: Manifest) -> None:
+        async with slots:
+            await _apply_one(client, manifest)
+
+    await together(*(one(manifest) for manifest in manifests))
+
+
+async def _apply_one(client: Client, manifest: Manifest) -> None:
+    metadata: dict[str, Any] = manifest["metadata"]
+    kind = _class_of(manifest)
+    deadline = time.monotonic() + _SERVED_WITHIN_S
+    while True:
+        try:
+            await client.patch(
+                kind,
+                metadata["name"],
+                manifest,
+                metadata.get("namespace"),
+                kind_of_patch=PatchType.APPLY,
+                force=True,
+            )
+        except (NotFoundError, TransientError) as error:
+            # A kind whose definition was created a moment ago, or a namespace upstream makes.
+            if time.monotonic() > deadline:
+                raise _refused(manifest, error) from error
+            await asyncio.sleep(_POLL_S)
+        except KubeError as error:
+            raise _refused(manifest, error) from error
+        else:
+            return
+
+
+def _class_of(manifest: Manifest) -> type[Resource]:
+    for kind in _KINDS:
+        definition = api_info(kind).resource
+        if (definition.api_version, definition.kind) == (manifest["apiVersion"], manifest["kind"]):
+            return kind
+    raise ClusterError(f"no manifest of kind {manifest['apiVersion']} {manifest['kind']} is known")
+
+
+def _refused(manifest: Manifest, error: KubeError) -> ClusterError:
+    name = f"{manifest['kind']} {manifest['metadata']['name']}"
+    return ClusterError(f"the API server did not take {name}: {error}")

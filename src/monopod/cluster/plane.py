@@ -1,0 +1,201 @@
+"""The control plane as a whole: brought up and looked at, by steps that may each be repeated."""
+
+import asyncio
+import datetime as dt
+import os
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from monopod import crds
+from monopod.admission.manifests import admission_manifests
+from monopod.cluster import manifests, objects, own, state, upstream
+from monopod.cluster.cgroup import Cgroup
+from monopod.cluster.errors import ClusterError
+from monopod.cluster.health import Prober, listens, prober
+from monopod.cluster.holdings import holdings
+from monopod.cluster.layout import Layout, User
+from monopod.cluster.service import Service
+from monopod.cluster.supervision import State, Supervisor
+from monopod.components import Components
+from monopod.identity.vault import Vault
+from monopod.kube import Client, KubeError, connect
+from monopod.network.addresses import CLUSTER_DNS
+from monopod.network.host import Host
+from monopod.network.namespaces import Namespace
+from monopod.network.topology import Topology
+from monopod.progress import Progress, Report, ignore
+
+_READY_WITHIN_S: Final = 90.0
+_POLL_S: Final = 0.05
+_LINES_SHOWN: Final = 5
+_USER_AGENT: Final = "monopod-cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentStatus:
+    """One process of the control plane, now."""
+
+    name: str
+    state: State | None
+    """What its supervisor says; nothing if it has none."""
+    healthy: bool
+    """Whether it answered just now, or has told that it is ready."""
+
+
+class ControlPlane:
+    """The processes of one cluster, their identities, and the objects they start with."""
+
+    def __init__(self, layout: Layout, components: Components, guest_image: Path | None) -> None:
+        """Describe a control plane; nothing is touched yet.
+
+        Args:
+            layout: Its places.
+            components: Upstream's programs.
+            guest_image: Directory of the image that machines run; without one there are none.
+        """
+        self.layout = layout
+        self._upstream = upstream.services(layout, components)
+        self._own = own.services(layout, guest_image)
+        self._supervisor = supervisor(layout)
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """Everything that runs."""
+        return (*self._upstream, *self._own)
+
+    async def start(self, report: Report = ignore) -> None:
+        """Bring everything up; what runs already and has not changed is left alone.
+
+        Raises:
+            ClusterError: Something did not come up in time; the end of its log is in the message.
+            NetworkError: The host's network could not be laid out.
+            IdentityError: The certificates could not be kept.
+        """
+        layout = self.layout
+        report(Progress("network", "namespaces, links and rules"))
+        await Topology(layout.network, Host(Namespace.own())).create()
+        report(Progress("network", str(layout.network.transit_network), 1, 1))
+
+        report(Progress("identities", "certificates and keys"))
+        renewed = Vault(layout.identities).fill(holdings(layout), dt.datetime.now(dt.UTC))
+        self._make_directories()
+        report(Progress("identities", f"{len(renewed)} made" if renewed else "all good", 1, 1))
+
+        await self._supervisor.apply(self._upstream, renewed)
+        async with prober(layout.network.control_name) as probe, self.admin() as client:
+            await self._wait_for(self._upstream, probe, client, "control plane", report)
+            await self._furnish(client, report)
+            await self._supervisor.apply(self._own, renewed)
+            await self._supervisor.prune({service.name for service in self.services})
+            await self._wait_for(self._own, probe, client, "monopod", report)
+
+    async def status(self) -> list[ComponentStatus]:
+        """Ask every process and its supervisor how it is."""
+        async with prober(self.layout.network.control_name) as probe, self.admin() as client:
+            return list(
+                await asyncio.gather(
+                    *(self._status_of(service, probe, client) for service in self.services)
+                )
+            )
+
+    def admin(self) -> AbstractAsyncContextManager[Client]:
+        """Open a client that may do everything."""
+        return connect(self.layout.admin_kubeconfig, _USER_AGENT)
+
+    def _make_directories(self) -> None:
+        """Give each process that keeps something a directory that nobody else can enter."""
+        layout = self.layout
+        layout.images.mkdir(mode=0o711, exist_ok=True)
+        for path, user in (
+            (layout.database, User.ETCD),
+            (layout.images / "data", User.REGISTRY),
+            (layout.push_socket.parent, User.REGISTRY),
+        ):
+            path.mkdir(mode=0o700, exist_ok=True)
+            os.chown(path, layout.uid(user), layout.uid(user))
+
+    async def _furnish(self, client: Client, report: Report) -> None:
+        report(Progress("objects", "definitions, rules, policies, DNS"))
+        values = {
+            "dns": str(CLUSTER_DNS),
+            "resolver": str(self.layout.network.resolver),
+            "region": self.layout.settings.region,
+        }
+        authority = (self.layout.identity("admin") / "ca.crt").read_bytes()
+        every = [
+            *crds.manifests(),
+            *manifests.read("rbac"),
+            *manifests.read("dns", values),
+            *admission_manifests(authority),
+        ]
+        await objects.apply(client, every)
+        known = state.load(self.layout.home)
+        if known is not None and not known.furnished:
+            first = manifests.read("first", values)
+            await objects.apply(client, first)
+            state.save(self.layout.home, msgspec.structs.replace(known, furnished=True))
+            every += first
+        report(Progress("objects", f"{len(every)} applied", 1, 1))
+
+    async def _wait_for(
+        self,
+        services: Sequence[Service],
+        probe: Prober,
+        client: Client,
+        task: str,
+        report: Report,
+    ) -> None:
+        waiting = list(services)
+        total = len(waiting)
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while waiting:
+            answers = await asyncio.gather(
+                *(self._is_healthy(service, probe, client) for service in waiting)
+            )
+            waiting = [service for service, ok in zip(waiting, answers, strict=True) if not ok]
+            names = ", ".join(service.name for service in waiting)
+            detail = f"waiting for {names}" if names else f"{total} processes ready"
+            report(Progress(task, detail, total - len(waiting), total))
+            if waiting and time.monotonic() > deadline:
+                raise self._late(waiting[0])
+            if waiting:
+                await asyncio.sleep(_POLL_S)
+
+    async def _status_of(self, service: Service, probe: Prober, client: Client) -> ComponentStatus:
+        said = await self._supervisor.state(service.name)
+        healthy = said is not None and said.up and await self._is_healthy(service, probe, client)
+        return ComponentStatus(service.name, said, healthy)
+
+    async def _is_healthy(self, service: Service, probe: Prober, client: Client) -> bool:
+        if service.name == upstream.API_SERVER:
+            try:
+                await client.raw("/readyz")
+            except KubeError:
+                return False
+            return True
+        if service.health:
+            return await probe.healthy(service.health)
+        if service.socket:
+            return await listens(service.socket)
+        said = await self._supervisor.state(service.name)
+        return said is not None and said.up and (said.ready or not service.notifies)
+
+    def _late(self, service: Service) -> ClusterError:
+        said = "\n".join(self._supervisor.last_lines(service.name, _LINES_SHOWN))
+        log = self._supervisor.log(service.name)
+        return ClusterError(
+            f"{service.name} is not ready after {_READY_WITHIN_S:.0f} s. "
+            f"The end of its log, {log}:\n{said or '(empty)'}"
+        )
+
+
+def supervisor(layout: Layout) -> Supervisor:
+    """Return the supervisor of a cluster."""
+    cgroup = Cgroup(f"monopod-{layout.settings.instance}/services")
+    return Supervisor(layout.services, layout.settings.logs, layout.uid(User.LOGS), cgroup)
