@@ -1,0 +1,110 @@
+"""Percentiles that were really measured, and what they say of a series of starts."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from monopod.bench.phases import PHASES, Kind, Phase, Story, durations
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median and 95th percentile of some measurements, in their unit."""
+
+    p50: float
+    p95: float
+    count: int
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the nearest-rank percentile: always one of the values, never between two.
+
+    Raises:
+        ValueError: There are no values.
+    """
+    if not values:
+        raise ValueError("there is no percentile of nothing")
+    rank = max(1, math.ceil(len(values) * percent / 100))
+    return sorted(values)[rank - 1]
+
+
+def spread(values: Iterable[float]) -> Spread | None:
+    """Return the spread of measurements; None if there are none."""
+    measured = list(values)
+    if not measured:
+        return None
+    return Spread(percentile(measured, 50), percentile(measured, 95), len(measured))
+
+
+def how_many(at_once: int) -> str:
+    """Say how many pods are started at the same time."""
+    return "one at a time" if at_once == 1 else f"{at_once} at once"
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSummary:
+    """One phase in a series of starts; all in seconds."""
+
+    phase: Phase
+    took: Spread | None
+    """The phase alone; None if it was never seen."""
+    reached: Spread | None
+    """From the creation of the pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Starts of one kind, so many at a time."""
+
+    kind: Kind
+    at_once: int
+    stories: tuple[Story, ...]
+
+    @property
+    def title(self) -> str:
+        """As a heading."""
+        return f"{self.kind.value}, {how_many(self.at_once)}"
+
+    @property
+    def summaries(self) -> tuple[PhaseSummary, ...]:
+        """Every phase that this kind of start has; pods that never became ready do not count."""
+        complete = [story for story in self.stories if story.complete]
+        taken = [durations(story) for story in complete]
+        return tuple(
+            PhaseSummary(
+                phase,
+                spread(each[phase] for each in taken if phase in each),
+                spread(s.moments[phase] for s in complete if phase in s.moments),
+            )
+            for phase in PHASES[self.kind]
+        )
+
+    @property
+    def whole(self) -> Spread | None:
+        """From creation to Ready."""
+        return spread(s.moments[Phase.READY] for s in self.stories if s.complete)
+
+    @property
+    def failures(self) -> tuple[Story, ...]:
+        """The pods that never became ready."""
+        return tuple(story for story in self.stories if not story.complete)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times as long a pod takes to become ready on a microVM as on an ordinary node."""
+
+    at_once: int
+    p50: float
+    p95: float
+
+
+def ratios(series: Iterable[Series]) -> tuple[Ratio, ...]:
+    """Compare the kinds, where both were measured with the same number at once."""
+    whole = {(each.kind, each.at_once): each.whole for each in series}
+    found: list[Ratio] = []
+    for (kind, at_once), machine in whole.items():
+        ordinary = whole.get((Kind.ORDINARY, at_once))
+        if kind is Kind.MICROVM and machine and ordinary and ordinary.p50 and ordinary.p95:
+            found.append(Ratio(at_once, machine.p50 / ordinary.p50, machine.p95 / ordinary.p95))
+    return tuple(found)

@@ -1,0 +1,95 @@
+"""A report on a terminal."""
+
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from monopod.bench.phases import PHASES, Phase
+from monopod.bench.report import Footprint, Report
+from monopod.bench.statistics import PhaseSummary, Spread, how_many
+
+NOT_OBSERVED: Final = "not observed"
+_NO_PHASE: Final = "-"
+_SHOWN_FAILURES: Final = 5
+
+
+def render(report: Report) -> RenderableType:
+    """Return what a console prints: phases, the ratio, the footprint, and what went wrong."""
+    parts: list[RenderableType] = [Text(_heading(report), style="dim"), _phases(report)]
+    parts += [
+        Text(
+            f"On a microVM a pod takes {ratio.p50:.1f} times as long (p95: {ratio.p95:.1f} times),"
+            f" {how_many(ratio.at_once)}.",
+            style="bold",
+        )
+        for ratio in report.ratios
+    ]
+    if report.footprint is not None:
+        parts += [Text(), _footprint(report.footprint)]
+    parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
+    for series in report.series:
+        parts += [
+            Text(f"{series.title}: {story.pod}: {story.failure}", style="red")
+            for story in series.failures[:_SHOWN_FAILURES]
+        ]
+    return Group(*parts)
+
+
+def _heading(report: Report) -> str:
+    host = report.host
+    return (
+        f"{report.taken_at}: {host.processors} x {host.model}, {host.memory_mib} MiB, Linux"
+        f" {host.kernel}; driver {report.driver}; image {report.image}"
+    )
+
+
+def _phases(report: Report) -> Table:
+    table = Table(title="A pod's start, phase by phase: seconds, p50 / p95")
+    table.add_column("phase")
+    for series in report.series:
+        starts = len(series.stories)
+        failed = f", {len(series.failures)} failed" if series.failures else ""
+        title = f"{series.kind.value}\n{how_many(series.at_once)}\n{starts} starts{failed}"
+        table.add_column(title, justify="right")
+    shown = dict.fromkeys(phase for each in report.series for phase in PHASES[each.kind])
+    summaries = [{each.phase: each for each in series.summaries} for series in report.series]
+    for phase in sorted(shown, key=list(Phase).index):
+        cells = [_phase(column.get(phase)) for column in summaries]
+        table.add_row(phase.value, *cells, end_section=phase is Phase.READY)
+    table.add_row("in all", *(_cell(each.whole) for each in report.series), style="bold")
+    return table
+
+
+def _phase(summary: PhaseSummary | None) -> str:
+    return _NO_PHASE if summary is None else _cell(summary.took)
+
+
+def _cell(spread: Spread | None) -> str:
+    return NOT_OBSERVED if spread is None else f"{spread.p50:.2f} / {spread.p95:.2f}"
+
+
+def _footprint(footprint: Footprint) -> Table:
+    table = Table(title=f"An idle machine with its pod, {footprint.machines} machines running")
+    table.add_column("")
+    table.add_column("p50", justify="right")
+    table.add_column("p95", justify="right")
+    rows = (
+        ("host memory: processes", footprint.processes_mib, "MiB"),
+        ("host memory: cached of its disks", footprint.disks_mib, "MiB"),
+        ("guest memory in use", footprint.guest_mib, "MiB"),
+        (f"CPU, over {footprint.watched_s:.0f} s", footprint.idle_cpu_percent, "% of a core"),
+    )
+    for name, spread, unit in rows:
+        if spread is None:
+            table.add_row(name, NOT_OBSERVED, NOT_OBSERVED)
+        else:
+            table.add_row(name, f"{spread.p50:.1f} {unit}", f"{spread.p95:.1f} {unit}")
+    shared = footprint.root_image_mib
+    table.add_row(
+        "host memory: cached of the root image, once for all machines",
+        NOT_OBSERVED if shared is None else f"{shared:.1f} MiB",
+        "",
+    )
+    return table
