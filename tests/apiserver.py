@@ -100,7 +100,10 @@ class ApiServer:
         self._start = start
 
     def restart(self) -> None:
-        """Kill the API server and start another over the same etcd."""
+        """Kill the API server and start another over the same etcd.
+
+        Not from another thread than the main one: the server would end with that thread.
+        """
         self._start()
 
     def program(self, name: str) -> Path:
@@ -153,7 +156,7 @@ def running_api_server(directory: Path, settings: Settings | None = None) -> Gen
     programs = asyncio.run(provide(settings or Settings()))
     maker = CertificateMaker()
     _write_certificates(maker, directory)
-    etcd_port, peer_port, port = _free_ports(3)
+    etcd_port, peer_port, port = free_ports(3)
     with ExitStack() as stack:
         etcd = f"http://{LOOPBACK}:{etcd_port}"
         stack.enter_context(
@@ -263,7 +266,8 @@ def _install_resources(server: ApiServer) -> None:
             raise RuntimeError(f"kubectl {words[0]}: {done.stdout}{done.stderr}")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback that nobody listens on now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
         for each in sockets:

@@ -18,6 +18,7 @@ from monopod.kube import (
     Client,
     ConflictError,
     Controller,
+    Fresh,
     Key,
     NotFoundError,
     identity,
@@ -83,6 +84,7 @@ class ProfileKeeper:
     ) -> None:
         self._client = client
         self._seen = cluster.seen
+        self._profiles = Fresh(cluster.seen.profiles)
         self._now = now
         self._controller = Controller("profiles", self.reconcile, workers=2)
         self._seen.profiles.subscribe(lambda change: self._controller.enqueue(change.key))
@@ -95,7 +97,7 @@ class ProfileKeeper:
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one profile up to date."""
-        profile = self._seen.profiles.get(key)
+        profile = self._profiles.get(key)
         if profile is None:
             return None
         try:
@@ -111,9 +113,10 @@ class ProfileKeeper:
             await self._write_finalizers(profile, [*(metadata.finalizers or ()), FINALIZER])
         wanted = judge(profile, self._seen.subnets.items(), self._now())
         if wanted != profile.status:
-            await self._client.patch(
+            written = await self._client.patch(
                 FargateProfile, metadata.name or "", {"status": wanted}, subresource="status"
             )
+            self._profiles.note(written)
             _log.info("profile judged", profile=metadata.name, status=wanted.status)
         if not leaving or not held:
             return None
@@ -130,17 +133,15 @@ class ProfileKeeper:
     async def _write_finalizers(self, profile: FargateProfile, finalizers: list[str]) -> None:
         # Lists are replaced as a whole: the version keeps us from undoing another's finalizer.
         metadata = meta(profile)
-        await self._client.patch(
-            FargateProfile,
-            metadata.name or "",
-            {
-                "metadata": {
-                    "uid": metadata.uid,
-                    "resourceVersion": metadata.resourceVersion,
-                    "finalizers": finalizers,
-                }
-            },
+        wanted = {
+            "uid": metadata.uid,
+            "resourceVersion": metadata.resourceVersion,
+            "finalizers": finalizers,
+        }
+        written = await self._client.patch(
+            FargateProfile, metadata.name or "", {"metadata": wanted}
         )
+        self._profiles.note(written)
 
     def _pods_of(self, profile: str) -> list[Pod]:
         return [
