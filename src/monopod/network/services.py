@@ -78,14 +78,13 @@ def corefile(
     answer = "{{ .Name }} " + f"{_ADDRESS_TTL_S} IN A " + _dotted(range(2, 6))
     soa = f"{zone}. {_ADDRESS_TTL_S} IN SOA ns.{zone}. hostmaster.{zone}. 1 7200 1800 86400 60"
     if upstreams:
-        outside = (
-            f"forward . {' '.join(str(each) for each in upstreams)} {{\n"
-            "        max_concurrent 1000\n"
-            "    }\n"
-            "    cache 30"
+        forward = (
+            f"forward . {' '.join(map(str, upstreams))} {{\n        max_concurrent 1000\n    }}"
         )
+        reverse = f"        fallthrough in-addr.arpa ip6.arpa\n    }}\n    {forward}"
     else:
-        outside = "template ANY ANY {\n        rcode NXDOMAIN\n    }"
+        forward = "template ANY ANY {\n        rcode NXDOMAIN\n    }"
+        reverse = "    }"
     return f"""\
 (common) {{
     bind {plan.resolver}
@@ -102,11 +101,7 @@ def corefile(
         kubeconfig {kubeconfig}
         pods insecure
         ttl 30
-    }}
-    cache 30 {{
-        disable success {cluster_domain}
-        disable denial {cluster_domain}
-    }}
+{reverse}
     loadbalance
 }}
 
@@ -133,7 +128,8 @@ def corefile(
 # Everything else.
 . {{
     import common
-    {outside}
+    {forward}
+    cache 30
 }}
 """
 

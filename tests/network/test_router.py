@@ -1,0 +1,220 @@
+"""What passes the router and what does not, with real packets."""
+
+from functools import partial
+
+import pytest
+
+from monopod.network import addresses, rules
+from monopod.network.plan import API_PORT, KUBELET_PORT, REGISTRY_PORT
+from tests.network.lab import (
+    CLOSED,
+    HOST_OUTSIDE,
+    WORLD,
+    Guest,
+    Lab,
+    call,
+    counts,
+    dropped,
+    ip,
+    serving,
+)
+
+_PORT = 8080
+_ETCD = 2379
+_WORLD = (str(WORLD.ip), 80)
+
+
+@pytest.mark.row("S17")
+@pytest.mark.parametrize("udp", [False, True])
+async def test_pods_reach_each_other_and_see_who_calls(lab: Lab, udp: bool) -> None:
+    one, two, closed = await lab.guest(), await lab.guest(), await lab.guest(CLOSED)
+    async with serving(two.namespace, two.pod, _PORT):
+        assert await call(one.namespace, one.pod, (two.pod, _PORT), udp=udp) == one.pod
+        assert await call(closed.namespace, closed.pod, (two.pod, _PORT), udp=udp) == closed.pod
+
+
+@pytest.mark.row("S17")
+async def test_a_forged_source_is_dropped_and_counted(lab: Lab) -> None:
+    one, two, forger = await lab.guest(), await lab.guest(), await lab.guest()
+    forged = [
+        one.pod,
+        one.management,
+        "192.168.1.250",
+        str(lab.plan.control.ip),
+        str(lab.plan.resolver),
+        str(addresses.MANAGEMENT_GATEWAY),
+        "203.0.113.7",
+    ]
+    for address in forged:
+        ip(forger.namespace, "addr", "add", f"{address}/32", "dev", forger.spec.name)
+    _know_gateway(forger)
+    async with serving(two.namespace, two.pod, _PORT) as server:
+        for address in forged:
+            target = (two.pod, _PORT)
+            assert await dropped(lab, "spoofed", forger.namespace, address, target), address
+        assert await call(forger.namespace, forger.pod, (two.pod, _PORT)) == forger.pod
+        assert server.callers == [forger.pod]
+
+
+@pytest.mark.row("S5")
+async def test_management_addresses_do_not_reach_each_other(lab: Lab) -> None:
+    one, two = await lab.guest(), await lab.guest()
+    async with serving(two.namespace, two.management, KUBELET_PORT):
+        kubelet = (two.management, KUBELET_PORT)
+        assert await dropped(lab, "management_blocked", one.namespace, one.management, kubelet)
+        assert await dropped(lab, "platform_blocked", one.namespace, one.pod, kubelet)
+    async with serving(two.namespace, two.pod, _PORT):
+        pod = (two.pod, _PORT)
+        assert await dropped(lab, "management_blocked", one.namespace, one.management, pod)
+
+
+@pytest.mark.row("S19")
+@pytest.mark.parametrize("address", ["169.254.169.254", "169.254.170.2", "169.254.0.1"])
+async def test_metadata_addresses_are_dropped_and_counted(lab: Lab, address: str) -> None:
+    guest = await lab.guest()
+    for source in (guest.pod, guest.management):
+        assert await dropped(lab, "metadata", guest.namespace, source, (address, 80))
+
+
+@pytest.mark.row("S5")
+async def test_guests_reach_of_the_control_plane_api_server_and_registry_alone(lab: Lab) -> None:
+    guest, control = await lab.guest(), str(lab.plan.control.ip)
+    reasons = {guest.pod: "platform_blocked", guest.management: "management_blocked"}
+    for port in (API_PORT, REGISTRY_PORT):
+        async with serving(lab.control, control, port):
+            for source in reasons:
+                assert await call(guest.namespace, source, (control, port)) == source
+    for port in (_ETCD, KUBELET_PORT, 22):
+        async with serving(lab.control, control, port):
+            for source, reason in reasons.items():
+                assert await dropped(lab, reason, guest.namespace, source, (control, port))
+
+
+@pytest.mark.row("S5")
+async def test_guests_reach_neither_host_nor_router(lab: Lab) -> None:
+    guest, host = await lab.guest(), str(lab.plan.host.ip)
+    reasons = {guest.pod: "platform_blocked", guest.management: "management_blocked"}
+    async with serving(lab.host, host, 22), serving(lab.host, str(HOST_OUTSIDE.ip), 22):
+        for source, reason in reasons.items():
+            assert await dropped(lab, reason, guest.namespace, source, (host, 22))
+            outer = (str(HOST_OUTSIDE.ip), 22)
+            blocked = partial(lab.counted_by_host, "host_blocked")
+            assert await counts(blocked, guest.namespace, source, outer)
+    own = [
+        str(addresses.MANAGEMENT_GATEWAY),
+        str(lab.plan.router_outer.ip),
+        str(lab.plan.router_inner.ip),
+        str(lab.plan.resolver),
+    ]
+    for address in own:
+        async with serving(lab.router, address, 22):
+            for source in reasons:
+                target = (address, 22)
+                assert await dropped(lab, "router_blocked", guest.namespace, source, target)
+
+
+@pytest.mark.row("S17")
+@pytest.mark.parametrize("udp", [False, True])
+async def test_the_resolver_answers_guests_and_the_control_plane(lab: Lab, udp: bool) -> None:
+    guest, resolver = await lab.guest(CLOSED), str(lab.plan.resolver)
+    async with serving(lab.router, resolver, 53):
+        for source in (guest.pod, guest.management):
+            assert await call(guest.namespace, source, (resolver, 53), udp=udp) == source
+        control = str(lab.plan.control.ip)
+        assert await call(lab.control, control, (resolver, 53), udp=udp) == control
+
+
+@pytest.mark.row("S5")
+async def test_the_control_plane_reaches_kubelets_and_pods(lab: Lab) -> None:
+    guest, control = await lab.guest(), str(lab.plan.control.ip)
+    async with serving(guest.namespace, guest.management, KUBELET_PORT):
+        assert await call(lab.control, control, (guest.management, KUBELET_PORT)) == control
+    async with serving(guest.namespace, guest.pod, _PORT):
+        assert await call(lab.control, control, (guest.pod, _PORT)) == control
+    async with serving(guest.namespace, guest.management, 22):
+        target = (guest.management, 22)
+        assert await dropped(lab, "control_blocked", lab.control, control, target)
+
+
+@pytest.mark.row("S17")
+async def test_ways_out_follow_the_subnet(lab: Lab) -> None:
+    inside, closed = await lab.guest(), await lab.guest(CLOSED)
+    outer = str(HOST_OUTSIDE.ip)
+    async with serving(lab.world, *_WORLD):
+        for udp in (False, True):
+            for source in (inside.pod, inside.management):
+                assert await call(inside.namespace, source, _WORLD, udp=udp) == outer
+            assert await call(lab.control, str(lab.plan.control.ip), _WORLD, udp=udp) == outer
+        for source in (closed.pod, closed.management):
+            assert await dropped(lab, "no_way_out", closed.namespace, source, _WORLD)
+
+
+@pytest.mark.row("S17")
+async def test_a_subnet_can_lose_and_gain_its_way_out(lab: Lab) -> None:
+    guest = await lab.guest()
+    async with serving(lab.world, *_WORLD):
+        assert await call(guest.namespace, guest.pod, _WORLD)
+        await lab.firewall.apply(rules.router_policy(lab.topology.first_policy))
+        assert await dropped(lab, "no_way_out", guest.namespace, guest.pod, _WORLD)
+        await lab.allow()
+        assert await call(guest.namespace, guest.pod, _WORLD)
+
+
+async def test_the_host_reaches_api_server_and_registry_but_no_pod(lab: Lab) -> None:
+    guest, host, control = await lab.guest(), str(lab.plan.host.ip), str(lab.plan.control.ip)
+    async with serving(lab.control, control, API_PORT):
+        assert await call(lab.host, host, (control, API_PORT)) == host
+    async with serving(lab.control, control, _ETCD):
+        target = (control, _ETCD)
+        assert await dropped(lab, "from_outside_blocked", lab.host, host, target)
+    gateway = str(lab.plan.router_outer.ip)
+    ip(lab.host, "route", "add", str(lab.plan.vpc), "via", gateway)
+    target = (guest.pod, _PORT)
+    assert await dropped(lab, "from_outside_blocked", lab.host, host, target)
+
+
+@pytest.mark.row("S5")
+async def test_the_hosts_neighbours_reach_nothing_through_it(lab: Lab) -> None:
+    ip(lab.world, "route", "add", "100.127.0.0/16", "via", str(HOST_OUTSIDE.ip))
+    control = str(lab.plan.control.ip)
+    blocked = partial(lab.counted_by_host, "into_cluster_blocked")
+    async with serving(lab.control, control, API_PORT):
+        assert await counts(blocked, lab.world, str(WORLD.ip), (control, API_PORT))
+
+
+async def test_addresses_nobody_has_are_unreachable(lab: Lab) -> None:
+    guest = await lab.guest()
+    for address in ("192.168.1.99", "100.64.3.3"):
+        with pytest.raises(OSError, match="Errno 113"):
+            await call(guest.namespace, guest.pod, (address, 80))
+
+
+async def test_errors_about_connections_come_back(lab: Lab) -> None:
+    """A port nobody listens on refuses at once, for UDP by ICMP."""
+    one, two = await lab.guest(), await lab.guest()
+    for udp in (False, True):
+        with pytest.raises(ConnectionRefusedError):
+            await call(one.namespace, one.pod, (two.pod, _PORT), udp=udp)
+
+
+@pytest.mark.row("S5")
+async def test_arp_is_answered_for_the_gateway_only_and_to_the_guest_only(lab: Lab) -> None:
+    guest, other = await lab.guest(), await lab.guest()
+    gateway = str(addresses.MANAGEMENT_GATEWAY)
+    forged = "192.168.1.250"
+    guest.namespace.set_sysctls({f"ipv4/neigh/{guest.spec.name}/retrans_time_ms": "50"})
+    ip(guest.namespace, "addr", "add", f"{forged}/32", "dev", guest.spec.name)
+    own = (other.pod, str(lab.plan.resolver), str(lab.plan.router_outer.ip))
+    for address in own:
+        ip(guest.namespace, "route", "add", f"{address}/32", "dev", guest.spec.name)
+        with pytest.raises(OSError, match="Errno 113"):
+            await call(guest.namespace, guest.management, (address, 53))
+    with pytest.raises(OSError, match="Errno 113"):
+        await call(guest.namespace, forged, (gateway, 53))
+    assert forged not in ip(lab.router, "neigh", "show", "dev", guest.spec.name)
+
+
+def _know_gateway(guest: Guest) -> None:
+    """Teach a guest the gateway's hardware address, which ARP does not tell to forgers."""
+    gateway, mac = str(addresses.MANAGEMENT_GATEWAY), addresses.GATEWAY_MAC
+    ip(guest.namespace, "neigh", "replace", gateway, "lladdr", mac, "dev", guest.spec.name)
