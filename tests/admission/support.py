@@ -82,6 +82,12 @@ def review(pod: Any, namespace: str = "shop", **changes: Any) -> dict[str, Any]:
     }
 
 
+def profile_review(name: str, **changes: Any) -> dict[str, Any]:
+    """The review that the API server sends for a profile's creation."""
+    kind = {"group": "monopod.dev", "version": "v1alpha1", "kind": "FargateProfile"}
+    return review(None, namespace="", kind=kind, name=name, **changes)
+
+
 def response(answer: bytes) -> dict[str, Any]:
     """The response inside an answer, its patch decoded."""
     found = json.loads(answer)

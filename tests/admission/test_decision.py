@@ -6,7 +6,14 @@ import pytest
 from monopod.admission.webhook import Webhook
 from monopod.api import keys
 from monopod.kube import TransientError
-from tests.admission.support import Profiles, pod, profile, response, review
+from tests.admission.support import (
+    Profiles,
+    pod,
+    profile,
+    profile_review,
+    response,
+    review,
+)
 
 UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
 SPEC = [
@@ -111,10 +118,50 @@ async def test_what_is_no_pods_creation_passes(changes: dict[str, Any]) -> None:
     assert await asked(Profiles(profile("fp", "*")), review(pod(), **changes)) == UNTOUCHED
 
 
-async def test_a_profile_made_a_moment_ago_counts() -> None:
-    profiles = Profiles(stored=[profile("new", "shop")])
-    assert (await asked(profiles, review(pod())))["patch"][:4] == SPEC
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def ask(webhook: Webhook, body: dict[str, Any]) -> dict[str, Any]:
+    return response(await webhook.answer(json.dumps(body).encode()))
+
+
+@pytest.mark.row("S2")
+async def test_a_profile_that_was_only_just_asked_about_counts() -> None:
+    profiles, clock = Profiles(stored=[profile("new", "shop")]), Clock()
+    webhook = Webhook(profiles, clock)
+    clock.now = 60
+    assert await ask(webhook, review(pod())) == UNTOUCHED
+    assert await ask(webhook, profile_review("new", dryRun=True)) == UNTOUCHED
+    assert await ask(webhook, review(pod())) == UNTOUCHED
+    assert profiles.reads == 0
+    assert await ask(webhook, profile_review("new")) == UNTOUCHED
+    assert (await ask(webhook, review(pod())))["patch"][:4] == SPEC
     assert profiles.reads == 1
+
+
+async def test_profiles_are_read_anew_until_the_expected_one_is_known_or_long_overdue() -> None:
+    profiles, clock = Profiles(profile("known", "other"), stored=[]), Clock()
+    webhook = Webhook(profiles, clock)
+    clock.now = 60
+    await ask(webhook, profile_review("known"))
+    await ask(webhook, review(pod()))
+    assert profiles.reads == 0
+    await ask(webhook, profile_review("refused"))
+    await ask(webhook, review(pod()))
+    clock.now += 11
+    await ask(webhook, review(pod()))
+    assert profiles.reads == 1
+
+
+async def test_after_a_start_anything_may_have_been_missed() -> None:
+    profiles, clock = Profiles(stored=[profile("new", "shop")]), Clock()
+    webhook = Webhook(profiles, clock)
+    assert (await ask(webhook, review(pod())))["patch"][:4] == SPEC
 
 
 async def test_a_known_match_asks_nobody() -> None:

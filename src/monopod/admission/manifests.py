@@ -1,8 +1,8 @@
 """What is registered with the API server, as data for whoever sets a cluster up.
 
-The webhook's registration is AWS's (source: a recorded audit log of EKS 1.27) but for the version
-of the review, v1 instead of the retired v1beta1. It needs no selector: Monopod's own processes are
-no pods, so its admission can never wait for itself.
+The pod webhook's registration is AWS's (source: a recorded audit log of EKS 1.27), but for the
+version of the review: v1 instead of the retired v1beta1. It needs no selector: Monopod's own
+processes are no pods, so its admission can never wait for itself.
 """
 
 import base64
@@ -12,7 +12,9 @@ from monopod.api import keys
 
 NAME: Final = "0500-amazon-eks-fargate-mutation.amazonaws.com"
 PORT: Final = 23445
-PATH: Final = "/mutate"
+PODS_PATH: Final = "/mutate"
+PROFILES_PATH: Final = "/profiles"
+PROFILES_NAME: Final = "fargate-profiles.monopod.dev"
 SCHEDULER_USER: Final = "monopod:fargate-scheduler"
 _GROUP: Final = "admissionregistration.k8s.io/v1"
 
@@ -20,46 +22,43 @@ Manifest = dict[str, Any]
 
 
 def admission_manifests(ca_bundle: bytes, *, port: int = PORT) -> list[Manifest]:
-    """Return everything: the webhook and the policies. Rights are given by whoever applies it.
+    """Return everything: webhooks and policies. Rights are given by whoever applies it.
 
     Args:
         ca_bundle: PEM certificates that the server's certificate is verified by.
         port: Where it listens on the API server's loopback.
     """
-    return [*policies(), webhook_configuration(ca_bundle, port=port)]
+    return [
+        *policies(),
+        profiles_configuration(ca_bundle, port=port),
+        pods_configuration(ca_bundle, port=port),
+    ]
 
 
-def webhook_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
-    """Return the registration of the mutating webhook; arguments as above."""
-    return {
-        "apiVersion": _GROUP,
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": NAME},
-        "webhooks": [
-            {
-                "name": NAME,
-                "clientConfig": {
-                    "url": f"https://127.0.0.1:{port}{PATH}",
-                    "caBundle": base64.b64encode(ca_bundle).decode(),
-                },
-                "rules": [
-                    {
-                        "apiGroups": ["*"],
-                        "apiVersions": ["*"],
-                        "operations": ["CREATE"],
-                        "resources": ["pods"],
-                        "scope": "*",
-                    }
-                ],
-                "admissionReviewVersions": ["v1"],
-                "failurePolicy": "Ignore",
-                "matchPolicy": "Equivalent",
-                "reinvocationPolicy": "Never",
-                "sideEffects": "None",
-                "timeoutSeconds": 5,
-            }
-        ],
+def pods_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+    """Return the registration of the webhook that marks pods; arguments as above."""
+    rule = {
+        "apiGroups": ["*"],
+        "apiVersions": ["*"],
+        "operations": ["CREATE"],
+        "resources": ["pods"],
+        "scope": "*",
     }
+    webhook = _webhook(NAME, rule, PODS_PATH, ca_bundle, port)
+    return _configuration("MutatingWebhookConfiguration", webhook | {"reinvocationPolicy": "Never"})
+
+
+def profiles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+    """Return the registration of the webhook that hears of new profiles first; see ``expected``."""
+    rule = {
+        "apiGroups": [keys.GROUP],
+        "apiVersions": [keys.VERSION],
+        "operations": ["CREATE"],
+        "resources": ["fargateprofiles"],
+        "scope": "Cluster",
+    }
+    webhook = _webhook(PROFILES_NAME, rule, PROFILES_PATH, ca_bundle, port)
+    return _configuration("ValidatingWebhookConfiguration", webhook)
 
 
 def policies() -> list[Manifest]:
@@ -102,6 +101,31 @@ def policies() -> list[Manifest]:
             ],
         ),
     ]
+
+
+def _configuration(kind: str, webhook: Manifest) -> Manifest:
+    return {
+        "apiVersion": _GROUP,
+        "kind": kind,
+        "metadata": {"name": webhook["name"]},
+        "webhooks": [webhook],
+    }
+
+
+def _webhook(name: str, rule: Manifest, path: str, ca_bundle: bytes, port: int) -> Manifest:
+    return {
+        "name": name,
+        "clientConfig": {
+            "url": f"https://127.0.0.1:{port}{path}",
+            "caBundle": base64.b64encode(ca_bundle).decode(),
+        },
+        "rules": [rule],
+        "admissionReviewVersions": ["v1"],
+        "failurePolicy": "Ignore",
+        "matchPolicy": "Equivalent",
+        "sideEffects": "None",
+        "timeoutSeconds": 5,
+    }
 
 
 def _policy(name: str, resources: list[str], validations: list[Manifest]) -> list[Manifest]:

@@ -10,9 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
+from monopod.api import keys
+
 _API_VERSION: Final = "admission.k8s.io/v1"
 _KIND: Final = "AdmissionReview"
 _POD: Final = ("", "v1", "Pod")
+_PROFILE: Final = (keys.GROUP, keys.VERSION, "FargateProfile")
 
 Operation = Mapping[str, Any]
 """One operation of a JSON patch (RFC 6902)."""
@@ -42,8 +45,10 @@ class Review:
     """One question of the API server."""
 
     uid: str
-    pod: PodFacts | None
-    """The pod to be created; None if the question is about anything else."""
+    pod: PodFacts | None = None
+    """The pod to be created, if the question is about one."""
+    profile: str | None = None
+    """Name of the Fargate profile to be created, if the question is about one."""
 
 
 class _GroupVersionKind(msgspec.Struct):
@@ -56,7 +61,9 @@ class _Request(msgspec.Struct):
     uid: str
     kind: _GroupVersionKind
     operation: str
+    name: str = ""
     namespace: str = ""
+    dryRun: bool | None = None  # noqa: N815
     object: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -110,7 +117,7 @@ def read_review(body: bytes) -> Review:
         review = _reviews.decode(body)
         if (review.apiVersion, review.kind) != (_API_VERSION, _KIND):
             raise BadReviewError(f"{review.apiVersion} {review.kind} is not {_API_VERSION} {_KIND}")
-        return Review(review.request.uid, _facts(review.request))
+        return _understood(review.request)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadReviewError(f"not an AdmissionReview: {error}") from error
 
@@ -124,16 +131,21 @@ def write_answer(uid: str, patch: Sequence[Operation] = (), warning: str | None 
     return msgspec.json.encode(_Answer(_API_VERSION, _KIND, response))
 
 
-def _facts(request: _Request) -> PodFacts | None:
+def _understood(request: _Request) -> Review:
     asked = (request.kind.group, request.kind.version, request.kind.kind)
-    if asked != _POD or request.operation != "CREATE":
-        return None
-    pod = _pods.decode(request.object)
-    if pod is None:
-        return None
+    if request.operation != "CREATE":
+        return Review(request.uid)
+    if asked == _PROFILE and not request.dryRun:
+        return Review(request.uid, profile=request.name)
+    if asked == _POD and (pod := _pods.decode(request.object)) is not None:
+        return Review(request.uid, pod=_facts(pod, request.namespace))
+    return Review(request.uid)
+
+
+def _facts(pod: _Pod, namespace: str) -> PodFacts:
     return PodFacts(
         # The object's own may be empty still: it is the request that says where it goes.
-        namespace=request.namespace,
+        namespace=namespace,
         labels=pod.metadata.labels or {},
         annotations=pod.metadata.annotations or {},
         scheduler=pod.spec.schedulerName or "",

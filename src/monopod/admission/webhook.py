@@ -1,19 +1,20 @@
-"""The webhook's HTTP side: one path, one question, never a server error for bad input."""
+"""The webhooks' HTTP side: a question, an answer, never a server error for bad input."""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
 from aiohttp import web
 from prometheus_client import Counter, Histogram
 
-from monopod.admission.manifests import PATH
+from monopod.admission.expected import ExpectedProfiles
+from monopod.admission.manifests import PODS_PATH, PROFILES_PATH
 from monopod.admission.mutation import Mutation, Result, mutation_of, not_ours
 from monopod.admission.review import BadReviewError, PodFacts, read_review, write_answer
 from monopod.api.resources import FargateProfile
-from monopod.kube import KubeError
+from monopod.kube import KubeError, meta
 from monopod.profiles import Choice, Outcome, choose_profile
 
 _MAX_BODY_BYTES: Final = 16 << 20
@@ -48,13 +49,17 @@ class ProfileSource(Protocol):
 class Webhook:
     """Answers the API server."""
 
-    def __init__(self, profiles: ProfileSource) -> None:
+    def __init__(
+        self, profiles: ProfileSource, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._profiles = profiles
+        self._expected = ExpectedProfiles(clock)
 
     def application(self) -> web.Application:
         """Return what the HTTP server serves."""
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
-        application.router.add_post(PATH, self._handle)
+        application.router.add_post(PODS_PATH, self._handle)
+        application.router.add_post(PROFILES_PATH, self._handle)
         return application
 
     async def _handle(self, request: web.Request) -> web.Response:
@@ -75,6 +80,8 @@ class Webhook:
             BadReviewError: It is none.
         """
         review = read_review(body)
+        if review.profile is not None:
+            self._expected.announce(review.profile)
         pod = review.pod
         mutation = Mutation(Result.NOT_A_POD) if pod is None else await self._decide(pod)
         _REVIEWS.labels(mutation.result.value).inc()
@@ -85,11 +92,12 @@ class Webhook:
         return Mutation(left) if left is not None else mutation_of(pod, await self._choose(pod))
 
     async def _choose(self, pod: PodFacts) -> Choice:
-        choice = _choose(self._profiles.known(), pod)
+        known = self._profiles.known()
+        choice = _choose(known, pod)
         if choice.outcome in (Outcome.CHOSEN, Outcome.OPTED_OUT):
             return choice
-        # Word of a profile that was made a moment before the pod may not have reached us yet, and
-        # this is the one chance the pod has.
+        if not self._expected.outstanding({meta(each).name or "" for each in known}):
+            return choice
         try:
             async with asyncio.timeout(_READ_TIMEOUT_S):
                 return _choose(await self._profiles.read(), pod)
