@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from monopod import components
+from monopod import components, guest
 from monopod.cluster import host, remains, state
 from monopod.cluster.cgroup import Cgroup, mounted
 from monopod.cluster.errors import ClusterError
@@ -19,6 +19,8 @@ from monopod.network.topology import Topology, reserve
 from monopod.progress import Progress, Report, ignore
 from monopod.settings import Settings
 
+_KUBERNETES: Final = "k8s.io/kubernetes"
+_PAUSE: Final = "build/pause/linux/pause.c"
 _DEATH_WITHIN_S: Final = 20.0
 
 
@@ -29,6 +31,7 @@ async def up(settings: Settings, report: Report = ignore) -> ControlPlane:
         HostUnfitError: This host lacks something.
         ClusterError: Something did not come up.
         ComponentsError: Upstream's programs cannot be had.
+        GuestError: The image that machines run cannot be built.
         NetworkError: The host's network is against it.
         IdentityError: Certificates could not be kept.
     """
@@ -39,12 +42,14 @@ async def up(settings: Settings, report: Report = ignore) -> ControlPlane:
     with state.locked(home):
         known = state.load(home)
         programs = await components.provide(settings, report)
+        image = await _guest_image(settings, programs, report)
         transit = await reserve(
             Host(Namespace.own()), settings.instance, known.transit if known else None
         )
         now = state.State(
             transit=transit,
             components=str(programs.directory),
+            guest_image=str(image.directory),
             furnished=known.furnished if known else False,
         )
         state.save(home, now)
@@ -89,6 +94,13 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
             await asyncio.to_thread(_remove_tree, home)
     report(Progress("files", "gone; the cache stays", 1, 1))
     return await remains.find(layout)
+
+
+async def _guest_image(
+    settings: Settings, programs: Components, report: Report
+) -> guest.GuestImage:
+    sources = await components.module_directory(_KUBERNETES, settings, report)
+    return await guest.provide(settings.cache, programs.directory, sources / _PAUSE, report)
 
 
 def _plane(settings: Settings, known: state.State) -> ControlPlane:

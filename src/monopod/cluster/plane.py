@@ -4,8 +4,8 @@ import asyncio
 import datetime as dt
 import os
 import time
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,6 +48,15 @@ class ComponentStatus:
     """Whether it answered just now, or has told that it is ready."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Ways to ask processes how they are."""
+
+    client: Client
+    probers: Mapping[str, Prober]
+    """By network namespace."""
+
+
 class ControlPlane:
     """The processes of one cluster, their identities, and the objects they start with."""
 
@@ -60,14 +69,15 @@ class ControlPlane:
             guest_image: Directory of the image that machines run; without one there are none.
         """
         self.layout = layout
-        self._upstream = upstream.services(layout, components)
-        self._own = own.services(layout, guest_image)
+        self._first = upstream.services(layout, components)
+        # These have no rights before the objects that give them are applied.
+        self._then = (upstream.coredns(layout, components), *own.services(layout, guest_image))
         self._supervisor = supervisor(layout)
 
     @property
     def services(self) -> tuple[Service, ...]:
         """Everything that runs."""
-        return (*self._upstream, *self._own)
+        return (*self._first, *self._then)
 
     async def start(self, report: Report = ignore) -> None:
         """Bring everything up; what runs already and has not changed is left alone.
@@ -87,21 +97,19 @@ class ControlPlane:
         self._make_directories()
         report(Progress("identities", f"{len(renewed)} made" if renewed else "all good", 1, 1))
 
-        await self._supervisor.apply(self._upstream, renewed)
-        async with prober(layout.network.control_name) as probe, self.admin() as client:
-            await self._wait_for(self._upstream, probe, client, "control plane", report)
-            await self._furnish(client, report)
-            await self._supervisor.apply(self._own, renewed)
+        await self._supervisor.apply(self._first, renewed)
+        async with self._asking() as ask:
+            await self._wait_for(self._first, ask, "control plane", report)
+            await self._furnish(ask.client, report)
+            await self._supervisor.apply(self._then, renewed)
             await self._supervisor.prune({service.name for service in self.services})
-            await self._wait_for(self._own, probe, client, "monopod", report)
+            await self._wait_for(self._then, ask, "DNS and Monopod", report)
 
     async def status(self) -> list[ComponentStatus]:
         """Ask every process and its supervisor how it is."""
-        async with prober(self.layout.network.control_name) as probe, self.admin() as client:
+        async with self._asking() as ask:
             return list(
-                await asyncio.gather(
-                    *(self._status_of(service, probe, client) for service in self.services)
-                )
+                await asyncio.gather(*(self._status_of(service, ask) for service in self.services))
             )
 
     def admin(self) -> AbstractAsyncContextManager[Client]:
@@ -143,11 +151,20 @@ class ControlPlane:
             every += first
         report(Progress("objects", f"{len(every)} applied", 1, 1))
 
+    @asynccontextmanager
+    async def _asking(self) -> AsyncGenerator[_Asking]:
+        network = self.layout.network
+        async with (
+            prober(network.control_name) as control,
+            prober(network.router_name) as router,
+            self.admin() as client,
+        ):
+            yield _Asking(client, {network.control_name: control, network.router_name: router})
+
     async def _wait_for(
         self,
         services: Sequence[Service],
-        probe: Prober,
-        client: Client,
+        ask: _Asking,
         task: str,
         report: Report,
     ) -> None:
@@ -155,9 +172,7 @@ class ControlPlane:
         total = len(waiting)
         deadline = time.monotonic() + _READY_WITHIN_S
         while waiting:
-            answers = await asyncio.gather(
-                *(self._is_healthy(service, probe, client) for service in waiting)
-            )
+            answers = await asyncio.gather(*(self._is_healthy(service, ask) for service in waiting))
             waiting = [service for service, ok in zip(waiting, answers, strict=True) if not ok]
             names = ", ".join(service.name for service in waiting)
             detail = f"waiting for {names}" if names else f"{total} processes ready"
@@ -167,20 +182,20 @@ class ControlPlane:
             if waiting:
                 await asyncio.sleep(_POLL_S)
 
-    async def _status_of(self, service: Service, probe: Prober, client: Client) -> ComponentStatus:
+    async def _status_of(self, service: Service, ask: _Asking) -> ComponentStatus:
         said = await self._supervisor.state(service.name)
-        healthy = said is not None and said.up and await self._is_healthy(service, probe, client)
+        healthy = said is not None and said.up and await self._is_healthy(service, ask)
         return ComponentStatus(service.name, said, healthy)
 
-    async def _is_healthy(self, service: Service, probe: Prober, client: Client) -> bool:
+    async def _is_healthy(self, service: Service, ask: _Asking) -> bool:
         if service.name == upstream.API_SERVER:
             try:
-                await client.raw("/readyz")
+                await ask.client.raw("/readyz")
             except KubeError:
                 return False
             return True
         if service.health:
-            return await probe.healthy(service.health)
+            return await ask.probers[service.namespace].healthy(service.health)
         if service.socket:
             return await listens(service.socket)
         said = await self._supervisor.state(service.name)

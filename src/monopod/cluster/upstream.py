@@ -9,9 +9,10 @@ from typing import Final
 
 import yaml
 
-from monopod.cluster.layout import Layout, Port, User
+from monopod.cluster.layout import CLUSTER_DOMAIN, Layout, Port, User
 from monopod.cluster.service import PROGRAMS, Service
 from monopod.components import Components
+from monopod.network import services as services_config
 from monopod.network.addresses import SERVICES
 from monopod.network.plan import API_PORT
 
@@ -22,12 +23,13 @@ _REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
 
 
 def services(layout: Layout, components: Components) -> tuple[Service, ...]:
-    """Return all of them."""
+    """Return those that need nothing but each other."""
     return (
         etcd(layout, components),
         api_server(layout, components),
         controller_manager(layout, components),
         scheduler(layout, components),
+        kube_proxy(layout, components),
         registry(layout),
         registry_push(layout),
     )
@@ -163,6 +165,49 @@ def scheduler(layout: Layout, components: Components) -> Service:
         programs=_programs(components, "kube-scheduler"),
         readable=(own,),
         health=f"https://127.0.0.1:{Port.SCHEDULER}/healthz",
+    )
+
+
+def kube_proxy(layout: Layout, components: Components) -> Service:
+    """Return the one kube-proxy, which translates services' addresses for all machines."""
+    own = layout.identity("kube-proxy")
+    directory = layout.configuration("kube-proxy")
+    configuration = services_config.kube_proxy_configuration(layout.network, own / "kubeconfig")
+    return Service(
+        "kube-proxy",
+        _command("kube-proxy", {"config": directory / "config.yaml"}),
+        uid=layout.uid(User.PROXY),
+        namespace=layout.network.router_name,
+        capabilities=("net_admin",),
+        programs=_programs(components, "kube-proxy"),
+        readable=(own,),
+        configuration={"config.yaml": yaml.safe_dump(configuration, sort_keys=False)},
+        configured=directory,
+        health=f"http://{services_config.KUBE_PROXY_HEALTH}/livez",
+    )
+
+
+def coredns(layout: Layout, components: Components) -> Service:
+    """Return the VPC's resolver, which is the cluster's DNS too."""
+    own = layout.identity("coredns")
+    directory = layout.configuration("coredns")
+    corefile = services_config.corefile(
+        layout.network,
+        layout.settings.region,
+        own / "kubeconfig",
+        services_config.host_resolvers(),
+        CLUSTER_DOMAIN,
+    )
+    return Service(
+        "coredns",
+        (str(PROGRAMS / "coredns"), "-conf", str(directory / "Corefile")),
+        uid=layout.uid(User.DNS),
+        namespace=layout.network.router_name,
+        programs=_programs(components, "coredns"),
+        readable=(own,),
+        configuration={"Corefile": corefile},
+        configured=directory,
+        health=f"http://{services_config.DNS_READY}/ready",
     )
 
 
