@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from monopod.images import catalogue
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace
 
 PROFILE = "fp-e2e"
@@ -34,16 +36,14 @@ def cluster() -> Iterator[Cluster]:
     subprocess.run([MONOPOD, "down"], env=made.environment, check=True)
 
 
-@pytest.fixture(scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def image(cluster: Cluster) -> str:
     """The test image, pushed as a user pushes one; the last line is what pods use."""
-    from monopod.images import catalogue
-
     archive = await catalogue.build_test_image()
     return (await cluster.monopod("image", "push", str(archive))).splitlines()[-1]
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> AsyncIterator[Namespace]:
     """A namespace that a profile selects; everything in it is deleted after the module."""
     module = request.module.__name__.rsplit(".", 1)[-1]

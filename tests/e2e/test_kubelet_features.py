@@ -11,6 +11,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from monopod.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
@@ -18,7 +19,7 @@ from tests.e2e.cluster import Namespace, pod
 _SERVE = "mkdir -p /www && echo hello-from-pod > /www/index.html && httpd -f -p 8080 -h /www"
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def work(namespace: Namespace, image: str) -> str:
     """One pod with an init container, a native sidecar, every volume kind and hooks."""
     await namespace.apply(

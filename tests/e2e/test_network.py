@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import pytest_asyncio
 
 from monopod.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
@@ -10,7 +11,7 @@ from tests.e2e.cluster import Namespace, pod
 _SERVE = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pods(namespace: Namespace, image: str) -> dict[str, str]:
     """Two serving pods behind a service and a headless one; returns their addresses by name."""
     names = ["one", "two"]
