@@ -1,8 +1,12 @@
+import re
 import uuid
 from typing import Any
 
 import pytest
+from msgspec import convert
 
+from monopod.api.resources import FargateProfileSpec
+from monopod.profiles import faults_of
 from tests.apiserver import ApiServer
 from tests.crds.support import manifest, refusal
 
@@ -31,6 +35,11 @@ def fresh(prefix: str = "t") -> str:
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
 
 
+def faults(profile: dict[str, Any]) -> tuple[str, ...]:
+    """What our own rules say; they and the API server's must agree."""
+    return faults_of(profile["metadata"]["name"], convert(profile["spec"], FargateProfileSpec))
+
+
 def labels(count: int) -> dict[str, str]:
     return {f"key-{number}": "value" for number in range(count)}
 
@@ -56,6 +65,7 @@ def test_a_profile_within_the_limits_is_taken(
 ) -> None:
     wanted = manifest("FargateProfile", fresh(), PROFILE | change)
     assert refusal(api_server, "create", "--dry-run=server", of=wanted) == ""
+    assert faults(wanted) == ()
 
 
 @pytest.mark.row("S2")
@@ -101,13 +111,13 @@ def test_a_profile_within_the_limits_is_taken(
 def test_a_profile_beyond_the_limits_is_refused_by_field(
     api_server: ApiServer, change: dict[str, Any], messages: list[str]
 ) -> None:
-    said = refusal(
-        api_server,
-        "create",
-        "--dry-run=server",
-        of=manifest("FargateProfile", fresh(), PROFILE | change),
-    )
+    wanted = manifest("FargateProfile", fresh(), PROFILE | change)
+    said = refusal(api_server, "create", "--dry-run=server", of=wanted)
     assert all(message in said for message in messages), said
+    if messages[0].startswith("spec.") and "Required value" not in messages:
+        (fault,) = faults(wanted)
+        # Both name the field.
+        assert re.split(r"[.\[]", messages[0])[1] in fault
 
 
 @pytest.mark.row("S2")
@@ -115,12 +125,14 @@ def test_a_profile_beyond_the_limits_is_refused_by_field(
     ("name", "message"),
     [
         ("eks-default", "The fargate profile name starts with the reserved prefix: 'eks-'."),
+        ("a_b", "a lowercase RFC 1123 subdomain must consist of"),
         ("a" * 64, "must be at most 63 characters long, because pods carry it as a label"),
     ],
 )
 def test_profile_names(api_server: ApiServer, name: str, message: str) -> None:
     wanted = manifest("FargateProfile", name, PROFILE)
     assert message in refusal(api_server, "create", of=wanted)
+    assert len(faults(wanted)) == 1
 
 
 @pytest.mark.row("S2")

@@ -9,6 +9,7 @@ from monopod.profiles.choice import (
     judge_profile,
 )
 from monopod.profiles.subnets import ProfileSubnets, is_private, subnets_of_profile
+from monopod.profiles.validity import faults_of
 from monopod.profiles.wildcards import matches
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ProfileVerdict",
     "SelectorVerdict",
     "choose_profile",
+    "faults_of",
     "is_private",
     "judge_profile",
     "matches",
