@@ -235,23 +235,35 @@ class Client:
         *,
         labels: str | None = None,
         fields: str | None = None,
+        page: int = _PAGE,
     ) -> tuple[list[msgspec.Raw], str]:
-        """List objects undecoded, with the resource version they are of."""
+        """List objects undecoded, with the resource version they are of.
+
+        Args:
+            kind: Class of the objects.
+            namespace: Only in this namespace.
+            labels: A label selector.
+            fields: A field selector.
+            page: How many are asked for at once.
+
+        Raises:
+            GoneError: The list took so long that its version was forgotten half way.
+        """
         items: list[msgspec.Raw] = []
         token = ""
         while True:
             query: _Query = {
                 "labelSelector": labels,
                 "fieldSelector": fields,
-                "limit": _PAGE,
+                "limit": page,
                 "continue": token or None,
             }
             body = await self._ask("GET", _path(kind, namespace, None), query)
-            page = msgspec.json.decode(body, type=_RawList)
-            items += page.items or ()
-            token = page.metadata.continue_
+            part = msgspec.json.decode(body, type=_RawList)
+            items += part.items or ()
+            token = part.metadata.continue_
             if not token:
-                return items, page.metadata.resourceVersion
+                return items, part.metadata.resourceVersion
 
     @asynccontextmanager
     async def watch_raw(

@@ -21,6 +21,17 @@ from monopod.kube.errors import KubeconfigError
 
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _LIMITS: Final = httpx2.Limits(max_connections=128, max_keepalive_connections=32)
+_UNUSABLE: Final = (
+    OSError,
+    ssl.SSLError,
+    ConfigError,
+    yaml.YAMLError,
+    # What the loader stumbles over when parts are missing or of another type.
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
 _Stamp = tuple[int, ...]
 
 
@@ -102,7 +113,7 @@ class Connections:
             if config is None:
                 raise KubeconfigError(f"{self._kubeconfig} names no current context")
             pool = _Pool(config, self._user_agent)
-        except (OSError, ssl.SSLError, ConfigError, yaml.YAMLError, KeyError, ValueError) as error:
+        except _UNUSABLE as error:
             raise KubeconfigError(f"{self._kubeconfig}: {error}") from error
         user = config.user
         named = (

@@ -72,6 +72,7 @@ class TransientError(KubeError):
 
 class _Cause(msgspec.Struct):
     reason: str = ""
+    field: str = ""
 
 
 class _Details(msgspec.Struct):
@@ -118,6 +119,9 @@ def from_status(body: bytes, code: int = 0, retry_after: str | None = None) -> K
     if reason == "AlreadyExists":
         return AlreadyExistsError(message, code=code, reason=reason)
     kind = _BY_CODE.get(code, KubeError)
+    if kind is InvalidError and any(each.field == "metadata.uid" for each in details.causes or ()):
+        # A patch that insists on another individual is told that uids do not change.
+        kind = ConflictError
     return kind(message, code=code, reason=reason)
 
 

@@ -5,16 +5,28 @@ Without it a second look at a pod, caused by any event, would not know of the fi
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from lightkube.core import resource as res
 
-from monopod.kube.informer import Informer
 from monopod.kube.objects import Key, identity, key_of, meta
+from monopod.kube.store import Change, Deleted
 
 _T = TypeVar("_T", bound=res.Resource)
 
 _TRUSTED_S: Final = 10.0
+
+
+class Source(Protocol[_T]):
+    """What notes are laid over: an informer."""
+
+    def get(self, key: Key) -> _T | None:
+        """Return the object of this key, if there is one."""
+        ...
+
+    def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
+        """Call back with every change."""
+        ...
 
 
 class Fresh(Generic[_T]):
@@ -25,7 +37,7 @@ class Fresh(Generic[_T]):
 
     def __init__(
         self,
-        informer: Informer[_T],
+        informer: Source[_T],
         *,
         trusted_s: float = _TRUSTED_S,
         time: Callable[[], float] | None = None,
@@ -41,11 +53,14 @@ class Fresh(Generic[_T]):
         self._trusted_s = trusted_s
         self._time = time or (lambda: asyncio.get_running_loop().time())
         self._notes: dict[Key, tuple[float, _T]] = {}
-        informer.subscribe(lambda change: self._settle(change.key))
+        self._gone: dict[str, float] = {}
+        informer.subscribe(self._changed)
 
     def note(self, obj: _T) -> None:
         """Remember an object as we wrote it, or are about to create it."""
-        self._notes[key_of(obj)] = (self._time() + self._trusted_s, obj)
+        # An answer may come after the word of the object's end.
+        if identity(obj) not in self._gone:
+            self._notes[key_of(obj)] = (self._time() + self._trusted_s, obj)
 
     def drop(self, key: Key) -> None:
         """Forget a note: the write did not come about."""
@@ -64,6 +79,17 @@ class Fresh(Generic[_T]):
             noted = self._notes.get(key)
             if noted is not None and self._informer.get(key) is None:
                 yield noted[1]
+
+    def _changed(self, change: Change[_T]) -> None:
+        noted = self._notes.get(change.key)
+        uid = identity(change.object)
+        if isinstance(change, Deleted):
+            now = self._time()
+            self._gone = {uid: until for uid, until in self._gone.items() if until > now}
+            self._gone[uid] = now + self._trusted_s
+            if noted is not None and identity(noted[1]) == uid:
+                del self._notes[change.key]
+        self._settle(change.key)
 
     def _settle(self, key: Key) -> None:
         noted = self._notes.get(key)

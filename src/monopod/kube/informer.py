@@ -85,6 +85,7 @@ class Informer(Generic[_T]):
         self._synced = asyncio.Event()
         self._version = ""
         self._heard = time.monotonic()
+        self._failures = 0
 
     def get(self, key: Key) -> _T | None:
         """Return the object of this key, if there is one. Not to be changed by the caller."""
@@ -113,16 +114,20 @@ class Informer(Generic[_T]):
         """Seconds since the server last told us anything, bookmarks included."""
         return time.monotonic() - self._heard
 
+    @property
+    def failures(self) -> int:
+        """How often in a row the server could not be listened to."""
+        return self._failures
+
     async def run(self) -> None:
         """Follow the API server until cancelled."""
-        failures = 0
         while True:
             before = self._heard
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
-                failures = 0
+                self._failures = 0
                 continue
             except GoneError as error:
                 _log.info("list anew", kind=self._name, why=error.message)
@@ -137,8 +142,8 @@ class Informer(Generic[_T]):
                 self._version = ""
                 pause = None
             _BREAKS.labels(self._name).inc()
-            failures = 1 if self._heard > before else failures + 1
-            await asyncio.sleep(_pause_s(failures) if pause is None else pause)
+            self._failures = 1 if self._heard > before else self._failures + 1
+            await asyncio.sleep(_pause_s(self._failures) if pause is None else pause)
 
     async def _list(self) -> None:
         raw, version = await self._client.list_raw(

@@ -94,10 +94,8 @@ async def _serve(service: Service, main: Main, metrics_port: int | None) -> int:
         if not stopping:
             raise
     except Exception:
-        if not stopping:
-            _log.exception("died")
-            return 1
-        _log.exception("did not end cleanly")
+        _log.exception("did not end cleanly" if stopping else "died")
+        return 1
     finally:
         if metrics is not None:
             metrics.shutdown()

@@ -1,0 +1,202 @@
+"""The client against a real API server."""
+
+from pathlib import Path
+
+import pytest
+from lightkube.models.core_v1 import Container, PodSpec
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import ConfigMap, Namespace, Node, Pod
+
+from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
+from monopod.kube import (
+    AlreadyExistsError,
+    Client,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    KubeconfigError,
+    KubeError,
+    NotFoundError,
+    PatchType,
+    TransientError,
+    UnauthorizedError,
+    connect,
+    meta,
+)
+from tests.apiserver import ApiServer, CertificateMaker
+
+
+def config(namespace: str, name: str = "a", **data: str) -> ConfigMap:
+    return ConfigMap(metadata=ObjectMeta(name=name, namespace=namespace), data=data)
+
+
+def pod(namespace: str, name: str = "p") -> Pod:
+    return Pod(
+        metadata=ObjectMeta(name=name, namespace=namespace),
+        spec=PodSpec(containers=[Container(name="c", image="i")], schedulerName="nobody"),
+    )
+
+
+async def test_a_life(admin: Client, namespace: str) -> None:
+    made = await admin.create(config(namespace, x="1"))
+    assert (made.apiVersion, made.kind) == ("v1", "ConfigMap")
+    with pytest.raises(AlreadyExistsError):
+        await admin.create(config(namespace))
+    patched = await admin.patch(ConfigMap, "a", {"data": {"x": None, "y": "2"}}, namespace)
+    assert patched.data == {"y": "2"}
+    with pytest.raises(ConflictError):
+        await admin.replace(made)
+    patched.data = {"z": "3"}
+    await admin.replace(patched)
+    assert (await admin.get(ConfigMap, "a", namespace)).data == {"z": "3"}
+    steps = [{"op": "add", "path": "/data/w", "value": "4"}]
+    await admin.patch(ConfigMap, "a", steps, namespace, kind_of_patch=PatchType.JSON)
+    listing = await admin.list(ConfigMap, namespace, fields="metadata.name=a")
+    assert [each.data for each in listing.items] == [{"z": "3", "w": "4"}]
+    assert listing.version
+    assert listing.items[0].kind == "ConfigMap"
+    with pytest.raises(ConflictError):
+        await admin.delete(ConfigMap, "a", namespace, uid="another")
+    await admin.delete(ConfigMap, "a", namespace, uid=meta(made).uid)
+    with pytest.raises(NotFoundError):
+        await admin.get(ConfigMap, "a", namespace)
+
+
+async def test_patches_may_insist_on_an_individual_and_a_version(
+    admin: Client, namespace: str
+) -> None:
+    made = await admin.create(config(namespace))
+    await admin.patch(ConfigMap, "a", {"data": {"x": "1"}}, namespace)
+    for stale in ({"resourceVersion": meta(made).resourceVersion}, {"uid": "another"}):
+        with pytest.raises(ConflictError):
+            await admin.patch(ConfigMap, "a", {"metadata": stale}, namespace)
+
+
+@pytest.mark.parametrize("subresource", [None, "status"])
+async def test_a_patch_for_one_pod_does_not_reach_the_next_of_its_name(
+    admin: Client, namespace: str, subresource: str | None
+) -> None:
+    await admin.create(pod(namespace))
+    for how in (PatchType.MERGE, PatchType.STRATEGIC):
+        with pytest.raises(ConflictError):
+            await admin.patch(
+                Pod,
+                "p",
+                {"metadata": {"uid": "another"}, "status": {"nominatedNodeName": "n"}},
+                namespace,
+                subresource=subresource,
+                kind_of_patch=how,
+            )
+
+
+async def test_apply_owns_its_fields_alone(admin: Client, namespace: str) -> None:
+    await admin.apply(config(namespace, x="1"), field_manager="one")
+    await admin.apply(config(namespace, y="2"), field_manager="two")
+    await admin.apply(config(namespace), field_manager="one")
+    assert (await admin.get(ConfigMap, "a", namespace)).data == {"y": "2"}
+    with pytest.raises(ConflictError):
+        await admin.apply(config(namespace, y="3"), field_manager="one", force=False)
+
+
+async def test_long_lists_come_whole(admin: Client, namespace: str) -> None:
+    for number in range(7):
+        await admin.create(config(namespace, f"n-{number}"))
+    pages = await admin.list_raw(ConfigMap, namespace, page=2)
+    assert len(pages[0]) == 7
+
+
+async def test_a_pod_is_bound_once(admin: Client, namespace: str) -> None:
+    made = await admin.create(pod(namespace))
+    await admin.bind(made, "somewhere")
+    assert (await admin.get(Pod, "p", namespace)).spec.nodeName == "somewhere"  # pyright: ignore[reportOptionalMemberAccess]
+    with pytest.raises(ConflictError):
+        await admin.bind(made, "elsewhere")
+    await admin.delete(Pod, "p", namespace, grace_period_s=0)
+    with pytest.raises(NotFoundError):
+        await admin.bind(made, "elsewhere")
+    await admin.create(pod(namespace))
+    with pytest.raises(ConflictError):
+        await admin.bind(made, "elsewhere")
+
+
+async def test_status_is_a_world_of_its_own(admin: Client, namespace: str) -> None:
+    made = await admin.create(pod(namespace))
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Why"}
+    patched = await admin.patch(
+        Pod,
+        "p",
+        {"status": {"conditions": [condition], "nominatedNodeName": "mvm-1"}},
+        namespace,
+        subresource="status",
+        kind_of_patch=PatchType.STRATEGIC,
+    )
+    assert patched.status is not None
+    assert patched.status.nominatedNodeName == "mvm-1"
+    assert meta(patched).uid == meta(made).uid
+
+
+async def test_cluster_scoped_and_custom_resources(admin: Client, namespace: str) -> None:
+    spec = FargateProfileSpec(selectors=[Selector(namespace=namespace)])
+    made = await admin.create(FargateProfile(metadata=ObjectMeta(name=namespace), spec=spec))
+    status = {"status": {"status": "ACTIVE"}}
+    await admin.patch(FargateProfile, namespace, status, subresource="status")
+    found = await admin.get(FargateProfile, namespace)
+    assert found.status is not None
+    assert (found.status.status, found.spec) == ("ACTIVE", made.spec)
+    await admin.delete(FargateProfile, namespace)
+
+
+async def test_refusals_have_types(admin: Client, api_server: ApiServer, namespace: str) -> None:
+    with pytest.raises(InvalidError, match="containers"):
+        await admin.create(
+            Pod(metadata=ObjectMeta(name="p", namespace=namespace), spec=PodSpec(containers=[]))
+        )
+    with pytest.raises(NotFoundError):
+        await admin.create(config("no-such-namespace"))
+    with pytest.raises(KubeError, match="without a name"):
+        await admin.get(Node, "")
+    async with connect(api_server.kubeconfig("nobody"), "tests") as nobody:
+        with pytest.raises(ForbiddenError, match="nobody"):
+            await nobody.list(Namespace)
+
+
+async def test_a_server_that_is_not_there(api_server: ApiServer, tmp_path: Path) -> None:
+    lost = tmp_path / "kubeconfig"
+    lost.write_text(api_server.admin.read_text().replace(api_server.url, "https://127.0.0.1:1"))
+    async with connect(lost, "tests") as client:
+        with pytest.raises(TransientError, match="cannot be reached"):
+            await client.list(Namespace)
+
+
+@pytest.mark.parametrize("broken", ["", "{", "clusters: []", "current-context: gone"])
+async def test_kubeconfigs_that_are_none(broken: str, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(broken)
+    with pytest.raises(KubeconfigError, match="kubeconfig"):
+        async with connect(file, "tests"):
+            pass
+    with pytest.raises(KubeconfigError, match="not-there"):
+        async with connect(tmp_path / "not-there", "tests"):
+            pass
+
+
+async def test_a_renewed_certificate_is_taken_up(api_server: ApiServer) -> None:
+    kubeconfig = api_server.kubeconfig("renewed", "system:masters")
+    home = kubeconfig.parent
+    good = [(home / name).read_bytes() for name in ("client.crt", "client.key")]
+    other = CertificateMaker().issue("renewed", ("system:masters",))
+
+    def write(certificate: bytes, key: bytes) -> None:
+        (home / "client.crt").write_bytes(certificate)
+        (home / "client.key").write_bytes(key)
+
+    write(*other)
+    async with connect(kubeconfig, "tests") as client:
+        with pytest.raises((UnauthorizedError, TransientError)):
+            await client.list(Namespace)
+        # Half way through a renewal certificate and key do not fit: the old pair goes on.
+        (home / "client.crt").write_bytes(good[0])
+        with pytest.raises((UnauthorizedError, TransientError)):
+            await client.list(Namespace)
+        write(good[0], good[1])
+        assert (await client.list(Namespace)).items

@@ -1,0 +1,87 @@
+"""Processes as s6 sees them."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import urllib.request
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+_PROGRAM = """
+import asyncio, sys
+from monopod.kube import serve
+
+async def main(service):
+    service.ready()
+    service.ready()
+    {body}
+
+sys.exit(serve("thing", main, metrics_port={port}))
+"""
+
+
+async def _run(
+    body: str, *, port: int | None = None, kill: signal.Signals | None = None
+) -> tuple[int | None, list[dict[str, Any]], bytes]:
+    """Start a service, wait until it is ready, send it a signal; return how it ended."""
+    readable, writable = os.pipe()
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _PROGRAM.format(body=body, port=port),
+        env={**os.environ, "NOTIFY_FD": str(writable)},
+        pass_fds=[writable],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    os.close(writable)
+    said = await asyncio.to_thread(os.read, readable, 10)
+    metrics = b""
+    if port is not None:
+        url = f"http://127.0.0.1:{port}/metrics"
+        metrics = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read())
+    if kill is not None:
+        child.send_signal(kill)
+    out, _ = await asyncio.wait_for(child.communicate(), 20)
+    os.close(readable)
+    assert said == b"\n"
+    return child.returncode, [json.loads(each) for each in out.splitlines()], metrics
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_it_goes_when_bidden(how: signal.Signals) -> None:
+    status, logs, _ = await _run("await asyncio.Event().wait()", kill=how)
+    assert status == 0
+    assert logs[-1]["event"] == "stopped"
+
+
+async def test_metrics_are_there_to_be_read() -> None:
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    _, _, metrics = await _run("await asyncio.Event().wait()", port=port, kill=signal.SIGTERM)
+    assert b"process_cpu_seconds_total" in metrics
+
+
+async def test_a_service_that_dies_says_of_what() -> None:
+    status, logs, _ = await _run("raise ValueError('no use')")
+    assert status == 1
+    assert logs[-1]["event"] == "died"
+    assert logs[-1]["exception"][0]["exc_value"] == "no use"
+
+
+async def test_a_failure_on_the_way_out_is_told() -> None:
+    body = "try: await asyncio.Event().wait()\n    finally: raise ValueError('stuck')"
+    status, logs, _ = await _run(body, kill=signal.SIGTERM)
+    assert status == 1
+    assert logs[-1]["event"] == "did not end cleanly"
+
+
+async def test_a_service_that_ends_by_itself_has_failed() -> None:
+    status, logs, _ = await _run("pass")
+    assert status == 1
+    assert logs[-1]["event"] == "ended by itself"

@@ -1,0 +1,29 @@
+"""Waiting for what must come."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+TIMEOUT_S = 20.0
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not holds():  # noqa: ASYNC110 - it may depend on anything
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(*work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Have things run meanwhile; one that fails of itself fails the test."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+        for task in tasks:
+            assert not task.done(), task.exception()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
