@@ -46,7 +46,7 @@ components: environment ## Build upstream's programs into the cache, with progre
 
 .PHONY: test
 test: check components ## All checks and all tests, as CI runs them
-	@$(BIN)/pytest
+	@$(BIN)/pytest --durations=15
 
 .PHONY: check
 check: lint types contracts ## Everything that looks at the code without running it

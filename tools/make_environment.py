@@ -21,7 +21,7 @@ def main() -> None:
     uv = ENVIRONMENT / "bin" / "uv"
     if not python.exists():
         print(f"making {ENVIRONMENT} with {sys.executable} {sys.version.split()[0]}", flush=True)
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        venv.create(ENVIRONMENT, with_pip=True, clear=True, symlinks=True)
     version, hashes = locked("uv")
     if installed_version(uv) != version:
         print(f"installing uv {version}", flush=True)

@@ -108,7 +108,10 @@ class Reporter:
 
 
 async def _stale_packages(component: Component, toolchain: Toolchain, reporter: Reporter) -> int:
-    """How many packages are to be compiled: all those that Go's own cache does not hold."""
+    """How many packages are to be compiled: all those that Go's own cache does not hold.
+
+    Main packages are left out: one that was compiled counts as stale until it is linked.
+    """
     reporter.say("looking at what is to be compiled")
     stale = 0
 
@@ -132,7 +135,7 @@ async def _stale_packages(component: Component, toolchain: Toolchain, reporter: 
     except process.ProcessError as error:
         message = f"the sources of {component.name} {component.version} cannot be had: {error}"
         raise BuildError(message) from error
-    return stale
+    return max(0, stale - len(component.packages))
 
 
 async def _check_c_compiler(component: Component) -> None:
