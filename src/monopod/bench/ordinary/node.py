@@ -1,0 +1,228 @@
+"""An ordinary node from its first process to its last trace."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from lightkube.resources.certificates_v1 import CertificateSigningRequest
+from lightkube.resources.core_v1 import Node
+
+from monopod.bench.errors import BenchError
+from monopod.bench.ordinary import configuration
+from monopod.bench.ordinary.cgroups import CgroupTree
+from monopod.bench.ordinary.configuration import OrdinaryConfiguration, Taint
+from monopod.bench.ordinary.shell import Shell
+from monopod.bench.ordinary.wiring import Wire
+from monopod.identity.node import NodeCertificates, NodeIssuer, NodeSubject
+from monopod.kube import Change, Client, Deleted, Informer, NotFoundError
+from monopod.network.addresses import CLUSTER_DNS
+from monopod.network.namespaces import Namespace
+from monopod.network.plan import Plan
+from monopod.process import ProcessError
+
+LABEL: Final = "monopod.dev/ordinary"
+"""On the node; also the key of the taint that keeps pods away that are not meant for it."""
+_RUNTIME_WITHIN_S: Final = 30.0
+_READY_WITHIN_S: Final = 90.0
+_DEAD_WITHIN_S: Final = 15.0
+_POLL_S: Final = 0.05
+_LOG_LINES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A container image that the node has from its start."""
+
+    reference: str
+    archive: bytes
+    """OCI or docker archive."""
+
+
+class OrdinaryNode:
+    """One ordinary node of a running cluster."""
+
+    def __init__(
+        self,
+        client: Client,
+        signing: Client,
+        plan: Plan,
+        home: Path,
+        programs: Path,
+        ca_certificate: bytes,
+    ) -> None:
+        """Describe it; nothing is touched yet.
+
+        Args:
+            client: May read and delete nodes.
+            signing: May have nodes' certificates made, and is not so mighty that
+                kube-controller-manager would approve its requests before it does itself.
+            plan: The cluster's network.
+            home: The cluster's ``MONOPOD_HOME``; the node's files are in ``ordinary`` below it.
+            programs: Directory of the component programs.
+            ca_certificate: PEM of the authority that the API server's certificate is from.
+        """
+        self.name = f"ordinary-{plan.instance}"
+        self._client = client
+        self._signing = signing
+        self._plan = plan
+        self._root = home.resolve() / "ordinary"
+        self._programs = programs.resolve()
+        self._ca = ca_certificate
+        self._wire = Wire(f"node-{plan.instance}")
+        # Below the cluster's own group, so that whoever takes the cluster down ends this as well.
+        self._cgroups = CgroupTree.on_this_host(f"monopod-{plan.instance}/ordinary")
+        self._shell: Shell | None = None
+
+    @asynccontextmanager
+    async def running(self, sandbox: Image) -> AsyncGenerator["OrdinaryNode"]:
+        """Have it run, ready, for the length of a block, and leave nothing of it behind.
+
+        Args:
+            sandbox: The image of pods' sandboxes; pods can run it as well.
+
+        Raises:
+            BenchError: It did not come up; the end of its logs is in the message.
+            IdentityError: It got no certificates.
+            NetworkError: The cluster's network is not there.
+        """
+        await self.remove()
+        try:
+            await self._start(sandbox)
+            yield self
+        finally:
+            await asyncio.shield(self.remove())
+
+    async def remove(self) -> None:
+        """Remove every trace, of one that was killed as well; again is harmless.
+
+        Raises:
+            BenchError: Something of it does not go.
+        """
+        if self._shell is not None:
+            await self._shell.kill()
+            self._shell = None
+        await self._cgroups.destroy(_DEAD_WITHIN_S)
+        await self._wire.disconnect(self._router)
+        if self._root.exists():
+            await asyncio.to_thread(shutil.rmtree, self._root)
+        with suppress(NotFoundError):
+            await self._client.delete(Node, self.name)
+
+    @property
+    def _router(self) -> Namespace:
+        return Namespace.named(self._plan.router_name)
+
+    async def _start(self, sandbox: Image) -> None:
+        certificates = await self._certificates()
+        await asyncio.to_thread(self._furnish, sandbox, certificates)
+        joins = self._cgroups.create()
+        shell = await Shell.start(self._root, self.name, self._programs, joins)
+        self._shell = shell
+        await self._wire.connect(self._router, shell.network)
+        await shell.release()
+        await self._import(shell, sandbox)
+        await self._until_ready()
+
+    async def _certificates(self) -> NodeCertificates:
+        requests = Informer(self._signing, CertificateSigningRequest)
+        following = asyncio.create_task(requests.run())
+        try:
+            issuer = NodeIssuer(self._signing, requests)
+            subject = NodeSubject(self.name, self.name, (self.name,), (self._wire.address,))
+            found = await issuer.issue(subject)
+            await issuer.close()
+            return found
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+    def _furnish(self, sandbox: Image, certificates: NodeCertificates) -> None:
+        """Write the node's files below its root, which nobody but root may enter."""
+        self._root.mkdir(mode=0o700)
+        for directory in configuration.directories():
+            self._host_path(directory).mkdir(parents=True, exist_ok=True)
+        wanted = OrdinaryConfiguration(
+            name=self.name,
+            address=self._wire.address,
+            pods=self._wire.pods,
+            resolver=self._plan.resolver,
+            cluster_dns=CLUSTER_DNS,
+            api_server=self._plan.api_server,
+            sandbox_image=sandbox.reference,
+            cgroup=f"/{self._cgroups.path}",
+            ca_certificate=self._ca,
+            client_certificate=certificates.client.certificate,
+            client_key=certificates.client.key,
+            serving_certificate=certificates.serving.certificate,
+            serving_key=certificates.serving.key,
+            labels={LABEL: self._plan.instance},
+            taints=(Taint(LABEL, self._plan.instance),),
+        )
+        for path, file in configuration.files(wanted).items():
+            target = self._host_path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.touch(mode=file.mode)
+            target.write_bytes(file.content)
+        for path, leads_to in configuration.links().items():
+            link = self._host_path(path)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(leads_to)
+        self._host_path(configuration.PAUSE_ARCHIVE).write_bytes(sandbox.archive)
+
+    async def _import(self, shell: Shell, image: Image) -> None:
+        deadline = time.monotonic() + _RUNTIME_WITHIN_S
+        socket = self._host_path(configuration.RUNTIME_SOCKET)
+        while not socket.exists():
+            if time.monotonic() > deadline or not shell.runs:
+                raise self._late("containerd", _RUNTIME_WITHIN_S)
+            await asyncio.sleep(_POLL_S)
+        try:
+            await shell.run_inside(
+                str(configuration.PROGRAMS / "ctr"),
+                f"--address={configuration.RUNTIME_SOCKET}",
+                "--namespace=k8s.io",
+                *("images", "import", "--snapshotter=overlayfs", str(configuration.PAUSE_ARCHIVE)),
+            )
+        except ProcessError as error:
+            raise BenchError(f"containerd did not take image {image.reference}: {error}") from error
+
+    async def _until_ready(self) -> None:
+        ready = asyncio.Event()
+
+        def look(change: Change[Node]) -> None:
+            found = change.object.status.conditions if change.object.status else None
+            if not isinstance(change, Deleted) and any(
+                each.type == "Ready" and each.status == "True" for each in found or ()
+            ):
+                ready.set()
+
+        nodes = Informer(self._client, Node, fields=f"metadata.name={self.name}")
+        nodes.subscribe(look)
+        following = asyncio.create_task(nodes.run())
+        try:
+            async with asyncio.timeout(_READY_WITHIN_S):
+                await ready.wait()
+        except TimeoutError:
+            raise self._late("kubelet", _READY_WITHIN_S) from None
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+    def _host_path(self, path: PurePosixPath) -> Path:
+        return self._root / path.relative_to("/")
+
+    def _late(self, service: str, seconds: float) -> BenchError:
+        log = self._host_path(configuration.LOGS / service / "current")
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        said = "\n".join(lines[-_LOG_LINES:]) or "(it said nothing)"
+        return BenchError(
+            f"{service} of the ordinary node is not ready after {seconds:.0f} s; its last words:\n"
+            f"{said}"
+        )

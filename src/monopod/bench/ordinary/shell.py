@@ -1,0 +1,131 @@
+"""What a node's processes run in: namespaces, mounts and a process tree of their own.
+
+All of it hangs on one process that ends when ours does, however ours ends; and with that process,
+the first of its pid namespace, the kernel ends every other and lets go of their mounts and network.
+"""
+
+import asyncio
+import shlex
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from monopod.bench.errors import BenchError
+from monopod.bench.ordinary.configuration import PROGRAMS, SERVICES, TUNABLES, tunable_copy
+from monopod.network.namespaces import Namespace
+from monopod.process import run
+
+_OWN: Final = ("run", "tmp", "var")
+"""Directories of the root that the node has instead of the host's."""
+_UNSHARED: Final = "unshared"
+_UNSHARED_WITHIN_S: Final = 10.0
+
+
+class Shell:
+    """The process that everything of a node hangs on."""
+
+    def __init__(self, child: asyncio.subprocess.Process) -> None:
+        self._child = child
+
+    @classmethod
+    async def start(
+        cls, root: Path, hostname: str, programs: Path, cgroup_files: Sequence[Path]
+    ) -> "Shell":
+        """Make the namespaces and wait in them, before anything of the node runs.
+
+        Args:
+            root: Holds what becomes ``/run``, ``/tmp`` and ``/var``.
+            hostname: The node's own.
+            programs: Directory of component programs.
+            cgroup_files: Files to join the node's cgroups by.
+
+        Raises:
+            BenchError: This host does not allow it.
+        """
+        child = await asyncio.create_subprocess_exec(
+            *("setpriv", "--pdeathsig", "KILL"),
+            *("unshare", "--mount", "--net", "--pid", "--ipc", "--uts"),
+            *("--fork", "--kill-child=KILL", "--mount-proc"),
+            *("/bin/sh", "-euc", script(hostname, programs, cgroup_files)),
+            cwd=root,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        shell = cls(child)
+        try:
+            async with asyncio.timeout(_UNSHARED_WITHIN_S):
+                said = await shell._until_unshared()
+        except BaseException:
+            await shell.kill()
+            raise
+        if said:
+            await shell.kill()
+            raise BenchError(f"the ordinary node's namespaces cannot be made: {said}")
+        return shell
+
+    @property
+    def network(self) -> Namespace:
+        """The node's network namespace."""
+        return Namespace(Path(f"/proc/{self._child.pid}/ns/net"))
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is still there."""
+        return self._child.returncode is None
+
+    async def release(self) -> None:
+        """Start the node's services: the network is ready."""
+        if self._child.stdin is None:
+            return
+        self._child.stdin.write(b"\n")
+        await self._child.stdin.drain()
+        self._child.stdin.close()
+
+    async def run_inside(self, *argv: str | Path) -> str:
+        """Run a program in the node's view of the file system.
+
+        Raises:
+            ProcessError: It did not succeed.
+        """
+        return await run(
+            *("nsenter", f"--target={self._child.pid}", "--mount", "--net", "--", *argv)
+        )
+
+    async def kill(self) -> None:
+        """End everything in it; again is harmless."""
+        with suppress(ProcessLookupError):
+            self._child.kill()
+        await self._child.wait()
+
+    async def _until_unshared(self) -> str:
+        """Wait for the word; returns what was said instead of it."""
+        if self._child.stdout is None:
+            return "no output"
+        said: list[str] = []
+        while line := (await self._child.stdout.readline()).decode(errors="replace"):
+            if line.strip() == _UNSHARED:
+                return ""
+            said.append(line.strip())
+        return "; ".join(said) or "it ended without a word"
+
+
+def script(hostname: str, programs: Path, cgroup_files: Iterable[Path]) -> str:
+    """Return what the first process does, in the node's root directory, before s6 takes over."""
+    quote = shlex.quote
+    own_programs = str(PROGRAMS).lstrip("/")
+    lines = [f"echo 0 >{quote(str(file))}" for file in cgroup_files]
+    # The directory the node lives in may lie below one that is about to be covered: so the paths
+    # are relative to where the process stands, and must not be resolved by mount(8).
+    lines += [f"mount --no-canonicalize --bind {quote(str(programs))} {own_programs}"]
+    lines += [f"mount --no-canonicalize --rbind {name} /{name}" for name in _OWN]
+    lines += [f"mount --bind {tunable_copy(name)} /proc/sys/{name}" for name in sorted(TUNABLES)]
+    lines += [
+        f"echo {quote(hostname)} >/proc/sys/kernel/hostname",
+        "cd /",
+        f"echo {_UNSHARED}",
+        "read -r go",
+        f"exec s6-svscan {SERVICES} <>/dev/null >/dev/null 2>&1",
+    ]
+    return "\n".join(lines)

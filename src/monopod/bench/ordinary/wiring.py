@@ -1,0 +1,100 @@
+"""The link of an ordinary node: to the router, one more machine."""
+
+import errno
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Final
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from monopod.bench.errors import BenchError
+from monopod.network.addresses import GATEWAY_MAC, MANAGEMENT, MANAGEMENT_GATEWAY
+from monopod.network.namespaces import Namespace
+from monopod.network.plan import LINK_GROUP
+
+ADDRESS: Final = MANAGEMENT.broadcast_address - 1
+"""Far above those that machines get: a host has room for the first 65 536 of them only."""
+PODS: Final = IPv4Network((int(ADDRESS) - 0x100 & ~0xFF, 24))
+_INSIDE: Final = "eth0"
+_SCOPE_LINK: Final = 253
+_ONLINK: Final = 4
+_FORWARDING: Final = {"ipv4/ip_forward": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A point-to-point link from the router into a node's namespace."""
+
+    name: str
+    """Of the router's end. Not that of a machine: those are collected when no MicroVM has them."""
+    address: IPv4Address = ADDRESS
+    pods: IPv4Network = PODS
+
+    async def connect(self, router: Namespace, node: Namespace) -> None:
+        """Make the link and the routes on both sides.
+
+        Raises:
+            BenchError: The kernel refuses.
+            NetworkError: A namespace is not there: is the cluster up?
+        """
+        try:
+            async with await router.netlink() as outer, await node.netlink() as inner:
+                await _delete(outer, self.name)
+                with node.open() as opened:
+                    peer = {"ifname": _INSIDE, "net_ns_fd": opened.fileno()}
+                    await outer.link(
+                        "add",
+                        ifname=self.name,
+                        kind="veth",
+                        address=GATEWAY_MAC,
+                        group=LINK_GROUP,
+                        peer=peer,
+                    )
+                await self._router_side(outer)
+                await self._node_side(inner)
+        except NetlinkError as error:
+            raise BenchError(f"the ordinary node cannot be wired: {error}") from error
+        node.set_sysctls(_FORWARDING)
+
+    async def disconnect(self, router: Namespace) -> None:
+        """Remove the link, and the routes with it; again is harmless."""
+        if router.exists():
+            async with await router.netlink() as outer:
+                await _delete(outer, self.name)
+
+    async def _router_side(self, netlink: AsyncIPRoute) -> None:
+        index = await _index(netlink, self.name)
+        await netlink.link("set", index=index, state="up")
+        await netlink.addr("replace", index=index, address=str(MANAGEMENT_GATEWAY), prefixlen=32)
+        await netlink.route("replace", dst=f"{self.address}/32", oif=index, scope=_SCOPE_LINK)
+        await netlink.route(
+            "replace", dst=str(self.pods), oif=index, gateway=str(self.address), flags=_ONLINK
+        )
+
+    async def _node_side(self, netlink: AsyncIPRoute) -> None:
+        await netlink.link("set", index=await _index(netlink, "lo"), state="up")
+        index = await _index(netlink, _INSIDE)
+        await netlink.addr("replace", index=index, address=str(self.address), prefixlen=32)
+        await netlink.link("set", index=index, state="up")
+        await netlink.route(
+            "replace",
+            dst="default",
+            oif=index,
+            gateway=str(MANAGEMENT_GATEWAY),
+            prefsrc=str(self.address),
+            flags=_ONLINK,
+        )
+
+
+async def _index(netlink: AsyncIPRoute, name: str) -> int:
+    answer: Any = await netlink.link("get", ifname=name)
+    return int(answer[0]["index"])
+
+
+async def _delete(netlink: AsyncIPRoute, name: str) -> None:
+    try:
+        await netlink.link("del", ifname=name)
+    except NetlinkError as error:
+        if error.code != errno.ENODEV:
+            raise
