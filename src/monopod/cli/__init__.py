@@ -4,15 +4,17 @@ One module for each command, imported only when it is asked for: most of a short
 would otherwise go into reading what it never uses. Each has a function ``register`` that adds it.
 """
 
+import logging
 import sys
 from importlib import import_module
 from typing import Final
 
+import structlog
 import typer
 
 from monopod.cli.failures import explained
 
-COMMANDS: Final = ("up", "down", "status", "kubeconfig", "kubectl", "logs", "image")
+COMMANDS: Final = ("up", "down", "status", "kubeconfig", "kubectl", "logs", "image", "explain", "bench")
 """Modules of this package, in the order of the help."""
 
 
@@ -25,6 +27,8 @@ def main() -> None:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+    # Rooms log for s6; people get progress, and errors that say what was wrong.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     # With only one command, Typer would leave out its name.
     app.callback()(lambda: None)
     asked = sys.argv[1] if len(sys.argv) > 1 else ""

@@ -1,9 +1,129 @@
-"""The demo: three pods, three machines, three kernels."""
+"""The demo: three pods, three machines, three kernels, and where the time of their start went."""
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from lightkube.resources.core_v1 import Pod
+from rich.table import Table
+
+from monopod import process
 from monopod.cli.screen import Screen
+from monopod.cluster import access, manifests, objects
+from monopod.cluster.errors import ClusterError
 from monopod.cluster.plane import ControlPlane
+from monopod.explain import Snapshot, gather
+from monopod.explain.phases import moments
+from monopod.images import build_demo_image, push
+from monopod.kube import Client, Informer, meta
+from monopod.progress import Progress, Report
 from monopod.settings import Settings
+
+_NAMESPACE: Final = "default"
+_LABELS: Final = "app=demo"
+_REPLICAS: Final = 3
+_READY_WITHIN_S: Final = 180.0
+_TASK: Final = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """One pod of the demo, with proof of a kernel of its own."""
+
+    snapshot: Snapshot
+    boot_id: str
 
 
 async def run(settings: Settings, plane: ControlPlane, screen: Screen) -> None:
-    """Run the demo workload and show what became of it."""
+    """Run the demo workload and show what became of it.
+
+    Raises:
+        ClusterError: Its pods did not become ready in time; says what they wait for.
+        ImageError: Its image could not be built or pushed.
+        KubeError: The API server could not be asked.
+    """
+    archive = await build_demo_image(settings, screen.report)
+    registry = access.registry(settings)
+    image = await push(archive, registry.url, socket=registry.socket, report=screen.report)
+    async with plane.admin() as client:
+        await objects.apply(client, manifests.read("demo", {"image": image}))
+        names = await _wait_until_ready(client, screen.report)
+        shown = await asyncio.gather(*(_look(settings, client, name) for name in names))
+    screen.console.print()
+    screen.console.print(_pods(shown))
+    kernels = len({each.boot_id for each in shown})
+    nodes = len({each.snapshot.bound_to for each in shown})
+    screen.console.print(f"\n{len(shown)} pods, {nodes} nodes, {kernels} kernels. Their start:\n")
+    screen.console.print(_phases(shown))
+
+
+async def _wait_until_ready(client: Client, report: Report) -> list[str]:
+    """Wait until the Deployment's pods are ready and return their names."""
+    pods = Informer(client, Pod, namespace=_NAMESPACE, labels=_LABELS)
+    changed = asyncio.Event()
+    pods.subscribe(lambda _: changed.set())
+    watching = asyncio.create_task(pods.run())
+    waiting: list[Pod] = []
+    try:
+        async with asyncio.timeout(_READY_WITHIN_S):
+            while True:
+                changed.clear()
+                present = [pod for pod in pods.items() if not meta(pod).deletionTimestamp]
+                ready = [pod for pod in present if _is_ready(pod)]
+                waiting = [pod for pod in present if not _is_ready(pod)]
+                detail = f"{len(ready)} of {_REPLICAS} pods ready"
+                report(Progress(_TASK, detail, len(ready), _REPLICAS))
+                if len(ready) == _REPLICAS and not waiting:
+                    return sorted(meta(pod).name or "" for pod in ready)
+                await changed.wait()
+    except TimeoutError as error:
+        raise ClusterError(_late(waiting)) from error
+    finally:
+        watching.cancel()
+
+
+def _late(waiting: Sequence[Pod]) -> str:
+    names = ", ".join(meta(pod).name or "" for pod in waiting)
+    said = f"the demo's pods are not ready after {_READY_WITHIN_S:.0f} s"
+    return f"{said}: {names}; `monopod explain POD` tells why" if names else said
+
+
+def _is_ready(pod: Pod) -> bool:
+    found = pod.status.conditions if pod.status else None
+    return any(each.type == "Ready" and each.status == "True" for each in found or ())
+
+
+async def _look(settings: Settings, client: Client, name: str) -> _Shown:
+    allowed = access.administrator(settings)
+    read = ("exec", "-n", _NAMESPACE, name, "--", "cat", "/proc/sys/kernel/random/boot_id")
+    snapshot, boot_id = await asyncio.gather(
+        gather(client, _NAMESPACE, name, datetime.now(UTC)),
+        process.run(allowed.components / "kubectl", f"--kubeconfig={allowed.kubeconfig}", *read),
+    )
+    return _Shown(snapshot, boot_id.strip())
+
+
+def _pods(shown: Sequence[_Shown]) -> Table:
+    table = Table("POD", "ADDRESS", "NODE", "BOOT ID", box=None, pad_edge=False)
+    for each in shown:
+        address = each.snapshot.status.podIP or ""
+        table.add_row(each.snapshot.name, address, each.snapshot.bound_to, each.boot_id)
+    return table
+
+
+def _phases(shown: Sequence[_Shown]) -> Table:
+    """Return the seconds from each pod's creation to each step of its way."""
+    ways = [moments(each.snapshot) for each in shown]
+    table = Table("SECONDS AFTER CREATION", box=None, pad_edge=False)
+    for each in shown:
+        table.add_column(each.snapshot.name.rpartition("-")[2], justify="right")
+    for step in max(ways, key=len):
+        row: list[str] = []
+        for way in ways:
+            moment = next((each for each in way if each.name == step.name), None)
+            passed = (moment.at - way[0].at).total_seconds() if moment else None
+            row.append("" if passed is None else f"{passed:.1f}")
+        table.add_row(step.name, *row)
+    return table

@@ -16,6 +16,7 @@ from monopod.settings import Settings
 
 _EXPECTED: Final = frozenset(
     {
+        "BenchError",
         "CapacityError",
         "ClusterError",
         "ComponentsError",

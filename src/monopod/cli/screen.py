@@ -38,6 +38,7 @@ class Screen:
         self.console = console or Console(highlight=False)
         self._clock = clock
         self._tasks: dict[str, _Task] = {}
+        self._finished: set[str] = set()
         self._live = Live(
             console=self.console,
             get_renderable=self._render,
@@ -57,20 +58,25 @@ class Screen:
         trace: TracebackType | None,
     ) -> None:
         self._live.stop()
-        for name, task in self._tasks.items():
-            self._line("✗", name, task.detail, self._clock() - task.started)
+        if error is not None:
+            for name, task in self._tasks.items():
+                self._line("✗", name, task.detail, self._clock() - task.started)
 
     def report(self, progress: Progress) -> None:
         """Show how far a piece of work is; one that is done gets its final line."""
         now = self._clock()
+        done = progress.total > 0 and progress.done >= progress.total
         task = self._tasks.get(progress.task)
         if task is None:
+            if done and progress.task in self._finished:
+                return
             task = self._tasks[progress.task] = _Task(now, "", None, Spinner("dots"))
             if not self.console.is_terminal:
                 self._line("…", progress.task, progress.detail, None)
         task.detail, task.percent = progress.detail, progress.percent
-        if progress.total and progress.done >= progress.total:
+        if done:
             del self._tasks[progress.task]
+            self._finished.add(progress.task)
             self._line("✓", progress.task, progress.detail, now - task.started)
 
     def _line(self, mark: str, name: str, detail: str, seconds: float | None) -> None:

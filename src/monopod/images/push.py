@@ -13,6 +13,7 @@ from monopod.images.archive import Archive, Blob, Image, open_archive
 from monopod.images.errors import PushError
 from monopod.progress import Progress, Report, ignore
 
+_TASK: Final = "image"
 _CHUNK_BYTES: Final = 1 << 20
 _SILENCE_S: Final = 60
 """How long a registry may say nothing before it counts as gone."""
@@ -47,7 +48,7 @@ async def push(
         PushError: The registry does not answer, or does not take it.
     """
     with open_archive(archive) as opened:
-        report(Progress(f"pushing {archive.name}", "checking the archive"))
+        report(Progress(_TASK, f"checking {archive.name}"))
         image = await asyncio.to_thread(opened.image, name)
         headers = {"Authorization": authorization} if authorization else {}
         async with aiohttp.ClientSession(
@@ -83,7 +84,7 @@ class _Push:
         self._image = image
         self._report = report
         self._done = 0
-        self._total = sum(blob.size for blob in image.blobs)
+        self._total = sum(blob.size for blob in image.blobs) + len(image.manifest)
 
     async def run(self) -> None:
         for blob in self._image.blobs:
@@ -92,7 +93,7 @@ class _Push:
             else:
                 await self._send(blob)
         await self._send_manifest()
-        self._count(0, "done")
+        self._count(len(self._image.manifest), "in the registry")
 
     async def _has(self, blob: Blob) -> bool:
         async with self._session.head(self._api / "blobs" / blob.digest) as answer:
@@ -131,7 +132,8 @@ class _Push:
 
     def _count(self, size: int, detail: str) -> None:
         self._done += size
-        self._report(Progress(f"pushing {self._image.name}", detail, self._done, self._total))
+        detail = f"{self._image.name}: {detail}"
+        self._report(Progress(_TASK, detail, self._done, self._total))
 
 
 async def _expect(answer: aiohttp.ClientResponse, status: int) -> None:

@@ -1,0 +1,37 @@
+"""``monopod explain``: why a pod is where it is."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from monopod.cluster import access
+from monopod.explain import explain as explanation_of
+from monopod.explain import gather, render
+from monopod.kube import connect
+from monopod.settings import Settings
+
+_USER_AGENT = "monopod-explain"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def explain(  # pyright: ignore[reportUnusedFunction]
+        pod: Annotated[str, typer.Argument(help="The pod's name.")],
+        namespace: Annotated[
+            str, typer.Option("--namespace", "-n", help="The pod's namespace.")
+        ] = "default",
+    ) -> None:
+        """Tell why a pod is where it is: profile, size, subnet, machine, and what is in its way."""
+        asyncio.run(_explain(Settings(), namespace, pod))
+
+
+async def _explain(settings: Settings, namespace: str, pod: str) -> None:
+    admin = access.administrator(settings)
+    async with connect(admin.kubeconfig, _USER_AGENT) as client:
+        snapshot = await gather(client, namespace, pod, datetime.now(UTC))
+    Console(highlight=False).print(render(explanation_of(snapshot)))
