@@ -67,13 +67,12 @@ async def create_data_disk(template: Path, path: Path, storage_gib: int, uid: in
 
 def _copy(template: Path, path: Path, storage_gib: int, uid: int) -> None:
     path.unlink(missing_ok=True)
-    copy_sparse(template, path)
+    _copy_sparse(template, path)
     os.truncate(path, max(storage_gib, TEMPLATE_GIB) << 30)
     os.chown(path, uid, uid)
 
 
-def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a file, giving the copy no blocks for what is only zeros reserved in the original."""
+def _copy_sparse(source: Path, target: Path) -> None:
     with source.open("rb") as reading:
         size = os.fstat(reading.fileno()).st_size
         writing = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)

@@ -22,6 +22,7 @@ _PACKAGES: Final = (
     "ca-certificates",
     "crun",
     "execline",
+    "inotify-tools",
     "iproute2",
     "kmod",
     "mount",
