@@ -14,7 +14,17 @@ import typer
 
 from monopod.cli.failures import explained
 
-COMMANDS: Final = ("up", "down", "status", "kubeconfig", "kubectl", "logs", "image", "explain", "bench")
+COMMANDS: Final = (
+    "up",
+    "down",
+    "status",
+    "kubeconfig",
+    "kubectl",
+    "logs",
+    "image",
+    "explain",
+    "bench",
+)
 """Modules of this package, in the order of the help."""
 
 

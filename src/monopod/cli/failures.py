@@ -47,7 +47,8 @@ def explained() -> Generator[None]:
     except ValidationError as error:
         for each in error.errors():
             name = "_".join(("MONOPOD", *(str(part).upper() for part in each["loc"])))
-            console.print(f"[red]error:[/red] {name}: {each['msg']}", markup=True)
+            console.print("error: ", style="red", end="")
+            console.print(f"{name}: {each['msg']}", markup=False)
         sys.exit(1)
     except Exception as error:
         console.print("error: ", style="red", end="")

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from monopod.cli.screen import Screen
+from monopod.cli.screen import Screen, plain_console
 from monopod.cluster import access
 from monopod.images import push as send
 from monopod.settings import Settings
@@ -34,7 +33,7 @@ def register(app: typer.Typer) -> None:
 async def _push(settings: Settings, file: Path, name: str | None) -> str:
     registry = access.registry(settings)
     # Standard output is for the reference alone: scripts read it.
-    with Screen(Console(stderr=True, highlight=False)) as screen:
+    with Screen(plain_console(stderr=True)) as screen:
         return await send(
             file, registry.url, socket=registry.socket, name=name, report=screen.report
         )

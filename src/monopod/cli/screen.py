@@ -21,6 +21,12 @@ _NAME_WIDTH: Final = 22
 _REFRESHES_A_SECOND: Final = 8
 
 
+def plain_console(*, stderr: bool = False) -> Console:
+    """Return a console without colours of its own choice; a pipe is as wide as it needs to be."""
+    console = Console(highlight=False, stderr=stderr)
+    return console if console.is_terminal else Console(highlight=False, stderr=stderr, width=240)
+
+
 @dataclass(slots=True)
 class _Task:
     started: float
@@ -35,7 +41,7 @@ class Screen:
     def __init__(
         self, console: Console | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or plain_console()
         self._clock = clock
         self._tasks: dict[str, _Task] = {}
         self._finished: set[str] = set()

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
+from monopod.cli.screen import plain_console
 from monopod.cluster import life
 from monopod.cluster.errors import ClusterError
 from monopod.cluster.plane import ComponentStatus, ControlPlane
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 async def _status(settings: Settings) -> None:
-    console = Console(highlight=False)
+    console = plain_console()
     plane = life.running(settings)
     components = await plane.status()
     console.print(f"Cluster {settings.cluster} in {plane.layout.home}", soft_wrap=True)

@@ -10,7 +10,7 @@ class HostUnfitError(ClusterError):
 
     def __init__(self, missing: tuple[str, ...]) -> None:
         self.missing = missing
-        super().__init__("this host cannot run a cluster yet:\n" + "\n".join(missing))
+        super().__init__("\n".join(("this host is not ready:", *missing)))
 
 
 class NoClusterError(ClusterError):

@@ -30,6 +30,7 @@ PACKAGE_OF_PROGRAM: Final[Mapping[str, str]] = {
     "setsid": "util-linux",
 }
 """Programs that a running cluster calls, and the Debian packages that have them."""
+_NOT_ROOT: Final = "must run as root: it makes namespaces, links and cgroups"
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAMESPACES: Final = ("net", "pid", "mnt", "ipc", "uts", "user")
 _HOME_BYTES: Final = 2 << 30
@@ -58,7 +59,7 @@ def judge(found: Findings) -> tuple[str, ...]:
     """Return what is missing, one line each, with the remedy; nothing for a fit host."""
     missing: list[str] = []
     if found.uid != 0:
-        missing.append("must run as root: it makes namespaces, links and cgroups")
+        missing.append(_NOT_ROOT)
     absent = sorted(set(PACKAGE_OF_PROGRAM) - found.programs)
     if absent:
         packages = " ".join(sorted({PACKAGE_OF_PROGRAM[program] for program in absent}))
@@ -89,6 +90,16 @@ def check(settings: Settings) -> None:
     """
     if missing := judge(_look(settings.home.resolve())):
         raise HostUnfitError(missing)
+
+
+def check_root() -> None:
+    """See that we may do what a cluster's start or end takes.
+
+    Raises:
+        HostUnfitError: We may not.
+    """
+    if os.geteuid() != 0:
+        raise HostUnfitError((_NOT_ROOT,))
 
 
 def _look(home: Path) -> Findings:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +25,13 @@ _PAUSE: Final = "build/pause/linux/pause.c"
 _DEATH_WITHIN_S: Final = 20.0
 
 
-async def up(settings: Settings, report: Report = ignore) -> ControlPlane:
+async def up(settings: Settings, report: Report = ignore, *, machines: bool = True) -> ControlPlane:
     """Have the cluster run; again is quick and changes nothing that is as it should be.
+
+    Args:
+        settings: Where it lives.
+        report: Told how far each step is.
+        machines: Whether it runs machines; without, their image is not built and pods wait.
 
     Raises:
         HostUnfitError: This host lacks something.
@@ -42,14 +48,14 @@ async def up(settings: Settings, report: Report = ignore) -> ControlPlane:
     with state.locked(home):
         known = state.load(home)
         programs = await components.provide(settings, report)
-        image = await _guest_image(settings, programs, report)
+        image = await _guest_image(settings, programs, report) if machines else None
         transit = await reserve(
             Host(Namespace.own()), settings.instance, known.transit if known else None
         )
         now = state.State(
             transit=transit,
             components=str(programs.directory),
-            guest_image=str(image.directory),
+            guest_image=str(image.directory) if image else None,
             furnished=known.furnished if known else False,
         )
         state.save(home, now)
@@ -75,24 +81,25 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
         What could not be removed, a line for each; nothing if all went well.
 
     Raises:
+        HostUnfitError: Not root.
         ClusterError: Processes did not die, or another monopod is at work on this cluster.
         NetworkError: The host did not let go of the network.
     """
+    host.check_root()
     home = settings.home.resolve()
-    layout = Layout(settings, Plan(settings.instance, 0))
-    report(Progress("processes", "ending all of them"))
-    # The control plane's cgroup is in one hierarchy, the machines' may be in several.
-    for root in mounted():
-        await Cgroup(f"monopod-{settings.instance}", root).destroy(_DEATH_WITHIN_S)
-    report(Progress("processes", "none left", 1, 1))
-    report(Progress("network", "namespaces, links and rules"))
-    await Topology(layout.network, Host(Namespace.own())).remove()
-    report(Progress("network", "gone", 1, 1))
-    report(Progress("files", str(home)))
-    if home.exists():
-        with state.locked(home):
-            await asyncio.to_thread(_remove_tree, home)
-    report(Progress("files", "gone; the cache stays", 1, 1))
+    with state.locked(home) if home.exists() else nullcontext():
+        layout = Layout(settings, Plan(settings.instance, 0))
+        report(Progress("processes", "ending all of them"))
+        # The control plane's cgroup is in one hierarchy, the machines' may be in several.
+        for root in mounted():
+            await Cgroup(f"monopod-{settings.instance}", root).destroy(_DEATH_WITHIN_S)
+        report(Progress("processes", "none left", 1, 1))
+        report(Progress("network", "namespaces, links and rules"))
+        await Topology(layout.network, Host(Namespace.own())).remove()
+        report(Progress("network", "gone", 1, 1))
+        report(Progress("files", str(home)))
+        await asyncio.to_thread(_remove_tree, home)
+        report(Progress("files", "gone; the cache stays", 1, 1))
     return await remains.find(layout)
 
 
@@ -110,6 +117,8 @@ def _plane(settings: Settings, known: state.State) -> ControlPlane:
 
 
 def _remove_tree(home: Path) -> None:
+    if not home.exists():
+        return
     try:
         for entry in home.iterdir():
             if entry.is_dir() and not entry.is_symlink():

@@ -129,6 +129,8 @@ class Supervisor:
             return []
 
     async def _start(self) -> None:
+        # Supervisors whose root was killed still hold their services, and would not let them go.
+        await self._cgroup.destroy(_START_DEADLINE_S)
         self._cgroup.create()
         launcher = self._services / ".launch"
         launcher.write_text(self._launch_script())
