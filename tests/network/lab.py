@@ -118,15 +118,21 @@ class Lab:
 
     async def counted(self, reason: str) -> int:
         """How many packets the router has dropped for a reason."""
-        return (await self.firewall.counters(rules.ROUTER_TABLE))[reason]
+        return await _count(self.firewall, rules.ROUTER_TABLE, reason)
 
     async def counted_by_host(self, reason: str) -> int:
         """How many packets the host has dropped for a reason."""
-        return (await Firewall(self.host).counters(self.plan.host_table))[reason]
+        return await _count(Firewall(self.host), self.plan.host_table, reason)
 
     def close(self) -> None:
         for guest in self._guests:
             guest.namespace.remove()
+
+
+async def _count(firewall: Firewall, table: str, counter: str) -> int:
+    contents = await firewall.contents(table)
+    assert contents is not None
+    return contents.counters[counter]
 
 
 @asynccontextmanager

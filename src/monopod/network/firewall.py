@@ -1,7 +1,10 @@
 """The way to ``nft``: commands in, one transaction each, in a given namespace."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses, summarize_address_range
+from typing import Any
 
 from monopod import process
 from monopod.network.errors import NetworkError
@@ -9,6 +12,31 @@ from monopod.network.namespaces import Namespace
 from monopod.network.nft import Json
 
 _TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What changes in a table while its rules stand."""
+
+    counters: Mapping[str, int]
+    """Packets by the names of counters."""
+    sets: Mapping[str, frozenset[IPv4Network]]
+    """Elements by the names of sets of addresses, in as few networks as possible."""
+
+
+def _networks(elements: Iterable[Any]) -> frozenset[IPv4Network]:
+    """Elements as ``nft`` lists them, in the fewest networks that are the same addresses."""
+    found: list[IPv4Network] = []
+    for element in elements:
+        if isinstance(element, str):
+            found.append(IPv4Network(element))
+        elif "prefix" in element:
+            prefix = element["prefix"]
+            found.append(IPv4Network((prefix["addr"], prefix["len"])))
+        else:
+            first, last = element["range"]
+            found += summarize_address_range(IPv4Address(first), IPv4Address(last))
+    return frozenset(collapse_addresses(found))
 
 
 class Firewall:
@@ -25,16 +53,25 @@ class Firewall:
         """
         await self._nft("-f", "-", stdin=json.dumps({"nftables": commands}).encode())
 
-    async def counters(self, table: str) -> dict[str, int]:
-        """Packets counted so far by each named counter of a table; empty if there is none."""
+    async def contents(self, table: str) -> Contents | None:
+        """What a table counts and holds now, if there is such a table.
+
+        Raises:
+            NetworkError: ``nft`` failed.
+        """
         try:
-            said = await self._nft("list", "counters", "table", "inet", table)
+            said = await self._nft("list", "table", "inet", table)
         except NetworkError:
             if not await self.has_table(table):
-                return {}
+                return None
             raise
-        found = (each["counter"] for each in json.loads(said)["nftables"] if "counter" in each)
-        return {each["name"]: each["packets"] for each in found}
+        listed = json.loads(said)["nftables"]
+        counters = (each["counter"] for each in listed if "counter" in each)
+        sets = (each["set"] for each in listed if "set" in each)
+        return Contents(
+            {each["name"]: each["packets"] for each in counters},
+            {each["name"]: _networks(each.get("elem", ())) for each in sets},
+        )
 
     async def has_table(self, name: str) -> bool:
         """Whether there is such a table."""

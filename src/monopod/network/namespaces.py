@@ -136,7 +136,7 @@ class Namespace:
     async def netlink(self) -> AsyncIPRoute:
         """A routing socket inside, which the caller closes. It gets answers, no notifications."""
         made = self.call(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM))
-        netlink = AsyncIPRoute(fileno=made.detach(), groups=0)
+        netlink = AsyncIPRoute(fileno=made.detach(), groups=0, ext_ack=True, strict_check=True)
         await netlink.bind()
         return netlink
 

@@ -87,6 +87,11 @@ def counter(name: str) -> Json:
     return {"counter": name}
 
 
+def destination_nat(to: IPv4Address) -> Json:
+    """Send the connection there instead."""
+    return {"dnat": {"family": "ip", "addr": str(to)}}
+
+
 def goto(chain: str) -> Json:
     """Go on in another chain for good."""
     return {"goto": {"target": chain}}

@@ -54,6 +54,7 @@ COUNTERS: Final = (
 
 _RAW: Final = -300
 _FILTER: Final = 0
+_DESTINATION_NAT: Final = -100
 _SOURCE_NAT: Final = 100
 _IPV6_METADATA: Final = "fd00:ec2::254"
 
@@ -67,11 +68,17 @@ class Policy:
     way_out: frozenset[IPv4Network] = frozenset()
     """Sources that may leave the VPC, behind the host's address: subnets with a NAT or internet
     gateway, and the management addresses of machines whose pods are in such subnets."""
+    resolvers: frozenset[IPv4Network] = frozenset()
+    """Addresses that the VPCs' resolver has beside its own."""
 
     @property
-    def sets(self) -> dict[str, Sequence[IPv4Network]]:
-        """The router's named sets, each in a fixed order."""
-        return {"vpc_blocks": sorted(self.vpc_blocks), "way_out": sorted(self.way_out)}
+    def sets(self) -> dict[str, frozenset[IPv4Network]]:
+        """The router's named sets."""
+        return {
+            "vpc_blocks": self.vpc_blocks,
+            "way_out": self.way_out,
+            "resolvers": self.resolvers,
+        }
 
 
 def _drop(reason: str) -> tuple[Json, Json]:
@@ -83,10 +90,14 @@ def _router(plan: Plan, policy: Policy) -> Table:
     for name in COUNTERS:
         table.counter(name)
     for name, elements in policy.sets.items():
-        table.set_of_addresses(name, elements)
+        table.set_of_addresses(name, sorted(elements))
     _guard_sources(table)
     _guard_router(table, plan)
     _guard_passage(table, plan)
+    table.base_chain("redirect", "prerouting", _DESTINATION_NAT, kind="nat")
+    for protocol in ("udp", "tcp"):
+        to_resolver = nft.destination_nat(plan.resolver)
+        table.rule("redirect", daddr("@resolvers"), dport(protocol, DNS_PORT), to_resolver)
     table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
     table.rule("leave", oif(UPLINK), saddr("@way_out"), MASQUERADE)
     return table
@@ -105,7 +116,7 @@ def router_policy(policy: Policy) -> list[Json]:
     return [
         command
         for name, elements in policy.sets.items()
-        for command in table.refill(name, elements)
+        for command in table.refill(name, sorted(elements))
     ]
 
 

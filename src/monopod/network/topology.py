@@ -9,7 +9,7 @@ import asyncio
 import errno
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, Final
 
 from pyroute2 import AsyncIPRoute
@@ -21,9 +21,7 @@ from monopod.network.firewall import Firewall
 from monopod.network.host import Host
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import CONTROL, CONTROL_LINK, DNS_PORT, UPLINK, Plan
-
-_UNREACHABLE: Final = 7
-"""Route type RTN_UNREACHABLE."""
+from monopod.network.routes import refuse
 
 _NO_IPV6: Final = {
     "ipv6/conf/default/disable_ipv6": "1",
@@ -95,7 +93,8 @@ class Topology:
         except NetlinkError as error:
             raise NetworkError(f"cannot wire network {self.plan.instance}: {error}") from error
         router = Firewall(self.router)
-        if rules.router_version(self.plan) not in await router.counters(rules.ROUTER_TABLE):
+        standing = await router.contents(rules.ROUTER_TABLE)
+        if standing is None or rules.router_version(self.plan) not in standing.counters:
             await router.apply(rules.router_table(self.plan, self.first_policy))
         await Firewall(self.host.namespace).apply(rules.host_table(self.plan))
 
@@ -149,9 +148,8 @@ class Topology:
     async def _equip_router(self) -> None:
         async with await self.router.netlink() as router:
             await _ensure_address(router, "lo", IPv4Interface(self.plan.resolver))
-            # Without them, packets to a pod or machine that is gone would follow the default route.
             for inside in (addresses.MANAGEMENT, self.plan.vpc):
-                await refuse_elsewhere(router, inside)
+                await refuse(router, inside)
 
 
 async def reserve(host: Host, instance: str, remembered: int | None = None) -> int:
@@ -176,9 +174,20 @@ async def reserve(host: Host, instance: str, remembered: int | None = None) -> i
     return host.register(instance, remembered, used)
 
 
-async def refuse_elsewhere(router: AsyncIPRoute, network: IPv4Network) -> None:
-    """Answer "unreachable" for every address of a network that has no route of its own."""
-    await router.route("replace", dst=str(network), type=_UNREACHABLE)
+async def find_transit(instance: str) -> int:
+    """The transit number of a cluster whose network stands on this host.
+
+    Raises:
+        NetworkError: It does not stand.
+    """
+    router = Namespace.named(Plan(instance, 0).router_name)
+    async with await router.netlink() as netlink:
+        interfaces: Any = await netlink.addr("dump", family=socket.AF_INET)
+        async for each in interfaces:
+            address = IPv4Address(each.get("address"))
+            if address in addresses.TRANSITS:
+                return address.packed[2]
+    raise NetworkError(f"the router {router.path.name} has no transit address")
 
 
 async def _ensure_veth(router: AsyncIPRoute, name: str, peer: str, peer_namespace: int) -> None:

@@ -1,0 +1,125 @@
+"""The process that keeps the router in step with Vpc, Subnet and MicroVM objects.
+
+It compares what is asked for with what stands in the kernel, at every change and at intervals, so
+rules that a hand or a crash removed come back. Machines' links are not its business: they are made
+and removed by whoever makes and removes machines.
+"""
+
+import asyncio
+from collections.abc import Callable
+from ipaddress import IPv4Network
+from typing import Any, Final
+
+import structlog
+from pyroute2 import AsyncIPRoute
+
+from monopod.api.resources import MicroVM, Subnet, Vpc
+from monopod.kube import Change, Client, Controller, Informer, Key, Modified, NotFoundError
+from monopod.network import addresses, desired, rules
+from monopod.network.firewall import Firewall
+from monopod.network.namespaces import Namespace
+from monopod.network.plan import Plan
+from monopod.network.routes import refuse, refused, stop_refusing
+
+_ROUTER: Final = "the router"
+"""A key that no subnet can have: names have no blanks."""
+_LOOK_EVERY_S: Final = 15.0
+_log: Final = structlog.get_logger("network")
+
+
+class RouterController:
+    """Keeps one router, and says in each Subnet's status how many addresses are left."""
+
+    def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
+        """Describe the work.
+
+        Args:
+            client: As the user ``monopod:network``.
+            plan: Of the cluster whose router is kept.
+            look_every_s: Seconds between two looks at the kernel when nothing changes.
+        """
+        self._client = client
+        self._plan = plan
+        self._look_every_s = look_every_s
+        self._router = Namespace.named(plan.router_name)
+        self._firewall = Firewall(self._router)
+        self._vpcs = Informer(client, Vpc)
+        self._subnets = Informer(client, Subnet)
+        self._machines = Informer(client, MicroVM)
+        self._controller = Controller("network", self._reconcile, workers=1)
+        self._in_place = asyncio.Event()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Work until cancelled; ``ready`` is called when the router first is as it should be."""
+        informers = (self._vpcs, self._subnets, self._machines)
+        async with asyncio.TaskGroup() as group:
+            for informer in informers:
+                group.create_task(informer.run())
+            for informer in informers:
+                await informer.synced()
+            self._vpcs.subscribe(lambda _: self._controller.enqueue(_ROUTER))
+            self._subnets.subscribe(self._subnet_changed)
+            self._machines.subscribe(self._machine_changed)
+            self._controller.enqueue(_ROUTER)
+            group.create_task(self._controller.run())
+            await self._in_place.wait()
+            ready()
+
+    def _subnet_changed(self, change: Change[Subnet]) -> None:
+        self._controller.enqueue(_ROUTER)
+        self._controller.enqueue(change.key)
+
+    def _machine_changed(self, change: Change[MicroVM]) -> None:
+        """Machines report much that is nothing to the router: only their addresses count."""
+        if isinstance(change, Modified) and _addresses(change.old) == _addresses(change.object):
+            return
+        self._controller.enqueue(_ROUTER)
+        self._controller.enqueue(change.object.spec.subnet)
+
+    async def _reconcile(self, key: Key) -> float | None:
+        if key != _ROUTER:
+            await self._report(key)
+            return None
+        wanted = desired.policy(
+            self._plan, self._vpcs.items(), self._subnets.items(), self._machines.items()
+        )
+        async with await self._router.netlink() as netlink:
+            await self._route(netlink, wanted.vpc_blocks)
+        await self._filter(wanted)
+        self._in_place.set()
+        return self._look_every_s
+
+    async def _filter(self, wanted: rules.Policy) -> None:
+        standing = await self._firewall.contents(rules.ROUTER_TABLE)
+        if standing is None or rules.router_version(self._plan) not in standing.counters:
+            await self._firewall.apply(rules.router_table(self._plan, wanted))
+            _log.warning("put the router's rules back", found=standing is not None)
+        elif standing.sets != wanted.sets:
+            await self._firewall.apply(rules.router_policy(wanted))
+            sizes = {name: len(elements) for name, elements in wanted.sets.items()}
+            _log.info("changed the router's sets", **sizes)
+
+    async def _route(self, netlink: AsyncIPRoute, blocks: frozenset[IPv4Network]) -> None:
+        found = await refused(netlink)
+        for block in (blocks | {addresses.MANAGEMENT}) - found:
+            await refuse(netlink, block)
+        for block in found - blocks - {addresses.MANAGEMENT}:
+            await stop_refusing(netlink, block)
+
+    async def _report(self, name: str) -> None:
+        subnet = self._subnets.get(name)
+        if subnet is None:
+            return
+        available = desired.available_addresses(subnet, self._machines.items())
+        if subnet.status is not None and subnet.status.availableAddresses == available:
+            return
+        patch: dict[str, Any] = {"status": {"availableAddresses": available}}
+        try:
+            await self._client.patch(Subnet, name, patch, subresource="status")
+        except NotFoundError:
+            return
+
+
+def _addresses(machine: MicroVM) -> tuple[str, str] | None:
+    status = machine.status
+    return None if status is None else (status.managementAddress, status.podAddress)

@@ -1,0 +1,56 @@
+"""What the objects in the API server ask of the router. Pure."""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from typing import Final
+
+from monopod.api.resources import MicroVM, Subnet, Vpc
+from monopod.network import addresses
+from monopod.network.plan import Plan
+from monopod.network.rules import Policy
+
+_NO_WAY_OUT: Final = "None"
+
+
+def policy(
+    plan: Plan, vpcs: Iterable[Vpc], subnets: Iterable[Subnet], machines: Iterable[MicroVM]
+) -> Policy:
+    """The rules' variable part. What is malformed is left out, so it is denied."""
+    blocks = [list(_networks(vpc.spec.cidrBlocks)) for vpc in vpcs]
+    open_subnets = {_name(each): each for each in subnets if each.spec.internet != _NO_WAY_OUT}
+    ways = [
+        *_networks(each.spec.cidrBlock for each in open_subnets.values()),
+        *_networks(
+            each.status.managementAddress
+            for each in machines
+            if each.status is not None and each.spec.subnet in open_subnets
+        ),
+    ]
+    resolvers = {addresses.resolver(own[0]) for own in blocks if own} - {plan.resolver}
+    inside = [plan.vpc, *(block for own in blocks for block in own)]
+    return Policy(
+        vpc_blocks=frozenset(collapse_addresses(inside)),
+        way_out=frozenset(collapse_addresses(ways)),
+        resolvers=frozenset(map(IPv4Network, resolvers)),
+    )
+
+
+def available_addresses(subnet: Subnet, machines: Iterable[MicroVM]) -> int | None:
+    """How many addresses of a subnet no machine has; nothing if its block is malformed."""
+    block = next(_networks([subnet.spec.cidrBlock]), None)
+    if block is None:
+        return None
+    taken = _networks(each.status.podAddress for each in machines if each.status is not None)
+    return addresses.available(block, (IPv4Address(each.network_address) for each in taken))
+
+
+def _name(subnet: Subnet) -> str:
+    return (subnet.metadata.name if subnet.metadata else None) or ""
+
+
+def _networks(texts: Iterable[str]) -> Iterator[IPv4Network]:
+    for text in texts:
+        try:
+            yield IPv4Network(text)
+        except ValueError:
+            continue
