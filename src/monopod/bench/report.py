@@ -25,8 +25,8 @@ class Footprint:
 
     machines: int
     processes_mib: Spread | None
-    """Memory of a machine's processes: proportional set size, so that what processes share counts
-    once among them."""
+    """Memory charged to a machine's cgroup - its guest's, its VMM's, the host kernel's for them -
+    without what is cached of files."""
     disks_mib: Spread | None
     """What the host caches of a machine's own disks."""
     root_image_mib: float | None

@@ -76,7 +76,7 @@ def _footprint(footprint: Footprint) -> Table:
     table.add_column("p50", justify="right")
     table.add_column("p95", justify="right")
     rows = (
-        ("host memory: processes", footprint.processes_mib, "MiB"),
+        ("host memory: guest and VMM", footprint.processes_mib, "MiB"),
         ("host memory: cached of its disks", footprint.disks_mib, "MiB"),
         ("guest memory in use", footprint.guest_mib, "MiB"),
         (f"CPU, over {footprint.watched_s:.0f} s", footprint.idle_cpu_percent, "% of a core"),

@@ -12,6 +12,7 @@ from typing import Final
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from lightkube.resources.core_v1 import Node
 
+from monopod.api import keys
 from monopod.bench.errors import BenchError
 from monopod.bench.ordinary import configuration
 from monopod.bench.ordinary.cgroups import CgroupTree
@@ -19,7 +20,7 @@ from monopod.bench.ordinary.configuration import OrdinaryConfiguration, Taint
 from monopod.bench.ordinary.shell import Shell
 from monopod.bench.ordinary.wiring import Wire
 from monopod.identity.node import NodeCertificates, NodeIssuer, NodeSubject
-from monopod.kube import Change, Client, Deleted, Informer, NotFoundError
+from monopod.kube import Change, Client, Deleted, Informer, NotFoundError, meta
 from monopod.network.addresses import CLUSTER_DNS
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
@@ -49,6 +50,7 @@ class OrdinaryNode:
     def __init__(
         self,
         client: Client,
+        *,
         signing: Client,
         plan: Plan,
         home: Path,
@@ -134,13 +136,18 @@ class OrdinaryNode:
         try:
             issuer = NodeIssuer(self._signing, requests)
             subject = NodeSubject(self.name, self.name, (self.name,), (self._wire.address,))
-            found = await issuer.issue(subject)
-            await issuer.close()
-            return found
+            return await issuer.issue(subject)
         finally:
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+            await self._remove_requests()
+
+    async def _remove_requests(self) -> None:
+        label = f"{keys.MACHINE_LABEL}={self.name}"
+        for request in (await self._signing.list(CertificateSigningRequest, labels=label)).items:
+            with suppress(NotFoundError):
+                await self._signing.delete(CertificateSigningRequest, meta(request).name or "")
 
     def _furnish(self, sandbox: Image, certificates: NodeCertificates) -> None:
         """Write the node's files below its root, which nobody but root may enter."""

@@ -1,0 +1,59 @@
+"""The pod that is started over and over, on either kind of node, and what has to be around it."""
+
+from typing import Final
+
+from lightkube.models import core_v1 as models
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Namespace, Pod
+
+from monopod.api import keys
+from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
+from monopod.bench.ordinary.node import LABEL
+from monopod.bench.phases import Kind
+from monopod.guest.pause import REFERENCE
+
+IMAGE: Final = REFERENCE
+"""Baked into every machine and imported into the ordinary node: no start waits for a registry."""
+_ROLE: Final = "arn:aws:iam::000000000000:role/monopod-bench"
+
+
+def bench_pod(name: str, namespace: str, kind: Kind) -> Pod:
+    """Return the pod; what differs between the kinds is only what leads it to its node."""
+    ordinary = kind is Kind.ORDINARY
+    return Pod(
+        metadata=ObjectMeta(
+            name=name,
+            namespace=namespace,
+            annotations={keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_EC2} if ordinary else None,
+        ),
+        spec=models.PodSpec(
+            containers=[models.Container(name="main", image=IMAGE, imagePullPolicy="Never")],
+            terminationGracePeriodSeconds=1,
+            affinity=_only_ordinary() if ordinary else None,
+            tolerations=[models.Toleration(key=LABEL, operator="Exists")] if ordinary else None,
+        ),
+    )
+
+
+def bench_namespace(name: str) -> Namespace:
+    """Return the namespace of one run."""
+    return Namespace(metadata=ObjectMeta(name=name))
+
+
+def bench_profile(name: str) -> FargateProfile:
+    """Return the profile of one run, for the namespace of the same name."""
+    return FargateProfile(
+        metadata=ObjectMeta(name=name),
+        spec=FargateProfileSpec(selectors=[Selector(namespace=name)], podExecutionRoleArn=_ROLE),
+    )
+
+
+def _only_ordinary() -> models.Affinity:
+    there = models.NodeSelectorRequirement(key=LABEL, operator="Exists")
+    return models.Affinity(
+        nodeAffinity=models.NodeAffinity(
+            requiredDuringSchedulingIgnoredDuringExecution=models.NodeSelector(
+                nodeSelectorTerms=[models.NodeSelectorTerm(matchExpressions=[there])]
+            )
+        )
+    )

@@ -1,0 +1,162 @@
+"""Rounds of starts: so many pods at the same time, watched until Ready, then removed."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api import keys
+from monopod.api.resources import MicroVM
+from monopod.bench import console
+from monopod.bench.errors import BenchError
+from monopod.bench.phases import Kind, Phase, Story
+from monopod.bench.pods import bench_pod
+from monopod.bench.sightings import Sightings
+from monopod.kube import Client, Informer, KubeError, NotFoundError, identity
+
+_FIRST_S: Final = 120.0
+_EACH_S: Final = 20.0
+"""How long pods may take to become ready: this for the first, and this for each one more."""
+_GONE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A pod of a round, while it runs."""
+
+    pod: str
+    machine: str | None
+    node: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A pod whose creation was asked for."""
+
+    name: str
+    at: float
+    """When, on the clock of the sightings."""
+    admitted: float | None = None
+    """When the call had returned."""
+    uid: str = ""
+    refusal: str = ""
+
+
+WhileRunning = Callable[[Sequence[Running]], Awaitable[None]]
+"""Called with the pods that have become ready, before they are removed."""
+
+
+class Rounds:
+    """Starts pods in one namespace of one cluster."""
+
+    def __init__(
+        self, client: Client, namespace: str, machines: Path, sightings: Sightings
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._machines = machines
+        self._seen = sightings
+        self._count = 0
+
+    async def run(
+        self, kind: Kind, at_once: int, while_running: WhileRunning | None = None
+    ) -> tuple[Story, ...]:
+        """Start pods at the same time, wait until all are Ready or it is too late, remove them.
+
+        Raises:
+            BenchError: They did not go away.
+        """
+        names = [
+            f"{'m' if kind is Kind.MICROVM else 'o'}-{self._count + n}" for n in range(at_once)
+        ]
+        self._count += at_once
+        sent: list[_Sent] = []
+        try:
+            sent += await asyncio.gather(*(self._send(name, kind) for name in names))
+            made = [each for each in sent if each.uid]
+            late_s = _FIRST_S + _EACH_S * (at_once - 1)
+            await self._seen.until(lambda: all(self._seen.is_ready(s.uid) for s in made), late_s)
+            booted = await asyncio.to_thread(self._booted, made) if kind is Kind.MICROVM else {}
+            stories = tuple(self._story(each, booted.get(each.uid), late_s) for each in sent)
+            if while_running is not None:
+                await while_running(
+                    [
+                        Running(each.name, self._seen.machine(each.uid), self._seen.node(each.uid))
+                        for each in made
+                        if self._seen.is_ready(each.uid)
+                    ]
+                )
+        finally:
+            await asyncio.shield(self._remove(names, [each.uid for each in sent if each.uid]))
+        return stories
+
+    async def _send(self, name: str, kind: Kind) -> _Sent:
+        pod = bench_pod(name, self._namespace, kind)
+        at = time.monotonic()
+        try:
+            made = await self._client.create(pod)
+        except KubeError as error:
+            return _Sent(name, at, refusal=error.message)
+        admitted = time.monotonic()
+        marked = made.spec is not None and made.spec.schedulerName == keys.SCHEDULER_NAME
+        refusal = ""
+        if marked != (kind is Kind.MICROVM):
+            refusal = "the webhook did not mark it" if not marked else "the webhook marked it"
+        return _Sent(name, at, admitted, identity(made), refusal)
+
+    def _story(self, sent: _Sent, booted: float | None, late_s: float) -> Story:
+        moments = self._seen.moments(sent.uid)
+        if sent.admitted is not None:
+            moments[Phase.ADMITTED] = sent.admitted
+        if booted is not None:
+            moments[Phase.BOOTED] = booted
+        failure = sent.refusal
+        if not failure and Phase.READY not in moments:
+            failure = f"not Ready within {late_s:.0f} s: {self._seen.last_word(sent.uid)}"
+        reached = {phase: moment - sent.at for phase, moment in moments.items()}
+        return Story(sent.name, reached, failure)
+
+    def _booted(self, made: Sequence[_Sent]) -> dict[str, float]:
+        """Read the machines' consoles, whose times are put on the clock of the sightings."""
+        behind = time.time() - time.monotonic()
+        found: dict[str, float] = {}
+        for each in made:
+            machine = self._seen.machine(each.uid)
+            at = console.read(self._machines, machine) if machine else None
+            if at is not None:
+                found[each.uid] = at - behind
+        return found
+
+    async def _remove(self, names: Sequence[str], uids: Sequence[str]) -> None:
+        for name in names:
+            try:
+                await self._client.delete(Pod, name, self._namespace)
+            except NotFoundError:
+                continue
+        if not await self._seen.until(lambda: all(map(self._seen.is_gone, uids)), _GONE_S):
+            left = sum(not self._seen.is_gone(uid) for uid in uids)
+            raise BenchError(f"{left} pods or machines are still there after {_GONE_S:.0f} s")
+
+
+@asynccontextmanager
+async def watching(client: Client, namespace: str) -> AsyncGenerator[Sightings]:
+    """Watch pods of a namespace, all machines and all nodes for the length of a block."""
+    sightings = Sightings(time.monotonic)
+    pods = Informer(client, Pod, namespace=namespace)
+    machines, nodes = Informer(client, MicroVM), Informer(client, Node)
+    pods.subscribe(sightings.pod_changed)
+    machines.subscribe(sightings.machine_changed)
+    nodes.subscribe(sightings.node_changed)
+    following = [asyncio.create_task(each.run()) for each in (pods, machines, nodes)]
+    try:
+        await asyncio.gather(pods.synced(), machines.synced(), nodes.synced())
+        yield sightings
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)

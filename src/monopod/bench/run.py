@@ -1,0 +1,251 @@
+"""One run of the benchmark, from an empty namespace to the report."""
+
+import asyncio
+import os
+import secrets
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+from lightkube.core import resource as res
+from lightkube.resources.core_v1 import Namespace, ServiceAccount
+
+from monopod.api.resources import FargateProfile, MicroVM
+from monopod.bench import footprint
+from monopod.bench.cluster import Cluster
+from monopod.bench.errors import BenchError
+from monopod.bench.footprint import IdleMachine
+from monopod.bench.ordinary import OrdinaryNode
+from monopod.bench.ordinary.node import Image
+from monopod.bench.phases import Kind, Story
+from monopod.bench.pods import IMAGE, bench_namespace, bench_profile
+from monopod.bench.report import Footprint, Host, Report
+from monopod.bench.rounds import Rounds, Running, watching
+from monopod.bench.statistics import Series, how_many
+from monopod.guest import pause
+from monopod.kube import Change, Client, Deleted, Informer, NotFoundError, connect, meta
+from monopod.progress import Progress
+from monopod.progress import Report as Tell
+from monopod.vmm.cgroups import Hierarchies
+
+_T = TypeVar("_T", bound=res.Resource)
+_USER_AGENT: Final = "monopod-bench"
+_THERE_S: Final = 30.0
+_ACTIVE: Final = "ACTIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How much is to be measured."""
+
+    count: int = 5
+    """Starts one at a time."""
+    at_once: int = 10
+    """Starts at the same time; 0 for none."""
+    ordinary: bool = True
+    """Measure the same on an ordinary node."""
+
+
+class _Run:
+    """What the steps of a run share."""
+
+    def __init__(self, cluster: Cluster, client: Client, wishes: Wishes, tell: Tell) -> None:
+        self.cluster = cluster
+        self.client = client
+        self.wishes = wishes
+        self.tell = tell
+        self.footprint: Footprint | None = None
+        self.driver = ""
+        self.notes: list[str] = []
+
+    async def series(self, rounds: Rounds, kind: Kind) -> list[Series]:
+        """Start pods of a kind: one that does not count, then one at a time, then at once."""
+        await self._warm_up(rounds, kind)
+        found = [Series(kind, 1, await self._one_at_a_time(rounds, kind))]
+        if self.wishes.at_once > 1:
+            at_once = self.wishes.at_once
+            task = f"{kind.value}, {how_many(at_once)}"
+            self.tell(Progress(task, "starting"))
+            measured = self._measure if kind is Kind.MICROVM else None
+            stories = await rounds.run(kind, at_once, measured)
+            self.tell(Progress(task, _outcome(stories), 1, 1))
+            found.append(Series(kind, at_once, stories))
+        return found
+
+    async def _warm_up(self, rounds: Rounds, kind: Kind) -> None:
+        task = f"{kind.value}, warm-up"
+        self.tell(Progress(task, "one start that does not count"))
+        (story,) = await rounds.run(kind, 1)
+        if not story.complete:
+            raise BenchError(f"no pod starts on a {kind.value}: {story.failure}")
+        self.tell(Progress(task, "one start that does not count", 1, 1))
+
+    async def _one_at_a_time(self, rounds: Rounds, kind: Kind) -> tuple[Story, ...]:
+        task = f"{kind.value}, {how_many(1)}"
+        stories: list[Story] = []
+        for number in range(self.wishes.count):
+            self.tell(Progress(task, _outcome(stories), number, self.wishes.count))
+            alone = self.wishes.at_once <= 1 and number == self.wishes.count - 1
+            measured = self._measure if alone and kind is Kind.MICROVM else None
+            stories += await rounds.run(kind, 1, measured)
+        self.tell(Progress(task, _outcome(stories), 1, 1))
+        return tuple(stories)
+
+    async def _measure(self, running: Sequence[Running]) -> None:
+        task = "idle machines"
+        self.tell(Progress(task, f"watching for {footprint.SETTLE_S + footprint.WATCH_S:.0f} s"))
+        mounts, parent = Hierarchies.of_this_host(), f"monopod-{self.cluster.plan.instance}"
+        charged = mounts.legacy.get("memory", mounts.unified)
+        machines = [
+            IdleMachine(
+                name=each.machine,
+                node=each.node,
+                cgroup=mounts.unified / parent / each.machine,
+                memory_cgroup=charged / parent / each.machine,
+                disks=tuple(sorted((self.cluster.machines / each.machine).glob("*.*"))),
+            )
+            for each in running
+            if each.machine and each.node
+        ]
+        if not machines:
+            self.notes.append("no machine was left to measure its memory and CPU")
+            return
+        found = await self.client.get(MicroVM, machines[0].name)
+        self.driver = found.status.driver if found.status else ""
+        self.footprint = await footprint.measure(self.client, machines, self.cluster.root_image)
+        self.tell(Progress(task, f"{len(machines)} machines", 1, 1))
+
+
+async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
+    """Measure starts of pods on a running cluster.
+
+    Raises:
+        BenchError: No pod could be started at all, or what was made does not go away.
+        KubeError: The API server could not be asked.
+        ImageBuildError: The pods' image cannot be made for the ordinary node.
+    """
+    taken_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    name = f"monopod-bench-{secrets.token_hex(3)}"
+    async with (
+        connect(cluster.kubeconfig, _USER_AGENT) as client,
+        _surroundings(client, name),
+        watching(client, name) as sightings,
+    ):
+        run = _Run(cluster, client, wishes, tell)
+        rounds = Rounds(client, name, cluster.machines, sightings)
+        series = await run.series(rounds, Kind.MICROVM)
+        if wishes.ordinary:
+            async with _ordinary(cluster, client, tell):
+                series += await run.series(rounds, Kind.ORDINARY)
+    return Report(
+        taken_at=taken_at,
+        host=host(),
+        driver=run.driver,
+        image=IMAGE,
+        series=tuple(series),
+        footprint=run.footprint,
+        notes=tuple(run.notes),
+    )
+
+
+def host() -> Host:
+    """Describe this host."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    model = next((line for line in cpuinfo.splitlines() if line.startswith("model name")), "")
+    memory = next(
+        line for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line
+    )
+    return Host(
+        processors=len(os.sched_getaffinity(0)),
+        model=model.partition(":")[2].strip() or "unknown processor",
+        memory_mib=int(memory.split()[1]) // 1024,
+        kernel=os.uname().release,
+    )
+
+
+@asynccontextmanager
+async def _ordinary(cluster: Cluster, client: Client, tell: Tell) -> AsyncGenerator[None]:
+    task = "ordinary node"
+    tell(Progress(task, "starting containerd and kubelet"))
+    with tempfile.TemporaryDirectory(prefix="monopod-") as scratch:
+        archive = await pause.build(cluster.pause_source, Path(scratch))
+    ca_certificate = await asyncio.to_thread(cluster.ca_certificate.read_bytes)
+    async with connect(cluster.signing_kubeconfig, _USER_AGENT) as signing:
+        node = OrdinaryNode(
+            client,
+            signing=signing,
+            plan=cluster.plan,
+            home=cluster.home,
+            programs=cluster.programs,
+            ca_certificate=ca_certificate,
+        )
+        async with node.running(Image(IMAGE, archive)):
+            tell(Progress(task, node.name, 1, 1))
+            yield
+
+
+@asynccontextmanager
+async def _surroundings(client: Client, name: str) -> AsyncGenerator[None]:
+    """Have a namespace and a profile for the length of a block."""
+    try:
+        await client.create(bench_namespace(name))
+        await client.create(bench_profile(name))
+        await _until(client, ServiceAccount, "default", lambda _: True, namespace=name)
+        await _until(
+            client,
+            FargateProfile,
+            name,
+            lambda profile: profile.status is not None and profile.status.status == _ACTIVE,
+        )
+        yield
+    finally:
+        for kind in (Namespace, FargateProfile):
+            with suppress(NotFoundError):
+                await client.delete(kind, name)
+
+
+async def _until(
+    client: Client,
+    kind: type[_T],
+    name: str,
+    holds: Callable[[_T], bool],
+    namespace: str | None = None,
+) -> None:
+    """Wait until an object is there and something holds of it.
+
+    Raises:
+        BenchError: It did not come to that.
+    """
+    there = asyncio.Event()
+
+    def look(change: Change[_T]) -> None:
+        if (
+            not isinstance(change, Deleted)
+            and meta(change.object).name == name
+            and holds(change.object)
+        ):
+            there.set()
+
+    informer = Informer(client, kind, namespace=namespace, fields=f"metadata.name={name}")
+    informer.subscribe(look)
+    following = asyncio.create_task(informer.run())
+    try:
+        async with asyncio.timeout(_THERE_S):
+            await there.wait()
+    except TimeoutError:
+        raise BenchError(f"{kind.__name__} {name} is not ready after {_THERE_S:.0f} s") from None
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+
+def _outcome(stories: Sequence[Story]) -> str:
+    """Say how the last start went."""
+    complete = sum(story.complete for story in stories)
+    failed = len(stories) - complete
+    return f"{complete} ready" + (f", {failed} failed" if failed else "")

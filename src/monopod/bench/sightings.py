@@ -1,0 +1,133 @@
+"""When each phase of each pod's start was first seen, on one clock: this process's.
+
+The API server's own times stop at whole seconds; what counts here is when a watch told.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api import conditions
+from monopod.api.resources import MicroVM
+from monopod.bench.phases import Phase
+from monopod.kube import Change, Deleted, identity, meta
+
+_LAUNCHED: Final = "Launched"
+_READY: Final = "Ready"
+
+
+class Sightings:
+    """Takes in changes and remembers the first of each kind.
+
+    Args:
+        clock: Seconds from any fixed point.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: dict[str, dict[Phase, float]] = {}
+        self._registered: dict[str, float] = {}
+        self._node_of: dict[str, str] = {}
+        self._machine_of: dict[str, str] = {}
+        self._pods: dict[str, Pod] = {}
+        self._machines: set[str] = set()
+        self._changed = asyncio.Event()
+
+    def pod_changed(self, change: Change[Pod]) -> None:
+        """Take in what became of a pod."""
+        now, uid = self._clock(), identity(change.object)
+        if isinstance(change, Deleted):
+            self._pods.pop(uid, None)
+        else:
+            pod = self._pods[uid] = change.object
+            if pod.spec and pod.spec.nodeName:
+                self._node_of[uid] = pod.spec.nodeName
+                self._note(uid, Phase.BOUND, now)
+            turned = (pod.status.conditions if pod.status else None) or ()
+            if any(c.type == _READY and c.status == conditions.TRUE for c in turned):
+                self._note(uid, Phase.READY, now)
+        self._changed.set()
+
+    def machine_changed(self, change: Change[MicroVM]) -> None:
+        """Take in what became of a machine."""
+        now, machine = self._clock(), change.object
+        uid, name = machine.spec.podRef.uid, meta(machine).name or ""
+        if isinstance(change, Deleted):
+            self._machines.discard(name)
+        else:
+            self._machines.add(name)
+            self._machine_of[uid] = name
+            self._note(uid, Phase.CLAIMED, now)
+            if machine.status is not None:
+                if machine.status.nodeName:
+                    self._node_of[uid] = machine.status.nodeName
+                if conditions.is_true(machine.status.conditions, _LAUNCHED):
+                    self._note(uid, Phase.LAUNCHED, now)
+        self._changed.set()
+
+    def node_changed(self, change: Change[Node]) -> None:
+        """Take in what became of a node: its object exists before its kubelet has reported."""
+        now, node = self._clock(), change.object
+        info = node.status.nodeInfo if node.status else None
+        name = meta(node).name or ""
+        if isinstance(change, Deleted):
+            self._registered.pop(name, None)
+        elif info is not None and info.kubeletVersion:
+            self._registered.setdefault(name, now)
+
+    def moments(self, uid: str) -> dict[Phase, float]:
+        """Return the clock's time of each phase that was seen of a pod."""
+        found = dict(self._seen.get(uid, {}))
+        node = self._node_of.get(uid)
+        if uid in self._machine_of and node in self._registered:
+            found[Phase.REGISTERED] = self._registered[node]
+        return found
+
+    def machine(self, uid: str) -> str | None:
+        """Return the name of a pod's machine, if it ever had one."""
+        return self._machine_of.get(uid)
+
+    def node(self, uid: str) -> str | None:
+        """Return the name of a pod's node."""
+        return self._node_of.get(uid)
+
+    def is_ready(self, uid: str) -> bool:
+        """Say whether a pod has ever been Ready."""
+        return Phase.READY in self._seen.get(uid, {})
+
+    def is_gone(self, uid: str) -> bool:
+        """Say whether neither a pod nor its machine is there any more."""
+        return uid not in self._pods and self._machine_of.get(uid) not in self._machines
+
+    def last_word(self, uid: str) -> str:
+        """Return what a pod's status says of what it waits for."""
+        pod = self._pods.get(uid)
+        if pod is None or pod.status is None:
+            return "there is no pod"
+        said = [
+            f"container {each.name}: {each.state.waiting.reason} {each.state.waiting.message or ''}"
+            for each in pod.status.containerStatuses or ()
+            if each.state and each.state.waiting
+        ]
+        said += [
+            f"{each.type}: {each.reason or ''} {each.message or ''}"
+            for each in pod.status.conditions or ()
+            if each.status != conditions.TRUE and each.message
+        ]
+        return "; ".join(text.strip() for text in said) or f"phase {pod.status.phase}"
+
+    async def until(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until something holds of what is seen; say whether it did in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not holds():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _note(self, uid: str, phase: Phase, now: float) -> None:
+        self._seen.setdefault(uid, {}).setdefault(phase, now)
