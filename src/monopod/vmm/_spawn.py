@@ -26,6 +26,9 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     read_end, write_end = os.pipe()
     logger, vmm = wanted["logger"], wanted["vmm"]
+    for descriptor in vmm["fds"]:
+        # They came to us inheritable, and are none of the logger's business.
+        os.set_inheritable(descriptor, False)
     _detach(logger["argv"], {}, [read_end, null, null], [], logger["directory"])
     _detach(vmm["argv"], wanted["limits"], [null, write_end, write_end], vmm["fds"], "/")
 

@@ -23,6 +23,9 @@ from monopod.vmm.driver import Exit, LinkKind, Machine, VmmError
 from monopod.vmm.jail import Jail, jail_argv, setpriv_argv
 
 PLATFORM_MILLI_CPU: Final = 100
+"""What a machine may use beyond what its pod was promised. An idle guest's kubelet and containerd
+take 30 to 50 thousandths of a core; the rest pays for probes, logs and exec, so that they do not
+come out of the pod's share."""
 _LOGGER: Final = ("s6-log", "-b", "--", "n4", "s500000", "T", ".")
 _SPAWN: Final = Path(__file__).with_name("_spawn.py")
 _MIB: Final = 1 << 20

@@ -1,0 +1,139 @@
+"""What a machine is told: read back with the tools' own formats, not compared as text."""
+
+import json
+import shlex
+import tomllib
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monopod.guest import NodeConfiguration, Registry, node_files
+
+NODE = NodeConfiguration(
+    node_name="fargate-ip-192-168-1-2.local-1.compute.internal",
+    hostname="ip-192-168-1-2.local-1.compute.internal",
+    provider_id="monopod:///local-1a/mvm-0123456789",
+    management_address=IPv4Address("100.64.0.7"),
+    pod_address=IPv4Interface("192.168.1.2/18"),
+    resolver=IPv4Address("192.168.0.2"),
+    cluster_dns=IPv4Address("10.100.0.10"),
+    cluster_domain="cluster.local",
+    api_server="https://100.127.1.6:6443",
+    ca_certificate=b"-- CA --\n",
+    client_certificate=b"-- client --\n",
+    client_key=b"-- client key --\n",
+    serving_certificate=b"-- serving --\n",
+    serving_key=b"-- serving key --\n",
+    milli_cpu=250,
+    memory_mib=512,
+    labels={"eks.amazonaws.com/compute-type": "fargate", "topology.kubernetes.io/zone": "local-1a"},
+    taints=(("eks.amazonaws.com/compute-type", "fargate", "NoSchedule"),),
+    registry=Registry("100.127.1.6:5000"),
+)
+
+
+def _json(node: NodeConfiguration, path: str) -> Any:
+    return json.loads(node_files(node)[path])
+
+
+def _machine(node: NodeConfiguration) -> dict[str, str]:
+    """The values as a shell would take them."""
+    text = node_files(node)["machine"].decode()
+    return dict(word.split("=", 1) for word in shlex.split(text))
+
+
+def _flags(node: NodeConfiguration) -> dict[str, str]:
+    words = _machine(node)["kubelet_flags"].split()
+    return dict(word.removeprefix("--").split("=", 1) for word in words)
+
+
+@given(
+    milli_cpu=st.sampled_from([250, 500, 1000, 4000]),
+    memory_mib=st.integers(min_value=512, max_value=122_880),
+)
+def test_everything_but_the_platforms_memory_is_allocatable(
+    milli_cpu: int, memory_mib: int
+) -> None:
+    values = _machine(replace(NODE, milli_cpu=milli_cpu, memory_mib=memory_mib))
+    assert int(values["allocatable_kib"]) == (memory_mib - 256) * 1024
+    assert int(values["allocatable_milli_cpu"]) == milli_cpu
+
+
+def test_no_eviction_threshold_takes_from_allocatable_memory() -> None:
+    assert "memory.available" not in _json(NODE, "kubelet/config.json")["evictionHard"]
+
+
+def test_the_kubelet_serves_only_who_the_cluster_knows() -> None:
+    config = _json(NODE, "kubelet/config.json")
+    assert config["authentication"]["anonymous"] == {"enabled": False}
+    assert config["authentication"]["webhook"] == {"enabled": True}
+    assert config["authorization"] == {"mode": "Webhook"}
+    assert config["readOnlyPort"] == 0
+    assert "staticPodPath" not in config
+
+
+def test_the_node_registers_as_fargates_nodes_do() -> None:
+    config = _json(NODE, "kubelet/config.json")
+    assert config["registerWithTaints"] == [
+        {"key": "eks.amazonaws.com/compute-type", "value": "fargate", "effect": "NoSchedule"}
+    ]
+    assert config["maxPods"] == 1
+    assert config["providerID"] == NODE.provider_id
+    flags = _flags(NODE)
+    assert flags["hostname-override"] == NODE.node_name
+    assert flags["node-ip"] == "100.64.0.7"
+    labels = dict(pair.split("=", 1) for pair in flags["node-labels"].split(","))
+    assert labels["kubernetes.io/hostname"] == NODE.hostname
+    assert labels["eks.amazonaws.com/compute-type"] == "fargate"
+
+
+def test_the_kubelets_certificate_can_be_renewed() -> None:
+    assert _json(NODE, "kubelet/config.json")["rotateCertificates"] is True
+    (user,) = _json(NODE, "kubelet/kubeconfig")["users"]
+    current = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+    assert user["user"] == {"client-certificate": current, "client-key": current}
+    assert node_files(NODE)["kubelet/client.pem"] == b"-- client --\n-- client key --\n"
+
+
+@given(last=st.integers(min_value=4, max_value=254), prefix=st.integers(min_value=16, max_value=24))
+def test_the_pod_has_one_address_and_no_other(last: int, prefix: int) -> None:
+    address = IPv4Interface(f"192.168.1.{last}/{prefix}")
+    (plugin,) = _json(replace(NODE, pod_address=address), "cni/10-pod.conflist")["plugins"]
+    ((addresses,),) = plugin["ipam"]["ranges"]
+    assert addresses["rangeStart"] == addresses["rangeEnd"] == str(address.ip)
+    assert addresses["subnet"] == str(address.network)
+    assert IPv4Address(addresses["gateway"]) in address.network
+    assert addresses["gateway"] != str(address.ip)
+    assert plugin["ipMasq"] is False
+
+
+def test_a_plain_registry_is_reached_by_http() -> None:
+    hosts = tomllib.loads(node_files(NODE)["certs.d/100.127.1.6:5000/hosts.toml"].decode())
+    assert hosts["server"] == "http://100.127.1.6:5000"
+    assert hosts["host"]["http://100.127.1.6:5000"] == {"capabilities": ["pull", "resolve"]}
+
+
+def test_a_registry_with_an_authority_is_reached_by_https() -> None:
+    files = node_files(replace(NODE, registry=Registry("registry.test:443", b"-- registry CA --")))
+    hosts = tomllib.loads(files["certs.d/registry.test:443/hosts.toml"].decode())
+    host = hosts["host"]["https://registry.test:443"]
+    assert host["ca"] == "/run/config/certs.d/registry.test:443/ca.crt"
+    assert files["certs.d/registry.test:443/ca.crt"] == b"-- registry CA --"
+
+
+def test_without_a_registry_there_is_nothing_about_one() -> None:
+    assert not [path for path in node_files(replace(NODE, registry=None)) if "certs.d" in path]
+
+
+@pytest.mark.parametrize("secret", ["client_key", "serving_key"])
+def test_keys_are_in_one_file_and_never_shown(secret: str) -> None:
+    key = getattr(NODE, secret)
+    assert [path for path, content in node_files(NODE).items() if key in content] in (
+        ["kubelet/client.pem"],
+        ["kubelet/serving.key"],
+    )
+    assert key.decode().strip() not in repr(NODE)
