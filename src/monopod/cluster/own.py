@@ -74,7 +74,7 @@ def _confined(layout: Layout, module: str, uid: int) -> Service:
         _argv(module),
         uid=uid,
         namespace=layout.network.control_name,
-        readable=(*_python(), own),
+        readable=(*python_paths(), own),
         environment=_environment(layout, own),
         notifies=True,
     )
@@ -120,7 +120,7 @@ def _environment(layout: Layout, identity: Path) -> dict[str, str]:
     }
 
 
-def _python() -> tuple[Path, ...]:
+def python_paths() -> tuple[Path, ...]:
     """Return what an interpreter needs beyond the operating system's own directories."""
     places = dict.fromkeys((Path(sys.base_prefix).resolve(), Path(sys.prefix), _SOURCES))
     return tuple(

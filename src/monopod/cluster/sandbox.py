@@ -48,7 +48,7 @@ def _confinement(service: Service) -> tuple[str, ...]:
     words += ["--ro-bind", "/usr", "/usr"]
     for name in _USR_LINKS:
         words += ["--symlink", f"usr/{name}", f"/{name}"]
-    words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    words += ["--dir", "/etc", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run"]
     words += ["--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own
     for name, path in sorted(service.programs.items()):

@@ -1,0 +1,118 @@
+import datetime as dt
+import ssl
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monopod.identity.authority import (
+    LEAF_LIFETIME,
+    RENEWAL_MARGIN,
+    Authority,
+    Pair,
+    Subject,
+    new_authority,
+    new_signing_key,
+)
+from monopod.identity.errors import IdentityError
+
+NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+SERVER = Subject(
+    "server", client=False, server=True, names=("a.b",), addresses=(IPv4Address("127.0.0.1"),)
+)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return new_authority("test", NOW)
+
+
+def test_a_leaf_says_what_was_asked_for(authority: Authority) -> None:
+    subject = Subject("monopod:machines", organisation="group")
+    leaf = x509.load_pem_x509_certificate(authority.issue(subject, NOW).certificate)
+    assert leaf.subject.rfc4514_string() == "CN=monopod:machines,O=group"
+    assert leaf.not_valid_after_utc == NOW + LEAF_LIFETIME
+    leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.pair.certificate))
+
+
+def test_openssl_believes_a_server_certificate(authority: Authority, tmp_path: Path) -> None:
+    now = dt.datetime.now(dt.UTC)
+    fresh = new_authority("test", now)
+    pair = fresh.issue(SERVER, now)
+    (tmp_path / "crt").write_bytes(pair.certificate)
+    (tmp_path / "key").write_bytes(pair.key)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    for trusted, believed in ((fresh, True), (authority, False)):
+        asking = ssl.create_default_context(cadata=trusted.pair.certificate.decode())
+        assert _shake_hands(asking, serving) is believed
+
+
+def _shake_hands(asking: ssl.SSLContext, serving: ssl.SSLContext) -> bool:
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = asking.wrap_bio(down, up, server_hostname="a.b")
+    server = serving.wrap_bio(up, down, server_side=True)
+    for _ in range(4):
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLCertVerificationError:
+                return False
+    return client.version() is not None
+
+
+class TestStillGood:
+    @given(st.integers(0, 400))
+    def test_until_little_time_is_left(self, days: int) -> None:
+        pair = _AUTHORITY.issue(SERVER, NOW)
+        later = NOW + dt.timedelta(days=days)
+        kept = _AUTHORITY.still_good(pair, SERVER, later)
+        assert kept is (later <= NOW + LEAF_LIFETIME - RENEWAL_MARGIN)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Subject("other", client=False, server=True, names=SERVER.names),
+            Subject("server", client=False, server=True, names=("a.c",)),
+            Subject("server", "group", client=False, server=True, names=SERVER.names),
+            Subject("server", client=True, server=True, names=SERVER.names),
+            Subject("server"),
+        ],
+    )
+    def test_not_for_another_subject(self, other: Subject) -> None:
+        assert not _AUTHORITY.still_good(_AUTHORITY.issue(SERVER, NOW), other, NOW)
+
+    def test_not_from_another_authority_of_the_same_name(self) -> None:
+        pair = new_authority("test", NOW).issue(SERVER, NOW)
+        assert not _AUTHORITY.still_good(pair, SERVER, NOW)
+
+    def test_not_with_the_key_of_another(self) -> None:
+        one, other = _AUTHORITY.issue(SERVER, NOW), _AUTHORITY.issue(SERVER, NOW)
+        assert not _AUTHORITY.still_good(Pair(one.certificate, other.key), SERVER, NOW)
+
+    @given(st.binary(max_size=200))
+    def test_not_when_it_is_garbage(self, garbage: bytes) -> None:
+        pair = _AUTHORITY.issue(SERVER, NOW)
+        assert not _AUTHORITY.still_good(Pair(garbage, pair.key), SERVER, NOW)
+        assert not _AUTHORITY.still_good(Pair(pair.certificate, garbage), SERVER, NOW)
+
+
+_AUTHORITY = new_authority("test", NOW)
+
+
+def test_an_authority_refuses_the_key_of_another(authority: Authority) -> None:
+    other = new_authority("test", NOW)
+    with pytest.raises(IdentityError, match="do not belong together"):
+        Authority(Pair(authority.pair.certificate, other.pair.key))
+
+
+def test_the_signing_key_is_a_bare_key() -> None:
+    pair = new_signing_key()
+    assert pair.certificate.startswith(b"-----BEGIN PUBLIC KEY-----")
+    with pytest.raises(IdentityError):
+        Authority(pair)

@@ -1,0 +1,103 @@
+import datetime as dt
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from monopod.identity.authority import LEAF_LIFETIME, Subject
+from monopod.identity.vault import Holding, Leaf, Vault
+
+NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+UID = os.getuid()
+USER = Holding(
+    "user",
+    uid=UID,
+    leaves=(Leaf("client", "cluster", Subject("monopod:user")),),
+    server="https://100.127.0.6:6443",
+)
+SIGNER = Holding("signer", uid=UID, trusts=("etcd",), signs_nodes=True, signs_tokens=True)
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return Vault(tmp_path / "identities")
+
+
+def _contents(vault: Vault, user: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in vault.directory(user).iterdir()}
+
+
+def test_everybody_holds_what_is_theirs_and_nothing_else(vault: Vault) -> None:
+    assert vault.fill([USER, SIGNER], NOW) == ["user", "signer"]
+    assert set(_contents(vault, "user")) == {"ca.crt", "client.crt", "client.key", "kubeconfig"}
+    assert set(_contents(vault, "signer")) == {
+        "ca.key",
+        "etcd-ca.crt",
+        "service-account.key",
+        "service-account.pub",
+    }
+
+
+def test_nobody_else_can_read_any_of_it(vault: Vault, tmp_path: Path) -> None:
+    vault.fill([USER, SIGNER], NOW)
+    for path in (tmp_path / "identities").rglob("*"):
+        wanted = 0o700 if path.is_dir() else 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+
+
+@pytest.mark.skipif(UID != 0, reason="only root can give files away")
+def test_files_belong_to_the_user_they_are_for(vault: Vault) -> None:
+    vault.fill([Holding("user", uid=1234567890)], NOW)
+    directory = vault.directory("user")
+    assert {directory.stat().st_uid, (directory / "ca.crt").stat().st_uid} == {1234567890}
+
+
+def test_again_changes_nothing(vault: Vault) -> None:
+    vault.fill([USER, SIGNER], NOW)
+    before = _contents(vault, "user"), _contents(vault, "signer")
+    assert vault.fill([USER, SIGNER], NOW + dt.timedelta(days=1)) == []
+    assert (_contents(vault, "user"), _contents(vault, "signer")) == before
+
+
+def test_what_nearly_ends_is_renewed_and_its_authority_stays(vault: Vault) -> None:
+    vault.fill([USER, SIGNER], NOW)
+    before = _contents(vault, "user")
+    assert vault.fill([USER, SIGNER], NOW + LEAF_LIFETIME - dt.timedelta(days=1)) == ["user"]
+    after = _contents(vault, "user")
+    assert {name for name in after if after[name] != before[name]} == {"client.crt", "client.key"}
+
+
+def test_half_a_pair_and_strays_are_mended(vault: Vault) -> None:
+    vault.fill([USER], NOW)
+    directory = vault.directory("user")
+    (directory / "client.key").unlink()
+    (directory / "ca.key").write_text("left by another version")
+    assert vault.fill([USER], NOW) == ["user"]
+    assert set(_contents(vault, "user")) == {"ca.crt", "client.crt", "client.key", "kubeconfig"}
+
+
+def test_what_was_cut_off_in_mid_write_is_no_obstacle(vault: Vault) -> None:
+    vault.fill([USER], NOW)
+    (vault.directory("user") / ".client.crt.new").write_text("half")
+    (vault.directory("user") / "client.crt").unlink()
+    assert vault.fill([USER], NOW) == ["user"]
+    assert "half" not in [each.decode() for each in _contents(vault, "user").values()]
+
+
+def test_a_kubeconfig_names_files_and_holds_no_secret(vault: Vault) -> None:
+    vault.fill([USER], NOW)
+    directory = vault.directory("user")
+    config = yaml.safe_load((directory / "kubeconfig").read_text())
+    assert config["clusters"][0]["cluster"] == {
+        "server": "https://100.127.0.6:6443",
+        "certificate-authority": str(directory / "ca.crt"),
+    }
+    assert config["users"][0] == {
+        "name": "monopod:user",
+        "user": {
+            "client-certificate": str(directory / "client.crt"),
+            "client-key": str(directory / "client.key"),
+        },
+    }
