@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from lightkube.resources.core_v1 import Node, Pod
+from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
 
 from monopod.api.conditions import FALSE, TRUE
 from monopod.api.resources import (
@@ -18,6 +18,7 @@ from monopod.api.resources import (
 )
 from monopod.scheduler.decision import Claim, Limits, View
 from monopod.scheduler.placement import Ground
+from monopod.scheduler.supported import Storage
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
 GROUND = Ground("local-1", "amd64")
@@ -116,6 +117,26 @@ def node(name: str = NODE, ready: bool = True) -> Node:
     )
 
 
+def claim(volume: str = "", phase: str = "Pending") -> PersistentVolumeClaim:
+    return msgspec.convert(
+        {"spec": {"volumeName": volume}, "status": {"phase": phase}}, PersistentVolumeClaim
+    )
+
+
+def volume(**source: Any) -> PersistentVolume:
+    return msgspec.convert({"spec": source}, PersistentVolume)
+
+
+def storage(
+    claims: Mapping[str, PersistentVolumeClaim] | None = None,
+    volumes: Mapping[str, PersistentVolume] | None = None,
+) -> Storage:
+    return Storage(
+        claim=lambda namespace, name: (claims or {}).get(f"{namespace}/{name}"),
+        volume=(volumes or {}).get,
+    )
+
+
 def view(**changes: Any) -> View:
     known = View(
         profiles=[profile()],
@@ -123,6 +144,7 @@ def view(**changes: Any) -> View:
         machines={},
         machine=None,
         node=None,
+        storage=storage(),
         ground=GROUND,
         limits=LIMITS,
         now=NOW,

@@ -37,7 +37,7 @@ RULES = [
     _rule("", "pods", "list watch patch delete"),
     _rule("", "pods/status", "patch"),
     _rule("", "pods/binding", "create"),
-    _rule("", "nodes", "list watch"),
+    _rule("", "nodes persistentvolumeclaims persistentvolumes", "list watch"),
     _rule("", "events", "get create patch"),
     _rule("monopod.dev", "fargateprofiles", "list watch patch"),
     _rule("monopod.dev", "fargateprofiles/status", "patch"),

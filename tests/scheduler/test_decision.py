@@ -232,7 +232,10 @@ def test_a_machine_deleted_under_a_waiting_pod_counts_as_failed() -> None:
     launched = condition("Launched", False, "LaunchFailed", "no kernel")
     step = decide(pod(), view(machine=machine(claimed(), launched, going=True)))
     assert isinstance(step, CountFailure)
-    assert step.message.endswith("LaunchFailed: no kernel")
+    assert step.message.endswith("(will retry) for pod shop/web-0: LaunchFailed: no kernel")
+    silent = decide(pod(), view(machine=machine(claimed(), condition("Launched"), going=True)))
+    assert isinstance(silent, CountFailure)
+    assert "was deleted before its node was ready" in silent.message
 
 
 def test_the_next_machine_waits_for_its_time() -> None:

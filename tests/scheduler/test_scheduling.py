@@ -1,7 +1,8 @@
 """The scheduler against a real API server; machines and kubelets are played."""
 
+import msgspec
 import pytest
-from lightkube.resources.core_v1 import Pod
+from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod
 
 from monopod.api.conditions import FALSE, TRUE
 from monopod.api.resources import Condition, MicroVM
@@ -140,9 +141,33 @@ async def test_a_failed_machine_is_told_counted_and_replaced(world: World) -> No
     assert meta(second).uid != meta(first).uid
     await world.scheduled("Provisioning")
     assert await world.bound_to(second)
-    (event,) = await world.events("FailedScheduling")
-    assert (event.message, event.count) == (message, 1)
     assert ANNOTATION in (meta(await world.pod()).annotations or {})
+
+
+async def test_a_claim_is_looked_at_again_when_it_changes(world: World) -> None:
+    """AWS looks once, and goes on saying "not bound" of what is bound by now."""
+    await world.add_subnet()
+    await world.add_profile()
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
+    await world.add_pod(volumes=volumes)
+    message = await world.scheduled("POD_UNSUPPORTED_ON_FARGATE")
+    assert message.endswith('v not supported because: persistentvolumeclaim "data" not found')
+    claim = msgspec.convert(
+        {
+            "metadata": {"name": "data", "namespace": world.namespace},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        },
+        PersistentVolumeClaim,
+    )
+    await world.admin.create(claim)
+
+    async def told() -> bool:
+        return (await world.scheduled("POD_UNSUPPORTED_ON_FARGATE")).endswith("PVC data not bound")
+
+    await eventually(told)
 
 
 async def test_a_pod_deleted_meanwhile_leaves_the_scheduler_at_peace(world: World) -> None:

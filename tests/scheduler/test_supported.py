@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from monopod.scheduler.supported import why_unsupported
-from tests.scheduler.build import pod
+from tests.scheduler.build import claim, pod, storage, volume
 
 _LEAD = "Pod not supported on Fargate: "
 
@@ -55,7 +55,7 @@ _LEAD = "Pod not supported on Fargate: "
                 ]
             },
             "volumes not supported: a is of an unsupported volume Type, b not supported because:"
-            " PVC data: this cluster has no persistent storage",
+            ' persistentvolumeclaim "data" not found',
         ),
         (
             {"container": {"resources": {"limits": {"nvidia.com/gpu": "1", "cpu": "1"}}}},
@@ -85,7 +85,7 @@ _LEAD = "Pod not supported on Fargate: "
     ],
 )
 def test_what_is_wrong_is_said_in_the_words_of_aws(asked: dict[str, Any], said: str) -> None:
-    assert why_unsupported(pod(**asked)) == _LEAD + said
+    assert why_unsupported(pod(**asked), storage()) == _LEAD + said
 
 
 def test_pods_of_daemon_sets_are_told_what_to_do_instead() -> None:
@@ -96,7 +96,7 @@ def test_pods_of_daemon_sets_are_told_what_to_do_instead() -> None:
         "uid": "u",
         "controller": True,
     }
-    said = why_unsupported(pod(metadata={"ownerReferences": [owner]}))
+    said = why_unsupported(pod(metadata={"ownerReferences": [owner]}), storage())
     assert said is not None
     assert said.startswith(_LEAD + "pod of DaemonSet agent")
     assert "sidecar" in said
@@ -113,9 +113,35 @@ def test_pods_of_daemon_sets_are_told_what_to_do_instead() -> None:
     ],
 )
 def test_volumes_that_need_no_storage_are_fine(volume: dict[str, Any]) -> None:
-    assert why_unsupported(pod(volumes=[{"name": "v", **volume}])) is None
+    assert why_unsupported(pod(volumes=[{"name": "v", **volume}]), storage()) is None
 
 
 def test_dropping_everything_and_adding_a_default_is_fine() -> None:
     context = {"capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}}
-    assert why_unsupported(pod(container={"securityContext": context})) is None
+    assert why_unsupported(pod(container={"securityContext": context}), storage()) is None
+
+
+@pytest.mark.parametrize(
+    ("its_claim", "its_volume", "said"),
+    [
+        (claim(), None, "PVC data not bound"),
+        (claim("pv-1", "Lost"), None, "PVC data not bound"),
+        (
+            claim("pv-1", "Bound"),
+            volume(csi={"driver": "ebs.csi.aws.com", "volumeHandle": "v"}),
+            "PVC data bound to invalid PV pv-1 with CSI Driver: ebs.csi.aws.com",
+        ),
+        (
+            claim("pv-1", "Bound"),
+            volume(hostPath={"path": "/srv"}),
+            "PVC data bound to invalid PV pv-1",
+        ),
+        (claim("pv-1", "Bound"), None, "PVC data bound to invalid PV pv-1"),
+    ],
+)
+def test_claims_are_looked_through(its_claim: Any, its_volume: Any, said: str) -> None:
+    wanted = pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
+    known = storage({"shop/data": its_claim}, {"pv-1": its_volume} if its_volume else {})
+    assert why_unsupported(wanted, known) == (
+        f"{_LEAD}volumes not supported: v not supported because: {said}"
+    )

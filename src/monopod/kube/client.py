@@ -301,7 +301,7 @@ class Client:
             "labelSelector": labels,
             "fieldSelector": fields,
         }
-        async with self._connections.use() as http:
+        async with self._connections.for_watch() as http:
             request = http.build_request(
                 "GET",
                 _path(kind, namespace, None),
@@ -341,7 +341,7 @@ class Client:
         body: object = None,
         content_type: str = "application/json",
     ) -> bytes:
-        async with self._connections.use() as http:
+        async with self._connections.for_request() as http:
             try:
                 response = await http.request(
                     method,

@@ -20,7 +20,12 @@ from lightkube.core.exceptions import ConfigError
 from monopod.kube.errors import KubeconfigError
 
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
-_LIMITS: Final = httpx2.Limits(max_connections=128, max_keepalive_connections=32)
+_REQUESTS: Final = httpx2.Limits(
+    max_connections=16, max_keepalive_connections=16, keepalive_expiry=60.0
+)
+"""Each request looks at every connection of its pool, so there are few, and all of them stay; but
+not as long as the 90 s after which the API server itself closes them."""
+_WATCHES: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
 _UNUSABLE: Final = (
     OSError,
     ssl.SSLError,
@@ -42,24 +47,34 @@ class _Pool:
         user = config.user
         if user is None:
             raise KubeconfigError(f"{config.fname}: the context names no user")
-        self.http = httpx2.AsyncClient(
-            base_url=config.cluster.server,
-            verify=client_adapter.verify_cluster(
-                config.cluster, user, config.abs_file, trust_env=False
-            ),
-            auth=client_adapter.user_auth(user),
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
-            timeout=_TIMEOUT,
-            limits=_LIMITS,
-            trust_env=False,
+        context = client_adapter.verify_cluster(
+            config.cluster, user, config.abs_file, trust_env=False
         )
+
+        def client(limits: httpx2.Limits) -> httpx2.AsyncClient:
+            return httpx2.AsyncClient(
+                base_url=config.cluster.server,
+                verify=context,
+                auth=client_adapter.user_auth(user),
+                headers={"User-Agent": user_agent, "Accept": "application/json"},
+                timeout=_TIMEOUT,
+                limits=limits,
+                trust_env=False,
+            )
+
+        self.requests = client(_REQUESTS)
+        self.watches = client(_WATCHES)
         self.users = 0
         self.retired = False
 
     async def leave(self) -> None:
         self.users -= 1
         if self.retired and self.users == 0:
-            await self.http.aclose()
+            await self.close()
+
+    async def close(self) -> None:
+        await self.requests.aclose()
+        await self.watches.aclose()
 
 
 class Connections:
@@ -78,20 +93,31 @@ class Connections:
         self._stamp = self._look()
 
     @asynccontextmanager
-    async def use(self) -> AsyncGenerator[httpx2.AsyncClient]:
-        """Lend a client for the length of one request or watch."""
-        await self._renew()
-        pool = self._pool
-        pool.users += 1
-        try:
-            yield pool.http
-        finally:
-            await pool.leave()
+    async def for_request(self) -> AsyncGenerator[httpx2.AsyncClient]:
+        """Lend a client for the length of one request."""
+        async with self._use() as pool:
+            yield pool.requests
+
+    @asynccontextmanager
+    async def for_watch(self) -> AsyncGenerator[httpx2.AsyncClient]:
+        """Lend a client for the length of one watch, which takes no connection from requests."""
+        async with self._use() as pool:
+            yield pool.watches
 
     async def close(self) -> None:
         """Close every connection."""
         self._pool.retired = True
-        await self._pool.http.aclose()
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def _use(self) -> AsyncGenerator[_Pool]:
+        await self._renew()
+        pool = self._pool
+        pool.users += 1
+        try:
+            yield pool
+        finally:
+            await pool.leave()
 
     async def _renew(self) -> None:
         stamp = self._look()
@@ -105,7 +131,7 @@ class Connections:
         old, self._pool, self._stamp = self._pool, pool, stamp
         old.retired = True
         if old.users == 0:
-            await old.http.aclose()
+            await old.close()
 
     def _load(self) -> _Pool:
         try:

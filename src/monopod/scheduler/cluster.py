@@ -3,14 +3,15 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from lightkube.core import resource as res
-from lightkube.resources.core_v1 import Node, Pod
+from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
 
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, MicroVM, Subnet
 from monopod.kube import Added, Change, Client, Deleted, Fresh, Informer, Key, make_key
+from monopod.scheduler.supported import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,12 @@ class Informers:
     subnets: Informer[Subnet]
     machines: Informer[MicroVM]
     nodes: Informer[Node]
+    claims: Informer[PersistentVolumeClaim]
+    volumes: Informer[PersistentVolume]
 
     def all(self) -> Sequence[Informer[res.Resource]]:
         """Return every one of them."""
-        return (self.pods, self.profiles, self.subnets, self.machines, self.nodes)  # pyright: ignore[reportReturnType] - only run and synced are used
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     async def synced(self) -> None:
         """Wait until each has its first list."""
@@ -40,6 +43,8 @@ def informers(client: Client) -> Informers:
         subnets=Informer(client, Subnet),
         machines=Informer(client, MicroVM),
         nodes=Informer(client, Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
+        claims=Informer(client, PersistentVolumeClaim),
+        volumes=Informer(client, PersistentVolume),
     )
 
 
@@ -50,6 +55,10 @@ class Cluster:
         self.seen = seen
         self.pods: Fresh[Pod] = Fresh(seen.pods)
         self.machines: Fresh[MicroVM] = Fresh(seen.machines)
+        self.storage = Storage(
+            claim=lambda namespace, name: seen.claims.get(make_key(name, namespace)),
+            volume=seen.volumes.get,
+        )
         self._used: Counter[str] = Counter()
         self._pod_of_node: dict[str, Key] = {}
         seen.machines.subscribe(self._count)

@@ -16,7 +16,6 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod import profiles, sizing
 from monopod.api import conditions, keys
 from monopod.api.resources import (
-    Condition,
     FargateProfile,
     MicroVM,
     MicroVMSpec,
@@ -27,6 +26,7 @@ from monopod.kube import meta
 from monopod.scheduler import failures, placement, supported
 from monopod.scheduler.failures import Failures
 from monopod.scheduler.placement import Ground
+from monopod.scheduler.supported import Storage
 
 PROVISIONING: Final = "Provisioning"
 PROVISIONING_FAILED: Final = "ProvisioningFailed"
@@ -64,6 +64,7 @@ class View:
     """The object of the name that this pod's machine has."""
     node: Node | None
     """The node that this machine has become."""
+    storage: Storage
     ground: Ground
     limits: Limits
     now: datetime
@@ -90,6 +91,8 @@ class Refuse:
 
     reason: str
     message: str
+    told: bool = False
+    """The machines' controller has said so already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,10 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class CountFailure:
-    """The machine ended before the pod was bound: tell, and remember before it is deleted."""
+    """The machine ended before the pod was bound: to be remembered before it is gone.
+
+    Events about it come from the machines' controller, which knows more.
+    """
 
     failures: Failures
     message: str
@@ -184,7 +190,7 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             return Wait()
         return CountFailure(
             failures.after_failure(before, metadata.uid or "", view.now),
-            _failure_text(pod, found),
+            _failure_text(pod, machine),
         )
     launched = conditions.find_condition(found, _LAUNCHED)
     if launched is not None and launched.reason == _NO_CAPACITY:
@@ -192,6 +198,7 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             _NO_CAPACITY,
             "Fargate capacity is unavailable at this time. Please try again later or in a"
             f" different availability zone: {launched.message}",
+            told=True,
         )
     marks = _marks(metadata.name or "", machine.spec)
     if conditions.is_true(found, _READY) and view.node is not None and _node_ready(view.node):
@@ -202,7 +209,7 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
 def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
     metadata = meta(pod)
     profile = _profile(pod, view)
-    unsupported = supported.why_unsupported(pod)
+    unsupported = supported.why_unsupported(pod, view.storage)
     if unsupported is not None:
         raise _Refused(supported.REASON, unsupported)
     size, storage_gib = _size(spec, view.limits)
@@ -298,13 +305,16 @@ def _marks(machine: str, spec: MicroVMSpec) -> Marks:
     )
 
 
-def _failure_text(pod: Pod, found: Sequence[Condition]) -> str:
-    ended = conditions.find_condition(found, _TERMINATED)
-    if ended is None or ended.status != conditions.TRUE:
+def _failure_text(pod: Pod, machine: MicroVM) -> str:
+    found = machine.status.conditions if machine.status else []
+    last = conditions.find_condition(found, _TERMINATED)
+    if last is None or last.status != conditions.TRUE:
         failed = [each for each in found if each.status == conditions.FALSE and each.message]
-        ended = failed[-1] if failed else Condition(_TERMINATED, "", "MicroVMDeleted")
-    what = "timed out" if "timeout" in ended.reason.lower() else "failed"
-    why = ": ".join(part for part in (ended.reason, ended.message) if part)
+        last = failed[-1] if failed else None
+    what, why = "failed", f"MicroVM {meta(machine).name} was deleted before its node was ready"
+    if last is not None:
+        what = "timed out" if "timeout" in last.reason.lower() else "failed"
+        why = ": ".join(part for part in (last.reason, last.message) if part)
     whom = f"{meta(pod).namespace}/{meta(pod).name}"
     return f"Pod provisioning {what} (will retry) for pod {whom}: {why}"
 

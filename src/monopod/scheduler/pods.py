@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Node, Pod
+from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
 from prometheus_client import Counter
 
 from monopod.api import keys
@@ -28,7 +28,7 @@ from monopod.kube import (
     key_of,
     meta,
 )
-from monopod.scheduler import decision, failures, writes
+from monopod.scheduler import decision, failures, supported, writes
 from monopod.scheduler.cluster import Cluster, pod_key
 from monopod.scheduler.decision import (
     Bind,
@@ -81,6 +81,8 @@ class PodScheduler:
         seen.nodes.subscribe(self._node_changed)
         seen.profiles.subscribe(self._profile_changed)
         seen.subnets.subscribe(self._subnet_changed)
+        seen.claims.subscribe(self._storage_changed)
+        seen.volumes.subscribe(self._storage_changed)
 
     async def run(self) -> None:
         """Schedule until cancelled; the informers must be synced."""
@@ -109,6 +111,7 @@ class PodScheduler:
             machines=self._cluster.machines_by_subnet(),
             machine=machine,
             node=self._cluster.node_of(machine),
+            storage=self._cluster.storage,
             ground=self._ground,
             limits=self._limits,
             now=self._now(),
@@ -119,7 +122,7 @@ class PodScheduler:
             case Nothing():
                 return None
             case Refuse():
-                await self._say(pod, step.reason, step.message)
+                await self._say(pod, step)
                 return None
             case Claim():
                 return await self._claim(pod, step)
@@ -186,22 +189,22 @@ class PodScheduler:
         if patch is not None:
             await self._patch_status(pod, patch)
 
-    async def _say(self, pod: Pod, reason: str, message: str) -> None:
+    async def _say(self, pod: Pod, why: Refuse) -> None:
         """Tell why a pod is not placed, in its condition and as an event: once for each reason."""
-        patch = writes.condition_patch(pod, reason, message, self._now())
-        if patch is not None and await self._patch_status(pod, patch):
-            _log.info("pod not placed", pod=key_of(pod), reason=reason, why=message)
-            self._events.record(pod, EventType.WARNING, _FAILED_SCHEDULING, message)
+        patch = writes.condition_patch(pod, why.reason, why.message, self._now())
+        if patch is None or not await self._patch_status(pod, patch):
+            return
+        _log.info("pod not placed", pod=key_of(pod), reason=why.reason, why=why.message)
+        if not why.told:
+            self._events.record(pod, EventType.WARNING, _FAILED_SCHEDULING, why.message)
 
     async def _count_failure(self, pod: Pod, step: CountFailure) -> None:
         annotations = {failures.ANNOTATION: step.failures.encode()}
         counted = {"metadata": {"uid": meta(pod).uid, "annotations": annotations}}
         if await self._patch(pod, counted):
-            await self._say(
-                self._cluster.pods.get(key_of(pod)) or pod,
-                decision.PROVISIONING_FAILED,
-                step.message,
-            )
+            # The condition of the pod as it is now, which that very patch may have changed.
+            pod = self._cluster.pods.get(key_of(pod)) or pod
+            await self._say(pod, Refuse(decision.PROVISIONING_FAILED, step.message, told=True))
 
     async def _bind(self, pod: Pod, node: str) -> None:
         try:
@@ -257,6 +260,9 @@ class PodScheduler:
         if isinstance(change, Modified) and not _better(change.old, change.object):
             return
         self._look_again(lambda reason: reason != decision.PROVISIONING)
+
+    def _storage_changed(self, _: Change[PersistentVolumeClaim] | Change[PersistentVolume]) -> None:
+        self._look_again(lambda reason: reason == supported.REASON)
 
     def _look_again(self, concerned: Callable[[str], bool]) -> None:
         """Have those refused pods looked at that a change may concern."""

@@ -5,10 +5,11 @@ has no recorded words for follow the same form. Each part is a row of ``_PARTS``
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from lightkube.models.core_v1 import Container, PodSpec, Volume
-from lightkube.resources.core_v1 import Pod
+from lightkube.resources.core_v1 import PersistentVolume, PersistentVolumeClaim, Pod
 
 REASON: Final = "POD_UNSUPPORTED_ON_FARGATE"
 _PREFIX: Final = "Pod not supported on Fargate: "
@@ -34,18 +35,38 @@ _CAPABILITIES: Final = frozenset(
 """A container's default ones (source: containers-roadmap#409). Named with ``CAP_`` in front they
 are refused all the same, as AWS does."""
 _RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
+_DRIVERS: Final[frozenset[str]] = frozenset()
+"""CSI drivers that machines have built in."""
 
 
-def why_unsupported(pod: Pod) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where to look up what a pod's volumes refer to, as of now."""
+
+    claim: Callable[[str, str], PersistentVolumeClaim | None]
+    """By namespace and name."""
+    volume: Callable[[str], PersistentVolume | None]
+    """By name."""
+
+
+def why_unsupported(pod: Pod, storage: Storage) -> str | None:
     """Return what is wrong with a pod, all of it in one message; None if nothing is."""
     spec = pod.spec
     if spec is None:
         return None
-    found = [part for parts in _PARTS for part in parts(pod, spec)]
+    found = [part for parts in _PARTS for part in parts(_Asked(pod, spec, storage))]
     return _PREFIX + ", ".join(found) if found else None
 
 
-def _daemon_set(pod: Pod, _: PodSpec) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    pod: Pod
+    spec: PodSpec
+    storage: Storage
+
+
+def _daemon_set(asked: _Asked) -> Iterator[str]:
+    pod = asked.pod
     owners = (pod.metadata.ownerReferences if pod.metadata else None) or ()
     for owner in owners:
         if owner.controller and owner.kind == "DaemonSet":
@@ -55,7 +76,8 @@ def _daemon_set(pod: Pod, _: PodSpec) -> Iterator[str]:
             )
 
 
-def _fields(_: Pod, spec: PodSpec) -> Iterator[str]:
+def _fields(asked: _Asked) -> Iterator[str]:
+    spec = asked.spec
     rows = (
         ("HostNetwork", spec.hostNetwork),
         ("HostPID", spec.hostPID),
@@ -66,10 +88,10 @@ def _fields(_: Pod, spec: PodSpec) -> Iterator[str]:
     yield from _listed("fields not supported: ", (name for name, used in rows if used))
 
 
-def _security(_: Pod, spec: PodSpec) -> Iterator[str]:
+def _security(asked: _Asked) -> Iterator[str]:
     yield from _listed(
         "invalid SecurityContext fields: ",
-        (field for container in _containers(spec) for field in _security_of(container)),
+        (field for container in _containers(asked.spec) for field in _security_of(container)),
     )
 
 
@@ -86,23 +108,23 @@ def _security_of(container: Container) -> Iterator[str]:
             yield f"Capabilities added: {name}"
 
 
-def _ports(_: Pod, spec: PodSpec) -> Iterator[str]:
-    ports = (port for container in _containers(spec) for port in container.ports or ())
+def _ports(asked: _Asked) -> Iterator[str]:
+    ports = (port for container in _containers(asked.spec) for port in container.ports or ())
     if any(port.hostIP or port.hostPort for port in ports):
         yield "port contains HostIP or HostPort"
 
 
-def _volumes(_: Pod, spec: PodSpec) -> Iterator[str]:
-    reasons = ((volume.name, _volume(volume)) for volume in spec.volumes or ())
+def _volumes(asked: _Asked) -> Iterator[str]:
+    reasons = ((volume.name, _volume(asked, volume)) for volume in asked.spec.volumes or ())
     bad = [f"{name} {reason}" for name, reason in reasons if reason]
     if bad:
         yield "volumes not supported: " + ", ".join(bad)
 
 
-def _volume(volume: Volume) -> str | None:
+def _volume(asked: _Asked, volume: Volume) -> str | None:
     if volume.persistentVolumeClaim is not None:
-        claim = volume.persistentVolumeClaim.claimName
-        return f"not supported because: PVC {claim}: this cluster has no persistent storage"
+        reason = _claim(asked, volume.persistentVolumeClaim.claimName)
+        return f"not supported because: {reason}" if reason else None
     served = (
         volume.configMap,
         volume.downwardAPI,
@@ -116,18 +138,35 @@ def _volume(volume: Volume) -> str | None:
     return "is of an unsupported volume Type"
 
 
-def _resources(_: Pod, spec: PodSpec) -> Iterator[str]:
-    asked: dict[str, None] = {}
-    wishes = [container.resources for container in _containers(spec)]
-    for wish in (*wishes, spec.resources):
+def _claim(asked: _Asked, name: str) -> str | None:
+    namespace = (asked.pod.metadata.namespace if asked.pod.metadata else None) or ""
+    claim = asked.storage.claim(namespace, name)
+    if claim is None:
+        return f'persistentvolumeclaim "{name}" not found'
+    bound_to = (claim.spec.volumeName if claim.spec else None) or ""
+    if not bound_to or claim.status is None or claim.status.phase != "Bound":
+        return f"PVC {name} not bound"
+    volume = asked.storage.volume(bound_to)
+    csi = volume.spec.csi if volume is not None and volume.spec is not None else None
+    if csi is None:
+        return f"PVC {name} bound to invalid PV {bound_to}"
+    if csi.driver in _DRIVERS:
+        return None
+    return f"PVC {name} bound to invalid PV {bound_to} with CSI Driver: {csi.driver}"
+
+
+def _resources(asked: _Asked) -> Iterator[str]:
+    names: dict[str, None] = {}
+    wishes = [container.resources for container in _containers(asked.spec)]
+    for wish in (*wishes, asked.spec.resources):
         if wish is not None:
-            asked.update(dict.fromkeys((*(wish.requests or {}), *(wish.limits or {}))))
+            names.update(dict.fromkeys((*(wish.requests or {}), *(wish.limits or {}))))
     yield from _listed(
-        "resources not supported: ", (name for name in asked if name not in _RESOURCES)
+        "resources not supported: ", (name for name in names if name not in _RESOURCES)
     )
 
 
-_PARTS: Final[tuple[Callable[[Pod, PodSpec], Iterator[str]], ...]] = (
+_PARTS: Final[tuple[Callable[[_Asked], Iterator[str]], ...]] = (
     _daemon_set,
     _fields,
     _security,
