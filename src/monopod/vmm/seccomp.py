@@ -6,7 +6,7 @@ about it. Everything else looks as if the kernel did not have it, which C librar
 
 import errno
 import os
-from typing import IO, Final
+from typing import Final
 
 import pyseccomp
 
@@ -48,7 +48,8 @@ _ALLOWED: Final = (
 )
 
 
-def _filter() -> pyseccomp.SyscallFilter:
+def build_filter() -> pyseccomp.SyscallFilter:
+    """The filter, not loaded."""
     rules = pyseccomp.SyscallFilter(defaction=pyseccomp.ERRNO(errno.ENOSYS))
     for name in _ALLOWED:
         rules.add_rule(pyseccomp.ALLOW, name)
@@ -62,15 +63,13 @@ def _filter() -> pyseccomp.SyscallFilter:
     return rules
 
 
-def write_program(file: IO[bytes]) -> None:
-    """Write the filter as the kernel takes it, for bubblewrap's ``--seccomp``."""
-    _filter().export_bpf(file)
-
-
 def open_program() -> int:
-    """The filter in a descriptor that is ready to be read; the caller closes it."""
+    """The filter as the kernel takes it, in a descriptor for bubblewrap to read.
+
+    The caller closes it.
+    """
     descriptor = os.memfd_create("seccomp")
     with os.fdopen(os.dup(descriptor), "wb") as file:
-        write_program(file)
+        build_filter().export_bpf(file)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
