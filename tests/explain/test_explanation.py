@@ -90,6 +90,7 @@ def test_a_running_pod() -> None:
         "✓ 12:00:05    5.6 s  node ready",
         "✓ 12:00:06    6   s  pod bound",
         "✓ 12:00:08    8   s  pod ready",
+        "· times without a fraction are the API server's, cut to whole seconds",
     ]
     assert lines(found, "In the way") == []
 
@@ -248,6 +249,10 @@ def test_an_ordinary_pod_by_its_own_wish() -> None:
         " eks.amazonaws.com/compute-type: ec2 keeps it off Fargate."
     )
     assert lines(found, "In the way")[0] == "✗ Unschedulable: 0/0 nodes are"
+    assert (
+        lines(found, "Profiles")[0] == "· fp matches, and is the alphanumerically first that does"
+    )
+    assert "keeps it off Fargate, whatever profiles match" in lines(found, "Scheduler")[1]
 
 
 @pytest.mark.parametrize(
@@ -310,6 +315,8 @@ def test_containers_that_fail_and_warnings() -> None:
     assert lines(found, "In the way") == [
         "✗ container main waits, CrashLoopBackOff: back-off",
         "✗ container main ended with 137 (OOMKilled)",
+    ]
+    assert lines(found, "Warnings") == [
         *(f"· 12:00:30 kubelet: BackOff: again {n}" for n in range(5)),
         "· and 2 older warnings",
     ]

@@ -34,4 +34,5 @@ async def _explain(settings: Settings, namespace: str, pod: str) -> None:
     admin = access.administrator(settings)
     async with connect(admin.kubeconfig, _USER_AGENT) as client:
         snapshot = await gather(client, namespace, pod, datetime.now(UTC))
-    Console(highlight=False).print(render(explanation_of(snapshot)))
+    console = Console(highlight=False)
+    console.print(render(explanation_of(snapshot)), soft_wrap=not console.is_terminal)

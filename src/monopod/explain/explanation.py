@@ -30,6 +30,7 @@ def explain(snapshot: Snapshot) -> Explanation:
         machine.section(snapshot),
         phases.section(snapshot),
         refusal.section(snapshot),
+        refusal.warnings(snapshot),
     )
     return Explanation(
         headline=f"{snapshot.namespace}/{snapshot.name}: {_state(snapshot)}",
@@ -127,6 +128,9 @@ def _scheduler(snapshot: Snapshot) -> Section | None:
             ]
     else:
         findings.append(plain(f"schedulerName is {snapshot.spec.schedulerName}"))
+        if snapshot.annotations.get(keys.COMPUTE_TYPE_KEY) == keys.COMPUTE_TYPE_EC2:
+            said = f"annotation {keys.COMPUTE_TYPE_KEY}: {keys.COMPUTE_TYPE_EC2}"
+            findings.append(plain(f"{said} keeps it off Fargate, whatever profiles match"))
         choice = matching.natural_choice(snapshot)
         if choice.profile is not None:
             findings.append(

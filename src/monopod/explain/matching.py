@@ -36,7 +36,7 @@ def section(snapshot: Snapshot) -> Section:
     carried = labels.pop(keys.PROFILE_LABEL, None)
     findings: list[Finding] = []
     known = {meta(each).name or "": each for each in snapshot.profiles}
-    first = natural_choice(snapshot).profile
+    first = choose_profile(snapshot.profiles, snapshot.namespace, labels, None).profile
     for name, profile in sorted(known.items()):
         verdict = judge_profile(profile, snapshot.namespace, labels)
         findings += _profile(verdict, profile, carried, first)

@@ -79,6 +79,8 @@ def _taken(snapshot: Snapshot) -> Iterator[Finding]:
         passed = (moment.at - first).total_seconds()
         since = f"{passed:6.1f} s" if moment.exact else f"{passed:4.0f}   s"
         yield good(f"{moment.at:%H:%M:%S} {since}  {moment.name}")
+    if any(moment.exact for moment in taken):
+        yield plain("times without a fraction are the API server's, cut to whole seconds")
 
 
 def _awaited(snapshot: Snapshot) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from monopod.scheduler.supported import REASON as UNSUPPORTED
 from monopod.sizing import PodTooLargeError, StorageTooLargeError
 
 _TITLE: Final = "In the way"
+_WARNINGS: Final = "Warnings"
 _SHOWN_WARNINGS: Final = 5
 _RETRIED: Final = "nothing: it is tried again by itself; if that goes on, see monopod logs machines"
 
@@ -68,9 +69,15 @@ def refusal(snapshot: Snapshot) -> tuple[str, str] | None:
 
 
 def section(snapshot: Snapshot) -> Section | None:
-    """Return the last refusal, failing containers and the newest warnings, if there are any."""
-    findings = (*_refusal(snapshot), *_containers(snapshot), *_warnings(snapshot))
+    """Return the last refusal and the containers that fail, if there are any."""
+    findings = (*_refusal(snapshot), *_containers(snapshot))
     return Section(_TITLE, findings) if findings else None
+
+
+def warnings(snapshot: Snapshot) -> Section | None:
+    """Return the newest warnings that tell more than the refusal does, if there are any."""
+    findings = tuple(_warnings(snapshot))
+    return Section(_WARNINGS, findings) if findings else None
 
 
 def _refusal(snapshot: Snapshot) -> Iterator[Finding]:

@@ -1,14 +1,14 @@
 """An explanation on a terminal; without one, plain text."""
 
+from dataclasses import dataclass
 from typing import Final
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from monopod.explain.findings import Explanation, Finding, Mark
 
+_NARROWEST: Final = 20
 _STYLES: Final = {
     Mark.GOOD: "green",
     Mark.BAD: "bold red",
@@ -25,12 +25,23 @@ def render(explanation: Explanation) -> RenderableType:
     ]
     for section in explanation.sections:
         parts += [Text(), Text(section.title, style="bold")]
-        parts += [_line(finding) for finding in section.findings]
+        parts += [_Line(finding) for finding in section.findings]
     return Group(*parts)
 
 
-def _line(finding: Finding) -> RenderableType:
-    # A grid keeps wrapped lines behind the mark.
-    grid = Table.grid(padding=(0, 1))
-    grid.add_row(Text(finding.mark.value, style=_STYLES[finding.mark]), Text(finding.text))
-    return Padding(grid, (0, 0, 0, 2 + 2 * finding.depth))
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A finding whose further lines stand behind its mark; one line where nothing wraps."""
+
+    finding: Finding
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        finding = self.finding
+        indent = 2 + 2 * finding.depth
+        text = Text(finding.text)
+        width = max(_NARROWEST, options.max_width - indent - 2)
+        lines = [text] if options.no_wrap else text.wrap(console, width)
+        for number, line in enumerate(lines):
+            mark = " " if number else finding.mark.value
+            line.rstrip()
+            yield Text.assemble(" " * indent, (mark, _STYLES[finding.mark]), " ", line)
