@@ -6,7 +6,8 @@ import json
 import socket
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,28 @@ def _free_port() -> int:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of Debian's registry, which this process started and ends."""
-    directory = tmp_path_factory.mktemp("registry")
     port = _free_port()
-    address = f"127.0.0.1:{port}"
+    listening = {"addr": f"127.0.0.1:{port}"}
+    with _running_registry(tmp_path_factory.mktemp("registry"), listening, ("127.0.0.1", port)):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def registry_socket(tmp_path: Path) -> Iterator[Path]:
+    """The Unix socket of such a registry."""
+    path = tmp_path / "socket"
+    with _running_registry(tmp_path, {"net": "unix", "addr": str(path)}, str(path)):
+        yield path
+
+
+@contextmanager
+def _running_registry(
+    directory: Path, listening: dict[str, str], address: tuple[str, int] | str
+) -> Generator[None]:
     configuration = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
-        "http": {"addr": address},
+        "http": listening,
     }
     (directory / "config.yml").write_text(json.dumps(configuration))
     with (directory / "log").open("wb") as log:
@@ -36,21 +52,18 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             ["docker-registry", "serve", directory / "config.yml"], stdout=log, stderr=log
         )
     try:
-        _wait_until_it_listens(process, port, directory / "log")
-        yield f"http://{address}"
+        while not _listens(address):
+            assert process.poll() is None, (directory / "log").read_text()
+        yield
     finally:
         process.terminate()
         process.wait(timeout=10)
 
 
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    while True:
-        assert process.poll() is None, log.read_text()
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        except ConnectionError:
-            continue
-        return
+def _listens(address: tuple[str, int] | str) -> bool:
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as client:
+        return client.connect_ex(address) == 0
 
 
 @pytest.fixture
