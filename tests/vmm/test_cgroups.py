@@ -1,0 +1,186 @@
+"""Cgroups: found in any host's mounts, and tried out on this host's."""
+
+import asyncio
+import os
+import sys
+import uuid
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from monopod.vmm.cgroups import PERIOD_US, Cgroups, Hierarchies, Limits
+from monopod.vmm.driver import VmmError
+
+_MIB = 1 << 20
+_LIMITS = Limits(milli_cpu=1000, memory_bytes=64 * _MIB, processes=50)
+
+_V2 = """\
+22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
+30 22 0:26 / /sys/fs/cgroup rw,nosuid,nodev shared:9 - cgroup2 cgroup2 rw,nsdelegate
+"""
+_HYBRID = """\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+39 31 0:36 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+"""
+
+
+def test_an_ordinary_host_has_one_hierarchy() -> None:
+    found = Hierarchies.parse(_V2)
+    assert found == Hierarchies(Path("/sys/fs/cgroup"), {})
+
+
+def test_an_older_host_has_several() -> None:
+    found = Hierarchies.parse(_HYBRID)
+    root = Path("/sys/fs/cgroup")
+    assert found.unified == root / "unified"
+    assert found.legacy == {
+        "cpu": root / "cpu,cpuacct",
+        "memory": root / "memory",
+        "pids": root / "pids",
+    }
+
+
+def test_a_host_without_version_2_is_told_so() -> None:
+    with pytest.raises(VmmError, match="cgroup v2 is not mounted"):
+        Hierarchies.parse(_HYBRID.rsplit("41 ", 1)[0])
+
+
+@pytest.fixture
+def ordinary(tmp_path: Path) -> Cgroups:
+    """Files where an ordinary host has its one hierarchy."""
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids\n")
+    (tmp_path / "machines").mkdir()
+    return Cgroups(Hierarchies(tmp_path, {}), "machines")
+
+
+def test_version_2_carries_all_limits(ordinary: Cgroups, tmp_path: Path) -> None:
+    procs = ordinary.create("one", _LIMITS)
+    group = tmp_path / "machines" / "one"
+    assert procs == [group / "cgroup.procs"]
+    assert (group / "memory.max").read_text() == str(64 * _MIB)
+    assert (group / "pids.max").read_text() == "50"
+    assert (group / "cpu.max").read_text() == f"{PERIOD_US} {PERIOD_US}"
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    ordinary.hold("one", 350)
+    quota, period = (group / "cpu.max").read_text().split()
+    assert int(quota) * 1000 == int(period) * 350
+
+
+def test_a_missing_controller_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu io pids\n")
+    with pytest.raises(VmmError, match="no cgroup controller memory"):
+        Cgroups(Hierarchies(tmp_path, {}), "machines").check()
+
+
+@pytest.fixture
+async def cgroups() -> AsyncIterator[Cgroups]:
+    """Groups of this test's own on this host; gone, with all in them, at its end."""
+    made = Cgroups(Hierarchies.of_this_host(), f"monopod-test-{uuid.uuid4().hex[:8]}")
+    yield made
+    for name in made.names():
+        await made.kill(name)
+        made.remove(name)
+    made.remove_parent()
+
+
+async def _start(cgroups: Cgroups, name: str, *argv: str, limits: Limits = _LIMITS) -> Process:
+    """A program in a machine's groups, from its first instruction on."""
+    joins = " && ".join(f"echo 0 > {procs}" for procs in cgroups.create(name, limits))
+    return await asyncio.create_subprocess_exec(
+        "sh",
+        "-c",
+        f'{joins} && echo joined && exec "$@"',
+        "sh",
+        *argv,
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def _joined(child: Process) -> None:
+    assert child.stdout is not None
+    assert await child.stdout.readline() == b"joined\n"
+
+
+async def test_a_machine_is_seen_killed_and_forgotten(cgroups: Cgroups) -> None:
+    child = await _start(cgroups, "one", "sh", "-c", "sleep 600 & sleep 600")
+    await _joined(child)
+    assert cgroups.is_populated("one")
+    assert child.pid in cgroups.processes("one")
+    assert cgroups.names() == ["one"]
+    with pytest.raises(VmmError, match="already runs"):
+        cgroups.create("one", _LIMITS)
+    with pytest.raises(VmmError, match="cannot be removed"):
+        cgroups.remove("one")
+    await cgroups.kill("one")
+    assert not cgroups.is_populated("one")
+    assert await child.wait() == -9
+    cgroups.remove("one")
+    assert cgroups.names() == []
+
+
+async def test_the_end_of_the_last_process_is_heard_of(cgroups: Cgroups) -> None:
+    child = await _start(cgroups, "one", "sleep", "600")
+    await _joined(child)
+    waiting = [asyncio.create_task(cgroups.wait_empty("one")) for _ in range(3)]
+    await asyncio.wait(waiting, timeout=0.2)
+    assert not any(task.done() for task in waiting)
+    child.kill()
+    await asyncio.gather(*waiting)
+
+
+async def test_one_that_never_was_is_empty(cgroups: Cgroups) -> None:
+    await cgroups.wait_empty("none")
+    await cgroups.kill("none")
+    cgroups.remove("none")
+    cgroups.hold("none", 100)
+    assert not cgroups.is_populated("none")
+    assert cgroups.processes("none") == []
+
+
+async def test_too_much_memory_kills_and_is_told(cgroups: Cgroups) -> None:
+    hog = "import sys; sys.stdout.flush(); bytearray(200 << 20)"
+    child = await _start(cgroups, "one", sys.executable, "-S", "-c", hog)
+    assert await child.wait() == -9
+    await cgroups.wait_empty("one")
+    assert cgroups.was_out_of_memory("one")
+
+
+async def test_no_more_processes_than_allowed(cgroups: Cgroups) -> None:
+    limits = Limits(milli_cpu=1000, memory_bytes=64 * _MIB, processes=5)
+    forks = "import os\nfor _ in range(20): os.fork() or os.execvp('sleep', ['sleep', '600'])"
+    child = await asyncio.create_subprocess_exec(
+        "sh",
+        "-c",
+        " && ".join(f"echo 0 > {procs}" for procs in cgroups.create("one", limits))
+        + ' && exec "$@"',
+        "sh",
+        *(sys.executable, "-S", "-c", forks),
+        stderr=DEVNULL,
+    )
+    assert await child.wait() == 1
+    assert len(cgroups.processes("one")) <= limits.processes
+
+
+@pytest.mark.row("S5")
+async def test_a_held_machine_gets_its_share_of_a_processor(cgroups: Cgroups) -> None:
+    child = await _start(cgroups, "one", "sh", "-c", "while :; do :; done")
+    await _joined(child)
+    cgroups.hold("one", 200)
+    loop = asyncio.get_running_loop()
+    before, started = _cpu_s(child.pid), loop.time()
+    await asyncio.wait([asyncio.create_task(child.wait())], timeout=1)
+    share = (_cpu_s(child.pid) - before) / (loop.time() - started)
+    child.kill()
+    await child.wait()
+    assert share < 0.25
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from monopod.vmm.console import judge, tail
+
+_STAMP = "2026-11-23 18:53:56.672866476  "
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason", "message"),
+    [
+        (["sysrq: Power Off", "reboot: Power down"], "GuestPoweredOff", "the guest shut itself"),
+        (["reboot: Power down", ""], "GuestPoweredOff", "the guest shut itself down"),
+        (
+            ["Kernel panic - not syncing: Attempted to kill init!", "Call Trace:", " [<6>] x"],
+            "GuestPanicked",
+            "Kernel panic - not syncing: Attempted to kill init!",
+        ),
+        (["bwrap: Can't find source path"], "VmmKilled", "bwrap: Can't find source path"),
+        ([], "VmmKilled", "nothing was printed"),
+    ],
+)
+def test_the_end_of_a_console_tells_how_a_machine_ended(
+    lines: list[str], reason: str, message: str
+) -> None:
+    verdict = judge("\n".join(_STAMP + line for line in lines))
+    assert verdict.reason == reason
+    assert message in verdict.message
+    assert _STAMP.strip() not in verdict.message
+
+
+def test_a_pod_that_prints_a_kernels_words_long_before_the_end_is_not_believed() -> None:
+    lines = ["reboot: Power down", *["something else"] * 10]
+    assert judge("\n".join(lines)).reason == "VmmKilled"
+
+
+def test_the_tail_goes_on_over_a_rotation(tmp_path: Path) -> None:
+    (tmp_path / "@400000006741d0a80a1b2c3d.s").write_text("old\n")
+    (tmp_path / "@400000006741d0b80a1b2c3d.s").write_text("x" * 50_000 + "Kernel panic\n")
+    (tmp_path / "current").write_text("last\n")
+    text = tail(tmp_path)
+    assert text.endswith("Kernel panic\nlast\n")
+    assert "old" not in text
+
+
+def test_a_machine_that_never_printed_has_an_empty_tail(tmp_path: Path) -> None:
+    assert tail(tmp_path / "missing") == ""
