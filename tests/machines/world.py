@@ -34,7 +34,7 @@ async def eventually(
     """Look until there is something to see."""
     try:
         async with asyncio.timeout(timeout_s):
-            while not (seen := await look()):  # noqa: ASYNC110 - other processes set no event
+            while not (seen := await look()):  # noqa: ASYNC110 - nobody sets an event
                 await asyncio.sleep(0.02)
             return seen
     except TimeoutError:
@@ -130,7 +130,12 @@ class World:
             return None
 
     async def condition(
-        self, name: str, kind: str, status: str = "True", reason: str | None = None
+        self,
+        name: str,
+        kind: str,
+        status: str = "True",
+        reason: str | None = None,
+        timeout_s: float = 15.0,
     ) -> MicroVM:
         """Wait for a machine's condition."""
 
@@ -140,15 +145,16 @@ class World:
             fits = found is not None and found.status == status and reason in (None, found.reason)
             return machine if fits else None
 
-        return await eventually(look, f"{name} has {kind}={status} {reason or ''}")
+        what = f"{name} has {kind}={status} {reason or ''}"
+        return await eventually(look, what, timeout_s)
 
-    async def gone(self, name: str) -> None:
+    async def gone(self, name: str, timeout_s: float = 15.0) -> None:
         """Wait until there is nothing of a machine, object, host and node."""
 
         async def look() -> bool:
             return await self.machine(name) is None and name not in self.host.machines
 
-        await eventually(look, f"{name} is gone")
+        await eventually(look, f"{name} is gone", timeout_s)
 
     async def running(self, name: str) -> MicroVM:
         """Take a machine to a ready node, being its kubelet."""

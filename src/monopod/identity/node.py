@@ -88,7 +88,7 @@ class NodeIssuer:
         self._lifetime_s = lifetime_s
         self._signed_within_s = signed_within_s
         self._waiting: dict[str, asyncio.Future[str]] = {}
-        self._removals: set[asyncio.Task[None]] = set()
+        self._served: asyncio.Queue[CertificateSigningRequest] = asyncio.Queue()
         requests.subscribe(self._changed)
 
     async def issue(self, subject: NodeSubject) -> NodeCertificates:
@@ -104,10 +104,20 @@ class NodeIssuer:
         )
         return NodeCertificates(issued[CLIENT_SIGNER], issued[SERVING_SIGNER])
 
-    async def close(self) -> None:
-        """Wait until the requests that have served their purpose are removed."""
-        if self._removals:
-            await asyncio.wait(self._removals)
+    async def run(self) -> None:
+        """Remove requests that have served their purpose, until cancelled.
+
+        Off the machines' path to their start. What a crash leaves, the garbage collector removes.
+        """
+        while True:
+            request = await self._served.get()
+            name = meta(request).name or ""
+            try:
+                await self._client.delete(CertificateSigningRequest, name, uid=meta(request).uid)
+            except NotFoundError:
+                continue
+            except KubeError as error:
+                _log.info("request not removed", request=name, why=error.message)
 
     async def _one(self, subject: NodeSubject, signer: str, issued: dict[str, Pair]) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -139,7 +149,7 @@ class NodeIssuer:
             ) from error
         finally:
             del self._waiting[name]
-            self._remove_later(created)
+            self._served.put_nowait(created)
         _check(certificate, key, subject)
         issued[signer] = Pair(
             certificate,
@@ -185,20 +195,6 @@ class NodeIssuer:
                     IdentityError(f"{change.key}: {condition.type}: {condition.message}")
                 )
                 return
-
-    def _remove_later(self, request: CertificateSigningRequest) -> None:
-        # Off the machine's path to its start. What a crash leaves, the garbage collector removes.
-        task = asyncio.create_task(self._remove(meta(request).name or "", meta(request).uid))
-        self._removals.add(task)
-        task.add_done_callback(self._removals.discard)
-
-    async def _remove(self, name: str, uid: str | None) -> None:
-        try:
-            await self._client.delete(CertificateSigningRequest, name, uid=uid)
-        except NotFoundError:
-            pass
-        except KubeError as error:
-            _log.info("request not removed", request=name, why=error.message)
 
 
 def _request(subject: NodeSubject, signer: str, key: ec.EllipticCurvePrivateKey) -> str:

@@ -4,7 +4,7 @@ What is recorded in MicroVMs' statuses counts, and beside it what was chosen her
 there yet. An address is free again when the object that holds it is gone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
@@ -26,6 +26,7 @@ class AddressBook:
 
     def __init__(self) -> None:
         self._taken: dict[str, Addresses] = {}
+        self._departed: dict[str, str] = {}
 
     def note(self, machine: MicroVM) -> None:
         """Take in what an object says; once known, a holder keeps what it has."""
@@ -33,9 +34,25 @@ class AddressBook:
         if uid not in self._taken and (addresses := recorded(machine)) is not None:
             self._taken[uid] = addresses
 
-    def release(self, machine: MicroVM) -> None:
-        """Free the addresses of an object that is gone."""
-        self._taken.pop(identity(machine), None)
+    def release(self, machine: MicroVM, *, exists: bool = False) -> None:
+        """Free the addresses of an object that is gone.
+
+        Args:
+            machine: The object.
+            exists: Its machine is there even so, because somebody removed its finalizer; the
+                addresses are free when ``sweep`` finds that it is not.
+        """
+        if exists:
+            self._departed[identity(machine)] = meta(machine).name or ""
+        else:
+            self._taken.pop(identity(machine), None)
+
+    def sweep(self, present: Container[str]) -> None:
+        """Free the addresses of machines that outlived their objects and are gone now."""
+        for uid, name in list(self._departed.items()):
+            if name not in present:
+                del self._departed[uid]
+                self._taken.pop(uid, None)
 
     def allocate(self, machine: MicroVM, subnet: IPv4Network) -> Addresses:
         """Choose a machine's addresses; again returns the same.

@@ -63,7 +63,7 @@ class Machines:
 
     def ended(self, ended: Ended) -> None:
         """Take in that a machine ended by itself."""
-        _log.info("ended", machine=ended.name, reason=ended.reason, why=ended.message)
+        _log.info("ended", machine=ended.name, reason=ended.reason)
         self._desk.sightings.has_ended(ended)
         self.look_at(ended.name)
 
@@ -116,8 +116,8 @@ class Machines:
             case steps.MarkTerminated():
                 phases.lost(step.reason)
                 self._wrote(await ending.mark_terminated(desk, machine, step))
-            case steps.LosePod(reason, message):
-                await ending.lose_pod(desk, machine, reason, message)
+            case steps.LosePod(why):
+                await ending.lose_pod(desk, machine, why)
                 return False
             case steps.Delete():
                 return not await ending.delete(desk, machine, step)
@@ -228,7 +228,8 @@ class Machines:
             self._newest.pop(change.key, None)
             self._by_pod.pop(uid, None)
             self._by_node.pop(node, None)
-            self._desk.addresses.release(machine)
+            exists = self._desk.sightings.presence(change.key) is not None
+            self._desk.addresses.release(machine, exists=exists)
             self._address_freed()
         else:
             self._desk.addresses.note(machine)

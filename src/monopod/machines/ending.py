@@ -36,7 +36,7 @@ async def mark_terminated(desk: Desk, machine: MicroVM, step: MarkTerminated) ->
     )
 
 
-async def lose_pod(desk: Desk, machine: MicroVM, reason: str, message: str) -> None:
+async def lose_pod(desk: Desk, machine: MicroVM, why: str) -> None:
     """Have the pod of a lost machine fail; a pod that was on its way out anyhow, go."""
     reference = machine.spec.podRef
     try:
@@ -44,11 +44,11 @@ async def lose_pod(desk: Desk, machine: MicroVM, reason: str, message: str) -> N
         if identity(pod) != reference.uid:
             return
         if (pod.status.phase if pod.status else None) not in ("Succeeded", "Failed"):
-            _log.warning("pod lost", pod=f"{reference.namespace}/{reference.name}", why=message)
+            _log.warning("pod lost", pod=f"{reference.namespace}/{reference.name}")
             await desk.client.patch(
                 Pod,
                 reference.name,
-                losses.failed_status(pod, reason, message, desk.now()),
+                losses.failed_status(pod, why, desk.now()),
                 reference.namespace,
                 subresource="status",
             )
@@ -67,7 +67,7 @@ async def delete(desk: Desk, machine: MicroVM, step: Delete) -> bool:
         # Our view of pods was older than that of MicroVMs.
         return False
     name = meta(machine).name or ""
-    _log.info("deleting", machine=name, reason=step.reason, why=step.message)
+    _log.info("deleting", machine=name, reason=step.reason)
     if step.timed_out:
         desk.voice.timed_out(machine, step.message)
     with contextlib.suppress(NotFoundError):

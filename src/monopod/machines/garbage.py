@@ -57,10 +57,7 @@ class Collector:
         """Collect until cancelled."""
         while True:
             self._wanted.clear()
-            try:
-                await self.collect()
-            except (KubeError, CapacityError, OSError) as error:
-                _log.warning("not collected", why=str(error))
+            await self.try_to_collect()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._desk.settings.collect_every_s):
                     await self._wanted.wait()
@@ -75,11 +72,20 @@ class Collector:
             self._look_at(name)
         return found
 
+    async def try_to_collect(self) -> None:
+        """Collect; what cannot be removed now is tried again soon enough."""
+        try:
+            await self.collect()
+        except (KubeError, CapacityError, OSError) as error:
+            _log.warning("not collected", why=str(error))
+
     async def collect(self) -> None:
         """Look once at everything, and remove what nothing stands for."""
-        for name in await self.look():
-            if self._machines.get(name) is None:
-                await ending.terminate(self._desk, name, "there is no MicroVM object of its name")
+        present = set(await self.look())
+        for name in [each for each in present if self._machines.get(each) is None]:
+            await ending.terminate(self._desk, name, "there is no MicroVM object of its name")
+            present.discard(name)
+        self._desk.addresses.sweep(present)
         await self._collect_nodes()
         await self._collect_requests()
         for machine in self._machines.items():

@@ -76,13 +76,15 @@ async def keep(
             machines.ended(ended)
 
     async with asyncio.TaskGroup() as group:
-        for worker in (*informers, own, fargate):
+        for worker in (*informers, own, fargate, desk.issuer):
             group.create_task(worker.run())
         for informer in informers:
             await informer.synced()
         group.create_task(hear())
-        # Before any step is decided: what runs, and how what runs no longer came to its end.
+        # Before any step is decided: what runs, how what runs no longer came to its end, and that
+        # no address is given away that a machine without an object still uses.
         await collector.look()
+        await collector.try_to_collect()
         group.create_task(machines.run())
         group.create_task(collector.run())
         ready()

@@ -16,38 +16,37 @@ from lightkube.resources.core_v1 import Pod
 from monopod.api.conditions import timestamp
 from monopod.kube import meta
 
+TERMINATED: Final = "MicroVMTerminated"
 _KILLED: Final = 137
 
 
-def failed_status(pod: Pod, reason: str, message: str, now: datetime) -> dict[str, Any]:
+def failed_status(pod: Pod, why: str, now: datetime) -> dict[str, Any]:
     """Return the merge patch that fails a pod; it holds for this version of the pod alone."""
     status = pod.status or models.PodStatus()
     metadata = meta(pod)
     changed: dict[str, Any] = {
         "phase": "Failed",
-        "reason": reason,
-        "message": message,
-        "conditions": _conditions(status, reason, message, now),
+        "reason": TERMINATED,
+        "message": why,
+        "conditions": _conditions(status, why, now),
     }
     for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
         containers: list[models.ContainerStatus] | None = getattr(status, field)
         if containers:
-            changed[field] = [_ended(each, reason, message, now) for each in containers]
+            changed[field] = [_ended(each, why, now) for each in containers]
     return {
         "metadata": {"uid": metadata.uid, "resourceVersion": metadata.resourceVersion},
         "status": changed,
     }
 
 
-def _conditions(
-    status: models.PodStatus, reason: str, message: str, now: datetime
-) -> list[dict[str, Any]]:
+def _conditions(status: models.PodStatus, why: str, now: datetime) -> list[dict[str, Any]]:
     changed = {
         kind: {
             "type": kind,
             "status": value,
-            "reason": reason,
-            "message": message,
+            "reason": TERMINATED,
+            "message": why,
             "lastTransitionTime": timestamp(now),
         }
         for kind, value in (
@@ -60,17 +59,15 @@ def _conditions(
     return [*kept, *changed.values()]
 
 
-def _ended(
-    container: models.ContainerStatus, reason: str, message: str, now: datetime
-) -> dict[str, Any]:
+def _ended(container: models.ContainerStatus, why: str, now: datetime) -> dict[str, Any]:
     ended = container.to_dict()
     state = container.state
     if state is not None and state.terminated is not None:
         return ended
     terminated: dict[str, Any] = {
         "exitCode": _KILLED,
-        "reason": reason,
-        "message": message,
+        "reason": TERMINATED,
+        "message": why,
         "finishedAt": timestamp(now),
     }
     if container.containerID:

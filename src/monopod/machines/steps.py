@@ -107,8 +107,7 @@ class MarkTerminated:
 class LosePod:
     """Have the pod fail, so that its owner makes another."""
 
-    reason: str
-    message: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +205,8 @@ def _lose_pod(facts: Facts, status: MicroVMStatus) -> LosePod | None:
         return None
     terminated = conditions.find(facts.machine, conditions.TERMINATED)
     if terminated is None:
-        return LosePod("MicroVMDeleted", "the MicroVM object was deleted")
-    return LosePod(terminated.reason, terminated.message)
+        return LosePod("MicroVMDeleted: the MicroVM object was deleted")
+    return LosePod(f"{terminated.reason}: {terminated.message}")
 
 
 def _launch(facts: Facts, status: MicroVMStatus, limits: Limits) -> Step:

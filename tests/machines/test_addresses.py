@@ -1,0 +1,110 @@
+"""Addresses: one holder each, whatever races."""
+
+import asyncio
+from ipaddress import IPv4Network
+
+import pytest
+from lightkube.resources.core_v1 import Pod
+
+from monopod.machines import conditions
+from monopod.machines.addresses import AddressBook, Addresses, recorded
+from monopod.network.errors import AddressesExhaustedError
+from tests.machines.build import ADDRESSED, machine
+from tests.machines.world import SETTINGS, TINY, World, addresses_of, condition_of
+
+BLOCK = IPv4Network("192.168.2.0/28")
+ROOM = 11
+"""A /28 less the first four addresses and the last."""
+
+
+def test_again_is_the_same() -> None:
+    book, made = AddressBook(), machine()
+    assert book.allocate(made, BLOCK) == book.allocate(made, BLOCK)
+
+
+def test_all_are_given_once_and_then_none() -> None:
+    book = AddressBook()
+    given = [
+        book.allocate(machine(uid=str(index), name=f"mvm-{index:010x}"), BLOCK)
+        for index in range(ROOM)
+    ]
+    assert len({each.pod for each in given}) == len({each.management for each in given}) == ROOM
+    with pytest.raises(AddressesExhaustedError):
+        book.allocate(machine(uid="one more"), BLOCK)
+    book.release(machine(uid="3"))
+    assert book.allocate(machine(uid="one more"), BLOCK).pod == given[3].pod
+
+
+def test_what_is_recorded_is_taken() -> None:
+    book = AddressBook()
+    chosen = book.allocate(machine(uid="first"), BLOCK)
+    other = AddressBook()
+    other.note(machine(ADDRESSED, uid="first", addresses=_texts(chosen)))
+    assert other.allocate(machine(uid="second"), BLOCK).pod != chosen.pod
+
+
+def test_an_orphan_keeps_its_addresses_until_it_is_gone() -> None:
+    book = AddressBook()
+    orphan, later = machine(uid="orphan"), machine(uid="later")
+    chosen = book.allocate(orphan, BLOCK)
+    book.release(orphan, exists=True)
+    book.sweep({"mvm-0123456789"})
+    assert book.allocate(later, BLOCK).pod != chosen.pod
+    book.release(later)
+    book.sweep(set())
+    assert book.allocate(machine(uid="last"), BLOCK).pod == chosen.pod
+
+
+def test_no_addresses_are_recorded_in_a_new_object() -> None:
+    assert recorded(machine()) is None
+
+
+def _texts(addresses: Addresses) -> tuple[str, str]:
+    return str(addresses.management), str(addresses.pod)
+
+
+async def test_a_full_subnet_is_named_and_waited_for(world: World) -> None:
+    async with world.controller():
+        pods = [await world.pod(f"web-{index}") for index in range(ROOM + 1)]
+        names = [await world.claim(pod, TINY) for pod in pods[:ROOM]]
+        for name in names:
+            await world.condition(name, conditions.LAUNCHED)
+        waiting = await world.claim(pods[ROOM], TINY)
+        machine = await world.condition(waiting, conditions.ADDRESSED, "False", "SubnetExhausted")
+        assert TINY in condition_of(machine, conditions.ADDRESSED).message
+        await world.event(f"subnet {TINY}: no free address left")
+        await world.admin.delete(Pod, "web-3", world.namespace)
+        await world.condition(waiting, conditions.LAUNCHED)
+
+
+async def test_a_subnet_that_does_not_exist_is_named(world: World) -> None:
+    async with world.controller():
+        name = await world.claim(await world.pod(), "nowhere")
+        await world.condition(name, conditions.ADDRESSED, "False", "SubnetNotFound")
+        await world.event("there is no Subnet nowhere")
+
+
+# A controller that dies in the middle of a request closes no socket.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.row("S3")
+async def test_two_hundred_at_once_share_no_address(world: World) -> None:
+    count = 200
+    patient = SETTINGS.model_copy(update={"registration_timeout_s": 600})
+    pods = await asyncio.gather(*(world.pod(f"web-{index}") for index in range(count)))
+    async with world.controller(patient, boots_at_once=count):
+        names = await asyncio.gather(*(world.claim(pod) for pod in pods))
+        # A second controller takes over in the middle of it, with an empty memory.
+        await world.condition(names[count // 2], conditions.ADDRESSED)
+    async with world.controller(patient, boots_at_once=count):
+        machines = [
+            await world.condition(name, conditions.LAUNCHED, timeout_s=60) for name in names
+        ]
+        addresses = addresses_of(machines)
+        assert len(addresses) == len(set(addresses)) == 2 * count
+        assert len(world.host.machines) == count
+        await asyncio.gather(
+            *(world.admin.delete(Pod, f"web-{index}", world.namespace) for index in range(count))
+        )
+        for name in names:
+            await world.gone(name, timeout_s=60)
+    assert await world.nodes() == []

@@ -1,0 +1,282 @@
+"""The next step of a machine, by tables."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from monopod.capacity import Ended, Presence
+from monopod.machines import steps
+from monopod.machines.facts import Facts, NodeFacts, PodFacts
+from monopod.machines.steps import Limits, next_step
+from tests.machines.build import (
+    ADDRESSED,
+    LAUNCHED,
+    NODE,
+    NOW,
+    READY,
+    REGISTERED,
+    facts,
+    machine,
+    state,
+)
+
+LIMITS = Limits()
+RUNNING, REMAINS = Presence.RUNNING, Presence.REMAINS
+SILENT = NodeFacts(ours=True)
+STARTING = NodeFacts(ours=True, registered=True, why="KubeletNotReady: not yet")
+UP = NodeFacts(ours=True, registered=True, ready=True)
+FOREIGN = NodeFacts(ours=False, registered=True, ready=True)
+BOUND = PodFacts(node=NODE)
+FAILED = state("Launched", "False", "LaunchFailed", "no space")
+LAUNCHING = state("Launched", "False", "Launching")
+NO_ROOM = state("Launched", "False", "CapacityUnavailable")
+LOST = state("Terminated", "True", "GuestPanicked", "it panicked")
+UNREADY = state("Ready", "False", "NodeNotReady", age_s=10)
+
+CASES: dict[str, tuple[Facts, object]] = {
+    # From nothing to a launch.
+    "new": (facts(machine(finalizer=False)), steps.AddFinalizer()),
+    "finalizer set": (facts(machine()), steps.AllocateAddress()),
+    "remains of an earlier one": (
+        facts(machine(), presence=RUNNING),
+        steps.Terminate("it is of an earlier MicroVM of this name"),
+    ),
+    "no address yet": (
+        facts(machine(state("Addressed", "False", "SubnetExhausted"))),
+        steps.AllocateAddress(),
+    ),
+    "addressed": (facts(machine(ADDRESSED)), steps.Launch()),
+    "not its turn": (replace(facts(machine(ADDRESSED)), turn=False), steps.Queue()),
+    "waits for its turn": (
+        replace(facts(machine(ADDRESSED, state("Launched", "False", "Queued"))), turn=False),
+        steps.Wait("for its turn to boot"),
+    ),
+    "another's Node of its name": (facts(machine(ADDRESSED), node=FOREIGN), steps.DeleteNode()),
+    "its Node is made": (facts(machine(ADDRESSED), node=SILENT), steps.Launch()),
+    "an earlier kubelet's report": (facts(machine(ADDRESSED), node=UP), steps.DeleteNode()),
+    # A launch that nobody lived to write down.
+    "killed before the start": (facts(machine(ADDRESSED, LAUNCHING, attempts=1)), steps.Launch()),
+    "killed in the middle": (
+        facts(machine(ADDRESSED, LAUNCHING, attempts=1), presence=REMAINS),
+        steps.Terminate("it is left from an earlier attempt"),
+    ),
+    "killed after the start": (
+        facts(machine(ADDRESSED, LAUNCHING, attempts=1), presence=RUNNING),
+        steps.MarkLaunched(),
+    ),
+    # Launches that failed.
+    "failed just now": (
+        facts(machine(ADDRESSED, FAILED, attempts=2)),
+        steps.Wait("before the next launch", NOW + timedelta(seconds=2)),
+    ),
+    "failed a while ago": (
+        facts(machine(ADDRESSED, FAILED, attempts=2), now=NOW + timedelta(seconds=2)),
+        steps.Launch(),
+    ),
+    "failed, but runs": (
+        facts(machine(ADDRESSED, FAILED, attempts=1), presence=RUNNING),
+        steps.Terminate("it is left from an earlier attempt"),
+    ),
+    "failed too often": (
+        facts(machine(ADDRESSED, FAILED, attempts=4)),
+        steps.Delete("LaunchFailed", "4 launches failed, the last one: no space", timed_out=True),
+    ),
+    "no room": (
+        facts(machine(ADDRESSED, NO_ROOM, attempts=9)),
+        steps.Wait("for room", NOW + timedelta(seconds=LIMITS.room_s)),
+    ),
+    "room became free": (
+        replace(facts(machine(ADDRESSED, NO_ROOM, attempts=9)), room_at=NOW + timedelta(seconds=1)),
+        steps.Launch(),
+    ),
+    "no such size": (
+        facts(machine(ADDRESSED, state("Launched", "False", "SizeUnsupported"), attempts=9)),
+        steps.Wait("for its pod to be deleted"),
+    ),
+    # From a launch to a ready node.
+    "boots": (
+        facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=SILENT),
+        steps.Wait("for its kubelet to report", NOW + timedelta(seconds=LIMITS.registration_s)),
+    ),
+    "kubelet reports": (
+        facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=STARTING),
+        steps.MarkRegistered(),
+    ),
+    "registered": (
+        facts(machine(ADDRESSED, LAUNCHED, REGISTERED), presence=RUNNING, node=STARTING),
+        steps.Wait("for its node to become ready", NOW + timedelta(seconds=LIMITS.registration_s)),
+    ),
+    "node ready": (
+        facts(machine(ADDRESSED, LAUNCHED, REGISTERED), presence=RUNNING, node=UP),
+        steps.MarkReady(True, "KubeletReady", "its node is ready"),
+    ),
+    "kubelet never reports": (
+        facts(
+            machine(ADDRESSED, LAUNCHED),
+            presence=RUNNING,
+            node=SILENT,
+            now=NOW + timedelta(seconds=LIMITS.registration_s),
+        ),
+        steps.Delete(
+            "RegistrationTimeout", "its kubelet did not report within 120 s", timed_out=True
+        ),
+    ),
+    "node never ready": (
+        facts(
+            machine(ADDRESSED, LAUNCHED, REGISTERED),
+            presence=RUNNING,
+            node=STARTING,
+            now=NOW + timedelta(seconds=LIMITS.registration_s),
+        ),
+        steps.Delete(
+            "ReadyTimeout",
+            "its node was not ready within 120 s: KubeletNotReady: not yet",
+            timed_out=True,
+        ),
+    ),
+    "ends while it boots": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED), presence=REMAINS),
+            ended=Ended("x", "GuestPanicked", "it panicked"),
+        ),
+        steps.MarkLaunchFailed("GuestPanicked", "it panicked"),
+    ),
+    # A ready machine.
+    "idle": (
+        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+        steps.Wait("for its pod"),
+    ),
+    "pod starts": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, started=True),
+        ),
+        steps.Settle(),
+    ),
+    "pod runs": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, started=True),
+            settled=True,
+        ),
+        steps.Wait("for its pod"),
+    ),
+    "init containers run": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, first_ran=NOW),
+        ),
+        steps.Wait("for its pod to start", NOW + timedelta(seconds=LIMITS.burst_s)),
+    ),
+    "init containers run on and on": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, first_ran=NOW - timedelta(seconds=LIMITS.burst_s)),
+        ),
+        steps.Settle(),
+    ),
+    "node unready": (
+        facts(
+            machine(ADDRESSED, LAUNCHED, REGISTERED, READY),
+            presence=RUNNING,
+            node=STARTING,
+            pod=BOUND,
+        ),
+        steps.MarkReady(False, "NodeNotReady", "KubeletNotReady: not yet"),
+    ),
+    "node unready for a while": (
+        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY), presence=RUNNING, node=STARTING),
+        steps.Wait("for its node to recover", NOW + timedelta(seconds=LIMITS.unready_s - 10)),
+    ),
+    "node unready too long": (
+        facts(
+            machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY),
+            presence=RUNNING,
+            node=STARTING,
+            now=NOW + timedelta(seconds=LIMITS.unready_s - 10),
+        ),
+        steps.MarkTerminated(
+            "KubeletLost", "its node was not ready for 60 s: KubeletNotReady: not yet"
+        ),
+    ),
+    "node recovers": (
+        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY), presence=RUNNING, node=UP),
+        steps.MarkReady(True, "KubeletReady", "its node is ready"),
+    ),
+    "node deleted": (
+        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING),
+        steps.MarkTerminated("NodeDeleted", "its Node object was deleted"),
+    ),
+    "node replaced": (
+        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=FOREIGN),
+        steps.MarkTerminated("NodeReplaced", "another Node took the place of the machine's own"),
+    ),
+    "vanished": (
+        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), node=UP, pod=BOUND),
+        steps.MarkTerminated("MachineVanished", "its processes are gone from the host"),
+    ),
+    # The end.
+    "lost, its pod bound": (
+        facts(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP, pod=BOUND),
+        steps.LosePod("GuestPanicked: it panicked"),
+    ),
+    "lost, its pod not bound": (
+        facts(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP),
+        steps.Delete("GuestPanicked", "it panicked"),
+    ),
+    "lost, its pod failed": (
+        facts(
+            machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, pod=replace(BOUND, finished=True)
+        ),
+        steps.Delete("GuestPanicked", "it panicked"),
+    ),
+    "pod gone": (
+        facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, pod=None),
+        steps.Delete("PodGone", "its pod does not exist any more"),
+    ),
+    "pod bound elsewhere": (
+        facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, pod=PodFacts(node="worker-1")),
+        steps.Delete("PodElsewhere", "its pod was bound to node worker-1"),
+    ),
+    "pod failed early": (
+        facts(machine(ADDRESSED), pod=PodFacts(finished=True)),
+        steps.Delete("PodFinished", "its pod ended before it had a machine"),
+    ),
+    "deleted, runs": (
+        facts(machine(ADDRESSED, LAUNCHED, deleting=True), presence=RUNNING, pod=BOUND, node=UP),
+        steps.Terminate("its MicroVM object is being deleted"),
+    ),
+    "deleted, its pod bound": (
+        facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=BOUND, node=UP),
+        steps.LosePod("MicroVMDeleted: the MicroVM object was deleted"),
+    ),
+    "deleted, its node there": (
+        facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None, node=UP),
+        steps.DeleteNode(),
+    ),
+    "deleted, nothing left": (
+        facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None),
+        steps.RemoveFinalizer(),
+    ),
+    "deleted, another's finalizer": (
+        facts(machine(deleting=True, finalizer=False), pod=None),
+        steps.Wait("for the object to go"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_next_step(case: str) -> None:
+    seen, expected = CASES[case]
+    assert next_step(seen, LIMITS) == expected
+
+
+def test_a_finished_pod_keeps_its_machine() -> None:
+    # Its logs are read through the node; as on Fargate, it costs until it is deleted.
+    seen = replace(
+        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+        pod=replace(BOUND, finished=True),
+        settled=True,
+    )
+    assert next_step(seen, LIMITS) == steps.Wait("for its pod")
