@@ -82,6 +82,16 @@ def no_way_back() -> Json:
     return match({"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, False)
 
 
+def way_back() -> Json:
+    """The route to its destination leads out of the interface that it came in by."""
+    return match({"fib": {"result": "oif", "flags": ["daddr", "iif"]}}, True)
+
+
+def set_mark(mark: int) -> Json:
+    """Mark the packet for a later chain."""
+    return {"mangle": {"key": meta("mark"), "value": mark}}
+
+
 def counter(name: str) -> Json:
     """Count it in a named counter."""
     return {"counter": name}

@@ -56,6 +56,8 @@ _RAW: Final = -300
 _FILTER: Final = 0
 _DESTINATION_NAT: Final = -100
 _SOURCE_NAT: Final = 100
+_TO_ITSELF: Final = 0x6D
+"""The packet mark of a connection from a pod to itself; none of kube-proxy's, which has one bit."""
 _IPV6_METADATA: Final = "fd00:ec2::254"
 
 
@@ -100,6 +102,7 @@ def _router(plan: Plan, policy: Policy) -> Table:
         table.rule("redirect", daddr("@resolvers"), dport(protocol, DNS_PORT), to_resolver)
     table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
     table.rule("leave", oif(UPLINK), saddr("@way_out"), MASQUERADE)
+    table.rule("leave", match(nft.meta("mark"), _TO_ITSELF), MASQUERADE)
     return table
 
 
@@ -201,6 +204,10 @@ def _guests_chains(table: Table, control: IPv4Address, platform: Sequence[IPv4Ne
     table.rule("from_management", oif(UPLINK), saddr("@way_out"), ACCEPT)
     table.rule("from_management", *_drop("no_way_out"))
 
+    # A pod that a service sends back to itself must not see its own address as the caller's, or its
+    # answer would never leave it. kube-proxy does this only for endpoints on its own node.
+    translated = match(nft.ct("status"), "dnat", op="in")
+    table.rule("from_pod", translated, nft.way_back(), nft.set_mark(_TO_ITSELF))
     table.rule("from_pod", match(nft.meta("oifgroup"), LINK_GROUP), daddr("@vpc_blocks"), ACCEPT)
     table.rule("from_pod", inside, *_drop("platform_blocked"))
     table.rule("from_pod", oif(UPLINK), saddr("@way_out"), ACCEPT)

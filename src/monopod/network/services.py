@@ -42,7 +42,7 @@ def kube_proxy_configuration(plan: Plan, kubeconfig: Path) -> dict[str, Any]:
         "hostnameOverride": plan.router_name,
         "bindAddress": str(plan.router_outer.ip),
         "bindAddressHardFail": True,
-        "nodePortAddresses": ["primary"],
+        "nodePortAddresses": [f"{plan.router_outer.ip}/32"],
         "healthzBindAddress": KUBE_PROXY_HEALTH,
         "metricsBindAddress": KUBE_PROXY_METRICS,
         # These are the host's to set: a namespace of its own may not.

@@ -22,7 +22,6 @@ import (
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
-	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 )
 
@@ -38,7 +37,7 @@ func main() {
 	case "kube-scheduler":
 		run(scheduler.NewSchedulerCommand())
 	case "kube-proxy":
-		run(proxy.NewProxyCommand())
+		run(newProxyCommand())
 	case "kubectl":
 		// kubectl constructs its commands from its arguments, so verbosity
 		// must be known before cobra parses them; upstream's main does the same.
