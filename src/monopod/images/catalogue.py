@@ -17,8 +17,10 @@ from monopod.images.write import ImageConfig, write_archive
 from monopod.progress import Progress, Report, ignore
 from monopod.settings import Settings
 
-_BUSYBOX: Final = "busybox-static"
-_FORMAT: Final = "2"
+_PACKAGES: Final = ("busybox", "libc6")
+_LIBRARIES: Final = ("ld-linux-x86-64.so.2", "libc.so.6", "libresolv.so.2")
+"""What busybox is linked to. Its static build cannot look up names: glibc loads what does."""
+_FORMAT: Final = "3"
 """Raised when what this module does with the same inputs changes."""
 
 
@@ -70,7 +72,7 @@ async def build_test_image(settings: Settings | None = None, report: Report = ig
 
 
 async def _build(recipe: _Recipe, settings: Settings, report: Report) -> Path:
-    packages = await debian.find([_BUSYBOX])
+    packages = await debian.find(_PACKAGES)
     title = f"image {recipe.name}"
     short = recipe.name.partition(":")[0].rpartition("/")[2]
     directory = settings.cache / "images" / f"{short}-{_key(recipe, packages)}"
@@ -137,6 +139,12 @@ def _make_directories(root: Path, unpacked: Path) -> None:
 
 def _install_busybox(unpacked: Path, root: Path, names: Sequence[str]) -> None:
     shutil.copy2(unpacked / "bin" / "busybox", root / "bin" / "busybox")
+    for name in ("lib", "lib64"):
+        (root / name).mkdir()
+    for name in _LIBRARIES:
+        shutil.copy2(unpacked / "lib" / "x86_64-linux-gnu" / name, root / "lib" / name)
+    loader = "ld-linux-x86-64.so.2"
+    (root / "lib64" / loader).symlink_to(f"../lib/{loader}")
     for name in names:
         if name != "busybox":
             (root / "bin" / name).symlink_to("busybox")
