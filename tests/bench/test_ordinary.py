@@ -1,0 +1,228 @@
+"""The parts of an ordinary node, each as real as it can be without a cluster around."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import tomllib
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from monopod.bench.errors import BenchError
+from monopod.bench.ordinary import configuration
+from monopod.bench.ordinary.cgroups import CgroupTree, hierarchies
+from monopod.bench.ordinary.configuration import OrdinaryConfiguration, Taint
+from monopod.bench.ordinary.shell import Shell
+from monopod.bench.ordinary.wiring import ADDRESS, PODS, Wire
+from monopod.network.addresses import MANAGEMENT, vmm_uid
+from monopod.network.namespaces import Namespace
+from monopod.process import run
+
+NODE = OrdinaryConfiguration(
+    name="ordinary-abc123",
+    address=IPv4Address("100.95.255.254"),
+    pods=IPv4Network("100.95.254.0/24"),
+    resolver=IPv4Address("192.168.0.2"),
+    cluster_dns=IPv4Address("10.100.0.10"),
+    api_server="https://100.127.0.6:6443",
+    sandbox_image="monopod.dev/pause:1",
+    cgroup="/monopod-abc123/ordinary",
+    ca_certificate=b"CA",
+    client_certificate=b"CERTIFICATE\n",
+    client_key=b"SECRET",
+    serving_certificate=b"SERVING",
+    serving_key=b"SECRET TOO",
+    labels={"b": "2", "a": "1"},
+    taints=(Taint("a", "1"),),
+)
+RUN = PurePosixPath("/run/config")
+CGROUP = f"monopod-test-{os.getpid()}/ordinary"
+
+
+def test_what_the_node_is_told() -> None:
+    found = configuration.files(NODE)
+    kubelet = json.loads(found[RUN / "kubelet.json"].content)
+    assert kubelet["cgroupRoot"] == "/monopod-abc123/ordinary"
+    assert kubelet["registerWithTaints"] == [{"key": "a", "value": "1", "effect": "NoSchedule"}]
+    assert kubelet["failCgroupV1"] is False
+    containerd = tomllib.loads(found[RUN / "containerd.toml"].content.decode())
+    runtime = containerd["plugins"]["io.containerd.cri.v1.runtime"]
+    assert runtime["restrict_oom_score_adj"] is True
+    cni = json.loads(found[RUN / "cni/10-pods.conflist"].content)
+    assert cni["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "100.95.254.0/24"}]]
+    script = found[configuration.SERVICES / "kubelet" / "run"]
+    assert "--node-labels=a=1,b=2" in script.content.decode()
+    assert script.mode == 0o700
+
+
+def test_secrets_are_files_that_only_root_reads_and_no_arguments() -> None:
+    found = configuration.files(NODE)
+    holding = {path for path, file in found.items() if b"SECRET" in file.content}
+    assert holding == {RUN / "client.pem", RUN / "serving.key"}
+    assert all(found[path].mode == 0o600 for path in holding)
+    assert found[RUN / "client.pem"].content == b"CERTIFICATE\nSECRET"
+    assert "SECRET" not in repr(NODE)
+
+
+def test_its_addresses_are_no_machines() -> None:
+    assert ADDRESS in MANAGEMENT
+    assert PODS.subnet_of(MANAGEMENT)
+    assert ADDRESS not in PODS
+    for address in (ADDRESS, PODS[0]):
+        with pytest.raises(ValueError, match="not a machine's"):
+            vmm_uid("abc123", address)
+
+
+def test_hierarchies_of_either_version() -> None:
+    mountinfo = (
+        "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+        "33 31 0:30 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+        "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+    )
+    assert hierarchies(mountinfo) == [
+        Path("/sys/fs/cgroup/cpu"),
+        Path("/sys/fs/cgroup/unified"),
+    ]
+
+
+def traces(path: str) -> list[Path]:
+    roots = hierarchies(Path("/proc/self/mountinfo").read_text())
+    return [root / path for root in roots if (root / path).exists()]
+
+
+async def test_cgroups_are_joined_killed_and_removed_everywhere() -> None:
+    tree = CgroupTree.on_this_host(CGROUP)
+    joins = tree.create()
+    try:
+        assert len(joins) == len(traces(CGROUP)) > 0
+        writes = "; ".join(f"echo 0 >{file}" for file in joins)
+        child = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-euc", f"{writes}; echo in; exec sleep 600", stdout=asyncio.subprocess.PIPE
+        )
+        assert child.stdout is not None
+        assert await child.stdout.readline() == b"in\n"
+        tree.create()
+    finally:
+        await tree.destroy(10)
+    assert await child.wait() == -signal.SIGKILL
+    assert traces(CGROUP.partition("/")[0]) == []
+    await tree.destroy(10)
+
+
+def make_root(directory: Path) -> Path:
+    """A node's directory with one service that only waits."""
+    for path in configuration.directories():
+        (directory / path.relative_to("/")).mkdir(parents=True)
+    service = directory / configuration.SERVICES.relative_to("/") / "waiter" / "run"
+    service.parent.mkdir(parents=True)
+    service.write_text("#!/bin/sh\necho up >/run/up\nexec sleep 600\n")
+    service.chmod(0o700)
+    for name, value in configuration.TUNABLES.items():
+        copy = directory / configuration.tunable_copy(name).relative_to("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(f"{value}\n")
+    return directory
+
+
+def read(path: str) -> str:
+    return Path(path).read_text()
+
+
+def processes_in(root: Path) -> list[int]:
+    """Processes whose /run is the node's."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                mounts = (entry / "mountinfo").read_text()
+            except OSError:
+                continue
+            if f"{root}/run /run " in mounts:
+                found.append(int(entry.name))
+    return found
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Nobody is told when a namespace's last process ends, so this looks again and again."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_the_shell_has_its_own_view_and_ends_whole(tmp_path: Path) -> None:
+    root = make_root(tmp_path / "node")
+    panic = read("/proc/sys/kernel/panic")
+    shell = await Shell.start(root, "some-node", Path("/usr/bin"), [])
+    try:
+        assert set(shell.network.interfaces()) == {"lo"}
+        await shell.release()
+        await until((root / "run/up").exists)
+        script = "cat /proc/sys/kernel/panic; ls /run/monopod/bin/env; ls /var"
+        said = await shell.run_inside("/bin/sh", "-ec", script)
+        assert said.split() == ["10", "/run/monopod/bin/env", "lib", "log"]
+        assert shell.runs
+    finally:
+        await shell.kill()
+    await until(lambda: not processes_in(root))
+    assert not shell.runs
+    assert read("/proc/sys/kernel/panic") == panic
+    assert str(root) not in read("/proc/self/mountinfo")
+
+
+async def test_nothing_survives_a_starter_that_is_killed(tmp_path: Path) -> None:
+    root = make_root(tmp_path / "node")
+    starter = (
+        "import asyncio, pathlib, sys\n"
+        "from monopod.bench.ordinary.shell import Shell\n"
+        "async def main():\n"
+        "    root = pathlib.Path(sys.argv[1])\n"
+        "    shell = await Shell.start(root, 'n', pathlib.Path('/usr/bin'), [])\n"
+        "    await shell.release()\n"
+        "    await asyncio.sleep(600)\n"
+        "asyncio.run(main())\n"
+    )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", starter, str(root))
+    try:
+        await until((root / "run/up").exists)
+        assert processes_in(root)
+    finally:
+        child.kill()
+        await child.wait()
+    await until(lambda: not processes_in(root))
+
+
+async def test_a_shell_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    root = make_root(tmp_path / "node")
+    with pytest.raises(BenchError, match=r"namespaces cannot be made: .*not-there"):
+        await Shell.start(root, "n", tmp_path / "not-there", [])
+    assert processes_in(root) == []
+
+
+async def test_the_wire_leads_both_ways_and_goes(tmp_path: Path) -> None:
+    router = Namespace(tmp_path / "router")
+    router.create()
+    try:
+        root = make_root(tmp_path / "node")
+        shell = await Shell.start(root, "n", Path("/usr/bin"), [])
+        try:
+            wire = Wire("node-test")
+            await wire.connect(router, shell.network)
+            said = await run("nsenter", f"--net={router.path}", "ip", "route", "get", str(PODS[7]))
+            assert f"via {ADDRESS} dev node-test" in said
+            said = await shell.run_inside("ip", "route", "get", "10.100.0.1")
+            assert f"via 100.64.0.1 dev eth0 src {ADDRESS}" in said
+            # A refusal comes from the other side: packets go there and back.
+            with pytest.raises(ConnectionRefusedError):
+                router.call(lambda: socket.create_connection((str(ADDRESS), 9), timeout=5))
+            await wire.disconnect(router)
+            assert set(router.interfaces()) == {"lo"}
+            await wire.disconnect(router)
+        finally:
+            await shell.kill()
+    finally:
+        router.remove()

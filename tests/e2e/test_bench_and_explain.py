@@ -1,0 +1,78 @@
+"""Asking a running cluster: how long a start takes, and why a pod is where it is."""
+
+import json
+from pathlib import Path
+
+from monopod.process import ProcessError
+from monopod.settings import Settings
+from tests.e2e.cluster import Cluster, Namespace, pod
+
+PHASES = {"admitted", "claimed", "launched", "booted", "registered", "bound", "Ready"}
+
+
+async def test_bench_start_sees_every_phase_and_leaves_nothing(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    before = await objects(cluster)
+    said = await cluster.monopod(
+        *("bench", "start", "--count", "1", "--at-once", "2"),
+        *("--json", str(tmp_path / "report.json"), "--svg", str(tmp_path / "report.svg")),
+        timeout_s=500,
+    )
+    assert "times as long" in said
+    assert "not observed" not in said
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [(each["kind"], each["atOnce"]) for each in report["series"]] == [
+        ("microVM", 1), ("microVM", 2), ("ordinary node", 1), ("ordinary node", 2),
+    ]  # fmt: skip
+    for each in report["series"]:
+        assert each["failed"] == 0
+        expected = PHASES if each["kind"] == "microVM" else {"admitted", "bound", "Ready"}
+        seen = {name for name, phase in each["phases"].items() if phase["tookSeconds"]}
+        assert seen == expected
+    assert report["footprint"]["machines"] == 2
+    assert report["footprint"]["processesMiB"]["p50"] > 0
+    assert report["footprint"]["guestMiB"]["p50"] > 0
+    assert "</svg>" in (tmp_path / "report.svg").read_text()
+
+    assert await objects(cluster) == before
+    assert not (cluster.home / "ordinary").exists()
+    instance = Settings(home=cluster.home).instance
+    assert list(Path("/sys/fs/cgroup").glob(f"**/monopod-{instance}/ordinary")) == []
+    assert f"ordinary-{instance}" not in await cluster.kubectl("get", "csr", "-o", "name")
+
+
+async def objects(cluster: Cluster) -> set[str]:
+    said = await cluster.kubectl("get", "nodes,microvms,fargateprofiles", "-o", "name")
+    return set(said.split())
+
+
+async def test_explain_tells_of_a_running_pod(namespace: Namespace, image: str) -> None:
+    await namespace.apply(pod("told", image))
+    await namespace.ready("told")
+    said = await namespace.cluster.monopod("explain", "told", "-n", namespace.name)
+    assert f"{namespace.name}/told: Running, ready, on fargate-ip-" in said
+    assert "fp-e2e matches, and is the alphanumerically first that does" in said
+    assert "0.25 vCPU 0.5 GB" in said
+    for step in ("machine launched", "kubelet registered", "node ready", "pod bound", "pod ready"):
+        assert step in said
+
+
+async def test_explain_tells_the_way_out_of_a_refusal(namespace: Namespace, image: str) -> None:
+    await namespace.apply(pod("vast", image, container={"resources": {"requests": {"cpu": "17"}}}))
+    await namespace.wait("condition=PodScheduled=False", "pod/vast", timeout_s=30)
+    said = await namespace.cluster.monopod("explain", "vast", "-n", namespace.name)
+    assert "no size holds that; the largest is 16 vCPU 120 GB" in said
+    assert "→ lower the containers' requests" in said
+
+
+async def test_explain_knows_where_a_pod_is_that_was_asked_for_elsewhere(
+    namespace: Namespace, image: str
+) -> None:
+    await namespace.apply(pod("only-here", image))
+    try:
+        await namespace.cluster.monopod("explain", "only-here", "-n", "kube-system")
+    except ProcessError as error:
+        assert f"there is one in {namespace.name}: name it with -n" in error.stderr
+    else:
+        raise AssertionError("a pod of another namespace was explained")
