@@ -13,7 +13,7 @@ from monopod.kube import Client
 from tests.apiserver import ApiServer
 from tests.machines.world import World
 
-_USER = "monopod:machines"
+USER = "monopod:machines"
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +59,7 @@ def signing_server(
 
 @pytest.fixture
 async def world(signing_server: ApiServer, admin: Client, namespace: str) -> AsyncIterator[World]:
-    made = World(signing_server, admin, namespace, signing_server.kubeconfig(_USER))
+    made = World(signing_server, admin, namespace, signing_server.kubeconfig(USER))
     await made.furnish()
     yield made
     await made.clear()

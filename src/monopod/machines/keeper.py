@@ -17,6 +17,7 @@ from monopod.machines.controller import Machines, Views
 from monopod.machines.desk import Desk, Ground
 from monopod.machines.garbage import Collector
 from monopod.machines.records import Records
+from monopod.machines.renewals import Renewals
 from monopod.machines.settings import MachinesSettings
 from monopod.machines.sightings import Sightings
 from monopod.machines.surroundings import Surroundings
@@ -69,6 +70,7 @@ async def keep(
     )
     machines = Machines(desk, views)
     collector = Collector(desk, views.machines, views.nodes, requests, machines.look_at)
+    renewals = Renewals(client, requests, views.machines.items, surroundings.region)
     informers = (views.machines, views.pods, views.nodes, views.subnets, vpcs, requests)
 
     async def hear() -> None:
@@ -87,4 +89,5 @@ async def keep(
         await collector.try_to_collect()
         group.create_task(machines.run())
         group.create_task(collector.run())
+        group.create_task(renewals.run())
         ready()
