@@ -155,6 +155,10 @@ async def test_refusals_have_types(admin: Client, api_server: ApiServer, namespa
         await admin.create(config("no-such-namespace"))
     with pytest.raises(KubeError, match="without a name"):
         await admin.get(Node, "")
+    with pytest.raises(KubeError, match="without its namespace"):
+        await admin.get(Pod, "p")
+    with pytest.raises(NotFoundError):
+        await admin.get(Pod, "p/log", namespace)
     async with connect(api_server.kubeconfig("nobody"), "tests") as nobody:
         with pytest.raises(ForbiddenError, match="nobody"):
             await nobody.list(Namespace)

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
+import yaml
 from lightkube.models.core_v1 import NodeCondition, NodeStatus
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
+from lightkube.models.rbac_v1 import RoleRef, Subject
 from lightkube.resources.core_v1 import Event, Node, Pod
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
 
+from monopod import cluster
 from monopod.api.conditions import TRUE
 from monopod.api.resources import Condition, FargateProfile, MicroVM, Subnet
 from monopod.kube import Client, NotFoundError, connect, meta
@@ -29,33 +32,22 @@ _TIMEOUT_S = 20.0
 _T = TypeVar("_T")
 
 
-def _rule(group: str, resources: str, verbs: str) -> PolicyRule:
-    return PolicyRule(apiGroups=[group], resources=resources.split(), verbs=verbs.split())
-
-
-RULES = [
-    _rule("", "pods", "list watch patch delete"),
-    _rule("", "pods/status", "patch"),
-    _rule("", "pods/binding", "create"),
-    _rule("", "nodes persistentvolumeclaims persistentvolumes", "list watch"),
-    _rule("", "events", "get create patch"),
-    _rule("monopod.dev", "fargateprofiles", "list watch patch"),
-    _rule("monopod.dev", "fargateprofiles/status", "patch"),
-    _rule("monopod.dev", "subnets", "list watch"),
-    _rule("monopod.dev", "microvms", "list watch create"),
-]
-
-
 @pytest.fixture
 async def identity(api_server: ApiServer, admin: Client) -> Path:
     """The scheduler's own kubeconfig."""
     group = "rbac.authorization.k8s.io"
+    manifest = Path(cluster.__file__).with_name("manifests") / "rbac.yaml"
+    roles = [
+        msgspec.convert(each, ClusterRole)
+        for each in yaml.safe_load_all(manifest.read_text())
+        if each["kind"] == "ClusterRole" and each["metadata"]["name"] == USER
+    ]
     binding = ClusterRoleBinding(
         metadata=ObjectMeta(name=USER),
         roleRef=RoleRef(apiGroup=group, kind="ClusterRole", name=USER),
         subjects=[Subject(apiGroup=group, kind="User", name=USER)],
     )
-    await admin.apply(ClusterRole(metadata=ObjectMeta(name=USER), rules=RULES))
+    await admin.apply(roles[0])
     await admin.apply(binding)
     return api_server.kubeconfig(USER)
 

@@ -18,12 +18,11 @@ from lightkube.models import core_v1 as models
 from lightkube.models import meta_v1
 from lightkube.resources import core_v1
 
-from monopod.kube import objects
+from monopod.kube import objects, wire
 from monopod.kube.connections import Connections
-from monopod.kube.errors import KubeError, TransientError, from_status
+from monopod.kube.wire import Query
 
 _T = TypeVar("_T", bound=res.Resource)
-_Query = Mapping[str, str | int | bool | None]
 
 _PAGE: Final = 500
 _encode: Final = msgspec.json.encode
@@ -80,7 +79,7 @@ class Client:
         Raises:
             NotFoundError: There is none of this name.
         """
-        return _decode(kind, await self._ask("GET", _path(kind, namespace, name)))
+        return wire.decode(kind, await self._ask("GET", wire.path_of(kind, namespace, name)))
 
     async def create(self, obj: _T, namespace: str | None = None) -> _T:
         """Create an object; its namespace comes from its metadata unless given.
@@ -90,8 +89,8 @@ class Client:
             InvalidError: The server does not accept it.
         """
         kind = type(obj)
-        path = _path(kind, namespace or objects.meta(obj).namespace, None)
-        return _decode(kind, await self._ask("POST", path, body=objects.with_type(obj)))
+        path = wire.path_of(kind, namespace or objects.meta(obj).namespace, None)
+        return wire.decode(kind, await self._ask("POST", path, body=objects.with_type(obj)))
 
     async def replace(self, obj: _T, subresource: str | None = None) -> _T:
         """Write an object as a whole; its ``resourceVersion`` guards against lost updates.
@@ -103,8 +102,8 @@ class Client:
         """
         kind = type(obj)
         metadata = objects.meta(obj)
-        path = _path(kind, metadata.namespace, metadata.name, subresource)
-        return _decode(kind, await self._ask("PUT", path, body=objects.with_type(obj)))
+        path = wire.path_of(kind, metadata.namespace, metadata.name, subresource)
+        return wire.decode(kind, await self._ask("PUT", path, body=objects.with_type(obj)))
 
     async def patch(
         self,
@@ -128,9 +127,9 @@ class Client:
         query: dict[str, str | bool | None] = {"fieldManager": field_manager or self._field_manager}
         if kind_of_patch is PatchType.APPLY:
             query["force"] = force
-        path = _path(kind, namespace, name, subresource)
+        path = wire.path_of(kind, namespace, name, subresource)
         body = await self._ask("PATCH", path, query, body=patch, content_type=kind_of_patch.value)
-        return _decode(kind, body)
+        return wire.decode(kind, body)
 
     async def apply(
         self,
@@ -186,7 +185,7 @@ class Client:
             if uid or version
             else None,
         )
-        await self._ask("DELETE", _path(kind, namespace, name), body=options)
+        await self._ask("DELETE", wire.path_of(kind, namespace, name), body=options)
 
     async def bind(self, pod: core_v1.Pod, node: str) -> None:
         """Put a pod on a node: this individual, once and for all.
@@ -204,7 +203,7 @@ class Client:
             ),
             target=models.ObjectReference(apiVersion="v1", kind="Node", name=node),
         )
-        path = _path(core_v1.Pod, metadata.namespace, metadata.name, "binding")
+        path = wire.path_of(core_v1.Pod, metadata.namespace, metadata.name, "binding")
         await self._ask("POST", path, body=binding)
 
     async def evict(self, pod: core_v1.Pod) -> None:
@@ -221,7 +220,7 @@ class Client:
             "metadata": {"name": metadata.name, "namespace": metadata.namespace},
             "deleteOptions": {"preconditions": {"uid": metadata.uid}},
         }
-        path = _path(core_v1.Pod, metadata.namespace, metadata.name, "eviction")
+        path = wire.path_of(core_v1.Pod, metadata.namespace, metadata.name, "eviction")
         await self._ask("POST", path, body=body)
 
     async def raw(self, path: str) -> bytes:
@@ -252,13 +251,13 @@ class Client:
         items: list[msgspec.Raw] = []
         token = ""
         while True:
-            query: _Query = {
+            query: Query = {
                 "labelSelector": labels,
                 "fieldSelector": fields,
                 "limit": page,
                 "continue": token or None,
             }
-            body = await self._ask("GET", _path(kind, namespace, None), query)
+            body = await self._ask("GET", wire.path_of(kind, namespace, None), query)
             part = msgspec.json.decode(body, type=_RawList)
             items += part.items or ()
             token = part.metadata.continue_
@@ -293,7 +292,7 @@ class Client:
             GoneError: The version is too old.
             TransientError: The connection broke or fell silent.
         """
-        query: _Query = {
+        query: Query = {
             "watch": True,
             "allowWatchBookmarks": True,
             "resourceVersion": version,
@@ -304,8 +303,8 @@ class Client:
         async with self._connections.for_watch() as http:
             request = http.build_request(
                 "GET",
-                _path(kind, namespace, None),
-                params=_query(query),
+                wire.path_of(kind, namespace, None),
+                params=wire.text_of(query),
                 timeout=httpx2.Timeout(30.0, connect=5.0, read=idle_s),
             )
             try:
@@ -313,12 +312,12 @@ class Client:
                 try:
                     if response.is_error:
                         await response.aread()
-                        raise _error(response)
-                    yield _lines(response)
+                        raise wire.error_of(response)
+                    yield wire.lines_of(response)
                 finally:
                     await response.aclose()
             except httpx2.HTTPError as error:
-                raise _network_error(error) from error
+                raise wire.network_error(error) from error
 
     async def list(
         self,
@@ -330,13 +329,13 @@ class Client:
     ) -> Listing[_T]:
         """Read all objects of a kind, of all namespaces unless one is given."""
         items, version = await self.list_raw(kind, namespace, labels=labels, fields=fields)
-        return Listing(tuple(_decode(kind, item) for item in items), version)
+        return Listing(tuple(wire.decode(kind, item) for item in items), version)
 
     async def _ask(
         self,
         method: str,
         path: str,
-        query: _Query | None = None,
+        query: Query | None = None,
         *,
         body: object = None,
         content_type: str = "application/json",
@@ -346,14 +345,14 @@ class Client:
                 response = await http.request(
                     method,
                     path,
-                    params=_query(query or {}),
+                    params=wire.text_of(query or {}),
                     content=None if body is None else _encode(body),
                     headers=None if body is None else {"Content-Type": content_type},
                 )
             except httpx2.HTTPError as error:
-                raise _network_error(error) from error
+                raise wire.network_error(error) from error
         if response.is_error:
-            raise _error(response)
+            raise wire.error_of(response)
         return response.content
 
 
@@ -373,58 +372,3 @@ async def connect(kubeconfig: Path, user_agent: str) -> AsyncGenerator[Client]:
         yield Client(connections, user_agent.replace(" ", "/").partition("/")[0])
     finally:
         await connections.close()
-
-
-def _path(
-    kind: type[res.Resource],
-    namespace: str | None,
-    name: str | None,
-    subresource: str | None = None,
-) -> str:
-    info = res.api_info(kind)
-    owner = info.parent or info.resource
-    parts = ["api" if not owner.group else f"apis/{owner.group}", owner.version]
-    if namespace and objects.is_namespaced(kind):
-        parts += ("namespaces", namespace)
-    parts.append(info.plural)
-    if name is not None:
-        if not name:
-            raise KubeError(f"a {owner.kind} without a name was asked for")
-        parts.append(name)
-    action = subresource or info.action
-    if action:
-        parts.append(action)
-    return "/" + "/".join(parts)
-
-
-def _query(query: _Query) -> dict[str, str]:
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in query.items()
-        if value is not None
-    }
-
-
-def _decode(kind: type[_T], body: bytes | msgspec.Raw) -> _T:
-    try:
-        return objects.with_type(msgspec.json.decode(body, type=kind))
-    except msgspec.DecodeError as error:
-        raise KubeError(f"a {kind.__name__} from the API server is malformed: {error}") from error
-
-
-def _error(response: httpx2.Response) -> KubeError:
-    return from_status(response.content, response.status_code, response.headers.get("Retry-After"))
-
-
-def _network_error(error: httpx2.HTTPError) -> TransientError:
-    said = str(error) or type(error).__name__
-    return TransientError(f"the API server cannot be reached: {said}", reason="Network")
-
-
-async def _lines(response: httpx2.Response) -> AsyncIterator[bytes]:
-    rest = b""
-    async for chunk in response.aiter_bytes():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
