@@ -154,6 +154,8 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
         "healthzPort": 0,
         "tlsCertFile": f"{_CONFIG}/kubelet/serving.crt",
         "tlsPrivateKeyFile": f"{_CONFIG}/kubelet/serving.key",
+        # The files above are what it starts with; later ones it asks for, as for its client's.
+        "serverTLSBootstrap": True,
         "rotateCertificates": True,
         "authentication": {
             "anonymous": {"enabled": False},
