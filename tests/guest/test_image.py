@@ -53,7 +53,7 @@ def test_a_host_without_debian_is_told_so(tmp_path: Path) -> None:
         debian_mirror(tmp_path)
 
 
-@pytest.mark.row("S5")
+@pytest.mark.row("S12")
 def test_containers_have_fargates_process_limits() -> None:
     specification = json.loads(base_specification('{"process": {"rlimits": []}, "root": {}}'))
     assert specification["process"]["rlimits"] == [

@@ -1,0 +1,125 @@
+"""A machine to look at: the real image in the real jail, with a socket pair for a network."""
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from monopod import components
+from monopod.guest import GuestImage, create_configuration_disk, create_data_disk
+from monopod.guest.image import provide
+from monopod.settings import Settings
+from monopod.vmm.cgroups import Cgroups, Hierarchies
+from monopod.vmm.console import tail
+from monopod.vmm.driver import Machine
+from monopod.vmm.uml import UmlDriver
+
+UID = 1_000_070_321
+MAC = "02:6d:64:40:03:21"
+
+
+@pytest.fixture(scope="session")
+def guest_image() -> GuestImage:
+    """The image that clusters use; built now if it is not in the cache."""
+
+    async def have() -> GuestImage:
+        settings = Settings()
+        programs = await components.provide(settings)
+        kubernetes = await components.module_directory("k8s.io/kubernetes", settings)
+        pause = kubernetes / "build/pause/linux/pause.c"
+        return await provide(settings.cache, programs.directory, pause)
+
+    return asyncio.run(have())
+
+
+@dataclass
+class Bench:
+    """A driver with a home of its own, and the means to make machines for it."""
+
+    home: Path
+    image: GuestImage
+    group: str = field(default_factory=lambda: f"monopod-test-{uuid4().hex[:8]}")
+
+    def driver(self) -> UmlDriver:
+        """Another one each time, as another process would have."""
+        return UmlDriver(
+            kernel=self.image.uml.directory,
+            runtime=self.home / "uml",
+            cgroups=self.cgroups,
+            console_of=self.console_of,
+        )
+
+    @property
+    def cgroups(self) -> Cgroups:
+        return Cgroups(Hierarchies.of_this_host(), self.group)
+
+    def console_of(self, name: str) -> Path:
+        return self.home / name / "console"
+
+    async def printed(self, name: str, words: str) -> None:
+        """Wait until a machine has printed something."""
+        async with asyncio.timeout(120):
+            while words not in await asyncio.to_thread(tail, self.console_of(name)):
+                await asyncio.sleep(0.05)
+
+    async def machine(
+        self, name: str, files: Mapping[str, bytes], *, milli_cpu: int = 250
+    ) -> Machine:
+        """A machine with its disks."""
+        directory = self.home / name
+        directory.mkdir()
+        data, configuration = directory / "data.img", directory / "config.img"
+        await create_data_disk(self.image.data_template, data, 20, UID)
+        create_configuration_disk(configuration, {"hosts": b"127.0.0.1 localhost\n", **files}, UID)
+        return Machine(
+            name=name,
+            uid=UID,
+            milli_cpu=milli_cpu,
+            memory_mib=512,
+            root_image=self.image.root_image,
+            data_disk=data,
+            config_disk=configuration,
+            mac_address=MAC,
+            console_directory=self.console_of(name),
+        )
+
+    async def launch(self, name: str, files: Mapping[str, bytes]) -> socket.socket:
+        """A running machine; returns the other end of its network link."""
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        machine = await self.machine(name, files)
+        with far:
+            await self.driver().launch(machine, far.fileno())
+        near.setblocking(False)
+        return near
+
+
+def scripted(script: str) -> dict[str, bytes]:
+    """The configuration of a machine that runs this instead of its services."""
+    return {"bake/run": script.encode()}
+
+
+@pytest.fixture
+async def bench(guest_image: GuestImage) -> AsyncIterator[Bench]:
+    """Machines' home, in a place that other uids can reach; nothing of it is left behind."""
+    with tempfile.TemporaryDirectory(prefix="monopod-vmm-", dir="/var/tmp") as home:
+        os.chmod(home, 0o755)  # noqa: PTH101, S103
+        made = Bench(Path(home), guest_image)
+        await made.driver().prepare()
+        yield made
+        for name in made.cgroups.names():
+            await made.driver().stop(name)
+        made.cgroups.remove_parent()
+
+
+@pytest.fixture
+def open_link() -> Iterator[socket.socket]:
+    """A link that nobody listens to."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with near, far:
+        yield far
