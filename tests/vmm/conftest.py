@@ -65,7 +65,7 @@ class Bench:
     async def printed(self, name: str, words: str) -> None:
         """Wait until a machine has printed something."""
         async with asyncio.timeout(120):
-            while words not in await asyncio.to_thread(tail, self.console_of(name)):
+            while words not in await asyncio.to_thread(tail, self.console_of(name)):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
     async def machine(
