@@ -47,7 +47,7 @@ async def pods(namespace: Namespace, image: str) -> dict[str, str]:
 
 
 async def _fetch(namespace: Namespace, pod_name: str, url: str) -> str:
-    return (await namespace.sh(pod_name, f"wget -q -T 5 -O - {url}")).strip()
+    return (await namespace.sh(pod_name, f"timeout 5 wget -q -O - {url}")).strip()
 
 
 async def test_pods_reach_each_other(namespace: Namespace, pods: dict[str, str]) -> None:
@@ -75,7 +75,7 @@ async def test_headless_services_name_their_pods(
 async def test_api_server_answers_pods(namespace: Namespace, pods: dict[str, str]) -> None:
     said = await namespace.sh(
         "one",
-        "wget -q -T 5 -O - --no-check-certificate"
+        "timeout 5 wget -q -O - --no-check-certificate"
         ' --header="Authorization: Bearer'
         ' $(cat /var/run/secrets/kubernetes.io/serviceaccount/token)"'
         " https://kubernetes.default.svc/version",
