@@ -45,18 +45,12 @@ def machines(layout: Layout, guest_image: Path) -> Service:
             "chown",
             "dac_override",
             "fowner",
-            "fsetid",
-            "kill",
-            "mknod",
             "net_admin",
             "net_raw",
             "setgid",
             "setpcap",
             "setuid",
             "sys_admin",
-            "sys_chroot",
-            "sys_ptrace",
-            "sys_resource",
         ),
         {"MONOPOD_MACHINES_IMAGE": str(guest_image)},
     )
@@ -64,7 +58,7 @@ def machines(layout: Layout, guest_image: Path) -> Service:
 
 def network(layout: Layout) -> Service:
     """Return the keeper of the VPC: it enters the router's namespace and writes its rules there."""
-    return _unconfined(layout, "network", ("net_admin", "net_raw", "sys_admin"))
+    return _unconfined(layout, "network", ("net_admin", "sys_admin"))
 
 
 def _confined(layout: Layout, module: str, uid: int) -> Service:

@@ -5,7 +5,8 @@ user namespace, so that it works where a host forbids unprivileged ones; root is
 by ``setpriv``, after which nothing in the sandbox can come by a privilege again.
 
 The process tree of a confined service hangs on the pid 1 of its own pid namespace: when the process
-that s6 supervises is killed, the kernel kills all of it.
+that s6 supervises is killed, the kernel kills all of it. And every service dies with its
+supervisor, for the next one would start it a second time.
 """
 
 from collections.abc import Iterable
@@ -77,6 +78,8 @@ def _parents(paths: Iterable[Path]) -> list[Path]:
 def _privileges(service: Service) -> tuple[str, ...]:
     kept = "".join(f",+{name}" for name in service.capabilities)
     inherited = kept if service.uid else ""
+    # In the sandbox that is bubblewrap's duty; its own parent is not the supervisor.
+    mortal = () if service.confined else ("--pdeathsig=KILL",)
     return (
         "setpriv",
         f"--reuid={service.uid}",
@@ -86,5 +89,6 @@ def _privileges(service: Service) -> tuple[str, ...]:
         f"--inh-caps=-all{inherited}",
         f"--ambient-caps=-all{inherited}",
         f"--bounding-set=-all{kept}",
+        *mortal,
         "--",
     )

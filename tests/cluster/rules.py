@@ -1,0 +1,57 @@
+"""What each of Monopod's users may do, written down a second time, for the test to hold against."""
+
+from typing import Final
+
+Right = tuple[str, str, str]
+"""API group, resource, verb."""
+
+
+def rights(group: str, resources: str, verbs: str) -> set[Right]:
+    return {(group, resource, verb) for resource in resources.split() for verb in verbs.split()}
+
+
+_EVENTS: Final = rights("", "events", "get create patch")
+
+MAY: Final[dict[str, set[Right]]] = {
+    "monopod:admission": (
+        rights("monopod.dev", "fargateprofiles", "list watch")
+        | rights("", "pods", "list watch")
+        | _EVENTS
+    ),
+    "monopod:fargate-scheduler": (
+        rights("", "pods", "list watch patch delete")
+        | rights("", "pods/status", "patch")
+        | rights("", "pods/binding", "create")
+        | rights("", "nodes persistentvolumeclaims persistentvolumes", "list watch")
+        | rights("monopod.dev", "fargateprofiles", "list watch patch")
+        | rights("monopod.dev", "fargateprofiles/status", "patch")
+        | rights("monopod.dev", "subnets", "list watch")
+        | rights("monopod.dev", "microvms", "list watch create")
+        | _EVENTS
+    ),
+    "monopod:machines": (
+        rights("monopod.dev", "microvms", "list watch patch delete")
+        | rights("monopod.dev", "microvms/status", "patch")
+        | rights("monopod.dev", "vpcs subnets", "list watch")
+        | rights("", "nodes", "get list watch create delete")
+        | rights("", "pods", "get list watch delete")
+        | rights("", "pods/status", "patch")
+        | rights("certificates.k8s.io", "certificatesigningrequests", "list watch create delete")
+        | rights("certificates.k8s.io", "certificatesigningrequests/approval", "update")
+        | rights("certificates.k8s.io", "signers", "approve")
+        | _EVENTS
+    ),
+    "monopod:network": (
+        rights("monopod.dev", "vpcs subnets microvms", "list watch")
+        | rights("monopod.dev", "subnets/status", "patch")
+    ),
+    "system:coredns": (
+        rights("", "services pods namespaces", "list watch")
+        | rights("discovery.k8s.io", "endpointslices", "list watch")
+    ),
+}
+
+EVERYBODY: Final = rights(
+    "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews", "create"
+) | rights("authentication.k8s.io", "selfsubjectreviews", "create")
+"""What upstream lets every user ask about itself."""

@@ -1,0 +1,272 @@
+"""A whole control plane without machines: up, its identities, faults, and down without a trace."""
+
+import asyncio
+import os
+import secrets
+import signal
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import aiohttp
+import pytest
+from lightkube.models import authorization_v1 as models
+from lightkube.models.core_v1 import Container, PodSpec
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.authentication_v1 import SelfSubjectReview
+from lightkube.resources.authorization_v1 import SelfSubjectRulesReview
+from lightkube.resources.core_v1 import Pod
+
+from monopod.cluster import access, life
+from monopod.cluster.errors import ClusterError
+from monopod.cluster.holdings import holdings
+from monopod.cluster.plane import ControlPlane
+from monopod.kube import connect, meta
+from monopod.settings import Settings
+from tests.cluster.rules import EVERYBODY, MAY, Right
+from tests.cluster.traces import (
+    in_network,
+    innermost,
+    is_alive,
+    mounts_and_cgroups,
+    proc_status,
+    processes,
+)
+
+pytestmark = [
+    pytest.mark.api,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces"),
+    pytest.mark.timeout(300),
+]
+_NAMES = [
+    "admission",
+    "coredns",
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "network",
+    "registry",
+    "registry-push",
+    "scheduler",
+]
+_CERTIFIED = {
+    "admin": "monopod:admin",
+    "admission": "monopod:admission",
+    "coredns": "system:coredns",
+    "kube-controller-manager": "system:kube-controller-manager",
+    "kube-proxy": "system:kube-proxy",
+    "kube-scheduler": "system:kube-scheduler",
+    "machines": "monopod:machines",
+    "network": "monopod:network",
+    "scheduler": "monopod:fargate-scheduler",
+}
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return Settings(home=Path(f"/tmp/monopod-test-{secrets.token_hex(4)}"))
+
+
+@pytest.fixture(scope="module")
+def plane(settings: Settings) -> Iterator[ControlPlane]:
+    async def up() -> ControlPlane:
+        return await life.up(settings, machines=False)
+
+    try:
+        yield asyncio.run(up())
+    finally:
+        asyncio.run(life.down(settings))
+
+
+async def _eventually(check: Callable[[], Awaitable[bool]], within_s: float = 60.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not await check():  # noqa: ASYNC110 - what is asked has no way to tell by itself
+            await asyncio.sleep(0.1)
+
+
+def _nobody(plane: ControlPlane) -> aiohttp.ClientSession:
+    """A client without a certificate, that believes the cluster's authority."""
+    authority = plane.layout.identity("admin") / "ca.crt"
+    context = ssl.create_default_context(cafile=authority)
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
+
+
+async def test_everything_is_up_and_ready(plane: ControlPlane) -> None:
+    status = await plane.status()
+    assert sorted(each.name for each in status) == _NAMES
+    assert [each.name for each in status if not each.healthy] == []
+    async with plane.admin() as client:
+        assert await client.raw("/readyz") == b"ok"
+
+
+async def test_up_again_leaves_every_process_alone(plane: ControlPlane, settings: Settings) -> None:
+    before = {each.name: each.state and each.state.pid for each in await plane.status()}
+    await life.up(settings, machines=False)
+    after = {each.name: each.state and each.state.pid for each in await plane.status()}
+    assert after == before
+
+
+@pytest.mark.parametrize(("directory", "user"), sorted(_CERTIFIED.items()))
+async def test_a_certificate_makes_the_user_it_is_for(
+    plane: ControlPlane, directory: str, user: str
+) -> None:
+    async with connect(plane.layout.identity(directory) / "kubeconfig", "tests") as client:
+        review = await client.create(SelfSubjectReview())
+    seen = review.status.userInfo if review.status else None
+    assert seen is not None
+    groups = {"system:authenticated"} | ({"system:masters"} if directory == "admin" else set())
+    assert (seen.username, set(seen.groups or ())) == (user, groups)
+
+
+@pytest.mark.row("S22")
+@pytest.mark.parametrize("directory", ["admission", "coredns", "machines", "network", "scheduler"])
+async def test_a_user_may_do_what_its_work_needs_and_nothing_else(
+    plane: ControlPlane, directory: str
+) -> None:
+    async with connect(plane.layout.identity(directory) / "kubeconfig", "tests") as client:
+        review = await client.create(
+            SelfSubjectRulesReview(spec=models.SelfSubjectRulesReviewSpec(namespace="default"))
+        )
+    status = review.status
+    assert status is not None
+    may: set[Right] = {
+        (group, resource, verb)
+        for rule in status.resourceRules
+        for group in rule.apiGroups or ()
+        for resource in rule.resources or ()
+        for verb in rule.verbs
+    }
+    assert may - EVERYBODY == MAY[_CERTIFIED[directory]]
+    named = {name for rule in status.resourceRules for name in rule.resourceNames or ()}
+    approvable = {"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"}
+    assert named == (approvable if directory == "machines" else set())
+
+
+async def test_nobody_is_anonymous(plane: ControlPlane) -> None:
+    async with _nobody(plane) as http, http.get(f"{plane.layout.api_server}/readyz") as answer:
+        assert answer.status == 401
+
+
+async def test_a_process_runs_as_its_own_user_without_a_privilege(plane: ControlPlane) -> None:
+    uids = {holding.directory: holding.uid for holding in holdings(plane.layout)}
+    seen: dict[str, tuple[int, int, str]] = {}
+    for each in await plane.status():
+        assert each.state is not None
+        status = proc_status(innermost(cast("int", each.state.pid)))
+        uid, capabilities = int(status["Uid"].split()[0]), int(status["CapEff"], 16)
+        seen[each.name] = (uid, capabilities, status["NoNewPrivs"])
+    net_admin, sys_admin = 1 << 12, 1 << 21
+    uids["registry-push"] = uids["registry"]
+    allowed = {"kube-proxy": net_admin, "network": net_admin | sys_admin}
+    assert seen == {name: (uids[name], allowed.get(name, 0), "1") for name in _NAMES}
+
+
+async def test_images_are_pushed_from_here_and_only_read_from_elsewhere(
+    plane: ControlPlane, settings: Settings
+) -> None:
+    registry = access.registry(settings)
+    path = "/v2/monopod/demo/blobs/uploads/"
+    connector = aiohttp.UnixConnector(str(registry.socket))
+    async with (
+        aiohttp.ClientSession(connector=connector) as here,
+        here.post(f"{registry.url}{path}") as answer,
+    ):
+        assert answer.status == 202
+    async with (
+        _nobody(plane) as elsewhere,
+        elsewhere.post(f"https://{plane.layout.registry}{path}") as answer,
+    ):
+        assert answer.status == 405
+    assert registry.socket.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.row("S8")
+@pytest.mark.parametrize("name", _NAMES)
+async def test_a_killed_process_is_started_again(plane: ControlPlane, name: str) -> None:
+    before = {each.name: each for each in await plane.status()}[name].state
+    assert before is not None
+    killed = innermost(cast("int", before.pid))
+    os.kill(killed, signal.SIGKILL)
+
+    async def again() -> bool:
+        now = {each.name: each for each in await plane.status()}[name]
+        state = now.state
+        return now.healthy and state is not None and state.pid not in (None, before.pid)
+
+    await _eventually(again)
+    assert not is_alive(killed)
+
+
+@pytest.mark.parametrize("name", ["etcd", "network"])
+async def test_a_process_dies_with_its_supervisor_and_both_come_again(
+    plane: ControlPlane, name: str
+) -> None:
+    before = {each.name: each for each in await plane.status()}[name].state
+    assert before is not None
+    os.kill(int(proc_status(cast("int", before.pid))["PPid"]), signal.SIGKILL)
+
+    async def again() -> bool:
+        now = {each.name: each for each in await plane.status()}[name]
+        return now.healthy and now.state is not None and now.state.pid != before.pid
+
+    await _eventually(again)
+    assert not is_alive(cast("int", before.pid))
+
+
+async def test_everything_is_healthy_after_all_that(plane: ControlPlane) -> None:
+    async def healthy() -> bool:
+        return all(each.healthy for each in await plane.status())
+
+    await _eventually(healthy)
+    async with plane.admin() as client:
+        made = await client.create(_pod())
+        assert made.spec is not None
+        assert made.spec.schedulerName == "fargate-scheduler"
+        await client.delete(Pod, meta(made).name or "", "default", grace_period_s=0)
+
+
+def _pod() -> Pod:
+    return Pod(
+        metadata=ObjectMeta(generateName="web-", namespace="default"),
+        spec=PodSpec(containers=[Container(name="main", image="none")]),
+    )
+
+
+async def test_supervisors_whose_root_was_killed_are_replaced(
+    plane: ControlPlane, settings: Settings
+) -> None:
+    (root,) = processes(f"s6-svscan -t 0 {plane.layout.services}")
+    os.kill(root, signal.SIGKILL)
+
+    async def gone() -> bool:
+        return not is_alive(root)
+
+    await _eventually(gone)
+    await life.up(settings, machines=False)
+    assert [each.name for each in await plane.status() if not each.healthy] == []
+    assert len(processes(f"s6-svscan -t 0 {plane.layout.services}")) == 1
+
+
+@pytest.mark.row("S1")
+async def test_down_leaves_nothing(plane: ControlPlane, settings: Settings) -> None:
+    network = plane.layout.network
+    assert await life.down(settings) == []
+    assert not settings.home.exists()
+    assert processes(str(settings.home)) == []
+    transit = str(network.control.network)
+    assert in_network(network.instance, transit) == []
+    assert mounts_and_cgroups(settings.home, network.instance) == []
+
+
+async def test_down_of_nothing_is_harmless(settings: Settings) -> None:
+    assert await life.down(settings) == []
+
+
+async def test_two_do_not_work_on_one_cluster(settings: Settings) -> None:
+    settings.home.mkdir()
+    with life.state.locked(settings.home), pytest.raises(ClusterError, match="another"):
+        await life.down(settings)
+    settings.home.rmdir()
