@@ -37,9 +37,13 @@ async def test_bench_start_sees_every_phase_and_leaves_nothing(
 
     assert await objects(cluster) == before
     assert not (cluster.home / "ordinary").exists()
+    assert cgroups_of_ordinary_node(cluster) == []
+    assert "ordinary-" not in await cluster.kubectl("get", "csr", "-o", "name")
+
+
+def cgroups_of_ordinary_node(cluster: Cluster) -> list[Path]:
     instance = Settings(home=cluster.home).instance
-    assert list(Path("/sys/fs/cgroup").glob(f"**/monopod-{instance}/ordinary")) == []
-    assert f"ordinary-{instance}" not in await cluster.kubectl("get", "csr", "-o", "name")
+    return list(Path("/sys/fs/cgroup").glob(f"**/monopod-{instance}/ordinary"))
 
 
 async def objects(cluster: Cluster) -> set[str]:

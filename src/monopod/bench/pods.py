@@ -8,12 +8,15 @@ from lightkube.resources.core_v1 import Namespace, Pod
 
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
-from monopod.bench.ordinary.node import LABEL
+from monopod.bench.ordinary.node import LABEL as ORDINARY
 from monopod.bench.phases import Kind
 from monopod.guest.pause import REFERENCE
 
 IMAGE: Final = REFERENCE
 """Baked into every machine and imported into the ordinary node: no start waits for a registry."""
+LABEL: Final = "monopod.dev/bench"
+"""On what a run makes in the cluster, so that the next run finds it if the first was killed."""
+_LABELS: Final = {LABEL: "true"}
 _ROLE: Final = "arn:aws:iam::000000000000:role/monopod-bench"
 
 
@@ -30,26 +33,26 @@ def bench_pod(name: str, namespace: str, kind: Kind) -> Pod:
             containers=[models.Container(name="main", image=IMAGE, imagePullPolicy="Never")],
             terminationGracePeriodSeconds=1,
             affinity=_only_ordinary() if ordinary else None,
-            tolerations=[models.Toleration(key=LABEL, operator="Exists")] if ordinary else None,
+            tolerations=[models.Toleration(key=ORDINARY, operator="Exists")] if ordinary else None,
         ),
     )
 
 
 def bench_namespace(name: str) -> Namespace:
     """Return the namespace of one run."""
-    return Namespace(metadata=ObjectMeta(name=name))
+    return Namespace(metadata=ObjectMeta(name=name, labels=_LABELS))
 
 
 def bench_profile(name: str) -> FargateProfile:
     """Return the profile of one run, for the namespace of the same name."""
     return FargateProfile(
-        metadata=ObjectMeta(name=name),
+        metadata=ObjectMeta(name=name, labels=_LABELS),
         spec=FargateProfileSpec(selectors=[Selector(namespace=name)], podExecutionRoleArn=_ROLE),
     )
 
 
 def _only_ordinary() -> models.Affinity:
-    there = models.NodeSelectorRequirement(key=LABEL, operator="Exists")
+    there = models.NodeSelectorRequirement(key=ORDINARY, operator="Exists")
     return models.Affinity(
         nodeAffinity=models.NodeAffinity(
             requiredDuringSchedulingIgnoredDuringExecution=models.NodeSelector(

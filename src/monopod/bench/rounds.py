@@ -78,7 +78,7 @@ class Rounds:
         sent: list[_Sent] = []
         try:
             sent += await asyncio.gather(*(self._send(name, kind) for name in names))
-            made = [each for each in sent if each.uid]
+            made = [each for each in sent if each.uid and not each.refusal]
             late_s = _FIRST_S + _EACH_S * (at_once - 1)
             await self._seen.until(lambda: all(self._seen.is_ready(s.uid) for s in made), late_s)
             booted = await asyncio.to_thread(self._booted, made) if kind is Kind.MICROVM else {}

@@ -2,19 +2,14 @@
 
 import asyncio
 import os
-import secrets
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from lightkube.core import resource as res
-from lightkube.resources.core_v1 import Namespace, ServiceAccount
-
-from monopod.api.resources import FargateProfile, MicroVM
 from monopod.bench import footprint
 from monopod.bench.cluster import Cluster
 from monopod.bench.errors import BenchError
@@ -22,20 +17,18 @@ from monopod.bench.footprint import IdleMachine
 from monopod.bench.ordinary import OrdinaryNode
 from monopod.bench.ordinary.node import Image
 from monopod.bench.phases import Kind, Story
-from monopod.bench.pods import IMAGE, bench_namespace, bench_profile
+from monopod.bench.pods import IMAGE
 from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.rounds import Rounds, Running, watching
 from monopod.bench.statistics import Series, how_many
+from monopod.bench.surroundings import alone, surroundings
 from monopod.guest import pause
-from monopod.kube import Change, Client, Deleted, Informer, NotFoundError, connect, meta
+from monopod.kube import Client, connect
 from monopod.progress import Progress
 from monopod.progress import Report as Tell
 from monopod.vmm.cgroups import Hierarchies
 
-_T = TypeVar("_T", bound=res.Resource)
 _USER_AGENT: Final = "monopod-bench"
-_THERE_S: Final = 30.0
-_ACTIVE: Final = "ACTIVE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +52,6 @@ class _Run:
         self.wishes = wishes
         self.tell = tell
         self.footprint: Footprint | None = None
-        self.driver = ""
         self.notes: list[str] = []
 
     async def series(self, rounds: Rounds, kind: Kind) -> list[Series]:
@@ -114,8 +106,6 @@ class _Run:
         if not machines:
             self.notes.append("no machine was left to measure its memory and CPU")
             return
-        found = await self.client.get(MicroVM, machines[0].name)
-        self.driver = found.status.driver if found.status else ""
         self.footprint = await footprint.measure(self.client, machines, self.cluster.root_image)
         self.tell(Progress(task, f"{len(machines)} machines", 1, 1))
 
@@ -124,15 +114,16 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
     """Measure starts of pods on a running cluster.
 
     Raises:
-        BenchError: No pod could be started at all, or what was made does not go away.
+        BenchError: Another run is at it, no pod could be started at all, or what was made does not
+            go away.
         KubeError: The API server could not be asked.
         ImageBuildError: The pods' image cannot be made for the ordinary node.
     """
     taken_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    name = f"monopod-bench-{secrets.token_hex(3)}"
     async with (
+        alone(cluster.home),
         connect(cluster.kubeconfig, _USER_AGENT) as client,
-        _surroundings(client, name),
+        surroundings(client) as name,
         watching(client, name) as sightings,
     ):
         run = _Run(cluster, client, wishes, tell)
@@ -144,7 +135,7 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
     return Report(
         taken_at=taken_at,
         host=host(),
-        driver=run.driver,
+        driver=sightings.driver,
         image=IMAGE,
         series=tuple(series),
         footprint=run.footprint,
@@ -186,62 +177,6 @@ async def _ordinary(cluster: Cluster, client: Client, tell: Tell) -> AsyncGenera
         async with node.running(Image(IMAGE, archive)):
             tell(Progress(task, node.name, 1, 1))
             yield
-
-
-@asynccontextmanager
-async def _surroundings(client: Client, name: str) -> AsyncGenerator[None]:
-    """Have a namespace and a profile for the length of a block."""
-    try:
-        await client.create(bench_namespace(name))
-        await client.create(bench_profile(name))
-        await _until(client, ServiceAccount, "default", lambda _: True, namespace=name)
-        await _until(
-            client,
-            FargateProfile,
-            name,
-            lambda profile: profile.status is not None and profile.status.status == _ACTIVE,
-        )
-        yield
-    finally:
-        for kind in (Namespace, FargateProfile):
-            with suppress(NotFoundError):
-                await client.delete(kind, name)
-
-
-async def _until(
-    client: Client,
-    kind: type[_T],
-    name: str,
-    holds: Callable[[_T], bool],
-    namespace: str | None = None,
-) -> None:
-    """Wait until an object is there and something holds of it.
-
-    Raises:
-        BenchError: It did not come to that.
-    """
-    there = asyncio.Event()
-
-    def look(change: Change[_T]) -> None:
-        if (
-            not isinstance(change, Deleted)
-            and meta(change.object).name == name
-            and holds(change.object)
-        ):
-            there.set()
-
-    informer = Informer(client, kind, namespace=namespace, fields=f"metadata.name={name}")
-    informer.subscribe(look)
-    following = asyncio.create_task(informer.run())
-    try:
-        async with asyncio.timeout(_THERE_S):
-            await there.wait()
-    except TimeoutError:
-        raise BenchError(f"{kind.__name__} {name} is not ready after {_THERE_S:.0f} s") from None
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
 
 
 def _outcome(stories: Sequence[Story]) -> str:

@@ -34,6 +34,8 @@ class Sightings:
         self._pods: dict[str, Pod] = {}
         self._machines: set[str] = set()
         self._changed = asyncio.Event()
+        self.driver = ""
+        """What kind of machines were seen."""
 
     def pod_changed(self, change: Change[Pod]) -> None:
         """Take in what became of a pod."""
@@ -61,6 +63,7 @@ class Sightings:
             self._machine_of[uid] = name
             self._note(uid, Phase.CLAIMED, now)
             if machine.status is not None:
+                self.driver = machine.status.driver or self.driver
                 if machine.status.nodeName:
                     self._node_of[uid] = machine.status.nodeName
                 if conditions.is_true(machine.status.conditions, _LAUNCHED):

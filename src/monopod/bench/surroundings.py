@@ -1,0 +1,113 @@
+"""What has to be around a run: nobody else at it, a namespace and a profile of its own."""
+
+import asyncio
+import fcntl
+import os
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+from lightkube.core import resource as res
+from lightkube.resources.core_v1 import Namespace, ServiceAccount
+
+from monopod.api.resources import FargateProfile
+from monopod.bench.errors import BenchError
+from monopod.bench.pods import LABEL, bench_namespace, bench_profile
+from monopod.kube import Client, Informer, NotFoundError, meta
+
+_T = TypeVar("_T", bound=res.Resource)
+_THERE_S: Final = 30.0
+_GONE_S: Final = 120.0
+_ACTIVE: Final = "ACTIVE"
+
+
+@asynccontextmanager
+async def alone(home: Path) -> AsyncGenerator[None]:
+    """Be the only one who measures this cluster; ends with this process.
+
+    Raises:
+        BenchError: Somebody else is at it.
+    """
+    descriptor = os.open(home / "bench.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise BenchError("another benchmark of this cluster is running") from error
+    finally:
+        os.close(descriptor)
+
+
+@asynccontextmanager
+async def surroundings(client: Client) -> AsyncGenerator[str]:
+    """Have a namespace and a profile for the length of a block; yields their name.
+
+    What a run that was killed has left is removed first.
+
+    Raises:
+        BenchError: The namespace or the profile does not become usable.
+    """
+    await _sweep(client)
+    name = f"monopod-bench-{secrets.token_hex(3)}"
+    try:
+        await client.create(bench_namespace(name))
+        await client.create(bench_profile(name))
+        await _until(client, ServiceAccount, bool, namespace=name)
+        await _until(client, FargateProfile, lambda found: any(map(_is_active, found)), name=name)
+        yield name
+    finally:
+        await _delete(client, Namespace, name)
+        await _delete(client, FargateProfile, name)
+
+
+async def _sweep(client: Client) -> None:
+    for kind in (Namespace, FargateProfile):
+        for left in (await client.list(kind, labels=LABEL)).items:
+            await _delete(client, kind, meta(left).name or "")
+    await _until(client, Namespace, lambda found: not found, labels=LABEL, within_s=_GONE_S)
+
+
+async def _delete(client: Client, kind: type[res.Resource], name: str) -> None:
+    with suppress(NotFoundError):
+        await client.delete(kind, name)
+
+
+def _is_active(profile: FargateProfile) -> bool:
+    return profile.status is not None and profile.status.status == _ACTIVE
+
+
+async def _until(
+    client: Client,
+    kind: type[_T],
+    holds: Callable[[list[_T]], bool],
+    *,
+    namespace: str | None = None,
+    name: str | None = None,
+    labels: str | None = None,
+    within_s: float = _THERE_S,
+) -> None:
+    """Wait until something holds of all objects of a kind, a namespace, a name, a label.
+
+    Raises:
+        BenchError: It did not come to that.
+    """
+    fields = None if name is None else f"metadata.name={name}"
+    informer = Informer(client, kind, namespace=namespace, labels=labels, fields=fields)
+    changed = asyncio.Event()
+    informer.subscribe(lambda _: changed.set())
+    following = asyncio.create_task(informer.run())
+    try:
+        async with asyncio.timeout(within_s):
+            await informer.synced()
+            while not holds(list(informer.items())):
+                changed.clear()
+                await changed.wait()
+    except TimeoutError:
+        where = " ".join(part for part in (kind.__name__, namespace, name, labels) if part)
+        raise BenchError(f"{where}: not as it should be after {within_s:.0f} s") from None
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following

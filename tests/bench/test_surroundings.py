@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+
+from monopod.bench.errors import BenchError
+from monopod.bench.phases import Kind
+from monopod.bench.pods import bench_pod
+from monopod.bench.surroundings import alone
+
+
+async def test_only_one_benchmark_at_a_time(tmp_path: Path) -> None:
+    async with alone(tmp_path):
+        with pytest.raises(BenchError, match="another benchmark"):
+            async with alone(tmp_path):
+                pass
+    async with alone(tmp_path):
+        pass
+
+
+def test_both_kinds_of_pod_are_the_same_but_for_what_leads_them_to_their_node() -> None:
+    machine = bench_pod("p", "n", Kind.MICROVM)
+    ordinary = bench_pod("p", "n", Kind.ORDINARY)
+    assert machine != ordinary
+    assert ordinary.spec is not None
+    assert ordinary.metadata is not None
+    ordinary.spec.affinity = ordinary.spec.tolerations = None
+    ordinary.metadata.annotations = None
+    assert machine == ordinary
