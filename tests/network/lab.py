@@ -22,6 +22,7 @@ from monopod.network.links import Links, LinkSpec
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
 from monopod.network.topology import Topology, reserve
+from monopod.settings import Settings
 
 OPEN = IPv4Network("192.168.1.0/24")
 """A subnet with a way out."""
@@ -61,6 +62,8 @@ class Lab:
     topology: Topology
     world: Namespace
     links: Links
+    home: Path
+    """MONOPOD_HOME of the cluster; there is nothing in it."""
     _guests: list[Guest] = field(default_factory=list[Guest])
 
     @property
@@ -138,7 +141,8 @@ async def _count(firewall: Firewall, table: str, counter: str) -> int:
 @asynccontextmanager
 async def lab(directory: Path) -> AsyncGenerator[Lab]:
     """Build one; nothing of it is left at the end."""
-    instance = secrets.token_hex(3)
+    home = directory / "home"
+    instance = Settings(home=home).instance
     with namespace(f"lab-{instance}-host") as host, namespace(f"lab-{instance}-world") as world:
         ip(host, "link", "set", "lo", "up")
         peer = ("peer", "name", "eth0", "netns", world.path.name)
@@ -152,7 +156,7 @@ async def lab(directory: Path) -> AsyncGenerator[Lab]:
         try:
             await topology.create()
             async with Links(topology.router, topology.ports) as links:
-                made = Lab(topology, world, links)
+                made = Lab(topology, world, links, home)
                 try:
                     yield made
                 finally:

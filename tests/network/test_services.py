@@ -5,22 +5,20 @@ import json
 import socket
 import struct
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-import yaml
 
 from monopod.network import services
 from monopod.network.addresses import CLUSTER_DNS
 from monopod.network.plan import API_PORT
-from tests.apiserver import LOOPBACK, ApiServer
+from tests.apiserver import ApiServer
 from tests.network.lab import Guest, Lab, call, dropped, make_socket, serving
+from tests.network.plane import apply, in_control_plane, kubeconfig, running, until
 
 _PATIENCE_S = 60.0
 _STOCK_WAIT_S = 30.0
@@ -31,85 +29,20 @@ _A, _AAAA = 1, 28
 _NAME_ERROR = 3
 
 
-@asynccontextmanager
-async def _in_control_plane(lab: Lab, server: ApiServer) -> AsyncGenerator[None]:
-    """Let the API server be where it is in a cluster; it really listens on a loopback."""
-    where = urlsplit(server.url)
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            onward, back = await asyncio.open_connection(where.hostname, where.port)
-            await asyncio.gather(_pump(reader, back), _pump(onward, writer))
-        except OSError:
-            writer.close()
-
-    inside = make_socket(lab.control, socket.SOCK_STREAM, (str(lab.plan.control.ip), API_PORT))
-    listening = await asyncio.start_server(forward, sock=inside)
-    try:
-        yield
-    finally:
-        listening.close()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-
-
-def _kubeconfig(lab: Lab, server: ApiServer, user: str, directory: Path) -> Path:
-    """Return a user's kubeconfig that names the API server where it is in a cluster."""
-    original = server.kubeconfig(user)
-    config = yaml.safe_load(original.read_text())
-    for cluster in config["clusters"]:
-        cluster["cluster"] |= {"server": lab.plan.api_server, "tls-server-name": LOOPBACK}
-    text = yaml.safe_dump(config)
-    for file in ("ca.crt", "client.crt", "client.key"):
-        (directory / file).write_bytes((original.parent / file).read_bytes())
-    made = directory / "kubeconfig"
-    made.write_text(text)
-    return made
-
-
-@asynccontextmanager
-async def _running(lab: Lab, directory: Path, *command: str | Path) -> AsyncGenerator[None]:
-    with (directory / "log").open("wb") as log:
-        child = await asyncio.create_subprocess_exec(
-            *("nsenter", f"--net={lab.router.path}", "setpriv", "--pdeathsig", "KILL"),
-            *map(str, command),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield
-    finally:
-        child.kill()
-        await child.wait()
-
-
 @pytest.fixture
 async def cluster(lab: Lab, api_server: ApiServer, tmp_path: Path) -> AsyncIterator[Lab]:
     """The laboratory with an API server in its place and kube-proxy on the router."""
     home = tmp_path / "kube-proxy"
     home.mkdir()
-    kubeconfig = _kubeconfig(lab, api_server, "system:kube-proxy", home)
+    own = kubeconfig(lab, api_server, "system:kube-proxy", home)
     config = home / "config.yaml"
-    config.write_text(json.dumps(services.kube_proxy_configuration(lab.plan, kubeconfig)))
+    config.write_text(json.dumps(services.kube_proxy_configuration(lab.plan, own)))
     program = api_server.program("kube-proxy")
     async with (
-        _in_control_plane(lab, api_server),
-        _running(lab, home, program, f"--config={config}"),
+        in_control_plane(lab, api_server),
+        running(lab.router, home, program, f"--config={config}"),
     ):
         yield lab
-
-
-def _apply(server: ApiServer, *objects: Mapping[str, Any]) -> None:
-    items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-    done = server.kubectl("apply", "-f", "-", stdin=json.dumps(items))
-    assert done.returncode == 0, done.stderr
 
 
 def _service(namespace: str, name: str, **spec: object) -> dict[str, Any]:
@@ -145,12 +78,6 @@ def _cluster_ip(server: ApiServer, namespace: str, name: str) -> str:
     return server.kubectl(*words).stdout
 
 
-async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
-        while not await holds():  # noqa: ASYNC110 - other processes cannot set our events
-            await asyncio.sleep(0.05)
-
-
 @pytest.mark.row("S17")
 async def test_services_reach_every_pod_behind_them_the_caller_too(
     cluster: Lab,
@@ -160,7 +87,7 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
 ) -> None:
     began = time.monotonic()
     one, two = await cluster.guest(), await cluster.guest()
-    _apply(
+    apply(
         api_server,
         _service(namespace, "web", type="NodePort"),
         _endpoints(namespace, "web", _PORT, one.pod, two.pod),
@@ -170,7 +97,7 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
         serving(one.namespace, one.pod, _PORT) as first,
         serving(two.namespace, two.pod, _PORT) as second,
     ):
-        await _until(lambda: _connects(one, (address, 80)))
+        await until(lambda: _connects(one, (address, 80)))
         took = time.monotonic() - began
         record_property("kube_proxy_start_to_served_s", round(took, 2))
         assert took < _STOCK_WAIT_S, "kube-proxy waited for a Node of its own name"
@@ -198,13 +125,13 @@ async def test_pods_reach_the_api_server_as_the_service_kubernetes(
     targets = {"etcd": (control, 2379), "host": (str(cluster.plan.host.ip), 22)}
     other = await cluster.guest()
     targets["kubelet"] = (other.management, 10250)
-    _apply(
+    apply(
         api_server,
         endpoints,
         *(_service(namespace, name) for name in targets),
         *(_endpoints(namespace, name, port, where) for name, (where, port) in targets.items()),
     )
-    await _until(lambda: _connects(guest, ("10.100.0.1", 443)))
+    await until(lambda: _connects(guest, ("10.100.0.1", 443)))
     async with (
         serving(cluster.control, *targets["etcd"]),
         serving(cluster.host, *targets["host"]),
@@ -213,7 +140,7 @@ async def test_pods_reach_the_api_server_as_the_service_kubernetes(
         for name in targets:
             address = (_cluster_ip(api_server, namespace, name), 80)
             blocked = partial(dropped, cluster, "platform_blocked", guest.namespace, guest.pod)
-            await _until(partial(blocked, address))
+            await until(partial(blocked, address))
 
 
 async def _connects(guest: Guest, target: tuple[str, int]) -> bool:
@@ -247,21 +174,21 @@ async def dns(cluster: Lab, api_server: ApiServer, tmp_path: Path) -> AsyncItera
     }
     subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "system:coredns"}
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}]
-    _apply(
+    apply(
         api_server,
         role | {"kind": "ClusterRole", "rules": rules},
         role | {"kind": "ClusterRoleBinding", "roleRef": reference, "subjects": [subject]},
         _service("kube-system", "kube-dns", clusterIP=str(CLUSTER_DNS), ports=ports),
         _endpoints("kube-system", "kube-dns", 53, str(cluster.plan.resolver)) | {"ports": ports},
     )
-    kubeconfig = _kubeconfig(cluster, api_server, "system:coredns", home)
+    own = kubeconfig(cluster, api_server, "system:coredns", home)
     file = home / "Corefile"
-    file.write_text(services.corefile(cluster.plan, _REGION, kubeconfig, []))
+    file.write_text(services.corefile(cluster.plan, _REGION, own, []))
     home.chmod(0o755)
     for each in home.iterdir():
         each.chmod(0o644)
     program = api_server.program("coredns")
-    async with _running(cluster, home, program, "-conf", file):
+    async with running(cluster.router, home, program, "-conf", file):
         yield cluster
 
 
@@ -270,7 +197,7 @@ async def test_names_are_answered_as_in_a_vpc_and_a_cluster(
     dns: Lab, api_server: ApiServer, namespace: str
 ) -> None:
     guest = await dns.guest()
-    _apply(
+    apply(
         api_server,
         _service(namespace, "web"),
         _service(namespace, "pods", clusterIP="None"),
@@ -287,7 +214,7 @@ async def test_names_are_answered_as_in_a_vpc_and_a_cluster(
     }
     for server in (str(CLUSTER_DNS), str(dns.plan.resolver)):
         for name, addresses in expected.items():
-            await _until(partial(_resolves, guest, server, name, addresses))
+            await until(partial(_resolves, guest, server, name, addresses))
         node = f"fargate-ip-192-168-1-20.{_REGION}.compute.internal"
         assert await _resolve(guest, server, node, _AAAA) == (0, set())
         for missing in (

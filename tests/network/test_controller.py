@@ -1,0 +1,204 @@
+"""The router's controller against a real API server and a real router."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from ipaddress import IPv4Network
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import pytest
+from lightkube.core import resource as res
+
+from monopod.api.resources import MicroVM, Subnet, Vpc
+from monopod.cluster import manifests
+from monopod.kube import Client, NotFoundError, PatchType, connect, meta
+from monopod.network import rules
+from monopod.network.controller import RouterController
+from monopod.network.firewall import Contents
+from tests.apiserver import ApiServer
+from tests.network.lab import Lab, ip
+from tests.network.plane import apply, in_control_plane, running, until
+from tests.network.test_desired import machine, subnet, vpc
+
+_USER = "monopod:network"
+
+
+@pytest.fixture
+async def objects(admin: Client) -> AsyncIterator["_Objects"]:
+    made = _Objects(admin)
+    yield made
+    await made.remove()
+
+
+class _Objects:
+    """Objects of one test, gone with it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._made: list[tuple[type[res.Resource], str]] = []
+
+    async def create(self, obj: Any) -> None:
+        await self._client.create(obj)
+        self._made.append((type(obj), meta(obj).name or ""))
+
+    async def machine(self, name: str, where: str, management: str, pod: str) -> None:
+        made = machine(name, where)
+        made.status = None
+        await self.create(made)
+        status = {"status": {"managementAddress": management, "podAddress": pod}}
+        await self._client.patch(MicroVM, name, status, subresource="status")
+
+    async def delete(self, kind: type[res.Resource], name: str) -> None:
+        with suppress(NotFoundError):
+            await self._client.delete(kind, name)
+
+    async def remove(self) -> None:
+        for kind, name in reversed(self._made):
+            await self.delete(kind, name)
+
+
+def _allow(server: ApiServer) -> None:
+    """Give the controller's user the rules it has in a cluster, and no more."""
+    apply(server, *(each for each in manifests.read("rbac") if each["metadata"]["name"] == _USER))
+
+
+@pytest.fixture
+async def controller(
+    lab: Lab, api_server: ApiServer, objects: _Objects
+) -> AsyncIterator[Callable[[], RouterController]]:
+    _allow(api_server)
+    async with connect(api_server.kubeconfig(_USER), "tests") as client:
+        yield lambda: RouterController(client, lab.plan, look_every_s=0.1)
+
+
+async def _contents(lab: Lab) -> Contents:
+    contents = await lab.firewall.contents(rules.ROUTER_TABLE)
+    return contents or Contents({}, {})
+
+
+async def _in_set(lab: Lab, name: str, address: str) -> bool:
+    return IPv4Network(address) in (await _contents(lab)).sets.get(name, ())
+
+
+async def test_the_router_follows_the_objects(
+    lab: Lab, controller: Callable[[], RouterController], objects: _Objects, admin: Client
+) -> None:
+    name, mvm = f"s-{token_hex(4)}", f"mvm-{token_hex(5)}"
+    block, management, pod = "192.168.77.0/24", "100.64.77.9", "192.168.77.9"
+    ready = asyncio.Event()
+    working = asyncio.ensure_future(controller().run(ready.set))
+    try:
+        async with asyncio.timeout(30):
+            await ready.wait()
+        await objects.create(subnet(name, block, "NAT"))
+        await until(lambda: _in_set(lab, "way_out", block))
+        await objects.machine(mvm, name, management, pod)
+        await until(lambda: _in_set(lab, "way_out", management))
+
+        async def available() -> int | None:
+            status = (await admin.get(Subnet, name)).status
+            return status.availableAddresses if status else None
+
+        async def one_is_taken() -> bool:
+            return await available() == 256 - 5 - 1
+
+        await until(one_is_taken)
+        closed = {"spec": {"internet": "None"}}
+        await admin.patch(Subnet, name, closed, kind_of_patch=PatchType.MERGE)
+
+        async def no_way_out() -> bool:
+            sets = (await _contents(lab)).sets
+            return not sets["way_out"] & {IPv4Network(block), IPv4Network(management)}
+
+        await until(no_way_out)
+        await objects.delete(MicroVM, mvm)
+
+        async def none_is_taken() -> bool:
+            return await available() == 256 - 5
+
+        await until(none_is_taken)
+        assert not working.done()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_blocks_come_and_go_with_their_vpc(
+    lab: Lab, controller: Callable[[], RouterController], objects: _Objects
+) -> None:
+    name, block = f"v-{token_hex(4)}", "10.9.0.0/16"
+    working = asyncio.ensure_future(controller().run(lambda: None))
+    try:
+        await objects.create(vpc(block, name=name))
+        await until(lambda: _in_set(lab, "vpc_blocks", block))
+        assert await _in_set(lab, "resolvers", "10.9.0.2")
+        assert f"unreachable {block}" in ip(lab.router, "route")
+        await objects.delete(Vpc, name)
+
+        async def gone() -> bool:
+            routed = f"unreachable {block}" in ip(lab.router, "route")
+            return not routed and not await _in_set(lab, "vpc_blocks", block)
+
+        await until(gone)
+        for kept in ("unreachable 100.64.0.0/11", "unreachable 192.168.0.0/16"):
+            assert kept in ip(lab.router, "route")
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_what_is_lost_comes_back(
+    lab: Lab, controller: Callable[[], RouterController], objects: _Objects
+) -> None:
+    name, block = f"s-{token_hex(4)}", "192.168.78.0/24"
+    working = asyncio.ensure_future(controller().run(lambda: None))
+    try:
+        await objects.create(subnet(name, block, "Gateway"))
+        await until(lambda: _in_set(lab, "way_out", block))
+        await lab.firewall.apply(rules.remove_table(rules.ROUTER_TABLE))
+        await until(lambda: _in_set(lab, "way_out", block))
+        await lab.firewall.apply(rules.router_policy(rules.Policy()))
+        await until(lambda: _in_set(lab, "way_out", block))
+        ip(lab.router, "route", "del", "unreachable", "100.64.0.0/11")
+
+        async def back() -> bool:
+            return "unreachable 100.64.0.0/11" in ip(lab.router, "route")
+
+        await until(back)
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_the_process_reports_when_the_router_is_ready(
+    lab: Lab, api_server: ApiServer, tmp_path: Path
+) -> None:
+    """As s6 starts it: in the control plane's namespace, told nothing but where its home is."""
+    _allow(api_server)
+    identity = lab.home / "identities" / "network"
+    shutil.copytree(api_server.kubeconfig(_USER).parent, identity)
+    await lab.firewall.apply(rules.remove_table(rules.ROUTER_TABLE))
+    reading, writing = os.pipe()
+    environment = {"MONOPOD_HOME": str(lab.home), "NOTIFY_FD": str(writing)}
+    command = (sys.executable, "-m", "monopod.network")
+    async with (
+        in_control_plane(lab, api_server),
+        running(lab.control, tmp_path, *command, environment=environment, notify=writing) as child,
+    ):
+        os.close(writing)
+        with os.fdopen(reading, "rb", buffering=0) as told:
+            os.set_blocking(reading, False)
+
+            async def ready() -> bool:
+                return told.read() == b"\n"
+
+            await until(ready)
+        assert await lab.firewall.has_table(rules.ROUTER_TABLE)
+        child.terminate()
+        async with asyncio.timeout(10):
+            assert await child.wait() == 0
