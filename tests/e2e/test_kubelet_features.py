@@ -330,6 +330,6 @@ async def test_emptydir_over_its_size_evicts(namespace: Namespace, image: str) -
             priorityClassName="e2e-ordinary",
             container={"volumeMounts": [{"name": "disk", "mountPath": "/disk"}]},
             volumes=[{"name": "disk", "emptyDir": {"sizeLimit": "16Mi"}}],
-        )
+        ),
     )
     await namespace.wait("jsonpath={.status.reason}=Evicted", "pod/hoarder", timeout_s=180)

@@ -148,6 +148,6 @@ async def test_a_full_disk_in_the_guest_is_reported(namespace: Namespace, image:
             container={"resources": {"limits": {"ephemeral-storage": "64Mi"}}},
             restartPolicy="Never",
             priorityClassName="e2e-ordinary",
-        )
+        ),
     )
     await namespace.wait("jsonpath={.status.reason}=Evicted", "pod/filler", timeout_s=240)
