@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.vmm.jail import Jail, jail_argv
-from monopod.vmm.uml import guest_memory_mib, kernel_argv, overhead_mib
+from monopod.vmm.uml import guest_memory_mib, kernel_argv, overhead_mib, processes
 
 _JAIL = Jail(
     uid=1_000_000_007,
@@ -83,4 +83,4 @@ def test_a_guest_has_what_was_provisioned_and_the_vmm_some_more(memory_mib: int)
     # The kernel's own share, measured.
     assert guest_mib - 22 - guest_mib * 0.0175 >= memory_mib
     assert guest_mib <= memory_mib * 1.025 + 64
-    assert overhead_mib(guest_mib) >= 128
+    assert overhead_mib(guest_mib) * 1024 >= processes(guest_mib) * 120

@@ -175,6 +175,9 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
         "enforceNodeAllocatable": ["pods"],
         "failSwapOn": False,
         "maxPods": 1,
+        # Below what the VMM may have, so that a pod that forks without end meets its own limit
+        # before the kubelet does.
+        "podPidsLimit": 512 + node.memory_mib,
         "serializeImagePulls": False,
         # No memory threshold: it would be taken from what is allocatable. A pod that uses more
         # than its machine has is killed for it, as on any node.

@@ -25,6 +25,7 @@ PROGRAMS: Final = ("kubelet", "containerd", "containerd-shim-runc-v2")
 CNI_PLUGINS: Final = ("ptp", "loopback", "host-local")
 _BUILDERS: Final = ("ctr",)
 """Component binaries that only the building of the image needs."""
+_RECIPE: Final = ("image.py", "pause.py", "root.py", "specification.py", "template.py")
 _STEPS: Final = 5
 
 
@@ -100,7 +101,8 @@ def _digest(components: Path, pause_source: Path) -> str:
     """The hash over everything that goes in: programs, our files, and how they are put together."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    ours = sorted(path for path in here.rglob("*") if path.suffix != ".pyc" and path.is_file())
+    files = sorted(path for path in (here / "files").rglob("*") if path.is_file())
+    ours = [*(here / name for name in _RECIPE), *files]
     programs = [components / name for name in (*PROGRAMS, *CNI_PLUGINS, *_BUILDERS)]
     for path in (*ours, *programs, pause_source):
         name = path.relative_to(here) if path.is_relative_to(here) else path.name

@@ -35,7 +35,6 @@ _TOOLS: Final = {
     "setpriv": "util-linux",
     "s6-log": "s6",
 }
-_PROCESSES: Final = 8192
 _OPEN_FILES: Final = 256
 _PROBE_UID: Final = 65534
 
@@ -98,7 +97,7 @@ class UmlDriver:
                 f"one processor, {self.max_milli_cpu}m"
             )
         guest_mib = guest_memory_mib(machine.memory_mib)
-        limits = Limits(1000, (guest_mib + overhead_mib(guest_mib)) * _MIB, _PROCESSES)
+        limits = Limits(1000, (guest_mib + overhead_mib(guest_mib)) * _MIB, processes(guest_mib))
         groups = self.cgroups.create(machine.name, limits)
         try:
             await self._spawn(machine, link_fd, guest_mib, groups)
@@ -152,7 +151,7 @@ class UmlDriver:
                     "RLIMIT_MEMLOCK": 0,
                     "RLIMIT_MSGQUEUE": 0,
                     "RLIMIT_NOFILE": _OPEN_FILES,
-                    "RLIMIT_NPROC": _PROCESSES,
+                    "RLIMIT_NPROC": processes(guest_mib),
                 },
                 "logger": {
                     "argv": [*setpriv_argv(machine.uid), *_LOGGER],
@@ -215,12 +214,20 @@ def guest_memory_mib(memory_mib: int) -> int:
     return memory_mib + 40 + memory_mib * 21 // 1000
 
 
+def processes(guest_mib: int) -> int:
+    """How many processes a VMM may have: one for each of the guest's, and a few threads.
+
+    Guests of this size run out of their own memory at about twice as many.
+    """
+    return 1024 + guest_mib
+
+
 def overhead_mib(guest_mib: int) -> int:
     """What a VMM may use on the host beyond its guest's memory.
 
-    Above all the host's page tables for the guest's address spaces, each a process of its own.
+    Above all what the host's kernel keeps for each process: 120 KiB, measured.
     """
-    return 96 + guest_mib // 8
+    return 64 + processes(guest_mib) // 8
 
 
 def kernel_argv(
