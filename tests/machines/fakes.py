@@ -1,7 +1,6 @@
 """A place for machines that exists only in memory, and outlives the controllers that use it."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
@@ -55,6 +54,11 @@ class FakeCapacity:
     def __init__(self, host: FakeHost, boots_at_once: int = 100) -> None:
         self.boots_at_once = boots_at_once
         self._host = host
+        self._heard: asyncio.Queue[Ended] = asyncio.Queue()
+        host.listeners.append(self._heard)
+        for name, machine in host.machines.items():
+            if not machine.running:
+                self._heard.put_nowait(Ended(name, "VmmKilled", "killed while nobody looked"))
 
     async def launch(self, wanted: Launch, configure: Configure) -> None:
         host = self._host
@@ -71,7 +75,7 @@ class FakeCapacity:
             await host.slow.wait()
             if host.refuses:
                 raise CapacityError(host.refuses.pop(0))
-        except Exception:
+        except BaseException:
             del host.machines[wanted.name]
             raise
         machine.running = True
@@ -93,11 +97,5 @@ class FakeCapacity:
         }
 
     async def ended(self) -> AsyncIterator[Ended]:
-        heard: asyncio.Queue[Ended] = asyncio.Queue()
-        self._host.listeners.append(heard)
-        try:
-            while True:
-                yield await heard.get()
-        finally:
-            with contextlib.suppress(ValueError):
-                self._host.listeners.remove(heard)
+        while True:
+            yield await self._heard.get()

@@ -4,6 +4,7 @@ The directory is root's. The machine's own user may pass through it, to its cons
 change nothing: what is written here about a machine is believed.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 _PROMISE: Final = "promise.json"
+_REMOVALS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,15 @@ class MachineDirectory:
         Raises:
             OSError: Something in it cannot be removed.
         """
-        if self.path.exists():
-            shutil.rmtree(self.path)
+        for attempts_left in reversed(range(_REMOVALS)):
+            try:
+                shutil.rmtree(self.path)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                # A thread whose task was cancelled may have made one more file meanwhile.
+                if error.errno != errno.ENOTEMPTY or not attempts_left:
+                    raise
 
 
 def directories(parent: Path) -> Iterator[MachineDirectory]:

@@ -6,7 +6,6 @@ killed at any instant is followed by one that finds everything again.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
@@ -186,8 +185,7 @@ class LocalCapacity:
         """Remove a machine, the running part first and its directory last."""
         if (watch := self._watches.pop(name, None)) is not None:
             watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
+            await asyncio.wait((watch,))
         await self._driver.stop(name)
         await self._links.remove(name)
         await asyncio.to_thread(self._files(name).remove)
@@ -210,6 +208,12 @@ class LocalCapacity:
             self._watches[name] = asyncio.create_task(self._follow(name))
 
     async def _follow(self, name: str) -> None:
-        ended = await self._driver.watch(name)
-        self._watches.pop(name, None)
+        try:
+            ended = await self._driver.watch(name)
+        except (VmmError, OSError) as error:
+            # The next look at what is present finds out about it all the same.
+            _log.warning("not watched", machine=name, why=str(error))
+            return
+        finally:
+            self._watches.pop(name, None)
         self._ended.put_nowait(Ended(name, ended.reason, ended.message))

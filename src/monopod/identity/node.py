@@ -37,7 +37,6 @@ USAGES: Final = {
 }
 """What the signers demand of a key that is not RSA (pkg/apis/certificates/helpers.go, v1.37)."""
 
-_LIFETIME_S: Final = 24 * 3600
 _SIGNED_WITHIN_S: Final = 20.0
 _log: Final = structlog.get_logger("identity")
 
@@ -72,7 +71,7 @@ class NodeIssuer:
         client: Client,
         requests: Informer[CertificateSigningRequest],
         *,
-        lifetime_s: int = _LIFETIME_S,
+        lifetime_s: int = 24 * 3600,
         signed_within_s: float = _SIGNED_WITHIN_S,
     ) -> None:
         """Listen for signatures.

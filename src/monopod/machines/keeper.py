@@ -58,7 +58,7 @@ async def keep(
     desk = Desk(
         client=client,
         capacity=capacity,
-        issuer=NodeIssuer(client, requests),
+        issuer=NodeIssuer(client, requests, lifetime_s=settings.certificate_lifetime_s),
         ground=Ground(views.subnets.get, vpcs.get),
         surroundings=surroundings,
         records=Records(client, now),

@@ -23,6 +23,8 @@ class MachinesSettings(BaseSettings):
     """How long a node may be unready once it was ready; then its machine is given up."""
     attempts: int = 4
     """Failed launches of one MicroVM before it is given up."""
+    certificate_lifetime_s: int = Field(default=24 * 3600, ge=600)
+    """Of kubelets' first certificates, which they renew in time; signers give 600 at the least."""
     collect_every_s: float = 60.0
     """How often garbage is looked for."""
     metrics_port: int = Field(default=9472, gt=0, lt=65536)

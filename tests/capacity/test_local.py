@@ -1,0 +1,173 @@
+"""The contract, and what is this host's own: real machines in real jails on real links."""
+
+import asyncio
+import os
+import stat
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from signal import SIGKILL
+from uuid import uuid4
+
+import pytest
+
+from monopod.capacity import CapacityUnavailableError, Presence
+from monopod.capacity.directory import MachineDirectory
+from monopod.capacity.local import LocalCapacity
+from monopod.capacity.settings import LocalSettings
+from monopod.guest import GuestImage
+from monopod.network.links import Links
+from monopod.network.namespaces import Namespace
+from monopod.vmm.cgroups import Cgroups, Hierarchies
+from monopod.vmm.uml import PLATFORM_MILLI_CPU, UmlDriver
+from tests.capacity.contract import NAME, OTHER, Contract, Place, configure, next_end, wanted
+from tests.vmm.conftest import guest_image
+
+__all__ = ["guest_image"]
+
+
+class Host(Place):
+    """A router, a home and a cgroup that nobody else uses."""
+
+    def __init__(self, home: Path, image: GuestImage) -> None:
+        self.home = home
+        self.image = image
+        self.disks = image
+        self.id = uuid4().hex[:6]
+        self.settings = LocalSettings(reserved_memory_mib=0)
+        self.router = Namespace.named(f"monopod-{self.id}-router")
+        self.ports = Namespace.named(f"monopod-{self.id}-ports")
+        self.cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{self.id}")
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[LocalCapacity]:
+        driver = UmlDriver(
+            kernel=self.image.uml.directory,
+            runtime=self.home / "uml",
+            cgroups=self.cgroups,
+            console_of=lambda name: self.files(name).console,
+        )
+        await driver.prepare()
+        async with Links(self.router, self.ports) as links:
+            capacity = LocalCapacity(
+                driver,
+                cgroups=self.cgroups,
+                links=links,
+                image=self.disks,
+                directory=self.home / "machines",
+                instance=self.id,
+                settings=self.settings,
+            )
+            await capacity.start()
+            try:
+                yield capacity
+            finally:
+                await capacity.close()
+
+    def files(self, name: str) -> MachineDirectory:
+        return MachineDirectory(self.home / "machines" / name)
+
+    def kill(self, name: str) -> None:
+        for pid in self.cgroups.processes(name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, SIGKILL)
+
+    def spoil(self, why: str) -> None:
+        template = self.home / why
+        template.mkdir()
+        self.disks = replace(self.image, directory=template)
+
+    def fill(self) -> None:
+        self.settings = self.settings.model_copy(update={"reserved_memory_mib": 10_000_000})
+
+
+@pytest.fixture
+def host(guest_image: GuestImage) -> Generator[Host]:
+    with tempfile.TemporaryDirectory(prefix="monopod-capacity-", dir="/var/tmp") as home:
+        Path(home).chmod(0o711)
+        made = Host(Path(home), guest_image)
+        made.router.create()
+        made.ports.create()
+        try:
+            yield made
+        finally:
+            asyncio.run(_stop(made))
+            made.ports.remove()
+            made.router.remove()
+
+
+async def _stop(host: Host) -> None:
+    for name in host.cgroups.names():
+        await host.cgroups.kill(name)
+        host.cgroups.remove(name)
+    host.cgroups.remove_parent()
+
+
+@pytest.fixture
+def place(host: Host) -> Place:
+    return host
+
+
+class TestLocal(Contract):
+    """Of this host."""
+
+
+async def test_its_files_are_its_own(host: Host) -> None:
+    async with host.open() as capacity:
+        await capacity.launch(wanted(), configure)
+        files = host.files(NAME)
+        uid = files.data_disk.stat().st_uid
+        assert uid > 1_000_000_000
+        for path in (files.data_disk, files.config_disk):
+            state = path.stat()
+            assert (state.st_uid, stat.S_IMODE(state.st_mode) & 0o077) == (uid, 0)
+        assert files.data_disk.stat().st_blocks * 512 < files.data_disk.stat().st_size / 100
+        owner = files.path.stat()
+        assert (owner.st_uid, owner.st_gid, stat.S_IMODE(owner.st_mode)) == (0, uid, 0o710)
+
+
+async def test_a_settled_machine_is_held_to_its_cpu(host: Host) -> None:
+    async with host.open() as capacity:
+        await capacity.launch(wanted(milli_cpu=500), configure)
+    async with host.open() as capacity:
+        # Told to a process that did not launch it.
+        await capacity.settle(NAME)
+    quota, period = _cpu(host, NAME)
+    assert quota * 1000 // period == 500 + PLATFORM_MILLI_CPU
+
+
+async def test_memory_is_promised_once(host: Host) -> None:
+    host.settings = LocalSettings(memory_ratio=0.04, reserved_memory_mib=0)
+    async with host.open() as capacity:
+        await capacity.launch(wanted(), configure)
+        with pytest.raises(CapacityUnavailableError, match="MiB free"):
+            await capacity.launch(wanted(OTHER), configure)
+        await capacity.terminate(NAME)
+        await capacity.launch(wanted(OTHER), configure)
+
+
+async def test_each_kind_of_remains_is_found_and_removed(host: Host) -> None:
+    async with host.open() as capacity:
+        await capacity.launch(wanted(), configure)
+        host.kill(NAME)
+        await next_end(capacity)
+        host.files(NAME).remove()
+        assert await capacity.present() == {NAME: Presence.REMAINS}
+        host.cgroups.remove(NAME)
+        assert await capacity.present() == {NAME: Presence.REMAINS}
+        await capacity.terminate(NAME)
+        assert await capacity.present() == {}
+
+
+def _cpu(host: Host, name: str) -> tuple[int, int]:
+    hierarchies = Hierarchies.of_this_host()
+    if (legacy := hierarchies.legacy.get("cpu")) is not None:
+        group = legacy / f"monopod-{host.id}" / name
+        files = [group / f"cpu.cfs_{each}_us" for each in ("quota", "period")]
+        quota, period = (int(file.read_text()) for file in files)
+    else:
+        group = hierarchies.unified / f"monopod-{host.id}" / name
+        quota, period = (int(word) for word in (group / "cpu.max").read_text().split())
+    return quota, period
