@@ -76,8 +76,12 @@ class Screen:
         if task is None:
             if done and progress.task in self._finished:
                 return
-            task = self._tasks[progress.task] = _Task(now, "", None, Spinner("dots"))
-            if not self.console.is_terminal:
+            task = self._tasks[progress.task] = _Task(
+                now, progress.detail, progress.percent, Spinner("dots")
+            )
+            if self.console.is_terminal:
+                self._live.refresh()
+            else:
                 self._line("…", progress.task, progress.detail, None)
         task.detail, task.percent = progress.detail, progress.percent
         if done:
@@ -88,7 +92,10 @@ class Screen:
     def _line(self, mark: str, name: str, detail: str, seconds: float | None) -> None:
         took = "" if seconds is None else f"{seconds:7.1f} s"
         self.console.print(
-            f"{mark} {name:<{_NAME_WIDTH}} {took:>9}  {detail}", markup=False, soft_wrap=True
+            f"{mark} {name:<{_NAME_WIDTH}} {took:>9}  {detail}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
 
     def _render(self) -> Group:

@@ -1,0 +1,130 @@
+"""The command line as a user meets it: what it says, where, and with which exit status."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monopod.cli import COMMANDS
+from monopod.cluster import state
+
+MONOPOD = Path(sys.executable).with_name("monopod")
+
+
+def _monopod(
+    home: Path, *words: str, uid: int | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [MONOPOD, *words],
+        env={**os.environ, "MONOPOD_HOME": str(home), "NO_COLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        user=uid,
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """What a cluster that was brought up once leaves for commands that do not ask it anything."""
+    known = state.State(transit=3, components=str(tmp_path / "components"))
+    home = tmp_path / "home"
+    home.mkdir()
+    state.save(home, known)
+    return home
+
+
+def test_the_help_names_every_command(tmp_path: Path) -> None:
+    done = _monopod(tmp_path, "--help")
+    assert done.returncode == 0
+    for name in COMMANDS:
+        assert f"│ {name} " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("kubeconfig",), ("kubectl", "get", "pods"), ("image", "push", "x")]
+)
+def test_without_a_cluster_one_line_says_so(tmp_path: Path, words: tuple[str, ...]) -> None:
+    home = tmp_path / "none"
+    done = _monopod(home, *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: there is no cluster in {home}: `monopod up` makes one\n"
+    assert not home.exists()
+
+
+def test_a_bad_setting_is_named_as_the_variable_it_is(tmp_path: Path) -> None:
+    done = _monopod(tmp_path, "kubeconfig", MONOPOD_REGION="Here")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: MONOPOD_REGION: String should match")
+
+
+def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "cluster.json").mkdir()
+    state_file = tmp_path / "cluster.json"
+    done = _monopod(tmp_path, "kubeconfig")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert str(state_file) in done.stderr
+
+
+def test_the_kubeconfig_is_a_path_alone_on_standard_output(home: Path) -> None:
+    done = _monopod(home, "kubeconfig")
+    assert done.stdout == f"{home}/identities/admin/kubeconfig\n"
+
+
+def test_kubectl_gets_every_word_and_the_credentials(home: Path, tmp_path: Path) -> None:
+    program = tmp_path / "components" / "kubectl"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$0|$KUBECONFIG|$*"\nexit 7\n')
+    program.chmod(0o700)
+    said = f"|{home}/identities/admin/kubeconfig|"
+    for words, arrived in (
+        (["--", "get", "pods", "-o", "wide"], "get pods -o wide"),
+        (["get", "pods", "-A"], "get pods -A"),
+        (["--", "exec", "web", "--", "ls", "--help"], "exec web -- ls --help"),
+        (["--help"], "--help"),
+    ):
+        done = _monopod(home, "kubectl", *words)
+        assert done.returncode == 7, done.stderr
+        assert done.stdout.rstrip("\n").endswith(said + arrived)
+
+
+def test_logs_are_shown_and_their_names_offered(home: Path) -> None:
+    for name, text in (("logs/etcd", "one\ntwo\n"), ("machines/mvm-0123456789/console", "boot\n")):
+        directory = home / name
+        directory.mkdir(parents=True)
+        (directory / "current").write_text(text)
+    assert _monopod(home, "logs", "etcd").stdout == "one\ntwo\n"
+    assert _monopod(home, "logs", "etcd", "-n", "1").stdout == "two\n"
+    assert _monopod(home, "logs", "mvm-0123456789").stdout == "boot\n"
+    for name in ("nothing", "../logs/etcd", ""):
+        done = _monopod(home, "logs", name)
+        assert done.returncode == 1
+        assert done.stderr.endswith("there are: etcd, mvm-0123456789\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to give up root")
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_only_root_starts_and_stops_a_cluster(tmp_path: Path, command: str) -> None:
+    if not _reachable(MONOPOD):
+        pytest.skip("the interpreter is in a directory that only root can enter")
+    tmp_path.chmod(0o711)
+    done = _monopod(tmp_path / "home", command, uid=65534)
+    assert done.returncode == 1
+    assert "must run as root" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def _reachable(path: Path) -> bool:
+    places = (path, *path.parents, *Path(os.path.realpath(sys.executable)).parents)
+    return all(place.stat().st_mode & 0o001 for place in places)
+
+
+def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    home = tmp_path / ("x" * 90)
+    done = _monopod(home, "up")
+    assert done.returncode == 1
+    assert "is too long" in done.stderr
+    assert not home.exists()
