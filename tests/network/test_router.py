@@ -91,6 +91,15 @@ async def test_guests_reach_of_the_control_plane_api_server_and_registry_alone(l
 
 
 @pytest.mark.row("S5")
+async def test_nothing_in_a_cluster_reaches_the_host(lab: Lab) -> None:
+    host, control = str(lab.plan.host.ip), str(lab.plan.control.ip)
+    blocked = partial(lab.counted_by_host, "host_blocked")
+    for address in (host, str(HOST_OUTSIDE.ip)):
+        async with serving(lab.host, address, 22):
+            assert await counts(blocked, lab.control, control, (address, 22))
+
+
+@pytest.mark.row("S5")
 async def test_guests_reach_neither_host_nor_router(lab: Lab) -> None:
     guest, host = await lab.guest(), str(lab.plan.host.ip)
     reasons = {guest.pod: "platform_blocked", guest.management: "management_blocked"}
@@ -187,6 +196,13 @@ async def test_addresses_nobody_has_are_unreachable(lab: Lab) -> None:
     for address in ("192.168.1.99", "100.64.3.3"):
         with pytest.raises(OSError, match="Errno 113"):
             await call(guest.namespace, guest.pod, (address, 80))
+
+
+@pytest.mark.row("S17")
+async def test_services_addresses_do_not_leak_out_while_kube_proxy_is_away(lab: Lab) -> None:
+    guest = await lab.guest()
+    service = (str(addresses.SERVICES.network_address + 77), 80)
+    assert await dropped(lab, "platform_blocked", guest.namespace, guest.pod, service)
 
 
 async def test_errors_about_connections_come_back(lab: Lab) -> None:

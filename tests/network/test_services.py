@@ -17,7 +17,7 @@ from monopod.network import services
 from monopod.network.addresses import CLUSTER_DNS
 from monopod.network.plan import API_PORT
 from tests.apiserver import ApiServer
-from tests.network.lab import Guest, Lab, call, dropped, make_socket, serving
+from tests.network.lab import CLOSED, Guest, Lab, call, dropped, make_socket, serving
 from tests.network.plane import apply, in_control_plane, kubeconfig, running, until
 
 _PATIENCE_S = 60.0
@@ -112,6 +112,26 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
         outer = str(cluster.plan.router_outer.ip)
         host = str(cluster.plan.host.ip)
         assert await call(cluster.host, host, (outer, int(port))) == "100.64.0.1"
+
+
+@pytest.mark.row("S17")
+async def test_services_without_endpoints_refuse_at_once(
+    cluster: Lab, api_server: ApiServer, namespace: str
+) -> None:
+    guest = await cluster.guest(CLOSED)
+    apply(api_server, _service(namespace, "empty"))
+    address = _cluster_ip(api_server, namespace, "empty")
+
+    async def refuses() -> bool:
+        try:
+            await call(guest.namespace, guest.pod, (address, 80))
+        except ConnectionRefusedError:
+            return True
+        except (OSError, TimeoutError):
+            pass
+        return False
+
+    await until(refuses)
 
 
 @pytest.mark.row("S17")

@@ -53,7 +53,8 @@ COUNTERS: Final = (
 """What the router dropped, by reason."""
 
 _RAW: Final = -300
-_FILTER: Final = 0
+_FILTER: Final = 10
+"""After kube-proxy's filter, at 0: what it refuses with an answer must not vanish in silence."""
 _DESTINATION_NAT: Final = -100
 _SOURCE_NAT: Final = 100
 _TO_ITSELF: Final = 0x6D
@@ -168,7 +169,9 @@ def _guard_router(table: Table, plan: Plan) -> None:
 
 def _guard_passage(table: Table, plan: Plan) -> None:
     """What the router passes on."""
-    control, platform = plan.control.ip, (addresses.MANAGEMENT, addresses.TRANSITS)
+    control = plan.control.ip
+    # A service's address is still one here only if kube-proxy does not run.
+    platform = (addresses.MANAGEMENT, addresses.TRANSITS, addresses.SERVICES)
     _guests_chains(table, control, platform)
 
     table.chain("from_control")
@@ -234,7 +237,6 @@ def host_table(plan: Plan) -> list[Json]:
 
     table.chain("from_cluster")
     _known(table, "from_cluster")
-    table.rule("from_cluster", saddr(plan.control.ip), ACCEPT)
     table.rule("from_cluster", *_drop("host_blocked"))
     table.base_chain("input", "input", _FILTER)
     table.rule("input", iif(link), goto("from_cluster"))

@@ -86,17 +86,18 @@ class Topology:
         self.router.set_sysctls(_ROUTER_PARAMETERS)
         self.control.set_sysctls(_NO_IPV6)
         self.ports.set_sysctls(_NO_IPV6)
+        # Before there is a way for packets.
+        router = Firewall(self.router)
+        standing = await router.contents(rules.ROUTER_TABLE)
+        if standing is None or rules.router_version(self.plan) not in standing.counters:
+            await router.apply(rules.router_table(self.plan, self.first_policy))
+        await Firewall(self.host.namespace).apply(rules.host_table(self.plan))
         try:
             await self._wire_host()
             await self._wire_control()
             await self._equip_router()
         except NetlinkError as error:
             raise NetworkError(f"cannot wire network {self.plan.instance}: {error}") from error
-        router = Firewall(self.router)
-        standing = await router.contents(rules.ROUTER_TABLE)
-        if standing is None or rules.router_version(self.plan) not in standing.counters:
-            await router.apply(rules.router_table(self.plan, self.first_policy))
-        await Firewall(self.host.namespace).apply(rules.host_table(self.plan))
 
     @property
     def first_policy(self) -> rules.Policy:
