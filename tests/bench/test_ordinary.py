@@ -149,7 +149,7 @@ def processes_in(root: Path) -> list[int]:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Nobody is told when a namespace's last process ends, so this looks again and again."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

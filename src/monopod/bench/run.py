@@ -20,7 +20,7 @@ from monopod.bench.phases import Kind, Story
 from monopod.bench.pods import IMAGE
 from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.rounds import Rounds, Running, watching
-from monopod.bench.statistics import Series, how_many
+from monopod.bench.statistics import Series, counted, how_many
 from monopod.bench.surroundings import alone, surroundings
 from monopod.guest import pause
 from monopod.kube import Client, connect
@@ -107,7 +107,7 @@ class _Run:
             self.notes.append("no machine was left to measure its memory and CPU")
             return
         self.footprint = await footprint.measure(self.client, machines, self.cluster.root_image)
-        self.tell(Progress(task, f"{len(machines)} machines", 1, 1))
+        self.tell(Progress(task, counted(len(machines), "machine"), 1, 1))
 
 
 async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:

@@ -41,6 +41,11 @@ def how_many(at_once: int) -> str:
     return "one at a time" if at_once == 1 else f"{at_once} at once"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 @dataclass(frozen=True, slots=True)
 class PhaseSummary:
     """One phase in a series of starts; all in seconds."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from lightkube.core import resource as res
-from lightkube.resources.core_v1 import Namespace, ServiceAccount
+from lightkube.resources.core_v1 import Namespace, Pod, ServiceAccount
 
 from monopod.api.resources import FargateProfile
 from monopod.bench.errors import BenchError
@@ -63,9 +63,15 @@ async def surroundings(client: Client) -> AsyncGenerator[str]:
 
 
 async def _sweep(client: Client) -> None:
-    for kind in (Namespace, FargateProfile):
-        for left in (await client.list(kind, labels=LABEL)).items:
-            await _delete(client, kind, meta(left).name or "")
+    for left in (await client.list(Namespace, labels=LABEL)).items:
+        name = meta(left).name or ""
+        await _delete(client, Namespace, name)
+        for pod in (await client.list(Pod, name)).items:
+            # The ordinary node ended with its run: nobody is left there to end the pod in peace.
+            with suppress(NotFoundError):
+                await client.delete(Pod, meta(pod).name or "", name, grace_period_s=0)
+    for left in (await client.list(FargateProfile, labels=LABEL)).items:
+        await _delete(client, FargateProfile, meta(left).name or "")
     await _until(client, Namespace, lambda found: not found, labels=LABEL, within_s=_GONE_S)
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from monopod.bench.phases import PHASES, Phase
 from monopod.bench.report import Footprint, Report
-from monopod.bench.statistics import PhaseSummary, Spread, how_many
+from monopod.bench.statistics import PhaseSummary, Spread, counted, how_many
 
 NOT_OBSERVED: Final = "not observed"
 _NO_PHASE: Final = "-"
@@ -49,9 +49,9 @@ def _phases(report: Report) -> Table:
     table = Table(title="A pod's start, phase by phase: seconds, p50 / p95")
     table.add_column("phase")
     for series in report.series:
-        starts = len(series.stories)
+        starts = counted(len(series.stories), "start")
         failed = f", {len(series.failures)} failed" if series.failures else ""
-        title = f"{series.kind.value}\n{how_many(series.at_once)}\n{starts} starts{failed}"
+        title = f"{series.kind.value}\n{how_many(series.at_once)}\n{starts}{failed}"
         table.add_column(title, justify="right")
     shown = dict.fromkeys(phase for each in report.series for phase in PHASES[each.kind])
     summaries = [{each.phase: each for each in series.summaries} for series in report.series]
@@ -71,7 +71,9 @@ def _cell(spread: Spread | None) -> str:
 
 
 def _footprint(footprint: Footprint) -> Table:
-    table = Table(title=f"An idle machine with its pod, {footprint.machines} machines running")
+    table = Table(
+        title=f"An idle machine with its pod: {counted(footprint.machines, 'machine')} running"
+    )
     table.add_column("")
     table.add_column("p50", justify="right")
     table.add_column("p95", justify="right")

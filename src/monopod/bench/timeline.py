@@ -12,7 +12,7 @@ from typing import Final
 
 from monopod.bench.phases import Phase
 from monopod.bench.report import Report
-from monopod.bench.statistics import PhaseSummary, Series, how_many
+from monopod.bench.statistics import PhaseSummary, Series, counted, how_many
 
 _WIDTH: Final = 960
 _LEFT: Final = 130
@@ -124,7 +124,9 @@ def _grid(scale: _Scale, bottom: int) -> Iterator[str]:
 def _panel(series: Series, top: int, scale: _Scale) -> Iterator[str]:
     complete = len(series.stories) - len(series.failures)
     whole = series.whole
-    said = f"{complete} starts" + (f", {len(series.failures)} failed" if series.failures else "")
+    said = counted(complete, "start") + (
+        f", {len(series.failures)} failed" if series.failures else ""
+    )
     yield _text(16, top + 18, f"{series.title} ({said})", "head")
     if whole is not None:
         text = f"{whole.p50:.2f} · {whole.p95:.2f} in all"

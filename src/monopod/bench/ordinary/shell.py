@@ -19,7 +19,7 @@ from monopod.process import run
 _OWN: Final = ("run", "tmp", "var")
 """Directories of the root that the node has instead of the host's."""
 _UNSHARED: Final = "unshared"
-_UNSHARED_WITHIN_S: Final = 10.0
+_UNSHARED_WITHIN_S: Final = 30.0
 
 
 class Shell:
