@@ -1,10 +1,12 @@
 """A whole control plane without machines: up, its identities, faults, and down without a trace."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -23,6 +25,7 @@ from monopod.cluster.errors import ClusterError
 from monopod.cluster.holdings import holdings
 from monopod.cluster.plane import ControlPlane
 from monopod.kube import connect, meta
+from monopod.network.namespaces import Namespace
 from monopod.settings import Settings
 from tests.cluster.rules import EVERYBODY, MAY, Right
 from tests.cluster.traces import (
@@ -263,6 +266,38 @@ async def test_down_leaves_nothing(plane: ControlPlane, settings: Settings) -> N
 
 async def test_down_of_nothing_is_harmless(settings: Settings) -> None:
     assert await life.down(settings) == []
+
+
+async def test_down_takes_a_half_made_cluster_too(settings: Settings) -> None:
+    settings.home.mkdir()
+    (settings.home / "cluster.json").write_text("{")
+    (settings.home / "services" / "etcd").mkdir(parents=True)
+    Namespace.named(f"monopod-{settings.instance}-router").create()
+    assert await life.down(settings) == []
+
+
+async def test_up_goes_on_where_a_killed_one_stopped(settings: Settings) -> None:
+    words = f"asyncio.run(life.up(Settings(home=Path({str(settings.home)!r})), machines=False))"
+    program = (
+        "import asyncio; from pathlib import Path; from monopod.cluster import life;"
+        f"from monopod.settings import Settings; print(flush=True); {words}"
+    )
+    try:
+        for after_s in (0.1, 0.4, 0.9, 1.8, 3.0):
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+            )
+            assert child.stdout is not None
+            await child.stdout.readline()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(child.wait(), after_s)
+            if child.returncode is None:
+                child.kill()
+            await child.wait()
+        plane = await life.up(settings, machines=False)
+        assert [each.name for each in await plane.status() if not each.healthy] == []
+    finally:
+        assert await life.down(settings) == []
 
 
 async def test_two_do_not_work_on_one_cluster(settings: Settings) -> None:

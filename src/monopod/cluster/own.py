@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +18,7 @@ def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
     every = (network(layout), admission(layout), scheduler(layout))
     if guest_image is not None:
         every = (*every, machines(layout, guest_image))
-    return tuple(each for each in every if find_spec(f"monopod.{each.name}.__main__"))
+    return every
 
 
 def admission(layout: Layout) -> Service:
