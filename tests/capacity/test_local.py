@@ -13,7 +13,8 @@ from uuid import uuid4
 
 import pytest
 
-from monopod.capacity import CapacityUnavailableError, Presence
+from monopod import process
+from monopod.capacity import CapacityError, CapacityUnavailableError, Presence
 from monopod.capacity.directory import MachineDirectory
 from monopod.capacity.local import LocalCapacity
 from monopod.capacity.settings import LocalSettings
@@ -146,6 +147,20 @@ async def test_memory_is_promised_once(host: Host) -> None:
             await capacity.launch(wanted(OTHER), configure)
         await capacity.terminate(NAME)
         await capacity.launch(wanted(OTHER), configure)
+
+
+async def test_a_full_disk_is_said_and_leaves_nothing(host: Host) -> None:
+    machines = host.files(NAME).path.parent
+    machines.mkdir()
+    await process.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", machines)
+    try:
+        async with host.open() as capacity:
+            with pytest.raises(CapacityError, match="No space left on device"):
+                await capacity.launch(wanted(), configure)
+            assert await capacity.present() == {}
+            assert list(machines.iterdir()) == []
+    finally:
+        await process.run("umount", machines)
 
 
 async def test_each_kind_of_remains_is_found_and_removed(host: Host) -> None:

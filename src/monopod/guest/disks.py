@@ -5,6 +5,7 @@ guest's init unpacks. Nothing in a guest needs to understand more than ``tar``.
 """
 
 import asyncio
+import errno
 import io
 import os
 import tarfile
@@ -95,8 +96,11 @@ def _next_data(descriptor: int, offset: int) -> int | None:
 
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:
+    os.lseek(target, start, os.SEEK_SET)
     while start < end:
-        copied = os.copy_file_range(source, target, end - start, start, start)
+        # Not copy_file_range: it refuses two file systems of different kinds, and a cache and a
+        # cluster's home may well be on two.
+        copied = os.sendfile(target, source, start, end - start)
         if not copied:
-            return
+            raise OSError(errno.EIO, "the template ended early")
         start += copied
