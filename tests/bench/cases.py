@@ -22,7 +22,7 @@ def series(kind: Kind, at_once: int, *factors: float) -> Series:
 
 REPORT = Report(
     taken_at="2026-11-23T12:00:00Z",
-    host=Host(2, "Some <CPU> & more", 24000, "6.18"),
+    host=Host(2, "Some <CPU> & more", 24000, "6.18", 0.5),
     driver="uml",
     image="monopod.dev/pause:1",
     series=(

@@ -17,6 +17,8 @@ class Host:
     model: str
     memory_mib: int
     kernel: str
+    load: float
+    """Load average over a minute when the run began: what else kept the host busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Report:
                 "model": self.host.model,
                 "memoryMiB": self.host.memory_mib,
                 "kernel": self.host.kernel,
+                "load": _round(self.host.load),
             },
             "driver": self.driver,
             "image": self.image,

@@ -119,6 +119,7 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
         KubeError: The API server could not be asked.
         ImageBuildError: The pods' image cannot be made for the ordinary node.
     """
+    before = host()
     taken_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     async with (
         alone(cluster.home),
@@ -134,7 +135,7 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
                 series += await run.series(rounds, Kind.ORDINARY)
     return Report(
         taken_at=taken_at,
-        host=host(),
+        host=before,
         driver=sightings.driver,
         image=IMAGE,
         series=tuple(series),
@@ -144,7 +145,7 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
 
 
 def host() -> Host:
-    """Describe this host."""
+    """Describe this host as it is now."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = next((line for line in cpuinfo.splitlines() if line.startswith("model name")), "")
     memory = next(
@@ -155,6 +156,7 @@ def host() -> Host:
         model=model.partition(":")[2].strip() or "unknown processor",
         memory_mib=int(memory.split()[1]) // 1024,
         kernel=os.uname().release,
+        load=os.getloadavg()[0],
     )
 
 

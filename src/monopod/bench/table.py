@@ -41,7 +41,7 @@ def _heading(report: Report) -> str:
     host = report.host
     return (
         f"{report.taken_at}: {host.processors} x {host.model}, {host.memory_mib} MiB, Linux"
-        f" {host.kernel}; driver {report.driver}; image {report.image}"
+        f" {host.kernel}, load {host.load:.1f} before; driver {report.driver}; image {report.image}"
     )
 
 
