@@ -99,7 +99,7 @@ def _subtitle(report: Report) -> str:
     host = report.host
     return (
         f"{report.taken_at} · {host.processors} x {host.model} · {host.memory_mib} MiB · Linux"
-        f" {host.kernel} · load {host.load:.1f} before · driver {report.driver} · image in the cache"
+        f" {host.kernel} · load {host.load:.1f} before · driver {report.driver} · image cached"
     )
 
 
