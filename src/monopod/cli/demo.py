@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Pod
 from rich.table import Table
 
@@ -22,7 +23,7 @@ from monopod.progress import Progress, Report
 from monopod.settings import Settings
 
 _NAMESPACE: Final = "default"
-_LABELS: Final = "app=demo"
+_NAME: Final = "demo"
 _REPLICAS: Final = 3
 _READY_WITHIN_S: Final = 180.0
 _TASK: Final = "demo"
@@ -60,32 +61,45 @@ async def run(settings: Settings, plane: ControlPlane, screen: Screen) -> None:
 
 
 async def _wait_until_ready(client: Client, report: Report) -> list[str]:
-    """Wait until the Deployment's pods are ready and return their names."""
-    pods = Informer(client, Pod, namespace=_NAMESPACE, labels=_LABELS)
+    """Wait until the Deployment is rolled out and return the names of its pods."""
+    deployments = Informer(
+        client, Deployment, namespace=_NAMESPACE, fields=f"metadata.name={_NAME}"
+    )
     changed = asyncio.Event()
-    pods.subscribe(lambda _: changed.set())
-    watching = asyncio.create_task(pods.run())
-    waiting: list[Pod] = []
+    deployments.subscribe(lambda _: changed.set())
+    watching = asyncio.create_task(deployments.run())
     try:
         async with asyncio.timeout(_READY_WITHIN_S):
             while True:
-                changed.clear()
-                present = [pod for pod in pods.items() if not meta(pod).deletionTimestamp]
-                ready = [pod for pod in present if _is_ready(pod)]
-                waiting = [pod for pod in present if not _is_ready(pod)]
-                detail = f"{len(ready)} of {_REPLICAS} pods ready"
-                report(Progress(_TASK, detail, len(ready), _REPLICAS))
-                if len(ready) == _REPLICAS and not waiting:
-                    return sorted(meta(pod).name or "" for pod in ready)
                 await changed.wait()
+                changed.clear()
+                ready = sum(_new_and_ready(each) for each in deployments.items())
+                report(Progress(_TASK, f"{ready} of {_REPLICAS} pods ready", ready, _REPLICAS))
+                if ready == _REPLICAS:
+                    break
     except TimeoutError as error:
-        raise ClusterError(_late(waiting)) from error
+        raise ClusterError(_late(await _pods_of(client))) from error
     finally:
         watching.cancel()
+    return sorted(meta(pod).name or "" for pod in await _pods_of(client) if _is_ready(pod))
 
 
-def _late(waiting: Sequence[Pod]) -> str:
-    names = ", ".join(meta(pod).name or "" for pod in waiting)
+async def _pods_of(client: Client) -> list[Pod]:
+    pods = await client.list(Pod, _NAMESPACE, labels=f"app={_NAME}")
+    return [pod for pod in pods.items if not meta(pod).deletionTimestamp]
+
+
+def _new_and_ready(deployment: Deployment) -> int:
+    """Return how many pods are as the Deployment wants them, less those that still are not."""
+    status, generation = deployment.status, meta(deployment).generation or 0
+    if status is None or (status.observedGeneration or 0) < generation:
+        return 0
+    old = (status.replicas or 0) - (status.updatedReplicas or 0)
+    return max(0, min(status.updatedReplicas or 0, status.readyReplicas or 0) - old)
+
+
+def _late(pods: Sequence[Pod]) -> str:
+    names = ", ".join(meta(pod).name or "" for pod in pods if not _is_ready(pod))
     said = f"the demo's pods are not ready after {_READY_WITHIN_S:.0f} s"
     return f"{said}: {names}; `monopod explain POD` tells why" if names else said
 
