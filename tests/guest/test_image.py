@@ -10,6 +10,7 @@ import pytest
 
 from monopod.guest.archive import debian_mirror, mirrors
 from monopod.guest.errors import ImageBuildError
+from monopod.guest.image import provide
 from monopod.guest.pause import REFERENCE, oci_archive
 from monopod.guest.specification import base_specification
 
@@ -46,6 +47,12 @@ def test_the_hosts_own_mirror_is_used(sources: str, found: str) -> None:
 )
 def test_other_archives_are_not(sources: str) -> None:
     assert list(mirrors([sources])) == []
+
+
+async def test_a_missing_program_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageBuildError, match="kubelet"):
+        await provide(tmp_path / "cache", tmp_path, tmp_path / "pause.c")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_host_without_debian_is_told_so(tmp_path: Path) -> None:

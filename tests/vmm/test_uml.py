@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from monopod import process
+from monopod.vmm.console import tail
 from monopod.vmm.driver import VmmError
 from monopod.vmm.uml import UmlDriver
 from tests.vmm.conftest import MAC, UID, Bench, scripted
@@ -259,6 +260,12 @@ async def test_a_machine_outlives_the_process_that_launched_it(bench: Bench) -> 
         ("echo o >/proc/sysrq-trigger; sleep 60", "GuestPoweredOff", "shut itself down"),
         ("echo c >/proc/sysrq-trigger; sleep 60", "GuestPanicked", "sysrq triggered crash"),
         ("exit 7", "GuestPanicked", "Attempted to kill init"),
+        (
+            "cp -a /etc/s6 /run/s6; rm -r /run/s6/kubelet /run/s6/containerd; "
+            "{ until s6-svscanctl -t /run/s6; do sleep 0.1; done; } & exec s6-svscan /run/s6",
+            "GuestPoweredOff",
+            "shut itself down",
+        ),
     ],
 )
 async def test_how_a_guest_ended_is_told(
@@ -269,6 +276,22 @@ async def test_how_a_guest_ended_is_told(
             end = await bench.driver().watch("one")
         assert (end.name, end.reason) == ("one", reason)
         assert message in end.message
+
+
+@pytest.mark.row("S17")
+async def test_a_guests_root_cannot_look_at_the_host(bench: Bench) -> None:
+    script = """
+        mkdir /run/host
+        for place in / /proc /dev/shm ..; do
+            mount -t hostfs -o "$place" none /run/host && ls /run/host && echo seen
+        done
+        [ -e /dev/ubdd ] && echo seen
+        echo finished
+        sleep 600
+    """
+    with await bench.launch("one", scripted(script)):
+        await bench.printed("one", "finished")
+        assert "seen" not in tail(bench.console_of("one"))
 
 
 async def test_a_killed_vmm_leaves_no_process(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from typing import Final, TextIO
 from monopod import process
 from monopod.components import store
 from monopod.guest import pause, root, template
+from monopod.guest.errors import ImageBuildError
 from monopod.progress import Progress, Report, ignore
 
 TASK: Final = "guest image"
@@ -86,14 +87,17 @@ async def provide(
         ImageBuildError: It cannot be built here; says what is missing.
     """
     parent = cache / "guest"
-    digest = await asyncio.to_thread(_digest, components, pause_source)
-    image = GuestImage(parent / digest, digest)
-    if image.directory.is_dir():
-        report(Progress(TASK, "in the cache", _STEPS, _STEPS))
-        return image
-    async with _lock(parent, report):
-        if not image.directory.is_dir():
-            await _build(image, components, pause_source, report)
+    try:
+        digest = await asyncio.to_thread(_digest, components, pause_source)
+        image = GuestImage(parent / digest, digest)
+        if image.directory.is_dir():
+            report(Progress(TASK, "in the cache", _STEPS, _STEPS))
+            return image
+        async with _lock(parent, report):
+            if not image.directory.is_dir():
+                await _build(image, components, pause_source, report)
+    except OSError as error:
+        raise ImageBuildError(f"the guest image cannot be built: {error}") from error
     return image
 
 

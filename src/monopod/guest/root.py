@@ -47,8 +47,6 @@ _LINKS: Final = {
     "etc/hosts": "/run/config/hosts",
     "etc/resolv.conf": "/run/config/resolv.conf",
     "etc/mtab": "/proc/self/mounts",
-    "etc/s6/.s6-svscan/SIGINT": "finish",
-    "etc/s6/.s6-svscan/SIGTERM": "finish",
     "etc/s6/.s6-svscan/crash": "finish",
 }
 _FILES: Final = Path(__file__).parent / "files"
