@@ -151,3 +151,26 @@ async def test_a_full_disk_in_the_guest_is_reported(namespace: Namespace, image:
         ),
     )
     await namespace.wait("jsonpath={.status.reason}=Evicted", "pod/filler", timeout_s=240)
+
+
+@pytest.mark.row("S10")
+@pytest.mark.row("S11")
+async def test_unsupported_fields_are_refused_in_fargate_s_words(
+    namespace: Namespace, image: str
+) -> None:
+    await namespace.apply(
+        pod(
+            "mighty",
+            image,
+            hostNetwork=True,
+            container={
+                "securityContext": {"privileged": True},
+                "ports": [{"containerPort": 80, "hostPort": 80}],
+            },
+        )
+    )
+    _, message = await _condition(namespace, "mighty")
+    assert message == (
+        "Pod not supported on Fargate: fields not supported: HostNetwork, "
+        "invalid SecurityContext fields: Privileged, port contains HostIP or HostPort"
+    )

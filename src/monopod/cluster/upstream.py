@@ -84,6 +84,8 @@ def api_server(layout: Layout, components: Components) -> Service:
         "bind-address": layout.control_address,
         "secure-port": API_PORT,
         "anonymous-auth": "false",
+        # As on EKS: privileged pods are for ordinary nodes; fargate-scheduler refuses its own.
+        "allow-privileged": "true",
         "authorization-mode": "Node,RBAC",
         "enable-admission-plugins": "NodeRestriction",
         "client-ca-file": own / "ca.crt",
