@@ -33,10 +33,14 @@ class FakeHost:
         self.room = 1000
         self.refuses: list[str] = []
         """A reason for each launch to come that fails."""
+        self.broken = ""
+        """Why every launch fails at once."""
         self.slow = asyncio.Event()
         self.slow.set()
         """Launches stand still while it is not set."""
         self.launches: list[Launch] = []
+        self.calls: list[str] = []
+        """Names that a launch was asked for."""
         self.listeners: list[asyncio.Queue[Ended]] = []
 
     def end(self, name: str, reason: str = "GuestPanicked", message: str = "it panicked") -> None:
@@ -62,6 +66,7 @@ class FakeCapacity:
 
     async def launch(self, wanted: Launch, configure: Configure) -> None:
         host = self._host
+        host.calls.append(wanted.name)
         known = host.machines.get(wanted.name)
         if known is not None and known.running:
             return
@@ -69,6 +74,8 @@ class FakeCapacity:
             raise SizeUnsupportedError("machines of kind fake have at most 1 vCPU")
         if len(host.machines) >= host.room and known is None:
             raise CapacityUnavailableError("no room on the fake host")
+        if host.broken:
+            raise CapacityError(host.broken)
         machine = host.machines[wanted.name] = FakeMachine(wanted)
         try:
             machine.files = await configure()

@@ -152,7 +152,7 @@ class Lives(RuleBasedStateMachine):
         status = made.status or MicroVMStatus()
         self.sightings.starting(name)
         if len(self.world.host) >= ROOM:
-            self.sightings.removed(name, self.now)
+            self.sightings.nothing(name)
             reason = "CapacityUnavailable"
             self.status(made, conditions.changed("Launched", False, reason, ""))
             return

@@ -100,6 +100,14 @@ async def test_launches_that_keep_failing_are_given_up(world: World) -> None:
     assert "2 launches failed, the last one: broken" in (event.message or "")
 
 
+async def test_launches_that_fail_at_once_are_given_up(world: World) -> None:
+    async with world.controller(SETTINGS.model_copy(update={"attempts": 2})):
+        world.host.broken = "the disk is full"
+        name = await world.claim(await world.pod())
+        await world.event("2 launches failed, the last one: the disk is full")
+        await world.gone(name)
+
+
 async def test_no_room_is_said_and_waited_for(world: World) -> None:
     world.host.room = 1
     async with world.controller():
@@ -110,6 +118,7 @@ async def test_no_room_is_said_and_waited_for(world: World) -> None:
         await world.event(NO_CAPACITY)
         await world.admin.delete(Pod, "first", world.namespace)
         await world.condition(second, conditions.LAUNCHED)
+        assert world.host.calls.count(second) == 2
 
 
 async def test_a_size_that_cannot_be_had_is_refused_for_good(world: World) -> None:

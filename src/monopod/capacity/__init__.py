@@ -70,7 +70,7 @@ class Capacity(Protocol):
         Raises:
             SizeUnsupportedError: There are no machines of this size here.
             CapacityUnavailableError: No room now.
-            CapacityError: It could not be started. What is left of it, ``terminate`` removes.
+            CapacityError: It could not be started; nothing of it is left, as after any failure.
         """
         ...
 

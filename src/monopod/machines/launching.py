@@ -52,17 +52,16 @@ class _Attempt:
         self._desk = desk
         self._machine = machine
         self._name = meta(machine).name or ""
+        self._attempts = (machine.status or MicroVMStatus()).attempts
+        self._begun = False
         self._addresses = addresses
         self._node = node_name(addresses.pod, desk.surroundings.region)
         self._host = host_name(addresses.pod, desk.surroundings.region)
 
     async def make(self) -> MicroVM:
         desk = self._desk
-        timeout_s = desk.settings.launch_timeout_s
-        desk.sightings.starting(self._name)
         try:
-            async with asyncio.timeout(timeout_s):
-                await desk.capacity.launch(self._wanted(), self._configure)
+            await self._start()
         except CapacityUnavailableError as error:
             desk.voice.no_capacity(self._machine)
             return await self._not_launched(CAPACITY_UNAVAILABLE, str(error))
@@ -70,20 +69,33 @@ class _Attempt:
             desk.voice.unsupported(self._machine, str(error))
             return await self._not_launched(SIZE_UNSUPPORTED, str(error))
         except TimeoutError:
-            why = f"it took longer than {timeout_s:.0f} s"
+            return await self._failed(f"it took longer than {desk.settings.launch_timeout_s:.0f} s")
         except (CapacityError, IdentityError, MissingGroundError) as error:
-            why = str(error)
-        else:
-            desk.sightings.running(self._name)
-            desk.voice.launched(self._machine, self._node)
-            return await mark_launched(desk, self._machine)
+            return await self._failed(str(error))
+        desk.voice.launched(self._machine, self._node)
+        return await mark_launched(desk, self._machine)
+
+    async def _start(self) -> None:
+        desk = self._desk
+        desk.sightings.starting(self._name)
+        try:
+            async with asyncio.timeout(desk.settings.launch_timeout_s):
+                await desk.capacity.launch(self._wanted(), self._configure)
+        except BaseException:
+            desk.sightings.nothing(self._name)
+            raise
+        desk.sightings.running(self._name)
+
+    async def _failed(self, why: str) -> MicroVM:
         _log.warning("not launched", machine=self._name, why=why)
-        desk.voice.not_launched(self._machine, why)
+        self._desk.voice.not_launched(self._machine, why)
+        if not self._begun:
+            return await self._not_launched(LAUNCH_FAILED, why, attempts=self._attempts + 1)
         return await self._not_launched(LAUNCH_FAILED, why)
 
-    async def _not_launched(self, reason: str, why: str) -> MicroVM:
+    async def _not_launched(self, reason: str, why: str, **fields: int) -> MicroVM:
         return await self._desk.records.status(
-            self._machine, conditions.changed(conditions.LAUNCHED, False, reason, why)
+            self._machine, conditions.changed(conditions.LAUNCHED, False, reason, why), **fields
         )
 
     def _wanted(self) -> Launch:
@@ -108,13 +120,13 @@ class _Attempt:
 
         So whoever finds the machine running later knows that it is of this object.
         """
-        machine = self._machine
         message = "its disks, link and identity are being made"
         self._machine = await self._desk.records.status(
-            machine,
+            self._machine,
             conditions.changed(conditions.LAUNCHED, False, LAUNCHING, message),
-            attempts=(machine.status or MicroVMStatus()).attempts + 1,
+            attempts=self._attempts + 1,
         )
+        self._begun = True
 
     async def _make_node(self) -> None:
         node = nodes.new_node(self._machine, self._addresses.pod, self._desk.place(self._machine))

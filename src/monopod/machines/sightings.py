@@ -72,11 +72,15 @@ class Sightings:
         """A machine is held to its provisioned CPU."""
         self._settled.add(name)
 
-    def removed(self, name: str, at: datetime) -> None:
-        """There is nothing of a machine any more."""
+    def nothing(self, name: str) -> None:
+        """There is nothing of a machine."""
         self._touch(name, None)
         self._ended.pop(name, None)
         self._settled.discard(name)
+
+    def removed(self, name: str, at: datetime) -> None:
+        """There is nothing of a machine any more, and its room is free."""
+        self.nothing(name)
         self.room_at = at
 
     def _touch(self, name: str, presence: Presence | None) -> None:
