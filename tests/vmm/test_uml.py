@@ -282,8 +282,8 @@ async def test_how_a_guest_ended_is_told(
 async def test_a_guests_root_cannot_look_at_the_host(bench: Bench) -> None:
     script = """
         mkdir /run/host
-        for place in / /proc /dev/shm ..; do
-            mount -t hostfs -o "$place" none /run/host && ls /run/host && echo seen
+        for place in / /proc /dev/shm ../..; do
+            mount -t hostfs -o hostfs="$place" none /run/host && ls /run/host && echo seen
         done
         [ -e /dev/ubdd ] && echo seen
         echo finished
