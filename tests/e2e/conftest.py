@@ -16,8 +16,8 @@ PROFILE = "fp-e2e"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """End-to-end tests go last, and what takes the cluster down goes last of all."""
-    items.sort(key=lambda item: ("e2e" in item.path.parts) + ("test_down" in item.path.name))
+    """What takes the cluster down goes last of all."""
+    items.sort(key=lambda item: item.path.name == "test_up_down.py")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,40 @@
+"""`down` leaves the host as it was, with machines running; `up` after it is quick."""
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+from monopod.settings import Settings
+from tests.cluster.traces import in_network, mounts_and_cgroups, processes
+from tests.e2e.cluster import Namespace, pod
+
+_UP_WITHIN_S = 30
+
+
+@pytest.mark.skipif("MONOPOD_E2E_HOME" in os.environ, reason="the cluster is somebody's")
+async def test_down_leaves_nothing_and_the_next_up_is_quick(
+    namespace: Namespace, image: str, record_property: Callable[[str, object], None]
+) -> None:
+    cluster = namespace.cluster
+    instance = Settings(home=cluster.home).instance
+    await namespace.apply(pod("running", image))
+    await namespace.ready("running")
+    server = await cluster.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
+    transit = server.removeprefix("https://").rpartition(".")[0] + "."
+    assert in_network(instance, transit), "a cluster that runs is seen"
+
+    await cluster.monopod("down")
+    assert in_network(instance, transit) == []
+    assert mounts_and_cgroups(cluster.home, instance) == []
+    assert processes(str(cluster.home)) == []
+    assert not cluster.home.exists()
+
+    began = time.monotonic()
+    await cluster.monopod("up", "--no-demo")
+    took_s = time.monotonic() - began
+    record_property("second_up_s", round(took_s, 1))
+    assert took_s < _UP_WITHIN_S
+    # The namespace of this test went with its cluster; its fixture deletes it once more.
+    await cluster.kubectl("create", "namespace", namespace.name)
