@@ -1,0 +1,149 @@
+"""The small pure parts: facts from objects, conditions, turns, sightings, a lost pod's status."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.capacity import Ended, Presence
+from monopod.machines import conditions, turns
+from monopod.machines.facts import NodeFacts, PodFacts, of_node, of_pod
+from monopod.machines.losses import failed_status
+from monopod.machines.sightings import Sightings
+from tests.machines.build import ADDRESSED, LAUNCHED, NAME, NOW, READY, UID, machine, state
+
+POD_UID = "a"
+STARTED = "2026-11-23T17:59:00Z"
+RUNNING: dict[str, Any] = {"running": {"startedAt": STARTED}}
+WAITING: dict[str, Any] = {"waiting": {"reason": "PodInitializing"}}
+
+
+def pod(**status: Any) -> Pod:
+    return msgspec.convert(
+        {"metadata": {"name": "web", "uid": POD_UID, "resourceVersion": "7"}, "status": status},
+        Pod,
+    )
+
+
+def container(state: dict[str, Any], name: str = "main") -> dict[str, Any]:
+    base = {"name": name, "image": "i", "imageID": "", "ready": False, "restartCount": 0}
+    return base | {"state": state}
+
+
+def test_a_pod_of_another_uid_is_none() -> None:
+    assert of_pod(pod(), "b") is None
+    assert of_pod(None, POD_UID) is None
+    assert of_pod(pod(), POD_UID) == PodFacts()
+
+
+def test_a_pod_has_started_when_all_its_containers_have() -> None:
+    both = [container(RUNNING), container(WAITING, "side")]
+    half = of_pod(pod(containerStatuses=both), POD_UID)
+    assert half is not None
+    assert (half.started, half.first_ran) == (False, NOW - timedelta(minutes=1))
+    whole = of_pod(pod(containerStatuses=[container(RUNNING)] * 2), POD_UID)
+    assert whole is not None
+    assert whole.started
+
+
+def test_a_container_that_crashed_has_started() -> None:
+    crashed = container(WAITING) | {
+        "lastState": {"terminated": {"exitCode": 1, "startedAt": STARTED}}
+    }
+    seen = of_pod(pod(containerStatuses=[crashed]), POD_UID)
+    assert seen is not None
+    assert seen.started
+
+
+def test_a_node_is_a_machines_own_by_its_owner_alone() -> None:
+    owners = [{"apiVersion": "monopod.dev/v1alpha1", "kind": "MicroVM", "name": NAME, "uid": UID}]
+    own = msgspec.convert({"metadata": {"name": "n", "ownerReferences": owners}}, Node)
+    labelled = {"metadata": {"name": "n", "labels": {"monopod.dev/microvm": NAME}}}
+    assert of_node(own, machine()) == NodeFacts(ours=True)
+    assert of_node(msgspec.convert(labelled, Node), machine()) == NodeFacts(ours=False)
+
+
+def test_a_condition_keeps_its_time_until_its_status_or_reason_turns() -> None:
+    old = [state("Launched", "False", "Queued", "before", age_s=9)]
+    (kept,) = conditions.set_in(
+        old, conditions.changed("Launched", False, "Queued", "after"), now=NOW
+    )
+    assert (kept.message, kept.lastTransitionTime) == ("after", old[0].lastTransitionTime)
+    (turned,) = conditions.set_in(
+        old, conditions.changed("Launched", False, "Launching", ""), now=NOW
+    )
+    assert conditions.since(turned) == NOW
+
+
+def test_conditions_stand_in_the_order_of_a_life() -> None:
+    late = conditions.set_in([READY], LAUNCHED, ADDRESSED, now=NOW)
+    assert [each.type for each in late] == ["Addressed", "Launched", "Ready"]
+
+
+def test_a_machine_boots_from_launch_to_ready_but_not_for_ever() -> None:
+    assert turns.boots(machine(ADDRESSED, LAUNCHED), NOW)
+    assert not turns.boots(machine(ADDRESSED), NOW)
+    assert not turns.boots(machine(ADDRESSED, LAUNCHED, READY), NOW)
+    assert not turns.boots(machine(ADDRESSED, LAUNCHED, deleting=True), NOW)
+    assert not turns.boots(machine(ADDRESSED, LAUNCHED), NOW + timedelta(minutes=1))
+
+
+def test_the_oldest_is_next() -> None:
+    queued = state("Launched", "False", "Queued")
+    late = machine(queued, name="mvm-00000000b1", created=NOW)
+    early = machine(queued, name="mvm-00000000b2", created=NOW - timedelta(seconds=1))
+    assert turns.in_order([late, machine(LAUNCHED), early]) == ["mvm-00000000b2", "mvm-00000000b1"]
+
+
+def test_what_was_learnt_during_a_look_is_newer_than_the_look() -> None:
+    seen = Sightings()
+    began = seen.moment()
+    seen.running("new")
+    assert seen.looked({"old": Presence.REMAINS}, began) == {"old"}
+    assert seen.presence("new") is Presence.RUNNING
+    assert seen.looked({"old": Presence.REMAINS}, seen.moment()) == {"new"}
+    assert seen.presence("new") is None
+
+
+def test_a_machine_that_is_started_again_has_not_ended() -> None:
+    seen = Sightings()
+    seen.has_ended(Ended(NAME, "GuestPanicked", ""))
+    seen.has_settled(NAME)
+    seen.starting(NAME)
+    assert seen.ended(NAME) is None
+    assert not seen.settled(NAME)
+
+
+def test_room_is_free_when_a_machine_is_removed_not_when_there_was_none() -> None:
+    seen = Sightings()
+    seen.nothing(NAME)
+    assert seen.room_at is None
+    seen.removed(NAME, NOW)
+    assert seen.room_at == NOW
+
+
+def test_a_lost_pods_containers_have_ended() -> None:
+    done = container({"terminated": {"exitCode": 0}}, "done")
+    was = pod(
+        phase="Running",
+        conditions=[
+            {"type": "Ready", "status": "True"},
+            {"type": "PodScheduled", "status": "True"},
+        ],
+        initContainerStatuses=[done],
+        containerStatuses=[container(RUNNING)],
+    )
+    patch = failed_status(was, "GuestPanicked: it panicked", NOW)
+    assert patch["metadata"] == {"uid": POD_UID, "resourceVersion": "7"}
+    status = patch["status"]
+    assert (status["phase"], status["reason"]) == ("Failed", "MicroVMTerminated")
+    assert status["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
+    assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
+    by_type = {each["type"]: each["status"] for each in status["conditions"]}
+    assert by_type == {
+        "PodScheduled": "True",
+        "Ready": "False",
+        "ContainersReady": "False",
+        "DisruptionTarget": "True",
+    }
