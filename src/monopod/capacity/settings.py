@@ -18,6 +18,6 @@ class LocalSettings(BaseSettings):
     """Memory that is not for machines: the control plane and the host itself."""
     machine_overhead_mib: int = Field(default=96, ge=0)
     """Memory that a machine takes of this host beyond what it was provisioned with."""
-    boots_at_once: int = Field(default_factory=lambda: 2 * (os.cpu_count() or 1), ge=1)
-    """How many machines may boot at the same time. More than this finish no sooner, and on a host
-    with few cores each of them comes near its timeouts."""
+    boots_at_once: int = Field(default_factory=lambda: 4 * (os.cpu_count() or 1), ge=1)
+    """How many machines may boot at the same time. Fewer leave cores idle while each waits for its
+    disk and the API server; with more, each of them comes near its timeouts."""
