@@ -103,7 +103,8 @@ def check_root() -> None:
 
 
 def _look(home: Path) -> Findings:
-    existing = next(path for path in (home, *home.parents) if path.exists())
+    # Not Path.exists, which raises where somebody other than root may not look.
+    existing = next(path for path in (home, *home.parents) if os.access(path, os.F_OK))
     return Findings(
         uid=os.geteuid(),
         programs=frozenset(
