@@ -15,9 +15,12 @@ from tests.e2e.cluster import MONOPOD, Cluster, Namespace
 PROFILE = "fp-e2e"
 
 
+_LAST = ("test_faults.py", "test_up_down.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes the cluster down goes last of all."""
-    items.sort(key=lambda item: item.path.name == "test_up_down.py")
+    """What kills parts of the cluster goes last, and what takes it down last of all."""
+    items.sort(key=lambda item: _LAST.index(item.path.name) if item.path.name in _LAST else -1)
 
 
 @pytest.fixture(scope="session")
