@@ -63,5 +63,9 @@ async def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> AsyncIt
         },
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
     )
+    # Pods cannot be made before the controller manager has made their account.
+    await cluster.kubectl(
+        "-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=60s"
+    )
     yield Namespace(cluster, name)
     await cluster.kubectl("delete", "namespace", name, "--wait=true", "--timeout=60s")
