@@ -131,12 +131,12 @@ async def test_the_router_follows_the_objects(
 async def test_blocks_come_and_go_with_their_vpc(
     lab: Lab, controller: Callable[[], RouterController], objects: _Objects
 ) -> None:
-    name, block = f"v-{token_hex(4)}", "10.9.0.0/16"
+    name, block = f"v-{token_hex(4)}", "10.213.0.0/16"
     working = asyncio.ensure_future(controller().run(lambda: None))
     try:
         await objects.create(vpc(block, name=name))
         await until(lambda: _in_set(lab, "vpc_blocks", block))
-        assert await _in_set(lab, "resolvers", "10.9.0.2")
+        assert await _in_set(lab, "resolvers", "10.213.0.2")
         assert f"unreachable {block}" in ip(lab.router, "route")
         await objects.delete(Vpc, name)
 
