@@ -38,7 +38,7 @@ async def _victims(cluster: Cluster) -> dict[str, list[int]]:
 
 async def _kill_at_random(cluster: Cluster, dice: random.Random, killed: list[str]) -> None:
     while True:
-        await asyncio.sleep(dice.uniform(1, 5))
+        await asyncio.sleep(dice.uniform(2, 8))
         victims = await _victims(cluster)
         name = dice.choice(sorted(victims))
         with contextlib.suppress(ProcessLookupError):
