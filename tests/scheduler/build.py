@@ -1,6 +1,6 @@
 """Objects for the scheduler's tests, each with only what a test cares about."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,9 +16,9 @@ from monopod.api.resources import (
     MicroVMStatus,
     Subnet,
 )
+from monopod.refusals import Storage
 from monopod.scheduler.decision import Claim, Limits, View
 from monopod.scheduler.placement import Ground
-from monopod.scheduler.supported import Storage
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
 GROUND = Ground("local-1", "amd64")
@@ -130,10 +130,12 @@ def volume(**source: Any) -> PersistentVolume:
 def storage(
     claims: Mapping[str, PersistentVolumeClaim] | None = None,
     volumes: Mapping[str, PersistentVolume] | None = None,
+    drivers: Iterable[str] = (),
 ) -> Storage:
     return Storage(
         claim=lambda namespace, name: (claims or {}).get(f"{namespace}/{name}"),
         volume=(volumes or {}).get,
+        drivers=frozenset(drivers),
     )
 
 

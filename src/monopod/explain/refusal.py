@@ -6,10 +6,7 @@ from typing import Final
 from monopod.api import conditions, keys
 from monopod.explain.findings import Finding, Section, bad, plain, remedy
 from monopod.explain.snapshot import Snapshot
-from monopod.profiles import Outcome
-from monopod.scheduler.decision import NO_ADDRESS, PROVISIONING, PROVISIONING_FAILED
-from monopod.scheduler.supported import REASON as UNSUPPORTED
-from monopod.sizing import PodTooLargeError, StorageTooLargeError
+from monopod.scheduler import reasons
 
 _TITLE: Final = "In the way"
 _WARNINGS: Final = "Warnings"
@@ -17,42 +14,42 @@ _SHOWN_WARNINGS: Final = 5
 _RETRIED: Final = "nothing: it is tried again by itself; if that goes on, see monopod logs machines"
 
 WAYS_OUT: Final[Mapping[str, str]] = {
-    PodTooLargeError.reason: "lower the containers' requests, or opt the pod out of Fargate",
-    StorageTooLargeError.reason: "lower the containers' ephemeral-storage requests",
-    UNSUPPORTED: (
+    reasons.TOO_LARGE: "lower the containers' requests, or opt the pod out of Fargate",
+    reasons.TOO_MUCH_STORAGE: "lower the containers' ephemeral-storage requests",
+    reasons.UNSUPPORTED: (
         "take what is named out of the pod's manifest, or let the pod run on an ordinary node:"
         f" annotation {keys.COMPUTE_TYPE_KEY}: {keys.COMPUTE_TYPE_EC2}"
     ),
-    Outcome.NO_MATCH.value: (
+    reasons.NO_PROFILE: (
         "make a FargateProfile that selects the pod: it is looked at again by itself"
     ),
-    Outcome.NAMED_UNKNOWN.value: (
+    reasons.PROFILE_UNKNOWN: (
         "make the profile that the pod's label names: the pod is looked at again by itself; or"
         " create the pod anew without the label"
     ),
-    Outcome.NAMED_MISMATCH.value: (
+    reasons.PROFILE_MISMATCH: (
         "give the pod's labels what the profile selects, or create it anew without the label"
         f" {keys.PROFILE_LABEL}"
     ),
-    Outcome.OPTED_OUT.value: (
+    reasons.OPTED_OUT: (
         f"create the pod anew, without the annotation {keys.COMPUTE_TYPE_KEY} or without"
         f" schedulerName {keys.SCHEDULER_NAME}"
     ),
-    NO_ADDRESS: "delete pods of these subnets, or make a profile with a larger Subnet",
-    PROVISIONING_FAILED: _RETRIED,
-    "MisconfiguredFargateProfile": (
+    reasons.NO_ADDRESS: "delete pods of these subnets, or make a profile with a larger Subnet",
+    reasons.PROVISIONING_FAILED: _RETRIED,
+    reasons.MISCONFIGURED: (
         "make the subnets that the profile names, or another profile: a profile cannot be changed"
     ),
-    "MatchNodeSelector": (
+    reasons.SELECTOR: (
         "drop the pod's nodeSelector or affinity, or make a profile with a Subnet in that zone"
     ),
-    "CapacityUnavailable": (
+    reasons.NO_CAPACITY: (
         "free memory on this host, by deleting pods for instance: it is tried again by itself"
     ),
-    "MachineSizeNotAvailable": (
+    reasons.NO_DRIVER: (
         "request at most that much, or use a host that has the driver for larger machines"
     ),
-    "InvalidResourceRequest": "correct the containers' requests and create the pod anew",
+    reasons.INVALID: "correct the containers' requests and create the pod anew",
     "Unschedulable": "make room on ordinary nodes, or a FargateProfile and then the pod anew",
 }
 """What to do, by the reason in a pod's PodScheduled condition."""
@@ -63,7 +60,7 @@ def refusal(snapshot: Snapshot) -> tuple[str, str] | None:
     condition = snapshot.condition("PodScheduled")
     if condition is None or condition.status == conditions.TRUE:
         return None
-    if condition.reason == PROVISIONING:
+    if condition.reason == reasons.PROVISIONING:
         return None
     return condition.reason or "", condition.message or ""
 

@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolume
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, MicroVM, Subnet
 from monopod.kube import Added, Change, Client, Deleted, Fresh, Informer, Key, make_key
-from monopod.scheduler.supported import Storage
+from monopod.refusals import Storage
 
 
 @dataclass(frozen=True, slots=True)

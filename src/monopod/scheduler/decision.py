@@ -13,7 +13,7 @@ from typing import Final
 from lightkube.models.core_v1 import PodSpec
 from lightkube.resources.core_v1 import Node, Pod
 
-from monopod import profiles, sizing
+from monopod import profiles, refusals, sizing
 from monopod.api import conditions, keys
 from monopod.api.resources import (
     FargateProfile,
@@ -23,20 +23,11 @@ from monopod.api.resources import (
     Subnet,
 )
 from monopod.kube import meta
-from monopod.scheduler import failures, placement, supported
+from monopod.refusals import Storage
+from monopod.scheduler import failures, placement, reasons
 from monopod.scheduler.failures import Failures
 from monopod.scheduler.placement import Ground
-from monopod.scheduler.supported import Storage
 
-PROVISIONING: Final = "Provisioning"
-PROVISIONING_FAILED: Final = "ProvisioningFailed"
-NO_ADDRESS: Final = "InsufficientFreeAddressesInSubnet"
-_MISCONFIGURED: Final = "MisconfiguredFargateProfile"
-_SELECTOR: Final = "MatchNodeSelector"
-_NO_CAPACITY: Final = "CapacityUnavailable"
-_NO_DRIVER: Final = "MachineSizeNotAvailable"
-_INVALID: Final = "InvalidResourceRequest"
-_NAME_TAKEN: Final = "MachineNameTaken"
 _READY: Final = "Ready"
 _LAUNCHED: Final = "Launched"
 _TERMINATED: Final = "Terminated"
@@ -178,7 +169,7 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
     metadata, status = meta(machine), machine.status
     if machine.spec.podRef.uid != meta(pod).uid:
         return Refuse(
-            _NAME_TAKEN,
+            reasons.NAME_TAKEN,
             f"MicroVM {metadata.name} belongs to pod {machine.spec.podRef.namespace}/"
             f"{machine.spec.podRef.name}; this pod's uid leads to the same name",
         )
@@ -193,9 +184,9 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             _failure_text(pod, machine),
         )
     launched = conditions.find_condition(found, _LAUNCHED)
-    if launched is not None and launched.reason == _NO_CAPACITY:
+    if launched is not None and launched.reason == reasons.NO_CAPACITY:
         return Refuse(
-            _NO_CAPACITY,
+            reasons.NO_CAPACITY,
             "Fargate capacity is unavailable at this time. Please try again later or in a"
             f" different availability zone: {launched.message}",
             told=True,
@@ -209,9 +200,9 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
 def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
     metadata = meta(pod)
     profile = _profile(pod, view)
-    unsupported = supported.why_unsupported(pod, view.storage)
+    unsupported = refusals.why_unsupported(pod, view.storage)
     if unsupported is not None:
-        raise _Refused(supported.REASON, unsupported)
+        raise _Refused(reasons.UNSUPPORTED, unsupported)
     size, storage_gib = _size(spec, view.limits)
     name, uid = meta(profile).name or "", metadata.uid or ""
     wanted = MicroVMSpec(
@@ -243,10 +234,12 @@ def _size(spec: PodSpec, limits: Limits) -> tuple[sizing.Size, int]:
     except sizing.SizingError as error:
         raise _Refused(error.reason, str(error)) from error
     except sizing.QuantityError as error:
-        raise _Refused(_INVALID, f"The pod's resource requests cannot be read: {error}") from error
+        raise _Refused(
+            reasons.INVALID, f"The pod's resource requests cannot be read: {error}"
+        ) from error
     if size.milli_cpu > limits.max_milli_cpu:
         raise _Refused(
-            _NO_DRIVER,
+            reasons.NO_DRIVER,
             f"The pod needs a machine of {size}, but machines of driver {limits.driver} have at"
             f" most {limits.max_milli_cpu / 1000:g} vCPU, and a driver for larger ones is not"
             " present on this host",
@@ -259,14 +252,14 @@ def _subnet(spec: PodSpec, profile: FargateProfile, view: View) -> str:
     found = profiles.subnets_of_profile(profile, view.subnets)
     if not found.usable:
         raise _Refused(
-            _MISCONFIGURED,
+            reasons.MISCONFIGURED,
             f"Misconfigured Fargate Profile: fargate profile {name} blocked for new launches due"
             f" to: {subnet_trouble(found)}",
         )
     candidates = placement.allowed(spec, placement.rooms(found.usable, view.machines), view.ground)
     if not candidates:
         raise _Refused(
-            _SELECTOR,
+            reasons.SELECTOR,
             f"MatchNodeSelector failed: Fargate profile {name} cannot satisfy pod's node"
             " selector/affinity requirements",
         )
@@ -274,7 +267,7 @@ def _subnet(spec: PodSpec, profile: FargateProfile, view: View) -> str:
     if best is None:
         counts = ", ".join(f"{room.name} ({room.free} free)" for room in candidates)
         raise _Refused(
-            NO_ADDRESS, f"No subnet of Fargate profile {name} has a free address: {counts}"
+            reasons.NO_ADDRESS, f"No subnet of Fargate profile {name} has a free address: {counts}"
         )
     return best.name
 

@@ -28,7 +28,7 @@ from monopod.kube import (
     key_of,
     meta,
 )
-from monopod.scheduler import decision, failures, supported, writes
+from monopod.scheduler import decision, failures, reasons, writes
 from monopod.scheduler.cluster import Cluster, pod_key
 from monopod.scheduler.decision import (
     Bind,
@@ -204,7 +204,7 @@ class PodScheduler:
         if await self._patch(pod, counted):
             # The condition of the pod as it is now, which that very patch may have changed.
             pod = self._cluster.pods.get(key_of(pod)) or pod
-            await self._say(pod, Refuse(decision.PROVISIONING_FAILED, step.message, told=True))
+            await self._say(pod, Refuse(reasons.PROVISIONING_FAILED, step.message, told=True))
 
     async def _bind(self, pod: Pod, node: str) -> None:
         try:
@@ -246,7 +246,7 @@ class PodScheduler:
     def _machine_changed(self, change: Change[MicroVM]) -> None:
         self._controller.enqueue(pod_key(change.object))
         if isinstance(change, Deleted):
-            self._look_again(lambda reason: reason == decision.NO_ADDRESS)
+            self._look_again(lambda reason: reason == reasons.NO_ADDRESS)
 
     def _node_changed(self, change: Change[Node]) -> None:
         key = self._cluster.pod_of_node(change.key)
@@ -254,15 +254,15 @@ class PodScheduler:
             self._controller.enqueue(key)
 
     def _profile_changed(self, _: Change[FargateProfile]) -> None:
-        self._look_again(lambda reason: reason != decision.PROVISIONING)
+        self._look_again(lambda reason: reason != reasons.PROVISIONING)
 
     def _subnet_changed(self, change: Change[Subnet]) -> None:
         if isinstance(change, Modified) and not _better(change.old, change.object):
             return
-        self._look_again(lambda reason: reason != decision.PROVISIONING)
+        self._look_again(lambda reason: reason != reasons.PROVISIONING)
 
     def _storage_changed(self, _: Change[PersistentVolumeClaim] | Change[PersistentVolume]) -> None:
-        self._look_again(lambda reason: reason == supported.REASON)
+        self._look_again(lambda reason: reason == reasons.UNSUPPORTED)
 
     def _look_again(self, concerned: Callable[[str], bool]) -> None:
         """Have those refused pods looked at that a change may concern."""

@@ -9,7 +9,7 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod.api.conditions import FALSE
 from monopod.kube import meta
-from monopod.scheduler import decision
+from monopod.scheduler import reasons
 from monopod.scheduler.decision import Marks
 
 _SCHEDULED: Final = "PodScheduled"
@@ -29,7 +29,7 @@ def metadata_patch(pod: Pod, marks: Marks) -> Patch | None:
 
 def status_patch(pod: Pod, marks: Marks, now: datetime) -> Patch | None:
     """Return what names the machine in a pod's status; None if it does."""
-    condition = condition_patch(pod, decision.PROVISIONING, marks.message, now)
+    condition = condition_patch(pod, reasons.PROVISIONING, marks.message, now)
     if pod.status is not None and pod.status.nominatedNodeName == marks.machine:
         return condition
     named: dict[str, Any] = {"nominatedNodeName": marks.machine}

@@ -1,0 +1,46 @@
+"""Why a pod is not placed, as one word: the reason of its PodScheduled condition.
+
+Public: tools may branch on them. Those in capitals are AWS's own; ``profiles.Outcome`` and
+``sizing.SizingError`` have the words for what they find.
+"""
+
+from typing import Final
+
+from monopod import profiles, refusals, sizing
+
+UNSUPPORTED: Final = refusals.REASON
+TOO_LARGE: Final = sizing.PodTooLargeError.reason
+TOO_MUCH_STORAGE: Final = sizing.StorageTooLargeError.reason
+INVALID: Final = "InvalidResourceRequest"
+NO_PROFILE: Final = profiles.Outcome.NO_MATCH.value
+PROFILE_UNKNOWN: Final = profiles.Outcome.NAMED_UNKNOWN.value
+PROFILE_MISMATCH: Final = profiles.Outcome.NAMED_MISMATCH.value
+OPTED_OUT: Final = profiles.Outcome.OPTED_OUT.value
+MISCONFIGURED: Final = "MisconfiguredFargateProfile"
+SELECTOR: Final = "MatchNodeSelector"
+NO_ADDRESS: Final = "InsufficientFreeAddressesInSubnet"
+NO_CAPACITY: Final = "CapacityUnavailable"
+NO_DRIVER: Final = "MachineSizeNotAvailable"
+NAME_TAKEN: Final = "MachineNameTaken"
+PROVISIONING: Final = "Provisioning"
+"""No refusal: a machine is on its way."""
+PROVISIONING_FAILED: Final = "ProvisioningFailed"
+
+REFUSALS: Final = frozenset(
+    {
+        UNSUPPORTED,
+        TOO_LARGE,
+        TOO_MUCH_STORAGE,
+        INVALID,
+        NO_PROFILE,
+        PROFILE_UNKNOWN,
+        PROFILE_MISMATCH,
+        OPTED_OUT,
+        MISCONFIGURED,
+        SELECTOR,
+        NO_ADDRESS,
+        NO_CAPACITY,
+        NO_DRIVER,
+    }
+)
+"""What stands until something else changes, and is withdrawn then."""
