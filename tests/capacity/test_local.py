@@ -22,7 +22,8 @@ from monopod.guest import GuestImage
 from monopod.network.links import Links
 from monopod.network.namespaces import Namespace
 from monopod.vmm.cgroups import Cgroups, Hierarchies
-from monopod.vmm.uml import PLATFORM_MILLI_CPU, UmlDriver
+from monopod.vmm.launcher import PLATFORM_MILLI_CPU
+from monopod.vmm.uml import UmlDriver
 from tests.capacity.contract import NAME, OTHER, Contract, Place, configure, next_end, wanted
 from tests.vmm.conftest import guest_image
 

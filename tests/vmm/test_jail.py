@@ -1,10 +1,12 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monopod.vmm.disks import Disks
 from monopod.vmm.jail import Jail, jail_argv
 from monopod.vmm.uml import guest_memory_mib, kernel_argv, overhead_mib, processes
 
@@ -46,6 +48,20 @@ def test_root_is_given_up_before_the_jail_is_made() -> None:
     } <= set(privileges)
 
 
+def test_addresses_are_random_unless_a_program_cannot_live_with_that() -> None:
+    assert "setarch" not in jail_argv(_JAIL, ["/linux"])
+    assert "setarch" in jail_argv(replace(_JAIL, fixed_addresses=True), ["/linux"])
+
+
+def test_proc_and_devices_are_there_only_where_asked_for() -> None:
+    argv = jail_argv(_JAIL, ["/linux"])
+    assert not {"--proc", "--dev-bind"} & set(argv)
+    wanted = replace(_JAIL, proc=True, devices={"/dev/kvm": Path("/home/kvm")})
+    argv = jail_argv(wanted, ["/linux"])
+    assert _options(argv, "--proc", 1) == [("/proc",)]
+    assert _options(argv, "--dev-bind", 2) == [("/home/kvm", "/dev/kvm")]
+
+
 def test_everything_bound_into_the_jail_is_read_only() -> None:
     argv = jail_argv(_JAIL, ["/linux"])
     assert _options(argv, "--ro-bind", 2) == [
@@ -71,7 +87,7 @@ def test_a_machine_outlives_its_launcher() -> None:
 
 
 def test_disks_and_link_are_descriptors_and_not_paths() -> None:
-    argv = kernel_argv(512, {"ubd0r": 7, "ubd1": 8, "ubd2r": 9}, 6, "02:6d:64:40:00:07")
+    argv = kernel_argv(512, Disks(7, 8, 9), 6, "02:6d:64:40:00:07")
     assert {"ubd0r=/proc/self/fd/7", "ubd1=/proc/self/fd/8", "ubd2r=/proc/self/fd/9"} <= set(argv)
     assert "vec0:transport=fd,fd=6,mac=02:6d:64:40:00:07" in argv
     assert "mem=512M" in argv

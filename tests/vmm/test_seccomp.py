@@ -4,21 +4,23 @@ import errno
 import json
 import os
 import sys
+from dataclasses import asdict
 
 import pytest
 
 from monopod import process
-from monopod.vmm import seccomp
+from monopod.vmm import seccomp, uml
 
 _PROGRAM = """
 import ctypes, json, os, sys
 import pyseccomp
-from monopod.vmm.seccomp import build_filter
+from monopod.vmm.seccomp import Extra, build_filter
 
-calls = json.load(sys.stdin)
+wanted = json.load(sys.stdin)
+calls = wanted["calls"]
 libc = ctypes.CDLL(None, use_errno=True)
 numbers = {name: pyseccomp.resolve_syscall(pyseccomp.system_arch(), name) for name, _ in calls}
-build_filter().load()
+build_filter(Extra(**wanted["extra"])).load()
 answers = []
 for name, arguments in calls:
     ctypes.set_errno(0)
@@ -31,10 +33,11 @@ _BAD = -1
 """An address or descriptor that makes any call fail with something other than ``ENOSYS``."""
 
 
-async def _try(*calls: tuple[str, list[int]]) -> list[int]:
+async def _try(extra: seccomp.Extra, *calls: tuple[str, list[int]]) -> list[int]:
     """The error number of each call, 0 for success."""
+    wanted = {"calls": calls, "extra": asdict(extra)}
     return json.loads(
-        await process.run(sys.executable, "-c", _PROGRAM, stdin=json.dumps(calls).encode())
+        await process.run(sys.executable, "-c", _PROGRAM, stdin=json.dumps(wanted).encode())
     )
 
 
@@ -57,7 +60,7 @@ _FORBIDDEN = (
 
 
 async def test_what_a_vmm_has_no_use_for_does_not_exist() -> None:
-    answers = await _try(*((name, [_BAD] * 6) for name in _FORBIDDEN))
+    answers = await _try(uml.ALLOWED, *((name, [_BAD] * 6) for name in _FORBIDDEN))
     found = dict(zip(_FORBIDDEN, answers, strict=True))
     assert found == dict.fromkeys(_FORBIDDEN, errno.ENOSYS)
 
@@ -82,11 +85,11 @@ async def test_what_a_vmm_has_no_use_for_does_not_exist() -> None:
 async def test_calls_are_judged_by_their_arguments(
     call: str, arguments: list[int], answer: int
 ) -> None:
-    assert await _try((call, arguments)) == [answer]
+    assert await _try(uml.ALLOWED, (call, arguments)) == [answer]
 
 
 def test_the_program_can_be_read_from_its_start() -> None:
-    descriptor = seccomp.open_program()
+    descriptor = seccomp.open_program(uml.ALLOWED)
     try:
         program = os.read(descriptor, 1 << 20)
     finally:

@@ -1,12 +1,12 @@
 """The jail that every VMM runs in, as arguments of the programs that make it.
 
 Tools, one after the other: ``setpriv`` gives up root for the machine's own uid, ``setarch`` stops
-the random placing of the heap, ``bwrap`` makes namespaces and an almost empty root as that uid, the
-VMM runs. We write no sandbox of our own.
+the random placing of the heap where that is asked for, ``bwrap`` makes namespaces and an almost
+empty root as that uid, the VMM runs. We write no sandbox of our own.
 
-User Mode Linux takes everything up to its heap for its guest's memory: with random places a guest
-of 512 MiB would get up to twice that, and its size would differ from boot to boot. The kernel is
-linked to a fixed address, so little protection is lost.
+User Mode Linux asks for it. It takes everything up to its heap for its guest's memory: with random
+places a guest of 512 MiB would get up to twice that, and its size would differ from boot to boot.
+The kernel is linked to a fixed address, so little protection is lost.
 
 A VMM has no path to its disks: it gets descriptors that were opened before root was given up, so
 disks may lie where the machine's uid could never go. Only the program and its libraries are bound
@@ -14,7 +14,7 @@ into the jail by path, and must be where everybody can read them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -29,6 +29,11 @@ class Jail:
     temporary_bytes: int
     """Size of the only place that can be written: a file system in memory at ``/dev/shm``."""
     seccomp_fd: int
+    devices: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    """Device nodes in the jail's root: where, and what."""
+    proc: bool = False
+    """Whether it needs ``/proc``, of its own processes alone."""
+    fixed_addresses: bool = False
 
 
 def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
@@ -36,15 +41,17 @@ def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
     binds: list[str] = []
     for inside, outside in sorted(jail.files.items()):
         binds += ["--ro-bind", str(outside), inside]
+    for inside, outside in sorted(jail.devices.items()):
+        binds += ["--dev-bind", str(outside), inside]
     return [
         *setpriv_argv(jail.uid),
-        *("setarch", "--addr-no-randomize"),
+        *(("setarch", "--addr-no-randomize") if jail.fixed_addresses else ()),
         "bwrap",
         *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
         *("--unshare-cgroup", "--new-session", "--clearenv", "--hostname", "machine"),
         *("--disable-userns", "--cap-drop", "ALL", "--seccomp", str(jail.seccomp_fd)),
         *binds,
-        *("--proc", "/proc"),
+        *(("--proc", "/proc") if jail.proc else ()),
         *("--size", str(jail.temporary_bytes), "--tmpfs", "/dev/shm"),  # noqa: S108 - the jail's
         *("--remount-ro", "/", "--chdir", "/", "--"),
         *command,

@@ -1,38 +1,39 @@
 """Which system calls a VMM may make: those that it needs, and no others.
 
 A list of what is allowed, so a call that a newer kernel adds is refused until somebody has thought
-about it. Everything else looks as if the kernel did not have it, which C libraries cope with.
+about it. Everything else looks as if the kernel did not have it, which C libraries cope with. What
+every program needs is here; each driver adds what its VMM needs beyond that.
 """
 
 import errno
 import os
+from dataclasses import dataclass
 from typing import Final
 
 import pyseccomp
 
 _NEW_NAMESPACES: Final = 0x7E020080
 """Every ``CLONE_NEW*`` flag that ``clone`` knows."""
+_CLONE_THREAD: Final = 0x00010000
 _AF_UNIX: Final = 1
 _IOCTLS: Final = (0x5401, 0x541B, 0x5421, 0x5452)
 """``TCGETS``, ``FIONREAD``, ``FIONBIO``, ``FIOASYNC``."""
 
-_ALLOWED: Final = (
+_EVERYBODY: Final = (
     # files: only those whose descriptors it was given, and its own temporary ones
-    *("access", "close", "close_range", "creat", "dup", "dup2", "dup3", "faccessat", "faccessat2"),
-    *("fallocate", "fcntl", "fdatasync", "flock", "fstat", "fstatfs", "fsync", "ftruncate"),
-    *("getcwd", "getdents64", "lseek", "lstat", "mkdir", "newfstatat", "open", "openat", "pread64"),
-    *("preadv", "pwrite64", "pwritev", "read", "readlink", "readlinkat", "readv", "rename"),
-    *("rmdir", "stat", "statfs", "statx", "umask", "uname", "unlink", "unlinkat", "write"),
-    *("writev", "chdir", "fchmod", "chmod"),
+    *("access", "close", "close_range", "dup", "dup2", "dup3", "faccessat", "faccessat2"),
+    *("fallocate", "fcntl", "fdatasync", "fstat", "fstatfs", "fsync", "ftruncate"),
+    *("getcwd", "getdents64", "lseek", "lstat", "newfstatat", "open", "openat", "pread64"),
+    *("preadv", "pwrite64", "pwritev", "read", "readlink", "readlinkat", "readv"),
+    *("stat", "statfs", "statx", "umask", "uname", "unlink", "write", "writev"),
     # memory
     *("brk", "madvise", "memfd_create", "mincore", "mlock", "mmap", "mprotect", "mremap", "msync"),
     *("munlock", "munmap"),
-    # its own processes: one for each address space in the guest
-    *("arch_prctl", "execve", "exit", "exit_group", "fork", "futex", "getegid", "geteuid"),
-    *("getgid", "getpgrp", "getpid", "getppid", "getrlimit", "gettid", "getuid", "kill", "prctl"),
-    *("prlimit64", "ptrace", "restart_syscall", "rseq", "sched_getaffinity", "sched_yield"),
-    *("set_robust_list", "set_tid_address", "setpgid", "setsid", "tgkill", "vfork", "wait4"),
-    *("waitid", "getrusage", "sysinfo"),
+    # itself; execve is how the jail starts it
+    *("arch_prctl", "execve", "exit", "exit_group", "futex", "getegid", "geteuid", "getgid"),
+    *("getpid", "getppid", "getrlimit", "getrusage", "gettid", "getuid", "kill", "prctl"),
+    *("prlimit64", "restart_syscall", "rseq", "sched_getaffinity", "sched_yield"),
+    *("set_robust_list", "set_tid_address", "sysinfo", "tgkill", "wait4"),
     # signals and time
     *("alarm", "clock_getres", "clock_gettime", "clock_nanosleep", "getitimer", "gettimeofday"),
     *("nanosleep", "pause", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigreturn"),
@@ -41,35 +42,46 @@ _ALLOWED: Final = (
     # waiting
     *("epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_wait", "eventfd2"),
     *("pipe", "pipe2", "poll", "ppoll", "pselect6", "select"),
-    # sockets it has, and new ones within its own empty namespace
-    *("accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt"),
-    *("listen", "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto"),
-    *("setsockopt", "shutdown"),
+    # sockets that it has
+    *("accept", "accept4", "getpeername", "getsockname", "getsockopt", "listen", "recvfrom"),
+    *("recvmsg", "sendmsg", "sendto", "setsockopt", "shutdown"),
 )
 
 
-def build_filter() -> pyseccomp.SyscallFilter:
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What one kind of VMM may do beyond what every program may."""
+
+    calls: tuple[str, ...]
+    ioctls: tuple[int, ...] = ()
+    processes: bool = True
+    """Whether it may make processes, and not threads alone."""
+
+
+def build_filter(extra: Extra) -> pyseccomp.SyscallFilter:
     """The filter, not loaded."""
     rules = pyseccomp.SyscallFilter(defaction=pyseccomp.ERRNO(errno.ENOSYS))
-    for name in _ALLOWED:
+    for name in (*_EVERYBODY, *extra.calls):
         rules.add_rule(pyseccomp.ALLOW, name)
-    no_namespaces = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _NEW_NAMESPACES, 0)
-    rules.add_rule(pyseccomp.ALLOW, "clone", no_namespaces)
+    judged, wanted = (_NEW_NAMESPACES, 0)
+    if not extra.processes:
+        judged, wanted = (_NEW_NAMESPACES | _CLONE_THREAD, _CLONE_THREAD)
+    rules.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, judged, wanted))
     for name in ("socket", "socketpair"):
         rules.add_rule(pyseccomp.ALLOW, name, pyseccomp.Arg(0, pyseccomp.EQ, _AF_UNIX))
-    for request in _IOCTLS:
+    for request in (*_IOCTLS, *extra.ioctls):
         # A comparison of all 64 bits: the kernel ignores the upper half, so no "all but".
         rules.add_rule(pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, request))
     return rules
 
 
-def open_program() -> int:
+def open_program(extra: Extra) -> int:
     """The filter as the kernel takes it, in a descriptor for bubblewrap to read.
 
     The caller closes it.
     """
     descriptor = os.memfd_create("seccomp")
     with os.fdopen(os.dup(descriptor), "wb") as file:
-        build_filter().export_bpf(file)
+        build_filter(extra).export_bpf(file)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor

@@ -4,39 +4,31 @@ It needs no hardware virtualisation, so machines run on any host; stock builds h
 """
 
 import asyncio
-import filecmp
-import json
-import os
-import shutil
-import stat
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from monopod import process
-from monopod.vmm import console, seccomp
+from monopod.vmm import seccomp
 from monopod.vmm.cgroups import Cgroups, Limits
+from monopod.vmm.disks import Disks, open_disks
 from monopod.vmm.driver import Exit, LinkKind, Machine, VmmError
-from monopod.vmm.jail import Jail, jail_argv, setpriv_argv
+from monopod.vmm.launcher import Launcher, Start, Vmm
+from monopod.vmm.publish import publish
 
-PLATFORM_MILLI_CPU: Final = 100
-"""What a machine may use beyond what its pod was promised. An idle guest's kubelet and containerd
-take 30 to 50 thousandths of a core; the rest pays for probes, logs and exec, so that they do not
-come out of the pod's share."""
-_LOGGER: Final = ("s6-log", "-b", "--", "n4", "s500000", "T", ".")
-_SPAWN: Final = Path(__file__).with_name("_spawn.py")
 _MIB: Final = 1 << 20
-_TOOLS: Final = {
-    "bwrap": "bubblewrap",
-    "setarch": "util-linux",
-    "setpriv": "util-linux",
-    "s6-log": "s6",
-}
-_OPEN_FILES: Final = 256
-_PROBE_UID: Final = 65534
+ALLOWED: Final = seccomp.Extra(
+    (
+        # its own temporary files: the guest's memory
+        *("chdir", "chmod", "creat", "fchmod", "flock", "mkdir", "rename", "rmdir", "unlinkat"),
+        # processes: one for each address space in the guest
+        *("fork", "getpgrp", "ptrace", "setpgid", "setsid", "vfork", "waitid"),
+        # its link, and sockets within its own empty namespace
+        *("bind", "connect", "recvmmsg", "sendmmsg"),
+    )
+)
+"""The system calls that it makes beyond every program's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +56,12 @@ class UmlDriver:
         Raises:
             VmmError: It cannot; names everything that is missing.
         """
-        missing = [
-            f"{tool} (package {package})"
-            for tool, package in _TOOLS.items()
-            if not shutil.which(tool)
-        ]
-        if missing:
-            raise VmmError(f"install what machines run with: {', '.join(missing)}")
+        self._launcher.check({"setarch": "util-linux"})
         _check_ptrace()
-        self.cgroups.check()
-        await asyncio.to_thread(self._publish_kernel)
-        seccomp_fd = seccomp.open_program()
-        try:
-            jail = Jail(_PROBE_UID, self._files(), _MIB, seccomp_fd)
-            await process.run(*jail_argv(jail, ["/linux", "--version"]), pass_fds=(seccomp_fd,))
-        except process.ProcessError as error:
-            raise VmmError(f"a jail cannot be made on this host: {error}") from error
-        finally:
-            os.close(seccomp_fd)
+        kernel = (path for path in self.kernel.rglob("*") if path.is_file())
+        files = {path.relative_to(self.kernel): path for path in sorted(kernel)}
+        await asyncio.to_thread(publish, files, self.runtime)
+        await self._launcher.try_out(self._vmm, "/linux", "--version")
 
     async def launch(self, machine: Machine, link_fd: int) -> None:
         """Start a machine in its jail; it outlives this process.
@@ -97,113 +77,39 @@ class UmlDriver:
                 f"one processor, {self.max_milli_cpu}m"
             )
         guest_mib = guest_memory_mib(machine.memory_mib)
-        limits = Limits(1000, (guest_mib + overhead_mib(guest_mib)) * _MIB, processes(guest_mib))
-        groups = self.cgroups.create(machine.name, limits)
-        try:
-            await self._spawn(machine, link_fd, guest_mib, groups)
-        except BaseException:
-            await self.stop(machine.name)
-            raise
+        memory_bytes = guest_mib * _MIB
+        with open_disks(machine) as disks:
+            start = Start(
+                command=kernel_argv(guest_mib, disks, link_fd, machine.mac_address),
+                descriptors=(*disks.descriptors, link_fd),
+                limits=Limits(
+                    1000, (guest_mib + overhead_mib(guest_mib)) * _MIB, processes(guest_mib)
+                ),
+                temporary_bytes=memory_bytes + 4 * _MIB,
+                largest_file_bytes=max(memory_bytes, machine.data_disk.stat().st_size),
+            )
+            await self._launcher.launch(machine, self._vmm, start)
 
     async def watch(self, name: str) -> Exit:
         """Wait until no process of this machine is left, whoever started it."""
-        await self.cgroups.wait_empty(name)
-        verdict = console.judge(await asyncio.to_thread(console.tail, self.console_of(name)))
-        if verdict.reason == "VmmKilled" and self.cgroups.was_out_of_memory(name):
-            return Exit(name, "VmmOutOfMemory", "the VMM reached its memory limit on the host")
-        return Exit(name, verdict.reason, verdict.message)
+        return await self._launcher.watch(name)
 
     async def stop(self, name: str) -> None:
         """Kill every process of this machine and wait until none is left; again is harmless."""
-        await self.cgroups.kill(name)
-        self.cgroups.remove(name)
+        await self._launcher.stop(name)
 
     def hold(self, name: str, milli_cpu: int) -> None:
         """Hold a machine to its provisioned CPU and the platform's share from now on."""
-        self.cgroups.hold(name, min(milli_cpu, self.max_milli_cpu) + PLATFORM_MILLI_CPU)
+        self._launcher.hold(name, min(milli_cpu, self.max_milli_cpu))
 
-    async def _spawn(
-        self, machine: Machine, link_fd: int, guest_mib: int, groups: Sequence[Path]
-    ) -> None:
-        with ExitStack() as stack:
-            try:
-                machine.console_directory.mkdir(parents=True, exist_ok=True)
-                os.chown(machine.console_directory, machine.uid, machine.uid)
-                disks = {
-                    "ubd0r": os.open(machine.root_image, os.O_RDONLY),
-                    "ubd1": os.open(machine.data_disk, os.O_RDWR),
-                    "ubd2r": os.open(machine.config_disk, os.O_RDONLY),
-                }
-                for descriptor in disks.values():
-                    stack.callback(os.close, descriptor)
-            except OSError as error:
-                raise VmmError(f"{machine.name} cannot be launched: {error}") from error
-            seccomp_fd = seccomp.open_program()
-            stack.callback(os.close, seccomp_fd)
-            memory_bytes = guest_mib * _MIB
-            jail = Jail(machine.uid, self._files(), memory_bytes + 4 * _MIB, seccomp_fd)
-            descriptors = [*disks.values(), link_fd, seccomp_fd]
-            wanted = {
-                "cgroups": [str(path) for path in groups],
-                "limits": {
-                    "RLIMIT_CORE": 0,
-                    "RLIMIT_FSIZE": max(memory_bytes, machine.data_disk.stat().st_size),
-                    "RLIMIT_MEMLOCK": 0,
-                    "RLIMIT_MSGQUEUE": 0,
-                    "RLIMIT_NOFILE": _OPEN_FILES,
-                    "RLIMIT_NPROC": processes(guest_mib),
-                },
-                "logger": {
-                    "argv": [*setpriv_argv(machine.uid), *_LOGGER],
-                    "directory": str(machine.console_directory),
-                },
-                "vmm": {
-                    "argv": jail_argv(
-                        jail, kernel_argv(guest_mib, disks, link_fd, machine.mac_address)
-                    ),
-                    "fds": descriptors,
-                },
-            }
-            try:
-                await process.run(
-                    *(sys.executable, "-I", "-S", _SPAWN),
-                    stdin=json.dumps(wanted).encode(),
-                    pass_fds=descriptors,
-                )
-            except process.ProcessError as error:
-                raise VmmError(f"{machine.name} cannot be launched: {error}") from error
+    @property
+    def _launcher(self) -> Launcher:
+        return Launcher(self.cgroups, self.console_of)
 
-    def _files(self) -> dict[str, Path]:
-        return {f"/{name}": self.runtime / name for name in ("linux", "lib", "lib64")}
-
-    def _publish_kernel(self) -> None:
-        """Put the kernel where jails can read it: by hard link, or copied from another disk.
-
-        The build cache lies below a home directory that other uids cannot enter, and bubblewrap
-        binds by path, as the uid that it runs as.
-        """
-        for source in sorted(path for path in self.kernel.rglob("*") if path.is_file()):
-            target = self.runtime / source.relative_to(self.kernel)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists() or not (
-                target.samefile(source) or filecmp.cmp(source, target, shallow=False)
-            ):
-                partial = target.with_name(f".{target.name}.{os.getpid()}")
-                try:
-                    os.link(source, partial)
-                except OSError:
-                    shutil.copy2(source, partial)
-                partial.replace(target)
-        closed = [
-            str(path)
-            for path in (self.runtime, *self.runtime.resolve().parents)
-            if not path.stat().st_mode & stat.S_IXOTH
-        ]
-        if closed:
-            raise VmmError(
-                f"machines' users cannot enter {', '.join(closed)}: choose another MONOPOD_HOME or "
-                "allow everybody to enter (chmod o+x)"
-            )
+    @property
+    def _vmm(self) -> Vmm:
+        files = {f"/{name}": self.runtime / name for name in ("linux", "lib", "lib64")}
+        return Vmm(files, ALLOWED, proc=True, fixed_addresses=True)
 
 
 def guest_memory_mib(memory_mib: int) -> int:
@@ -230,14 +136,14 @@ def overhead_mib(guest_mib: int) -> int:
     return 64 + processes(guest_mib) // 8
 
 
-def kernel_argv(
-    guest_mib: int, disks: Mapping[str, int], link_fd: int, mac_address: str
-) -> list[str]:
+def kernel_argv(guest_mib: int, disks: Disks, link_fd: int, mac_address: str) -> list[str]:
     """The kernel's command line; disks and link are descriptors that it inherits."""
     return [
         "/linux",
         f"mem={guest_mib}M",
-        *(f"{option}=/proc/self/fd/{descriptor}" for option, descriptor in disks.items()),
+        f"ubd0r=/proc/self/fd/{disks.root}",
+        f"ubd1=/proc/self/fd/{disks.data}",
+        f"ubd2r=/proc/self/fd/{disks.configuration}",
         f"vec0:transport=fd,fd={link_fd},mac={mac_address}",
         *("root=/dev/ubda", "ro", "rootfstype=ext4", "init=/usr/sbin/init"),
         *("con=null", "con0=fd:0,fd:1", "ssl=null", "uml_dir=/dev/shm"),
