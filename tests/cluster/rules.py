@@ -25,14 +25,15 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("", "nodes persistentvolumeclaims persistentvolumes", "list watch")
         | rights("monopod.dev", "fargateprofiles", "list watch patch")
         | rights("monopod.dev", "fargateprofiles/status", "patch")
-        | rights("monopod.dev", "subnets", "list watch")
+        | rights("monopod.dev", "subnets executionroles", "list watch")
         | rights("monopod.dev", "microvms", "list watch create")
         | _EVENTS
     ),
     "monopod:machines": (
         rights("monopod.dev", "microvms", "list watch patch delete")
         | rights("monopod.dev", "microvms/status", "patch")
-        | rights("monopod.dev", "vpcs subnets", "list watch")
+        | rights("monopod.dev", "vpcs subnets executionroles", "list watch")
+        | rights("monopod.dev", "executionroles/status", "patch")
         | rights("", "nodes", "get list watch create delete")
         | rights("", "pods", "get list watch delete")
         | rights("", "pods/status", "patch")

@@ -9,10 +9,11 @@ import pytest
 from lightkube.core import resource as res
 
 from monopod.api import keys
-from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
+from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
 from monopod.crds import manifests
 
 KINDS: dict[str, Any] = {
+    "ExecutionRole": ExecutionRole,
     "FargateProfile": FargateProfile,
     "MicroVM": MicroVM,
     "Subnet": Subnet,

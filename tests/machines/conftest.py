@@ -22,7 +22,6 @@ def signing_server(
 ) -> Iterator[ApiServer]:
     """The API server with the signer of kube-controller-manager, and Monopod's own rules."""
     rules = Path(monopod.cluster.__file__).with_name("manifests") / "rbac.yaml"
-    api_server.kubectl("create", "namespace", "monopod-system")
     applied = api_server.kubectl("apply", "-f", str(rules))
     assert applied.returncode == 0, applied.stderr
     directory = tmp_path_factory.mktemp("signer")

@@ -10,6 +10,9 @@ GROUP: Final = "monopod.dev"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
+SYSTEM_NAMESPACE: Final = "monopod-system"
+"""Of Secrets that machines use and pods never see."""
+
 SCHEDULER_NAME: Final = "fargate-scheduler"
 PROFILE_LABEL: Final = "eks.amazonaws.com/fargate-profile"
 COMPUTE_TYPE_KEY: Final = "eks.amazonaws.com/compute-type"

@@ -93,6 +93,46 @@ class FargateProfile(res.GlobalResource, _FargateProfile):
     Status: ClassVar = FargateProfileWithStatus
 
 
+class SecretName(DictMixin):
+    """A Secret in :data:`monopod.api.keys.SYSTEM_NAMESPACE`."""
+
+    name: str
+
+
+class ExecutionRoleSpec(DictMixin):
+    """What machines, not their containers, may use."""
+
+    arn: str
+    """What profiles name it by, as ``podExecutionRoleArn``."""
+    imagePullSecrets: list[SecretName] = []
+    """Of type ``kubernetes.io/dockerconfigjson``. Where two are for the same registry, the one
+    named first counts."""
+
+
+class ExecutionRoleStatus(DictMixin):
+    """Whether a role can give what it names."""
+
+    conditions: list[Condition] = []
+
+
+class _ExecutionRole(_Object, kw_only=True):
+    spec: ExecutionRoleSpec
+    status: ExecutionRoleStatus | None = None
+
+
+class ExecutionRoleWithStatus(res.GlobalSubResource, _ExecutionRole):
+    """The status subresource of an ExecutionRole."""
+
+    _api_info = _status_info("ExecutionRole", "executionroles")
+
+
+class ExecutionRole(res.GlobalResource, _ExecutionRole):
+    """A pod execution role: what AWS grants by IAM, a cluster grants by this."""
+
+    _api_info = _info("ExecutionRole", "executionroles")
+    Status: ClassVar = ExecutionRoleWithStatus
+
+
 class PodReference(DictMixin):
     """The pod a machine was made for; ``uid`` tells it from a later one of the same name."""
 
@@ -113,6 +153,8 @@ class MicroVMSpec(DictMixin):
     memoryMiB: int
     """Provisioned memory in MiB, a column of that row."""
     ephemeralStorageGiB: int = 20
+    podExecutionRoleArn: str = ""
+    """That of the profile when the machine was asked for; the role's object may not exist."""
 
 
 class MicroVMStatus(DictMixin):

@@ -23,7 +23,7 @@ from lightkube.resources.rbac_authorization_v1 import (
     RoleBinding,
 )
 
-from monopod.api.resources import FargateProfile, Subnet, Vpc
+from monopod.api.resources import ExecutionRole, FargateProfile, Subnet, Vpc
 from monopod.cluster.errors import ClusterError
 from monopod.cluster.manifests import Manifest
 from monopod.kube import Client, KubeError, NotFoundError, PatchType, TransientError
@@ -35,6 +35,7 @@ _KINDS: Final[tuple[type[Resource], ...]] = (
     CustomResourceDefinition,
     Deployment,
     EndpointSlice,
+    ExecutionRole,
     FargateProfile,
     MutatingWebhookConfiguration,
     Namespace,

@@ -1,6 +1,7 @@
 """What runs inside every machine: its disks, and the files that tell one machine from another."""
 
 from monopod.guest.configuration import NodeConfiguration, Registry, node_files
+from monopod.guest.credentials import RegistryCredential
 from monopod.guest.disks import DiskError, create_configuration_disk, create_data_disk
 from monopod.guest.errors import GuestError
 from monopod.guest.image import GuestImage, UmlKernel, provide
@@ -11,6 +12,7 @@ __all__ = [
     "GuestImage",
     "NodeConfiguration",
     "Registry",
+    "RegistryCredential",
     "UmlKernel",
     "create_configuration_disk",
     "create_data_disk",

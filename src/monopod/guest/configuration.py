@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any, Final
 
+from monopod.guest.credentials import RegistryCredential, credential_files, kubelet_flags
+
 GATEWAY: Final = IPv4Address("100.64.0.1")
 """The router's address on every machine's link."""
 SYSTEM_MEMORY_MIB: Final = 256
@@ -61,6 +63,8 @@ class NodeConfiguration:
     taints: tuple[tuple[str, str, str], ...] = ()
     """Key, value and effect of each taint that the node registers with."""
     registry: Registry | None = None
+    credentials: tuple[RegistryCredential, ...] = ()
+    """What images are pulled with, one for each pattern."""
 
 
 def node_files(node: NodeConfiguration) -> dict[str, bytes]:
@@ -81,6 +85,7 @@ def node_files(node: NodeConfiguration) -> dict[str, bytes]:
         "kubelet/serving.key": node.serving_key,
     }
     registry = _registry(node.registry) if node.registry else {}
+    secrets |= credential_files(node.credentials)
     return {path: text.encode() for path, text in files.items()} | secrets | registry
 
 
@@ -92,6 +97,7 @@ def _machine(node: NodeConfiguration) -> str:
         f"--hostname-override={node.node_name}",
         f"--node-ip={node.management_address}",
         "--node-labels=" + ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
+        *kubelet_flags(_CONFIG, node.credentials),
     )
     values = {
         "hostname": node.hostname,

@@ -11,6 +11,7 @@ from monopod.kube import Client
 from monopod.machines.addresses import AddressBook
 from monopod.machines.nodes import Place
 from monopod.machines.records import Records
+from monopod.machines.roles import Roles
 from monopod.machines.settings import MachinesSettings
 from monopod.machines.sightings import Sightings
 from monopod.machines.surroundings import Surroundings
@@ -59,6 +60,7 @@ class Desk:
     capacity: Capacity
     issuer: NodeIssuer
     ground: Ground
+    roles: Roles
     surroundings: Surroundings
     records: Records
     sightings: Sightings

@@ -8,7 +8,7 @@ from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
-from monopod.api.resources import MicroVM, Subnet, Vpc
+from monopod.api.resources import ExecutionRole, MicroVM, Subnet, Vpc
 from monopod.capacity import Capacity
 from monopod.identity.node import NodeIssuer
 from monopod.kube import Client, EventRecorder, Informer
@@ -18,6 +18,7 @@ from monopod.machines.desk import Desk, Ground
 from monopod.machines.garbage import Collector
 from monopod.machines.records import Records
 from monopod.machines.renewals import Renewals
+from monopod.machines.roles import Roles
 from monopod.machines.settings import MachinesSettings
 from monopod.machines.sightings import Sightings
 from monopod.machines.surroundings import Surroundings
@@ -54,12 +55,14 @@ async def keep(
         subnets=Informer(client, Subnet),
     )
     vpcs, requests = Informer(client, Vpc), Informer(client, CertificateSigningRequest)
+    roles = Informer(client, ExecutionRole)
     own, fargate = EventRecorder(client, COMPONENT), EventRecorder(client, keys.SCHEDULER_NAME)
     desk = Desk(
         client=client,
         capacity=capacity,
         issuer=NodeIssuer(client, requests, lifetime_s=settings.certificate_lifetime_s),
         ground=Ground(views.subnets.get, vpcs.get),
+        roles=Roles(client, roles, now),
         surroundings=surroundings,
         records=Records(client, now),
         sightings=Sightings(),
@@ -71,7 +74,7 @@ async def keep(
     machines = Machines(desk, views)
     collector = Collector(desk, views.machines, views.nodes, requests, machines.look_at)
     renewals = Renewals(client, requests, views.machines.items, surroundings.region)
-    informers = (views.machines, views.pods, views.nodes, views.subnets, vpcs, requests)
+    informers = (views.machines, views.pods, views.nodes, views.subnets, vpcs, requests, roles)
 
     async def hear() -> None:
         async for ended in capacity.ended():
@@ -90,4 +93,5 @@ async def keep(
         group.create_task(machines.run())
         group.create_task(collector.run())
         group.create_task(renewals.run())
+        group.create_task(desk.roles.run())
         ready()

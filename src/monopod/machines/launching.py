@@ -22,6 +22,7 @@ from monopod.kube import AlreadyExistsError, ConflictError, identity, meta
 from monopod.machines import conditions, nodes
 from monopod.machines.addresses import recorded
 from monopod.machines.desk import Desk, MissingGroundError
+from monopod.machines.roles import Grant
 from monopod.machines.steps import CAPACITY_UNAVAILABLE, LAUNCHING, SIZE_UNSUPPORTED
 from monopod.network.addresses import host_name, node_name, resolver
 from monopod.together import together
@@ -111,9 +112,12 @@ class _Attempt:
 
     async def _configure(self) -> Mapping[str, bytes]:
         issued: list[NodeCertificates] = []
-        # The last two are of no use without the first, but waiting for it would be felt.
-        await together(self._begin(), self._make_node(), self._certify(issued))
-        return self._files(issued[0])
+        granted: list[Grant] = []
+        # The others are of no use without the first, but waiting for it would be felt.
+        await together(
+            self._begin(), self._make_node(), self._certify(issued), self._ask_role(granted)
+        )
+        return self._files(issued[0], granted[0])
 
     async def _begin(self) -> None:
         """Write down, before anything runs, that a launch has begun.
@@ -147,7 +151,13 @@ class _Attempt:
         )
         issued.append(await self._desk.issuer.issue(subject))
 
-    def _files(self, certificates: NodeCertificates) -> Mapping[str, bytes]:
+    async def _ask_role(self, granted: list[Grant]) -> None:
+        grant = await self._desk.roles.grant(self._machine.spec.podExecutionRoleArn)
+        for fault in grant.faults:
+            self._desk.voice.not_granted(self._machine, grant.role, fault)
+        granted.append(grant)
+
+    def _files(self, certificates: NodeCertificates, grant: Grant) -> Mapping[str, bytes]:
         machine, known = self._machine, self._desk.surroundings
         place = self._desk.place(machine)
         subnet = self._desk.ground.subnet(machine)
@@ -174,5 +184,6 @@ class _Attempt:
                 labels=nodes.labels(machine, self._addresses.pod, place),
                 taints=(nodes.TAINT,),
                 registry=Registry(known.registry, known.authority),
+                credentials=grant.credentials,
             )
         )

@@ -42,6 +42,11 @@ class Voice:
         text = f"MicroVM {meta(machine).name} did not start, will retry: {why}"
         self._own.record(_pod(machine), EventType.WARNING, "MicroVMNotStarted", text)
 
+    def not_granted(self, machine: MicroVM, role: str, why: str) -> None:
+        """A machine starts without something that its role names."""
+        text = f"ExecutionRole {role}: {why}; the machine starts without it"
+        self._own.record(_pod(machine), EventType.WARNING, "ExecutionRoleIncomplete", text)
+
     def no_address(self, machine: MicroVM, reason: str, why: str) -> None:
         """There is no address for a machine."""
         self._own.record(_pod(machine), EventType.WARNING, reason, why)

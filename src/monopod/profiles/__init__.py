@@ -8,6 +8,7 @@ from monopod.profiles.choice import (
     choose_profile,
     judge_profile,
 )
+from monopod.profiles.roles import role_of
 from monopod.profiles.subnets import ProfileSubnets, is_private, subnets_of_profile
 from monopod.profiles.validity import faults_of
 from monopod.profiles.wildcards import matches
@@ -23,5 +24,6 @@ __all__ = [
     "is_private",
     "judge_profile",
     "matches",
+    "role_of",
     "subnets_of_profile",
 ]

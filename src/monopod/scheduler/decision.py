@@ -212,6 +212,7 @@ def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
         milliCPU=size.milli_cpu,
         memoryMiB=size.memory_mib,
         ephemeralStorageGiB=storage_gib,
+        podExecutionRoleArn=profile.spec.podExecutionRoleArn,
     )
     machine = machine_name(uid)
     return Claim(machine, wanted, _marks(machine, wanted))

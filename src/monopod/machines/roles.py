@@ -1,0 +1,145 @@
+"""What execution roles give to machines: now, the credentials that images are pulled with.
+
+Secrets are read one by one, when a machine is launched: nothing is kept, so what was changed or
+taken away counts from the next machine on. This process may not list them.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+from lightkube.resources.core_v1 import Secret
+
+from monopod.api import keys
+from monopod.api.conditions import set_condition
+from monopod.api.resources import Condition, ExecutionRole, ExecutionRoleStatus
+from monopod.guest import RegistryCredential
+from monopod.kube import (
+    Change,
+    Client,
+    Controller,
+    ForbiddenError,
+    Informer,
+    Key,
+    NotFoundError,
+    identity,
+    meta,
+)
+from monopod.machines import conditions, registry_secrets
+from monopod.machines.registry_secrets import Contents
+from monopod.profiles import role_of
+
+_READY: Final = "Ready"
+_LOOK_AGAIN_S: Final = 60.0
+"""Between two looks at a role's Secrets, for its condition alone."""
+_log: Final = structlog.get_logger("roles")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a machine gets by its role."""
+
+    role: str = ""
+    """Name of the object; empty if there is none."""
+    credentials: tuple[RegistryCredential, ...] = ()
+    faults: tuple[str, ...] = ()
+    """What the role names and cannot give, each a sentence without its full stop."""
+
+
+class Roles:
+    """Reads roles' Secrets for machines, and says on each role whether they can be used."""
+
+    def __init__(
+        self, client: Client, roles: Informer[ExecutionRole], now: Callable[[], datetime]
+    ) -> None:
+        """Connect the view of roles to a queue of their names."""
+        self._client = client
+        self._roles = roles
+        self._now = now
+        self._controller = Controller("roles", self._reconcile, workers=1)
+        roles.subscribe(self._changed)
+
+    async def run(self) -> None:
+        """Keep roles' conditions true until cancelled."""
+        await self._controller.run()
+
+    async def grant(self, arn: str) -> Grant:
+        """Return what a machine of this role gets; nothing if no object stands for the role.
+
+        Raises:
+            KubeError: The API server does not answer.
+        """
+        role = role_of(arn, self._roles.items())
+        return Grant() if role is None else await self._grant(role)
+
+    async def _grant(self, role: ExecutionRole) -> Grant:
+        names = [each.name for each in role.spec.imagePullSecrets]
+        contents = [await self._contents(name) for name in names]
+        faults = [
+            f"Secret {keys.SYSTEM_NAMESPACE}/{name} {fault}"
+            for name, content in zip(names, contents, strict=True)
+            for fault in content.faults
+        ]
+        credentials = itertools.chain.from_iterable(each.credentials for each in contents)
+        return Grant(
+            meta(role).name or "", registry_secrets.first_of_each(credentials), tuple(faults)
+        )
+
+    async def _contents(self, name: str) -> Contents:
+        try:
+            secret = await self._client.get(Secret, name, keys.SYSTEM_NAMESPACE)
+        except NotFoundError:
+            return Contents(faults=("does not exist",))
+        except ForbiddenError:
+            return Contents(faults=("may not be read by monopod:machines",))
+        return registry_secrets.read(secret)
+
+    async def _reconcile(self, key: Key) -> float | None:
+        role = self._roles.get(key)
+        if role is None:
+            return None
+        first = role_of(role.spec.arn, self._roles.items()) or role
+        if identity(first) != identity(role):
+            condition = _condition(
+                False, "ArnTaken", f"ExecutionRole {meta(first).name} has this ARN and is older"
+            )
+        else:
+            condition = _judge(await self._grant(role))
+        condition.observedGeneration = meta(role).generation
+        old = role.status or ExecutionRoleStatus()
+        wanted = ExecutionRoleStatus(set_condition(old.conditions, condition, self._now()))
+        if wanted != role.status:
+            await self._write(role, wanted)
+        return _LOOK_AGAIN_S if role.spec.imagePullSecrets else None
+
+    async def _write(self, role: ExecutionRole, status: ExecutionRoleStatus) -> None:
+        metadata = meta(role)
+        patch = {"metadata": {"uid": metadata.uid}, "status": status}
+        try:
+            await self._client.patch(
+                ExecutionRole, metadata.name or "", patch, subresource="status"
+            )
+        except NotFoundError:
+            return
+        _log.info("role judged", role=metadata.name, reason=status.conditions[-1].reason)
+
+    def _changed(self, change: Change[ExecutionRole]) -> None:
+        for role in self._roles.items():
+            if role.spec.arn == change.object.spec.arn:
+                self._controller.enqueue(meta(role).name or "")
+
+
+def _judge(grant: Grant) -> Condition:
+    if grant.faults:
+        return _condition(False, "SecretUnusable", "; ".join(grant.faults))
+    if not grant.credentials:
+        return _condition(True, "NothingNamed", "Machines pull images anonymously")
+    registries = ", ".join(each.pattern for each in grant.credentials)
+    return _condition(True, "SecretsUsable", f"Machines have credentials for {registries}")
+
+
+def _condition(holds: bool, reason: str, message: str) -> Condition:
+    return conditions.changed(_READY, holds, reason, message)
