@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     """A directory of prebuilt component binaries to use instead of building them."""
     cluster: str = Field(default="monopod", pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$")
     """The cluster's name, as the EKS API shows it."""
+    account: str = Field(default="000000000000", pattern=r"^[0-9]{12}$")
+    """The account that the ARNs of the EKS API carry."""
     region: str = Field(default="local-1", pattern=r"^[a-z]{2,}(-[a-z0-9]+)*-[0-9]+$")
     """The region that node names and topology labels carry."""
 

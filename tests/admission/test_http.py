@@ -16,8 +16,8 @@ from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monopod.admission.certificate import ServingCertificate
 from monopod.admission.webhook import Webhook
+from monopod.identity.serving import ServingCertificate
 from tests.admission.support import Profiles, pod, profile, response, review
 from tests.apiserver import LOOPBACK, CertificateMaker
 

@@ -42,6 +42,12 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("certificates.k8s.io", "signers", "approve")
         | _EVENTS
     ),
+    "monopod:eks": (
+        rights("monopod.dev", "fargateprofiles", "get list create patch delete")
+        | rights("monopod.dev", "subnets", "list")
+        | rights("", "namespaces", "get")
+        | rights("authorization.k8s.io", "subjectaccessreviews", "create")
+    ),
     "monopod:network": (
         rights("monopod.dev", "vpcs subnets microvms", "list watch")
         | rights("monopod.dev", "subnets/status", "patch")

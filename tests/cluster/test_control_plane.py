@@ -45,6 +45,7 @@ pytestmark = [
 _NAMES = [
     "admission",
     "coredns",
+    "eks",
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
@@ -59,6 +60,7 @@ _CERTIFIED = {
     "admin": "monopod:admin",
     "admission": "monopod:admission",
     "coredns": "system:coredns",
+    "eks": "monopod:eks",
     "kube-controller-manager": "system:kube-controller-manager",
     "kube-proxy": "system:kube-proxy",
     "kube-scheduler": "system:kube-scheduler",
@@ -125,7 +127,9 @@ async def test_a_certificate_makes_the_user_it_is_for(
 
 
 @pytest.mark.row("S22")
-@pytest.mark.parametrize("directory", ["admission", "coredns", "machines", "network", "scheduler"])
+@pytest.mark.parametrize(
+    "directory", ["admission", "coredns", "eks", "machines", "network", "scheduler"]
+)
 async def test_a_user_may_do_what_its_work_needs_and_nothing_else(
     plane: ControlPlane, directory: str
 ) -> None:
@@ -145,7 +149,8 @@ async def test_a_user_may_do_what_its_work_needs_and_nothing_else(
     assert may - EVERYBODY == MAY[_CERTIFIED[directory]]
     named = {name for rule in status.resourceRules for name in rule.resourceNames or ()}
     approvable = {"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"}
-    assert named == (approvable if directory == "machines" else set())
+    only = {"machines": approvable, "eks": {"kube-system"}}
+    assert named == only.get(directory, set())
 
 
 async def test_nobody_is_anonymous(plane: ControlPlane) -> None:

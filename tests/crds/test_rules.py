@@ -144,8 +144,6 @@ def test_profile_names(api_server: ApiServer, name: str, message: str) -> None:
         ("subnets", None),
         ("podExecutionRoleArn", ROLE + "-2"),
         ("podExecutionRoleArn", None),
-        ("tags", {"team": "b"}),
-        ("tags", None),
     ],
 )
 def test_a_profile_cannot_be_changed(api_server: ApiServer, field: str, value: Any) -> None:
@@ -156,6 +154,14 @@ def test_a_profile_cannot_be_changed(api_server: ApiServer, field: str, value: A
     assert f"spec.{field}: Invalid value" in said
     assert "is immutable: create a new profile with the" in said
     assert refusal(api_server, "replace", of=wanted) == ""
+
+
+@pytest.mark.parametrize("tags", [{"team": "b"}, None])
+def test_a_profile_s_tags_can_be_changed(api_server: ApiServer, tags: Any) -> None:
+    wanted = manifest("FargateProfile", fresh(), PROFILE)
+    assert refusal(api_server, "create", of=wanted) == ""
+    spec = {key: kept for key, kept in (PROFILE | {"tags": tags}).items() if kept is not None}
+    assert refusal(api_server, "replace", of=wanted | {"spec": spec}) == ""
 
 
 def test_an_empty_list_left_out_is_no_change(api_server: ApiServer) -> None:

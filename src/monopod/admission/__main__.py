@@ -9,11 +9,11 @@ from typing import Final
 
 from aiohttp import web
 
-from monopod.admission.certificate import ServingCertificate
 from monopod.admission.settings import AdmissionSettings
 from monopod.admission.slipped import SlippedPods, candidates
 from monopod.admission.webhook import Webhook
 from monopod.api.resources import FargateProfile
+from monopod.identity.serving import ServingCertificate
 from monopod.kube import Client, EventRecorder, Informer, Service, connect, serve
 from monopod.settings import Settings
 

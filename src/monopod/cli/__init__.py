@@ -20,6 +20,7 @@ COMMANDS: Final = (
     "status",
     "kubeconfig",
     "kubectl",
+    "env",
     "logs",
     "image",
     "explain",

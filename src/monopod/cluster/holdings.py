@@ -20,9 +20,11 @@ MONOPOD_USERS: Final = {
     "scheduler": "monopod:fargate-scheduler",
     "machines": "monopod:machines",
     "network": "monopod:network",
+    "eks": "monopod:eks",
 }
 """Room → the user that its process is. The room's name is its directory's and its service's too."""
 _LOOPBACK: Final = IPv4Address("127.0.0.1")
+_ADMINISTRATOR: Final = Subject("monopod:admin", "system:masters")
 
 
 def holdings(layout: Layout) -> tuple[Holding, ...]:
@@ -31,8 +33,9 @@ def holdings(layout: Layout) -> tuple[Holding, ...]:
         Holding(
             ADMIN,
             uid=0,
-            leaves=(_client("monopod:admin", "system:masters"),),
+            leaves=(Leaf("client", "cluster", _ADMINISTRATOR),),
             server=layout.api_server,
+            access_keys=(_ADMINISTRATOR,),
         ),
         _etcd(layout),
         _api_server(layout),
@@ -59,6 +62,16 @@ def holdings(layout: Layout) -> tuple[Holding, ...]:
                 _server("serving", "monopod admission", addresses=(_LOOPBACK,)),
             ),
             server=layout.api_server,
+        ),
+        Holding(
+            "eks",
+            uid=layout.uid(User.EKS),
+            leaves=(
+                _client(MONOPOD_USERS["eks"]),
+                _server("serving", "monopod eks", addresses=(layout.control_address, _LOOPBACK)),
+            ),
+            server=layout.api_server,
+            access_keys=(_ADMINISTRATOR,),
         ),
         _own(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER)),
         _own(layout, "machines", 0),
@@ -106,8 +119,8 @@ def _own(layout: Layout, directory: str, uid: int) -> Holding:
     return _user(layout, directory, MONOPOD_USERS[directory], uid)
 
 
-def _client(user: str, group: str | None = None) -> Leaf:
-    return Leaf("client", "cluster", Subject(user, group))
+def _client(user: str) -> Leaf:
+    return Leaf("client", "cluster", Subject(user))
 
 
 def _server(

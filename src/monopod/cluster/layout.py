@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.network.addresses import SERVICES
-from monopod.network.plan import API_PORT, REGISTRY_PORT, Plan
+from monopod.network.plan import API_PORT, EKS_PORT, REGISTRY_PORT, Plan
 from monopod.settings import Settings
 
 KUBERNETES_ADDRESS: Final = SERVICES.network_address + 1
@@ -35,6 +35,7 @@ class User(enum.Enum):
     REGISTRY = 8
     ADMISSION = 9
     FARGATE_SCHEDULER = 10
+    EKS = 11
 
 
 class Port:
@@ -78,6 +79,11 @@ class Layout:
     def registry(self) -> str:
         """The registry as image references name it."""
         return f"{self.control_address}:{REGISTRY_PORT}"
+
+    @property
+    def eks(self) -> str:
+        """The EKS API's URL."""
+        return f"https://{self.control_address}:{EKS_PORT}"
 
     @property
     def admin_kubeconfig(self) -> Path:

@@ -8,6 +8,7 @@ from typing import Final
 import monopod
 from monopod.cluster.layout import Layout, User
 from monopod.cluster.service import Service
+from monopod.network.addresses import SERVICES
 
 _SOURCES: Final = Path(monopod.__file__).resolve().parents[1]
 _OS: Final = Path("/usr")
@@ -15,7 +16,7 @@ _OS: Final = Path("/usr")
 
 def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
     """Return all of them; without an image of the guest there is nothing to keep machines for."""
-    every = (network(layout), admission(layout), scheduler(layout))
+    every = (network(layout), admission(layout), scheduler(layout), eks(layout))
     if guest_image is not None:
         every = (*every, machines(layout, guest_image))
     return every
@@ -24,6 +25,20 @@ def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
 def admission(layout: Layout) -> Service:
     """Return the webhooks' server, which the API server calls on the loopback."""
     return _confined(layout, "admission", layout.uid(User.ADMISSION))
+
+
+def eks(layout: Layout) -> Service:
+    """Return the EKS API's server, which the host reaches."""
+    return _confined(
+        layout,
+        "eks",
+        layout.uid(User.EKS),
+        {
+            "MONOPOD_EKS_ADDRESS": str(layout.control_address),
+            "MONOPOD_EKS_SERVER": layout.api_server,
+            "MONOPOD_EKS_SERVICES": str(SERVICES),
+        },
+    )
 
 
 def scheduler(layout: Layout) -> Service:
@@ -60,7 +75,9 @@ def network(layout: Layout) -> Service:
     return _unconfined(layout, "network", ("net_admin", "sys_admin"))
 
 
-def _confined(layout: Layout, module: str, uid: int) -> Service:
+def _confined(
+    layout: Layout, module: str, uid: int, environment: Mapping[str, str] | None = None
+) -> Service:
     own = layout.identity(module)
     return Service(
         module,
@@ -68,7 +85,7 @@ def _confined(layout: Layout, module: str, uid: int) -> Service:
         uid=uid,
         namespace=layout.network.control_name,
         readable=(*python_paths(), own),
-        environment=_environment(layout, own),
+        environment={**_environment(layout, own), **(environment or {})},
         notifies=True,
     )
 
@@ -102,6 +119,7 @@ def _environment(layout: Layout, identity: Path) -> dict[str, str]:
         "HOME": layout.home,
         "CACHE": settings.cache,
         "CLUSTER": settings.cluster,
+        "ACCOUNT": settings.account,
         "REGION": settings.region,
         **components,
     }

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from monopod.identity import kubeconfig
+from monopod.identity import access_key, kubeconfig
+from monopod.identity.access_key import AccessKey
 from monopod.identity.authority import Authority, Pair, Subject, new_authority, new_signing_key
 from monopod.identity.errors import IdentityError
 
@@ -48,6 +49,8 @@ class Holding:
     """Holds the cluster authority's key, ``ca.key``."""
     signs_tokens: bool = False
     """Holds the service accounts' signing key, ``service-account.key`` and ``.pub``."""
+    access_keys: tuple[Subject, ...] = ()
+    """Users whose access keys for the EKS API it holds, in :data:`access_key.FILE`."""
 
 
 class Vault:
@@ -103,6 +106,18 @@ class Vault:
         _write(public, made.certificate, 0)
         return made
 
+    def _access_key(self, subject: Subject) -> AccessKey:
+        name = subject.common_name.replace(":", "-")
+        path = self._root / _AUTHORITY_DIRECTORY / f"access-key-{name}.json"
+        groups = () if subject.organisation is None else (subject.organisation,)
+        if path.exists():
+            kept = next(iter(access_key.read_keys(path).values()), None)
+            if kept is not None and (kept.user, kept.groups) == (subject.common_name, groups):
+                return kept
+        made = access_key.new_access_key(subject.common_name, groups)
+        _write(path, access_key.write_keys([made]), 0)
+        return made
+
     def _fill_one(
         self,
         holding: Holding,
@@ -118,6 +133,9 @@ class Vault:
             wanted[file] = authorities[name].pair.certificate
         if holding.signs_nodes:
             wanted["ca.key"] = authorities["cluster"].pair.key
+        if holding.access_keys:
+            keys = [self._access_key(subject) for subject in holding.access_keys]
+            wanted[access_key.FILE] = access_key.write_keys(keys)
         if holding.signs_tokens:
             wanted[f"{_SIGNING_KEY}.key"] = signing_key.key
             wanted[f"{_SIGNING_KEY}.pub"] = signing_key.certificate

@@ -8,6 +8,8 @@ from monopod.network import addresses
 
 API_PORT: Final = 6443
 REGISTRY_PORT: Final = 5000
+EKS_PORT: Final = 6444
+"""Of the EKS API: for the host, not for guests."""
 KUBELET_PORT: Final = 10250
 DNS_PORT: Final = 53
 
@@ -86,7 +88,7 @@ class Plan:
 
     @property
     def control(self) -> IPv4Interface:
-        """Where API server and registry listen."""
+        """Where API server, registry and the EKS API listen."""
         return self._interface(6)
 
     @property

@@ -31,6 +31,7 @@ from monopod.network.plan import (
     API_PORT,
     CONTROL,
     DNS_PORT,
+    EKS_PORT,
     KUBELET_PORT,
     LINK_GROUP,
     REGISTRY_PORT,
@@ -181,7 +182,8 @@ def _guard_passage(table: Table, plan: Plan) -> None:
     table.rule("from_control", *_drop("control_blocked"))
 
     table.chain("from_outside")
-    table.rule("from_outside", daddr(control), dport("tcp", API_PORT, REGISTRY_PORT), ACCEPT)
+    ports = (API_PORT, REGISTRY_PORT, EKS_PORT)
+    table.rule("from_outside", daddr(control), dport("tcp", *ports), ACCEPT)
     # NodePort services: kube-proxy translates only what a service asks for.
     table.rule("from_outside", match(nft.ct("status"), "dnat", op="in"), ACCEPT)
     table.rule("from_outside", *_drop("from_outside_blocked"))

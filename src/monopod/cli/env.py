@@ -1,0 +1,47 @@
+"""``monopod env``: what other programs need in their environment, as shell commands."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+
+import typer
+
+from monopod.cluster import access
+from monopod.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    env = typer.Typer(
+        help="Print what other programs need, as shell commands.", add_completion=False
+    )
+
+    @env.callback()
+    def _env() -> None:  # pyright: ignore[reportUnusedFunction] - keeps the subcommand's name
+        pass
+
+    @env.command()
+    def aws() -> None:  # pyright: ignore[reportUnusedFunction]
+        """Print what AWS's clients need: eval "$(monopod env aws)"."""
+        if sys.stdout.isatty():
+            typer.echo('# A secret follows. It is meant for: eval "$(monopod env aws)"', err=True)
+        typer.echo(exports(access.eks(Settings())))
+
+    app.add_typer(env, name="env")
+
+
+def exports(eks: access.Eks) -> str:
+    """Return the commands that point AWS's clients at a cluster's EKS API."""
+    values: Mapping[str, str] = {
+        "AWS_ENDPOINT_URL_EKS": eks.url,
+        "AWS_CA_BUNDLE": str(eks.authority),
+        "AWS_DEFAULT_REGION": eks.region,
+        "AWS_REGION": eks.region,
+        "AWS_ACCESS_KEY_ID": eks.key.id,
+        "AWS_SECRET_ACCESS_KEY": eks.key.secret,
+        # Or clients would first wait for an instance's metadata that is not there.
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    # Left over from another account, they would go before or beside ours.
+    return "\n".join([*lines, "unset AWS_SESSION_TOKEN AWS_PROFILE"])

@@ -1,0 +1,57 @@
+"""``python -m monopod.eks``: the process."""
+
+import asyncio
+import ssl
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from monopod.eks.cluster import Surroundings
+from monopod.eks.endpoint import Endpoint
+from monopod.eks.place import Place
+from monopod.eks.server import Server
+from monopod.eks.settings import EksSettings
+from monopod.identity import access_key
+from monopod.identity.serving import ServingCertificate
+from monopod.kube import Service, connect, serve
+from monopod.settings import Settings
+
+_NAME: Final = "monopod-eks"
+_GRACE_S: Final = 5.0
+
+
+async def _run(service: Service) -> None:
+    own, settings = EksSettings(), Settings()  # pyright: ignore[reportCallIssue] - from the environment
+    identity = own.identity or settings.identities / "eks"
+    certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
+    keys = access_key.read_keys(identity / access_key.FILE)
+    place = Place(settings.cluster, settings.region, settings.account)
+    surroundings = Surroundings(own.server, (identity / "ca.crt").read_bytes(), own.services)
+    async with connect(identity / "kubeconfig", _NAME) as client:
+        server = Server(Endpoint(client, place, surroundings), lambda: keys, settings.region)
+        async with _listening(server, own, certificate.context()):
+            service.ready()
+            await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def _listening(
+    server: Server, own: EksSettings, context: ssl.SSLContext
+) -> AsyncGenerator[None]:
+    runner = web.ServerRunner(web.Server(server.handle, access_log=None), shutdown_timeout=_GRACE_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, own.address, own.port, ssl_context=context)
+        await site.start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+if __name__ == "__main__":
+    # pydantic reads what is left out from the environment.
+    port = EksSettings().metrics_port  # pyright: ignore[reportCallIssue]
+    sys.exit(serve(_NAME, _run, metrics_port=port))

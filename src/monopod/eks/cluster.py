@@ -1,0 +1,87 @@
+"""The cluster as the EKS API shows it (no I/O)."""
+
+import base64
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from monopod.api.resources import Subnet
+from monopod.eks import wire
+from monopod.eks.place import Place
+from monopod.kube import meta
+
+OLDEST: Final = "kube-system"
+"""A namespace that is as old as the cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is told of the cluster itself."""
+
+    server: str
+    """The API server's URL."""
+    authority: bytes
+    """PEM of what its certificate is verified by."""
+    services: str
+    """The range of services' addresses."""
+
+
+class _Version(msgspec.Struct):
+    major: str
+    minor: str
+    gitVersion: str  # noqa: N815
+
+
+def described(
+    place: Place,
+    surroundings: Surroundings,
+    made: dt.datetime | None,
+    version: bytes,
+    subnets: Sequence[Subnet],
+) -> wire.Cluster:
+    """Return what is shown; enough for ``aws eks update-kubeconfig``.
+
+    Args:
+        place: Its name.
+        surroundings: Where it is.
+        made: When.
+        version: What the API server says of itself at ``/version``.
+        subnets: All there are.
+    """
+    running = msgspec.json.decode(version, type=_Version)
+    return wire.Cluster(
+        name=place.cluster,
+        arn=place.arn,
+        createdAt=made.timestamp() if made else None,
+        version=f"{running.major}.{running.minor}",
+        endpoint=surroundings.server,
+        resourcesVpcConfig=_vpc(subnets),
+        kubernetesNetworkConfig=wire.KubernetesNetworkConfigResponse(
+            serviceIpv4Cidr=surroundings.services, ipFamily="ipv4"
+        ),
+        logging=wire.Logging(clusterLogging=[]),
+        status="ACTIVE",
+        certificateAuthority=wire.Certificate(
+            data=base64.b64encode(surroundings.authority).decode()
+        ),
+        platformVersion=running.gitVersion,
+        tags={},
+        health=wire.ClusterHealth(issues=[]),
+        accessConfig=wire.AccessConfigResponse(
+            bootstrapClusterCreatorAdminPermissions=True, authenticationMode="API"
+        ),
+    )
+
+
+def _vpc(subnets: Sequence[Subnet]) -> wire.VpcConfigResponse:
+    return wire.VpcConfigResponse(
+        subnetIds=sorted(meta(each).name or "" for each in subnets),
+        securityGroupIds=[],
+        vpcId=min((each.spec.vpc for each in subnets), default=""),
+        endpointPublicAccess=False,
+        endpointPrivateAccess=True,
+        publicAccessCidrs=[],
+    )

@@ -1,0 +1,59 @@
+"""What the endpoint says no with: AWS's error types, status codes and, where known, its words.
+
+Sources: botocore's model of the EKS API; the common errors of AWS's APIs; recorded answers.
+"""
+
+from typing import Final
+
+_BAD_REQUEST: Final = 400
+
+
+class EksError(Exception):
+    """A refusal as a client gets it.
+
+    ``code`` is the error's type, as in the header ``x-amzn-ErrorType``; ``status`` that of HTTP.
+    ``cluster`` and ``profile`` are told to the client if there are any.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        status: int = _BAD_REQUEST,
+        *,
+        cluster: str | None = None,
+        profile: str | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.cluster = cluster
+        self.profile = profile
+
+
+def invalid_parameter(
+    message: str, *, cluster: str | None = None, profile: str | None = None
+) -> EksError:
+    """Return the refusal of a request that can never be right."""
+    return EksError("InvalidParameterException", message, cluster=cluster, profile=profile)
+
+
+def malformed(message: str) -> EksError:
+    """Return the refusal of what cannot even be read."""
+    return EksError("SerializationException", message)
+
+
+def access_denied(message: str) -> EksError:
+    """Return the refusal of what the caller may not do."""
+    return EksError("AccessDeniedException", message, 403)
+
+
+def server_error(message: str) -> EksError:
+    """Return the answer that the fault is ours, and that asking again may help."""
+    return EksError("ServerException", message, 500)
+
+
+def unavailable(message: str) -> EksError:
+    """Return the answer that the cluster cannot be asked now; clients try again by themselves."""
+    return EksError("ServiceUnavailableException", message, 503)

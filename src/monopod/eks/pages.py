@@ -1,0 +1,52 @@
+"""Lists in pages (no I/O).
+
+A page's token says after which name the next one begins, so that pages neither repeat nor leave out
+what was there all the while, whatever comes and goes meanwhile.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Final
+
+from monopod.eks.errors import invalid_parameter
+
+LARGEST: Final = 100
+"""Names in a page, unless fewer are asked for."""
+_PREFIX: Final = b"after:"
+
+
+def page(
+    names: Iterable[str], largest: int | None, token: str | None
+) -> tuple[list[str], str | None]:
+    """Return a page of names, and the token of the next if there is one.
+
+    Args:
+        names: All of them, in any order.
+        largest: How many are wanted at most.
+        token: That the page before ended with.
+
+    Raises:
+        EksError: The size or the token cannot be.
+    """
+    size = LARGEST if largest is None else largest
+    if not 1 <= size <= LARGEST:
+        raise invalid_parameter(f"maxResults must be from 1 to {LARGEST}, not {size}.")
+    after = _read(token) if token else ""
+    rest = sorted(name for name in names if name > after)
+    shown = rest[:size]
+    return shown, _write(shown[-1]) if len(rest) > size else None
+
+
+def _write(name: str) -> str:
+    return base64.urlsafe_b64encode(_PREFIX + name.encode()).decode()
+
+
+def _read(token: str) -> str:
+    try:
+        text = base64.b64decode(token, altchars=b"-_", validate=True)
+        if text.startswith(_PREFIX):
+            return text.removeprefix(_PREFIX).decode()
+    except (binascii.Error, ValueError):
+        pass
+    raise invalid_parameter("nextToken is not one that an earlier page ended with.")

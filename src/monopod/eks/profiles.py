@@ -1,0 +1,184 @@
+"""A Fargate profile as the EKS API has it, and as Kubernetes has it (no I/O)."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final, cast, get_args
+
+import msgspec
+from lightkube.models.meta_v1 import ObjectMeta
+
+from monopod.api import conditions, keys
+from monopod.api.resources import (
+    FargateProfile,
+    FargateProfileSpec,
+    FargateProfileStatus,
+    Selector,
+    Subnet,
+)
+from monopod.eks import wire
+from monopod.eks.errors import EksError, invalid_parameter
+from monopod.eks.place import Place
+from monopod.kube import meta
+from monopod.profiles import faults_of, subnets_of_profile
+from monopod.profiles.validity import RESERVED_PREFIX
+
+MAX_PROFILES: Final = 10
+"""In a cluster, counted when the API makes one (source: EKS service quotas)."""
+REQUEST_ANNOTATION: Final = f"{keys.GROUP}/client-request"
+"""Digests of the token and of the parameters that a profile was made with."""
+_CREATING: Final = "CREATING"
+_DELETING: Final = "DELETING"
+_WORDS: Final = frozenset(get_args(wire.FargateProfileStatus))
+_ISSUES: Final = frozenset(get_args(wire.FargateProfileIssueCode))
+_OTHER_ISSUE: Final = "InternalFailure"
+_FINE: Final = frozenset({"Deleting"})
+"""Reasons of a profile that is not ready, for which nothing is wrong."""
+
+
+def described(profile: FargateProfile, place: Place) -> wire.FargateProfile:
+    """Return a profile as the API shows it."""
+    metadata, spec = meta(profile), profile.spec
+    name = metadata.name or ""
+    made = metadata.creationTimestamp
+    return wire.FargateProfile(
+        fargateProfileName=name,
+        fargateProfileArn=place.profile_arn(name, metadata.uid or ""),
+        clusterName=place.cluster,
+        createdAt=made.timestamp() if made else None,
+        podExecutionRoleArn=spec.podExecutionRoleArn,
+        subnets=list(spec.subnets),
+        selectors=[
+            wire.FargateProfileSelector(namespace=each.namespace, labels=dict(each.labels))
+            for each in spec.selectors
+        ],
+        status=_word(profile),
+        tags=dict(spec.tags),
+        health=wire.FargateProfileHealth(issues=_issues(profile)),
+    )
+
+
+def _word(profile: FargateProfile) -> wire.FargateProfileStatus:
+    said = profile.status.status if profile.status else ""
+    if meta(profile).deletionTimestamp is not None and not said.startswith("DELETE"):
+        return _DELETING
+    return cast("wire.FargateProfileStatus", said if said in _WORDS else _CREATING)
+
+
+def _issues(profile: FargateProfile) -> list[wire.FargateProfileIssue]:
+    status = profile.status or FargateProfileStatus()
+    return [
+        wire.FargateProfileIssue(
+            code=cast(
+                "wire.FargateProfileIssueCode",
+                each.reason if each.reason in _ISSUES else _OTHER_ISSUE,
+            ),
+            message=each.message,
+            resourceIds=[],
+        )
+        for each in status.conditions
+        if each.type == "Ready" and each.status == conditions.FALSE and each.reason not in _FINE
+    ]
+
+
+def wanted(request: wire.CreateFargateProfileRequest) -> FargateProfile:
+    """Return the object that a request asks for.
+
+    Raises:
+        EksError: There can be no such profile.
+    """
+    name = request.fargateProfileName
+    spec = FargateProfileSpec(
+        selectors=[
+            Selector(namespace=each.namespace or "", labels=each.labels or {})
+            for each in request.selectors or ()
+        ],
+        subnets=list(request.subnets or ()),
+        podExecutionRoleArn=request.podExecutionRoleArn,
+        tags=dict(request.tags or {}),
+    )
+    faults = list(faults_of(name, spec))
+    if not request.podExecutionRoleArn:
+        faults.append("podExecutionRoleArn: must not be empty")
+    if faults:
+        # The reserved prefix is told in AWS's own words, and so alone.
+        told = faults[:1] if name.startswith(RESERVED_PREFIX) else faults
+        raise _refused(request, "; ".join(told))
+    annotations = {REQUEST_ANNOTATION: _mark(request)} if request.clientRequestToken else None
+    return FargateProfile(metadata=ObjectMeta(name=name, annotations=annotations), spec=spec)
+
+
+def check_subnets(
+    request: wire.CreateFargateProfileRequest, profile: FargateProfile, subnets: Sequence[Subnet]
+) -> None:
+    """Refuse a profile of subnets that are not there, or that are public.
+
+    Raises:
+        EksError: It has such subnets.
+    """
+    found = subnets_of_profile(profile, subnets)
+    if found.missing:
+        raise _refused(request, f"The subnet ID '{found.missing[0]}' does not exist")
+    if found.public:
+        # Source: a recorded answer (awslabs/eks-perf-tests#195).
+        raise _refused(
+            request,
+            f"Subnet {found.public[0]} provided in Fargate Profile is not a private subnet",
+        )
+
+
+def made_before(
+    request: wire.CreateFargateProfileRequest, profiles: Sequence[FargateProfile]
+) -> FargateProfile | None:
+    """Return the profile that this very request has made already, if it has.
+
+    Raises:
+        EksError: There is one of this name, or another request came with this one's token.
+    """
+    if request.clientRequestToken:
+        mark = _mark(request)
+        token = mark.partition(".")[0]
+        for each in profiles:
+            old = (meta(each).annotations or {}).get(REQUEST_ANNOTATION, "")
+            if old == mark:
+                return each
+            if old.partition(".")[0] == token:
+                raise _refused(
+                    request,
+                    f"The client request token {request.clientRequestToken} was used with other"
+                    " parameters before.",
+                )
+    if any(meta(each).name == request.fargateProfileName for each in profiles):
+        raise in_use(request)
+    if len(profiles) >= MAX_PROFILES:
+        raise EksError(
+            "ResourceLimitExceededException",
+            f"Cluster {request.clusterName} has {len(profiles)} Fargate profiles; the limit is"
+            f" {MAX_PROFILES}.",
+            cluster=request.clusterName,
+        )
+    return None
+
+
+def in_use(request: wire.CreateFargateProfileRequest) -> EksError:
+    """Return the refusal of a name that is taken."""
+    # Source: recorded answers (eksctl#2591, eksctl#5652).
+    return EksError(
+        "ResourceInUseException",
+        "A Fargate Profile already exists with this name in this cluster.",
+        409,
+        cluster=request.clusterName,
+        profile=request.fargateProfileName,
+    )
+
+
+def _refused(request: wire.CreateFargateProfileRequest, message: str) -> EksError:
+    return invalid_parameter(
+        message, cluster=request.clusterName, profile=request.fargateProfileName
+    )
+
+
+def _mark(request: wire.CreateFargateProfileRequest) -> str:
+    parameters = msgspec.structs.replace(request, clientRequestToken=None)
+    text = msgspec.json.encode(parameters, order="deterministic")
+    token = (request.clientRequestToken or "").encode()
+    return f"{hashlib.sha256(token).hexdigest()}.{hashlib.sha256(text).hexdigest()}"
