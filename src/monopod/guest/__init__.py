@@ -4,13 +4,14 @@ from monopod.guest.configuration import NodeConfiguration, Registry, node_files
 from monopod.guest.credentials import RegistryCredential
 from monopod.guest.disks import DiskError, create_configuration_disk, create_data_disk
 from monopod.guest.errors import GuestError
-from monopod.guest.image import GuestImage, UmlKernel, provide
+from monopod.guest.image import GuestImage, QemuKernel, UmlKernel, provide
 
 __all__ = [
     "DiskError",
     "GuestError",
     "GuestImage",
     "NodeConfiguration",
+    "QemuKernel",
     "Registry",
     "RegistryCredential",
     "UmlKernel",

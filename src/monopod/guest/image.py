@@ -1,7 +1,7 @@
 """The guest image: one directory in the cache, named after everything that decides its contents.
 
-It holds what all machines share - a read-only root file system, the stock UML kernel with the C
-library that it needs, and the template from which each machine's data disk is copied.
+It holds what all machines share - a read-only root file system, a stock kernel for each driver, and
+the template from which each machine's data disk is copied.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Final, TextIO
 
 from monopod import process
 from monopod.components import store
-from monopod.guest import pause, root, template
+from monopod.guest import pause, root, stock, template
 from monopod.guest.errors import ImageBuildError
 from monopod.progress import Progress, Report, ignore
 
@@ -26,8 +26,17 @@ PROGRAMS: Final = ("kubelet", "containerd", "containerd-shim-runc-v2")
 CNI_PLUGINS: Final = ("ptp", "loopback", "host-local")
 _BUILDERS: Final = ("ctr",)
 """Component binaries that only the building of the image needs."""
-_RECIPE: Final = ("image.py", "pause.py", "root.py", "specification.py", "template.py")
-_STEPS: Final = 5
+_RECIPE: Final = (
+    "cpio.py",
+    "image.py",
+    "pause.py",
+    "root.py",
+    "specification.py",
+    "stock.py",
+    "template.py",
+)
+_CONTENTS: Final = ("files", "initramfs")
+_STEPS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,23 @@ class UmlKernel:
     def file(self) -> Path:
         """The kernel itself; inside the jail it is ``/linux``."""
         return self.directory / "linux"
+
+
+@dataclass(frozen=True, slots=True)
+class QemuKernel:
+    """Debian's cloud kernel and the first file system that it starts from."""
+
+    directory: Path
+
+    @property
+    def kernel(self) -> Path:
+        """For ``-kernel``."""
+        return self.directory / "kernel"
+
+    @property
+    def initramfs(self) -> Path:
+        """For ``-initrd``."""
+        return self.directory / "initramfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +91,11 @@ class GuestImage:
     def uml(self) -> UmlKernel:
         """The kernel for the ``uml`` driver."""
         return UmlKernel(self.directory / "uml")
+
+    @property
+    def qemu(self) -> QemuKernel:
+        """The kernel for the ``qemu`` driver."""
+        return QemuKernel(self.directory / "qemu")
 
     @property
     def packages(self) -> Path:
@@ -105,7 +136,9 @@ def _digest(components: Path, pause_source: Path) -> str:
     """The hash over everything that goes in: programs, our files, and how they are put together."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    files = sorted(path for path in (here / "files").rglob("*") if path.is_file())
+    files = sorted(
+        path for name in _CONTENTS for path in (here / name).rglob("*") if path.is_file()
+    )
     ours = [*(here / name for name in _RECIPE), *files]
     programs = [components / name for name in (*PROGRAMS, *CNI_PLUGINS, *_BUILDERS)]
     for path in (*ours, *programs, pause_source):
@@ -123,19 +156,25 @@ async def _build(image: GuestImage, components: Path, pause_source: Path, report
         report(Progress(TASK, detail, done, _STEPS))
 
     tree = partial.directory / "root"
+    downloads = partial.directory / "downloads"
     try:
+        downloads.mkdir()
         say("fetching Debian packages", 0)
-        await root.bootstrap(tree, lambda line: say(line, 0))
-        say("adding upstream's programs", 1)
-        await root.list_packages(tree, partial.packages)
+        await root.bootstrap(tree, stock.download_hook(downloads), lambda line: say(line, 0))
+        listing = await root.list_packages(tree) + await stock.list_packages(downloads)
+        await asyncio.to_thread(partial.packages.write_text, listing)
+        say("taking the kernels out", 1)
         await asyncio.to_thread(root.extract_uml, tree, partial.uml.directory)
+        await stock.extract(downloads, partial.qemu.directory)
+        await asyncio.to_thread(shutil.rmtree, downloads)
+        say("adding upstream's programs", 2)
         await root.furnish(tree, components, PROGRAMS, CNI_PLUGINS)
-        say("writing the root file system", 2)
+        say("writing the root file system", 3)
         await root.write(tree, partial.root_image)
         await asyncio.to_thread(shutil.rmtree, tree)
-        say("compiling the pause program", 3)
+        say("compiling the pause program", 4)
         pause_image = await pause.build(pause_source, partial.directory)
-        say("preparing containerd's store in a first boot", 4)
+        say("preparing containerd's store in a first boot", 5)
         await template.bake(
             kernel=partial.uml.directory,
             root_image=partial.root_image,

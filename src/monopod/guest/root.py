@@ -52,8 +52,13 @@ _LINKS: Final = {
 _FILES: Final = Path(__file__).parent / "files"
 
 
-async def bootstrap(tree: Path, on_line: Callable[[str], None]) -> None:
+async def bootstrap(tree: Path, hook: str, on_line: Callable[[str], None]) -> None:
     """Unpack Debian's packages into a directory.
+
+    Args:
+        tree: The directory.
+        hook: A shell command run at the end, with the archive's packages at hand.
+        on_line: Told each line of the output.
 
     Raises:
         ImageBuildError: The archive cannot be reached or verified, or tools are missing.
@@ -67,6 +72,7 @@ async def bootstrap(tree: Path, on_line: Callable[[str], None]) -> None:
             "--architectures=amd64",
             f"--include={','.join(_PACKAGES)}",
             f"--keyring={keyring}",
+            f"--customize-hook={hook}",
             *exclusions,
             _SUITE,
             tree,
@@ -78,12 +84,11 @@ async def bootstrap(tree: Path, on_line: Callable[[str], None]) -> None:
         raise ImageBuildError(f"Debian's packages cannot be unpacked: {error}") from error
 
 
-async def list_packages(tree: Path, file: Path) -> None:
-    """Write down what was unpacked, one ``name version`` a line."""
-    listing = await process.run(
+async def list_packages(tree: Path) -> str:
+    """What was unpacked, one ``name version`` a line."""
+    return await process.run(
         "dpkg-query", f"--admindir={tree}/var/lib/dpkg", "-W", "-f", "${Package} ${Version}\n"
     )
-    await asyncio.to_thread(file.write_text, listing)
 
 
 def extract_uml(tree: Path, directory: Path) -> None:
