@@ -150,3 +150,143 @@ def test_nothing_that_was_signed_can_be_changed(change: str, text: str) -> None:
     with pytest.raises(EksError) as told:
         check(forged)
     assert (told.value.code, told.value.status) == ("InvalidSignatureException", 403)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "refused"),
+    [(-301, "expired"), (-300, ""), (0, ""), (300, ""), (301, "not yet current")],
+)
+def test_clocks_may_differ_by_five_minutes(seconds: int, refused: str) -> None:
+    at = sigv4.read_claim(_SIGNED).at
+    now = at - dt.timedelta(seconds=seconds)
+    if not refused:
+        check(_SIGNED, now)
+        return
+    with pytest.raises(EksError, match=refused) as told:
+        check(_SIGNED, now)
+    assert told.value.code == "InvalidSignatureException"
+
+
+@pytest.mark.parametrize(("after_s", "good"), [(-301, False), (0, True), (60, True), (61, False)])
+def test_a_presigned_url_ends(after_s: int, good: bool) -> None:
+    asked = presigned("https://100.127.1.6:6444/clusters", expires=60)
+    now = sigv4.read_claim(asked).at + dt.timedelta(seconds=after_s)
+    if good:
+        check(asked, now)
+    else:
+        with pytest.raises(EksError, match="Signature"):
+            check(asked, now)
+
+
+_CREDENTIAL = f"{KEY_ID}/20150830/local-1/eks/aws4_request"
+
+
+def _authorized(authorization: str, *headers: tuple[str, str]) -> Request:
+    return Request("GET", "/clusters", "", [_HOST, *headers, ("Authorization", authorization)])
+
+
+def _header(
+    credential: str = _CREDENTIAL,
+    signed: str = "host;x-amz-date",
+    signature: str = "0" * 64,
+) -> str:
+    parts = f"Credential={credential}, SignedHeaders={signed}, Signature={signature}"
+    return f"{sigv4.ALGORITHM} {parts}"
+
+
+_PRESIGNED = (
+    "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential="
+    + quote(_CREDENTIAL, safe="")
+    + "&X-Amz-Date=20150830T123600Z&X-Amz-SignedHeaders=host&X-Amz-Signature="
+    + "0" * 64
+)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "says"),
+    [
+        (Request("GET", "/"), "MissingAuthenticationTokenException", "Missing"),
+        (_authorized("Bearer x", _DATE), "IncompleteSignatureException", "algorithm"),
+        (_authorized(sigv4.ALGORITHM, _DATE), "IncompleteSignatureException", "'Credential'"),
+        (_authorized(_header()), "IncompleteSignatureException", "'X-Amz-Date'"),
+        (
+            _authorized(_header(), ("X-Amz-Date", "yesterday")),
+            "IncompleteSignatureException",
+            "ISO-8601",
+        ),
+        (_authorized(_header("a/b/c"), _DATE), "IncompleteSignatureException", "slash-delimited"),
+        (_authorized(_header(signature="x"), _DATE), "InvalidSignatureException", "hexadecimal"),
+        (_authorized(_header(), _DATE), "InvalidSignatureException", "does not match"),
+        (
+            _authorized(_header(_CREDENTIAL.replace("eks", "s3")), _DATE),
+            "InvalidSignatureException",
+            "correct service: 'eks'",
+        ),
+        (
+            _authorized(_header(_CREDENTIAL.replace("local-1", "eu-1")), _DATE),
+            "InvalidSignatureException",
+            "valid region, 'local-1'",
+        ),
+        (
+            _authorized(_header(_CREDENTIAL.replace("0830", "0831")), _DATE),
+            "InvalidSignatureException",
+            "Date in Credential scope",
+        ),
+        (
+            _authorized(_header(signed="x-amz-date"), _DATE),
+            "InvalidSignatureException",
+            "'host' must be a 'SignedHeader'",
+        ),
+        (
+            _authorized(_header(), _DATE, ("X-Amz-Target", "x")),
+            "InvalidSignatureException",
+            "'x-amz-target' must be a 'SignedHeader'",
+        ),
+        (
+            _authorized(_header(signed="host;x-amz-date;range"), _DATE),
+            "InvalidSignatureException",
+            "'range' is not in the request",
+        ),
+        (
+            _authorized(
+                _header(signed="host;x-amz-content-sha256;x-amz-date"),
+                _DATE,
+                ("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD"),
+            ),
+            "InvalidSignatureException",
+            "not the hash",
+        ),
+        (
+            Request("GET", "/", _PRESIGNED, [_HOST]),
+            "IncompleteSignatureException",
+            "'X-Amz-Expires'",
+        ),
+        (
+            Request("GET", "/", _PRESIGNED + "&X-Amz-Expires=604801", [_HOST]),
+            "InvalidSignatureException",
+            "604800",
+        ),
+        (
+            Request("GET", "/", _PRESIGNED + "&X-Amz-Expires=60", [_HOST]),
+            "InvalidSignatureException",
+            "does not match",
+        ),
+    ],
+)
+def test_what_is_refused_and_why(request_: Request, code: str, says: str) -> None:
+    with pytest.raises(EksError) as told:
+        check(request_)
+    assert told.value.code == code
+    assert says in told.value.message
+
+
+@given(
+    authorization=st.text(max_size=60) | st.from_regex(r"AWS4-HMAC-SHA256 .{0,60}"),
+    date=st.text(max_size=20),
+    query=st.text(max_size=60),
+)
+def test_nonsense_is_refused_like_anything_else(authorization: str, date: str, query: str) -> None:
+    for headers in ((("Authorization", authorization), ("X-Amz-Date", date)), ()):
+        for prefix in ("", "X-Amz-Algorithm=AWS4-HMAC-SHA256&"):
+            with pytest.raises(EksError):
+                check(Request("GET", "/\udcff", prefix + query, headers))
