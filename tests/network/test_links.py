@@ -1,6 +1,9 @@
 """Machines' links: complete after any interruption, gone without a trace, quick to make."""
 
 import asyncio
+import contextlib
+import fcntl
+import io
 import os
 import socket
 import statistics
@@ -19,14 +22,19 @@ from monopod.vmm.driver import LinkKind
 from tests.network.lab import Lab, ip, make_socket
 
 _ETHERNET, _IPV4, _UDP = 14, 20, 8
+_SIOCGIFNAME = 0x8910
 
 
-def _spec(number: int) -> LinkSpec:
+def _spec(number: int, kind: LinkKind = LinkKind.PACKET) -> LinkSpec:
     return LinkSpec(
         f"mvm-{number:010x}",
         IPv4Address("100.64.9.0") + number,
         IPv4Address("192.168.9.0") + number,
+        kind,
     )
+
+
+_each_kind = pytest.mark.parametrize("kind", list(LinkKind))
 
 
 def _frame(spec: LinkSpec, source: str, payload: bytes) -> bytes:
@@ -59,32 +67,38 @@ def _checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-async def test_a_link_is_what_the_architecture_says(lab: Lab) -> None:
-    spec = _spec(10)
+@_each_kind
+async def test_a_link_is_what_the_architecture_says(lab: Lab, kind: LinkKind) -> None:
+    spec = _spec(10, kind)
     await lab.links.ensure(spec)
     assert lab.links.present() == {spec.name}
-    shown = ip(lab.router, "-d", "addr", "show", "dev", spec.name)
-    for part in (addresses.GATEWAY_MAC, "inet 100.64.0.1/32", "veth", "group 109", "LOWER_UP"):
-        assert part in shown
-    assert "inet" not in ip(lab.topology.ports, "addr", "show", "dev", spec.name)
-    routes = ip(lab.router, "route", "show", "dev", spec.name)
-    assert "100.64.9.10 proto static scope link" in routes
-    assert "192.168.9.10 via 100.64.9.10 proto static onlink" in routes
-    neighbours = ip(lab.router, "neigh", "show", "dev", spec.name)
-    assert "100.64.9.10 lladdr 02:6d:64:40:09:0a PERMANENT" in neighbours
+    with await lab.links.open(spec):
+        shown = ip(lab.router, "-d", "addr", "show", "dev", spec.name)
+        what = {LinkKind.PACKET: "veth", LinkKind.TAP: "tun type tap"}[kind]
+        for part in (addresses.GATEWAY_MAC, "inet 100.64.0.1/32", what, "group 109", "LOWER_UP"):
+            assert part in shown
+        routes = ip(lab.router, "route", "show", "dev", spec.name)
+        assert "100.64.9.10 proto static scope link" in routes
+        assert "192.168.9.10 via 100.64.9.10 proto static onlink" in routes
+        neighbours = ip(lab.router, "neigh", "show", "dev", spec.name)
+        assert "100.64.9.10 lladdr 02:6d:64:40:09:0a PERMANENT" in neighbours
 
 
-async def test_a_link_is_completed_and_removed_however_often(lab: Lab) -> None:
-    spec = _spec(11)
+@_each_kind
+async def test_a_link_is_completed_and_removed_however_often(lab: Lab, kind: LinkKind) -> None:
+    spec = _spec(11, kind)
     before = ip(lab.router, "route")
     for _ in range(2):
         await lab.links.ensure(spec)
     whole = ip(lab.router, "route")
     ip(lab.router, "route", "del", "192.168.9.11/32")
-    ip(lab.router, "link", "set", spec.name, "down")
-    ip(lab.topology.ports, "link", "set", spec.name, "down")
+    ip(lab.router, "link", "set", spec.name, "down", "group", "default")
+    if kind is LinkKind.PACKET:
+        ip(lab.router, "link", "set", spec.name, "group", "109")
+        ip(lab.topology.ports, "link", "set", spec.name, "down")
     await lab.links.ensure(spec)
     assert ip(lab.router, "route") == whole
+    assert "group 109" in ip(lab.router, "link", "show", spec.name)
     for _ in range(2):
         await lab.links.remove(spec.name)
     assert lab.links.present() == set()
@@ -92,22 +106,62 @@ async def test_a_link_is_completed_and_removed_however_often(lab: Lab) -> None:
     assert ip(lab.router, "route") == before
 
 
-async def test_packets_pass_a_packet_socket_with_finished_checksums(lab: Lab) -> None:
-    """As a VMM sees them: nothing of its own, and nothing the kernel left to a network card."""
-    spec = _spec(12)
+@_each_kind
+async def test_a_running_machines_link_is_left_working(lab: Lab, kind: LinkKind) -> None:
+    spec = _spec(13, kind)
     await lab.links.ensure(spec)
+    with await lab.links.open(spec) as wire:
+        await lab.links.ensure(spec)
+        assert (await _sent_to(lab, wire, "192.168.9.13")).endswith(b"for the guest")
+        with pytest.raises(NetworkError, match=spec.name):
+            await lab.links.open(spec)
+        await lab.links.remove(spec.name)
+        assert lab.links.present() == set()
+
+
+async def test_a_veth_link_ends_with_its_vmm_and_a_tap_when_it_is_removed(lab: Lab) -> None:
+    packet, tap = _spec(14), _spec(15, LinkKind.TAP)
+    for spec in (packet, tap):
+        await lab.links.ensure(spec)
+        (await lab.links.open(spec)).close()
+    async with asyncio.timeout(10):
+        # Namespaces are taken down by the kernel in its own time.
+        while lab.links.present() != {tap.name}:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for spec in (packet, tap):
+        await lab.links.ensure(spec)
+        with await lab.links.open(spec) as wire:
+            assert await _sent_to(lab, wire, str(spec.pod_address))
+
+
+async def _sent_to(lab: Lab, wire: io.FileIO, address: str) -> bytes:
+    """A frame as a VMM gets it when somebody sends to its guest."""
+    os.set_blocking(wire.fileno(), False)
+    readable = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.add_reader(wire.fileno(), readable.set)
+    try:
+        with make_socket(lab.control, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"for the guest", (address, 7))
+        async with asyncio.timeout(5):
+            await readable.wait()
+    finally:
+        loop.remove_reader(wire.fileno())
+    return os.read(wire.fileno(), 2000)
+
+
+@_each_kind
+async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkKind) -> None:
+    """As a VMM sees them: nothing of its own, and nothing the kernel left to a network card."""
+    spec = _spec(12, kind)
+    await lab.links.ensure(spec)
     with (
-        lab.links.open_socket(spec.name) as wire,
-        make_socket(lab.control, socket.SOCK_DGRAM) as sender,
+        await lab.links.open(spec) as wire,
         make_socket(lab.router, socket.SOCK_DGRAM, ("100.64.0.1", 9)) as receiver,
     ):
         assert not os.get_inheritable(wire.fileno())
-        wire.setblocking(False)
-        sender.sendto(b"for the guest", ("192.168.9.12", 7))
-        wire.send(_frame(spec, "100.64.9.12", b"from the guest"))
-        async with asyncio.timeout(5):
-            frame = await loop.sock_recv(wire, 2000)
+        frame = await _sent_to(lab, wire, "192.168.9.12")
+        os.write(wire.fileno(), _frame(spec, "100.64.9.12", b"from the guest"))
         assert frame[:6] == bytes.fromhex("026d6440090c")
         assert frame.endswith(b"for the guest")
         datagram = frame[_ETHERNET + _IPV4 :]
@@ -118,26 +172,49 @@ async def test_packets_pass_a_packet_socket_with_finished_checksums(lab: Lab) ->
             while not await lab.counted("router_blocked"):
                 pass
         with pytest.raises(BlockingIOError):
-            wire.recv(2000)
+            os.read(wire.fileno(), 2000)
         with pytest.raises(BlockingIOError):
             receiver.recv(2000)
 
 
-async def test_a_socket_of_no_link_says_so(lab: Lab) -> None:
-    with pytest.raises(NetworkError, match="mvm-nothing"):
-        lab.links.open_socket("mvm-nothing")
+def _interfaces_seen_by(wire: io.FileIO) -> set[str]:
+    """Every interface that can be named to a socket, as the kernel lists them."""
+    found: set[str] = set()
+    for index in range(1, 4096):
+        with contextlib.suppress(OSError):
+            request = struct.pack("16si20x", b"", index)
+            answer = fcntl.ioctl(wire, _SIOCGIFNAME, request)
+            found.add(answer[:16].rstrip(b"\0").decode())
+    return found
+
+
+@pytest.mark.row("S17")
+async def test_a_packet_socket_reaches_no_other_machines_link(lab: Lab) -> None:
+    """Binding it decides nothing: its holder may send on any interface of its namespace."""
+    own, other = _spec(16), _spec(17)
+    for spec in (own, other):
+        await lab.links.ensure(spec)
+    with await lab.links.open(own) as wire, await lab.links.open(other):
+        frame = _frame(other, "100.64.9.17", b"forged")
+        with (
+            socket.socket(fileno=os.dup(wire.fileno())) as taken_over,
+            pytest.raises(OSError, match="No such device"),
+        ):
+            taken_over.sendto(frame, (other.name, 0x0800))
+        assert _interfaces_seen_by(wire) == {own.name, "lo"}
+
+
+@_each_kind
+async def test_a_link_that_is_not_there_says_so(lab: Lab, kind: LinkKind) -> None:
+    with pytest.raises(NetworkError, match="mvm-00000000ff"):
+        await lab.links.open(_spec(255, kind))
+    assert lab.links.present() == set()
 
 
 @pytest.mark.parametrize("name", ["uplink", "mvm-0123456789ab", "eth0"])
 def test_only_machines_names_are_links(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         LinkSpec(name, IPv4Address("100.64.0.9"), IPv4Address("192.168.0.9"))
-
-
-async def test_taps_are_refused_for_now(lab: Lab) -> None:
-    spec = LinkSpec("mvm-tap", IPv4Address("100.64.0.9"), IPv4Address("192.168.0.9"), LinkKind.TAP)
-    with pytest.raises(NetworkError, match="tap"):
-        await lab.links.ensure(spec)
 
 
 async def test_links_of_no_cluster_say_so(lab: Lab) -> None:
@@ -157,13 +234,16 @@ def _namespaces() -> set[int]:
     return {(each / "ns/net").stat().st_ino for each in threads}
 
 
-async def test_the_process_stays_in_its_namespace_and_leaks_no_descriptor(lab: Lab) -> None:
+@_each_kind
+async def test_the_process_stays_in_its_namespace_and_leaks_no_descriptor(
+    lab: Lab, kind: LinkKind
+) -> None:
     async def everything(number: int) -> None:
-        spec = _spec(number)
+        spec = _spec(number, kind)
         await lab.links.ensure(spec)
-        lab.links.open_socket(spec.name).close()
+        (await lab.links.open(spec)).close()
         with pytest.raises(NetworkError):
-            lab.links.open_socket("mvm-nothing")
+            await lab.links.open(_spec(255, kind))
         await lab.links.remove(spec.name)
         await lab.topology.create()
 

@@ -177,7 +177,7 @@ class LocalCapacity:
             mac_address=guest_mac(wanted.management_address),
             console_directory=files.console,
         )
-        with self._links.open_socket(wanted.name) as link_end:
+        with await self._links.open(link) as link_end:
             await self._driver.launch(machine, link_end.fileno())
         self._watch(wanted.name)
 

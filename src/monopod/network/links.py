@@ -8,6 +8,7 @@ that the route back to its source names (see ``rules``), and ARP is answered onl
 
 import asyncio
 import errno
+import io
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,15 +20,13 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from monopod.network import addresses
+from monopod.network.ends import PacketEnd, make_tap, open_tap
 from monopod.network.errors import NetworkError
 from monopod.network.namespaces import Namespace, transmit_checksums_in_software
 from monopod.network.plan import LINK_GROUP, LINK_PREFIX
 from monopod.vmm.driver import LinkKind
 
 _MAX_NAME: Final = 15
-_ETH_P_ALL: Final = 3
-_SOL_PACKET: Final = 263
-_PACKET_IGNORE_OUTGOING: Final = 23
 _NUD_PERMANENT: Final = 0x80
 _SCOPE_LINK: Final = 253
 _ONLINK: Final = 4
@@ -97,10 +96,8 @@ class Links:
         """See that this machine's link is there, complete and up.
 
         Raises:
-            NetworkError: The kernel refused, or drivers of this kind are not supported yet.
+            NetworkError: The kernel refused.
         """
-        if spec.kind is not LinkKind.PACKET:
-            raise NetworkError(f"links of kind {spec.kind.value} are not implemented")
         if self._router is None or self._ports is None or self._control is None:
             raise NetworkError("links are used outside of their context")
         # One socket's requests and answers stay in order only if they do not interleave.
@@ -119,12 +116,16 @@ class Links:
     ) -> None:
         index = await _index(router, spec.name)
         if index is None:
-            await self._create(router, spec.name)
+            await self._create(router, spec)
             index = await _index(router, spec.name)
         if index is None:
             raise NetworkError(f"link {spec.name} vanished while it was set up")
+        if spec.kind is LinkKind.TAP:
+            # A tap device cannot be made with them: it has them before it is up.
+            await router.link("set", index=index, address=addresses.GATEWAY_MAC, group=LINK_GROUP)
         transmit_checksums_in_software(control, spec.name)
-        await ports.link("set", ifname=spec.name, state="up")
+        if await _index(ports, spec.name) is not None:
+            await ports.link("set", ifname=spec.name, state="up")
         await router.link("set", index=index, state="up")
         management, pod = str(spec.management_address), str(spec.pod_address)
         await router.addr(
@@ -140,46 +141,47 @@ class Links:
         await router.route("replace", dst=f"{management}/32", oif=index, scope=_SCOPE_LINK)
         await router.route("replace", dst=f"{pod}/32", oif=index, gateway=management, flags=_ONLINK)
 
-    async def _create(self, router: AsyncIPRoute, name: str) -> None:
+    async def _create(self, router: AsyncIPRoute, spec: LinkSpec) -> None:
+        if spec.kind is LinkKind.TAP:
+            make_tap(self._router_namespace, spec.name)
+            return
         with self._ports_namespace.open() as ports:
             try:
                 await router.link(
                     "add",
-                    ifname=name,
+                    ifname=spec.name,
                     kind="veth",
                     address=addresses.GATEWAY_MAC,
                     group=LINK_GROUP,
-                    peer={"ifname": name, "net_ns_fd": ports.fileno()},
+                    peer={"ifname": spec.name, "net_ns_fd": ports.fileno()},
                 )
             except NetlinkError as error:
                 if error.code != errno.EEXIST:
                     raise
 
-    def open_socket(self, name: str) -> socket.socket:
-        """A raw packet socket on the VMM's end of a link; the caller closes it.
+    async def open(self, spec: LinkSpec) -> io.FileIO:
+        """Take the VMM's end of a link, once; the caller closes it.
 
-        It sees only what comes from the router, not what it sent itself, and no child process
-        inherits it unless told to.
+        Frames are read from and written to it. No child process inherits it unless told to. A veth
+        link ends with the last descriptor of its end; a tap stays.
 
         Raises:
-            NetworkError: There is no such link.
+            NetworkError: There is no such link, or its end was taken before.
         """
-
-        def body() -> socket.socket:
-            # Protocol 0 receives nothing until the socket is bound to the one interface.
-            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-            try:
-                made.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-                made.bind((name, _ETH_P_ALL))
-            except BaseException:
-                made.close()
-                raise
-            return made
-
+        if spec.kind is LinkKind.TAP:
+            return open_tap(self._router_namespace, spec.name)
+        if self._ports is None:
+            raise NetworkError("links are used outside of their context")
         try:
-            return self._ports_namespace.call(body)
-        except OSError as error:
-            raise NetworkError(f"cannot open link {name}: {error.strerror}") from error
+            with PacketEnd.make() as end:
+                async with self._one_at_a_time:
+                    index = await _index(self._ports, spec.name)
+                    if index is None:
+                        raise NetworkError(f"cannot open link {spec.name}: no such device")
+                    await self._ports.link("set", index=index, net_ns_fd=end.namespace.fileno())
+                return end.take(spec.name)
+        except (NetlinkError, OSError) as error:
+            raise NetworkError(f"cannot open link {spec.name}: {error}") from error
 
     async def remove(self, name: str) -> None:
         """Remove a link with its routes; again is harmless.

@@ -18,7 +18,7 @@ class LinkKind(enum.Enum):
     """How a driver takes its network: the descriptor that it is handed."""
 
     PACKET = "packet"
-    """An ``AF_PACKET`` socket bound to the VMM's end of a veth pair."""
+    """An ``AF_PACKET`` socket bound to the VMM's end of a veth pair, alone in its namespace."""
     TAP = "tap"
     """A tap device's descriptor."""
 
