@@ -19,7 +19,7 @@ from monopod.capacity.directory import MachineDirectory
 from monopod.capacity.local import LocalCapacity
 from monopod.capacity.settings import LocalSettings
 from monopod.guest import GuestImage
-from monopod.network.links import Links
+from monopod.network.links import Links, LinkSpec
 from monopod.network.namespaces import Namespace
 from monopod.vmm.cgroups import Cgroups, Hierarchies
 from monopod.vmm.launcher import PLATFORM_MILLI_CPU
@@ -172,6 +172,10 @@ async def test_each_kind_of_remains_is_found_and_removed(host: Host) -> None:
         host.files(NAME).remove()
         assert await capacity.present() == {NAME: Presence.REMAINS}
         host.cgroups.remove(NAME)
+        # Its link ended with it; one that no VMM ever took does not.
+        link = LinkSpec(NAME, wanted().management_address, wanted().pod_address)
+        async with Links(host.router, host.ports) as links:
+            await links.ensure(link)
         assert await capacity.present() == {NAME: Presence.REMAINS}
         await capacity.terminate(NAME)
         assert await capacity.present() == {}
