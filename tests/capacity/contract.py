@@ -12,6 +12,7 @@ from monopod.capacity import (
     Capacity,
     CapacityError,
     CapacityUnavailableError,
+    DriverUnavailableError,
     Ended,
     Launch,
     Presence,
@@ -22,7 +23,9 @@ NAME = "mvm-00000000a1"
 OTHER = "mvm-00000000a2"
 
 
-def wanted(name: str = NAME, *, milli_cpu: int = 250, memory_mib: int = 512) -> Launch:
+def wanted(
+    name: str = NAME, *, milli_cpu: int = 250, memory_mib: int = 512, driver: str = ""
+) -> Launch:
     last = int(name[-1], 16) + 1
     return Launch(
         name=name,
@@ -31,6 +34,7 @@ def wanted(name: str = NAME, *, milli_cpu: int = 250, memory_mib: int = 512) -> 
         storage_gib=20,
         management_address=IPv4Address(f"100.64.0.{last}"),
         pod_address=IPv4Address(f"192.168.1.{last}"),
+        driver=driver,
     )
 
 
@@ -99,10 +103,13 @@ class Contract:
 
     async def test_what_runs_is_left_alone(self, place: Place) -> None:
         async with place.open() as capacity:
-            await capacity.launch(wanted(), configure)
-            await capacity.launch(wanted(), never)
+            chosen = await capacity.launch(wanted(), configure)
+            assert chosen.message
+            assert await capacity.launch(wanted(), never) == chosen
         async with place.open() as capacity:
-            await capacity.launch(wanted(), never)
+            assert await capacity.launch(wanted(), never) == chosen
+            assert capacity.chosen(NAME) == chosen
+            assert capacity.chosen(OTHER) is None
             assert await capacity.present() == {NAME: Presence.RUNNING}
 
     async def test_nobody_is_told_of_an_end_that_was_asked_for(self, place: Place) -> None:
@@ -175,6 +182,12 @@ class Contract:
         async with place.open() as capacity:
             with pytest.raises(SizeUnsupportedError, match="at most 1 vCPU"):
                 await capacity.launch(wanted(milli_cpu=2000), configure)
+            assert await capacity.present() == {}
+
+    async def test_a_driver_that_there_is_not(self, place: Place) -> None:
+        async with place.open() as capacity:
+            with pytest.raises(DriverUnavailableError, match="qemu-kvm is insisted on"):
+                await capacity.launch(wanted(driver="qemu-kvm"), configure)
             assert await capacity.present() == {}
 
     async def test_what_is_not_there_settles_and_ends_quietly(self, place: Place) -> None:

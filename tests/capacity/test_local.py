@@ -16,6 +16,7 @@ import pytest
 from monopod import process
 from monopod.capacity import CapacityError, CapacityUnavailableError, Presence
 from monopod.capacity.directory import MachineDirectory
+from monopod.capacity.drivers import Drivers
 from monopod.capacity.local import LocalCapacity
 from monopod.capacity.settings import LocalSettings
 from monopod.guest import GuestImage
@@ -51,10 +52,11 @@ class Host(Place):
             cgroups=self.cgroups,
             console_of=lambda name: self.files(name).console,
         )
-        await driver.prepare()
+        drivers = Drivers([driver])
+        await drivers.prepare()
         async with Links(self.router, self.ports) as links:
             capacity = LocalCapacity(
-                driver,
+                drivers,
                 cgroups=self.cgroups,
                 links=links,
                 image=self.disks,

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from monopod.capacity import (
     CapacityError,
     CapacityUnavailableError,
+    Choice,
     Configure,
+    DriverUnavailableError,
     Ended,
     Launch,
     Presence,
     SizeUnsupportedError,
 )
+
+_CHOICE = Choice("fake", False, "KvmUnavailable", "runs under fake: there is no KVM")
 
 
 @dataclass
@@ -33,6 +37,9 @@ class FakeHost:
         self.room = 1000
         self.refuses: list[str] = []
         """A reason for each launch to come that fails."""
+        self.max_milli_cpu = 1000
+        self.lacks = {"qemu-kvm"}
+        """Drivers that nothing here can run."""
         self.broken = ""
         """Why every launch fails at once."""
         self.slow = asyncio.Event()
@@ -53,8 +60,6 @@ class FakeHost:
 class FakeCapacity:
     """A ``Capacity`` over a fake host; the contract is that of ``tests/capacity/contract.py``."""
 
-    driver = "fake"
-
     def __init__(self, host: FakeHost, boots_at_once: int = 100) -> None:
         self.boots_at_once = boots_at_once
         self._host = host
@@ -64,14 +69,18 @@ class FakeCapacity:
             if not machine.running:
                 self._heard.put_nowait(Ended(name, "VmmKilled", "killed while nobody looked"))
 
-    async def launch(self, wanted: Launch, configure: Configure) -> None:
+    async def launch(self, wanted: Launch, configure: Configure) -> Choice:
         host = self._host
         host.calls.append(wanted.name)
         known = host.machines.get(wanted.name)
         if known is not None and known.running:
-            return
-        if wanted.milli_cpu > 1000:
-            raise SizeUnsupportedError("machines of kind fake have at most 1 vCPU")
+            return _CHOICE
+        if wanted.driver in host.lacks:
+            raise DriverUnavailableError(f"{wanted.driver} is insisted on, and is not here")
+        if wanted.milli_cpu > host.max_milli_cpu:
+            raise SizeUnsupportedError(
+                f"machines of kind fake have at most {host.max_milli_cpu / 1000:g} vCPU"
+            )
         if len(host.machines) >= host.room and known is None:
             raise CapacityUnavailableError("no room on the fake host")
         if host.broken:
@@ -87,6 +96,11 @@ class FakeCapacity:
             raise
         machine.running = True
         host.launches.append(wanted)
+        return _CHOICE
+
+    def chosen(self, name: str) -> Choice | None:
+        machine = self._host.machines.get(name)
+        return None if machine is None else _CHOICE
 
     async def settle(self, name: str) -> None:
         if name in self._host.machines:

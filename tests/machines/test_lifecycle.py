@@ -121,13 +121,42 @@ async def test_no_room_is_said_and_waited_for(world: World) -> None:
         assert world.host.calls.count(second) == 2
 
 
-async def test_a_size_that_cannot_be_had_is_refused_for_good(world: World) -> None:
-    async with world.controller():
+async def test_a_size_that_cannot_be_had_is_refused_until_it_can(world: World) -> None:
+    async with world.controller(SETTINGS.model_copy(update={"driver_retry_s": 0.2})):
         name = await world.claim(await world.pod(), milli_cpu=2000)
         await world.condition(name, conditions.LAUNCHED, "False", "SizeUnsupported")
         await world.event("at most 1 vCPU")
+        world.host.max_milli_cpu = 2000
+        await world.condition(name, conditions.LAUNCHED)
+
+
+async def test_a_driver_that_cannot_be_had_is_refused_until_it_can(world: World) -> None:
+    async with world.controller(SETTINGS.model_copy(update={"driver_retry_s": 0.2})):
+        name = await world.claim(await world.pod(), driver="qemu-kvm")
+        await world.condition(name, conditions.LAUNCHED, "False", "DriverUnavailable")
+        await world.event("qemu-kvm is insisted on, and is not here")
+        world.host.lacks.clear()
+        await world.condition(name, conditions.LAUNCHED)
+        assert [each.driver for each in world.host.launches] == ["qemu-kvm"]
+
+
+async def test_a_pod_that_is_refused_a_driver_can_go(world: World) -> None:
+    async with world.controller():
+        name = await world.claim(await world.pod(), driver="qemu-kvm")
+        await world.condition(name, conditions.LAUNCHED, "False", "DriverUnavailable")
         await world.admin.delete(Pod, "web", world.namespace)
         await world.gone(name)
+
+
+async def test_what_was_chosen_is_written_down(world: World) -> None:
+    async with world.controller():
+        name = await world.claim(await world.pod())
+        machine = await world.condition(name, conditions.LAUNCHED)
+        chosen = condition_of(machine, conditions.HARDWARE_VIRTUALIZED)
+        assert (chosen.status, chosen.reason) == ("False", "KvmUnavailable")
+        assert chosen.message == "runs under fake: there is no KVM"
+        assert status_of(machine).driver == "fake"
+        assert status_of(machine).conditions[-1].type == conditions.LAUNCHED
 
 
 async def test_machines_boot_in_turn(world: World) -> None:

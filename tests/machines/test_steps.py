@@ -92,7 +92,33 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     "no such size": (
         facts(machine(ADDRESSED, state("Launched", "False", "SizeUnsupported"), attempts=9)),
-        steps.Wait("for its pod to be deleted"),
+        steps.Wait(
+            "for this host to have a driver for it", NOW + timedelta(seconds=LIMITS.driver_s)
+        ),
+    ),
+    "no such driver, a while ago": (
+        facts(
+            machine(ADDRESSED, state("Launched", "False", "DriverUnavailable", age_s=60)),
+            now=NOW,
+        ),
+        steps.Launch(),
+    ),
+    "refused once more": (
+        replace(
+            facts(machine(ADDRESSED, state("Launched", "False", "DriverUnavailable", age_s=60))),
+            refused_at=NOW,
+        ),
+        steps.Wait(
+            "for this host to have a driver for it", NOW + timedelta(seconds=LIMITS.driver_s)
+        ),
+    ),
+    "no room once more, none freed since": (
+        replace(
+            facts(machine(ADDRESSED, state("Launched", "False", "CapacityUnavailable", age_s=60))),
+            refused_at=NOW,
+            room_at=NOW - timedelta(seconds=30),
+        ),
+        steps.Wait("for room", NOW + timedelta(seconds=LIMITS.room_s)),
     ),
     # From a launch to a ready node.
     "boots": (

@@ -102,7 +102,9 @@ class World:
         }
         return await self.admin.create(msgspec.convert(wanted, Pod))
 
-    async def claim(self, pod: Pod, subnet: str = SUBNET, milli_cpu: int = 250) -> str:
+    async def claim(
+        self, pod: Pod, subnet: str = SUBNET, milli_cpu: int = 250, driver: str = ""
+    ) -> str:
         """Ask for a machine, as the scheduler does; returns its name."""
         name = f"mvm-{hashlib.sha256(identity(pod).encode()).hexdigest()[:10]}"
         wanted = {
@@ -117,6 +119,7 @@ class World:
                 "subnet": subnet,
                 "milliCPU": milli_cpu,
                 "memoryMiB": 512,
+                "driver": driver,
             },
         }
         await self.admin.create(msgspec.convert(wanted, MicroVM))

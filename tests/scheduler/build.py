@@ -17,12 +17,11 @@ from monopod.api.resources import (
     Subnet,
 )
 from monopod.refusals import Storage
-from monopod.scheduler.decision import Claim, Limits, View
+from monopod.scheduler.decision import Claim, View
 from monopod.scheduler.placement import Ground
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
 GROUND = Ground("local-1", "amd64")
-LIMITS = Limits("uml", 1000)
 UID = "0d6f1a52-0000-0000-0000-000000000001"
 NODE = "fargate-ip-192-168-1-9.local-1.compute.internal"
 
@@ -51,11 +50,15 @@ def pod(
 
 
 def profile(
-    name: str = "fp", namespace: str = "shop", *subnets: str, status: str = "ACTIVE"
+    name: str = "fp",
+    namespace: str = "shop",
+    *subnets: str,
+    status: str = "ACTIVE",
+    annotations: Mapping[str, str] | None = None,
 ) -> FargateProfile:
     made = msgspec.convert(
         {
-            "metadata": {"name": name},
+            "metadata": {"name": name, "annotations": dict(annotations or {})},
             "spec": {
                 "selectors": [{"namespace": namespace}],
                 "subnets": list(subnets),
@@ -148,7 +151,6 @@ def view(**changes: Any) -> View:
         node=None,
         storage=storage(),
         ground=GROUND,
-        limits=LIMITS,
         now=NOW,
     )
     # Not dataclasses.replace, whose checks would want every field's exact type from the tests.

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from lightkube.models.core_v1 import PodStatus
+from lightkube.resources.core_v1 import Pod
 
 from monopod.scheduler import failures
 from monopod.scheduler.decision import (
@@ -29,8 +30,8 @@ from tests.scheduler.build import (
 )
 
 
-def claimed(**changes: Any) -> Claim:
-    step = decide(pod(), view(**changes))
+def claimed(wanted: Pod | None = None, **changes: Any) -> Claim:
+    step = decide(wanted or pod(), view(**changes))
     assert isinstance(step, Claim)
     return step
 
@@ -116,12 +117,52 @@ def test_a_pod_larger_than_the_table() -> None:
     )
 
 
-def test_a_size_that_no_driver_here_has() -> None:
-    reason, message = refused(decide(pod(requests={"cpu": "2"}), view()))
-    assert reason == "MachineSizeNotAvailable"
-    assert "2 vCPU 4 GB" in message
-    assert "uml" in message
-    assert "at most 1 vCPU" in message
+def test_every_size_is_asked_for() -> None:
+    """Whether a machine of a size can be run is for those to say who run machines."""
+    spec = claimed(pod(requests={"cpu": "16", "memory": "119Gi"})).spec
+    assert (spec.milliCPU, spec.memoryMiB) == (16000, 122880)
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "of_profile", "driver"),
+    [
+        (None, None, ""),
+        ("qemu", None, "qemu"),
+        (None, "uml", "uml"),
+        ("qemu-tcg", "uml", "qemu-tcg"),
+        ("", "qemu-kvm", "qemu-kvm"),
+    ],
+)
+def test_a_driver_that_is_insisted_on(
+    of_pod: str | None, of_profile: str | None, driver: str
+) -> None:
+    wanted = pod(metadata=_insisting(of_pod))
+    step = claimed(wanted, profiles=[profile(**_insisting(of_profile))])
+    assert step.spec.driver == driver
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "of_profile", "whose"),
+    [("firecracker", "uml", "the pod"), (None, "firecracker", "Fargate profile fp")],
+)
+def test_a_driver_that_nobody_knows(of_pod: str | None, of_profile: str | None, whose: str) -> None:
+    wanted = pod(metadata=_insisting(of_pod))
+    assert refused(decide(wanted, view(profiles=[profile(**_insisting(of_profile))]))) == (
+        "UnknownDriver",
+        f"Annotation monopod.dev/driver of {whose} is 'firecracker', and not one of"
+        " uml, qemu, qemu-tcg, qemu-kvm",
+    )
+
+
+@pytest.mark.parametrize("reason", ["DriverUnavailable", "SizeUnsupported"])
+def test_a_machine_that_the_host_has_no_driver_for(reason: str) -> None:
+    made = machine(claimed(), condition("Launched", False, reason, "there is no KVM"))
+    step = decide(pod(), view(machine=made))
+    assert step == Refuse(reason, "there is no KVM", told=True)
+
+
+def _insisting(word: str | None) -> dict[str, Any]:
+    return {} if word is None else {"annotations": {"monopod.dev/driver": word}}
 
 
 def test_too_much_storage() -> None:

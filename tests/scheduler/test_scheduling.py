@@ -112,8 +112,8 @@ async def test_what_cannot_run_is_refused_once(world: World) -> None:
         labels = {"metadata": {"labels": {"turn": str(number)}}}
         await world.admin.patch(Pod, "web-0", labels, world.namespace)
     # A pod refused after it shows that the scheduler has looked at these changes.
-    await world.add_pod("wide", requests={"cpu": "2"})
-    await world.scheduled("MachineSizeNotAvailable", "wide")
+    await world.add_pod("wide", requests={"cpu": "17"})
+    await world.scheduled("POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE", "wide")
     events = await world.events("FailedScheduling", at_least=2)
     assert sorted((event.involvedObject.name, event.count) for event in events) == [
         ("web-0", 1),

@@ -28,3 +28,8 @@ NODE_PREFIX: Final = "fargate-ip-"
 MACHINE_FINALIZER: Final = "monopod.dev/machine"
 MACHINE_LABEL: Final = "monopod.dev/microvm"
 """On a node: the MicroVM it is."""
+
+DRIVER_ANNOTATION: Final = "monopod.dev/driver"
+"""On a pod or on a FargateProfile: the kind of machine it insists on. The pod's counts first."""
+DRIVER_WORDS: Final = ("uml", "qemu", "qemu-tcg", "qemu-kvm")
+"""What it may say; ``qemu`` is either accelerator."""

@@ -155,6 +155,8 @@ class MicroVMSpec(DictMixin):
     ephemeralStorageGiB: int = 20
     podExecutionRoleArn: str = ""
     """That of the profile when the machine was asked for; the role's object may not exist."""
+    driver: str = ""
+    """The kind of machine that the pod or its profile insists on; empty: any."""
 
 
 class MicroVMStatus(DictMixin):

@@ -16,7 +16,11 @@ class CapacityUnavailableError(CapacityError):
 
 
 class SizeUnsupportedError(CapacityError):
-    """There are no machines of this size here; retrying does not help."""
+    """There are no machines of this size here, until the host is given a driver for them."""
+
+
+class DriverUnavailableError(CapacityError):
+    """The host cannot run the kind of machine that is insisted on; names what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,21 @@ class Launch:
     storage_gib: int
     management_address: IPv4Address
     pod_address: IPv4Address
+    driver: str = ""
+    """The kind of machine that is insisted on, a word of ``keys.DRIVER_WORDS``; empty: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The kind of machine that was chosen."""
+
+    driver: str
+    hardware: bool
+    """Whether hardware virtualisation stands between the guest and the host."""
+    reason: str
+    """CamelCase, for a condition."""
+    message: str
+    """One line for people: why this kind and not a better one."""
 
 
 Configure = Callable[[], Awaitable[Mapping[str, bytes]]]
@@ -59,19 +78,25 @@ class Ended:
 class Capacity(Protocol):
     """A place that runs machines; every verb may be repeated."""
 
-    driver: str
-    """The kind of machine it makes, as a MicroVM's status shows it."""
     boots_at_once: int
     """How many machines may boot at the same time before they do nothing but slow each other."""
 
-    async def launch(self, wanted: Launch, configure: Configure) -> None:
+    async def launch(self, wanted: Launch, configure: Configure) -> Choice:
         """See that this machine runs; one that already does is left alone.
+
+        Returns:
+            What kind of machine it is, and why that was chosen when it was started.
 
         Raises:
             SizeUnsupportedError: There are no machines of this size here.
+            DriverUnavailableError: This host cannot run what is insisted on.
             CapacityUnavailableError: No room now.
             CapacityError: It could not be started; nothing of it is left, as after any failure.
         """
+        ...
+
+    def chosen(self, name: str) -> Choice | None:
+        """Return what was chosen for a machine that runs; None if nothing tells."""
         ...
 
     async def settle(self, name: str) -> None:

@@ -23,6 +23,11 @@ class Promise:
 
     milli_cpu: int
     memory_mib: int
+    driver: str = "uml"
+    """What runs it; a machine from before there was a choice is a User Mode Linux."""
+    reason: str = ""
+    """Why that was chosen, in one word, and in a line."""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from monopod.capacity.directory import MachineDirectory
+from monopod.capacity.drivers import Drivers
 from monopod.capacity.local import LocalCapacity
 from monopod.capacity.settings import LocalSettings
 from monopod.guest import GuestImage
@@ -25,24 +26,26 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
         image: Directory of the guest image.
 
     Raises:
-        VmmError: This host cannot run machines; names everything that is missing.
+        CapacityError: This host cannot run machines; names everything that is missing.
         NetworkError: The cluster has no network.
     """
     guest = GuestImage(image, image.name)
     plan = Plan(settings.instance, 0)
     cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{settings.instance}")
     directory = settings.machines
-    driver = UmlDriver(
+    uml = UmlDriver(
         kernel=guest.uml.directory,
         runtime=settings.home / "uml",
         cgroups=cgroups,
         console_of=lambda name: MachineDirectory(directory / name).console,
     )
-    await driver.prepare()
+    drivers = Drivers([uml])
+    await drivers.prepare()
+    drivers.require()
     router, ports = Namespace.named(plan.router_name), Namespace.named(plan.ports_name)
     async with Links(router, ports) as links:
         capacity = LocalCapacity(
-            driver,
+            drivers,
             cgroups=cgroups,
             links=links,
             image=guest,

@@ -5,22 +5,17 @@ killed at any instant is followed by one that finds everything again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
 import structlog
 
-from monopod.capacity import (
-    CapacityError,
-    Configure,
-    Ended,
-    Launch,
-    Presence,
-    SizeUnsupportedError,
-)
+from monopod.capacity import CapacityError, Choice, Configure, Ended, Launch, Presence
+from monopod.capacity.choice import QEMU_KVM
 from monopod.capacity.directory import MachineDirectory, Promise, directories
+from monopod.capacity.drivers import Drivers
 from monopod.capacity.memory import check_room, host_memory_mib
 from monopod.capacity.settings import LocalSettings
 from monopod.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
@@ -40,7 +35,7 @@ class LocalCapacity:
 
     def __init__(
         self,
-        driver: Driver,
+        drivers: Drivers,
         *,
         cgroups: Cgroups,
         links: Links,
@@ -52,17 +47,16 @@ class LocalCapacity:
         """Put the parts together.
 
         Args:
-            driver: Kind of machine; prepared.
-            cgroups: Those that the driver uses.
+            drivers: Kinds of machines; prepared.
+            cgroups: Those that the drivers use.
             links: Of this cluster's router; open.
             image: What new machines run.
             directory: Holds a directory for each machine.
             instance: ``Settings.instance``.
             settings: How much of this host machines may have.
         """
-        self.driver = driver.name
         self.boots_at_once = settings.boots_at_once
-        self._driver = driver
+        self._drivers = drivers
         self._cgroups = cgroups
         self._links = links
         self._image = image
@@ -87,38 +81,46 @@ class LocalCapacity:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
 
-    async def launch(self, wanted: Launch, configure: Configure) -> None:
+    async def launch(self, wanted: Launch, configure: Configure) -> Choice:
         """See that this machine runs; one that already does is left alone.
 
         Raises:
-            SizeUnsupportedError: This host has no machines of this size.
-            CapacityUnavailableError: No memory left for it.
+            SizeUnsupportedError: No driver of this host has machines of this size.
+            DriverUnavailableError: This host cannot run what is insisted on.
+            CapacityUnavailableError: No room left for it.
             CapacityError: It could not be started; nothing of it is left.
         """
-        if wanted.milli_cpu > self._driver.max_milli_cpu:
-            raise SizeUnsupportedError(
-                f"machines of kind {self.driver} have at most {self._driver.max_milli_cpu / 1000:g}"
-                f" vCPU, and this pod needs {wanted.milli_cpu / 1000:g}"
-            )
         async with self._lock(wanted.name):
-            if self._runs(wanted.name):
+            if self._runs(wanted.name) and (running := self.chosen(wanted.name)) is not None:
                 self._watch(wanted.name)
-                return
+                return running
             try:
                 await self._remove(wanted.name)
-                await self._start(wanted, configure)
+                choice = await self._drivers.choose(wanted.milli_cpu, wanted.driver)
+                await self._start(wanted, choice, configure)
             except (GuestError, NetworkError, VmmError, OSError) as error:
                 await self._remove(wanted.name)
                 raise CapacityError(str(error)) from error
             except BaseException:
                 await self._remove(wanted.name)
                 raise
+            return choice
+
+    def chosen(self, name: str) -> Choice | None:
+        """Return what was chosen for a machine; None if it has no promise."""
+        promise = self._files(name).promise()
+        if promise is None:
+            return None
+        hardware = promise.driver == QEMU_KVM
+        message = promise.message or f"runs under {promise.driver}"
+        return Choice(promise.driver, hardware, promise.reason or "Launched", message)
 
     async def settle(self, name: str) -> None:
         """Hold a machine to its provisioned CPU from now on."""
         promise = self._files(name).promise()
-        if promise is not None:
-            self._driver.hold(name, promise.milli_cpu)
+        driver = None if promise is None else self._drivers.named(promise.driver)
+        if promise is not None and driver is not None:
+            driver.hold(name, promise.milli_cpu)
 
     async def terminate(self, name: str) -> None:
         """Stop a machine and remove every trace of it: processes, link, disks, cgroup.
@@ -147,20 +149,23 @@ class LocalCapacity:
         while True:
             yield await self._ended.get()
 
-    async def _start(self, wanted: Launch, configure: Configure) -> None:
+    async def _start(self, wanted: Launch, choice: Choice, configure: Configure) -> None:
         files = self._files(wanted.name)
         uid = vmm_uid(self._instance, wanted.management_address)
+        driver = self._drivers[choice.driver]
         # No await between the two: the sum of promises is right at every switch of tasks.
         check_room(wanted.memory_mib, self._promised_mib(), self._host_mib, self._settings)
-        files.make(Promise(wanted.milli_cpu, wanted.memory_mib), uid)
+        promise = Promise(
+            wanted.milli_cpu, wanted.memory_mib, choice.driver, choice.reason, choice.message
+        )
+        files.make(promise, uid)
 
         async def configure_disk() -> None:
             content = await configure()
             await asyncio.to_thread(create_configuration_disk, files.config_disk, content, uid)
 
-        link = LinkSpec(
-            wanted.name, wanted.management_address, wanted.pod_address, self._driver.link_kind
-        )
+        addresses = (wanted.management_address, wanted.pod_address)
+        link = LinkSpec(wanted.name, *addresses, driver.link_kind)
         await together(
             create_data_disk(self._image.data_template, files.data_disk, wanted.storage_gib, uid),
             self._links.ensure(link),
@@ -178,7 +183,7 @@ class LocalCapacity:
             console_directory=files.console,
         )
         with await self._links.open(link) as link_end:
-            await self._driver.launch(machine, link_end.fileno())
+            await driver.launch(machine, link_end.fileno())
         self._watch(wanted.name)
 
     async def _remove(self, name: str) -> None:
@@ -186,12 +191,22 @@ class LocalCapacity:
         if (watch := self._watches.pop(name, None)) is not None:
             watch.cancel()
             await asyncio.wait((watch,))
-        await self._driver.stop(name)
+        for driver in self._drivers_of(name):
+            await driver.stop(name)
         await self._links.remove(name)
         await asyncio.to_thread(self._files(name).remove)
 
     def _runs(self, name: str) -> bool:
         return self._cgroups.is_populated(name)
+
+    def _drivers_of(self, name: str) -> Sequence[Driver]:
+        """The driver of a machine; all of them where nothing tells which.
+
+        What has to go goes: to a driver that it is not of, it is one that is not there.
+        """
+        promise = self._files(name).promise()
+        driver = None if promise is None else self._drivers.named(promise.driver)
+        return tuple(self._drivers) if driver is None else (driver,)
 
     def _files(self, name: str) -> MachineDirectory:
         return MachineDirectory(self._directory / name)
@@ -209,7 +224,7 @@ class LocalCapacity:
 
     async def _follow(self, name: str) -> None:
         try:
-            ended = await self._driver.watch(name)
+            ended = await self._drivers_of(name)[0].watch(name)
         except (VmmError, OSError) as error:
             # The next look at what is present finds out about it all the same.
             _log.warning("not watched", machine=name, why=str(error))

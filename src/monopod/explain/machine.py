@@ -10,6 +10,7 @@ from monopod.kube import meta
 from monopod.sizing import Size
 
 _TITLE: Final = "Machine"
+_HARDWARE: Final = "HardwareVirtualized"
 
 
 def section(snapshot: Snapshot) -> Section | None:
@@ -38,6 +39,9 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
     if status.driver:
         attempts = f", {status.attempts} launches" if status.attempts > 1 else ""
         yield plain(f"driver {status.driver}{attempts}")
+    chosen = conditions.find_condition(status.conditions, _HARDWARE)
+    if chosen is not None and chosen.message:
+        yield plain(chosen.message)
     if status.managementAddress:
         yield plain(
             f"pod address {status.podAddress}, management address {status.managementAddress}"
@@ -45,6 +49,8 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
     if status.nodeName:
         yield from _node(snapshot, status.nodeName)
     for condition in status.conditions:
+        if condition.type == _HARDWARE:
+            continue
         if condition.status == conditions.FALSE and condition.message:
             yield bad(f"{condition.type}: {condition.reason}: {condition.message}")
 

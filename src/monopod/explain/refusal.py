@@ -46,9 +46,15 @@ WAYS_OUT: Final[Mapping[str, str]] = {
     reasons.NO_CAPACITY: (
         "free memory on this host, by deleting pods for instance: it is tried again by itself"
     ),
-    reasons.NO_DRIVER: (
-        "request at most that much, or use a host that has the driver for larger machines"
+    reasons.NO_SIZE: (
+        "request at most that much, or give this host the driver for larger machines: the pod is"
+        " looked at again by itself"
     ),
+    reasons.NO_DRIVER: (
+        "give this host what the driver lacks: the pod is looked at again by itself; or create the"
+        f" pod anew without the annotation {keys.DRIVER_ANNOTATION}"
+    ),
+    reasons.UNKNOWN_DRIVER: f"correct the annotation {keys.DRIVER_ANNOTATION}, or remove it",
     reasons.INVALID: "correct the containers' requests and create the pod anew",
     "Unschedulable": "make room on ordinary nodes, or a FargateProfile and then the pod anew",
 }

@@ -31,7 +31,6 @@ async def allocate(desk: Desk, machine: MicroVM) -> MicroVM:
         managementAddress=str(chosen.management),
         podAddress=str(chosen.pod),
         nodeName=node_name(chosen.pod, desk.surroundings.region),
-        driver=desk.capacity.driver,
     )
 
 

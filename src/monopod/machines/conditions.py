@@ -8,11 +8,13 @@ from monopod.api.conditions import FALSE, TRUE, find_condition, timestamp
 from monopod.api.resources import Condition, MicroVM
 
 ADDRESSED: Final = "Addressed"
+HARDWARE_VIRTUALIZED: Final = "HardwareVirtualized"
+"""Not a phase: whether hardware stands between guest and host, and why this driver was chosen."""
 LAUNCHED: Final = "Launched"
 REGISTERED: Final = "Registered"
 READY: Final = "Ready"
 TERMINATED: Final = "Terminated"
-_ORDER: Final = (ADDRESSED, LAUNCHED, REGISTERED, READY, TERMINATED)
+_ORDER: Final = (ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, REGISTERED, READY, TERMINATED)
 
 
 def find(machine: MicroVM, kind: str) -> Condition | None:

@@ -179,6 +179,7 @@ class Machines:
             turn=conditions.holds(machine, conditions.LAUNCHED) or self._is_turn_of(name, now),
             settled=sightings.settled(name),
             room_at=sightings.room_at,
+            refused_at=sightings.refused_at(name),
             now=now,
         )
 
@@ -228,6 +229,7 @@ class Machines:
             self._newest.pop(change.key, None)
             self._by_pod.pop(uid, None)
             self._by_node.pop(node, None)
+            self._desk.sightings.forget(change.key)
             exists = self._desk.sightings.presence(change.key) is not None
             self._desk.addresses.release(machine, exists=exists)
             self._address_freed()

@@ -60,6 +60,8 @@ class Facts:
     settled: bool = False
     room_at: datetime | None = None
     """When room last became free."""
+    refused_at: datetime | None = None
+    """When there was last no room, or no driver, for it."""
 
 
 def of_pod(pod: Pod | None, uid: str) -> PodFacts | None:

@@ -12,6 +12,7 @@ from monopod.api.resources import MicroVM, MicroVMStatus
 from monopod.capacity import (
     CapacityError,
     CapacityUnavailableError,
+    DriverUnavailableError,
     Launch,
     SizeUnsupportedError,
 )
@@ -23,7 +24,12 @@ from monopod.machines import conditions, nodes
 from monopod.machines.addresses import recorded
 from monopod.machines.desk import Desk, MissingGroundError
 from monopod.machines.roles import Grant
-from monopod.machines.steps import CAPACITY_UNAVAILABLE, LAUNCHING, SIZE_UNSUPPORTED
+from monopod.machines.steps import (
+    CAPACITY_UNAVAILABLE,
+    DRIVER_UNAVAILABLE,
+    LAUNCHING,
+    SIZE_UNSUPPORTED,
+)
 from monopod.network.addresses import host_name, node_name, resolver
 from monopod.together import together
 
@@ -37,10 +43,20 @@ async def launch(desk: Desk, machine: MicroVM) -> MicroVM:
 
 
 async def mark_launched(desk: Desk, machine: MicroVM) -> MicroVM:
-    """Write down that a machine runs."""
-    message = f"runs under driver {desk.capacity.driver}"
+    """Write down that a machine runs, and under which driver."""
+    choice = desk.capacity.chosen(meta(machine).name or "")
+    if choice is None:
+        running = conditions.changed(conditions.LAUNCHED, True, "Running", "runs")
+        return await desk.records.status(machine, running)
     return await desk.records.status(
-        machine, conditions.changed(conditions.LAUNCHED, True, "Running", message)
+        machine,
+        conditions.changed(
+            conditions.HARDWARE_VIRTUALIZED, choice.hardware, choice.reason, choice.message
+        ),
+        conditions.changed(
+            conditions.LAUNCHED, True, "Running", f"runs under driver {choice.driver}"
+        ),
+        driver=choice.driver,
     )
 
 
@@ -65,10 +81,11 @@ class _Attempt:
             await self._start()
         except CapacityUnavailableError as error:
             desk.voice.no_capacity(self._machine)
-            return await self._not_launched(CAPACITY_UNAVAILABLE, str(error))
-        except SizeUnsupportedError as error:
+            return await self._refused(CAPACITY_UNAVAILABLE, str(error))
+        except (DriverUnavailableError, SizeUnsupportedError) as error:
             desk.voice.unsupported(self._machine, str(error))
-            return await self._not_launched(SIZE_UNSUPPORTED, str(error))
+            size = isinstance(error, SizeUnsupportedError)
+            return await self._refused(SIZE_UNSUPPORTED if size else DRIVER_UNAVAILABLE, str(error))
         except TimeoutError:
             return await self._failed(f"it took longer than {desk.settings.launch_timeout_s:.0f} s")
         except (CapacityError, IdentityError, MissingGroundError) as error:
@@ -86,6 +103,10 @@ class _Attempt:
             desk.sightings.nothing(self._name)
             raise
         desk.sightings.running(self._name)
+
+    async def _refused(self, reason: str, why: str) -> MicroVM:
+        self._desk.sightings.refused(self._name, self._desk.now())
+        return await self._not_launched(reason, why)
 
     async def _failed(self, why: str) -> MicroVM:
         _log.warning("not launched", machine=self._name, why=why)
@@ -108,6 +129,7 @@ class _Attempt:
             storage_gib=spec.ephemeralStorageGiB,
             management_address=self._addresses.management,
             pod_address=self._addresses.pod,
+            driver=spec.driver,
         )
 
     async def _configure(self) -> Mapping[str, bytes]:

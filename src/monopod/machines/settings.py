@@ -23,6 +23,8 @@ class MachinesSettings(BaseSettings):
     """How long a node may be unready once it was ready; then its machine is given up."""
     attempts: int = 4
     """Failed launches of one MicroVM before it is given up."""
+    driver_retry_s: float = Field(default=30.0, gt=0)
+    """How often a machine for which this host has no driver is tried."""
     certificate_lifetime_s: int = Field(default=24 * 3600, ge=600)
     """Of kubelets' first certificates, which they renew in time; signers give 600 at the least."""
     collect_every_s: float = 60.0
@@ -37,4 +39,5 @@ class MachinesSettings(BaseSettings):
             registration_s=self.registration_timeout_s,
             unready_s=self.unready_timeout_s,
             attempts=self.attempts,
+            driver_s=self.driver_retry_s,
         )

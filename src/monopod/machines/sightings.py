@@ -16,6 +16,7 @@ class Sightings:
         self._presence: dict[str, Presence] = {}
         self._ended: dict[str, Ended] = {}
         self._settled: set[str] = set()
+        self._refused: dict[str, datetime] = {}
         self._touched: dict[str, int] = {}
         self._moment = 0
         self.room_at: datetime | None = None
@@ -32,6 +33,10 @@ class Sightings:
     def settled(self, name: str) -> bool:
         """Whether it is held to its provisioned CPU."""
         return name in self._settled
+
+    def refused_at(self, name: str) -> datetime | None:
+        """When there was last no place for it; None if never."""
+        return self._refused.get(name)
 
     def moment(self) -> int:
         """Return a mark to be had before a look, for ``looked``."""
@@ -58,6 +63,7 @@ class Sightings:
         self._touch(name, Presence.REMAINS)
         self._ended.pop(name, None)
         self._settled.discard(name)
+        self._refused.pop(name, None)
 
     def running(self, name: str) -> None:
         """A machine runs."""
@@ -77,6 +83,14 @@ class Sightings:
         self._touch(name, None)
         self._ended.pop(name, None)
         self._settled.discard(name)
+
+    def refused(self, name: str, at: datetime) -> None:
+        """There is no place for a machine now."""
+        self._refused[name] = at
+
+    def forget(self, name: str) -> None:
+        """There is no object of this name any more."""
+        self._refused.pop(name, None)
 
     def removed(self, name: str, at: datetime) -> None:
         """There is nothing of a machine any more, and its room is free."""

@@ -21,6 +21,7 @@ LAUNCHING: Final = "Launching"
 QUEUED: Final = "Queued"
 CAPACITY_UNAVAILABLE: Final = "CapacityUnavailable"
 SIZE_UNSUPPORTED: Final = "SizeUnsupported"
+DRIVER_UNAVAILABLE: Final = "DriverUnavailable"
 _NO_PAUSE: Final = ("", LAUNCHING, QUEUED)
 
 
@@ -39,6 +40,8 @@ class Limits:
     """The pause after a first failed launch; it doubles with each."""
     room_s: float = 15.0
     """How often a machine for which there is no room is tried, unless some becomes free."""
+    driver_s: float = 30.0
+    """How often a machine for which this host has no driver is tried."""
     burst_s: float = 30.0
     """How long a pod whose init containers run may use more CPU than it is provisioned."""
 
@@ -232,9 +235,13 @@ def _pause(
     """What keeps a machine that was not launched from being tried again now."""
     if launched.reason in _NO_PAUSE:
         return None
-    if launched.reason == SIZE_UNSUPPORTED:
-        return Wait("for its pod to be deleted")
     since = conditions.since(launched)
+    if facts.refused_at is not None:
+        # The condition's time is that of the first of many refusals for the same reason.
+        since = max(since, facts.refused_at)
+    if launched.reason in (SIZE_UNSUPPORTED, DRIVER_UNAVAILABLE):
+        until = since + timedelta(seconds=limits.driver_s)
+        return Wait("for this host to have a driver for it", until) if facts.now < until else None
     if launched.reason == CAPACITY_UNAVAILABLE:
         freed = facts.room_at is not None and facts.room_at > since
         until = since + timedelta(seconds=limits.room_s)

@@ -6,7 +6,6 @@ from typing import Final
 
 from monopod.kube import Client, EventRecorder
 from monopod.scheduler.cluster import Cluster, informers
-from monopod.scheduler.decision import Limits
 from monopod.scheduler.placement import Ground
 from monopod.scheduler.pods import PodScheduler
 from monopod.scheduler.profile_status import ProfileKeeper
@@ -27,7 +26,6 @@ async def run(
         cluster,
         events,
         Ground(region, settings.architecture),
-        Limits(settings.driver, settings.max_milli_cpu),
         workers=settings.workers,
     )
     profiles = ProfileKeeper(client, cluster)

@@ -16,6 +16,7 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod import profiles, refusals, sizing
 from monopod.api import conditions, keys
 from monopod.api.resources import (
+    Condition,
     FargateProfile,
     MicroVM,
     MicroVMSpec,
@@ -31,16 +32,9 @@ from monopod.scheduler.placement import Ground
 _READY: Final = "Ready"
 _LAUNCHED: Final = "Launched"
 _TERMINATED: Final = "Terminated"
+_HARDWARE: Final = "HardwareVirtualized"
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LONGEST_WAIT_S: Final = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What this cluster's machines can be."""
-
-    driver: str
-    max_milli_cpu: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,6 @@ class View:
     """The node that this machine has become."""
     storage: Storage
     ground: Ground
-    limits: Limits
     now: datetime
 
 
@@ -183,7 +176,17 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             failures.after_failure(before, metadata.uid or "", view.now),
             _failure_text(pod, machine),
         )
-    launched = conditions.find_condition(found, _LAUNCHED)
+    refused = _no_place(conditions.find_condition(found, _LAUNCHED))
+    if refused is not None:
+        return refused
+    marks = _marks(metadata.name or "", machine.spec)
+    if conditions.is_true(found, _READY) and view.node is not None and _node_ready(view.node):
+        return Bind(meta(view.node).name or "", marks)
+    return Wait(marks)
+
+
+def _no_place(launched: Condition | None) -> Refuse | None:
+    """What keeps a machine from being launched, as those who run machines say."""
     if launched is not None and launched.reason == reasons.NO_CAPACITY:
         return Refuse(
             reasons.NO_CAPACITY,
@@ -191,10 +194,9 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             f" different availability zone: {launched.message}",
             told=True,
         )
-    marks = _marks(metadata.name or "", machine.spec)
-    if conditions.is_true(found, _READY) and view.node is not None and _node_ready(view.node):
-        return Bind(meta(view.node).name or "", marks)
-    return Wait(marks)
+    if launched is not None and launched.reason in (reasons.NO_DRIVER, reasons.NO_SIZE):
+        return Refuse(launched.reason, launched.message, told=True)
+    return None
 
 
 def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
@@ -203,7 +205,7 @@ def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
     unsupported = refusals.why_unsupported(pod, view.storage)
     if unsupported is not None:
         raise _Refused(reasons.UNSUPPORTED, unsupported)
-    size, storage_gib = _size(spec, view.limits)
+    size, storage_gib = _size(spec)
     name, uid = meta(profile).name or "", metadata.uid or ""
     wanted = MicroVMSpec(
         podRef=PodReference(namespace=metadata.namespace or "", name=metadata.name or "", uid=uid),
@@ -213,6 +215,7 @@ def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
         memoryMiB=size.memory_mib,
         ephemeralStorageGiB=storage_gib,
         podExecutionRoleArn=profile.spec.podExecutionRoleArn,
+        driver=_driver(pod, profile),
     )
     machine = machine_name(uid)
     return Claim(machine, wanted, _marks(machine, wanted))
@@ -229,7 +232,7 @@ def _profile(pod: Pod, view: View) -> FargateProfile:
     raise _Refused(choice.outcome.value, choice.message)
 
 
-def _size(spec: PodSpec, limits: Limits) -> tuple[sizing.Size, int]:
+def _size(spec: PodSpec) -> tuple[sizing.Size, int]:
     try:
         size, storage_gib = sizing.size_of(spec), sizing.storage_gib_of(spec)
     except sizing.SizingError as error:
@@ -238,14 +241,22 @@ def _size(spec: PodSpec, limits: Limits) -> tuple[sizing.Size, int]:
         raise _Refused(
             reasons.INVALID, f"The pod's resource requests cannot be read: {error}"
         ) from error
-    if size.milli_cpu > limits.max_milli_cpu:
-        raise _Refused(
-            reasons.NO_DRIVER,
-            f"The pod needs a machine of {size}, but machines of driver {limits.driver} have at"
-            f" most {limits.max_milli_cpu / 1000:g} vCPU, and a driver for larger ones is not"
-            " present on this host",
-        )
     return size, storage_gib
+
+
+def _driver(pod: Pod, profile: FargateProfile) -> str:
+    whose = (("the pod", pod), (f"Fargate profile {meta(profile).name}", profile))
+    for what, insists in whose:
+        word = (meta(insists).annotations or {}).get(keys.DRIVER_ANNOTATION, "")
+        if word and word not in keys.DRIVER_WORDS:
+            raise _Refused(
+                reasons.UNKNOWN_DRIVER,
+                f"Annotation {keys.DRIVER_ANNOTATION} of {what} is {word!r}, and not one of"
+                f" {', '.join(keys.DRIVER_WORDS)}",
+            )
+        if word:
+            return word
+    return ""
 
 
 def _subnet(spec: PodSpec, profile: FargateProfile, view: View) -> str:
@@ -303,7 +314,11 @@ def _failure_text(pod: Pod, machine: MicroVM) -> str:
     found = machine.status.conditions if machine.status else []
     last = conditions.find_condition(found, _TERMINATED)
     if last is None or last.status != conditions.TRUE:
-        failed = [each for each in found if each.status == conditions.FALSE and each.message]
+        failed = [
+            each
+            for each in found
+            if each.type != _HARDWARE and each.status == conditions.FALSE and each.message
+        ]
         last = failed[-1] if failed else None
     what, why = "failed", f"MicroVM {meta(machine).name} was deleted before its node was ready"
     if last is not None:

@@ -34,7 +34,6 @@ from monopod.scheduler.decision import (
     Bind,
     Claim,
     CountFailure,
-    Limits,
     Marks,
     Nothing,
     Refuse,
@@ -63,7 +62,6 @@ class PodScheduler:
         cluster: Cluster,
         events: EventRecorder,
         ground: Ground,
-        limits: Limits,
         *,
         workers: int = 16,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -72,7 +70,6 @@ class PodScheduler:
         self._cluster = cluster
         self._events = events
         self._ground = ground
-        self._limits = limits
         self._now = now
         self._controller = Controller("pods", self.reconcile, workers=workers)
         seen = cluster.seen
@@ -113,7 +110,6 @@ class PodScheduler:
             node=self._cluster.node_of(machine),
             storage=self._cluster.storage,
             ground=self._ground,
-            limits=self._limits,
             now=self._now(),
         )
 

@@ -20,7 +20,9 @@ MISCONFIGURED: Final = "MisconfiguredFargateProfile"
 SELECTOR: Final = "MatchNodeSelector"
 NO_ADDRESS: Final = "InsufficientFreeAddressesInSubnet"
 NO_CAPACITY: Final = "CapacityUnavailable"
-NO_DRIVER: Final = "MachineSizeNotAvailable"
+NO_DRIVER: Final = "DriverUnavailable"
+NO_SIZE: Final = "SizeUnsupported"
+UNKNOWN_DRIVER: Final = "UnknownDriver"
 NAME_TAKEN: Final = "MachineNameTaken"
 PROVISIONING: Final = "Provisioning"
 """No refusal: a machine is on its way."""
@@ -41,6 +43,8 @@ REFUSALS: Final = frozenset(
         NO_ADDRESS,
         NO_CAPACITY,
         NO_DRIVER,
+        NO_SIZE,
+        UNKNOWN_DRIVER,
     }
 )
 """What stands until something else changes, and is withdrawn then."""

@@ -10,14 +10,10 @@ _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class SchedulerSettings(BaseSettings):
-    """What machines this cluster can make, and where the scheduler is looked at."""
+    """How the scheduler works, and where it is looked at."""
 
     model_config = SettingsConfigDict(env_prefix="MONOPOD_SCHEDULER_", frozen=True)
 
-    driver: str = "uml"
-    """The kind of machine this cluster makes, for people."""
-    max_milli_cpu: int = Field(default=1000, gt=0)
-    """The most CPU that one of them can have, in thousandths of a vCPU."""
     architecture: str = Field(
         default_factory=lambda: _ARCHITECTURES.get(platform.machine(), platform.machine())
     )
