@@ -202,6 +202,7 @@ def _api_server_flags(directory: Path, port: int, etcd: str) -> Mapping[str, str
         "tls-private-key-file": directory / "server.key",
         "client-ca-file": directory / "ca.crt",
         "authorization-mode": "Node,RBAC",
+        "allow-privileged": "true",
         "enable-admission-plugins": "NodeRestriction",
         "service-cluster-ip-range": "10.100.0.0/16",
         "service-account-issuer": "https://kubernetes.default.svc",

@@ -38,7 +38,7 @@ class Admission:
     def log(self) -> str:
         return (self._directory / "log").read_text()
 
-    def start(self) -> None:
+    def start(self, **settings: str) -> None:
         """Start it and wait until it says that it is ready."""
         reader, writer = os.pipe()
         environment = dict(os.environ) | {
@@ -46,6 +46,7 @@ class Admission:
             "MONOPOD_ADMISSION_PORT": str(self.port),
             "MONOPOD_ADMISSION_METRICS_PORT": str(self.metrics_port),
             "NOTIFY_FD": str(writer),
+            **settings,
         }
         with (self._directory / "log").open("ab") as log:
             self._child = subprocess.Popen(

@@ -50,7 +50,7 @@ async def _run(service: Service) -> None:
             group.create_task(work)
         # Whoever answers before the profiles are known lets pods slip past in good order.
         await profiles.synced()
-        webhook = Webhook(_Profiles(client, profiles))
+        webhook = Webhook(_Profiles(client, profiles), mode=own.mode)
         async with _listening(webhook.application(), own.port, certificate.context()):
             service.ready()
             await asyncio.Event().wait()

@@ -15,7 +15,11 @@ PORT: Final = 23445
 PODS_PATH: Final = "/mutate"
 PROFILES_PATH: Final = "/profiles"
 PROFILES_NAME: Final = "fargate-profiles.monopod.dev"
+SUPPORT_PATH: Final = "/support"
+SUPPORT_NAME: Final = "fargate-support.monopod.dev"
 SCHEDULER_USER: Final = "monopod:fargate-scheduler"
+_SUPPORT_TIMEOUT_S: Final = 2
+"""What is said there is help; nobody is to wait long for it."""
 _GROUP: Final = "admissionregistration.k8s.io/v1"
 
 Manifest = dict[str, Any]
@@ -31,6 +35,7 @@ def admission_manifests(ca_bundle: bytes, *, port: int = PORT) -> list[Manifest]
     return [
         *policies(),
         profiles_configuration(ca_bundle, port=port),
+        support_configuration(ca_bundle, port=port),
         pods_configuration(ca_bundle, port=port),
     ]
 
@@ -59,6 +64,58 @@ def profiles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
     }
     webhook = _webhook(PROFILES_NAME, rule, PROFILES_PATH, ca_bundle, port)
     return _configuration("ValidatingWebhookConfiguration", webhook)
+
+
+def support_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+    """Return the registration of the webhook that speaks about what Fargate does not run.
+
+    It is asked about pods that are marked as Fargate's only, and about workloads that are nobody
+    else's: a ReplicaSet of a Deployment repeats what was said.
+    """
+    ours = {
+        "name": "fargate-pod",
+        "expression": f"object.spec.?schedulerName.orValue('') == '{keys.SCHEDULER_NAME}'",
+    }
+    nobodys = {
+        "name": "nobody-elses",
+        "expression": "!object.metadata.?ownerReferences.orValue([])"
+        ".exists(owner, owner.?controller.orValue(false))",
+    }
+    rows: tuple[tuple[str, str, list[str], list[str], Manifest], ...] = (
+        ("pods", "", ["pods"], ["CREATE"], ours),
+        ("debuggers", "", ["pods/ephemeralcontainers"], ["UPDATE"], ours),
+        (
+            "apps",
+            "apps",
+            ["daemonsets", "deployments", "replicasets", "statefulsets"],
+            ["CREATE", "UPDATE"],
+            nobodys,
+        ),
+        ("batch", "batch", ["cronjobs", "jobs"], ["CREATE", "UPDATE"], nobodys),
+    )
+    webhooks = [
+        _webhook(
+            f"{name}.{SUPPORT_NAME}",
+            {
+                "apiGroups": [group],
+                "apiVersions": ["v1"],
+                "operations": operations,
+                "resources": resources,
+                "scope": "Namespaced",
+            },
+            SUPPORT_PATH,
+            ca_bundle,
+            port,
+        )
+        | {"matchConditions": [condition], "timeoutSeconds": _SUPPORT_TIMEOUT_S}
+        for name, group, resources, operations, condition in rows
+    ]
+    return {
+        "apiVersion": _GROUP,
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": SUPPORT_NAME},
+        "webhooks": webhooks,
+    }
 
 
 def policies() -> list[Manifest]:

@@ -4,7 +4,8 @@ Only what decisions need is read; everything else in a pod, known to us or not, 
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,29 +49,48 @@ class Review:
     pod: PodFacts | None = None
     """The pod to be created, if the question is about one."""
     profile: str | None = None
-    """Name of the Fargate profile to be created, if the question is about one."""
+    """Name of the Fargate profile to be created or deleted, if the question is about one."""
+    deleting: bool = False
+    """It is to be deleted."""
 
 
-class _GroupVersionKind(msgspec.Struct):
+class GroupVersionKind(msgspec.Struct):
+    """What a question is about."""
+
     kind: str
     version: str
     group: str = ""
 
 
-class _Request(msgspec.Struct):
+class Request(msgspec.Struct):
+    """A question as the API server puts it."""
+
     uid: str
-    kind: _GroupVersionKind
+    kind: GroupVersionKind
     operation: str
     name: str = ""
     namespace: str = ""
+    subResource: str = ""  # noqa: N815
     dryRun: bool | None = None  # noqa: N815
     object: msgspec.Raw = msgspec.Raw(b"null")
+    oldObject: msgspec.Raw = msgspec.Raw(b"null")  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """That something must not be."""
+
+    message: str
+    code: int = 403
+    """An HTTP status."""
+    reason: str = "Forbidden"
+    """The API machinery's word that belongs to it."""
 
 
 class _Review(msgspec.Struct):
     apiVersion: str  # noqa: N815
     kind: str
-    request: _Request
+    request: Request
 
 
 class _Metadata(msgspec.Struct):
@@ -89,9 +109,16 @@ class _Pod(msgspec.Struct):
     spec: _Spec
 
 
+class _Status(msgspec.Struct):
+    message: str
+    reason: str
+    code: int
+
+
 class _Response(msgspec.Struct, omit_defaults=True):
     uid: str
     allowed: bool
+    status: _Status | None = None
     patchType: str | None = None  # noqa: N815
     patch: str | None = None
     warnings: list[str] | None = None
@@ -107,36 +134,68 @@ _reviews: Final = msgspec.json.Decoder(_Review)
 _pods: Final = msgspec.json.Decoder(_Pod | None)
 
 
-def read_review(body: bytes) -> Review:
+@contextmanager
+def refusing_what_is_none() -> Generator[None]:
+    """Turn whatever a body's decoding may raise into a BadReviewError."""
+    try:
+        yield
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadReviewError(f"not an AdmissionReview: {error}") from error
+
+
+def read_request(body: bytes) -> Request:
     """Read the body of a request.
 
     Raises:
         BadReviewError: It is not an AdmissionReview of the version that we registered for.
     """
-    try:
+    with refusing_what_is_none():
         review = _reviews.decode(body)
-        if (review.apiVersion, review.kind) != (_API_VERSION, _KIND):
-            raise BadReviewError(f"{review.apiVersion} {review.kind} is not {_API_VERSION} {_KIND}")
-        return _understood(review.request)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadReviewError(f"not an AdmissionReview: {error}") from error
+    if (review.apiVersion, review.kind) != (_API_VERSION, _KIND):
+        raise BadReviewError(f"{review.apiVersion} {review.kind} is not {_API_VERSION} {_KIND}")
+    return review.request
 
 
-def write_answer(uid: str, patch: Sequence[Operation] = (), warning: str | None = None) -> bytes:
-    """Return the body that allows what was asked about, changed by a patch if there is one."""
-    response = _Response(uid, allowed=True, warnings=[warning] if warning else None)
+def read_review(body: bytes) -> Review:
+    """Read the body of a request about a pod, or about a profile.
+
+    Raises:
+        BadReviewError: It is not an AdmissionReview of the version that we registered for.
+    """
+    request = read_request(body)
+    with refusing_what_is_none():
+        return _understood(request)
+
+
+def write_answer(
+    uid: str,
+    patch: Sequence[Operation] = (),
+    warnings: Sequence[str] = (),
+    denial: Denial | None = None,
+) -> bytes:
+    """Return the body that allows what was asked about, changed by a patch if there is one.
+
+    Args:
+        uid: The question's.
+        patch: What is changed.
+        warnings: What the user is told; kubectl shows each.
+        denial: Forbids it instead.
+    """
+    response = _Response(uid, allowed=denial is None, warnings=list(warnings) or None)
+    if denial is not None:
+        response.status = _Status(denial.message, denial.reason, denial.code)
     if patch:
         response.patchType = "JSONPatch"
         response.patch = base64.b64encode(msgspec.json.encode(patch)).decode()
     return msgspec.json.encode(_Answer(_API_VERSION, _KIND, response))
 
 
-def _understood(request: _Request) -> Review:
+def _understood(request: Request) -> Review:
     asked = (request.kind.group, request.kind.version, request.kind.kind)
+    if asked == _PROFILE and not request.dryRun:
+        return Review(request.uid, profile=request.name, deleting=request.operation == "DELETE")
     if request.operation != "CREATE":
         return Review(request.uid)
-    if asked == _PROFILE and not request.dryRun:
-        return Review(request.uid, profile=request.name)
     if asked == _POD and (pod := _pods.decode(request.object)) is not None:
         return Review(request.uid, pod=_facts(pod, request.namespace))
     return Review(request.uid)

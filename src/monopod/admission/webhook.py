@@ -1,27 +1,28 @@
 """The webhooks' HTTP side: a question, an answer, never a server error for bad input."""
 
-import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from prometheus_client import Counter, Histogram
 
-from monopod.admission.expected import ExpectedProfiles
-from monopod.admission.manifests import PODS_PATH, PROFILES_PATH
+from monopod.admission.choosing import ProfileChooser, ProfileSource
+from monopod.admission.examination import Examination, Finding, examine_pod, examine_workload
+from monopod.admission.manifests import PODS_PATH, PROFILES_PATH, SUPPORT_PATH
 from monopod.admission.mutation import Mutation, Result, mutation_of, not_ours
+from monopod.admission.proposals import Proposal, read_proposal
 from monopod.admission.review import BadReviewError, PodFacts, read_review, write_answer
-from monopod.api.resources import FargateProfile
-from monopod.kube import KubeError, meta
-from monopod.profiles import Choice, Outcome, choose_profile
+from monopod.admission.settings import Mode
 
 _MAX_BODY_BYTES: Final = 16 << 20
 """The API server's limit for one object is 3 MiB; a review may hold it twice, and escaped."""
-_READ_TIMEOUT_S: Final = 1.0
-"""Much less than the API server waits for us."""
 _REVIEWS: Final = Counter("monopod_admission_reviews_total", "Reviews, by result.", ["result"])
+_EXAMINATIONS: Final = Counter(
+    "monopod_admission_examinations_total", "Pods and workloads examined, by finding.", ["finding"]
+)
 _SECONDS: Final = Histogram(
     "monopod_admission_review_seconds",
     "Time taken by reviews.",
@@ -30,42 +31,75 @@ _SECONDS: Final = Histogram(
 _log: Final = structlog.get_logger("webhook")
 
 
-class ProfileSource(Protocol):
-    """Where profiles come from."""
-
-    def known(self) -> Sequence[FargateProfile]:
-        """Return all profiles as last heard of."""
-        ...
-
-    async def read(self) -> Sequence[FargateProfile]:
-        """Ask the API server for all profiles as they are now.
-
-        Raises:
-            KubeError: It does not answer.
-        """
-        ...
-
-
 class Webhook:
     """Answers the API server."""
 
     def __init__(
-        self, profiles: ProfileSource, clock: Callable[[], float] = time.monotonic
+        self,
+        profiles: ProfileSource,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        mode: Mode = Mode.WARN,
     ) -> None:
-        self._profiles = profiles
-        self._expected = ExpectedProfiles(clock)
+        self._chooser = ProfileChooser(profiles, clock)
+        self._mode = mode
 
     def application(self) -> web.Application:
         """Return what the HTTP server serves."""
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
-        application.router.add_post(PODS_PATH, self._handle)
-        application.router.add_post(PROFILES_PATH, self._handle)
+        application.router.add_post(PODS_PATH, _handler(self.answer))
+        application.router.add_post(PROFILES_PATH, _handler(self.answer))
+        application.router.add_post(SUPPORT_PATH, _handler(self.examine))
         return application
 
-    async def _handle(self, request: web.Request) -> web.Response:
+    async def answer(self, body: bytes) -> bytes:
+        """Return the answer to an AdmissionReview of a pod, or of a profile.
+
+        Raises:
+            BadReviewError: It is none.
+        """
+        review = read_review(body)
+        if review.profile is not None and not review.deleting:
+            self._chooser.announce(review.profile)
+        pod = review.pod
+        mutation = Mutation(Result.NOT_A_POD) if pod is None else await self._decide(pod)
+        _REVIEWS.labels(mutation.result.value).inc()
+        warnings = (mutation.warning,) if mutation.warning else ()
+        return write_answer(review.uid, mutation.patch, warnings)
+
+    async def examine(self, body: bytes) -> bytes:
+        """Return the answer to an AdmissionReview of what may not be supported.
+
+        Raises:
+            BadReviewError: It is none.
+        """
+        proposal = read_proposal(body)
+        found = await self._examine(proposal)
+        _EXAMINATIONS.labels(found.finding.value).inc()
+        return write_answer(proposal.uid, warnings=found.warnings, denial=found.denial)
+
+    async def _decide(self, pod: PodFacts) -> Mutation:
+        left = not_ours(pod)
+        if left is not None:
+            return Mutation(left)
+        choice = await self._chooser.choose(pod.namespace, pod.labels, pod.annotations)
+        return mutation_of(pod, choice)
+
+    async def _examine(self, proposal: Proposal) -> Examination:
+        if proposal.workload is None:
+            return examine_pod(proposal, self._mode)
+        facts = proposal.facts
+        if not_ours(facts) is not None:
+            return Examination(Finding.NOT_OURS)
+        choice = await self._chooser.choose(facts.namespace, facts.labels, facts.annotations)
+        return examine_workload(proposal, choice, self._mode)
+
+
+def _handler(answer: Callable[[bytes], Awaitable[bytes]]) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
         try:
-            body = await self.answer(await request.read())
+            body = await answer(await request.read())
         except (BadReviewError, web.RequestPayloadError) as error:
             _REVIEWS.labels("malformed").inc()
             _log.warning("malformed review", why=str(error))
@@ -73,38 +107,4 @@ class Webhook:
         _SECONDS.observe(time.perf_counter() - began)
         return web.Response(body=body, content_type="application/json")
 
-    async def answer(self, body: bytes) -> bytes:
-        """Return the answer to an AdmissionReview.
-
-        Raises:
-            BadReviewError: It is none.
-        """
-        review = read_review(body)
-        if review.profile is not None:
-            self._expected.announce(review.profile)
-        pod = review.pod
-        mutation = Mutation(Result.NOT_A_POD) if pod is None else await self._decide(pod)
-        _REVIEWS.labels(mutation.result.value).inc()
-        return write_answer(review.uid, mutation.patch, mutation.warning)
-
-    async def _decide(self, pod: PodFacts) -> Mutation:
-        left = not_ours(pod)
-        return Mutation(left) if left is not None else mutation_of(pod, await self._choose(pod))
-
-    async def _choose(self, pod: PodFacts) -> Choice:
-        known = self._profiles.known()
-        choice = _choose(known, pod)
-        if choice.outcome in (Outcome.CHOSEN, Outcome.OPTED_OUT):
-            return choice
-        if not self._expected.outstanding({meta(each).name or "" for each in known}):
-            return choice
-        try:
-            async with asyncio.timeout(_READ_TIMEOUT_S):
-                return _choose(await self._profiles.read(), pod)
-        except (KubeError, TimeoutError) as error:
-            _log.warning("profiles not read", why=str(error))
-            return choice
-
-
-def _choose(profiles: Sequence[FargateProfile], pod: PodFacts) -> Choice:
-    return choose_profile(profiles, pod.namespace, pod.labels, pod.annotations)
+    return handle

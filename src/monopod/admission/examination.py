@@ -1,0 +1,111 @@
+"""What is said about a pod, or about a workload's pods, before there are any.
+
+AWS accepts what Fargate does not run, and says so in an event of a pod that nobody looks at. Here
+whoever applies it is told at once, in the same words; whether it is refused is a setting. What
+hangs on other objects - claims, subnets - is left to the scheduler: they may come a second later.
+"""
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from lightkube.models.core_v1 import PodSpec
+
+from monopod import sizing
+from monopod.admission.proposals import Proposal
+from monopod.admission.review import Denial
+from monopod.admission.settings import Mode
+from monopod.api import keys
+from monopod.profiles import Choice, Outcome
+from monopod.refusals import not_for_debuggers, why_unsupported
+
+_OURS: Final = frozenset({Outcome.CHOSEN, Outcome.NAMED_UNKNOWN, Outcome.NAMED_MISMATCH})
+
+
+class Finding(enum.Enum):
+    """How an examination ended; the values are a metric's label."""
+
+    FINE = "fine"
+    WARNED = "warned"
+    REFUSED = "refused"
+    NOT_OURS = "not-ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What is answered."""
+
+    finding: Finding
+    warnings: tuple[str, ...] = ()
+    denial: Denial | None = None
+
+
+def examine_pod(proposal: Proposal, mode: Mode) -> Examination:
+    """Examine a pod that is Fargate's, or containers that are to be put into one.
+
+    Such containers are refused in either mode: no scheduler stands behind.
+    """
+    pod = proposal.pod
+    if pod is None or pod.spec is None or pod.spec.schedulerName != keys.SCHEDULER_NAME:
+        return Examination(Finding.NOT_OURS)
+    if proposal.added is not None:
+        unsupported = not_for_debuggers(proposal.added)
+        return _judged((unsupported,) if unsupported else (), (), Mode.ENFORCE)
+    said = tuple(_said(proposal, pod.spec))
+    advice = (*(detail for _, detail in said if detail), *_advice(pod.spec))
+    return _judged(tuple(fault for fault, _ in said), advice, mode)
+
+
+def examine_workload(proposal: Proposal, choice: Choice, mode: Mode) -> Examination:
+    """Examine what a workload's pods will be like, given the profile they would start under."""
+    spec = proposal.pod.spec if proposal.pod else None
+    if spec is None or choice.outcome not in _OURS:
+        return Examination(Finding.NOT_OURS)
+    said = tuple(_said(proposal, spec))
+    faults = tuple(fault for fault, _ in said)
+    advice = [*(detail for _, detail in said if detail), *_advice(spec)]
+    if choice.outcome is not Outcome.CHOSEN:
+        advice.append(choice.message)
+    elif faults:
+        advice.append(
+            f"{proposal.workload}: its pods match Fargate profile {choice.profile}, and would"
+            " stay Pending"
+        )
+    return _judged(faults, tuple(advice), mode)
+
+
+def _judged(faults: tuple[str, ...], advice: tuple[str, ...], mode: Mode) -> Examination:
+    if faults and mode is Mode.ENFORCE:
+        return Examination(Finding.REFUSED, advice, Denial("; ".join(faults)))
+    if faults or advice:
+        return Examination(Finding.WARNED, (*faults, *advice))
+    return Examination(Finding.FINE)
+
+
+def _said(proposal: Proposal, spec: PodSpec) -> Iterator[tuple[str, str]]:
+    """Yield what the scheduler would say, each with what there is to add."""
+    unsupported = why_unsupported(proposal.pod, None) if proposal.pod else None
+    if unsupported:
+        yield unsupported, ""
+    for ask in (sizing.size_of, sizing.storage_gib_of):
+        try:
+            ask(spec)
+        except sizing.SizingError as error:
+            yield str(error), error.detail
+        except sizing.QuantityError as error:
+            yield f"The pod's resource requests cannot be read: {error}", ""
+            return
+
+
+def _advice(spec: PodSpec) -> Iterator[str]:
+    """Yield what Fargate does not heed, and says nothing about (containers-roadmap#824, #1324)."""
+    affinity = spec.affinity
+    rows = (
+        ("topologySpreadConstraints", spec.topologySpreadConstraints),
+        ("affinity.podAffinity", affinity.podAffinity if affinity else None),
+        ("affinity.podAntiAffinity", affinity.podAntiAffinity if affinity else None),
+    )
+    for field, used in rows:
+        if used:
+            yield f"{field} does not apply on Fargate, where every pod has a node of its own"
