@@ -1,5 +1,6 @@
 """Monopod's own processes: modules of this very installation, each with what it alone needs."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,7 +86,7 @@ def _confined(
         uid=uid,
         namespace=layout.network.control_name,
         readable=(*python_paths(), own),
-        environment={**_environment(layout, own), **(environment or {})},
+        environment={**_environment(layout, own), **_settings(module), **(environment or {})},
         notifies=True,
     )
 
@@ -103,7 +104,11 @@ def _unconfined(
         namespace=layout.network.control_name,
         capabilities=capabilities,
         confined=False,
-        environment={**_environment(layout, layout.identity(module)), **(environment or {})},
+        environment={
+            **_environment(layout, layout.identity(module)),
+            **_settings(module),
+            **(environment or {}),
+        },
         notifies=True,
     )
 
@@ -129,6 +134,12 @@ def _environment(layout: Layout, identity: Path) -> dict[str, str]:
         # Where nothing can be written, looking for a place to write to is wasted.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def _settings(module: str) -> dict[str, str]:
+    """Return what this process was told for that one: its own variables, as they are documented."""
+    prefix = f"MONOPOD_{module.upper()}_"
+    return {name: value for name, value in os.environ.items() if name.startswith(prefix)}
 
 
 def python_paths() -> tuple[Path, ...]:
