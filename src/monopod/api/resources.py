@@ -99,6 +99,15 @@ class SecretName(DictMixin):
     name: str
 
 
+class RegistryAuthority(DictMixin):
+    """Who signs a registry's certificate, where no public authority does."""
+
+    registry: str
+    """Its host, with its port if that stands in image references."""
+    certificate: str
+    """PEM."""
+
+
 class ExecutionRoleSpec(DictMixin):
     """What machines, not their containers, may use."""
 
@@ -107,6 +116,8 @@ class ExecutionRoleSpec(DictMixin):
     imagePullSecrets: list[SecretName] = []
     """Of type ``kubernetes.io/dockerconfigjson``. Where two are for the same registry, the one
     named first counts."""
+    registryAuthorities: list[RegistryAuthority] = []
+    """Believed beside the public ones, each by machines of this role and for its registry alone."""
 
 
 class ExecutionRoleStatus(DictMixin):

@@ -18,6 +18,7 @@ SYSTEM_MEMORY_MIB: Final = 256
 """Kept for kubelet and containerd out of the provisioned memory (EKS user guide, Fargate pod
 configuration); the rest is the node's allocatable."""
 _CONFIG: Final = "/run/config"
+_REGISTRIES: Final = "certs.d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class NodeConfiguration:
     registry: Registry | None = None
     credentials: tuple[RegistryCredential, ...] = ()
     """What images are pulled with, one for each pattern."""
+    authorities: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """PEM of those who sign for other registries, by the registry's ``host`` or ``host:port``."""
 
 
 def node_files(node: NodeConfiguration) -> dict[str, bytes]:
@@ -86,7 +89,9 @@ def node_files(node: NodeConfiguration) -> dict[str, bytes]:
     }
     registry = _registry(node.registry) if node.registry else {}
     secrets |= credential_files(node.credentials)
-    return {path: text.encode() for path, text in files.items()} | secrets | registry
+    # The cluster's own registry last: nobody else says who signs for it.
+    registries = {_authority(name): pem for name, pem in node.authorities.items()} | registry
+    return {path: text.encode() for path, text in files.items()} | secrets | registries
 
 
 def _machine(node: NodeConfiguration) -> str:
@@ -215,7 +220,7 @@ def _kubeconfig(node: NodeConfiguration) -> dict[str, Any]:
 
 
 def _registry(registry: Registry) -> dict[str, bytes]:
-    directory = f"certs.d/{registry.endpoint}"
+    directory = f"{_REGISTRIES}/{registry.endpoint}"
     scheme = "https" if registry.ca_certificate else "http"
     lines = [
         f'server = "{scheme}://{registry.endpoint}"',
@@ -224,9 +229,14 @@ def _registry(registry: Registry) -> dict[str, bytes]:
     ]
     files = {}
     if registry.ca_certificate:
-        files[f"{directory}/ca.crt"] = registry.ca_certificate
+        files[_authority(registry.endpoint)] = registry.ca_certificate
         lines.append(f'ca = "{_CONFIG}/{directory}/ca.crt"')
     return {f"{directory}/hosts.toml": "\n".join([*lines, ""]).encode(), **files}
+
+
+def _authority(registry: str) -> str:
+    """Where containerd looks for who signs for a registry."""
+    return f"{_REGISTRIES}/{registry}/ca.crt"
 
 
 def _json(value: object) -> str:

@@ -207,5 +207,6 @@ class _Attempt:
                 taints=(nodes.TAINT,),
                 registry=Registry(known.registry, known.authority),
                 credentials=grant.credentials,
+                authorities=grant.authorities,
             )
         )

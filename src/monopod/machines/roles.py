@@ -1,21 +1,27 @@
-"""What execution roles give to machines: now, the credentials that images are pulled with.
+"""What execution roles give to machines: credentials for registries, and whom to believe there.
 
 Secrets are read one by one, when a machine is launched: nothing is kept, so what was changed or
 taken away counts from the next machine on. This process may not list them.
 """
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import structlog
+from cryptography import x509
 from lightkube.resources.core_v1 import Secret
 
 from monopod.api import keys
 from monopod.api.conditions import set_condition
-from monopod.api.resources import Condition, ExecutionRole, ExecutionRoleStatus
+from monopod.api.resources import (
+    Condition,
+    ExecutionRole,
+    ExecutionRoleStatus,
+    RegistryAuthority,
+)
 from monopod.guest import RegistryCredential
 from monopod.kube import (
     Change,
@@ -45,6 +51,8 @@ class Grant:
     role: str = ""
     """Name of the object; empty if there is none."""
     credentials: tuple[RegistryCredential, ...] = ()
+    authorities: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """PEM of those who sign for registries, by registry."""
     faults: tuple[str, ...] = ()
     """What the role names and cannot give, each a sentence without its full stop."""
 
@@ -84,8 +92,17 @@ class Roles:
             for fault in content.faults
         ]
         credentials = itertools.chain.from_iterable(each.credentials for each in contents)
+        believed = [each for each in role.spec.registryAuthorities if _is_authority(each)]
+        faults += [
+            f"The certificate of registry {each.registry}'s authority cannot be read"
+            for each in role.spec.registryAuthorities
+            if each not in believed
+        ]
         return Grant(
-            meta(role).name or "", registry_secrets.first_of_each(credentials), tuple(faults)
+            role=meta(role).name or "",
+            credentials=registry_secrets.first_of_each(credentials),
+            authorities={each.registry: each.certificate.encode() for each in believed},
+            faults=tuple(faults),
         )
 
     async def _contents(self, name: str) -> Contents:
@@ -132,13 +149,20 @@ class Roles:
                 self._controller.enqueue(meta(role).name or "")
 
 
+def _is_authority(authority: RegistryAuthority) -> bool:
+    try:
+        return bool(x509.load_pem_x509_certificates(authority.certificate.encode()))
+    except ValueError:
+        return False
+
+
 def _judge(grant: Grant) -> Condition:
     if grant.faults:
-        return _condition(False, "SecretUnusable", "; ".join(grant.faults))
+        return _condition(False, "NotUsable", "; ".join(grant.faults))
     if not grant.credentials:
         return _condition(True, "NothingNamed", "Machines pull images anonymously")
     registries = ", ".join(each.pattern for each in grant.credentials)
-    return _condition(True, "SecretsUsable", f"Machines have credentials for {registries}")
+    return _condition(True, "Usable", f"Machines have credentials for {registries}")
 
 
 def _condition(holds: bool, reason: str, message: str) -> Condition:
