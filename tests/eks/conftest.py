@@ -37,6 +37,8 @@ class Running:
 
     url: str
     metrics: str
+    tokens: str
+    """Where the API server would ask about tokens."""
     authority: Path
     server: str
     administrator: AccessKey
@@ -78,13 +80,14 @@ def running(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> 
     administrator = new_access_key("admin", ["system:masters"])
     reader, stranger = new_access_key(_READER), new_access_key("nobody")
     (home / access_key.FILE).write_bytes(access_key.write_keys([administrator, reader]))
-    port, metrics_port = free_ports(2)
+    port, metrics_port, token_port = free_ports(3)
     reader_fd, writer_fd = os.pipe()
     environment = dict(os.environ) | {
         "MONOPOD_REGION": REGION,
         "MONOPOD_EKS_IDENTITY": str(home),
         "MONOPOD_EKS_PORT": str(port),
         "MONOPOD_EKS_METRICS_PORT": str(metrics_port),
+        "MONOPOD_EKS_TOKEN_PORT": str(token_port),
         "MONOPOD_EKS_SERVER": api_server.url,
         "MONOPOD_EKS_SERVICES": "10.100.0.0/16",
         "NOTIFY_FD": str(writer_fd),
@@ -106,6 +109,7 @@ def running(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> 
         yield Running(
             url=f"https://{LOOPBACK}:{port}",
             metrics=f"http://{LOOPBACK}:{metrics_port}/metrics",
+            tokens=f"https://{LOOPBACK}:{token_port}/token-review",
             authority=home / "ca.crt",
             server=api_server.url,
             administrator=administrator,

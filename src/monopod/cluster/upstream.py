@@ -12,6 +12,7 @@ import yaml
 from monopod.cluster.layout import CLUSTER_DOMAIN, Layout, Port, User
 from monopod.cluster.service import PROGRAMS, Service
 from monopod.components import Components
+from monopod.eks import registration
 from monopod.network import services as services_config
 from monopod.network.addresses import SERVICES
 from monopod.network.plan import API_PORT
@@ -79,6 +80,8 @@ def etcd(layout: Layout, components: Components) -> Service:
 def api_server(layout: Layout, components: Components) -> Service:
     """Return the API server; nobody is anonymous to it."""
     own = layout.identity("kube-apiserver")
+    directory = layout.configuration("kube-apiserver")
+    tokens = registration.authenticator(str(own / "ca.crt"))
     flags = {
         "advertise-address": layout.control_address,
         "bind-address": layout.control_address,
@@ -89,6 +92,8 @@ def api_server(layout: Layout, components: Components) -> Service:
         "authorization-mode": "Node,RBAC",
         "enable-admission-plugins": "NodeRestriction",
         "client-ca-file": own / "ca.crt",
+        "authentication-token-webhook-config-file": directory / "token-webhook.yaml",
+        "authentication-token-webhook-version": "v1",
         "tls-cert-file": own / "serving.crt",
         "tls-private-key-file": own / "serving.key",
         "etcd-servers": f"https://127.0.0.1:{Port.ETCD}",
@@ -119,6 +124,8 @@ def api_server(layout: Layout, components: Components) -> Service:
         namespace=layout.network.control_name,
         programs=_programs(components, "kube-apiserver"),
         readable=(own,),
+        configuration={"token-webhook.yaml": yaml.safe_dump(tokens, sort_keys=False)},
+        configured=directory,
     )
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import ssl
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
 
+from monopod.eks.authenticator import Authenticator
 from monopod.eks.cluster import Surroundings
 from monopod.eks.endpoint import Endpoint
 from monopod.eks.place import Place
@@ -20,7 +21,9 @@ from monopod.kube import Service, connect, serve
 from monopod.settings import Settings
 
 _NAME: Final = "monopod-eks"
+_LOOPBACK: Final = "127.0.0.1"
 _GRACE_S: Final = 5.0
+_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 async def _run(service: Service) -> None:
@@ -32,19 +35,23 @@ async def _run(service: Service) -> None:
     surroundings = Surroundings(own.server, (identity / "ca.crt").read_bytes(), own.services)
     async with connect(identity / "kubeconfig", _NAME) as client:
         server = Server(Endpoint(client, place, surroundings), lambda: keys, settings.region)
-        async with _listening(server, own, certificate.context()):
+        authenticator = Authenticator(settings.cluster, lambda: keys)
+        async with (
+            _listening(authenticator.handle, _LOOPBACK, own.token_port, certificate.context()),
+            _listening(server.handle, own.address, own.port, certificate.context()),
+        ):
             service.ready()
             await asyncio.Event().wait()
 
 
 @asynccontextmanager
 async def _listening(
-    server: Server, own: EksSettings, context: ssl.SSLContext
+    handle: _Handler, address: str, port: int, context: ssl.SSLContext
 ) -> AsyncGenerator[None]:
-    runner = web.ServerRunner(web.Server(server.handle, access_log=None), shutdown_timeout=_GRACE_S)
+    runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=_GRACE_S)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, own.address, own.port, ssl_context=context)
+        site = web.TCPSite(runner, address, port, ssl_context=context)
         await site.start()
         yield
     finally:

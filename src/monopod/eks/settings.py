@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from monopod.eks.registration import PORT
 from monopod.network.plan import EKS_PORT
 
 
@@ -19,6 +20,8 @@ class EksSettings(BaseSettings):
     address: str = "127.0.0.1"
     """Where it listens."""
     port: int = Field(default=EKS_PORT, ge=0, lt=65536)
+    token_port: int = Field(default=PORT, ge=0, lt=65536)
+    """On 127.0.0.1, where the API server asks about tokens."""
     metrics_port: int = Field(default=9474, gt=0, lt=65536)
     """On 127.0.0.1."""
     server: str

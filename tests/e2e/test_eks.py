@@ -1,0 +1,118 @@
+"""The way of a team that comes from EKS: the aws command and boto3, nothing of ours but `env`."""
+
+import asyncio
+import json
+import os
+import shlex
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import pytest_asyncio
+import yaml
+
+from monopod import process
+from tests.e2e.cluster import MONOPOD, Cluster, Namespace, pod
+
+_AWS = Path(sys.executable).with_name("aws")
+_CLUSTER = "monopod"
+_PROFILE = "made-by-aws"
+_NAMESPACE = "made-by-aws"
+_ROLE = "arn:aws:iam::000000000000:role/e2e"
+_ONE = ("--cluster-name", _CLUSTER, "--fargate-profile-name", _PROFILE)
+
+
+async def aws(cluster: Cluster, *words: str, env: dict[str, str] | None = None) -> str:
+    """Run the aws command in a shell that was told of the cluster as the manual says."""
+    line = (
+        f'eval "$({shlex.quote(str(MONOPOD))} env aws)" && exec {shlex.join((str(_AWS), *words))}'
+    )
+    return await process.run(
+        "sh", "-c", line, env={**cluster.environment, **(env or {})}, timeout_s=120
+    )
+
+
+async def _sdk(cluster: Cluster) -> Any:
+    """boto3's client, configured by the variables that `env aws` exports."""
+    told = await cluster.monopod("env", "aws")
+    exported = dict(
+        line.removeprefix("export ").split("=", 1)
+        for line in shlex.split(told, comments=True)
+        if "=" in line
+    )
+    return boto3.client(
+        "eks",
+        endpoint_url=exported["AWS_ENDPOINT_URL_EKS"],
+        verify=exported["AWS_CA_BUNDLE"],
+        region_name=exported["AWS_REGION"],
+        aws_access_key_id=exported["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=exported["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def ground(cluster: Cluster) -> AsyncIterator[Namespace]:
+    """A namespace that no profile selects yet."""
+    await cluster.kubectl("create", "namespace", _NAMESPACE)
+    account = ("serviceaccount/default", "--for=create", "--timeout=60s")
+    await cluster.kubectl("-n", _NAMESPACE, "wait", *account)
+    yield Namespace(cluster, _NAMESPACE)
+    await cluster.kubectl("delete", "fargateprofile", _PROFILE, "--ignore-not-found")
+    await cluster.kubectl("delete", "namespace", _NAMESPACE, "--timeout=60s")
+
+
+@pytest.mark.row("S20")
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_profile_made_by_aws_starts_pods_and_its_deletion_ends_them(
+    cluster: Cluster, ground: Namespace, image: str
+) -> None:
+    made = ("--pod-execution-role-arn", _ROLE, "--selectors", f"namespace={_NAMESPACE}")
+    await aws(cluster, "eks", "create-fargate-profile", *_ONE, *made, "--tags", "team=a")
+    await aws(cluster, "eks", "wait", "fargate-profile-active", *_ONE)
+    assert (await cluster.get("fargateprofile", _PROFILE))["spec"]["tags"] == {"team": "a"}
+
+    await ground.apply(pod("web", image))
+    await ground.ready("web")
+    started = await ground.get("pod", "web")
+    assert started["metadata"]["labels"]["eks.amazonaws.com/fargate-profile"] == _PROFILE
+    node = started["spec"]["nodeName"]
+    assert node.startswith("fargate-ip-")
+
+    told = await aws(cluster, "eks", "delete-fargate-profile", *_ONE, "--output", "json")
+    assert json.loads(told)["fargateProfile"]["status"] == "DELETING"
+    sdk = await _sdk(cluster)
+    waiter = sdk.get_waiter("fargate_profile_deleted")
+    await asyncio.to_thread(
+        waiter.wait,
+        clusterName=_CLUSTER,
+        fargateProfileName=_PROFILE,
+        WaiterConfig={"Delay": 1, "MaxAttempts": 60},
+    )
+    assert (await ground.get("pods"))["items"] == []
+    await cluster.kubectl("wait", "--for=delete", f"node/{node}", "--timeout=30s")
+
+
+@pytest.mark.row("S20")
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_kubeconfig_that_the_aws_command_writes_works(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    config = tmp_path / "kubeconfig"
+    words = ("eks", "update-kubeconfig", "--name", _CLUSTER, "--kubeconfig", str(config))
+    await aws(cluster, *words)
+    # The kubeconfig names the command as it was called, and kubectl looks for it in the path.
+    path = f"{_AWS.parent}:{os.environ['PATH']}"
+    kubectl = shlex.join((str(MONOPOD), "kubectl", "--", f"--kubeconfig={config}"))
+    line = f'eval "$({shlex.quote(str(MONOPOD))} env aws)" && exec {kubectl} auth whoami -o json'
+    told = await process.run("sh", "-c", line, env={**cluster.environment, "PATH": path})
+    user = json.loads(told)["status"]["userInfo"]
+    assert user["username"] == "monopod:admin"
+    assert set(user["groups"]) == {"system:masters", "system:authenticated"}
+    wrong = yaml.safe_load(config.read_text())
+    wrong["users"][0]["user"] = {"token": "k8s-aws-v1.aHR0cHM6Ly9zdHMu"}
+    config.write_text(yaml.safe_dump(wrong))
+    with pytest.raises(process.ProcessError, match=r"Unauthorized|must be logged in"):
+        await cluster.kubectl(f"--kubeconfig={config}", "get", "pods")
