@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from monopod.capacity.room import Share
+
 _PROMISE: Final = "promise.json"
 _REMOVALS: Final = 5
 
@@ -26,8 +28,16 @@ class Promise:
     driver: str = "uml"
     """What runs it; a machine from before there was a choice is a User Mode Linux."""
     reason: str = ""
-    """Why that was chosen, in one word, and in a line."""
+    """Why that was chosen, in one word."""
     message: str = ""
+    """The same in a line."""
+    overhead_mib: int = 96
+    """What it takes of the host beyond its own memory."""
+
+    @property
+    def share(self) -> Share:
+        """What of the host is taken by it."""
+        return Share(self.milli_cpu, self.memory_mib + self.overhead_mib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +105,9 @@ def directories(parent: Path) -> Iterator[MachineDirectory]:
         for path in parent.iterdir():
             if path.is_dir():
                 yield MachineDirectory(path)
+
+
+def promised(parent: Path) -> list[Share]:
+    """Return what each machine that there is takes of the host."""
+    promises = (each.promise() for each in directories(parent))
+    return [promise.share for promise in promises if promise is not None]

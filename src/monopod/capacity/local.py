@@ -14,9 +14,9 @@ import structlog
 
 from monopod.capacity import CapacityError, Choice, Configure, Ended, Launch, Presence
 from monopod.capacity.choice import QEMU_KVM
-from monopod.capacity.directory import MachineDirectory, Promise, directories
+from monopod.capacity.directory import MachineDirectory, Promise, directories, promised
 from monopod.capacity.drivers import Drivers
-from monopod.capacity.memory import check_room, host_memory_mib
+from monopod.capacity.room import check_room, for_machines, this_host
 from monopod.capacity.settings import LocalSettings
 from monopod.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
 from monopod.network.addresses import guest_mac, vmm_uid
@@ -63,7 +63,7 @@ class LocalCapacity:
         self._directory = directory
         self._instance = instance
         self._settings = settings
-        self._host_mib = host_memory_mib()
+        self._whole = for_machines(this_host(), settings)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._ended: asyncio.Queue[Ended] = asyncio.Queue()
@@ -153,11 +153,16 @@ class LocalCapacity:
         files = self._files(wanted.name)
         uid = vmm_uid(self._instance, wanted.management_address)
         driver = self._drivers[choice.driver]
-        # No await between the two: the sum of promises is right at every switch of tasks.
-        check_room(wanted.memory_mib, self._promised_mib(), self._host_mib, self._settings)
         promise = Promise(
-            wanted.milli_cpu, wanted.memory_mib, choice.driver, choice.reason, choice.message
+            wanted.milli_cpu,
+            wanted.memory_mib,
+            choice.driver,
+            choice.reason,
+            choice.message,
+            self._settings.overhead_mib(choice.driver),
         )
+        # No await between the two: the sum of promises is right at every switch of tasks.
+        check_room(promise.share, promised(self._directory), self._whole)
         files.make(promise, uid)
 
         async def configure_disk() -> None:
@@ -210,10 +215,6 @@ class LocalCapacity:
 
     def _files(self, name: str) -> MachineDirectory:
         return MachineDirectory(self._directory / name)
-
-    def _promised_mib(self) -> list[int]:
-        promises = (each.promise() for each in directories(self._directory))
-        return [promise.memory_mib for promise in promises if promise is not None]
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())

@@ -67,7 +67,10 @@ def machines(layout: Layout, guest_image: Path) -> Service:
             "setuid",
             "sys_admin",
         ),
-        {"MONOPOD_MACHINES_IMAGE": str(guest_image)},
+        {
+            **_given("MONOPOD_LOCAL_", "MONOPOD_MACHINES_"),
+            "MONOPOD_MACHINES_IMAGE": str(guest_image),
+        },
     )
 
 
@@ -115,6 +118,11 @@ def _unconfined(
 
 def _argv(module: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"monopod.{module}")
+
+
+def _given(*prefixes: str) -> dict[str, str]:
+    """Return the settings that are no cluster's but a process's own, as people set them."""
+    return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
 
 
 def _environment(layout: Layout, identity: Path) -> dict[str, str]:
