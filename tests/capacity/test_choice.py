@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from monopod.api import keys
 from monopod.capacity import Choice, DriverUnavailableError, SizeUnsupportedError
-from monopod.capacity.choice import Candidate, choose
+from monopod.capacity.choice import Candidate, automatic, choose
 
 UML = Candidate("uml", 1000)
 TCG = Candidate("qemu-tcg", 16000)
@@ -154,6 +154,19 @@ def test_refusals(
     with pytest.raises(error) as refused:
         choose(milli_cpu, insisted, host)
     assert str(refused.value) == text
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        (WITH_KVM, "qemu-kvm up to 16 vCPU"),
+        (WITHOUT_KVM, "uml up to 1 vCPU, then qemu-tcg up to 16 vCPU"),
+        (BARE, "uml up to 1 vCPU"),
+        ((NO_KVM, NO_QEMU), "nothing: no driver can be used"),
+    ],
+)
+def test_what_automatic_means(host: tuple[Candidate, ...], said: str) -> None:
+    assert automatic(host) == said
 
 
 _UNUSABLE = st.sampled_from(["", "", "it is missing"])

@@ -1,12 +1,17 @@
 """Drivers that a host cannot run are kept with their reasons, and looked at again."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 
 from monopod.capacity import CapacityError, DriverUnavailableError
+from monopod.capacity.choice import Candidate
 from monopod.capacity.drivers import Drivers
+from monopod.capacity.report import Standing
 from monopod.vmm.driver import Exit, LinkKind, Machine, VmmError
+
+NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
 
 
 @dataclass
@@ -67,7 +72,7 @@ async def test_a_host_without_any_driver_is_no_host() -> None:
 
 
 async def test_a_check_tells_more_than_the_preparation() -> None:
-    async def dies() -> None:
+    async def dies() -> str:
         raise VmmError("the probe guest died")
 
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": dies})
@@ -75,10 +80,19 @@ async def test_a_check_tells_more_than_the_preparation() -> None:
     assert drivers.candidates[0].unusable == "the probe guest died"
 
 
+async def test_what_a_check_found_is_kept() -> None:
+    async def works() -> str:
+        return "a guest booted"
+
+    drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": works}, now=lambda: NOW)
+    await drivers.prepare()
+    assert drivers.standings == (Standing(Candidate("qemu-kvm", 16000), "a guest booted", NOW),)
+
+
 async def test_a_driver_that_comes_is_used() -> None:
     uml, tcg = FakeDriver("uml", 1000), FakeDriver("qemu-tcg", lacks="QEMU")
     clock, news = Clock(), list[int]()
-    drivers = Drivers([uml, tcg], changed=lambda: news.append(tcg.looked), clock=clock)
+    drivers = Drivers([uml, tcg], changed=lambda _: news.append(tcg.looked), clock=clock)
     await drivers.prepare()
     with pytest.raises(DriverUnavailableError, match="QEMU"):
         await drivers.choose(250, "qemu")

@@ -5,10 +5,12 @@ and is faster than an emulated processor; but it has one processor, so larger ma
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from monopod.capacity import Choice, DriverUnavailableError, SizeUnsupportedError
+from monopod.sizing import TABLE
 
 UML: Final = "uml"
 QEMU_TCG: Final = "qemu-tcg"
@@ -60,6 +62,16 @@ def choose(milli_cpu: int, insisted: str, candidates: Sequence[Candidate]) -> Ch
         why = ""
     message = f"runs under {chosen.name}: " + _SEPARATOR.join(filter(None, (why, passed_over)))
     return Choice(chosen.name, chosen.name == QEMU_KVM, _reason(chosen.name, insisted), message)
+
+
+def automatic(candidates: Sequence[Candidate]) -> str:
+    """Return, for people, which drivers are chosen where nobody insists on one."""
+    largest: dict[str, int] = {}
+    for milli_cpu in sorted({size.milli_cpu for size in TABLE}):
+        with suppress(DriverUnavailableError, SizeUnsupportedError):
+            largest[choose(milli_cpu, "", candidates).driver] = milli_cpu
+    said = [f"{name} up to {milli_cpu / 1000:g} vCPU" for name, milli_cpu in largest.items()]
+    return ", then ".join(said) or "nothing: no driver can be used"
 
 
 def _reason(name: str, insisted: str) -> str:

@@ -8,16 +8,18 @@ by it.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
 from monopod.capacity import CapacityError, Choice, DriverUnavailableError, SizeUnsupportedError
 from monopod.capacity.choice import Candidate, choose
+from monopod.capacity.report import Standing
 from monopod.vmm.driver import Driver, VmmError
 
-Check = Callable[[], Awaitable[None]]
-"""Raises VmmError when a driver that is prepared does not work all the same."""
+Check = Callable[[], Awaitable[str]]
+"""Says what tells that a prepared driver works; raises VmmError when it does not all the same."""
 
 _CHECK_AGAIN_S: Final = 20.0
 _log: Final = structlog.get_logger("capacity")
@@ -31,7 +33,8 @@ class Drivers:
         drivers: Sequence[Driver],
         checks: Mapping[str, Check] | None = None,
         *,
-        changed: Callable[[], None] = lambda: None,
+        changed: Callable[["Drivers"], None] = lambda _: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the drivers; none of them can be used before ``prepare``.
@@ -39,13 +42,18 @@ class Drivers:
         Args:
             drivers: All of them, of names that differ.
             checks: What more than its preparation a driver of this name has to pass.
-            changed: Called when it is another thing that is known of them.
+            changed: Called when they were looked at.
+            now: The time, for people.
             clock: Seconds from any fixed point.
         """
         self._drivers = {each.name: each for each in drivers}
         self._checks = dict(checks or {})
-        self._unusable = dict.fromkeys(self._drivers, "it was not looked at yet")
+        self._standings = {
+            each.name: Standing(_candidate(each, "it was not looked at yet"), "", now())
+            for each in drivers
+        }
         self._changed = changed
+        self._now = now
         self._clock = clock
         self._checked = float("-inf")
         self._checking = asyncio.Lock()
@@ -61,25 +69,27 @@ class Drivers:
         return self._drivers.get(name)
 
     @property
+    def standings(self) -> tuple[Standing, ...]:
+        """What is known of each."""
+        return tuple(self._standings.values())
+
+    @property
     def candidates(self) -> tuple[Candidate, ...]:
         """What each says of itself, as far as is known now."""
-        return tuple(
-            Candidate(each.name, each.max_milli_cpu, self._unusable[each.name]) for each in self
-        )
+        return tuple(each.candidate for each in self.standings)
 
     async def prepare(self) -> None:
         """Look at every driver that cannot be used yet; what they lack is kept, not raised."""
         async with self._checking:
-            before = dict(self._unusable)
-            lacking = [each for each in self if self._unusable[each.name]]
-            found = await asyncio.gather(*(self._lack(each) for each in lacking))
-            for driver, why in zip(lacking, found, strict=True):
-                self._unusable[driver.name] = why
-                if why != before[driver.name]:
-                    _log.info("driver", driver=driver.name, usable=not why, why=why)
+            lacking = [each for each in self if self._standings[each.name].candidate.unusable]
+            for found in await asyncio.gather(*(self._look_at(each) for each in lacking)):
+                driver = found.candidate
+                if driver != self._standings[driver.name].candidate:
+                    usable = not driver.unusable
+                    _log.info("driver", driver=driver.name, usable=usable, why=driver.unusable)
+                self._standings[driver.name] = found
             self._checked = self._clock()
-        if self._unusable != before:
-            self._changed()
+        self._changed(self)
 
     async def choose(self, milli_cpu: int, insisted: str) -> Choice:
         """Choose the driver for a machine; before a refusal, what it rests on is looked at anew.
@@ -102,15 +112,21 @@ class Drivers:
         Raises:
             CapacityError: None can; names what each of them lacks.
         """
-        if all(self._unusable.values()):
-            lacks = "; ".join(f"{name}: {why}" for name, why in self._unusable.items())
+        if all(each.unusable for each in self.candidates):
+            lacks = "; ".join(f"{each.name}: {each.unusable}" for each in self.candidates)
             raise CapacityError(f"this host cannot run machines of any kind: {lacks}")
 
-    async def _lack(self, driver: Driver) -> str:
+    async def _look_at(self, driver: Driver) -> Standing:
+        found = ""
         try:
             await driver.prepare()
             if (check := self._checks.get(driver.name)) is not None:
-                await check()
+                found = await check()
         except (VmmError, OSError) as error:
-            return str(error) or type(error).__name__
-        return ""
+            lack = str(error) or type(error).__name__
+            return Standing(_candidate(driver, lack), "", self._now())
+        return Standing(_candidate(driver, ""), found, self._now())
+
+
+def _candidate(driver: Driver, unusable: str) -> Candidate:
+    return Candidate(driver.name, driver.max_milli_cpu, unusable)

@@ -3,10 +3,16 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
+import structlog
+
+from monopod.capacity import report
 from monopod.capacity.directory import MachineDirectory
 from monopod.capacity.drivers import Drivers
 from monopod.capacity.local import LocalCapacity
+from monopod.capacity.report import Report
+from monopod.capacity.room import for_machines, this_host
 from monopod.capacity.settings import LocalSettings
 from monopod.guest import GuestImage
 from monopod.network.links import Links
@@ -15,6 +21,8 @@ from monopod.network.plan import Plan
 from monopod.settings import Settings
 from monopod.vmm.cgroups import Cgroups, Hierarchies
 from monopod.vmm.uml import UmlDriver
+
+_log: Final = structlog.get_logger("capacity")
 
 
 @asynccontextmanager
@@ -39,7 +47,17 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
         cgroups=cgroups,
         console_of=lambda name: MachineDirectory(directory / name).console,
     )
-    drivers = Drivers([uml])
+    own = LocalSettings()
+    whole = for_machines(this_host(), own)
+
+    def write(found: Drivers) -> None:
+        try:
+            report.write(settings, Report(whole, found.standings))
+        except OSError as error:
+            # People are told less; machines do not need it.
+            _log.warning("no report", why=str(error))
+
+    drivers = Drivers([uml], changed=write)
     await drivers.prepare()
     drivers.require()
     router, ports = Namespace.named(plan.router_name), Namespace.named(plan.ports_name)
@@ -51,7 +69,7 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
             image=guest,
             directory=directory,
             instance=settings.instance,
-            settings=LocalSettings(),
+            settings=own,
         )
         await capacity.start()
         try:

@@ -1,13 +1,15 @@
 """``monopod status``: what runs, and for how long."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
+from monopod.capacity import report
+from monopod.capacity.room import Share
 from monopod.cli.screen import plain_console
 from monopod.cluster import life
 from monopod.cluster.errors import ClusterError
@@ -32,6 +34,7 @@ async def _status(settings: Settings) -> None:
     console.print(f"Cluster {settings.cluster} in {plane.layout.home}", soft_wrap=True)
     console.print(f"API server {plane.layout.api_server}\n", soft_wrap=True)
     console.print(_components(components))
+    _show_host(settings, console)
     try:
         await _show_objects(plane, console)
     except KubeError as error:
@@ -52,6 +55,33 @@ def _components(components: list[ComponentStatus]) -> Table:
         since = str(timedelta(seconds=state.since_s))
         table.add_row(each.name, word + ended, str(state.pid or ""), since)
     return table
+
+
+def _show_host(settings: Settings, console: Console) -> None:
+    host = report.read(settings)
+    if host is None:
+        return
+    drivers = _table("DRIVER", "STATE", "LOOKED AT", "WHY")
+    for each in host.drivers:
+        driver, age = each.candidate, datetime.now(UTC) - each.at
+        drivers.add_row(
+            driver.name,
+            "cannot be used" if driver.unusable else f"up to {driver.max_milli_cpu / 1000:g} vCPU",
+            f"{timedelta(seconds=max(0, int(age.total_seconds())))} ago",
+            driver.unusable or each.found,
+        )
+    console.print("", drivers, sep="\n")
+    console.print(f"Where nobody insists: {host.automatic}", soft_wrap=True)
+    now = report.occupancy(settings, host.whole)
+    console.print(
+        f"{now.machines} machines have {_share(now.promised)} of {_share(host.whole)};"
+        f" {_share(now.free)} free",
+        soft_wrap=True,
+    )
+
+
+def _share(share: Share) -> str:
+    return f"{share.milli_cpu / 1000:g} vCPU and {share.memory_mib} MiB"
 
 
 async def _show_objects(plane: ControlPlane, console: Console) -> None:
@@ -81,7 +111,7 @@ async def _show_objects(plane: ControlPlane, console: Console) -> None:
             ),
         )
     console.print("", chosen, sep="\n")
-    kept = _table("MACHINE", "POD", "NODE", "STATE")
+    kept = _table("MACHINE", "POD", "NODE", "DRIVER", "STATE")
     for machine in machines.items:
         reference, status = machine.spec.podRef, machine.status
         reached = [c.type for c in (status.conditions if status else []) if c.status == "True"]
@@ -89,6 +119,7 @@ async def _show_objects(plane: ControlPlane, console: Console) -> None:
             meta(machine).name,
             f"{reference.namespace}/{reference.name}",
             status.nodeName if status else "",
+            status.driver if status else "",
             _furthest(reached),
         )
     console.print("", kept, sep="\n")
