@@ -18,7 +18,7 @@ from monopod.api import keys
 from monopod.api.resources import FargateProfile, Subnet
 from monopod.eks import pages, profiles, wire
 from monopod.eks.cluster import OLDEST, Surroundings, described
-from monopod.eks.errors import EksError, access_denied, invalid_parameter
+from monopod.eks.errors import EksError, access_denied, refused_by_cluster
 from monopod.eks.place import Place, no_such_resource
 from monopod.identity.access_key import AccessKey
 from monopod.kube import (
@@ -93,7 +93,7 @@ class Endpoint:
         except AlreadyExistsError as error:
             raise profiles.in_use(request) from error
         except (InvalidError, ForbiddenError) as error:
-            raise invalid_parameter(
+            raise refused_by_cluster(
                 error.message, cluster=request.clusterName, profile=request.fargateProfileName
             ) from error
         _log.info("profile made", profile=request.fargateProfileName)
@@ -130,6 +130,10 @@ class Endpoint:
             await self._client.delete(FargateProfile, name, uid=meta(found).uid)
         except (NotFoundError, ConflictError) as error:
             raise self._no_profile(name) from error
+        except ForbiddenError as error:
+            raise refused_by_cluster(
+                error.message, cluster=request.clusterName, profile=name
+            ) from error
         _log.info("profile deleted", profile=name)
         going = msgspec.structs.replace(profiles.described(found, self._place), status="DELETING")
         return wire.DeleteFargateProfileResponse(fargateProfile=going)

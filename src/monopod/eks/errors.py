@@ -3,9 +3,13 @@
 Sources: botocore's model of the EKS API; the common errors of AWS's APIs; recorded answers.
 """
 
+import re
 from typing import Final
 
 _BAD_REQUEST: Final = 400
+_WEBHOOK: Final = re.compile(r"^admission webhook \"[^\"]*\" denied the request: ")
+_TURN: Final = ("Cannot create Fargate Profile", "Cannot delete Fargate Profile")
+"""How a refusal begins that will not stand for long."""
 
 
 class EksError(Exception):
@@ -37,6 +41,15 @@ def invalid_parameter(
 ) -> EksError:
     """Return the refusal of a request that can never be right."""
     return EksError("InvalidParameterException", message, cluster=cluster, profile=profile)
+
+
+def refused_by_cluster(message: str, *, cluster: str, profile: str) -> EksError:
+    """Return what the API server's refusal is in the EKS API, with the text of whoever refused."""
+    told = _WEBHOOK.sub("", message)
+    if told.startswith(_TURN):
+        # Source: a recorded answer (terraform-aws-eks#866).
+        return EksError("ResourceInUseException", told, 409, cluster=cluster, profile=profile)
+    return invalid_parameter(told, cluster=cluster, profile=profile)
 
 
 def malformed(message: str) -> EksError:
