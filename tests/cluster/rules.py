@@ -52,6 +52,15 @@ MAY: Final[dict[str, set[Right]]] = {
         rights("monopod.dev", "vpcs subnets microvms", "list watch")
         | rights("monopod.dev", "subnets/status", "patch")
     ),
+    "monopod:balancing": (
+        rights("", "services", "list watch")
+        | rights("", "services/status", "patch")
+        | rights("discovery.k8s.io", "endpointslices", "list watch")
+        | rights("networking.k8s.io", "ingresses ingressclasses", "list watch")
+        | rights("networking.k8s.io", "ingresses/status", "patch")
+        | rights("", "secrets", "get")
+        | _EVENTS
+    ),
     "system:coredns": (
         rights("", "services pods namespaces", "list watch")
         | rights("discovery.k8s.io", "endpointslices", "list watch")

@@ -23,6 +23,7 @@ from lightkube.resources.core_v1 import Pod
 from monopod.cluster import access, life
 from monopod.cluster.errors import ClusterError
 from monopod.cluster.holdings import holdings
+from monopod.cluster.layout import User
 from monopod.cluster.plane import ControlPlane
 from monopod.kube import connect, meta
 from monopod.network.namespaces import Namespace
@@ -44,9 +45,11 @@ pytestmark = [
 ]
 _NAMES = [
     "admission",
+    "balancing",
     "coredns",
     "eks",
     "etcd",
+    "haproxy",
     "kube-apiserver",
     "kube-controller-manager",
     "kube-proxy",
@@ -59,6 +62,7 @@ _NAMES = [
 _CERTIFIED = {
     "admin": "monopod:admin",
     "admission": "monopod:admission",
+    "balancing": "monopod:balancing",
     "coredns": "system:coredns",
     "eks": "monopod:eks",
     "kube-controller-manager": "system:kube-controller-manager",
@@ -128,7 +132,8 @@ async def test_a_certificate_makes_the_user_it_is_for(
 
 @pytest.mark.row("S22")
 @pytest.mark.parametrize(
-    "directory", ["admission", "coredns", "eks", "machines", "network", "scheduler"]
+    "directory",
+    ["admission", "balancing", "coredns", "eks", "machines", "network", "scheduler"],
 )
 async def test_a_user_may_do_what_its_work_needs_and_nothing_else(
     plane: ControlPlane, directory: str
@@ -168,6 +173,7 @@ async def test_a_process_runs_as_its_own_user_without_a_privilege(plane: Control
         seen[each.name] = (uid, capabilities, status["NoNewPrivs"])
     net_admin, sys_admin = 1 << 12, 1 << 21
     uids["registry-push"] = uids["registry"]
+    uids["haproxy"] = plane.layout.uid(User.BALANCERS)
     allowed = {"kube-proxy": net_admin, "network": net_admin | sys_admin}
     assert seen == {name: (uids[name], allowed.get(name, 0), "1") for name in _NAMES}
 

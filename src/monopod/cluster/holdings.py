@@ -21,6 +21,7 @@ MONOPOD_USERS: Final = {
     "machines": "monopod:machines",
     "network": "monopod:network",
     "eks": "monopod:eks",
+    "balancing": "monopod:balancing",
 }
 """Room → the user that its process is. The room's name is its directory's and its service's too."""
 _LOOPBACK: Final = IPv4Address("127.0.0.1")
@@ -74,6 +75,7 @@ def holdings(layout: Layout) -> tuple[Holding, ...]:
             access_keys=(_ADMINISTRATOR,),
         ),
         _own(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER)),
+        _own(layout, "balancing", layout.uid(User.BALANCING)),
         _own(layout, "machines", 0),
         _own(layout, "network", 0),
     )

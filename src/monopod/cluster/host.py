@@ -18,6 +18,7 @@ PACKAGE_OF_PROGRAM: Final[Mapping[str, str]] = {
     "bwrap": "bubblewrap",
     "docker-registry": "docker-registry",
     "execlineb": "execline",
+    "haproxy": "haproxy",
     "ip": "iproute2",
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",

@@ -17,6 +17,10 @@ from monopod.settings import Settings
 KUBERNETES_ADDRESS: Final = SERVICES.network_address + 1
 """What upstream gives the service ``kubernetes``: the first of the range."""
 CLUSTER_DOMAIN: Final = "cluster.local"
+HAPROXY: Final = "haproxy"
+"""The service that the load balancers are."""
+HAPROXY_FILE: Final = "haproxy.cfg"
+"""The part of its configuration that never changes."""
 _FIRST_UID: Final = 1_300_000_000
 """Above the machines' uids, which end at 1 268 435 455."""
 _UIDS_PER_CLUSTER: Final = 256
@@ -36,6 +40,8 @@ class User(enum.Enum):
     ADMISSION = 9
     FARGATE_SCHEDULER = 10
     EKS = 11
+    BALANCING = 12
+    BALANCERS = 13
 
 
 class Port:
@@ -109,6 +115,21 @@ class Layout:
     def push_socket(self) -> Path:
         """Where root, and nobody else, pushes images to."""
         return self.images / "push" / "socket"
+
+    @property
+    def balancers(self) -> Path:
+        """The directory of what load balancers are told and hold."""
+        return self.home / "balancers"
+
+    @property
+    def balancer_configuration(self) -> Path:
+        """Written by who keeps the load balancers, read by them: certificates' keys too."""
+        return self.balancers / "configuration"
+
+    @property
+    def balancer_socket(self) -> Path:
+        """Where the load balancers take orders, from that one alone."""
+        return self.balancers / "control" / "socket"
 
     def configuration(self, service: str) -> Path:
         """Return the directory of a service's configuration files."""

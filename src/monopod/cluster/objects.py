@@ -16,6 +16,7 @@ from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Namespace, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
+from lightkube.resources.networking_v1 import IngressClass
 from lightkube.resources.rbac_authorization_v1 import (
     ClusterRole,
     ClusterRoleBinding,
@@ -37,6 +38,7 @@ _KINDS: Final[tuple[type[Resource], ...]] = (
     EndpointSlice,
     ExecutionRole,
     FargateProfile,
+    IngressClass,
     MutatingWebhookConfiguration,
     Namespace,
     Role,

@@ -3,11 +3,12 @@
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import monopod
-from monopod.cluster.layout import Layout, User
+from monopod.cluster.layout import HAPROXY, HAPROXY_FILE, Layout, User
 from monopod.cluster.service import Service
 from monopod.network.addresses import SERVICES
 
@@ -17,7 +18,13 @@ _OS: Final = Path("/usr")
 
 def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
     """Return all of them; without an image of the guest there is nothing to keep machines for."""
-    every = (network(layout), admission(layout), scheduler(layout), eks(layout))
+    every = (
+        network(layout),
+        admission(layout),
+        scheduler(layout),
+        eks(layout),
+        balancing(layout),
+    )
     if guest_image is not None:
         every = (*every, machines(layout, guest_image))
     return every
@@ -45,6 +52,30 @@ def eks(layout: Layout) -> Service:
 def scheduler(layout: Layout) -> Service:
     """Return the fargate-scheduler."""
     return _confined(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER))
+
+
+def balancing(layout: Layout) -> Service:
+    """Return the keeper of the load balancers: it writes their configuration and gives orders."""
+    confined = _confined(layout, "balancing", layout.uid(User.BALANCING))
+    own = {
+        "TRANSIT": layout.network.transit,
+        "BASE": layout.configuration(HAPROXY) / HAPROXY_FILE,
+        "CONFIGURATION": layout.balancer_configuration,
+        "SOCKET": layout.balancer_socket,
+    }
+    return replace(
+        confined,
+        readable=(
+            *confined.readable,
+            layout.configuration(HAPROXY),
+            layout.balancer_socket.parent,
+        ),
+        writable=(layout.balancer_configuration,),
+        environment={
+            **confined.environment,
+            **{f"MONOPOD_BALANCING_{name}": str(value) for name, value in own.items()},
+        },
+    )
 
 
 def machines(layout: Layout, guest_image: Path) -> Service:

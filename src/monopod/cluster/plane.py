@@ -127,6 +127,16 @@ class ControlPlane:
         ):
             path.mkdir(mode=0o700, exist_ok=True)
             os.chown(path, layout.uid(user), layout.uid(user))
+        layout.balancers.mkdir(mode=0o711, exist_ok=True)
+        keeper, kept = layout.uid(User.BALANCING), layout.uid(User.BALANCERS)
+        for path, owner, group in (
+            (layout.balancer_configuration, keeper, kept),
+            (layout.balancer_socket.parent, kept, keeper),
+        ):
+            path.mkdir(mode=0o700, exist_ok=True)
+            os.chown(path, owner, group)
+            # What its owner makes there belongs to the group, which the owner is not in.
+            path.chmod(0o2750)
 
     async def _furnish(self, client: Client, report: Report) -> None:
         report(Progress("objects", "definitions, rules, policies, DNS"))
@@ -140,6 +150,7 @@ class ControlPlane:
             *crds.manifests(),
             *manifests.read("rbac"),
             *manifests.read("dns", values),
+            *manifests.read("balancing"),
             *admission_manifests(authority),
         ]
         await objects.apply(client, every)

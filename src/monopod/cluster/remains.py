@@ -18,7 +18,12 @@ async def find(layout: Layout) -> list[str]:
     found = [f"file {layout.home}"] if layout.home.exists() else []
     found += [
         f"network namespace {name}"
-        for name in (network.control_name, network.router_name, network.ports_name)
+        for name in (
+            network.control_name,
+            network.router_name,
+            network.balancers_name,
+            network.ports_name,
+        )
         if Namespace.named(name).path.exists()
     ]
     if network.host_link in Namespace.own().interfaces():

@@ -1,4 +1,4 @@
-"""The processes that are not ours: upstream's control plane and Debian's registry.
+"""The processes that are not ours: upstream's control plane, Debian's registry and HAProxy.
 
 Single instances, so nobody elects leaders. Health ports are on the namespace's loopback.
 """
@@ -9,7 +9,8 @@ from typing import Final
 
 import yaml
 
-from monopod.cluster.layout import CLUSTER_DOMAIN, Layout, Port, User
+from monopod.balancing.render import base
+from monopod.cluster.layout import CLUSTER_DOMAIN, HAPROXY, HAPROXY_FILE, Layout, Port, User
 from monopod.cluster.service import PROGRAMS, Service
 from monopod.components import Components
 from monopod.eks import registration
@@ -21,6 +22,7 @@ API_SERVER: Final = "kube-apiserver"
 """Its health is asked through the API: nobody is anonymous to it."""
 _NODE_CERTIFICATE_LIFETIME: Final = "24h"
 _REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
+_HAPROXY_PROGRAM: Final = "/usr/sbin/haproxy"
 
 
 def services(layout: Layout, components: Components) -> tuple[Service, ...]:
@@ -33,6 +35,7 @@ def services(layout: Layout, components: Components) -> tuple[Service, ...]:
         kube_proxy(layout, components),
         registry(layout),
         registry_push(layout),
+        balancers(layout),
     )
 
 
@@ -244,6 +247,36 @@ def registry_push(layout: Layout) -> Service:
         read_only=False,
         writable=(layout.images / "data", layout.push_socket.parent),
         socket=layout.push_socket,
+    )
+
+
+def balancers(layout: Layout) -> Service:
+    """Return HAProxy: all load balancers, in a network namespace where there is nothing else.
+
+    Its master process stays the same through reloads and hands their sockets from one worker to the
+    next.
+    """
+    directory = layout.configuration(HAPROXY)
+    words = {
+        "-S": f"{layout.balancer_socket},mode,660",
+        "-f": directory / HAPROXY_FILE,
+    }
+    return Service(
+        HAPROXY,
+        (
+            _HAPROXY_PROGRAM,
+            "-W",
+            *(str(word) for pair in words.items() for word in pair),
+            "-f",
+            str(layout.balancer_configuration),
+        ),
+        uid=layout.uid(User.BALANCERS),
+        namespace=layout.network.balancers_name,
+        readable=(layout.balancer_configuration,),
+        writable=(layout.balancer_socket.parent,),
+        socket=layout.balancer_socket,
+        configuration={HAPROXY_FILE: base()},
+        configured=directory,
     )
 
 

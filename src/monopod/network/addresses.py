@@ -113,6 +113,17 @@ def node_name(pod: IPv4Address, region: str) -> str:
     return keys.NODE_PREFIX + host_name(pod, region).removeprefix("ip-")
 
 
+def balancer_host_name(name: str, address: IPv4Address, region: str) -> str:
+    """The name of a load balancer, which the VPC's resolver needs nothing else to resolve.
+
+    Args:
+        name: Its own: lower-case letters, digits and dashes.
+        address: Where it listens.
+        region: The region in its name.
+    """
+    return f"{name}-{str(address).replace('.', '-')}.elb.{region}.compute.internal"
+
+
 def resolver(vpc: IPv4Network) -> IPv4Address:
     """The VPC's own DNS resolver: base address plus two, as in AWS."""
     return vpc.network_address + 2

@@ -19,6 +19,10 @@ CONTROL: Final = "control"
 """The router's interface towards the control plane."""
 CONTROL_LINK: Final = "router"
 """The control plane's interface towards the router."""
+BALANCERS: Final = "balancers"
+"""The router's interface towards the load balancers."""
+BALANCERS_LINK: Final = "router"
+"""The load balancers' interface towards the router."""
 LINK_PREFIX: Final = "mvm-"
 """Machines' links, and nothing else in the router, have names that start so."""
 LINK_GROUP: Final = 0x6D
@@ -64,6 +68,11 @@ class Plan:
         return f"monopod-{self.instance}-ports"
 
     @property
+    def balancers_name(self) -> str:
+        """Network namespace of the load balancers."""
+        return f"monopod-{self.instance}-balancers"
+
+    @property
     def transit_network(self) -> IPv4Network:
         """What the host translates to its own address on the way out."""
         return addresses.transit_network(self.transit)
@@ -90,6 +99,34 @@ class Plan:
     def control(self) -> IPv4Interface:
         """Where API server, registry and the EKS API listen."""
         return self._interface(6)
+
+    @property
+    def router_balancers(self) -> IPv4Interface:
+        """The router's end of its link to the load balancers."""
+        return self._interface(9)
+
+    @property
+    def balancers(self) -> IPv4Interface:
+        """The load balancers' end of that link; none of them listens there."""
+        return self._interface(10)
+
+    @property
+    def balancer_addresses(self) -> IPv4Network:
+        """What load balancers listen on, and what they call their targets from.
+
+        It is outside every subnet, so it needs no agreement with whoever hands out pods' addresses.
+        """
+        return IPv4Network((self.transit_network.network_address + 128, 25))
+
+    @property
+    def public_balancers(self) -> IPv4Network:
+        """Its half for internet-facing ones: the host reaches them too."""
+        return next(self.balancer_addresses.subnets())
+
+    @property
+    def internal_balancers(self) -> IPv4Network:
+        """Its half for internal ones: only pods reach them."""
+        return list(self.balancer_addresses.subnets())[1]
 
     @property
     def resolver(self) -> IPv4Address:

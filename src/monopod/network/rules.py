@@ -8,7 +8,7 @@ told from other interfaces by their group, pods from management by their range.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from typing import Final
 
 from monopod.network import addresses, nft
@@ -29,6 +29,7 @@ from monopod.network.nft import (
 )
 from monopod.network.plan import (
     API_PORT,
+    BALANCERS,
     CONTROL,
     DNS_PORT,
     EKS_PORT,
@@ -50,6 +51,7 @@ COUNTERS: Final = (
     "no_way_out",
     "from_outside_blocked",
     "control_blocked",
+    "balancers_blocked",
 )
 """What the router dropped, by reason."""
 
@@ -139,6 +141,7 @@ def _guard_sources(table: Table) -> None:
     table.rule("arriving", nft.no_way_back(), *_drop("spoofed"))
     table.base_chain("arrive", "prerouting", _RAW)
     table.rule("arrive", match(nft.meta("iifgroup"), LINK_GROUP), goto("arriving"))
+    table.rule("arrive", iif(BALANCERS), goto("arriving"))
 
 
 def _known(table: Table, chain: str) -> None:
@@ -173,7 +176,7 @@ def _guard_passage(table: Table, plan: Plan) -> None:
     control = plan.control.ip
     # A service's address is still one here only if kube-proxy does not run.
     platform = (addresses.MANAGEMENT, addresses.TRANSITS, addresses.SERVICES)
-    _guests_chains(table, control, platform)
+    _guests_chains(table, plan, platform)
 
     table.chain("from_control")
     table.rule("from_control", daddr(addresses.MANAGEMENT), dport("tcp", KUBELET_PORT), ACCEPT)
@@ -186,16 +189,27 @@ def _guard_passage(table: Table, plan: Plan) -> None:
     table.rule("from_outside", daddr(control), dport("tcp", *ports), ACCEPT)
     # NodePort services: kube-proxy translates only what a service asks for.
     table.rule("from_outside", match(nft.ct("status"), "dnat", op="in"), ACCEPT)
+    table.rule("from_outside", oif(BALANCERS), daddr(plan.public_balancers), ACCEPT)
     table.rule("from_outside", *_drop("from_outside_blocked"))
+
+    table.chain("from_balancers")
+    to_pod = match(nft.meta("oifgroup"), LINK_GROUP), daddr("@vpc_blocks")
+    table.rule("from_balancers", *to_pod, ACCEPT)
+    table.rule("from_balancers", *_drop("balancers_blocked"))
 
     table.base_chain("pass", "forward", _FILTER, policy="drop")
     _known(table, "pass")
     table.rule("pass", match(nft.meta("iifgroup"), LINK_GROUP), goto("from_guest"))
-    sources = [(CONTROL, goto("from_control")), (UPLINK, goto("from_outside"))]
+    sources = [
+        (CONTROL, goto("from_control")),
+        (UPLINK, goto("from_outside")),
+        (BALANCERS, goto("from_balancers")),
+    ]
     table.rule("pass", nft.dispatch(nft.meta("iifname"), sources))
 
 
-def _guests_chains(table: Table, control: IPv4Address, platform: Sequence[IPv4Network]) -> None:
+def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) -> None:
+    control = plan.control.ip
     for chain in ("from_management", "from_pod", "from_guest"):
         table.chain(chain)
     table.rule("from_guest", daddr(addresses.LINK_LOCAL), *_drop("metadata"))
@@ -214,6 +228,7 @@ def _guests_chains(table: Table, control: IPv4Address, platform: Sequence[IPv4Ne
     translated = match(nft.ct("status"), "dnat", op="in")
     table.rule("from_pod", translated, nft.way_back(), nft.set_mark(_TO_ITSELF))
     table.rule("from_pod", match(nft.meta("oifgroup"), LINK_GROUP), daddr("@vpc_blocks"), ACCEPT)
+    table.rule("from_pod", oif(BALANCERS), daddr(plan.balancer_addresses), ACCEPT)
     table.rule("from_pod", inside, *_drop("platform_blocked"))
     table.rule("from_pod", oif(UPLINK), saddr("@way_out"), ACCEPT)
     table.rule("from_pod", *_drop("no_way_out"))

@@ -76,6 +76,9 @@ def corefile(
     zone = f"{region}.compute.internal"
     name = rf"^(fargate-)?ip-{'-'.join([_OCTET] * 4)}\.{re.escape(zone)}\.$"
     answer = "{{ .Name }} " + f"{_ADDRESS_TTL_S} IN A " + _dotted(range(2, 6))
+    prefix = str(plan.transit_network.network_address).rpartition(".")[0]
+    balancer = rf"^[a-z0-9-]+-{prefix.replace('.', '-')}-{_OCTET}\.elb\.{re.escape(zone)}\.$"
+    balancer_answer = "{{ .Name }} " + f"{_ADDRESS_TTL_S} IN A {prefix}.{{{{ index .Match 1 }}}}"
     soa = f"{zone}. {_ADDRESS_TTL_S} IN SOA ns.{zone}. hostmaster.{zone}. 1 7200 1800 86400 60"
     if upstreams:
         forward = (
@@ -105,7 +108,7 @@ def corefile(
     loadbalance
 }}
 
-# Nodes and addresses, as AWS's resolver names them.
+# Nodes, addresses and load balancers, as AWS's resolver names them.
 {zone} {{
     import common
     template IN A {zone} {{
@@ -113,8 +116,13 @@ def corefile(
         answer "{answer}"
         fallthrough
     }}
+    template IN A {zone} {{
+        match {balancer}
+        answer "{balancer_answer}"
+        fallthrough
+    }}
     template IN ANY {zone} {{
-        match {name}
+        match {name} {balancer}
         rcode NOERROR
         authority "{soa}"
         fallthrough

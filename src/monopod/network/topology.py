@@ -20,13 +20,30 @@ from monopod.network.errors import NetworkError
 from monopod.network.firewall import Firewall
 from monopod.network.host import Host
 from monopod.network.namespaces import Namespace
-from monopod.network.plan import CONTROL, CONTROL_LINK, DNS_PORT, UPLINK, Plan
+from monopod.network.plan import (
+    BALANCERS,
+    BALANCERS_LINK,
+    CONTROL,
+    CONTROL_LINK,
+    DNS_PORT,
+    UPLINK,
+    Plan,
+)
 from monopod.network.routes import refuse
 
 _NO_IPV6: Final = {
     "ipv6/conf/default/disable_ipv6": "1",
     "ipv6/conf/all/disable_ipv6": "1",
 }
+_BALANCERS_PARAMETERS: Final = {
+    **_NO_IPV6,
+    # A load balancer listens where its owner says, and needs no capability for it.
+    "ipv4/ip_unprivileged_port_start": "0",
+}
+_LOCAL: Final = 2
+"""Route type RTN_LOCAL, and the scope and table of such routes."""
+_SCOPE_HOST: Final = 254
+_TABLE_LOCAL: Final = 255
 _ROUTER_PARAMETERS: Final = {
     **_NO_IPV6,
     # First: it resets the others.
@@ -70,6 +87,11 @@ class Topology:
         return Namespace.named(self.plan.control_name)
 
     @property
+    def balancers(self) -> Namespace:
+        """The load balancers'."""
+        return Namespace.named(self.plan.balancers_name)
+
+    @property
     def ports(self) -> Namespace:
         """The VMMs' ends of machines' links."""
         return Namespace.named(self.plan.ports_name)
@@ -81,10 +103,11 @@ class Topology:
             NetworkError: The host refused, or the plan's transit network is in other hands.
         """
         self.host.register(self.plan.instance, self.plan.transit, [])
-        for namespace in (self.router, self.control, self.ports):
+        for namespace in (self.router, self.control, self.balancers, self.ports):
             await asyncio.to_thread(namespace.create)
         self.router.set_sysctls(_ROUTER_PARAMETERS)
         self.control.set_sysctls(_NO_IPV6)
+        self.balancers.set_sysctls(_BALANCERS_PARAMETERS)
         self.ports.set_sysctls(_NO_IPV6)
         # Before there is a way for packets.
         router = Firewall(self.router)
@@ -95,6 +118,7 @@ class Topology:
         try:
             await self._wire_host()
             await self._wire_control()
+            await self._wire_balancers()
             await self._equip_router()
         except NetlinkError as error:
             raise NetworkError(f"cannot wire network {self.plan.instance}: {error}") from error
@@ -113,7 +137,7 @@ class Topology:
         async with await self.host.namespace.netlink() as host:
             await _delete_link(host, self.plan.host_link)
         await Firewall(self.host.namespace).apply(rules.remove_table(self.plan.host_table))
-        for namespace in (self.ports, self.control, self.router):
+        for namespace in (self.ports, self.balancers, self.control, self.router):
             await asyncio.to_thread(namespace.remove)
         self.host.leave(self.plan.instance)
 
@@ -131,9 +155,8 @@ class Topology:
             await _ensure_address(host, plan.host_link, plan.host)
             self.host.namespace.set_sysctls({f"ipv6/conf/{plan.host_link}/disable_ipv6": "1"})
             await _ensure_address(router, UPLINK, plan.router_outer)
-            await host.route(
-                "replace", dst=str(plan.control.network), gateway=str(plan.router_outer.ip)
-            )
+            for inside in (plan.control.network, plan.balancer_addresses):
+                await host.route("replace", dst=str(inside), gateway=str(plan.router_outer.ip))
             await router.route("replace", dst="default", gateway=str(plan.host.ip))
 
     async def _wire_control(self) -> None:
@@ -145,6 +168,34 @@ class Topology:
             await _ensure_address(control, CONTROL_LINK, plan.control)
             await control.link("set", ifname="lo", state="up")
             await control.route("replace", dst="default", gateway=str(plan.router_inner.ip))
+
+    async def _wire_balancers(self) -> None:
+        plan = self.plan
+        async with (
+            await self.router.netlink() as router,
+            await self.balancers.netlink() as balancers,
+        ):
+            with self.balancers.open() as inside:
+                await _ensure_veth(router, BALANCERS, BALANCERS_LINK, inside.fileno())
+            await _ensure_address(router, BALANCERS, plan.router_balancers)
+            await _ensure_address(balancers, BALANCERS_LINK, plan.balancers)
+            await balancers.link("set", ifname="lo", state="up")
+            # All of them are here from the start: whoever gives one to a load balancer changes
+            # nothing in the kernel, and needs no right to.
+            loopback: Any = await balancers.link("get", ifname="lo")
+            await balancers.route(
+                "replace",
+                dst=str(plan.balancer_addresses),
+                oif=loopback[0]["index"],
+                type=_LOCAL,
+                scope=_SCOPE_HOST,
+                table=_TABLE_LOCAL,
+            )
+            gateway = str(plan.router_balancers.ip)
+            await balancers.route("replace", dst="default", gateway=gateway)
+            await router.route(
+                "replace", dst=str(plan.balancer_addresses), gateway=str(plan.balancers.ip)
+            )
 
     async def _equip_router(self) -> None:
         async with await self.router.netlink() as router:

@@ -1,0 +1,50 @@
+"""Which load balancer has which address. Pure.
+
+The record is the status that its owners carry. An address that was once given stays; two that claim
+the same one are told apart by name, and the second gets another.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A load balancer that is to have an address."""
+
+    pool: IPv4Network
+    """Where it comes from; its first and last address are not given."""
+    had: IPv4Address | None = None
+    """What its owners' status says."""
+
+
+def assign(claims: Mapping[str, Claim]) -> dict[str, IPv4Address | None]:
+    """Return each name's address; nothing for those that found their pool exhausted."""
+    given: dict[str, IPv4Address | None] = {}
+    taken: set[IPv4Address] = set()
+    for name, claim in sorted(claims.items()):
+        if claim.had is not None and claim.had not in taken and _usable(claim.pool, claim.had):
+            given[name] = claim.had
+            taken.add(claim.had)
+    for name, claim in sorted(claims.items()):
+        if name not in given:
+            given[name] = _free(claim.pool, taken, name)
+            taken |= {each for each in (given[name],) if each is not None}
+    return given
+
+
+def _usable(pool: IPv4Network, address: IPv4Address) -> bool:
+    return pool.network_address < address < pool.broadcast_address
+
+
+def _free(pool: IPv4Network, taken: set[IPv4Address], name: str) -> IPv4Address | None:
+    """Return the first free address from a place that the name alone decides."""
+    size = pool.num_addresses - 2
+    start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % size
+    for step in range(size):
+        address = pool.network_address + 1 + (start + step) % size
+        if address not in taken:
+            return address
+    return None

@@ -1,0 +1,136 @@
+"""Reading annotations: every fault is found and named, not just the first one.
+
+Names and meanings are the AWS Load Balancer Controller's (source: its guides to Service and Ingress
+annotations). An annotation that asks for something we do not do is a fault, so that nobody believes
+it done; those that only concern AWS's own bookkeeping are passed over.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from typing import Final, TypeVar
+
+from monopod.balancing.model import HealthCheck, Protocol, Scheme
+
+_E = TypeVar("_E", bound=Enum)
+
+_CODES: Final = re.compile(r"[1-5]\d\d(-[1-5]\d\d)?(,[1-5]\d\d(-[1-5]\d\d)?)*")
+_PATH: Final = re.compile(r"/[\x21-\x7e]{0,1023}")
+TRAFFIC_PORT: Final = "traffic-port"
+
+
+@dataclass(slots=True)
+class Reader:
+    """One object's annotations below a prefix, and what is wrong with them."""
+
+    prefix: str
+    annotations: Mapping[str, str]
+    faults: list[str] = field(default_factory=list[str])
+
+    def fault(self, name: str, why: str) -> None:
+        """Note a fault of an annotation."""
+        self.faults.append(f"{self.prefix}{name}: {why}")
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return a value as it is, but for blanks around it."""
+        return self.annotations.get(self.prefix + name, default).strip()
+
+    def choice(self, name: str, kind: type[_E], default: _E) -> _E:
+        """Return a value that is one of an enumeration's, in whatever case."""
+        text = self.text(name)
+        if not text:
+            return default
+        for each in kind:
+            if str(each.value).lower() == text.lower():
+                return each
+        known = ", ".join(str(each.value) for each in kind)
+        self.fault(name, f"{text!r} is none of {known}")
+        return default
+
+    def integer(self, name: str, lowest: int, highest: int, default: int) -> int:
+        """Return a whole number."""
+        text = self.text(name)
+        if not text:
+            return default
+        if not text.isascii() or not text.isdigit() or not lowest <= int(text) <= highest:
+            self.fault(name, f"{text!r} is not a number from {lowest} to {highest}")
+            return default
+        return int(text)
+
+    def switch(self, name: str, default: bool) -> bool:
+        """Return whether something is wanted."""
+        text = self.text(name).lower()
+        if text not in ("", "true", "false"):
+            self.fault(name, f"{text!r} is neither true nor false")
+        return {"true": True, "false": False}.get(text, default)
+
+    def networks(self, name: str) -> tuple[IPv4Network, ...]:
+        """Return networks, joined by commas; all of the world is as good as none."""
+        found: list[IPv4Network] = []
+        for text in filter(None, map(str.strip, self.text(name).split(","))):
+            network = network_of(text)
+            if network is None:
+                self.fault(name, f"{text!r} is not an IPv4 network")
+            else:
+                found.append(network)
+        return () if any(each.prefixlen == 0 for each in found) else tuple(found)
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """Return ``key=value`` pairs, joined by commas."""
+        found: dict[str, str] = {}
+        for text in filter(None, map(str.strip, self.text(name).split(","))):
+            key, sign, value = text.partition("=")
+            if not sign:
+                self.fault(name, f"{text!r} is not key=value")
+            found[key.strip()] = value.strip()
+        return found
+
+    def health_check(self, name: str, default: HealthCheck) -> HealthCheck:
+        """Return a health check from the annotations whose names begin so.
+
+        Limits are the Elastic Load Balancing API's.
+        """
+        protocol = self.choice(f"{name}protocol", Protocol, default.protocol)
+        if protocol is Protocol.TLS:
+            self.fault(f"{name}protocol", "'TLS' is none of TCP, HTTP, HTTPS")
+        codes = self.text(f"{name}success-codes", default.codes)
+        if not _CODES.fullmatch(codes):
+            self.fault(f"{name}success-codes", f"{codes!r} is no list of status codes")
+        path = self.text(f"{name}path", default.path)
+        if not _PATH.fullmatch(path):
+            self.fault(f"{name}path", f"{path!r} is not a path")
+        port: int | None = None
+        if self.text(f"{name}port", TRAFFIC_PORT) != TRAFFIC_PORT:
+            port = self.integer(f"{name}port", 1, 65535, 0)
+        return HealthCheck(
+            protocol=protocol,
+            port=port,
+            path=path,
+            codes=codes,
+            interval_s=self.integer(f"{name}interval", 5, 300, default.interval_s),
+            timeout_s=self.integer(f"{name}timeout", 2, 120, default.timeout_s),
+            healthy=self.integer(f"{name}healthy-threshold", 2, 10, default.healthy),
+            unhealthy=self.integer(f"{name}unhealthy-threshold", 2, 10, default.unhealthy),
+        )
+
+    def scheme(self, name: str) -> Scheme:
+        """Return from where a load balancer is to be reached: from inside unless said."""
+        return self.choice(name, Scheme, Scheme.INTERNAL)
+
+    def refuse_others(self, known: Collection[str]) -> None:
+        """Find fault with every annotation below the prefix whose name is not known."""
+        for key in sorted(self.annotations):
+            if key.startswith(self.prefix):
+                name = key.removeprefix(self.prefix)
+                if name not in known:
+                    self.fault(name, "not supported")
+
+
+def network_of(text: str) -> IPv4Network | None:
+    """Return a network in whatever way it is written, or nothing if it is none."""
+    try:
+        return IPv4Network(text, strict=False)
+    except (AddressValueError, NetmaskValueError, ValueError):
+        return None

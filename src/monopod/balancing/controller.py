@@ -1,0 +1,208 @@
+"""The keeper of the load balancers: one look at everything, at each change and at intervals.
+
+A look derives what there shall be from all objects at once, has HAProxy do it, and only then tells:
+a status never shows an address at which nothing listens yet.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import structlog
+from lightkube.resources.core_v1 import Service
+from lightkube.resources.discovery_v1 import EndpointSlice
+from lightkube.resources.networking_v1 import Ingress
+
+from monopod.balancing import services
+from monopod.balancing.addresses import Claim, assign
+from monopod.balancing.haproxy import HAProxy
+from monopod.balancing.model import Balancer, Scheme
+from monopod.balancing.targets import service_key
+from monopod.balancing.wanted import Asked, Owner, Refusal, Shown, Wanted, shown, shown_addresses
+from monopod.kube import (
+    Change,
+    Client,
+    Controller,
+    Deleted,
+    EventRecorder,
+    EventType,
+    Informer,
+    Key,
+    Modified,
+    NotFoundError,
+    identity,
+    key_of,
+    meta,
+)
+from monopod.network.addresses import balancer_host_name
+from monopod.network.plan import Plan
+
+_EVERYTHING: Final = "the load balancers"
+"""A key that no object can have: names have no blanks."""
+_LOOK_EVERY_S: Final = 10.0
+_log: Final = structlog.get_logger("balancing")
+
+
+class BalancerController:
+    """Keeps all load balancers of a cluster."""
+
+    def __init__(
+        self,
+        client: Client,
+        haproxy: HAProxy,
+        plan: Plan,
+        region: str,
+        *,
+        look_every_s: float = _LOOK_EVERY_S,
+    ) -> None:
+        """Describe the work.
+
+        Args:
+            client: As the user ``monopod:balancing``.
+            haproxy: What the load balancers are.
+            plan: Of the network that they are in.
+            region: The region in their names.
+            look_every_s: Seconds between two looks when nothing changes.
+        """
+        self._client = client
+        self._haproxy = haproxy
+        self._plan = plan
+        self._all = plan.balancer_addresses
+        self._region = region
+        self._look_every_s = look_every_s
+        self._services = Informer(client, Service)
+        self._slices = Informer(client, EndpointSlice)
+        self._slices_of: dict[str, dict[Key, EndpointSlice]] = defaultdict(dict)
+        # As AWS's controller names itself in its events.
+        self._events = {
+            Service: EventRecorder(client, "service"),
+            Ingress: EventRecorder(client, "ingress"),
+        }
+        self._said: dict[str, tuple[str, str]] = {}
+        self._controller = Controller("balancing", self._reconcile, workers=1, cap_s=5.0)
+        self._in_place = asyncio.Event()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Work until cancelled; ``ready`` is called when everything first is as it should be."""
+        informers: tuple[Informer[Any], ...] = (self._services, self._slices)
+        async with asyncio.TaskGroup() as group:
+            for recorder in self._events.values():
+                group.create_task(recorder.run())
+            self._slices.subscribe(self._slice_changed)
+            for informer in informers:
+                informer.subscribe(lambda _: self._controller.enqueue(_EVERYTHING))
+                group.create_task(informer.run())
+            for informer in informers:
+                await informer.synced()
+            self._controller.enqueue(_EVERYTHING)
+            group.create_task(self._controller.run())
+            await self._in_place.wait()
+            ready()
+
+    def _slice_changed(self, change: Change[EndpointSlice]) -> None:
+        if isinstance(change, Modified):
+            self._slices_of[service_key(change.old)].pop(change.key, None)
+        if isinstance(change, Deleted):
+            self._slices_of[service_key(change.object)].pop(change.key, None)
+        else:
+            self._slices_of[service_key(change.object)][change.key] = change.object
+
+    def _slices_for(self, key: str) -> Sequence[EndpointSlice]:
+        return tuple(self._slices_of.get(key, {}).values())
+
+    async def _reconcile(self, _: Key) -> float | None:
+        asked = self._ask()
+        placed, without = self._place(asked.wanted)
+        await self._haproxy.apply([made for _, made in placed], {})
+        self._in_place.set()
+        for refusal in (*asked.refusals, *without):
+            self._say(refusal.owner, EventType.WARNING, "FailedBuildModel", refusal.message)
+        for hint in asked.hints:
+            self._say(hint.owner, EventType.WARNING, hint.reason, hint.message)
+        places: dict[str, Shown] = {}
+        for wanted, balancer in placed:
+            host = balancer_host_name(balancer.name, balancer.address, self._region)
+            for owner in wanted.owners:
+                places[identity(owner)] = ((str(balancer.address), host),)
+        for service in self._services.items():
+            await self._show(service, places.get(identity(service), ()))
+        for wanted, _balancer in placed:
+            for owner in wanted.owners:
+                self._say(
+                    owner, EventType.NORMAL, "SuccessfullyReconciled", "Successfully reconciled"
+                )
+        return self._look_every_s
+
+    def _ask(self) -> Asked:
+        asked = Asked()
+        for service in self._services.items():
+            if meta(service).deletionTimestamp is not None:
+                continue
+            if services.is_network_balancer(service):
+                made = services.network_balancer(service, self._slices_for)
+                if isinstance(made, Refusal):
+                    asked.refusals.append(made)
+                else:
+                    asked.wanted.append(made)
+            elif hint := services.node_port_hint(service, self._slices_for(key_of(service))):
+                asked.hints.append(hint)
+        return asked
+
+    def _place(
+        self, wanted: Sequence[Wanted]
+    ) -> tuple[list[tuple[Wanted, Balancer]], list[Refusal]]:
+        """Give each an address; those that get none are refused."""
+        pools = {
+            Scheme.INTERNAL: self._plan.internal_balancers,
+            Scheme.INTERNET_FACING: self._plan.public_balancers,
+        }
+        claims: dict[str, Claim] = {}
+        for each in wanted:
+            pool = pools[each.scheme]
+            had = [address for owner in each.owners for address in shown_addresses(owner, pool)]
+            claims[each.name] = Claim(pool, had[0] if had else None)
+        given = assign(claims)
+        placed: list[tuple[Wanted, Balancer]] = []
+        without: list[Refusal] = []
+        for each in wanted:
+            address = given[each.name]
+            if address is None:
+                why = f"no address of {pools[each.scheme]} is free for a load balancer"
+                without += [Refusal(owner, (why,)) for owner in each.owners]
+            else:
+                made = Balancer(each.name, address, each.listeners, each.groups)
+                placed.append((each, made))
+        return placed, without
+
+    async def _show(self, owner: Owner, wanted: Shown) -> None:
+        """Have an object's status show where its load balancer is, or that it has none."""
+        there = shown(owner)
+        if there == wanted or (not wanted and not shown_addresses(owner, self._all)):
+            return
+        # A proxy, not a mere address: kube-proxy must not send pods past it.
+        mode = {"ipMode": "Proxy"} if isinstance(owner, Service) else {}
+        entries = [{"ip": ip, "hostname": host, **mode} for ip, host in wanted]
+        metadata = meta(owner)
+        patch: dict[str, Any] = {
+            "metadata": {"uid": metadata.uid},
+            "status": {"loadBalancer": {"ingress": entries}},
+        }
+        try:
+            await self._client.patch(
+                type(owner),
+                metadata.name or "",
+                patch,
+                metadata.namespace,
+                subresource="status",
+            )
+        except NotFoundError:
+            return
+        _log.info("shown", owner=f"{metadata.namespace}/{metadata.name}", at=wanted)
+
+    def _say(self, owner: Owner, kind: EventType, reason: str, message: str) -> None:
+        """Record an event, unless it is what was last said about the object."""
+        uid = identity(owner)
+        if self._said.get(uid) != (reason, message):
+            self._said[uid] = (reason, message)
+            self._events[type(owner)].record(owner, kind, reason, message)

@@ -1,0 +1,155 @@
+"""The way to HAProxy: its files, and its master process's socket.
+
+A change of targets is told to the running worker. Anything else is a reload: the master starts a
+new worker, which takes over the listening sockets themselves, so no connection is refused; the old
+worker ends with the last of its connections.
+"""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from monopod import process
+from monopod.balancing import servers
+from monopod.balancing.errors import BalancingError
+from monopod.balancing.model import Balancer
+from monopod.balancing.render import VERSION_PREFIX, render
+
+_FILE: Final = "balancers.cfg"
+_CERTIFICATE_SUFFIX: Final = ".pem"
+_ANSWER_WITHIN_S: Final = 10.0
+_RELOAD_WITHIN_S: Final = 20.0
+_POLL_S: Final = 0.01
+_MASTER: Final = re.compile(r"^\d+\s+master\s+(\d+)\s+\[failed: (\d+)\]", re.MULTILINE)
+_WORKER: Final = "@1 "
+"""Before a command for the present worker."""
+_log: Final = structlog.get_logger("haproxy")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reloads:
+    tried: int
+    failed: int
+
+
+class HAProxy:
+    """One HAProxy, run by somebody else, that is told what to do."""
+
+    def __init__(self, base: Path, directory: Path, socket: Path) -> None:
+        """Name its places.
+
+        Args:
+            base: The part of its configuration that never changes.
+            directory: Where it finds the rest; ours to write.
+            socket: Where its master takes orders.
+        """
+        self._base = base
+        self._directory = directory
+        self._socket = socket
+
+    async def apply(
+        self, balancers: Sequence[Balancer], certificates: Mapping[str, bytes]
+    ) -> servers.Standings:
+        """Have exactly these load balancers run; again changes nothing.
+
+        Args:
+            balancers: All of them.
+            certificates: Contents of the files that their listeners name.
+
+        Returns:
+            Their targets as they stood before the last changes to them.
+
+        Raises:
+            BalancingError: HAProxy takes no orders, or does not like these.
+        """
+        rendered = render(balancers, self._directory)
+        for name, content in certificates.items():
+            self._write(self._directory / name, content)
+        path = self._directory / _FILE
+        if not path.exists() or path.read_text() != rendered.text:
+            candidate = path.with_suffix(".new")
+            self._write(candidate, rendered.text.encode())
+            await self._check(candidate)
+            candidate.rename(path)
+        if await self._version() != rendered.version:
+            await self._reload()
+            _log.info("reloaded", balancers=len(balancers), version=rendered.version)
+            running = await self._version()
+            if running != rendered.version:
+                raise BalancingError(f"HAProxy runs {running}, not {rendered.version}")
+        for stale in set(self._directory.glob(f"*{_CERTIFICATE_SUFFIX}")):
+            if stale.name not in certificates:
+                stale.unlink()
+        standing = servers.read(await self._ask(f"{_WORKER}show servers state"))
+        commands = servers.changes(balancers, standing)
+        for command in commands:
+            said = (await self._ask(_WORKER + command)).strip()
+            if said and not said.startswith(("New server", "Server deleted")):
+                _log.info("answered", command=command, answer=said)
+        return standing
+
+    async def _check(self, candidate: Path) -> None:
+        try:
+            await process.run("haproxy", "-c", "-q", "-f", self._base, "-f", candidate)
+        except process.ProcessError as error:
+            raise BalancingError(f"HAProxy does not accept what it should do: {error}") from error
+
+    async def _version(self) -> str:
+        names = (await self._ask(f"{_WORKER}show backend")).split()
+        return next((name for name in names if name.startswith(VERSION_PREFIX)), "")
+
+    async def _reload(self) -> None:
+        before = await self._reloads()
+        await self._ask("reload")
+        deadline = time.monotonic() + _RELOAD_WITHIN_S
+        while time.monotonic() < deadline:
+            try:
+                now = await self._reloads()
+            except BalancingError:
+                # It takes no orders while it replaces itself.
+                await asyncio.sleep(_POLL_S)
+                continue
+            if now.failed > before.failed:
+                raise BalancingError("HAProxy did not start a new worker; its log says why")
+            if now.tried > before.tried:
+                return
+            await asyncio.sleep(_POLL_S)
+        raise BalancingError(f"HAProxy did not reload within {_RELOAD_WITHIN_S:.0f} s")
+
+    async def _reloads(self) -> _Reloads:
+        said = await self._ask("show proc")
+        found = _MASTER.search(said)
+        if found is None:
+            raise BalancingError(f"HAProxy's master does not tell of itself: {said!r}")
+        return _Reloads(int(found[1]), int(found[2]))
+
+    async def _ask(self, command: str) -> str:
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN_S):
+                reader, writer = await asyncio.open_unix_connection(self._socket)
+                try:
+                    writer.write(f"{command}\n".encode())
+                    writer.write_eof()
+                    return (await reader.read()).decode(errors="replace")
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            raise BalancingError(f"HAProxy takes no orders: {error or 'no answer'}") from error
+
+    def _write(self, path: Path, content: bytes) -> None:
+        """Write a file that only we and HAProxy can read, whole or not at all."""
+        if path.exists() and path.read_bytes() == content:
+            return
+        beside = path.with_name(f".{path.name}")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o640)
+            file.write(content)
+        beside.rename(path)

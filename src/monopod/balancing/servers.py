@@ -1,0 +1,76 @@
+"""The least that brings a running worker's targets to what they shall be. Pure.
+
+Commands are those of HAProxy's own command line (management guide, section 9.3); none of them
+touches a connection that is open.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from monopod.balancing.model import Balancer
+from monopod.balancing.render import backend_name, server, weight
+
+_MAINTENANCE: Final = 0x3F
+"""Bits of ``srv_admin_state`` by which a target is out of use, for whatever reason."""
+_STOPPED: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One target as a worker has it."""
+
+    weight: int
+    in_use: bool
+    healthy: bool
+
+
+Standings = Mapping[str, Mapping[str, Standing]]
+"""By the names of backends and targets."""
+
+
+def read(listing: str) -> Standings:
+    """Read the answer to ``show servers state``, whose second line names its columns."""
+    found: dict[str, dict[str, Standing]] = {}
+    columns: list[str] = []
+    for line in listing.splitlines():
+        words = line.split()
+        if line.startswith("#"):
+            columns = words[1:]
+        elif len(words) == len(columns):
+            of = dict(zip(columns, words, strict=True))
+            found.setdefault(of["be_name"], {})[of["srv_name"]] = Standing(
+                weight=int(of["srv_uweight"]),
+                in_use=not int(of["srv_admin_state"]) & _MAINTENANCE,
+                healthy=int(of["srv_op_state"]) != _STOPPED,
+            )
+    return found
+
+
+def changes(balancers: Iterable[Balancer], standing: Standings) -> list[str]:
+    """Return the commands that make what stands what these load balancers have."""
+    commands: list[str] = []
+    for balancer in balancers:
+        for group in balancer.groups:
+            backend = backend_name(balancer, group.name)
+            there = standing.get(backend, {})
+            for target in group.targets:
+                name, found = f"{backend}/{target.name}", there.get(target.name)
+                if found is None:
+                    commands += [
+                        f"add server {name} {server(group, target)}",
+                        f"enable health {name}",
+                        f"enable server {name}",
+                    ]
+                    continue
+                if found.weight != weight(target):
+                    commands.append(f"set server {name} weight {weight(target)}")
+                if not found.in_use:
+                    commands.append(f"set server {name} state ready")
+            kept = {target.name for target in group.targets}
+            for gone in sorted(set(there) - kept):
+                if there[gone].in_use:
+                    commands.append(f"set server {backend}/{gone} state maint")
+                # Refused as long as it has connections; asked again at the next look.
+                commands.append(f"del server {backend}/{gone}")
+    return commands

@@ -1,0 +1,74 @@
+"""Which addresses take a service's traffic. Pure."""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import AddressValueError, IPv4Address
+
+from lightkube.models import discovery_v1 as models
+from lightkube.resources.discovery_v1 import EndpointSlice
+
+from monopod.balancing.model import Target
+from monopod.kube import meta
+
+SERVICE_LABEL = "kubernetes.io/service-name"
+
+
+def service_key(slice_: EndpointSlice) -> str:
+    """Return the key of the service whose addresses these are; empty if of none."""
+    metadata = meta(slice_)
+    name = (metadata.labels or {}).get(SERVICE_LABEL, "")
+    return f"{metadata.namespace}/{name}" if name else ""
+
+
+def targets(slices: Iterable[EndpointSlice], port_name: str) -> tuple[Target, ...]:
+    """Return the addresses that serve a port.
+
+    Ready ones, and as draining those that end but still serve. While there are only such, they go
+    on taking connections, as with kube-proxy.
+
+    Args:
+        slices: The service's own.
+        port_name: The port's name in the service, empty if it has none.
+    """
+    found: dict[tuple[IPv4Address, int], bool] = {}
+    for slice_ in slices:
+        if slice_.addressType != "IPv4":
+            continue
+        port = _port(slice_.ports or (), port_name)
+        if port is None:
+            continue
+        for endpoint in slice_.endpoints or ():
+            state = _draining(endpoint)
+            if state is None:
+                continue
+            for address in _addresses(endpoint.addresses):
+                # An address may stand in two slices while it moves from one to the other.
+                found[address, port] = found.get((address, port), True) and state
+    only_draining = all(found.values())
+    return tuple(
+        Target(address, port, draining and not only_draining)
+        for (address, port), draining in sorted(found.items())
+    )
+
+
+def _port(ports: Sequence[models.EndpointPort], name: str) -> int | None:
+    for each in ports:
+        if (each.name or "") == name and (each.protocol or "TCP") == "TCP":
+            return each.port
+    return None
+
+
+def _draining(endpoint: models.Endpoint) -> bool | None:
+    """Say whether an endpoint only finishes what it has; nothing if it takes no part."""
+    conditions = endpoint.conditions
+    if conditions is None or conditions.ready is None or conditions.ready:
+        return False
+    # "serving" is what "ready" would be if the pod did not end.
+    return True if conditions.serving and conditions.terminating else None
+
+
+def _addresses(texts: Iterable[str]) -> Iterable[IPv4Address]:
+    for text in texts:
+        try:
+            yield IPv4Address(text)
+        except AddressValueError:
+            continue
