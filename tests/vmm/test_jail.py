@@ -84,6 +84,7 @@ def test_the_filter_is_loaded_and_the_environment_is_not_passed_on() -> None:
 
 def test_a_machine_outlives_its_launcher() -> None:
     assert "--die-with-parent" not in jail_argv(_JAIL, ["/linux"])
+    assert "--die-with-parent" in jail_argv(replace(_JAIL, dies_with_parent=True), ["/linux"])
 
 
 def test_disks_and_link_are_descriptors_and_not_paths() -> None:

@@ -34,6 +34,7 @@ class Jail:
     proc: bool = False
     """Whether it needs ``/proc``, of its own processes alone."""
     fixed_addresses: bool = False
+    dies_with_parent: bool = False
 
 
 def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
@@ -50,6 +51,7 @@ def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
         *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
         *("--unshare-cgroup", "--new-session", "--clearenv", "--hostname", "machine"),
         *("--disable-userns", "--cap-drop", "ALL", "--seccomp", str(jail.seccomp_fd)),
+        *(("--die-with-parent",) if jail.dies_with_parent else ()),
         *binds,
         *(("--proc", "/proc") if jail.proc else ()),
         *("--size", str(jail.temporary_bytes), "--tmpfs", "/dev/shm"),  # noqa: S108 - the jail's

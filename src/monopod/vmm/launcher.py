@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +26,7 @@ come out of the pod's share."""
 _LOGGER: Final = ("s6-log", "-b", "--", "n4", "s500000", "T", ".")
 _SPAWN: Final = Path(__file__).with_name("_spawn.py")
 _TOOLS: Final = {"bwrap": "bubblewrap", "setpriv": "util-linux", "s6-log": "s6"}
-_OPEN_FILES: Final = 256
-_NOBODY: Final = 65534
+NOBODY: Final = 65534
 _TRIAL_S: Final = 30
 
 
@@ -42,6 +41,7 @@ class Vmm:
     proc: bool = False
     """Whether it needs ``/proc``."""
     fixed_addresses: bool = False
+    open_files: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Launcher:
         """
         seccomp_fd = seccomp.open_program(vmm.allowed)
         try:
-            jail = _jail(vmm, _NOBODY, 1 << 20, seccomp_fd)
+            jail = replace(_jail(vmm, NOBODY, 1 << 20, seccomp_fd), dies_with_parent=True)
             argv = jail_argv(jail, command)
             return await process.run(*argv, pass_fds=(seccomp_fd,), timeout_s=_TRIAL_S)
         except process.ProcessError as error:
@@ -145,7 +145,7 @@ class Launcher:
                     "RLIMIT_FSIZE": start.largest_file_bytes,
                     "RLIMIT_MEMLOCK": 0,
                     "RLIMIT_MSGQUEUE": 0,
-                    "RLIMIT_NOFILE": _OPEN_FILES,
+                    "RLIMIT_NOFILE": vmm.open_files,
                     "RLIMIT_NPROC": start.limits.processes,
                 },
                 "logger": {

@@ -16,6 +16,7 @@ _NEW_NAMESPACES: Final = 0x7E020080
 """Every ``CLONE_NEW*`` flag that ``clone`` knows."""
 _CLONE_THREAD: Final = 0x00010000
 _AF_UNIX: Final = 1
+_IOCTL_TYPE: Final = 0xFFFFFFFF_0000FF00
 _IOCTLS: Final = (0x5401, 0x541B, 0x5421, 0x5452)
 """``TCGETS``, ``FIONREAD``, ``FIONBIO``, ``FIOASYNC``."""
 
@@ -54,6 +55,8 @@ class Extra:
 
     calls: tuple[str, ...]
     ioctls: tuple[int, ...] = ()
+    ioctl_types: tuple[int, ...] = ()
+    """Whole families of them, by what their numbers have in their second byte."""
     processes: bool = True
     """Whether it may make processes, and not threads alone."""
 
@@ -72,6 +75,9 @@ def build_filter(extra: Extra) -> pyseccomp.SyscallFilter:
     for request in (*_IOCTLS, *extra.ioctls):
         # A comparison of all 64 bits: the kernel ignores the upper half, so no "all but".
         rules.add_rule(pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, request))
+    for kind in extra.ioctl_types:
+        family = pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _IOCTL_TYPE, kind << 8)
+        rules.add_rule(pyseccomp.ALLOW, "ioctl", family)
     return rules
 
 
