@@ -1,7 +1,7 @@
 """Objects for the scheduler's tests, each with only what a test cares about."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -10,12 +10,14 @@ from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolume
 from monopod.api.conditions import FALSE, TRUE
 from monopod.api.resources import (
     Condition,
+    ExecutionRole,
     FargateProfile,
     FargateProfileStatus,
     MicroVM,
     MicroVMStatus,
     Subnet,
 )
+from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
 from monopod.scheduler.decision import Claim, View
 from monopod.scheduler.placement import Ground
@@ -62,13 +64,26 @@ def profile(
             "spec": {
                 "selectors": [{"namespace": namespace}],
                 "subnets": list(subnets),
-                "podExecutionRoleArn": "arn:aws:iam::111122223333:role/pod-execution",
+                "podExecutionRoleArn": ARN,
             },
         },
         FargateProfile,
     )
     made.status = FargateProfileStatus(status=status)
     return made
+
+
+ARN = "arn:aws:iam::111122223333:role/pod-execution"
+
+
+def role(name: str = "pod-execution", arn: str = ARN, age_s: float = 0.0) -> ExecutionRole:
+    return msgspec.convert(
+        {
+            "metadata": {"name": name, "creationTimestamp": NOW - timedelta(seconds=age_s)},
+            "spec": {"arn": arn},
+        },
+        ExecutionRole,
+    )
 
 
 def subnet(
@@ -152,6 +167,7 @@ def view(**changes: Any) -> View:
         storage=storage(),
         ground=GROUND,
         now=NOW,
+        roles=KnownRoles(),
     )
     # Not dataclasses.replace, whose checks would want every field's exact type from the tests.
     return View(**{name: changes.get(name, getattr(known, name)) for name in View.__slots__})

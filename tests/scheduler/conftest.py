@@ -53,12 +53,14 @@ async def identity(api_server: ApiServer, admin: Client) -> Path:
 
 
 @asynccontextmanager
-async def running_scheduler(identity: Path) -> AsyncGenerator[None]:
+async def running_scheduler(
+    identity: Path, settings: SchedulerSettings | None = None
+) -> AsyncGenerator[None]:
     """A scheduler in this process, gone at the end."""
     ready = asyncio.Event()
     async with connect(identity, assembly.COMPONENT) as client:
         work = asyncio.create_task(
-            assembly.run(client, build.GROUND.region, SchedulerSettings(), ready.set)
+            assembly.run(client, build.GROUND.region, settings or SchedulerSettings(), ready.set)
         )
         up = asyncio.create_task(ready.wait())
         await asyncio.wait((work, up), return_when=asyncio.FIRST_COMPLETED)
@@ -98,10 +100,13 @@ class World:
         wanted.status = None
         return await self.admin.create(wanted)
 
-    async def add_profile(self, name: str = "", *subnets: str) -> FargateProfile:
+    async def add_profile(
+        self, name: str = "", *subnets: str, role: str = build.ARN
+    ) -> FargateProfile:
         wanted = build.profile(
             name or self.profile_name, self.namespace, *(subnets or (self.subnet_name,))
         )
+        wanted.spec.podExecutionRoleArn = role
         wanted.status = None
         return await self.admin.create(wanted)
 

@@ -4,10 +4,11 @@ import pytest
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api.conditions import FALSE, TRUE
-from monopod.api.resources import FargateProfile, Subnet
+from monopod.api.resources import ExecutionRole, FargateProfile, Subnet
 from monopod.kube import NotFoundError, Propagation, meta
+from monopod.profiles import KnownRoles
 from monopod.scheduler.profile_status import FINALIZER, judge
-from tests.scheduler.build import NOW, profile, subnet
+from tests.scheduler.build import NOW, profile, role, subnet
 from tests.scheduler.conftest import World, eventually
 
 
@@ -33,16 +34,63 @@ from tests.scheduler.conftest import World, eventually
 def test_a_profile_is_as_good_as_its_subnets(
     *, before: str, named: list[str], subnets: Sequence[Subnet], word: str, ready: str, said: str
 ) -> None:
-    status = judge(profile("fp", "shop", *named, status=before), subnets, NOW)
+    status = judge(profile("fp", "shop", *named, status=before), subnets, KnownRoles(), NOW)
     assert status.status == word
-    (condition,) = status.conditions
+    condition = status.conditions[0]
     assert (condition.type, condition.status, condition.message) == ("Ready", ready, said)
 
 
 def test_a_judgement_that_changes_nothing_is_the_same() -> None:
     judged = profile()
-    judged.status = judge(judged, [subnet()], NOW)
-    assert judge(judged, [subnet()], NOW) == judged.status
+    judged.status = judge(judged, [subnet()], KnownRoles(), NOW)
+    assert judge(judged, [subnet()], KnownRoles(), NOW) == judged.status
+
+
+@pytest.mark.row("S13")
+@pytest.mark.parametrize(
+    ("roles", "required", "before", "word", "reasons", "message"),
+    [
+        ([role()], False, "", "ACTIVE", ("SubnetsUsable", "Found"), "Machines use what"),
+        ([role()], True, "", "ACTIVE", ("SubnetsUsable", "Found"), "Machines use what"),
+        ([], False, "", "ACTIVE", ("SubnetsUsable", "NotFound"), "machines are granted nothing"),
+        ([], True, "", "CREATE_FAILED", ("AccessDenied", "NotFound"), "new machines are refused"),
+        ([], True, "ACTIVE", "ACTIVE", ("AccessDenied", "NotFound"), "new machines are refused"),
+    ],
+)
+def test_a_profile_says_whether_its_role_is_known(
+    *,
+    roles: list[ExecutionRole],
+    required: bool,
+    before: str,
+    word: str,
+    reasons: tuple[str, str],
+    message: str,
+) -> None:
+    known = KnownRoles(roles, required)
+    status = judge(profile(status=before), [subnet()], known, NOW)
+    assert status.status == word
+    assert tuple(each.reason for each in status.conditions) == reasons
+    assert message in status.conditions[1].message
+    assert status.conditions[1].status == (TRUE if roles else FALSE)
+
+
+@pytest.mark.usefixtures("scheduler")
+async def test_a_profile_learns_of_its_role(world: World) -> None:
+    await world.add_subnet()
+    arn = f"arn:aws:iam::111122223333:role/{world.tag}"
+    await world.add_profile(role=arn)
+    unknown = await _status(world, "ACTIVE")
+    assert unknown.status is not None
+    assert unknown.status.conditions[1].reason == "NotFound"
+    made = role(f"role-{world.tag}", arn)
+    meta(made).creationTimestamp = None
+    await world.admin.create(made)
+
+    async def found() -> bool:
+        status = (await world.admin.get(FargateProfile, world.profile_name)).status
+        return status is not None and status.conditions[1].status == TRUE
+
+    await eventually(found)
 
 
 async def _status(world: World, word: str) -> FargateProfile:

@@ -38,7 +38,8 @@ WAYS_OUT: Final[Mapping[str, str]] = {
     reasons.NO_ADDRESS: "delete pods of these subnets, or make a profile with a larger Subnet",
     reasons.PROVISIONING_FAILED: _RETRIED,
     reasons.MISCONFIGURED: (
-        "make the subnets that the profile names, or another profile: a profile cannot be changed"
+        "make the subnets or the ExecutionRole that the profile names, or another profile: a"
+        " profile cannot be changed"
     ),
     reasons.SELECTOR: (
         "drop the pod's nodeSelector or affinity, or make a profile with a Subnet in that zone"

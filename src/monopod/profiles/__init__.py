@@ -8,13 +8,14 @@ from monopod.profiles.choice import (
     choose_profile,
     judge_profile,
 )
-from monopod.profiles.roles import role_of
+from monopod.profiles.roles import KnownRoles, role_of
 from monopod.profiles.subnets import ProfileSubnets, is_private, subnets_of_profile
 from monopod.profiles.validity import faults_of
 from monopod.profiles.wildcards import matches
 
 __all__ = [
     "Choice",
+    "KnownRoles",
     "Outcome",
     "ProfileSubnets",
     "ProfileVerdict",

@@ -1,8 +1,16 @@
-"""Which object stands for the execution role that a profile names."""
+"""Which object stands for the execution role that a profile names, and what if none does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from monopod.api.resources import ExecutionRole
+from monopod.api.resources import ExecutionRole, FargateProfile
+
+_NOT_ASSUMED: Final = (
+    "Failed to assume PodExecutionRole; Please make sure the role exists and trusts the"
+    " eks-fargate-pods.amazonaws.com service principal"
+)
+"""AWS's words for a profile's pods, whatever is wrong with the role."""
 
 
 def role_of(arn: str, roles: Iterable[ExecutionRole]) -> ExecutionRole | None:
@@ -12,6 +20,23 @@ def role_of(arn: str, roles: Iterable[ExecutionRole]) -> ExecutionRole | None:
     """
     of_arn = (role for role in roles if role.spec.arn == arn)
     return min(of_arn, key=_age, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRoles:
+    """All execution roles there are, and whether a profile must have one of them."""
+
+    roles: Sequence[ExecutionRole] = ()
+    required: bool = False
+    """If not, a profile whose role is unknown grants its machines nothing, and its pods run."""
+
+    def of(self, profile: FargateProfile) -> ExecutionRole | None:
+        """Return a profile's role."""
+        return role_of(profile.spec.podExecutionRoleArn, self.roles)
+
+    def trouble(self, profile: FargateProfile) -> str:
+        """Say why a profile's pods may not start, in one phrase; empty if they may."""
+        return _NOT_ASSUMED if self.required and self.of(profile) is None else ""
 
 
 def _age(role: ExecutionRole) -> tuple[bool, float, str]:

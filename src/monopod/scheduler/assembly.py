@@ -19,7 +19,7 @@ async def run(
 ) -> None:
     """Schedule until cancelled; ``ready`` is called when every pod is being looked after."""
     seen = informers(client)
-    cluster = Cluster(seen)
+    cluster = Cluster(seen, roles_required=settings.require_execution_roles)
     events = EventRecorder(client, COMPONENT)
     pods = PodScheduler(
         client,

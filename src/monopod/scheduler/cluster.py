@@ -9,8 +9,9 @@ from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
 
 from monopod.api import keys
-from monopod.api.resources import FargateProfile, MicroVM, Subnet
+from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet
 from monopod.kube import Added, Change, Client, Deleted, Fresh, Informer, Key, make_key
+from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
 
 
@@ -20,6 +21,7 @@ class Informers:
 
     pods: Informer[Pod]
     profiles: Informer[FargateProfile]
+    roles: Informer[ExecutionRole]
     subnets: Informer[Subnet]
     machines: Informer[MicroVM]
     nodes: Informer[Node]
@@ -40,6 +42,7 @@ def informers(client: Client) -> Informers:
     return Informers(
         pods=Informer(client, Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
         profiles=Informer(client, FargateProfile),
+        roles=Informer(client, ExecutionRole),
         subnets=Informer(client, Subnet),
         machines=Informer(client, MicroVM),
         nodes=Informer(client, Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
@@ -51,8 +54,10 @@ def informers(client: Client) -> Informers:
 class Cluster:
     """Reads that include our own writes."""
 
-    def __init__(self, seen: Informers) -> None:
+    def __init__(self, seen: Informers, *, roles_required: bool = False) -> None:
+        """Read from these; ``roles_required`` as in :class:`monopod.profiles.KnownRoles`."""
         self.seen = seen
+        self._roles_required = roles_required
         self.pods: Fresh[Pod] = Fresh(seen.pods)
         self.machines: Fresh[MicroVM] = Fresh(seen.machines)
         self.storage = Storage(
@@ -62,6 +67,11 @@ class Cluster:
         self._used: Counter[str] = Counter()
         self._pod_of_node: dict[str, Key] = {}
         seen.machines.subscribe(self._count)
+
+    @property
+    def roles(self) -> KnownRoles:
+        """Every execution role there is now."""
+        return KnownRoles(self.seen.roles.items(), self._roles_required)
 
     def node_of(self, machine: MicroVM | None) -> Node | None:
         """Return the node a machine has become, by the name that its controller gave it.

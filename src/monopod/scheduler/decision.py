@@ -24,6 +24,7 @@ from monopod.api.resources import (
     Subnet,
 )
 from monopod.kube import meta
+from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
 from monopod.scheduler import failures, placement, reasons
 from monopod.scheduler.failures import Failures
@@ -51,6 +52,7 @@ class View:
     """The node that this machine has become."""
     storage: Storage
     ground: Ground
+    roles: KnownRoles
     now: datetime
 
 
@@ -262,11 +264,12 @@ def _driver(pod: Pod, profile: FargateProfile) -> str:
 def _subnet(spec: PodSpec, profile: FargateProfile, view: View) -> str:
     name = meta(profile).name
     found = profiles.subnets_of_profile(profile, view.subnets)
-    if not found.usable:
+    trouble = view.roles.trouble(profile) or ("" if found.usable else subnet_trouble(found))
+    if trouble:
         raise _Refused(
             reasons.MISCONFIGURED,
             f"Misconfigured Fargate Profile: fargate profile {name} blocked for new launches due"
-            f" to: {subnet_trouble(found)}",
+            f" to: {trouble}",
         )
     candidates = placement.allowed(spec, placement.rooms(found.usable, view.machines), view.ground)
     if not candidates:

@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolume
 from prometheus_client import Counter
 
 from monopod.api import keys
-from monopod.api.resources import FargateProfile, MicroVM, Subnet
+from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet
 from monopod.kube import (
     AlreadyExistsError,
     Change,
@@ -78,6 +78,7 @@ class PodScheduler:
         seen.nodes.subscribe(self._node_changed)
         seen.profiles.subscribe(self._profile_changed)
         seen.subnets.subscribe(self._subnet_changed)
+        seen.roles.subscribe(self._role_changed)
         seen.claims.subscribe(self._storage_changed)
         seen.volumes.subscribe(self._storage_changed)
 
@@ -111,6 +112,7 @@ class PodScheduler:
             storage=self._cluster.storage,
             ground=self._ground,
             now=self._now(),
+            roles=self._cluster.roles,
         )
 
     async def _take(self, pod: Pod, step: Step) -> float | None:
@@ -256,6 +258,9 @@ class PodScheduler:
         if isinstance(change, Modified) and not _better(change.old, change.object):
             return
         self._look_again(lambda reason: reason != reasons.PROVISIONING)
+
+    def _role_changed(self, _: Change[ExecutionRole]) -> None:
+        self._look_again(lambda reason: reason == reasons.MISCONFIGURED)
 
     def _storage_changed(self, _: Change[PersistentVolumeClaim] | Change[PersistentVolume]) -> None:
         self._look_again(lambda reason: reason == reasons.UNSUPPORTED)

@@ -12,7 +12,13 @@ import structlog
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api import conditions, keys
-from monopod.api.resources import Condition, FargateProfile, FargateProfileStatus, Subnet
+from monopod.api.resources import (
+    Condition,
+    ExecutionRole,
+    FargateProfile,
+    FargateProfileStatus,
+    Subnet,
+)
 from monopod.kube import (
     Change,
     Client,
@@ -24,7 +30,7 @@ from monopod.kube import (
     identity,
     meta,
 )
-from monopod.profiles import subnets_of_profile
+from monopod.profiles import KnownRoles, subnets_of_profile
 from monopod.scheduler.cluster import Cluster
 from monopod.scheduler.decision import subnet_trouble
 
@@ -33,17 +39,18 @@ ACTIVE: Final = "ACTIVE"
 CREATE_FAILED: Final = "CREATE_FAILED"
 DELETING: Final = "DELETING"
 _READY: Final = "Ready"
+_ROLE_FOUND: Final = "ExecutionRoleFound"
 _REMINDER_S: Final = 10.0
 _log: Final = structlog.get_logger("profiles")
 
 
 def judge(
-    profile: FargateProfile, subnets: Sequence[Subnet], now: datetime
+    profile: FargateProfile, subnets: Sequence[Subnet], roles: KnownRoles, now: datetime
 ) -> FargateProfileStatus:
     """Return the status that a profile should have.
 
-    A profile that was active stays so when its subnets go; its Ready condition then says why its
-    pods cannot start. One that never was becomes active when what it lacked is there.
+    A profile that was active stays so when its subnets or its role go; its Ready condition then
+    says why its pods cannot start. One that never was becomes active when what it lacked is there.
     """
     old = profile.status or FargateProfileStatus()
     if meta(profile).deletionTimestamp is not None:
@@ -51,25 +58,45 @@ def judge(
     else:
         found = subnets_of_profile(profile, subnets)
         trouble = subnet_trouble(found)
-        if not trouble:
+        denied = roles.trouble(profile)
+        if not trouble and not denied:
             names = ", ".join(meta(subnet).name or "" for subnet in found.usable)
             word, ready = ACTIVE, _ready(True, "SubnetsUsable", f"Pods start in {names}")
         else:
             reason = "SubnetNotPrivate" if found.public and not found.missing else "SubnetNotFound"
             word = ACTIVE if old.status == ACTIVE else CREATE_FAILED
-            ready = _ready(False, reason, trouble)
+            # AWS's code for a role that cannot be used.
+            ready = _ready(False, reason if trouble else "AccessDenied", trouble or denied)
     generation = meta(profile).generation
-    ready.observedGeneration = generation
+    said = old.conditions
+    for condition in (ready, _role_found(profile, roles)):
+        condition.observedGeneration = generation
+        said = conditions.set_condition(said, condition, now)
     return FargateProfileStatus(
         status=word,
-        conditions=conditions.set_condition(old.conditions, ready, now),
+        conditions=said,
         observedGeneration=generation,
     )
 
 
 def _ready(holds: bool, reason: str, message: str) -> Condition:
+    return _condition(_READY, holds, reason, message)
+
+
+def _role_found(profile: FargateProfile, roles: KnownRoles) -> Condition:
+    arn, role = profile.spec.podExecutionRoleArn, roles.of(profile)
+    if role is not None:
+        name = meta(role).name
+        return _condition(_ROLE_FOUND, True, "Found", f"Machines use what {name} grants")
+    nothing = "new machines are refused" if roles.required else "machines are granted nothing"
+    if not arn:
+        return _condition(_ROLE_FOUND, False, "NotNamed", f"The profile names no role: {nothing}")
+    return _condition(_ROLE_FOUND, False, "NotFound", f"No ExecutionRole has ARN {arn}: {nothing}")
+
+
+def _condition(kind: str, holds: bool, reason: str, message: str) -> Condition:
     status = conditions.TRUE if holds else conditions.FALSE
-    return Condition(type=_READY, status=status, reason=reason, message=message)
+    return Condition(type=kind, status=status, reason=reason, message=message)
 
 
 class ProfileKeeper:
@@ -84,11 +111,13 @@ class ProfileKeeper:
     ) -> None:
         self._client = client
         self._seen = cluster.seen
+        self._cluster = cluster
         self._profiles = Fresh(cluster.seen.profiles)
         self._now = now
         self._controller = Controller("profiles", self.reconcile, workers=2)
         self._seen.profiles.subscribe(lambda change: self._controller.enqueue(change.key))
-        self._seen.subnets.subscribe(self._subnet_changed)
+        self._seen.subnets.subscribe(self._ground_changed)
+        self._seen.roles.subscribe(self._ground_changed)
         self._seen.pods.subscribe(self._pod_changed)
 
     async def run(self) -> None:
@@ -111,7 +140,7 @@ class ProfileKeeper:
         held = FINALIZER in (metadata.finalizers or ())
         if not leaving and not held:
             await self._write_finalizers(profile, [*(metadata.finalizers or ()), FINALIZER])
-        wanted = judge(profile, self._seen.subnets.items(), self._now())
+        wanted = judge(profile, self._seen.subnets.items(), self._cluster.roles, self._now())
         if wanted != profile.status:
             written = await self._client.patch(
                 FargateProfile, metadata.name or "", {"status": wanted}, subresource="status"
@@ -161,7 +190,7 @@ class ProfileKeeper:
         except (NotFoundError, ConflictError):
             return
 
-    def _subnet_changed(self, _: Change[Subnet]) -> None:
+    def _ground_changed(self, _: Change[Subnet] | Change[ExecutionRole]) -> None:
         for profile in self._seen.profiles.items():
             self._controller.enqueue(meta(profile).name or "")
 

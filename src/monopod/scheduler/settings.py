@@ -22,3 +22,5 @@ class SchedulerSettings(BaseSettings):
     """On 127.0.0.1; 0 takes any that is free."""
     workers: int = Field(default=16, gt=0)
     """Pods that are worked on at once."""
+    require_execution_roles: bool = False
+    """Whether pods start only under profiles whose execution role is an ExecutionRole."""
