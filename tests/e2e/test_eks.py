@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shlex
 import sys
 from collections.abc import AsyncIterator
@@ -15,8 +14,13 @@ import pytest_asyncio
 import yaml
 
 from monopod import process
+from monopod.components.catalogue import COMPONENTS
+from monopod.components.toolchain import find_toolchain
+from monopod.progress import ignore
+from monopod.settings import Settings
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace, pod
 
+_GO_CLIENT = Path(__file__).parent / "goclient"
 _AWS = Path(sys.executable).with_name("aws")
 _CLUSTER = "monopod"
 _PROFILE = "made-by-aws"
@@ -25,14 +29,17 @@ _ROLE = "arn:aws:iam::000000000000:role/e2e"
 _ONE = ("--cluster-name", _CLUSTER, "--fargate-profile-name", _PROFILE)
 
 
-async def aws(cluster: Cluster, *words: str, env: dict[str, str] | None = None) -> str:
-    """Run the aws command in a shell that was told of the cluster as the manual says."""
-    line = (
-        f'eval "$({shlex.quote(str(MONOPOD))} env aws)" && exec {shlex.join((str(_AWS), *words))}'
-    )
-    return await process.run(
-        "sh", "-c", line, env={**cluster.environment, **(env or {})}, timeout_s=120
-    )
+async def in_shell(cluster: Cluster, *words: str, path: Path | None = None) -> str:
+    """Run a program in a shell that was told of the cluster as the manual says."""
+    line = f'eval "$({shlex.quote(str(MONOPOD))} env aws)" && exec {shlex.join(words)}'
+    environment = dict(cluster.environment)
+    if path is not None:
+        environment["PATH"] = f"{path}:{environment['PATH']}"
+    return await process.run("sh", "-c", line, env=environment, timeout_s=120)
+
+
+async def aws(cluster: Cluster, *words: str) -> str:
+    return await in_shell(cluster, str(_AWS), *words)
 
 
 async def _sdk(cluster: Cluster) -> Any:
@@ -103,11 +110,9 @@ async def test_the_kubeconfig_that_the_aws_command_writes_works(
     config = tmp_path / "kubeconfig"
     words = ("eks", "update-kubeconfig", "--name", _CLUSTER, "--kubeconfig", str(config))
     await aws(cluster, *words)
-    # The kubeconfig names the command as it was called, and kubectl looks for it in the path.
-    path = f"{_AWS.parent}:{os.environ['PATH']}"
-    kubectl = shlex.join((str(MONOPOD), "kubectl", "--", f"--kubeconfig={config}"))
-    line = f'eval "$({shlex.quote(str(MONOPOD))} env aws)" && exec {kubectl} auth whoami -o json'
-    told = await process.run("sh", "-c", line, env={**cluster.environment, "PATH": path})
+    kubectl = (str(MONOPOD), "kubectl", "--", f"--kubeconfig={config}")
+    # The kubeconfig names the command alone, and kubectl looks for it in the path.
+    told = await in_shell(cluster, *kubectl, "auth", "whoami", "-o", "json", path=_AWS.parent)
     user = json.loads(told)["status"]["userInfo"]
     assert user["username"] == "monopod:admin"
     assert set(user["groups"]) == {"system:masters", "system:authenticated"}
@@ -116,3 +121,24 @@ async def test_the_kubeconfig_that_the_aws_command_writes_works(
     config.write_text(yaml.safe_dump(wrong))
     with pytest.raises(process.ProcessError, match=r"Unauthorized|must be logged in"):
         await cluster.kubectl(f"--kubeconfig={config}", "get", "pods")
+
+
+@pytest.mark.row("S20")
+@pytest.mark.asyncio(loop_scope="session")
+async def test_aws_s_sdk_for_go(cluster: Cluster, tmp_path: Path) -> None:
+    """A client that shares no code with boto3: its own signer, waiters, pages and encoding."""
+    toolchain = await find_toolchain(COMPONENTS, Settings().cache, ignore)
+    client = tmp_path / "client"
+    await process.run(
+        *(toolchain.go, "build", "-o", client, "."),
+        env={**toolchain.environment(cgo=False), "GOCACHE": str(tmp_path / "build")},
+        cwd=_GO_CLIENT,
+        timeout_s=600,
+    )
+    told = await in_shell(cluster, str(client), _CLUSTER, "made-by-go", _ROLE)
+    states, error = told.splitlines()
+    profiles = await cluster.get("fargateprofiles")
+    others = [each["metadata"]["name"] for each in profiles["items"]]
+    names = " ".join(sorted([*others, "made-by-go"]))
+    assert states == f"CREATING ACTIVE map[a:b] [{names}] DELETING"
+    assert "ResourceNotFoundException: No Fargate Profile found with name: made-by-go." in error
