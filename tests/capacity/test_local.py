@@ -4,9 +4,9 @@ import asyncio
 import os
 import stat
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGKILL
 from uuid import uuid4
@@ -23,6 +23,7 @@ from monopod.guest import GuestImage
 from monopod.network.links import Links, LinkSpec
 from monopod.network.namespaces import Namespace
 from monopod.vmm.cgroups import Cgroups, Hierarchies
+from monopod.vmm.driver import Driver, Exit, LinkKind, Machine
 from monopod.vmm.launcher import PLATFORM_MILLI_CPU
 from monopod.vmm.uml import UmlDriver
 from tests.capacity.contract import NAME, OTHER, Contract, Place, configure, next_end, wanted
@@ -40,6 +41,7 @@ class Host(Place):
         self.disks = image
         self.id = uuid4().hex[:6]
         self.settings = LocalSettings(reserved_memory_mib=0)
+        self.others: list[Callable[[UmlDriver], Driver]] = []
         self.router = Namespace.named(f"monopod-{self.id}-router")
         self.ports = Namespace.named(f"monopod-{self.id}-ports")
         self.cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{self.id}")
@@ -52,7 +54,7 @@ class Host(Place):
             cgroups=self.cgroups,
             console_of=lambda name: self.files(name).console,
         )
-        drivers = Drivers([driver])
+        drivers = Drivers([driver, *(other(driver) for other in self.others)])
         await drivers.prepare()
         async with Links(self.router, self.ports) as links:
             capacity = LocalCapacity(
@@ -85,6 +87,36 @@ class Host(Place):
 
     def fill(self) -> None:
         self.settings = self.settings.model_copy(update={"reserved_memory_mib": 10_000_000})
+
+
+@dataclass
+class Emulator:
+    """Another kind of machine, as far as a capacity can tell; what is asked of it is noted."""
+
+    inner: UmlDriver
+    calls: list[str]
+    name: str = "qemu-tcg"
+    max_milli_cpu: int = 16000
+    link_kind: LinkKind = LinkKind.PACKET
+
+    async def prepare(self) -> None:
+        self.calls.append("prepare")
+
+    async def launch(self, machine: Machine, link_fd: int) -> None:
+        self.calls.append("launch")
+        await self.inner.launch(machine, link_fd)
+
+    async def watch(self, name: str) -> Exit:
+        self.calls.append("watch")
+        return await self.inner.watch(name)
+
+    def hold(self, name: str, milli_cpu: int) -> None:
+        self.calls.append(f"hold {milli_cpu}")
+        self.inner.hold(name, milli_cpu)
+
+    async def stop(self, name: str) -> None:
+        self.calls.append("stop")
+        await self.inner.stop(name)
 
 
 @pytest.fixture
@@ -150,6 +182,65 @@ async def test_memory_is_promised_once(host: Host) -> None:
             await capacity.launch(wanted(OTHER), configure)
         await capacity.terminate(NAME)
         await capacity.launch(wanted(OTHER), configure)
+
+
+async def test_room_is_promised_once_to_those_who_race_for_it(host: Host) -> None:
+    host.settings = LocalSettings(cpu_ratio=250 / 1000 / (os.cpu_count() or 1))
+    async with host.open() as capacity:
+        results = await asyncio.gather(
+            *(capacity.launch(wanted(name), configure) for name in (NAME, OTHER)),
+            return_exceptions=True,
+        )
+        (refused,) = [each for each in results if isinstance(each, BaseException)]
+        assert isinstance(refused, CapacityUnavailableError)
+        assert "0.25 vCPU wanted, 0 vCPU free" in str(refused)
+        assert len(await capacity.present()) == 1
+
+
+async def test_each_machine_is_handled_by_its_own_driver(host: Host) -> None:
+    calls: list[str] = []
+    host.others.append(lambda uml: Emulator(uml, calls))
+    async with host.open() as capacity:
+        chosen = await capacity.launch(wanted(driver="qemu"), configure)
+        assert (chosen.driver, chosen.hardware) == ("qemu-tcg", False)
+        assert (await capacity.launch(wanted(OTHER), configure)).driver == "uml"
+        await capacity.terminate(OTHER)
+    # Before a launch, nothing tells whose remains there may be: each driver is asked.
+    assert sorted(set(calls)) == ["launch", "prepare", "stop", "watch"]
+    calls.clear()
+    async with host.open() as capacity:
+        await capacity.settle(NAME)
+        host.kill(NAME)
+        assert (await next_end(capacity)).name == NAME
+        await capacity.terminate(NAME)
+        assert await capacity.present() == {}
+    assert sorted(calls) == ["hold 250", "prepare", "stop", "watch"]
+
+
+async def test_a_machine_from_before_there_was_a_choice_is_user_mode_linux(host: Host) -> None:
+    calls: list[str] = []
+    async with host.open() as capacity:
+        await capacity.launch(wanted(), configure)
+    (host.files(NAME).path / "promise.json").write_text('{"milli_cpu": 250, "memory_mib": 512}')
+    host.others.append(lambda uml: Emulator(uml, calls))
+    async with host.open() as capacity:
+        found = capacity.chosen(NAME)
+        assert found is not None
+        assert found.driver == "uml"
+        await capacity.settle(NAME)
+        await capacity.terminate(NAME)
+    assert calls == ["prepare"]
+
+
+async def test_a_machine_whose_driver_is_gone_can_be_removed(host: Host) -> None:
+    host.others.append(lambda uml: Emulator(uml, []))
+    async with host.open() as capacity:
+        await capacity.launch(wanted(driver="qemu"), configure)
+    host.others.clear()
+    async with host.open() as capacity:
+        await capacity.settle(NAME)
+        await capacity.terminate(NAME)
+        assert await capacity.present() == {}
 
 
 async def test_a_full_disk_is_said_and_leaves_nothing(host: Host) -> None:
