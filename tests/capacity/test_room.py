@@ -10,6 +10,8 @@ from monopod.capacity import CapacityUnavailableError
 from monopod.capacity.room import Share, check_room, for_machines, this_host, total
 from monopod.capacity.settings import LocalSettings
 from monopod.sizing import TABLE
+from monopod.vmm import qemu
+from monopod.vmm.qemu_command import Accelerator
 
 SETTINGS = LocalSettings(
     memory_ratio=1, cpu_ratio=4, reserved_memory_mib=1000, uml_overhead_mib=100
@@ -26,7 +28,19 @@ def test_a_host_is_shared_as_its_owner_bets() -> None:
 
 def test_a_machine_takes_what_its_driver_needs_too() -> None:
     drivers = ("uml", "qemu-tcg", "qemu-kvm", "another")
-    assert [LocalSettings().overhead_mib(name) for name in drivers] == [96, 256, 128, 96]
+    assert [LocalSettings().overhead_mib(name, 0) for name in drivers] == [96, 352, 160, 96]
+    assert LocalSettings().overhead_mib("qemu-kvm", 122880) == 160 + 3686
+
+
+def test_every_size_is_counted_with_at_least_what_its_cgroup_may_use() -> None:
+    settings = LocalSettings()
+    for size in TABLE:
+        vcpus = qemu.processors(size.milli_cpu)
+        guest_mib = qemu.guest_memory_mib(size.memory_mib, vcpus)
+        for kind in Accelerator:
+            most = guest_mib + qemu.overhead_mib(kind, guest_mib)
+            counted = settings.overhead_mib(f"qemu-{kind.value}", size.memory_mib)
+            assert size.memory_mib + counted >= most
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
 from monopod.settings import Settings
 from monopod.vmm.cgroups import Cgroups, Hierarchies
+from monopod.vmm.qemu import QemuDriver
+from monopod.vmm.qemu_command import Accelerator
 from monopod.vmm.uml import UmlDriver
 
 _log: Final = structlog.get_logger("capacity")
@@ -41,11 +43,13 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
     plan = Plan(settings.instance, 0)
     cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{settings.instance}")
     directory = settings.machines
-    uml = UmlDriver(
-        kernel=guest.uml.directory,
-        runtime=settings.home / "uml",
-        cgroups=cgroups,
-        console_of=lambda name: MachineDirectory(directory / name).console,
+
+    def console_of(name: str) -> Path:
+        return MachineDirectory(directory / name).console
+
+    uml = UmlDriver(guest.uml.directory, settings.home / "uml", cgroups, console_of)
+    emulated = QemuDriver(
+        Accelerator.TCG, guest.qemu.directory, settings.home / "qemu", cgroups, console_of
     )
     own = LocalSettings()
     whole = for_machines(this_host(), own)
@@ -57,7 +61,7 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
             # People are told less; machines do not need it.
             _log.warning("no report", why=str(error))
 
-    drivers = Drivers([uml], changed=write)
+    drivers = Drivers([uml, emulated], changed=write)
     await drivers.prepare()
     drivers.require()
     router, ports = Namespace.named(plan.router_name), Namespace.named(plan.ports_name)

@@ -159,7 +159,7 @@ class LocalCapacity:
             choice.driver,
             choice.reason,
             choice.message,
-            self._settings.overhead_mib(choice.driver),
+            self._settings.overhead_mib(choice.driver, wanted.memory_mib),
         )
         # No await between the two: the sum of promises is right at every switch of tasks.
         check_room(promise.share, promised(self._directory), self._whole)
