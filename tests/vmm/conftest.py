@@ -18,7 +18,10 @@ from monopod.settings import Settings
 from monopod.vmm.cgroups import Cgroups, Hierarchies
 from monopod.vmm.console import tail
 from monopod.vmm.driver import Machine
+from monopod.vmm.qemu import QemuDriver
+from monopod.vmm.qemu_command import Accelerator
 from monopod.vmm.uml import UmlDriver
+from monopod.vmm.watchdog import Patience
 
 UID = 1_000_070_321
 MAC = "02:6d:64:40:03:21"
@@ -53,6 +56,17 @@ class Bench:
             runtime=self.home / "uml",
             cgroups=self.cgroups,
             console_of=self.console_of,
+        )
+
+    def qemu(self, accelerator: Accelerator, patience: Patience | None = None) -> QemuDriver:
+        """The same for QEMU."""
+        return QemuDriver(
+            accelerator,
+            kernel=self.image.qemu.directory,
+            runtime=self.home / "qemu",
+            cgroups=self.cgroups,
+            console_of=self.console_of,
+            patience=patience or Patience(),
         )
 
     @property

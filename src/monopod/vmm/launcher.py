@@ -25,8 +25,14 @@ take 30 to 50 thousandths of a core; the rest pays for probes, logs and exec, so
 come out of the pod's share."""
 _LOGGER: Final = ("s6-log", "-b", "--", "n4", "s500000", "T", ".")
 _SPAWN: Final = Path(__file__).with_name("_spawn.py")
-_TOOLS: Final = {"bwrap": "bubblewrap", "setpriv": "util-linux", "s6-log": "s6"}
+_TOOLS: Final = {
+    "bwrap": "bubblewrap",
+    "prlimit": "util-linux",
+    "setpriv": "util-linux",
+    "s6-log": "s6",
+}
 NOBODY: Final = 65534
+"""The user of jails that no machine runs in."""
 _TRIAL_S: Final = 30
 
 
@@ -89,13 +95,23 @@ class Launcher:
         Raises:
             VmmError: Jails cannot be made here, or the program does not run in one.
         """
+        try:
+            return await self.run_in_jail(vmm, command, _TRIAL_S)
+        except process.ProcessError as error:
+            raise VmmError(f"a jail cannot be made on this host: {error}") from error
+
+    async def run_in_jail(self, vmm: Vmm, command: Sequence[str], timeout_s: float) -> str:
+        """Run a command to its end in a jail such as machines get; returns what it printed.
+
+        Raises:
+            ProcessError: It failed, or took longer than it may; nothing of it is left.
+        """
         seccomp_fd = seccomp.open_program(vmm.allowed)
         try:
             jail = replace(_jail(vmm, NOBODY, 1 << 20, seccomp_fd), dies_with_parent=True)
-            argv = jail_argv(jail, command)
-            return await process.run(*argv, pass_fds=(seccomp_fd,), timeout_s=_TRIAL_S)
-        except process.ProcessError as error:
-            raise VmmError(f"a jail cannot be made on this host: {error}") from error
+            # What is tried out may well crash.
+            argv = ["prlimit", "--core=0", "--", *jail_argv(jail, command)]
+            return await process.run(*argv, pass_fds=(seccomp_fd,), timeout_s=timeout_s)
         finally:
             os.close(seccomp_fd)
 

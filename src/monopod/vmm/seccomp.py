@@ -16,7 +16,8 @@ _NEW_NAMESPACES: Final = 0x7E020080
 """Every ``CLONE_NEW*`` flag that ``clone`` knows."""
 _CLONE_THREAD: Final = 0x00010000
 _AF_UNIX: Final = 1
-_IOCTL_TYPE: Final = 0xFFFFFFFF_0000FF00
+_IOCTL_TYPE: Final = 0xFF00
+"""The upper half, which the kernel ignores, is whatever the sign of the lower one made it."""
 _IOCTLS: Final = (0x5401, 0x541B, 0x5421, 0x5452)
 """``TCGETS``, ``FIONREAD``, ``FIONBIO``, ``FIOASYNC``."""
 
