@@ -1,6 +1,8 @@
 """The command line as a user meets it: what it says, where, and with which exit status."""
 
+import datetime as dt
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,11 @@ import pytest
 
 from monopod.cli import COMMANDS
 from monopod.cluster import state
+from monopod.cluster.holdings import holdings
+from monopod.cluster.layout import Layout
+from monopod.identity.access_key import read_keys
+from monopod.identity.vault import Vault
+from monopod.settings import Settings
 
 MONOPOD = Path(sys.executable).with_name("monopod")
 
@@ -44,7 +51,16 @@ def test_the_help_names_every_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("status",), ("kubeconfig",), ("kubectl", "get", "pods"), ("image", "push", "x")]
+    "words",
+    [
+        ("status",),
+        ("kubeconfig",),
+        ("kubectl", "get", "pods"),
+        ("image", "push", "x"),
+        ("env", "aws"),
+        ("access-key", "create", "alice"),
+        ("access-key", "list"),
+    ],
 )
 def test_without_a_cluster_one_line_says_so(tmp_path: Path, words: tuple[str, ...]) -> None:
     home = tmp_path / "none"
@@ -128,3 +144,52 @@ def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "is too long" in done.stderr
     assert not home.exists()
+
+
+@pytest.fixture
+def furnished(home: Path) -> Path:
+    """Such a home with its identities."""
+    layout = Layout.of(Settings(home=home), 3)
+    Vault(layout.identities).fill(holdings(layout), dt.datetime.now(dt.UTC))
+    return home
+
+
+def _exports(text: str) -> dict[str, str]:
+    words = (shlex.split(line) for line in text.splitlines() if line.startswith("export "))
+    return dict(variable.split("=", 1) for _, variable in words)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_aws_s_clients_get_all_they_need(furnished: Path) -> None:
+    done = _monopod(furnished, "env", "aws", MONOPOD_REGION="here-1")
+    exported = _exports(done.stdout)
+    key_id, secret = (
+        exported.pop(f"AWS_{name}") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+    )
+    assert exported == {
+        "AWS_ENDPOINT_URL_EKS": "https://100.127.3.6:6444",
+        "AWS_CA_BUNDLE": f"{furnished}/identities/admin/ca.crt",
+        "AWS_DEFAULT_REGION": "here-1",
+        "AWS_REGION": "here-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    held = read_keys(furnished / "identities" / "eks" / "access-keys.json")
+    assert (held[key_id].secret, held[key_id].user) == (secret, "monopod:admin")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_access_keys_come_and_go(furnished: Path) -> None:
+    done = _monopod(furnished, "access-key", "create", "alice", "--group", "dev", "--group", "ops")
+    made = _exports(done.stdout)
+    key_id, secret = made["AWS_ACCESS_KEY_ID"], made["AWS_SECRET_ACCESS_KEY"]
+    path = furnished / "identities" / "eks" / "access-keys.json"
+    key = read_keys(path)[key_id]
+    assert (key.secret, key.user, key.groups) == (secret, "alice", ("dev", "ops"))
+    listed = _monopod(furnished, "access-key", "list").stdout
+    assert [line.split() for line in listed.splitlines()[1:]] == [[key_id, "alice", "dev,", "ops"]]
+    assert secret not in listed
+    assert _monopod(furnished, "access-key", "delete", key_id).returncode == 0
+    assert key_id not in read_keys(path)
+    again = _monopod(furnished, "access-key", "delete", key_id)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == f"error: there is no access key {key_id} that could be deleted\n"

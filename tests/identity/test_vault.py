@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from monopod.identity import access_key
 from monopod.identity.authority import LEAF_LIFETIME, Subject
+from monopod.identity.errors import IdentityError
 from monopod.identity.vault import Holding, Leaf, Vault
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -101,3 +103,38 @@ def test_a_kubeconfig_names_files_and_holds_no_secret(vault: Vault) -> None:
             "client-key": str(directory / "client.key"),
         },
     }
+
+
+ADMINISTRATOR = Subject("monopod:admin", "system:masters")
+BEARER = Holding("bearer", uid=UID, access_keys=(ADMINISTRATOR,))
+VERIFIER = Holding("verifier", uid=UID, access_keys=(ADMINISTRATOR,), verifies=True)
+
+
+def _keys(vault: Vault, user: str) -> dict[str, str]:
+    held = access_key.read_keys(vault.directory(user) / access_key.FILE)
+    return {key.user: key.id for key in held.values()}
+
+
+def test_the_first_access_key_stays_and_is_held_by_both_sides(vault: Vault) -> None:
+    assert vault.fill([BEARER, VERIFIER], NOW) == ["bearer", "verifier"]
+    first = _keys(vault, "bearer")
+    assert set(first) == {"monopod:admin"}
+    assert _keys(vault, "verifier") == first
+    assert vault.fill([BEARER, VERIFIER], NOW + dt.timedelta(days=1000)) == []
+
+
+def test_issued_access_keys_are_the_verifier_s_alone(vault: Vault) -> None:
+    vault.fill([BEARER, VERIFIER], NOW)
+    made = vault.issue_key("alice", ["dev"])
+    assert (made.user, made.groups, len(made.id), len(made.secret)) == ("alice", ("dev",), 20, 40)
+    assert made.secret not in repr(made)
+    assert vault.fill([BEARER, VERIFIER], NOW) == ["verifier"]
+    assert set(_keys(vault, "bearer")) == {"monopod:admin"}
+    assert _keys(vault, "verifier")["alice"] == made.id
+    assert vault.issued_keys() == [made]
+    vault.withdraw_key(made.id)
+    assert vault.fill([BEARER, VERIFIER], NOW) == ["verifier"]
+    assert set(_keys(vault, "verifier")) == {"monopod:admin"}
+    for key_id in (made.id, _keys(vault, "bearer")["monopod:admin"], "../x"):
+        with pytest.raises(IdentityError, match="there is no access key"):
+            vault.withdraw_key(key_id)

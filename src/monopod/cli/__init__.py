@@ -21,12 +21,13 @@ COMMANDS: Final = (
     "kubeconfig",
     "kubectl",
     "env",
+    "access-key",
     "logs",
     "image",
     "explain",
     "bench",
 )
-"""Modules of this package, in the order of the help."""
+"""Modules of this package, by their commands, in the order of the help."""
 
 
 def main() -> None:
@@ -44,6 +45,6 @@ def main() -> None:
     app.callback()(lambda: None)
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     for name in (asked,) if asked in COMMANDS else COMMANDS:
-        import_module(f"{__name__}.{name}").register(app)
+        import_module(f"{__name__}.{name.replace('-', '_')}").register(app)
     with explained():
         app()

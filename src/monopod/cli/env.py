@@ -42,6 +42,11 @@ def exports(eks: access.Eks) -> str:
         # Or clients would first wait for an instance's metadata that is not there.
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    lines = [export(name, value) for name, value in values.items()]
     # Left over from another account, they would go before or beside ours.
     return "\n".join([*lines, "unset AWS_SESSION_TOKEN AWS_PROFILE"])
+
+
+def export(name: str, value: str) -> str:
+    """Return the command that exports a variable."""
+    return f"export {name}={shlex.quote(value)}"

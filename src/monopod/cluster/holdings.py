@@ -73,6 +73,7 @@ def holdings(layout: Layout) -> tuple[Holding, ...]:
             ),
             server=layout.api_server,
             access_keys=(_ADMINISTRATOR,),
+            verifies=True,
         ),
         _own(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER)),
         _own(layout, "balancing", layout.uid(User.BALANCING)),

@@ -12,6 +12,7 @@ from aiohttp import web
 from monopod.eks.authenticator import Authenticator
 from monopod.eks.cluster import Surroundings
 from monopod.eks.endpoint import Endpoint
+from monopod.eks.keys import KeyFile
 from monopod.eks.place import Place
 from monopod.eks.server import Server
 from monopod.eks.settings import EksSettings
@@ -30,12 +31,12 @@ async def _run(service: Service) -> None:
     own, settings = EksSettings(), Settings()  # pyright: ignore[reportCallIssue] - from the environment
     identity = own.identity or settings.identities / "eks"
     certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
-    keys = access_key.read_keys(identity / access_key.FILE)
+    keys = KeyFile(identity / access_key.FILE)
     place = Place(settings.cluster, settings.region, settings.account)
     surroundings = Surroundings(own.server, (identity / "ca.crt").read_bytes(), own.services)
     async with connect(identity / "kubeconfig", _NAME) as client:
-        server = Server(Endpoint(client, place, surroundings), lambda: keys, settings.region)
-        authenticator = Authenticator(settings.cluster, lambda: keys)
+        server = Server(Endpoint(client, place, surroundings), keys.current, settings.region)
+        authenticator = Authenticator(settings.cluster, keys.current)
         async with (
             _listening(authenticator.handle, _LOOPBACK, own.token_port, certificate.context()),
             _listening(server.handle, own.address, own.port, certificate.context()),

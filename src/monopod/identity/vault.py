@@ -20,6 +20,7 @@ from monopod.identity.errors import IdentityError
 AuthorityName = Literal["cluster", "front-proxy", "etcd"]
 AUTHORITIES: Final[tuple[AuthorityName, ...]] = ("cluster", "front-proxy", "etcd")
 _AUTHORITY_DIRECTORY: Final = "authority"
+_ISSUED_DIRECTORY: Final = "access-keys"
 _SIGNING_KEY: Final = "service-account"
 
 
@@ -50,7 +51,9 @@ class Holding:
     signs_tokens: bool = False
     """Holds the service accounts' signing key, ``service-account.key`` and ``.pub``."""
     access_keys: tuple[Subject, ...] = ()
-    """Users whose access keys for the EKS API it holds, in :data:`access_key.FILE`."""
+    """Users whose first access keys for the EKS API it holds, in :data:`access_key.FILE`."""
+    verifies: bool = False
+    """Holds all access keys that were issued besides."""
 
 
 class Vault:
@@ -85,6 +88,42 @@ class Vault:
             ]
         except OSError as error:
             raise IdentityError(f"cannot keep identities in {self._root}: {error}") from error
+
+    def issue_key(self, user: str, groups: Sequence[str]) -> AccessKey:
+        """Make another access key; it counts once the vault has been filled.
+
+        Raises:
+            IdentityError: It could not be kept.
+        """
+        made = access_key.new_access_key(user, groups)
+        directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
+        try:
+            _make_directory(directory, 0)
+            _write(directory / f"{made.id}.json", access_key.write_keys([made]), 0)
+        except OSError as error:
+            raise IdentityError(f"cannot keep an access key in {directory}: {error}") from error
+        return made
+
+    def issued_keys(self) -> list[AccessKey]:
+        """Return the keys that were issued, by their ids.
+
+        Raises:
+            IdentityError: One cannot be read.
+        """
+        directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
+        files = sorted(directory.glob("*.json"))
+        return [key for file in files for key in access_key.read_keys(file).values()]
+
+    def withdraw_key(self, key_id: str) -> None:
+        """Forget a key that was issued; it counts until the vault has been filled.
+
+        Raises:
+            IdentityError: There is none of this id.
+        """
+        directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
+        if key_id not in {key.id for key in self.issued_keys()}:
+            raise IdentityError(f"there is no access key {key_id} that could be deleted")
+        (directory / f"{key_id}.json").unlink(missing_ok=True)
 
     def _authority(self, name: AuthorityName, now: dt.datetime) -> Authority:
         directory = self._root / _AUTHORITY_DIRECTORY
@@ -135,6 +174,8 @@ class Vault:
             wanted["ca.key"] = authorities["cluster"].pair.key
         if holding.access_keys:
             keys = [self._access_key(subject) for subject in holding.access_keys]
+            if holding.verifies:
+                keys += self.issued_keys()
             wanted[access_key.FILE] = access_key.write_keys(keys)
         if holding.signs_tokens:
             wanted[f"{_SIGNING_KEY}.key"] = signing_key.key

@@ -1,0 +1,30 @@
+"""The file of access keys, replaced while the process runs."""
+
+from pathlib import Path
+
+from monopod.eks.keys import KeyFile
+from monopod.identity.access_key import AccessKey, new_access_key, write_keys
+
+
+def _replace(path: Path, *keys: AccessKey) -> None:
+    beside = path.with_suffix(".new")
+    beside.write_bytes(write_keys(keys))
+    beside.rename(path)
+
+
+def test_keys_count_as_soon_as_they_are_in_the_file_and_no_longer(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    first, second = new_access_key("a"), new_access_key("b", ["dev"])
+    _replace(path, first)
+    held = KeyFile(path)
+    assert held.current() == {first.id: first}
+    _replace(path, first, second)
+    assert held.current() == {first.id: first, second.id: second}
+    _replace(path, second)
+    assert held.current() == {second.id: second}
+    path.unlink()
+    assert held.current() == {}
+    _replace(path, first)
+    assert held.current() == {first.id: first}
+    path.write_text("[")
+    assert held.current() == {}
