@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     """The account that the ARNs of the EKS API carry."""
     region: str = Field(default="local-1", pattern=r"^[a-z]{2,}(-[a-z0-9]+)*-[0-9]+$")
     """The region that node names and topology labels carry."""
+    unsupported_regions: frozenset[str] = frozenset({"us-gov-east-1", "us-gov-west-1"})
+    """Regions in which there are no Fargate profiles; those of the US government, as on AWS."""
+    max_profiles: int = Field(default=10, gt=0)
+    """Fargate profiles that this cluster may have; AWS's quota, adjustable there too."""
 
     @property
     def instance(self) -> str:

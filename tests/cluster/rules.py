@@ -25,7 +25,7 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("", "nodes persistentvolumeclaims persistentvolumes", "list watch")
         | rights("monopod.dev", "fargateprofiles", "list watch patch")
         | rights("monopod.dev", "fargateprofiles/status", "patch")
-        | rights("monopod.dev", "subnets executionroles", "list watch")
+        | rights("monopod.dev", "vpcs subnets executionroles", "list watch")
         | rights("monopod.dev", "microvms", "list watch create")
         | _EVENTS
     ),
@@ -44,7 +44,7 @@ MAY: Final[dict[str, set[Right]]] = {
     ),
     "monopod:eks": (
         rights("monopod.dev", "fargateprofiles", "get list create patch delete")
-        | rights("monopod.dev", "subnets", "list")
+        | rights("monopod.dev", "vpcs subnets", "list")
         | rights("", "namespaces", "get")
         | rights("authorization.k8s.io", "subjectaccessreviews", "create")
     ),

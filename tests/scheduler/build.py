@@ -19,8 +19,9 @@ from monopod.api.resources import (
 )
 from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
-from monopod.scheduler.decision import Claim, View
+from monopod.scheduler.decision import View
 from monopod.scheduler.placement import Ground
+from monopod.scheduler.steps import Claim
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
 GROUND = Ground("local-1", "amd64")
@@ -161,6 +162,7 @@ def view(**changes: Any) -> View:
     known = View(
         profiles=[profile()],
         subnets=[subnet()],
+        vpcs=[],
         machines={},
         machine=None,
         node=None,

@@ -24,6 +24,7 @@ from monopod.kube import Client, NotFoundError, connect, meta
 from monopod.scheduler import assembly
 from monopod.scheduler.decision import machine_name
 from monopod.scheduler.settings import SchedulerSettings
+from monopod.settings import Settings
 from tests.apiserver import ApiServer
 from tests.scheduler import build
 
@@ -60,7 +61,13 @@ async def running_scheduler(
     ready = asyncio.Event()
     async with connect(identity, assembly.COMPONENT) as client:
         work = asyncio.create_task(
-            assembly.run(client, build.GROUND.region, settings or SchedulerSettings(), ready.set)
+            assembly.run(
+                client,
+                # Other tests leave their profiles behind.
+                Settings(region=build.GROUND.region, max_profiles=10_000),
+                settings or SchedulerSettings(csi_drivers=frozenset({"efs.csi.aws.com"})),
+                ready.set,
+            )
         )
         up = asyncio.create_task(ready.wait())
         await asyncio.wait((work, up), return_when=asyncio.FIRST_COMPLETED)

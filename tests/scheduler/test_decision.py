@@ -6,16 +6,8 @@ from lightkube.models.core_v1 import PodStatus
 from lightkube.resources.core_v1 import Pod
 
 from monopod.scheduler import failures
-from monopod.scheduler.decision import (
-    Bind,
-    Claim,
-    CountFailure,
-    Nothing,
-    Refuse,
-    Wait,
-    decide,
-    machine_name,
-)
+from monopod.scheduler.decision import decide, machine_name
+from monopod.scheduler.steps import Bind, Claim, CountFailure, Nothing, Refuse, Wait
 from tests.scheduler.build import (
     NODE,
     NOW,
@@ -179,7 +171,7 @@ def test_unsupported_pods_are_told_before_sizes_are() -> None:
 @pytest.mark.parametrize(
     ("subnets", "named", "why"),
     [
-        ([], ["gone"], "Subnet gone does not exist"),
+        ([], ["gone"], "The subnet ID 'gone' does not exist"),
         (
             [subnet(internet="Gateway")],
             ["private-a"],

@@ -31,6 +31,7 @@ async def _scheduler_process(identity: Path, home: Path) -> AsyncGenerator[Proce
     environment = {
         **os.environ,
         "MONOPOD_HOME": str(home),
+        "MONOPOD_MAX_PROFILES": "10000",
         "MONOPOD_SCHEDULER_METRICS_PORT": "0",
         "NOTIFY_FD": str(writable),
     }

@@ -1,15 +1,59 @@
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api.conditions import FALSE, TRUE
-from monopod.api.resources import ExecutionRole, FargateProfile, Subnet
+from monopod.api.resources import (
+    Condition,
+    ExecutionRole,
+    FargateProfile,
+    FargateProfileStatus,
+    Health,
+    HealthIssue,
+    Subnet,
+    Vpc,
+    VpcSpec,
+)
 from monopod.kube import NotFoundError, Propagation, meta
-from monopod.profiles import KnownRoles
-from monopod.scheduler.profile_status import FINALIZER, judge
+from monopod.profiles import KnownRoles, Surroundings
+from monopod.scheduler.profile_judgement import judge
+from monopod.scheduler.profile_status import FINALIZER
+from monopod.settings import Settings
 from tests.scheduler.build import NOW, profile, role, subnet
 from tests.scheduler.conftest import World, eventually
+
+
+def _around(
+    subnets: Sequence[Subnet] = (),
+    vpcs: Sequence[Vpc] = (),
+    profiles: Sequence[FargateProfile] = (),
+    region: str = "local-1",
+    roles: KnownRoles | None = None,
+) -> Surroundings:
+    return Surroundings(
+        subnets=subnets,
+        vpcs=vpcs,
+        roles=roles or KnownRoles(),
+        profiles=profiles,
+        cluster="monopod",
+        region=region,
+        unsupported_regions=Settings().unsupported_regions,
+        max_profiles=10,
+    )
+
+
+def _vpc(*, support: bool = True, names: bool = True) -> Vpc:
+    spec = VpcSpec(["192.168.0.0/16"], enableDnsSupport=support, enableDnsHostnames=names)
+    return Vpc(metadata=ObjectMeta(name="main"), spec=spec)
+
+
+def _local_zone() -> Subnet:
+    made = subnet("a", zone="us-west-2-lax-1a")
+    made.spec.zoneType = "local-zone"
+    return made
 
 
 @pytest.mark.parametrize(
@@ -17,33 +61,154 @@ from tests.scheduler.conftest import World, eventually
     [
         ("", [], [subnet("b"), subnet("a")], "ACTIVE", TRUE, "Pods start in a, b"),
         ("", ["a"], [subnet("a")], "ACTIVE", TRUE, "Pods start in a"),
-        ("", ["a", "b"], [subnet("a")], "CREATE_FAILED", FALSE, "Subnet b does not exist"),
-        ("ACTIVE", ["a"], [], "ACTIVE", FALSE, "Subnet a does not exist"),
-        ("CREATE_FAILED", ["a"], [subnet("a")], "ACTIVE", TRUE, "Pods start in a"),
         (
+            "CREATING",
+            ["a", "b"],
+            [subnet("a")],
+            "CREATE_FAILED",
+            FALSE,
+            "The subnet ID 'b' does not exist",
+        ),
+        ("ACTIVE", ["a"], [], "ACTIVE", FALSE, "The subnet ID 'a' does not exist"),
+        ("CREATE_FAILED", ["a"], [subnet("a")], "ACTIVE", TRUE, "Pods start in a"),
+        pytest.param(
             "",
             ["a"],
             [subnet("a", internet="Gateway")],
             "CREATE_FAILED",
             FALSE,
             "Subnet a provided in Fargate Profile is not a private subnet",
+            marks=pytest.mark.row("S14"),
+        ),
+        pytest.param(
+            "",
+            ["a", "b"],
+            [_local_zone(), subnet("b")],
+            "CREATE_FAILED",
+            FALSE,
+            "Fargate Profile creation for the Availability Zone us-west-2-lax-1a for Subnet a is"
+            " not supported",
+            marks=pytest.mark.row("S20"),
         ),
         ("", [], [], "CREATE_FAILED", FALSE, "There is no private subnet in this cluster"),
+        (
+            "",
+            [],
+            [_local_zone(), subnet("b", internet="Gateway")],
+            "CREATE_FAILED",
+            FALSE,
+            "There is no private subnet in this cluster",
+        ),
+        pytest.param(
+            "",
+            ["a"],
+            [subnet("a", block="10.9.0.0/24")],
+            "ACTIVE",
+            TRUE,
+            "Pods start in a",
+            marks=pytest.mark.row("S18"),
+        ),
     ],
 )
 def test_a_profile_is_as_good_as_its_subnets(
     *, before: str, named: list[str], subnets: Sequence[Subnet], word: str, ready: str, said: str
 ) -> None:
-    status = judge(profile("fp", "shop", *named, status=before), subnets, KnownRoles(), NOW)
+    status = judge(profile("fp", "shop", *named, status=before), _around(subnets), NOW)
     assert status.status == word
     condition = status.conditions[0]
     assert (condition.type, condition.status, condition.message) == ("Ready", ready, said)
+    issues = status.health.issues if status.health else []
+    assert [each.message for each in issues] == ([] if ready == TRUE else [said])
+
+
+@pytest.mark.row("S16")
+@pytest.mark.parametrize(
+    ("vpc", "said"),
+    [
+        (_vpc(support=False), "enableDnsSupport is false"),
+        (_vpc(names=False), "enableDnsHostnames is false"),
+        (_vpc(support=False, names=False), "enableDnsSupport and enableDnsHostnames are false"),
+    ],
+)
+@pytest.mark.parametrize("named", [(), ("private-a",)])
+@pytest.mark.parametrize("before", ["", "ACTIVE"])
+def test_a_vpc_needs_dns(vpc: Vpc, said: str, named: tuple[str, ...], before: str) -> None:
+    around = _around([subnet()], [vpc])
+    status = judge(profile("fp", "shop", *named, status=before), around, NOW)
+    assert status.status == (before or "CREATE_FAILED")
+    assert status.conditions[0].message == (
+        f"DNS resolution and DNS hostnames must be enabled for VPC main: {said}"
+    )
+    status = judge(profile("fp", "shop", *named), _around([subnet()], [_vpc()]), NOW)
+    assert status.status == "ACTIVE"
+
+
+@pytest.mark.row("S4")
+@pytest.mark.parametrize(
+    ("region", "word"),
+    [
+        ("us-gov-west-1", "CREATE_FAILED"),
+        ("us-gov-east-1", "CREATE_FAILED"),
+        ("eu-central-1", "ACTIVE"),
+    ],
+)
+def test_there_are_no_profiles_in_some_regions(region: str, word: str) -> None:
+    status = judge(profile(status=""), _around([subnet()], region=region), NOW)
+    assert status.status == word
+    if word == "CREATE_FAILED":
+        assert status.conditions[0].message == f"AWS Fargate is not supported in region {region}"
+
+
+def _made(name: str, minute: int, namespace: str = "shop", word: str = "ACTIVE") -> FargateProfile:
+    each = profile(name, namespace, status=word)
+    meta(each).creationTimestamp = NOW + timedelta(minutes=minute)
+    return each
+
+
+@pytest.mark.row("S2")
+def test_the_oldest_profiles_have_their_place() -> None:
+    every = [_made(f"fp-{20 - number}", number, f"n-{number}", "") for number in range(11)]
+    around = _around([subnet()], profiles=every)
+    words = [judge(each, around, NOW).status for each in every]
+    assert words == ["ACTIVE"] * 10 + ["CREATE_FAILED"]
+    last = judge(every[-1], around, NOW)
+    assert last.conditions[0].message == (
+        "Cluster monopod has 10 Fargate profiles; the limit is 10."
+    )
+    around = _around([subnet()], profiles=every[1:])
+    assert judge(every[-1], around, NOW).status == "ACTIVE"
+
+
+def _warnings(status: FargateProfileStatus) -> list[Condition]:
+    return [each for each in status.conditions if each.type == "DuplicateSelectors"]
+
+
+@pytest.mark.row("S2")
+def test_profiles_with_the_same_selectors_are_warned_of_with_the_winner() -> None:
+    every = [_made("b", 0), _made("a", 1), _made("c", 2, "other")]
+    around = _around([subnet()], profiles=every)
+    for each in every[:2]:
+        (warning,) = _warnings(judge(each, around, NOW))
+        assert warning.status == TRUE
+        assert warning.message == (
+            "Fargate profiles a, b have the same selectors: pods that name none of them start"
+            " under a"
+        )
+    assert [each.type for each in judge(every[2], around, NOW).conditions] == [
+        "Ready",
+        "ExecutionRoleFound",
+    ]
+    every[0].status = judge(every[0], around, NOW)
+    alone = judge(every[0], _around([subnet()], profiles=every[:1]), NOW)
+    assert [each.type for each in alone.conditions] == ["Ready", "ExecutionRoleFound"], (
+        "and withdrawn"
+    )
 
 
 def test_a_judgement_that_changes_nothing_is_the_same() -> None:
     judged = profile()
-    judged.status = judge(judged, [subnet()], KnownRoles(), NOW)
-    assert judge(judged, [subnet()], KnownRoles(), NOW) == judged.status
+    judged.status = judge(judged, _around([subnet()]), NOW)
+    assert judge(judged, _around([subnet()]), NOW) == judged.status
 
 
 @pytest.mark.row("S13")
@@ -67,7 +232,7 @@ def test_a_profile_says_whether_its_role_is_known(
     message: str,
 ) -> None:
     known = KnownRoles(roles, required)
-    status = judge(profile(status=before), [subnet()], known, NOW)
+    status = judge(profile(status=before), _around([subnet()], roles=known), NOW)
     assert status.status == word
     assert tuple(each.reason for each in status.conditions) == reasons
     assert message in status.conditions[1].message
@@ -91,6 +256,16 @@ async def test_a_profile_learns_of_its_role(world: World) -> None:
         return status is not None and status.conditions[1].status == TRUE
 
     await eventually(found)
+
+
+def test_pods_that_cannot_be_deleted_are_told_of() -> None:
+    going = profile()
+    meta(going).deletionTimestamp = NOW
+    assert judge(going, _around([subnet()]), NOW).status == "DELETING"
+    issue = HealthIssue("AccessDenied", "Pod shop/web cannot be deleted: no", ["shop/web"])
+    status = judge(going, _around([subnet()]), NOW, issue)
+    assert status.status == "DELETE_FAILED"
+    assert status.health == Health([issue])
 
 
 async def _status(world: World, word: str) -> FargateProfile:

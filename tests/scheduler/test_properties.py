@@ -10,16 +10,8 @@ from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api.resources import MicroVM
 from monopod.scheduler import failures
-from monopod.scheduler.decision import (
-    Bind,
-    Claim,
-    CountFailure,
-    Nothing,
-    Refuse,
-    Step,
-    Wait,
-    decide,
-)
+from monopod.scheduler.decision import decide
+from monopod.scheduler.steps import Bind, Claim, CountFailure, Nothing, Refuse, Step, Wait
 from monopod.scheduler.writes import condition_patch, metadata_patch, status_patch
 from tests.scheduler.build import (
     NODE,

@@ -83,7 +83,7 @@ async def test_a_refused_pod_goes_on_when_a_subnet_comes(world: World) -> None:
     await world.add_profile()
     pod = await world.add_pod()
     message = await world.scheduled("MisconfiguredFargateProfile")
-    assert f"Subnet {world.subnet_name} does not exist" in message
+    assert f"The subnet ID '{world.subnet_name}' does not exist" in message
     await world.add_subnet()
     await world.claimed(pod)
 

@@ -67,10 +67,26 @@ class FargateProfileSpec(DictMixin):
     tags: dict[str, str] = {}
 
 
+class HealthIssue(DictMixin):
+    """What is wrong with a profile, as the EKS API puts it."""
+
+    code: str
+    """One of the API's four: ``AccessDenied``, ``InternalFailure``, ..."""
+    message: str = ""
+    resourceIds: list[str] = []
+
+
+class Health(DictMixin):
+    """All that is wrong with a profile."""
+
+    issues: list[HealthIssue] = []
+
+
 class FargateProfileStatus(DictMixin):
     """What became of a profile; ``status`` is the EKS API's word for it."""
 
     status: str = ""
+    health: Health | None = None
     conditions: list[Condition] = []
     observedGeneration: int | None = None
 
@@ -207,6 +223,9 @@ class VpcSpec(DictMixin):
 
     cidrBlocks: list[str]
     """The primary IPv4 block first, then secondary ones."""
+    enableDnsSupport: bool = True
+    enableDnsHostnames: bool = True
+    """Fargate needs both."""
 
 
 class _Vpc(_Object, kw_only=True):
@@ -228,6 +247,9 @@ class SubnetSpec(DictMixin):
     internet: str = "NAT"
     """Where its default route leads: ``NAT`` (a NAT gateway: private, with a way out), ``None``
     (private, no way out) or ``Gateway`` (an internet gateway: public)."""
+    zoneType: str = "availability-zone"
+    """Of the zone: Fargate runs in an ordinary one only, not in a ``local-zone``, a
+    ``wavelength-zone`` or an ``outpost``."""
 
 
 class SubnetStatus(DictMixin):

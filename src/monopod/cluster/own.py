@@ -1,5 +1,6 @@
 """Monopod's own processes: modules of this very installation, each with what it alone needs."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -165,6 +166,8 @@ def _environment(layout: Layout, identity: Path) -> dict[str, str]:
         "CLUSTER": settings.cluster,
         "ACCOUNT": settings.account,
         "REGION": settings.region,
+        "UNSUPPORTED_REGIONS": json.dumps(sorted(settings.unsupported_regions)),
+        "MAX_PROFILES": settings.max_profiles,
         **components,
     }
     return {

@@ -1,5 +1,12 @@
 """Fargate profiles: who matches, who wins, and which subnets they have. No I/O."""
 
+from monopod.profiles.checks import (
+    Fault,
+    Surroundings,
+    faults_at_creation,
+    role_faults,
+    subnet_faults,
+)
 from monopod.profiles.choice import (
     Choice,
     Outcome,
@@ -10,21 +17,29 @@ from monopod.profiles.choice import (
 )
 from monopod.profiles.roles import KnownRoles, role_of
 from monopod.profiles.subnets import ProfileSubnets, is_private, subnets_of_profile
+from monopod.profiles.turns import not_your_turn, twins_of
 from monopod.profiles.validity import faults_of
 from monopod.profiles.wildcards import matches
 
 __all__ = [
     "Choice",
+    "Fault",
     "KnownRoles",
     "Outcome",
     "ProfileSubnets",
     "ProfileVerdict",
     "SelectorVerdict",
+    "Surroundings",
     "choose_profile",
+    "faults_at_creation",
     "faults_of",
     "is_private",
     "judge_profile",
     "matches",
+    "not_your_turn",
+    "role_faults",
     "role_of",
+    "subnet_faults",
     "subnets_of_profile",
+    "twins_of",
 ]

@@ -6,7 +6,7 @@ pod's own label names one, which must still match. Every answer keeps its reason
 """
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,8 @@ from monopod.profiles.wildcards import matches
 
 _GOING: Final = frozenset({"DELETING", "DELETE_FAILED"})
 _CREATE_FAILED: Final = "CREATE_FAILED"
+_TOLD: Final = 3
+"""Profiles that a message speaks about: it is written on every pod that matches none."""
 
 
 class Outcome(enum.Enum):
@@ -168,8 +170,10 @@ def _mismatches(selector: Selector, namespace: str, labels: Mapping[str, str]) -
     return tuple(found)
 
 
-def _why_not(verdicts: Iterable[ProfileVerdict]) -> str:
-    return "; ".join(f"{verdict.profile} {_why_not_one(verdict)}" for verdict in verdicts)
+def _why_not(verdicts: Sequence[ProfileVerdict]) -> str:
+    said = [f"{each.profile} {_why_not_one(each)}" for each in verdicts[:_TOLD]]
+    more = len(verdicts) - _TOLD
+    return "; ".join([*said, f"nor do {more} more"] if more > 0 else said)
 
 
 def _why_not_one(verdict: ProfileVerdict) -> str:

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
-from monopod.api.resources import FargateProfile, Subnet
+from monopod.api.resources import FargateProfile, Subnet, Vpc
+
+_ORDINARY: Final = "availability-zone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,10 +14,14 @@ class ProfileSubnets:
     """The subnets of a profile; every list in the order of the names."""
 
     usable: tuple[Subnet, ...]
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
     """Named by the profile, but not there."""
-    public: tuple[str, ...]
+    public: tuple[str, ...] = ()
     """Named by the profile, but with a direct way to the internet."""
+    elsewhere: tuple[Subnet, ...] = ()
+    """Named by the profile, but in a Local Zone, a Wavelength Zone or on an Outpost."""
+    without_dns: tuple[Vpc, ...] = ()
+    """VPCs of subnets that would do, but for DNS support or DNS host names being off."""
 
 
 def is_private(subnet: Subnet) -> bool:
@@ -22,22 +29,46 @@ def is_private(subnet: Subnet) -> bool:
     return subnet.spec.internet != "Gateway"
 
 
-def subnets_of_profile(profile: FargateProfile, subnets: Iterable[Subnet]) -> ProfileSubnets:
+def is_ordinary(subnet: Subnet) -> bool:
+    """Say whether a subnet lies in an ordinary availability zone."""
+    return subnet.spec.zoneType == _ORDINARY
+
+
+def has_dns(vpc: Vpc) -> bool:
+    """Say whether a VPC resolves names and gives them, as Fargate needs."""
+    return vpc.spec.enableDnsSupport and vpc.spec.enableDnsHostnames
+
+
+def subnets_of_profile(
+    profile: FargateProfile, subnets: Iterable[Subnet], vpcs: Iterable[Vpc] = ()
+) -> ProfileSubnets:
     """Return the subnets that a profile's pods may use.
 
-    A profile that names none has every private one.
+    A profile that names none has every private one in an ordinary zone.
+
+    Args:
+        profile: The profile.
+        subnets: All there are.
+        vpcs: All there are; one that is not among them is taken to have DNS.
     """
     by_name = {_name(subnet): subnet for subnet in subnets}
+    silent = {_name(vpc): vpc for vpc in vpcs if not has_dns(vpc)}
     wanted = sorted(set(profile.spec.subnets)) or sorted(
-        name for name, subnet in by_name.items() if is_private(subnet)
+        name for name, each in by_name.items() if is_private(each) and is_ordinary(each)
     )
+    there = [by_name[name] for name in wanted if name in by_name]
+    fit = [each for each in there if is_private(each) and is_ordinary(each)]
     return ProfileSubnets(
-        usable=tuple(by_name[n] for n in wanted if n in by_name and is_private(by_name[n])),
-        missing=tuple(n for n in wanted if n not in by_name),
-        public=tuple(n for n in wanted if n in by_name and not is_private(by_name[n])),
+        usable=tuple(each for each in fit if each.spec.vpc not in silent),
+        missing=tuple(name for name in wanted if name not in by_name),
+        public=tuple(_name(each) for each in there if not is_private(each)),
+        elsewhere=tuple(each for each in there if not is_ordinary(each)),
+        without_dns=tuple(
+            silent[name] for name in sorted({each.spec.vpc for each in fit} & set(silent))
+        ),
     )
 
 
-def _name(subnet: Subnet) -> str:
-    """Return a subnet's name; an object without one has the empty name."""
-    return (subnet.metadata.name if subnet.metadata else None) or ""
+def _name(named: Subnet | Vpc) -> str:
+    """Return an object's name; an object without one has the empty name."""
+    return (named.metadata.name if named.metadata else None) or ""

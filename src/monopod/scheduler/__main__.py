@@ -12,7 +12,7 @@ async def _main(service: Service) -> None:
     settings = Settings()
     kubeconfig = settings.identities / "scheduler" / "kubeconfig"
     async with connect(kubeconfig, assembly.COMPONENT) as client:
-        await assembly.run(client, settings.region, SchedulerSettings(), service.ready)
+        await assembly.run(client, settings, SchedulerSettings(), service.ready)
 
 
 if __name__ == "__main__":

@@ -8,27 +8,31 @@ from monopod.kube import Client, EventRecorder
 from monopod.scheduler.cluster import Cluster, informers
 from monopod.scheduler.placement import Ground
 from monopod.scheduler.pods import PodScheduler
-from monopod.scheduler.profile_status import ProfileKeeper
+from monopod.scheduler.profile_status import ProfileKeeper, Rules
 from monopod.scheduler.settings import SchedulerSettings
+from monopod.settings import Settings
 
 COMPONENT: Final = "fargate-scheduler"
 
 
 async def run(
-    client: Client, region: str, settings: SchedulerSettings, ready: Callable[[], None]
+    client: Client, settings: Settings, own: SchedulerSettings, ready: Callable[[], None]
 ) -> None:
     """Schedule until cancelled; ``ready`` is called when every pod is being looked after."""
     seen = informers(client)
-    cluster = Cluster(seen, roles_required=settings.require_execution_roles)
+    cluster = Cluster(seen, drivers=own.csi_drivers, roles_required=own.require_execution_roles)
     events = EventRecorder(client, COMPONENT)
     pods = PodScheduler(
         client,
         cluster,
         events,
-        Ground(region, settings.architecture),
-        workers=settings.workers,
+        Ground(settings.region, own.architecture),
+        workers=own.workers,
     )
-    profiles = ProfileKeeper(client, cluster)
+    rules = Rules(
+        settings.cluster, settings.region, settings.unsupported_regions, settings.max_profiles
+    )
+    profiles = ProfileKeeper(client, cluster, rules)
     async with asyncio.TaskGroup() as group:
         for informer in seen.all():
             group.create_task(informer.run())

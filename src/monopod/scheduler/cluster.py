@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
 
 from monopod.api import keys
-from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet
+from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
 from monopod.kube import Added, Change, Client, Deleted, Fresh, Informer, Key, make_key
 from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
@@ -23,6 +23,7 @@ class Informers:
     profiles: Informer[FargateProfile]
     roles: Informer[ExecutionRole]
     subnets: Informer[Subnet]
+    vpcs: Informer[Vpc]
     machines: Informer[MicroVM]
     nodes: Informer[Node]
     claims: Informer[PersistentVolumeClaim]
@@ -44,6 +45,7 @@ def informers(client: Client) -> Informers:
         profiles=Informer(client, FargateProfile),
         roles=Informer(client, ExecutionRole),
         subnets=Informer(client, Subnet),
+        vpcs=Informer(client, Vpc),
         machines=Informer(client, MicroVM),
         nodes=Informer(client, Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
         claims=Informer(client, PersistentVolumeClaim),
@@ -54,8 +56,16 @@ def informers(client: Client) -> Informers:
 class Cluster:
     """Reads that include our own writes."""
 
-    def __init__(self, seen: Informers, *, roles_required: bool = False) -> None:
-        """Read from these; ``roles_required`` as in :class:`monopod.profiles.KnownRoles`."""
+    def __init__(
+        self, seen: Informers, *, drivers: Collection[str] = (), roles_required: bool = False
+    ) -> None:
+        """Read from these.
+
+        Args:
+            seen: The informers.
+            drivers: CSI drivers that machines have built in.
+            roles_required: As in :class:`monopod.profiles.KnownRoles`.
+        """
         self.seen = seen
         self._roles_required = roles_required
         self.pods: Fresh[Pod] = Fresh(seen.pods)
@@ -63,6 +73,7 @@ class Cluster:
         self.storage = Storage(
             claim=lambda namespace, name: seen.claims.get(make_key(name, namespace)),
             volume=seen.volumes.get,
+            drivers=frozenset(drivers),
         )
         self._used: Counter[str] = Counter()
         self._pod_of_node: dict[str, Key] = {}

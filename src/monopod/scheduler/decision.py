@@ -22,14 +22,25 @@ from monopod.api.resources import (
     MicroVMSpec,
     PodReference,
     Subnet,
+    Vpc,
 )
 from monopod.kube import meta
 from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
 from monopod.scheduler import failures, placement, reasons
-from monopod.scheduler.failures import Failures
 from monopod.scheduler.placement import Ground
+from monopod.scheduler.steps import (
+    Bind,
+    Claim,
+    CountFailure,
+    Marks,
+    Nothing,
+    Refuse,
+    Step,
+    Wait,
+)
 
+_CREATE_FAILED: Final = "CREATE_FAILED"
 _READY: Final = "Ready"
 _LAUNCHED: Final = "Launched"
 _TERMINATED: Final = "Terminated"
@@ -44,6 +55,7 @@ class View:
 
     profiles: Sequence[FargateProfile]
     subnets: Sequence[Subnet]
+    vpcs: Sequence[Vpc]
     machines: Mapping[str, int]
     """How many machines have been made in each subnet."""
     machine: MicroVM | None
@@ -54,71 +66,6 @@ class View:
     ground: Ground
     roles: KnownRoles
     now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What a pod carries once its machine is on its way."""
-
-    machine: str
-    annotations: Mapping[str, str]
-    labels: Mapping[str, str]
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """The pod is not, or no longer, the scheduler's to place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """The pod cannot be run as things are; it is looked at again when they change."""
-
-    reason: str
-    message: str
-    told: bool = False
-    """The machines' controller has said so already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A machine is to be made for the pod."""
-
-    name: str
-    spec: MicroVMSpec
-    marks: Marks
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """A machine is on its way up or down; or it is too early for the next."""
-
-    marks: Marks | None = None
-    again_s: float | None = None
-    """Seconds after which to look again; None if an event will tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class CountFailure:
-    """The machine ended before the pod was bound: to be remembered before it is gone.
-
-    Events about it come from the machines' controller, which knows more.
-    """
-
-    failures: Failures
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """The pod's node is ready for it."""
-
-    node: str
-    marks: Marks
-
-
-Step = Nothing | Refuse | Claim | Wait | CountFailure | Bind
 
 
 class _Refused(Exception):  # noqa: N818 - a way out of a chain of questions, not an error
@@ -230,8 +177,25 @@ def _profile(pod: Pod, view: View) -> FargateProfile:
     )
     for profile in view.profiles:
         if choice.profile is not None and meta(profile).name == choice.profile:
-            return profile
+            return _sound(profile)
     raise _Refused(choice.outcome.value, choice.message)
+
+
+def _sound(profile: FargateProfile) -> FargateProfile:
+    """Return a profile under which pods may start: nothing is launched before it was ACTIVE."""
+    status = profile.status
+    if status is not None and status.status == _CREATE_FAILED:
+        ready = conditions.find_condition(status.conditions, _READY)
+        raise _misconfigured(profile, ready.message if ready else _CREATE_FAILED)
+    return profile
+
+
+def _misconfigured(profile: FargateProfile, *why: str) -> _Refused:
+    return _Refused(
+        reasons.MISCONFIGURED,
+        f"Misconfigured Fargate Profile: fargate profile {meta(profile).name} blocked for new"
+        f" launches due to: {'; '.join(why)}",
+    )
 
 
 def _size(spec: PodSpec) -> tuple[sizing.Size, int]:
@@ -263,14 +227,12 @@ def _driver(pod: Pod, profile: FargateProfile) -> str:
 
 def _subnet(spec: PodSpec, profile: FargateProfile, view: View) -> str:
     name = meta(profile).name
-    found = profiles.subnets_of_profile(profile, view.subnets)
-    trouble = view.roles.trouble(profile) or ("" if found.usable else subnet_trouble(found))
-    if trouble:
-        raise _Refused(
-            reasons.MISCONFIGURED,
-            f"Misconfigured Fargate Profile: fargate profile {name} blocked for new launches due"
-            f" to: {trouble}",
-        )
+    found = profiles.subnets_of_profile(profile, view.subnets, view.vpcs)
+    faults = profiles.role_faults(profile, view.roles)
+    if not found.usable:
+        faults += profiles.subnet_faults(found)
+    if faults:
+        raise _misconfigured(profile, *(each.message for each in faults))
     candidates = placement.allowed(spec, placement.rooms(found.usable, view.machines), view.ground)
     if not candidates:
         raise _Refused(
@@ -285,18 +247,6 @@ def _subnet(spec: PodSpec, profile: FargateProfile, view: View) -> str:
             reasons.NO_ADDRESS, f"No subnet of Fargate profile {name} has a free address: {counts}"
         )
     return best.name
-
-
-def subnet_trouble(found: profiles.ProfileSubnets) -> str:
-    """Say what is wrong with a profile's subnets, in one phrase; empty if nothing is."""
-    said = [f"Subnet {name} does not exist" for name in found.missing]
-    said += [
-        f"Subnet {name} provided in Fargate Profile is not a private subnet"
-        for name in found.public
-    ]
-    if not said and not found.usable:
-        said = ["There is no private subnet in this cluster"]
-    return "; ".join(said)
 
 
 def _marks(machine: str, spec: MicroVMSpec) -> Marks:

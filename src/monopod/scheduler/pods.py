@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolume
 from prometheus_client import Counter
 
 from monopod.api import keys
-from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet
+from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
 from monopod.kube import (
     AlreadyExistsError,
     Change,
@@ -26,11 +26,14 @@ from monopod.kube import (
     NotFoundError,
     PatchType,
     key_of,
+    key_parts,
     meta,
 )
 from monopod.scheduler import decision, failures, reasons, writes
 from monopod.scheduler.cluster import Cluster, pod_key
-from monopod.scheduler.decision import (
+from monopod.scheduler.decision import View
+from monopod.scheduler.placement import Ground
+from monopod.scheduler.steps import (
     Bind,
     Claim,
     CountFailure,
@@ -38,12 +41,11 @@ from monopod.scheduler.decision import (
     Nothing,
     Refuse,
     Step,
-    View,
     Wait,
 )
-from monopod.scheduler.placement import Ground
 
 _FAILED_SCHEDULING: Final = "FailedScheduling"
+_RESOLVED: Final = "FailedSchedulingResolved"
 _LOGGING_DISABLED: Final = (
     "Disabled logging because aws-logging configmap was not found."
     ' configmap "aws-logging" not found'
@@ -71,16 +73,18 @@ class PodScheduler:
         self._events = events
         self._ground = ground
         self._now = now
+        self._refused: dict[Key, str] = {}
         self._controller = Controller("pods", self.reconcile, workers=workers)
         seen = cluster.seen
         seen.pods.subscribe(lambda change: self._controller.enqueue(change.key))
         seen.machines.subscribe(self._machine_changed)
         seen.nodes.subscribe(self._node_changed)
-        seen.profiles.subscribe(self._profile_changed)
+        seen.profiles.subscribe(self._ground_changed)
         seen.subnets.subscribe(self._subnet_changed)
+        seen.vpcs.subscribe(self._ground_changed)
         seen.roles.subscribe(self._role_changed)
-        seen.claims.subscribe(self._storage_changed)
-        seen.volumes.subscribe(self._storage_changed)
+        seen.claims.subscribe(self._claim_changed)
+        seen.volumes.subscribe(self._volume_changed)
 
     async def run(self) -> None:
         """Schedule until cancelled; the informers must be synced."""
@@ -90,8 +94,14 @@ class PodScheduler:
         """Take the next step for a pod; returns seconds after which to look again, if any."""
         pod = self._cluster.pods.get(key)
         if pod is None:
+            self._refused.pop(key, None)
             return None
         step = decision.decide(pod, self._view(pod))
+        # Noted at once with the decision: whatever changes from here on has it made anew.
+        if isinstance(step, Refuse):
+            self._refused[key] = step.reason
+        else:
+            self._refused.pop(key, None)
         if not isinstance(step, Nothing):
             _STEPS.labels(type(step).__name__).inc()
         try:
@@ -106,6 +116,7 @@ class PodScheduler:
         return View(
             profiles=seen.profiles.items(),
             subnets=seen.subnets.items(),
+            vpcs=seen.vpcs.items(),
             machines=self._cluster.machines_by_subnet(),
             machine=machine,
             node=self._cluster.node_of(machine),
@@ -184,8 +195,13 @@ class PodScheduler:
     async def _mark_status(self, pod: Pod, step: Claim | Wait) -> None:
         assert step.marks is not None  # noqa: S101 - the caller has looked
         patch = writes.status_patch(pod, step.marks, self._now())
-        if patch is not None:
-            await self._patch_status(pod, patch)
+        if patch is None or not await self._patch_status(pod, patch):
+            return
+        refused = writes.refusal(pod)
+        if refused is not None:
+            _log.info("refusal withdrawn", pod=key_of(pod), reason=refused.reason)
+            said = f"No longer in the way: {refused.message}"
+            self._events.record(pod, EventType.NORMAL, _RESOLVED, said)
 
     async def _say(self, pod: Pod, why: Refuse) -> None:
         """Tell why a pod is not placed, in its condition and as an event: once for each reason."""
@@ -251,27 +267,33 @@ class PodScheduler:
         if key is not None:
             self._controller.enqueue(key)
 
-    def _profile_changed(self, _: Change[FargateProfile]) -> None:
-        self._look_again(lambda reason: reason != reasons.PROVISIONING)
+    def _ground_changed(self, _: Change[FargateProfile] | Change[Vpc]) -> None:
+        self._look_again(lambda _: True)
 
     def _subnet_changed(self, change: Change[Subnet]) -> None:
         if isinstance(change, Modified) and not _better(change.old, change.object):
             return
-        self._look_again(lambda reason: reason != reasons.PROVISIONING)
+        self._look_again(lambda _: True)
 
     def _role_changed(self, _: Change[ExecutionRole]) -> None:
         self._look_again(lambda reason: reason == reasons.MISCONFIGURED)
 
-    def _storage_changed(self, _: Change[PersistentVolumeClaim] | Change[PersistentVolume]) -> None:
-        self._look_again(lambda reason: reason == reasons.UNSUPPORTED)
+    def _claim_changed(self, change: Change[PersistentVolumeClaim]) -> None:
+        self._storage_changed(meta(change.object).namespace)
 
-    def _look_again(self, concerned: Callable[[str], bool]) -> None:
+    def _volume_changed(self, change: Change[PersistentVolume]) -> None:
+        spec = change.object.spec
+        self._storage_changed(spec.claimRef.namespace if spec and spec.claimRef else None)
+
+    def _storage_changed(self, namespace: str | None) -> None:
+        """Have pods looked at that wait for storage; of all namespaces if none is named."""
+        self._look_again(lambda reason: reason == reasons.UNSUPPORTED, namespace)
+
+    def _look_again(self, concerned: Callable[[str], bool], namespace: str | None = None) -> None:
         """Have those refused pods looked at that a change may concern."""
-        for pod in self._cluster.seen.pods.items():
-            if decision.unplaced(pod):
-                condition = writes.scheduled(pod)
-                if condition is None or concerned(condition.reason or ""):
-                    self._controller.enqueue(key_of(pod))
+        for key, reason in self._refused.items():
+            if concerned(reason) and (namespace is None or key_parts(key)[0] == namespace):
+                self._controller.enqueue(key)
 
 
 def _better(old: Subnet, new: Subnet) -> bool:

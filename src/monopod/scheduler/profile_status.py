@@ -5,98 +5,56 @@ run under it, as AWS does; a finalizer keeps the profile, as DELETING, until the
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import structlog
 from lightkube.resources.core_v1 import Pod
 
-from monopod.api import conditions, keys
+from monopod.api import keys
 from monopod.api.resources import (
-    Condition,
     ExecutionRole,
     FargateProfile,
     FargateProfileStatus,
+    HealthIssue,
     Subnet,
+    Vpc,
 )
 from monopod.kube import (
     Change,
     Client,
     ConflictError,
     Controller,
+    ForbiddenError,
     Fresh,
     Key,
+    KubeError,
     NotFoundError,
+    TransientError,
+    UnauthorizedError,
     identity,
+    key_of,
     meta,
 )
-from monopod.profiles import KnownRoles, subnets_of_profile
+from monopod.profiles import Surroundings, twins_of
 from monopod.scheduler.cluster import Cluster
-from monopod.scheduler.decision import subnet_trouble
+from monopod.scheduler.profile_judgement import CREATE_FAILED, DUPLICATE, judge
 
 FINALIZER: Final = "monopod.dev/profile"
-ACTIVE: Final = "ACTIVE"
-CREATE_FAILED: Final = "CREATE_FAILED"
-DELETING: Final = "DELETING"
-_READY: Final = "Ready"
-_ROLE_FOUND: Final = "ExecutionRoleFound"
 _REMINDER_S: Final = 10.0
 _log: Final = structlog.get_logger("profiles")
 
 
-def judge(
-    profile: FargateProfile, subnets: Sequence[Subnet], roles: KnownRoles, now: datetime
-) -> FargateProfileStatus:
-    """Return the status that a profile should have.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What this cluster holds profiles to."""
 
-    A profile that was active stays so when its subnets or its role go; its Ready condition then
-    says why its pods cannot start. One that never was becomes active when what it lacked is there.
-    """
-    old = profile.status or FargateProfileStatus()
-    if meta(profile).deletionTimestamp is not None:
-        word, ready = DELETING, _ready(False, "Deleting", "Its pods are being deleted")
-    else:
-        found = subnets_of_profile(profile, subnets)
-        trouble = subnet_trouble(found)
-        denied = roles.trouble(profile)
-        if not trouble and not denied:
-            names = ", ".join(meta(subnet).name or "" for subnet in found.usable)
-            word, ready = ACTIVE, _ready(True, "SubnetsUsable", f"Pods start in {names}")
-        else:
-            reason = "SubnetNotPrivate" if found.public and not found.missing else "SubnetNotFound"
-            word = ACTIVE if old.status == ACTIVE else CREATE_FAILED
-            # AWS's code for a role that cannot be used.
-            ready = _ready(False, reason if trouble else "AccessDenied", trouble or denied)
-    generation = meta(profile).generation
-    said = old.conditions
-    for condition in (ready, _role_found(profile, roles)):
-        condition.observedGeneration = generation
-        said = conditions.set_condition(said, condition, now)
-    return FargateProfileStatus(
-        status=word,
-        conditions=said,
-        observedGeneration=generation,
-    )
-
-
-def _ready(holds: bool, reason: str, message: str) -> Condition:
-    return _condition(_READY, holds, reason, message)
-
-
-def _role_found(profile: FargateProfile, roles: KnownRoles) -> Condition:
-    arn, role = profile.spec.podExecutionRoleArn, roles.of(profile)
-    if role is not None:
-        name = meta(role).name
-        return _condition(_ROLE_FOUND, True, "Found", f"Machines use what {name} grants")
-    nothing = "new machines are refused" if roles.required else "machines are granted nothing"
-    if not arn:
-        return _condition(_ROLE_FOUND, False, "NotNamed", f"The profile names no role: {nothing}")
-    return _condition(_ROLE_FOUND, False, "NotFound", f"No ExecutionRole has ARN {arn}: {nothing}")
-
-
-def _condition(kind: str, holds: bool, reason: str, message: str) -> Condition:
-    status = conditions.TRUE if holds else conditions.FALSE
-    return Condition(type=kind, status=status, reason=reason, message=message)
+    cluster: str
+    region: str
+    unsupported_regions: frozenset[str]
+    max_profiles: int
 
 
 class ProfileKeeper:
@@ -106,17 +64,20 @@ class ProfileKeeper:
         self,
         client: Client,
         cluster: Cluster,
+        rules: Rules,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
         self._seen = cluster.seen
         self._cluster = cluster
+        self._rules = rules
         self._profiles = Fresh(cluster.seen.profiles)
         self._now = now
         self._controller = Controller("profiles", self.reconcile, workers=2)
-        self._seen.profiles.subscribe(lambda change: self._controller.enqueue(change.key))
+        self._seen.profiles.subscribe(self._profile_changed)
         self._seen.subnets.subscribe(self._ground_changed)
+        self._seen.vpcs.subscribe(self._ground_changed)
         self._seen.roles.subscribe(self._ground_changed)
         self._seen.pods.subscribe(self._pod_changed)
 
@@ -140,24 +101,38 @@ class ProfileKeeper:
         held = FINALIZER in (metadata.finalizers or ())
         if not leaving and not held:
             await self._write_finalizers(profile, [*(metadata.finalizers or ()), FINALIZER])
-        wanted = judge(profile, self._seen.subnets.items(), self._cluster.roles, self._now())
+        pods = self._pods_of(metadata.name or "") if leaving and held else []
+        undeletable = await self._delete_all(pods)
+        wanted = judge(profile, self._surroundings(), self._now(), undeletable)
         if wanted != profile.status:
             written = await self._client.patch(
-                FargateProfile, metadata.name or "", {"status": wanted}, subresource="status"
+                FargateProfile,
+                metadata.name or "",
+                {"status": _with_empty_lists(wanted)},
+                subresource="status",
             )
             self._profiles.note(written)
             _log.info("profile judged", profile=metadata.name, status=wanted.status)
         if not leaving or not held:
             return None
-        pods = self._pods_of(metadata.name or "")
-        for pod in pods:
-            await self._delete(pod)
         if pods:
             return _REMINDER_S
         others = [each for each in metadata.finalizers or () if each != FINALIZER]
         await self._write_finalizers(profile, others)
         _log.info("profile gone", profile=metadata.name)
         return None
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            subnets=self._seen.subnets.items(),
+            vpcs=self._seen.vpcs.items(),
+            roles=self._cluster.roles,
+            profiles=self._seen.profiles.items(),
+            cluster=self._rules.cluster,
+            region=self._rules.region,
+            unsupported_regions=self._rules.unsupported_regions,
+            max_profiles=self._rules.max_profiles,
+        )
 
     async def _write_finalizers(self, profile: FargateProfile, finalizers: list[str]) -> None:
         # Lists are replaced as a whole: the version keeps us from undoing another's finalizer.
@@ -179,6 +154,23 @@ class ProfileKeeper:
             if (meta(pod).labels or {}).get(keys.PROFILE_LABEL) == profile
         ]
 
+    async def _delete_all(self, pods: Sequence[Pod]) -> HealthIssue | None:
+        """Delete pods; what keeps one from going is returned, after all have been tried."""
+        issue = None
+        for pod in pods:
+            try:
+                await self._delete(pod)
+            except TransientError:
+                raise
+            except KubeError as error:
+                denied = isinstance(error, ForbiddenError | UnauthorizedError)
+                issue = HealthIssue(
+                    code="AccessDenied" if denied else "InternalFailure",
+                    message=f"Pod {key_of(pod)} cannot be deleted: {error.message}",
+                    resourceIds=[key_of(pod)],
+                )
+        return issue
+
     async def _delete(self, pod: Pod) -> None:
         metadata = meta(pod)
         if metadata.deletionTimestamp is not None:
@@ -190,7 +182,15 @@ class ProfileKeeper:
         except (NotFoundError, ConflictError):
             return
 
-    def _ground_changed(self, _: Change[Subnet] | Change[ExecutionRole]) -> None:
+    def _profile_changed(self, change: Change[FargateProfile]) -> None:
+        self._controller.enqueue(change.key)
+        # Others may have its selectors, or wait for its place.
+        for profile in self._seen.profiles.items():
+            failed = profile.status is not None and profile.status.status == CREATE_FAILED
+            if failed or len(twins_of(profile, (change.object,))) > 1 or _warned(profile):
+                self._controller.enqueue(meta(profile).name or "")
+
+    def _ground_changed(self, _: Change[Subnet] | Change[Vpc] | Change[ExecutionRole]) -> None:
         for profile in self._seen.profiles.items():
             self._controller.enqueue(meta(profile).name or "")
 
@@ -199,3 +199,14 @@ class ProfileKeeper:
         profile = self._seen.profiles.get(name) if name else None
         if profile is not None and meta(profile).deletionTimestamp is not None:
             self._controller.enqueue(name or "")
+
+
+def _with_empty_lists(status: FargateProfileStatus) -> dict[str, Any]:
+    """Return a status as a patch: what is left out of one stays, an empty list like the rest."""
+    issues = status.health.issues if status.health else []
+    return msgspec.to_builtins(status) | {"health": {"issues": msgspec.to_builtins(issues)}}
+
+
+def _warned(profile: FargateProfile) -> bool:
+    found = profile.status.conditions if profile.status else ()
+    return any(each.type == DUPLICATE for each in found)

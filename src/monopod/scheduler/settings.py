@@ -18,6 +18,8 @@ class SchedulerSettings(BaseSettings):
         default_factory=lambda: _ARCHITECTURES.get(platform.machine(), platform.machine())
     )
     """That of the nodes, as Kubernetes writes it."""
+    csi_drivers: frozenset[str] = frozenset()
+    """CSI drivers that machines have built in: claims on volumes of others are refused."""
     metrics_port: int = Field(default=9471, ge=0, lt=65536)
     """On 127.0.0.1; 0 takes any that is free."""
     workers: int = Field(default=16, gt=0)

@@ -10,7 +10,7 @@ from lightkube.resources.core_v1 import Pod
 from monopod.api.conditions import FALSE
 from monopod.kube import meta
 from monopod.scheduler import reasons
-from monopod.scheduler.decision import Marks
+from monopod.scheduler.steps import Marks
 
 _SCHEDULED: Final = "PodScheduled"
 
@@ -59,6 +59,14 @@ def scheduled(pod: Pod) -> PodCondition | None:
     """Return a pod's PodScheduled condition."""
     found = (pod.status.conditions if pod.status else None) or ()
     return next((each for each in found if each.type == _SCHEDULED), None)
+
+
+def refusal(pod: Pod) -> PodCondition | None:
+    """Return the condition by which a pod was refused; none if it was not."""
+    found = scheduled(pod)
+    if found is None or found.status != FALSE or found.reason not in reasons.REFUSALS:
+        return None
+    return found
 
 
 def _lacking(has: Mapping[str, str] | None, wanted: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,79 @@
+"""Profiles beside each other: one at a time, where AWS's rule is wanted, and identical ones."""
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from monopod.api.resources import FargateProfile
+
+_CREATING: Final = "CREATING"
+_DELETING: Final = "DELETING"
+_FAILED: Final = "CREATE_FAILED"
+
+
+def not_your_turn(
+    name: str,
+    profiles: Iterable[FargateProfile],
+    *,
+    cluster: str,
+    deleting: bool,
+    announced: Collection[str] = (),
+) -> str | None:
+    """Return why a profile may not be created or deleted now; None if it may.
+
+    On AWS one profile may be CREATING or DELETING at a time (source of the text:
+    terraform-aws-eks#866).
+
+    Args:
+        name: The profile that is to be created or deleted.
+        profiles: All there are.
+        cluster: The cluster's name.
+        deleting: It is to be deleted.
+        announced: Names of profiles that are about to be stored.
+    """
+    verb = "delete" if deleting else "create"
+    moving = {other: _CREATING for other in announced}
+    for profile in profiles:
+        moving.pop(_name(profile), None)
+        word = _word(profile)
+        if word in (_CREATING, _DELETING):
+            moving[_name(profile)] = word
+    for other, word in sorted(moving.items()):
+        # Profiles are deleted one at a time, and none is created meanwhile; but what is being
+        # created does not keep another from being deleted.
+        if other != name and not (deleting and word == _CREATING):
+            return (
+                f"Cannot {verb} Fargate Profile {name} because cluster {cluster} currently has"
+                f" Fargate profile {other} in status {word}"
+            )
+    return None
+
+
+def twins_of(profile: FargateProfile, profiles: Iterable[FargateProfile]) -> tuple[str, ...]:
+    """Return the names of all profiles with the same selectors, the winner's first.
+
+    Its own is among them; of one that has no twin, it is the only one.
+    """
+    own = _selectors(profile)
+    same = [
+        each
+        for each in profiles
+        if _name(each) != _name(profile) and _word(each) != _DELETING and _selectors(each) == own
+    ]
+    ordered = sorted((profile, *same), key=lambda each: (_word(each) == _FAILED, _name(each)))
+    return tuple(_name(each) for each in ordered)
+
+
+def _selectors(profile: FargateProfile) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
+    return frozenset(
+        (each.namespace, frozenset(each.labels.items())) for each in profile.spec.selectors
+    )
+
+
+def _word(profile: FargateProfile) -> str:
+    if profile.metadata is not None and profile.metadata.deletionTimestamp is not None:
+        return _DELETING
+    return (profile.status.status if profile.status else "") or _CREATING
+
+
+def _name(profile: FargateProfile) -> str:
+    return (profile.metadata.name if profile.metadata else None) or ""

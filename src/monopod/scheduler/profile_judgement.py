@@ -1,0 +1,134 @@
+"""What a profile's status should be. Nothing here writes it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from monopod.api import conditions
+from monopod.api.resources import (
+    Condition,
+    FargateProfile,
+    FargateProfileStatus,
+    Health,
+    HealthIssue,
+)
+from monopod.kube import meta
+from monopod.profiles import (
+    Fault,
+    KnownRoles,
+    Surroundings,
+    faults_at_creation,
+    role_faults,
+    subnet_faults,
+    subnets_of_profile,
+    twins_of,
+)
+
+ACTIVE: Final = "ACTIVE"
+CREATE_FAILED: Final = "CREATE_FAILED"
+DELETING: Final = "DELETING"
+DELETE_FAILED: Final = "DELETE_FAILED"
+READY: Final = "Ready"
+DUPLICATE: Final = "DuplicateSelectors"
+_ROLE_FOUND: Final = "ExecutionRoleFound"
+
+
+def judge(
+    profile: FargateProfile,
+    around: Surroundings,
+    now: datetime,
+    undeletable: HealthIssue | None = None,
+) -> FargateProfileStatus:
+    """Return the status that a profile should have.
+
+    A profile that was active stays so when its subnets or its role go; its Ready condition then
+    says why its pods cannot start. One that never was becomes active when what it lacked is there.
+
+    Args:
+        profile: The profile.
+        around: What it is held against.
+        now: The time.
+        undeletable: Why its pods cannot be deleted, if they cannot.
+    """
+    old = profile.status or FargateProfileStatus()
+    issues: list[HealthIssue] = []
+    if meta(profile).deletionTimestamp is not None:
+        word, ready = DELETING, _ready("Deleting", "Its pods are being deleted", holds=False)
+        if undeletable is not None:
+            word, issues = DELETE_FAILED, [undeletable]
+            ready = _ready("PodsNotDeleted", undeletable.message, holds=False)
+    else:
+        usable = subnets_of_profile(profile, around.subnets, around.vpcs)
+        active = old.status == ACTIVE
+        faults = (
+            (*role_faults(profile, around.roles), *subnet_faults(usable))
+            if active
+            else faults_at_creation(profile, around)
+        )
+        if not faults:
+            names = ", ".join(meta(subnet).name or "" for subnet in usable.usable)
+            word, ready = ACTIVE, _ready("SubnetsUsable", f"Pods start in {names}", holds=True)
+        else:
+            word = ACTIVE if active else CREATE_FAILED
+            said = "; ".join(fault.message for fault in faults)
+            ready = _ready(faults[0].reason, said, holds=False)
+            issues = [_issue(fault) for fault in faults]
+    found = old.conditions
+    for condition in (ready, _role_found(profile, around.roles)):
+        condition.observedGeneration = meta(profile).generation
+        found = conditions.set_condition(found, condition, now)
+    return FargateProfileStatus(
+        status=word,
+        health=Health(issues=issues),
+        conditions=_with_twins(found, profile, around.profiles, word, now),
+        observedGeneration=meta(profile).generation,
+    )
+
+
+def _with_twins(
+    found: list[Condition],
+    profile: FargateProfile,
+    profiles: Sequence[FargateProfile],
+    word: str,
+    now: datetime,
+) -> list[Condition]:
+    """Warn of profiles that select the same pods: AWS takes them without a word (roadmap #1465)."""
+    others = [each for each in found if each.type != DUPLICATE]
+    names = twins_of(profile, profiles)
+    if len(names) == 1 or word in (DELETING, DELETE_FAILED):
+        return others
+    warning = Condition(
+        type=DUPLICATE,
+        status=conditions.TRUE,
+        reason="SameSelectors",
+        message=f"Fargate profiles {', '.join(sorted(names))} have the same selectors: pods that"
+        f" name none of them start under {names[0]}",
+    )
+    old = [each for each in found if each.type == DUPLICATE]
+    return [*others, *conditions.set_condition(old, warning, now)]
+
+
+def _issue(fault: Fault) -> HealthIssue:
+    return HealthIssue(code=fault.code, message=fault.message, resourceIds=list(fault.resources))
+
+
+def _role_found(profile: FargateProfile, roles: KnownRoles) -> Condition:
+    arn, role = profile.spec.podExecutionRoleArn, roles.of(profile)
+    if role is not None:
+        said = f"Machines use what {meta(role).name} grants"
+        return _condition(_ROLE_FOUND, "Found", said, holds=True)
+    nothing = "new machines are refused" if roles.required else "machines are granted nothing"
+    if not arn:
+        said = f"The profile names no role: {nothing}"
+        return _condition(_ROLE_FOUND, "NotNamed", said, holds=False)
+    said = f"No ExecutionRole has ARN {arn}: {nothing}"
+    return _condition(_ROLE_FOUND, "NotFound", said, holds=False)
+
+
+def _ready(reason: str, message: str, *, holds: bool) -> Condition:
+    return _condition(READY, reason, message, holds=holds)
+
+
+def _condition(kind: str, reason: str, message: str, *, holds: bool) -> Condition:
+    status = conditions.TRUE if holds else conditions.FALSE
+    return Condition(type=kind, status=status, reason=reason, message=message)

@@ -1,0 +1,72 @@
+"""The steps that may be taken about a pod, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monopod.api.resources import MicroVMSpec
+from monopod.scheduler.failures import Failures
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a pod carries once its machine is on its way."""
+
+    machine: str
+    annotations: Mapping[str, str]
+    labels: Mapping[str, str]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The pod is not, or no longer, the scheduler's to place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The pod cannot be run as things are; it is looked at again when they change."""
+
+    reason: str
+    message: str
+    told: bool = False
+    """The machines' controller has said so already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A machine is to be made for the pod."""
+
+    name: str
+    spec: MicroVMSpec
+    marks: Marks
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A machine is on its way up or down; or it is too early for the next."""
+
+    marks: Marks | None = None
+    again_s: float | None = None
+    """Seconds after which to look again; None if an event will tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountFailure:
+    """The machine ended before the pod was bound: to be remembered before it is gone.
+
+    Events about it come from the machines' controller, which knows more.
+    """
+
+    failures: Failures
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """The pod's node is ready for it."""
+
+    node: str
+    marks: Marks
+
+
+Step = Nothing | Refuse | Claim | Wait | CountFailure | Bind
