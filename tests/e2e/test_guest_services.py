@@ -1,0 +1,110 @@
+"""kill -9 of what runs beside the pod in its machine: it comes back, and the pod goes on.
+
+The way in is a pod that sees its machine's processes. The scheduler refuses such pods and
+asks for no machine, so the test asks for it, as only an administrator can.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from monopod import process
+from monopod.scheduler.decision import machine_name
+from tests.e2e.cluster import Namespace, pod
+from tests.e2e.conftest import PROFILE
+
+_POD = "inside"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def inside(namespace: Namespace, image: str) -> Namespace:
+    """A namespace with a running pod that sees its machine's processes."""
+    await namespace.apply(pod(_POD, image, hostPID=True))
+    await _ask_for_machine(namespace, await namespace.cluster.get("fargateprofile", PROFILE))
+    await namespace.ready(_POD, timeout_s=240)
+    return namespace
+
+
+async def _ask_for_machine(namespace: Namespace, profile: dict[str, Any]) -> None:
+    cluster = namespace.cluster
+    uid = (await namespace.get("pod", _POD))["metadata"]["uid"]
+    machine = machine_name(uid)
+    subnet = (await cluster.get("subnets"))["items"][0]["metadata"]["name"]
+    await cluster.apply(
+        {
+            "apiVersion": "monopod.dev/v1alpha1",
+            "kind": "MicroVM",
+            "metadata": {"name": machine},
+            "spec": {
+                "podRef": {"namespace": namespace.name, "name": _POD, "uid": uid},
+                "profile": PROFILE,
+                "subnet": subnet,
+                "milliCPU": 250,
+                "memoryMiB": 512,
+                "podExecutionRoleArn": profile["spec"]["podExecutionRoleArn"],
+            },
+        }
+    )
+
+
+async def _pid(namespace: Namespace, program: str) -> int:
+    """The program's number in the machine, as soon as it can be asked for."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return int(await namespace.sh(_POD, f"pidof {program}"))
+            except process.ProcessError:
+                await asyncio.sleep(0.2)
+
+
+async def _kill(namespace: Namespace, program: str) -> int:
+    """Kill it; returns its successor's number, once the pod can be reached again."""
+    killed = await _pid(namespace, program)
+    # The connection that the order comes by may run through what it kills.
+    with contextlib.suppress(process.ProcessError):
+        await namespace.sh(_POD, f"kill -9 {killed}")
+    async with asyncio.timeout(60):
+        # Nothing tells the pod of a new process in its machine.
+        while (successor := await _pid(namespace, program)) == killed:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    return successor
+
+
+async def _container(namespace: Namespace) -> tuple[str, int, str]:
+    """What changes when a container does: its id, how often it restarted, when it started."""
+    (status,) = (await namespace.get("pod", _POD))["status"]["containerStatuses"]
+    return status["containerID"], status["restartCount"], status["state"]["running"]["startedAt"]
+
+
+async def _heartbeat(namespace: Namespace) -> tuple[str, str]:
+    """When the node's kubelet renewed its lease, and whether the node is Ready."""
+    node = (await namespace.get("pod", _POD))["spec"]["nodeName"]
+    lease = await namespace.cluster.get("-n", "kube-node-lease", "lease", node)
+    conditions = (await namespace.cluster.get("node", node))["status"]["conditions"]
+    ready = next(each["status"] for each in conditions if each["type"] == "Ready")
+    return lease["spec"]["renewTime"], ready
+
+
+@pytest.mark.row("S1")
+@pytest.mark.parametrize("program", ["kubelet", "containerd"])
+async def test_a_pod_goes_on_when_a_service_of_its_machine_is_killed(
+    inside: Namespace, program: str
+) -> None:
+    container = await _container(inside)
+    await inside.sh(_POD, "echo mine >/dev/shm/note")
+    renewed, _ = await _heartbeat(inside)
+
+    await _kill(inside, program)
+
+    assert await inside.sh(_POD, "cat /dev/shm/note") == "mine\n"
+    async with asyncio.timeout(90):
+        while True:
+            heartbeat, ready = await _heartbeat(inside)
+            if heartbeat > renewed and ready == "True":
+                break
+            await asyncio.sleep(0.5)
+    await inside.ready(_POD)
+    assert await _container(inside) == container
