@@ -224,6 +224,24 @@ def test_vpcs(api_server: ApiServer, blocks: list[str], message: str) -> None:
     assert message in said if message else said == ""
 
 
+@pytest.mark.row("S16")
+def test_a_vpc_has_dns_unless_it_is_turned_off(api_server: ApiServer) -> None:
+    wanted = manifest("Vpc", fresh(), {"cidrBlocks": ["192.168.0.0/16"]})
+    assert refusal(api_server, "create", of=wanted) == ""
+    words = ("get", "vpc", wanted["metadata"]["name"], "-o", "jsonpath={.spec}")
+    assert '"enableDnsHostnames":true,"enableDnsSupport":true' in api_server.kubectl(*words).stdout
+    wanted["spec"]["enableDnsSupport"] = False
+    assert refusal(api_server, "replace", of=wanted) == ""
+
+
+@pytest.mark.row("S2")
+def test_a_profile_nobody_has_looked_at_is_being_created(api_server: ApiServer) -> None:
+    wanted = manifest("FargateProfile", fresh(), PROFILE)
+    assert refusal(api_server, "create", of=wanted) == ""
+    words = ("get", "fargateprofile", wanted["metadata"]["name"], "--no-headers")
+    assert "CREATING" in api_server.kubectl(*words).stdout
+
+
 @pytest.mark.row("S18")
 def test_a_vpc_may_get_secondary_blocks_but_keeps_its_primary(api_server: ApiServer) -> None:
     wanted = manifest("Vpc", fresh(), {"cidrBlocks": ["192.168.0.0/16"]})
@@ -240,6 +258,9 @@ def test_a_vpc_may_get_secondary_blocks_but_keeps_its_primary(api_server: ApiSer
         ({}, ""),
         ({"internet": "None"}, ""),
         ({"internet": "Gateway"}, ""),
+        ({"zoneType": "local-zone"}, ""),
+        ({"zoneType": "outpost"}, ""),
+        ({"zoneType": "moon"}, "spec.zoneType: Unsupported value"),
         ({"internet": "IGW"}, 'supported values: "NAT", "None", "Gateway"'),
         ({"cidrBlock": "192.168.1.5/24"}, "no address bits beyond its prefix"),
         ({"availabilityZone": "Zone A"}, "spec.availabilityZone"),
@@ -254,7 +275,12 @@ def test_subnets(api_server: ApiServer, change: dict[str, Any], message: str) ->
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("vpc", "other"), ("cidrBlock", "192.168.2.0/24"), ("availabilityZone", "local-1b")],
+    [
+        ("vpc", "other"),
+        ("cidrBlock", "192.168.2.0/24"),
+        ("availabilityZone", "local-1b"),
+        ("zoneType", "local-zone"),
+    ],
 )
 def test_a_subnet_stays_where_it_is(api_server: ApiServer, field: str, value: str) -> None:
     wanted = manifest("Subnet", fresh(), SUBNET)

@@ -3,16 +3,17 @@ from typing import Any
 import pytest
 from msgspec import convert
 
-from monopod.api.resources import FargateProfile, Subnet
+from monopod.api.resources import FargateProfile, Subnet, Vpc
 from monopod.profiles import subnets_of_profile
 
 
-def subnet(name: str, internet: str) -> Subnet:
+def subnet(name: str, internet: str, **more: str) -> Subnet:
     spec: dict[str, Any] = {
         "vpc": "main",
         "cidrBlock": "192.168.0.0/24",
         "availabilityZone": "local-1a",
         "internet": internet,
+        **more,
     }
     return convert({"metadata": {"name": name}, "spec": spec}, Subnet)
 
@@ -44,3 +45,31 @@ def test_missing_and_public_ones_are_told() -> None:
     spec = {"selectors": [{"namespace": "*"}], "subnets": ["public", "gone", "nat-a"]}
     found = subnets_of_profile(convert({"spec": spec}, FargateProfile), SUBNETS)
     assert (len(found.usable), found.missing, found.public) == (1, ("gone",), ("public",))
+
+
+def _profile(*named: str) -> FargateProfile:
+    spec = {"selectors": [{"namespace": "*"}], "subnets": named}
+    return convert({"spec": spec}, FargateProfile)
+
+
+@pytest.mark.row("S20")
+@pytest.mark.parametrize("kind", ["local-zone", "wavelength-zone", "outpost"])
+def test_only_ordinary_zones_will_do(kind: str) -> None:
+    there = [*SUBNETS, subnet("edge", "NAT", zoneType=kind)]
+    assert usable() == [each.metadata.name for each in
+                        subnets_of_profile(_profile(), there).usable if each.metadata]  # fmt: skip
+    (edge,) = subnets_of_profile(_profile("edge", "nat-a"), there).elsewhere
+    assert edge.spec.zoneType == kind
+
+
+@pytest.mark.row("S16")
+@pytest.mark.parametrize("field", ["enableDnsSupport", "enableDnsHostnames"])
+def test_subnets_of_a_vpc_without_dns_will_not_do(field: str) -> None:
+    spec = {"cidrBlocks": ["192.168.0.0/16"], field: False}
+    silent = convert({"metadata": {"name": "main"}, "spec": spec}, Vpc)
+    other = convert({"metadata": {"name": "other"}, "spec": spec}, Vpc)
+    for named in ([], ["nat-a"]):
+        found = subnets_of_profile(_profile(*named), SUBNETS, [silent, other])
+        assert (found.usable, found.without_dns) == ((), (silent,))
+    found = subnets_of_profile(_profile("public"), SUBNETS, [silent])
+    assert (found.public, found.without_dns) == (("public",), ()), "one word about each"

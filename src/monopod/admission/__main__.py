@@ -50,7 +50,11 @@ async def _run(service: Service) -> None:
             group.create_task(work)
         # Whoever answers before the profiles are known lets pods slip past in good order.
         await profiles.synced()
-        webhook = Webhook(_Profiles(client, profiles), mode=own.mode)
+        webhook = Webhook(
+            _Profiles(client, profiles),
+            mode=own.mode,
+            in_turn_of=Settings().cluster if own.one_profile_at_a_time else None,
+        )
         async with _listening(webhook.application(), own.port, certificate.context()):
             service.ready()
             await asyncio.Event().wait()

@@ -10,7 +10,7 @@ import structlog
 from monopod.admission.expected import ExpectedProfiles
 from monopod.api.resources import FargateProfile
 from monopod.kube import KubeError, meta
-from monopod.profiles import Choice, Outcome, choose_profile
+from monopod.profiles import Choice, Outcome, choose_profile, not_your_turn
 
 _READ_TIMEOUT_S: Final = 1.0
 """Much less than the API server waits for us."""
@@ -45,6 +45,12 @@ class ProfileChooser:
     def announce(self, name: str) -> None:
         """Note a profile that the API server may be about to store."""
         self._expected.announce(name)
+
+    async def not_your_turn(self, name: str, cluster: str, *, deleting: bool) -> str | None:
+        """Return why a profile may not be created or deleted while others are; None if it may."""
+        every = await self.newest()
+        announced = self._expected.announced({meta(each).name or "" for each in every})
+        return not_your_turn(name, every, cluster=cluster, deleting=deleting, announced=announced)
 
     async def choose(
         self, namespace: str, labels: Mapping[str, str], annotations: Mapping[str, str]

@@ -31,10 +31,14 @@ class ExpectedProfiles:
         """Note a profile that the API server may be about to store."""
         self._until[name] = self._clock() + _EXPECTED_FOR_S
 
-    def outstanding(self, known: Collection[str]) -> bool:
-        """Say whether there may be profiles beyond the known ones."""
+    def announced(self, known: Collection[str]) -> Collection[str]:
+        """Return the profiles that were announced of late and are not among the known ones."""
         now = self._clock()
         self._until = {
             name: until for name, until in self._until.items() if until > now and name not in known
         }
-        return bool(self._until) or now < self._since + _EXPECTED_FOR_S
+        return tuple(self._until)
+
+    def outstanding(self, known: Collection[str]) -> bool:
+        """Say whether there may be profiles beyond the known ones."""
+        return bool(self.announced(known)) or self._clock() < self._since + _EXPECTED_FOR_S

@@ -54,11 +54,11 @@ def pods_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
 
 def profiles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
-    """Return the registration of the webhook that hears of new profiles first; see ``expected``."""
+    """Return the registration of the webhook that hears of profiles first; see ``expected``."""
     rule = {
         "apiGroups": [keys.GROUP],
         "apiVersions": [keys.VERSION],
-        "operations": ["CREATE"],
+        "operations": ["CREATE", "DELETE"],
         "resources": ["fargateprofiles"],
         "scope": "Cluster",
     }

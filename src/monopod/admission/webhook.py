@@ -14,7 +14,7 @@ from monopod.admission.examination import Examination, Finding, examine_pod, exa
 from monopod.admission.manifests import PODS_PATH, PROFILES_PATH, SUPPORT_PATH
 from monopod.admission.mutation import Mutation, Result, mutation_of, not_ours
 from monopod.admission.proposals import Proposal, read_proposal
-from monopod.admission.review import BadReviewError, PodFacts, read_review, write_answer
+from monopod.admission.review import BadReviewError, Denial, PodFacts, read_review, write_answer
 from monopod.admission.settings import Mode
 
 _MAX_BODY_BYTES: Final = 16 << 20
@@ -40,7 +40,17 @@ class Webhook:
         clock: Callable[[], float] = time.monotonic,
         *,
         mode: Mode = Mode.WARN,
+        in_turn_of: str | None = None,
     ) -> None:
+        """Answer by these profiles.
+
+        Args:
+            profiles: Where profiles come from.
+            clock: Seconds since some fixed moment.
+            mode: What becomes of what Fargate does not run.
+            in_turn_of: Name of the cluster, if its profiles come and go one at a time.
+        """
+        self._in_turn_of = in_turn_of
         self._chooser = ProfileChooser(profiles, clock)
         self._mode = mode
 
@@ -59,8 +69,9 @@ class Webhook:
             BadReviewError: It is none.
         """
         review = read_review(body)
-        if review.profile is not None and not review.deleting:
-            self._chooser.announce(review.profile)
+        if review.profile is not None:
+            denial = await self._admit_profile(review.profile, deleting=review.deleting)
+            return write_answer(review.uid, denial=denial)
         pod = review.pod
         mutation = Mutation(Result.NOT_A_POD) if pod is None else await self._decide(pod)
         _REVIEWS.labels(mutation.result.value).inc()
@@ -77,6 +88,17 @@ class Webhook:
         found = await self._examine(proposal)
         _EXAMINATIONS.labels(found.finding.value).inc()
         return write_answer(proposal.uid, warnings=found.warnings, denial=found.denial)
+
+    async def _admit_profile(self, name: str, *, deleting: bool) -> Denial | None:
+        if self._in_turn_of is not None:
+            why = await self._chooser.not_your_turn(name, self._in_turn_of, deleting=deleting)
+            if why is not None:
+                _REVIEWS.labels("not-its-turn").inc()
+                return Denial(why, 409, "Conflict")
+        if not deleting:
+            self._chooser.announce(name)
+        _REVIEWS.labels(Result.NOT_A_POD.value).inc()
+        return None
 
     async def _decide(self, pod: PodFacts) -> Mutation:
         left = not_ours(pod)
