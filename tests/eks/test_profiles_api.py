@@ -144,13 +144,17 @@ _INVALID = "InvalidParameterException"
         ),
         ({"fargateProfileName": "Web_1"}, _INVALID, "name: must be 1 to 63 lower-case letters"),
         ({"fargateProfileName": "a" * 64}, _INVALID, "name: must be 1 to 63"),
-        ({"selectors": []}, _INVALID, "selectors: there must be 1 to 5, not 0"),
+        ({"selectors": []}, _INVALID, "Fargate Profile requires at least one selector."),
         ({"selectors": [{"namespace": f"a{i}"} for i in range(6)]}, _INVALID, "1 to 5, not 6"),
-        ({"selectors": [{"labels": {"a": "b"}}]}, _INVALID, "selectors[0].namespace: must be"),
+        (
+            {"selectors": [{"labels": {"a": "b"}}]},
+            _INVALID,
+            "Fargate Profile must have at least one selector with at least one namespace value.",
+        ),
         (
             {"selectors": [{"namespace": "a", "labels": {str(i): "x" for i in range(6)}}]},
             _INVALID,
-            "selectors[0].labels: there may be 5 at most, not 6",
+            "Request contains Selector with more than 5 Label pairs",
         ),
         (
             {"selectors": [{"namespace": "a", "labels": {"k" * 128: "x"}}]},

@@ -20,7 +20,7 @@ from monopod.eks.errors import EksError, invalid_parameter
 from monopod.eks.place import Place
 from monopod.kube import meta
 from monopod.profiles import faults_of, subnets_of_profile
-from monopod.profiles.validity import RESERVED_PREFIX
+from monopod.profiles.validity import MAX_LABELS, RESERVED_PREFIX
 
 MAX_PROFILES: Final = 10
 """In a cluster, counted when the API makes one (source: EKS service quotas)."""
@@ -96,6 +96,8 @@ def wanted(request: wire.CreateFargateProfileRequest) -> FargateProfile:
         podExecutionRoleArn=request.podExecutionRoleArn,
         tags=dict(request.tags or {}),
     )
+    if words := _in_aws_s_words(spec):
+        raise _refused(request, words)
     faults = list(faults_of(name, spec))
     if not request.podExecutionRoleArn:
         faults.append("podExecutionRoleArn: must not be empty")
@@ -105,6 +107,17 @@ def wanted(request: wire.CreateFargateProfileRequest) -> FargateProfile:
         raise _refused(request, "; ".join(told))
     annotations = {REQUEST_ANNOTATION: _mark(request)} if request.clientRequestToken else None
     return FargateProfile(metadata=ObjectMeta(name=name, annotations=annotations), spec=spec)
+
+
+def _in_aws_s_words(spec: FargateProfileSpec) -> str:
+    """Return what AWS says of a profile, where its words were recorded (source: moto's EKS)."""
+    if not spec.selectors:
+        return "Fargate Profile requires at least one selector."
+    if not all(each.namespace for each in spec.selectors):
+        return "Fargate Profile must have at least one selector with at least one namespace value."
+    if any(len(each.labels) > MAX_LABELS for each in spec.selectors):
+        return f"Request contains Selector with more than {MAX_LABELS} Label pairs"
+    return ""
 
 
 def check_subnets(
