@@ -96,6 +96,11 @@ class Contract:
             assert await capacity.present() == {}
             await capacity.launch(wanted(), configure)
             assert await capacity.present() == {NAME: Presence.RUNNING}
+            async with asyncio.timeout(20):
+                while not (tail := await capacity.console_tail(NAME)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert "\n" not in tail
+            assert await capacity.console_tail(OTHER) == ""
             await capacity.settle(NAME)
             await capacity.terminate(NAME)
             assert await capacity.present() == {}

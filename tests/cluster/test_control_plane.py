@@ -158,6 +158,22 @@ async def test_a_user_may_do_what_its_work_needs_and_nothing_else(
     assert named == only.get(directory, set())
 
 
+@pytest.mark.row("S22")
+@pytest.mark.parametrize("directory", ["machines", "scheduler"])
+async def test_leases_are_for_those_who_watch_kubelets(plane: ControlPlane, directory: str) -> None:
+    async with connect(plane.layout.identity(directory) / "kubeconfig", "tests") as client:
+        spec = models.SelfSubjectRulesReviewSpec(namespace="kube-node-lease")
+        review = await client.create(SelfSubjectRulesReview(spec=spec))
+    assert review.status is not None
+    verbs = {
+        verb
+        for rule in review.status.resourceRules
+        if "leases" in (rule.resources or ())
+        for verb in rule.verbs
+    }
+    assert verbs == ({"get", "list", "watch"} if directory == "machines" else set[str]())
+
+
 async def test_nobody_is_anonymous(plane: ControlPlane) -> None:
     async with _nobody(plane) as http, http.get(f"{plane.layout.api_server}/readyz") as answer:
         assert answer.status == 401

@@ -40,6 +40,7 @@ class FakeHost:
         self.max_milli_cpu = 1000
         self.lacks = {"qemu-kvm"}
         """Drivers that nothing here can run."""
+        self.console = "Run /sbin/init | kubelet: cannot reach it"
         self.broken = ""
         """Why every launch fails at once."""
         self.slow = asyncio.Event()
@@ -101,6 +102,10 @@ class FakeCapacity:
     def chosen(self, name: str) -> Choice | None:
         machine = self._host.machines.get(name)
         return None if machine is None else _CHOICE
+
+    async def console_tail(self, name: str) -> str:
+        await asyncio.sleep(0)
+        return self._host.console if name in self._host.machines else ""
 
     async def settle(self, name: str) -> None:
         if name in self._host.machines:

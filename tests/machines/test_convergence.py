@@ -214,6 +214,8 @@ class Lives(RuleBasedStateMachine):
                 self.status(made, conditions.changed("Registered", True, "", ""))
             case steps.MarkReady(ready, reason, message):
                 self.status(made, conditions.changed("Ready", ready, reason, message))
+            case steps.Listen():
+                return False
             case steps.Settle():
                 self.sightings.has_settled(name)
             case steps.MarkTerminated(reason, message):

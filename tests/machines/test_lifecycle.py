@@ -1,5 +1,7 @@
 """The life of a machine against a real API server, with the rights the controller really has."""
 
+import asyncio
+
 import pytest
 from lightkube.resources.core_v1 import Pod
 
@@ -74,8 +76,11 @@ async def test_a_kubelet_that_never_reports_times_out(world: World) -> None:
         pod = await world.pod()
         name = await world.claim(pod)
         event = await world.event(TIMED_OUT)
+        told = await world.event("last on its console: Run /sbin/init | kubelet: cannot", name)
         await world.gone(name)
         assert await world.nodes() == []
+    assert told.reason == "RegistrationTimeout"
+    assert "last on its console: Run /sbin/init" in (event.message or "")
     assert event.reason == "FailedScheduling"
     assert event.source is not None
     assert event.source.component == "fargate-scheduler"
@@ -193,6 +198,8 @@ async def test_the_pod_of_a_machine_that_ends_fails(world: World) -> None:
         world.host.end(name, "GuestPanicked", "Kernel panic - not syncing: sysrq triggered crash")
         await world.gone(name)
         await world.event("sysrq triggered crash")
+        told = await world.event("sysrq triggered crash", name)
+        assert (told.reason, told.type) == ("GuestPanicked", "Warning")
         assert await world.nodes() == []
         lost = await world.find_pod()
     assert lost is not None
@@ -232,6 +239,29 @@ async def test_a_kubelet_that_stays_silent_is_replaced(world: World, status: str
         await world.report(machine, ready=False, status=status)
         await world.gone(name)
         await world.event("was not ready for")
+        lost = await world.find_pod()
+    assert lost is not None
+    assert lost.status is not None
+    assert lost.status.phase == "Failed"
+    assert (lost.status.message or "").startswith("KubeletLost: ")
+
+
+async def test_a_machine_that_hangs_is_replaced(world: World) -> None:
+    """By its kubelet's Lease alone: whoever else watches nodes may be away."""
+    async with world.controller(SETTINGS.model_copy(update={"silent_timeout_s": 1.0})):
+        pod = await world.pod()
+        name = await world.claim(pod)
+        machine = await world.running(name)
+        await world.bind(pod, machine)
+        last = await world.renew(machine)
+        for _ in range(25):
+            await asyncio.sleep(0.1)
+            last = await world.renew(machine)
+        assert await world.condition(name, conditions.READY)
+        await world.gone(name)
+        await world.event(f"has not renewed its node's Lease for 1 s: the last time was {last}")
+        told = await world.event("last on its console: Run /sbin/init | kubelet: cannot", name)
+        assert told.reason == "KubeletLost"
         lost = await world.find_pod()
     assert lost is not None
     assert lost.status is not None

@@ -7,7 +7,7 @@ import pytest
 
 from monopod.capacity import Ended, Presence
 from monopod.machines import steps
-from monopod.machines.facts import Facts, NodeFacts, PodFacts
+from monopod.machines.facts import Facts, NodeFacts, PodFacts, Silence
 from monopod.machines.steps import Limits, next_step
 from tests.machines.build import (
     ADDRESSED,
@@ -33,6 +33,12 @@ LAUNCHING = state("Launched", "False", "Launching")
 NO_ROOM = state("Launched", "False", "CapacityUnavailable")
 LOST = state("Terminated", "True", "GuestPanicked", "it panicked")
 UNREADY = state("Ready", "False", "NodeNotReady", age_s=10)
+
+
+def _silent(silence: Silence) -> Facts:
+    ready = machine(ADDRESSED, LAUNCHED, REGISTERED, READY)
+    return replace(facts(ready, presence=RUNNING, node=UP), silence=silence)
+
 
 CASES: dict[str, tuple[Facts, object]] = {
     # From nothing to a launch.
@@ -80,7 +86,9 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     "failed too often": (
         facts(machine(ADDRESSED, FAILED, attempts=4)),
-        steps.Delete("LaunchFailed", "4 launches failed, the last one: no space", timed_out=True),
+        steps.MarkTerminated(
+            "LaunchFailed", "4 launches failed, the last one: no space", timed_out=True
+        ),
     ),
     "no room": (
         facts(machine(ADDRESSED, NO_ROOM, attempts=9)),
@@ -144,7 +152,7 @@ CASES: dict[str, tuple[Facts, object]] = {
             node=SILENT,
             now=NOW + timedelta(seconds=LIMITS.registration_s),
         ),
-        steps.Delete(
+        steps.MarkTerminated(
             "RegistrationTimeout", "its kubelet did not report within 120 s", timed_out=True
         ),
     ),
@@ -155,7 +163,7 @@ CASES: dict[str, tuple[Facts, object]] = {
             node=STARTING,
             now=NOW + timedelta(seconds=LIMITS.registration_s),
         ),
-        steps.Delete(
+        steps.MarkTerminated(
             "ReadyTimeout",
             "its node was not ready within 120 s: KubeletNotReady: not yet",
             timed_out=True,
@@ -241,6 +249,44 @@ CASES: dict[str, tuple[Facts, object]] = {
     "vanished": (
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), node=UP, pod=BOUND),
         steps.MarkTerminated("MachineVanished", "its processes are gone from the host"),
+    ),
+    # A kubelet that is silent.
+    "heard of": (
+        _silent(Silence(5)),
+        steps.Wait("for its pod", NOW + timedelta(seconds=15)),
+    ),
+    "silent for a while": (_silent(Silence(20)), steps.Listen()),
+    "silent, as the API server says": (
+        _silent(Silence(21, doubted_s=1, asked_s=1)),
+        steps.Wait("for its pod", NOW + timedelta(seconds=19)),
+    ),
+    "silent while the API server was away": (_silent(Silence(300)), steps.Listen()),
+    "silent, the API server being back for a moment": (
+        _silent(Silence(301, doubted_s=1, asked_s=1)),
+        steps.Wait("for its pod", NOW + timedelta(seconds=19)),
+    ),
+    "silent for long": (_silent(Silence(40, doubted_s=20, asked_s=20)), steps.Listen()),
+    "silent for good": (
+        _silent(Silence(40, last=NOW - timedelta(seconds=41), doubted_s=20, asked_s=0)),
+        steps.MarkTerminated(
+            "KubeletLost",
+            "its kubelet has not renewed its node's Lease for 40 s: the last time was 17:59:19 UTC",
+        ),
+    ),
+    "silent from the start": (
+        _silent(Silence(45, doubted_s=25, asked_s=0)),
+        steps.MarkTerminated(
+            "KubeletLost", "its kubelet has not renewed its node's Lease for 45 s: it never did"
+        ),
+    ),
+    "unready and silent": (
+        replace(
+            facts(
+                machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY), presence=RUNNING, node=STARTING
+            ),
+            silence=Silence(30, doubted_s=10, asked_s=10),
+        ),
+        steps.Wait("for its node to recover", NOW + timedelta(seconds=10)),
     ),
     # The end.
     "lost, its pod bound": (

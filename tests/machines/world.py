@@ -4,11 +4,13 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Event, Node, Pod
 
 from monopod.api.resources import Condition, MicroVM, MicroVMStatus, Subnet, Vpc
@@ -214,12 +216,32 @@ class World:
     async def nodes(self) -> list[Node]:
         return list((await self.admin.list(Node)).items)
 
-    async def event(self, text: str) -> Event:
-        """Wait for an event that contains a text."""
+    async def renew(self, machine: MicroVM) -> str:
+        """Renew a node's Lease, as a kubelet does; returns the time of day that it says."""
+        node, now = status_of(machine).nodeName, datetime.now(UTC)
+        spec = {"holderIdentity": node, "leaseDurationSeconds": 40, "renewTime": now}
+        wanted = {"metadata": {"name": node, "namespace": "kube-node-lease"}, "spec": spec}
+        try:
+            await self.admin.create(msgspec.convert(wanted, Lease))
+        except AlreadyExistsError:
+            await self.admin.patch(Lease, node, {"spec": {"renewTime": now}}, "kube-node-lease")
+        return f"{now:%H:%M:%S}"
+
+    async def event(self, text: str, about: str = "") -> Event:
+        """Wait for an event that contains a text; about a pod, or about a MicroVM by its name."""
 
         async def look() -> Event | None:
-            events = (await self.admin.list(Event, self.namespace)).items
-            return next((event for event in events if text in (event.message or "")), None)
+            namespace = "default" if about else self.namespace
+            events = (await self.admin.list(Event, namespace)).items
+            return next(
+                (
+                    event
+                    for event in events
+                    if text in (event.message or "")
+                    and (not about or event.involvedObject.name == about)
+                ),
+                None,
+            )
 
         return await eventually(look, f"an event with {text!r}")
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.vmm.console import judge, tail
+from monopod.vmm.console import judge, last_lines, tail
 
 _STAMP = "2026-11-23 18:53:56.672866476  "
 
@@ -46,3 +46,18 @@ def test_the_tail_goes_on_over_a_rotation(tmp_path: Path) -> None:
 
 def test_a_machine_that_never_printed_has_an_empty_tail(tmp_path: Path) -> None:
     assert tail(tmp_path / "missing") == ""
+
+
+def test_the_last_lines_cannot_steer_a_terminal() -> None:
+    printed = [
+        "gone",
+        "\x1b[2J\x1b[31mred\x1b[0m",
+        "\x1b]0;title\x07kept\x00\x08",
+        "",
+        "x" * 500,
+        "é ok\r",
+    ]
+    text = "\n".join(_STAMP + line for line in printed)
+    assert last_lines(text, 4) == f"red | kept | {'x' * 160} | é ok"
+    assert last_lines("") == ""
+    assert "\x1b" not in judge("Kernel panic - not syncing: \x1b[31mred").message

@@ -99,6 +99,10 @@ class Capacity(Protocol):
         """Return what was chosen for a machine that runs; None if nothing tells."""
         ...
 
+    async def console_tail(self, name: str) -> str:
+        """Return the last lines of a machine's console, as one for people; empty if none."""
+        ...
+
     async def settle(self, name: str) -> None:
         """Hold a machine to its provisioned CPU from now on: its pod has started."""
         ...

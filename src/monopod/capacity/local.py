@@ -24,6 +24,7 @@ from monopod.network.errors import NetworkError
 from monopod.network.links import Links, LinkSpec
 from monopod.network.plan import LINK_PREFIX
 from monopod.together import together
+from monopod.vmm import console
 from monopod.vmm.cgroups import Cgroups
 from monopod.vmm.driver import Driver, Machine, VmmError
 
@@ -114,6 +115,11 @@ class LocalCapacity:
         hardware = promise.driver == QEMU_KVM
         message = promise.message or f"runs under {promise.driver}"
         return Choice(promise.driver, hardware, promise.reason or "Launched", message)
+
+    async def console_tail(self, name: str) -> str:
+        """Return the last lines of a machine's console, as one for people; empty if none."""
+        directory = self._files(name).console
+        return console.last_lines(await asyncio.to_thread(console.tail, directory))
 
     async def settle(self, name: str) -> None:
         """Hold a machine to its provisioned CPU from now on."""

@@ -110,6 +110,8 @@ class Machines:
             case steps.MarkReady(ready, reason, message):
                 await self._mark(machine, conditions.READY, reason, message, holds=ready)
                 self._next_turn()
+            case steps.Listen():
+                await desk.pulses.ask(desk.client, (machine.status or MicroVMStatus()).nodeName)
             case steps.Settle():
                 await desk.capacity.settle(name)
                 desk.sightings.has_settled(name)
@@ -180,6 +182,11 @@ class Machines:
             settled=sightings.settled(name),
             room_at=sightings.room_at,
             refused_at=sightings.refused_at(name),
+            silence=(
+                self._desk.pulses.silence(node_name)
+                if conditions.find(machine, conditions.READY) is not None
+                else None
+            ),
             now=now,
         )
 
@@ -230,6 +237,7 @@ class Machines:
             self._by_pod.pop(uid, None)
             self._by_node.pop(node, None)
             self._desk.sightings.forget(change.key)
+            self._desk.pulses.forget(node)
             exists = self._desk.sightings.presence(change.key) is not None
             self._desk.addresses.release(machine, exists=exists)
             self._address_freed()

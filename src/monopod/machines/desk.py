@@ -10,6 +10,7 @@ from monopod.identity.node import NodeIssuer
 from monopod.kube import Client
 from monopod.machines.addresses import AddressBook
 from monopod.machines.nodes import Place
+from monopod.machines.pulses import Pulses
 from monopod.machines.records import Records
 from monopod.machines.roles import Roles
 from monopod.machines.settings import MachinesSettings
@@ -64,6 +65,7 @@ class Desk:
     surroundings: Surroundings
     records: Records
     sightings: Sightings
+    pulses: Pulses
     addresses: AddressBook
     voice: Voice
     settings: MachinesSettings

@@ -8,6 +8,7 @@ from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.capacity import Presence
 from monopod.kube import NotFoundError, identity, meta
 from monopod.machines import conditions, losses
 from monopod.machines.desk import Desk
@@ -25,15 +26,21 @@ async def terminate(desk: Desk, name: str, why: str) -> None:
 
 
 async def mark_terminated(desk: Desk, machine: MicroVM, step: MarkTerminated) -> MicroVM:
-    """Write down that a machine is lost."""
-    name = meta(machine).name or ""
-    _log.warning("machine lost", machine=name, reason=step.reason, why=step.message)
-    desk.voice.terminated(machine, step.reason, step.message)
-    return await desk.records.status(
-        machine,
-        conditions.changed(conditions.READY, False, step.reason, step.message),
-        conditions.changed(conditions.TERMINATED, True, step.reason, step.message),
-    )
+    """Write down that a machine is lost, or given up.
+
+    The console of one that runs is told with it, because that is gone with the machine.
+    """
+    name, message = meta(machine).name or "", step.message
+    if desk.sightings.presence(name) is Presence.RUNNING:
+        tail = await desk.capacity.console_tail(name)
+        message += f"; last on its console: {tail or 'nothing'}"
+    _log.warning("machine lost", machine=name, reason=step.reason, why=message)
+    tell = desk.voice.timed_out if step.timed_out else desk.voice.terminated
+    tell(machine, step.reason, message)
+    ended = [conditions.changed(conditions.TERMINATED, True, step.reason, message)]
+    if conditions.find(machine, conditions.READY) is not None:
+        ended.append(conditions.changed(conditions.READY, False, step.reason, message))
+    return await desk.records.status(machine, *ended)
 
 
 async def lose_pod(desk: Desk, machine: MicroVM, why: str) -> None:
@@ -68,8 +75,6 @@ async def delete(desk: Desk, machine: MicroVM, step: Delete) -> bool:
         return False
     name = meta(machine).name or ""
     _log.info("deleting", machine=name, reason=step.reason)
-    if step.timed_out:
-        desk.voice.timed_out(machine, step.message)
     with contextlib.suppress(NotFoundError):
         await desk.client.delete(MicroVM, name, uid=identity(machine))
     return True

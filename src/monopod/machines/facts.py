@@ -43,6 +43,19 @@ class NodeFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """How long a kubelet has not renewed its node's Lease, as far as this process has seen."""
+
+    seconds: float
+    last: datetime | None = None
+    """When it last did, as the Lease has it."""
+    doubted_s: float | None = None
+    """How long ago the API server first confirmed this silence."""
+    asked_s: float | None = None
+    """How long ago it last did."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that counts for a machine's next step."""
 
@@ -62,6 +75,8 @@ class Facts:
     """When room last became free."""
     refused_at: datetime | None = None
     """When there was last no room, or no driver, for it."""
+    silence: Silence | None = None
+    """That of its kubelet, once its node was ready."""
 
 
 def of_pod(pod: Pod | None, uid: str) -> PodFacts | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
+from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
@@ -12,10 +13,12 @@ from monopod.api.resources import ExecutionRole, MicroVM, Subnet, Vpc
 from monopod.capacity import Capacity
 from monopod.identity.node import NodeIssuer
 from monopod.kube import Client, EventRecorder, Informer
+from monopod.machines import pulses
 from monopod.machines.addresses import AddressBook
 from monopod.machines.controller import Machines, Views
 from monopod.machines.desk import Desk, Ground
 from monopod.machines.garbage import Collector
+from monopod.machines.pulses import Pulses
 from monopod.machines.records import Records
 from monopod.machines.renewals import Renewals
 from monopod.machines.roles import Roles
@@ -56,6 +59,7 @@ async def keep(
     )
     vpcs, requests = Informer(client, Vpc), Informer(client, CertificateSigningRequest)
     roles = Informer(client, ExecutionRole)
+    leases = Informer(client, Lease, namespace=pulses.NAMESPACE)
     own, fargate = EventRecorder(client, COMPONENT), EventRecorder(client, keys.SCHEDULER_NAME)
     desk = Desk(
         client=client,
@@ -66,15 +70,26 @@ async def keep(
         surroundings=surroundings,
         records=Records(client, now),
         sightings=Sightings(),
+        pulses=Pulses(),
         addresses=AddressBook(),
         voice=Voice(own, fargate),
         settings=settings,
         now=now,
     )
+    leases.subscribe(desk.pulses.changed)
     machines = Machines(desk, views)
     collector = Collector(desk, views.machines, views.nodes, requests, machines.look_at)
     renewals = Renewals(client, requests, views.machines.items, surroundings.region)
-    informers = (views.machines, views.pods, views.nodes, views.subnets, vpcs, requests, roles)
+    informers = (
+        views.machines,
+        views.pods,
+        views.nodes,
+        views.subnets,
+        vpcs,
+        requests,
+        roles,
+        leases,
+    )
 
     async def hear() -> None:
         async for ended in capacity.ended():

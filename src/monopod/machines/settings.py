@@ -21,6 +21,9 @@ class MachinesSettings(BaseSettings):
     """From there to a ready node; then the machine is given up."""
     unready_timeout_s: float = 60.0
     """How long a node may be unready once it was ready; then its machine is given up."""
+    silent_timeout_s: float = Field(default=40.0, gt=0)
+    """How long the kubelet of a node that was ready may not renew its Lease, which it does every
+    10 s; then its machine is given up."""
     attempts: int = 4
     """Failed launches of one MicroVM before it is given up."""
     driver_retry_s: float = Field(default=30.0, gt=0)
@@ -38,6 +41,7 @@ class MachinesSettings(BaseSettings):
         return Limits(
             registration_s=self.registration_timeout_s,
             unready_s=self.unready_timeout_s,
+            silent_s=self.silent_timeout_s,
             attempts=self.attempts,
             driver_s=self.driver_retry_s,
         )

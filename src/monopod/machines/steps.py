@@ -22,6 +22,7 @@ QUEUED: Final = "Queued"
 CAPACITY_UNAVAILABLE: Final = "CapacityUnavailable"
 SIZE_UNSUPPORTED: Final = "SizeUnsupported"
 DRIVER_UNAVAILABLE: Final = "DriverUnavailable"
+_JUST_NOW_S: Final = 2.0
 _NO_PAUSE: Final = ("", LAUNCHING, QUEUED)
 
 
@@ -34,6 +35,9 @@ class Limits:
     unready_s: float = 60.0
     """How long a node that was ready may be unready before its machine is given up. Kubernetes
     itself takes some 50 s to notice that a kubelet is silent."""
+    silent_s: float = 40.0
+    """How long the kubelet of a node that was ready may not renew its Lease before its machine is
+    given up: four renewals. The API server must have answered for the latter half of it."""
     attempts: int = 4
     """Launches of one MicroVM before it is given up."""
     retry_s: float = 1.0
@@ -94,16 +98,23 @@ class MarkReady:
 
 
 @dataclass(frozen=True, slots=True)
+class Listen:
+    """Ask the API server for the Lease of its node: its kubelet seems silent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """Hold it to its provisioned CPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkTerminated:
-    """Say that it is lost, for good."""
+    """Say that it is lost or given up, for good."""
 
     reason: str
     message: str
+    timed_out: bool = False
+    """It took too long before its pod could be bound; the pod is told so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +130,6 @@ class Delete:
 
     reason: str
     message: str
-    timed_out: bool = False
-    """The pod is told so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +166,7 @@ Step = (
     | MarkLaunchFailed
     | MarkRegistered
     | MarkReady
+    | Listen
     | Settle
     | MarkTerminated
     | LosePod
@@ -231,7 +241,7 @@ def _launch(facts: Facts, status: MicroVMStatus, limits: Limits) -> Step:
 
 def _pause(
     facts: Facts, status: MicroVMStatus, launched: Condition, limits: Limits
-) -> Delete | Wait | None:
+) -> MarkTerminated | Wait | None:
     """What keeps a machine that was not launched from being tried again now."""
     if launched.reason in _NO_PAUSE:
         return None
@@ -248,7 +258,7 @@ def _pause(
         return None if freed or facts.now >= until else Wait("for room", until)
     if status.attempts >= limits.attempts:
         why = f"{status.attempts} launches failed, the last one: {launched.message}"
-        return Delete(launched.reason, why, timed_out=True)
+        return MarkTerminated(launched.reason, why, timed_out=True)
     until = since + timedelta(seconds=limits.retry_s * 2 ** max(status.attempts - 1, 0))
     return Wait("before the next launch", until) if facts.now < until else None
 
@@ -277,6 +287,16 @@ def _follow(facts: Facts, limits: Limits) -> Step:  # noqa: PLR0911 - one for ea
         return _await_ready(facts, limits)
     if node is None:
         return MarkTerminated("NodeDeleted", "its Node object was deleted")
+    heard = _listen(facts, limits)
+    if not isinstance(heard, Wait):
+        return heard
+    step = _attend(facts, ready, node, limits)
+    if isinstance(step, Wait) and heard.until is not None:
+        return Wait(step.why, min(step.until or heard.until, heard.until))
+    return step
+
+
+def _attend(facts: Facts, ready: Condition, node: NodeFacts, limits: Limits) -> Step:
     if not node.ready:
         return _bear_unready(facts, ready, node, limits)
     if ready.status != TRUE:
@@ -296,12 +316,39 @@ def _await_ready(facts: Facts, limits: Limits) -> Step:
             return MarkReady(True, "KubeletReady", "its node is ready")
         if facts.now >= until:
             why = f"its node was not ready within {limits.registration_s:.0f} s: {node.why}"
-            return Delete("ReadyTimeout", why, timed_out=True)
+            return MarkTerminated("ReadyTimeout", why, timed_out=True)
         return Wait("for its node to become ready", until)
     if facts.now >= until:
         why = f"its kubelet did not report within {limits.registration_s:.0f} s"
-        return Delete("RegistrationTimeout", why, timed_out=True)
+        return MarkTerminated("RegistrationTimeout", why, timed_out=True)
     return Wait("for its kubelet to report", until)
+
+
+def _listen(facts: Facts, limits: Limits) -> Listen | MarkTerminated | Wait:
+    """Whether a kubelet is alive, from its own word and no other controller's.
+
+    While the API server is away nobody can renew anything, and a process that stood still has not
+    seen what happened meanwhile. So a silence counts only if the API server has confirmed it twice:
+    half of the time before, and just now.
+    """
+    silence, half = facts.silence, limits.silent_s / 2
+    if silence is None:
+        return Wait("for nothing")
+    if silence.doubted_s is None or silence.asked_s is None:
+        left = half - silence.seconds
+        return Listen() if left <= 0 else _wait_s(facts, left)
+    left = max(limits.silent_s - silence.seconds, half - silence.doubted_s)
+    if left > 0:
+        return _wait_s(facts, left)
+    if silence.asked_s > _JUST_NOW_S:
+        return Listen()
+    last = f"the last time was {silence.last:%H:%M:%S} UTC" if silence.last else "it never did"
+    why = f"its kubelet has not renewed its node's Lease for {silence.seconds:.0f} s: {last}"
+    return MarkTerminated("KubeletLost", why)
+
+
+def _wait_s(facts: Facts, seconds: float) -> Wait:
+    return Wait("for its kubelet's next sign of life", facts.now + timedelta(seconds=seconds))
 
 
 def _bear_unready(facts: Facts, ready: Condition, node: NodeFacts, limits: Limits) -> Step:

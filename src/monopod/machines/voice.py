@@ -1,4 +1,4 @@
-"""What people are told on the pod that waits for, or has lost, its machine.
+"""What people are told on the pod that waits for, or has lost, its machine, and on the MicroVM.
 
 Texts that Fargate has too are Fargate's, from the component that says them there.
 """
@@ -40,7 +40,8 @@ class Voice:
     def not_launched(self, machine: MicroVM, why: str) -> None:
         """A launch failed; another follows."""
         text = f"MicroVM {meta(machine).name} did not start, will retry: {why}"
-        self._own.record(_pod(machine), EventType.WARNING, "MicroVMNotStarted", text)
+        for about in (_pod(machine), machine):
+            self._own.record(about, EventType.WARNING, "MicroVMNotStarted", text)
 
     def not_granted(self, machine: MicroVM, role: str, why: str) -> None:
         """A machine starts without something that its role names."""
@@ -59,16 +60,18 @@ class Voice:
         """There are no machines of the size that a pod needs."""
         self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, why)
 
-    def timed_out(self, machine: MicroVM, why: str) -> None:
+    def timed_out(self, machine: MicroVM, reason: str, why: str) -> None:
         """A machine is given up before its pod ran."""
         reference = machine.spec.podRef
         text = f"{TIMED_OUT} {reference.namespace}/{reference.name}: {why}"
         self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, text)
+        self._own.record(machine, EventType.WARNING, reason, why)
 
     def terminated(self, machine: MicroVM, reason: str, message: str) -> None:
         """A machine was lost."""
         text = f"MicroVM {meta(machine).name} ended: {message}"
-        self._own.record(_pod(machine), EventType.WARNING, reason, text)
+        for about in (_pod(machine), machine):
+            self._own.record(about, EventType.WARNING, reason, text)
 
 
 def _pod(machine: MicroVM) -> Pod:

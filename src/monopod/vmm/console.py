@@ -7,6 +7,8 @@ from typing import Final
 
 _TAIL_BYTES: Final = 16384
 _POWERED_OFF: Final = ("reboot: Power down", "reboot: System halted", "reboot: Restarting system")
+_LINE_CHARS: Final = 160
+_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-_])")
 _TIMESTAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +")
 
 
@@ -38,8 +40,7 @@ def tail(directory: Path) -> str:
 
 def judge(text: str) -> Verdict:
     """Tell a guest that went down by itself from one that crashed and one that was killed."""
-    lines = [_TIMESTAMP.sub("", line).strip() for line in text.splitlines()]
-    lines = [line for line in lines if line]
+    lines = _lines(text)
     panic = next((line for line in reversed(lines) if "Kernel panic" in line), None)
     if panic is not None:
         return Verdict("GuestPanicked", panic)
@@ -47,3 +48,15 @@ def judge(text: str) -> Verdict:
         return Verdict("GuestPoweredOff", "the guest shut itself down")
     last = lines[-1] if lines else "nothing was printed"
     return Verdict("VmmKilled", f"the VMM was killed or died; last on its console: {last}")
+
+
+def last_lines(text: str, count: int = 5) -> str:
+    """Return the last of what was printed, in one line fit for people."""
+    return " | ".join(_lines(text)[-count:])
+
+
+def _lines(text: str) -> list[str]:
+    """What was printed, without what would steer the terminal of whoever reads it."""
+    lines = (_TIMESTAMP.sub("", line) for line in text.splitlines())
+    plain = ("".join(filter(str.isprintable, _ESCAPE.sub("", line))) for line in lines)
+    return [line.strip()[:_LINE_CHARS] for line in plain if line.strip()]
