@@ -9,7 +9,7 @@ from msgspec import convert
 
 from monopod.admission.webhook import Webhook
 from monopod.api.resources import FargateProfile
-from monopod.kube import Client, ConflictError
+from monopod.kube import Client, ForbiddenError
 from tests.admission.conftest import Admission
 from tests.admission.support import Profiles, profile, profile_review, response
 from tests.admission.test_end_to_end import make_profile
@@ -40,8 +40,8 @@ async def test_two_created_at_once_are_one_too_many() -> None:
     refused = await asked(webhook, "second")
     assert not refused["allowed"]
     assert refused["status"] == {
-        "code": 409,
-        "reason": "Conflict",
+        "code": 403,
+        "reason": "Forbidden",
         "message": "Cannot create Fargate Profile second because cluster prod currently has"
         " Fargate profile first in status CREATING",
     }
@@ -63,7 +63,7 @@ async def test_the_api_server_s_clients_are_told(
     registered.start(MONOPOD_ADMISSION_ONE_PROFILE_AT_A_TIME="true")
     try:
         # No scheduler runs here that would make it ACTIVE: other tests' profiles may be in the way.
-        with pytest.raises(ConflictError, match="in status CREATING"):
+        with pytest.raises(ForbiddenError, match="in status CREATING"):
             for _ in range(2):
                 await make_profile(admin, namespace)
     finally:

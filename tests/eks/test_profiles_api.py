@@ -84,18 +84,11 @@ async def test_what_kubectl_makes_the_api_shows(eks: Any, admin: Client) -> None
 @pytest.mark.parametrize("word", ["ACTIVE", "CREATE_FAILED", "DELETE_FAILED"])
 async def test_status_and_health_are_the_objects(eks: Any, admin: Client, word: str) -> None:
     create(eks, "web")
-    condition = {
-        "type": "Ready",
-        "status": "True" if word == "ACTIVE" else "False",
-        "reason": "AccessDenied",
-        "message": "because",
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    }
-    status = {"status": word, "conditions": [condition]}
+    issue = {"code": "AccessDenied", "message": "because", "resourceIds": ["a"]}
+    status = {"status": word, "health": {"issues": [] if word == "ACTIVE" else [issue]}}
     await admin.patch(FargateProfile, "web", {"status": status}, subresource="status")
     shown = describe(eks, "web")
     assert shown["status"] == word
-    issue = {"code": "AccessDenied", "message": "because", "resourceIds": []}
     assert shown["health"]["issues"] == ([] if word == "ACTIVE" else [issue])
 
 

@@ -81,10 +81,6 @@ class Denial:
     """That something must not be."""
 
     message: str
-    code: int = 403
-    """An HTTP status."""
-    reason: str = "Forbidden"
-    """The API machinery's word that belongs to it."""
 
 
 class _Review(msgspec.Struct):
@@ -111,8 +107,8 @@ class _Pod(msgspec.Struct):
 
 class _Status(msgspec.Struct):
     message: str
-    reason: str
-    code: int
+    reason: str = "Forbidden"
+    code: int = 403
 
 
 class _Response(msgspec.Struct, omit_defaults=True):
@@ -183,7 +179,7 @@ def write_answer(
     """
     response = _Response(uid, allowed=denial is None, warnings=list(warnings) or None)
     if denial is not None:
-        response.status = _Status(denial.message, denial.reason, denial.code)
+        response.status = _Status(denial.message)
     if patch:
         response.patchType = "JSONPatch"
         response.patch = base64.b64encode(msgspec.json.encode(patch)).decode()

@@ -94,7 +94,7 @@ class Webhook:
             why = await self._chooser.not_your_turn(name, self._in_turn_of, deleting=deleting)
             if why is not None:
                 _REVIEWS.labels("not-its-turn").inc()
-                return Denial(why, 409, "Conflict")
+                return Denial(why)
         if not deleting:
             self._chooser.announce(name)
         _REVIEWS.labels(Result.NOT_A_POD.value).inc()

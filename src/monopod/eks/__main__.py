@@ -32,7 +32,13 @@ async def _run(service: Service) -> None:
     identity = own.identity or settings.identities / "eks"
     certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
     keys = KeyFile(identity / access_key.FILE)
-    place = Place(settings.cluster, settings.region, settings.account)
+    place = Place(
+        settings.cluster,
+        settings.region,
+        settings.account,
+        settings.unsupported_regions,
+        settings.max_profiles,
+    )
     surroundings = Surroundings(own.server, (identity / "ca.crt").read_bytes(), own.services)
     async with connect(identity / "kubeconfig", _NAME) as client:
         server = Server(Endpoint(client, place, surroundings), keys.current, settings.region)

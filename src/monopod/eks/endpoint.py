@@ -15,7 +15,7 @@ from lightkube.resources.authorization_v1 import SubjectAccessReview
 from lightkube.resources.core_v1 import Namespace
 
 from monopod.api import keys
-from monopod.api.resources import FargateProfile, Subnet
+from monopod.api.resources import FargateProfile, Subnet, Vpc
 from monopod.eks import pages, profiles, wire
 from monopod.eks.cluster import OLDEST, Surroundings, described
 from monopod.eks.errors import EksError, access_denied, refused_by_cluster
@@ -74,12 +74,16 @@ class Endpoint:
         await self._allow(caller, "create", "CreateFargateProfile", request.fargateProfileName)
         profile = profiles.wanted(request)
         async with self._creating:
-            found, subnets = await asyncio.gather(
-                self._client.list(FargateProfile), self._client.list(Subnet)
+            found, subnets, vpcs = await asyncio.gather(
+                self._client.list(FargateProfile),
+                self._client.list(Subnet),
+                self._client.list(Vpc),
             )
-            made = profiles.made_before(request, found.items)
+            made = profiles.made_before(request, found.items, self._place.max_profiles)
             if made is None:
-                profiles.check_subnets(request, profile, subnets.items)
+                profiles.check_surroundings(
+                    request, profile, self._place, subnets.items, vpcs.items
+                )
                 made = await self._make(request, profile)
         return wire.CreateFargateProfileResponse(
             fargateProfile=profiles.described(made, self._place)

@@ -22,6 +22,10 @@ class Place:
     cluster: str
     region: str
     account: str
+    unsupported_regions: frozenset[str] = frozenset()
+    """Regions in which there are no Fargate profiles."""
+    max_profiles: int = 10
+    """Profiles that the cluster may have (source: EKS service quotas)."""
 
     @property
     def arn(self) -> str:

@@ -7,23 +7,21 @@ from typing import Final, cast, get_args
 import msgspec
 from lightkube.models.meta_v1 import ObjectMeta
 
-from monopod.api import conditions, keys
+from monopod.api import keys
 from monopod.api.resources import (
     FargateProfile,
     FargateProfileSpec,
-    FargateProfileStatus,
     Selector,
     Subnet,
+    Vpc,
 )
 from monopod.eks import wire
 from monopod.eks.errors import EksError, invalid_parameter
 from monopod.eks.place import Place
 from monopod.kube import meta
-from monopod.profiles import faults_of, subnets_of_profile
+from monopod.profiles import faults_of, region_faults, subnet_faults, subnets_of_profile
 from monopod.profiles.validity import MAX_LABELS, RESERVED_PREFIX
 
-MAX_PROFILES: Final = 10
-"""In a cluster, counted when the API makes one (source: EKS service quotas)."""
 REQUEST_ANNOTATION: Final = f"{keys.GROUP}/client-request"
 """Digests of the token and of the parameters that a profile was made with."""
 _CREATING: Final = "CREATING"
@@ -31,8 +29,6 @@ _DELETING: Final = "DELETING"
 _WORDS: Final = frozenset(get_args(wire.FargateProfileStatus))
 _ISSUES: Final = frozenset(get_args(wire.FargateProfileIssueCode))
 _OTHER_ISSUE: Final = "InternalFailure"
-_FINE: Final = frozenset({"Deleting"})
-"""Reasons of a profile that is not ready, for which nothing is wrong."""
 
 
 def described(profile: FargateProfile, place: Place) -> wire.FargateProfile:
@@ -65,18 +61,17 @@ def _word(profile: FargateProfile) -> wire.FargateProfileStatus:
 
 
 def _issues(profile: FargateProfile) -> list[wire.FargateProfileIssue]:
-    status = profile.status or FargateProfileStatus()
+    health = profile.status.health if profile.status else None
     return [
         wire.FargateProfileIssue(
             code=cast(
                 "wire.FargateProfileIssueCode",
-                each.reason if each.reason in _ISSUES else _OTHER_ISSUE,
+                each.code if each.code in _ISSUES else _OTHER_ISSUE,
             ),
             message=each.message,
-            resourceIds=[],
+            resourceIds=list(each.resourceIds),
         )
-        for each in status.conditions
-        if each.type == "Ready" and each.status == conditions.FALSE and each.reason not in _FINE
+        for each in (health.issues if health else ())
     ]
 
 
@@ -120,27 +115,31 @@ def _in_aws_s_words(spec: FargateProfileSpec) -> str:
     return ""
 
 
-def check_subnets(
-    request: wire.CreateFargateProfileRequest, profile: FargateProfile, subnets: Sequence[Subnet]
+def check_surroundings(
+    request: wire.CreateFargateProfileRequest,
+    profile: FargateProfile,
+    place: Place,
+    subnets: Sequence[Subnet],
+    vpcs: Sequence[Vpc],
 ) -> None:
-    """Refuse a profile of subnets that are not there, or that are public.
+    """Refuse a profile that this region does not have, or whose subnets would not do.
+
+    That there is no subnet at all is for the profile's health to say.
 
     Raises:
-        EksError: It has such subnets.
+        EksError: It is such a profile.
     """
-    found = subnets_of_profile(profile, subnets)
-    if found.missing:
-        raise _refused(request, f"The subnet ID '{found.missing[0]}' does not exist")
-    if found.public:
-        # Source: a recorded answer (awslabs/eks-perf-tests#195).
-        raise _refused(
-            request,
-            f"Subnet {found.public[0]} provided in Fargate Profile is not a private subnet",
-        )
+    found = subnets_of_profile(profile, subnets, vpcs)
+    faults = (*region_faults(place.region, place.unsupported_regions), *subnet_faults(found))
+    for fault in faults:
+        if fault.resources:
+            raise _refused(request, fault.message)
 
 
 def made_before(
-    request: wire.CreateFargateProfileRequest, profiles: Sequence[FargateProfile]
+    request: wire.CreateFargateProfileRequest,
+    profiles: Sequence[FargateProfile],
+    max_profiles: int,
 ) -> FargateProfile | None:
     """Return the profile that this very request has made already, if it has.
 
@@ -162,11 +161,11 @@ def made_before(
                 )
     if any(meta(each).name == request.fargateProfileName for each in profiles):
         raise in_use(request)
-    if len(profiles) >= MAX_PROFILES:
+    if len(profiles) >= max_profiles:
         raise EksError(
             "ResourceLimitExceededException",
             f"Cluster {request.clusterName} has {len(profiles)} Fargate profiles; the limit is"
-            f" {MAX_PROFILES}.",
+            f" {max_profiles}.",
             cluster=request.clusterName,
         )
     return None

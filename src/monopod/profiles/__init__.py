@@ -4,6 +4,7 @@ from monopod.profiles.checks import (
     Fault,
     Surroundings,
     faults_at_creation,
+    region_faults,
     role_faults,
     subnet_faults,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "judge_profile",
     "matches",
     "not_your_turn",
+    "region_faults",
     "role_faults",
     "role_of",
     "subnet_faults",

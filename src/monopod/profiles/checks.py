@@ -46,11 +46,19 @@ class Surroundings:
 def faults_at_creation(profile: FargateProfile, around: Surroundings) -> tuple[Fault, ...]:
     """Return all that keeps a profile from being created; nothing if it may be."""
     return (
-        *_region_faults(around),
+        *region_faults(around.region, around.unsupported_regions),
         *_quota_faults(profile, around),
         *role_faults(profile, around.roles),
         *subnet_faults(subnets_of_profile(profile, around.subnets, around.vpcs)),
     )
+
+
+def region_faults(region: str, unsupported: Collection[str]) -> tuple[Fault, ...]:
+    """Return what is wrong with the cluster's region."""
+    if region not in unsupported:
+        return ()
+    said = f"AWS Fargate is not supported in region {region}"
+    return (Fault("RegionNotSupported", said, (region,)),)
 
 
 def role_faults(profile: FargateProfile, roles: KnownRoles) -> tuple[Fault, ...]:
@@ -64,11 +72,6 @@ def role_faults(profile: FargateProfile, roles: KnownRoles) -> tuple[Fault, ...]
 def subnet_faults(found: ProfileSubnets) -> tuple[Fault, ...]:
     """Return what is wrong with a profile's subnets."""
     return tuple(_subnet_faults(found))
-
-
-def _region_faults(around: Surroundings) -> Iterator[Fault]:
-    if around.region in around.unsupported_regions:
-        yield Fault("RegionNotSupported", f"AWS Fargate is not supported in region {around.region}")
 
 
 def _quota_faults(profile: FargateProfile, around: Surroundings) -> Iterator[Fault]:
