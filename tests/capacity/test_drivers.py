@@ -7,11 +7,12 @@ import pytest
 
 from monopod.capacity import CapacityError, DriverUnavailableError
 from monopod.capacity.choice import Candidate
-from monopod.capacity.drivers import Drivers
+from monopod.capacity.drivers import Drivers, Finding
 from monopod.capacity.report import Standing
 from monopod.vmm.driver import Exit, LinkKind, Machine, VmmError
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
+EARLIER = datetime(2026, 11, 22, 18, 0, 0, tzinfo=UTC)
 
 
 @dataclass
@@ -72,21 +73,34 @@ async def test_a_host_without_any_driver_is_no_host() -> None:
 
 
 async def test_a_check_tells_more_than_the_preparation() -> None:
-    async def dies() -> str:
-        raise VmmError("the probe guest died")
+    async def dies() -> Finding:
+        return Finding(False, "the probe guest died", EARLIER)
 
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": dies})
     await drivers.prepare()
-    assert drivers.candidates[0].unusable == "the probe guest died"
+    assert drivers.standings == (
+        Standing(Candidate("qemu-kvm", 16000, "the probe guest died"), "", EARLIER),
+    )
+
+
+async def test_a_check_that_cannot_be_made_is_a_lack() -> None:
+    async def breaks() -> Finding:
+        raise VmmError("QEMU is too old")
+
+    drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": breaks}, now=lambda: NOW)
+    await drivers.prepare()
+    assert drivers.standings == (
+        Standing(Candidate("qemu-kvm", 16000, "QEMU is too old"), "", NOW),
+    )
 
 
 async def test_what_a_check_found_is_kept() -> None:
-    async def works() -> str:
-        return "a guest booted"
+    async def works() -> Finding:
+        return Finding(True, "a guest booted", EARLIER)
 
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": works}, now=lambda: NOW)
     await drivers.prepare()
-    assert drivers.standings == (Standing(Candidate("qemu-kvm", 16000), "a guest booted", NOW),)
+    assert drivers.standings == (Standing(Candidate("qemu-kvm", 16000), "a guest booted", EARLIER),)
 
 
 async def test_a_driver_that_comes_is_used() -> None:

@@ -8,6 +8,7 @@ by it.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,8 +19,20 @@ from monopod.capacity.choice import Candidate, choose
 from monopod.capacity.report import Standing
 from monopod.vmm.driver import Driver, VmmError
 
-Check = Callable[[], Awaitable[str]]
-"""Says what tells that a prepared driver works; raises VmmError when it does not all the same."""
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about a driver that lacks nothing."""
+
+    works: bool
+    reason: str
+    """What tells that it works, or why it does not all the same."""
+    at: datetime
+    """When it was found out, with its zone."""
+
+
+Check = Callable[[], Awaitable[Finding]]
+"""Finds out whether a prepared driver works; raises VmmError where that cannot be found out."""
 
 _CHECK_AGAIN_S: Final = 20.0
 _log: Final = structlog.get_logger("capacity")
@@ -82,7 +95,9 @@ class Drivers:
         """Look at every driver that cannot be used yet; what they lack is kept, not raised."""
         async with self._checking:
             lacking = [each for each in self if self._standings[each.name].candidate.unusable]
-            for found in await asyncio.gather(*(self._look_at(each) for each in lacking)):
+            # One after the other: some share the directory that they put their files in.
+            for each in lacking:
+                found = await self._look_at(each)
                 driver = found.candidate
                 if driver != self._standings[driver.name].candidate:
                     usable = not driver.unusable
@@ -117,15 +132,17 @@ class Drivers:
             raise CapacityError(f"this host cannot run machines of any kind: {lacks}")
 
     async def _look_at(self, driver: Driver) -> Standing:
-        found = ""
         try:
             await driver.prepare()
-            if (check := self._checks.get(driver.name)) is not None:
-                found = await check()
+            if (check := self._checks.get(driver.name)) is None:
+                return Standing(_candidate(driver, ""), "", self._now())
+            found = await check()
         except (VmmError, OSError) as error:
             lack = str(error) or type(error).__name__
             return Standing(_candidate(driver, lack), "", self._now())
-        return Standing(_candidate(driver, ""), found, self._now())
+        if not found.works:
+            return Standing(_candidate(driver, found.reason), "", found.at)
+        return Standing(_candidate(driver, ""), found.reason, found.at)
 
 
 def _candidate(driver: Driver, unusable: str) -> Candidate:

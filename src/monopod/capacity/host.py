@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ import structlog
 
 from monopod.capacity import report
 from monopod.capacity.directory import MachineDirectory
-from monopod.capacity.drivers import Drivers
+from monopod.capacity.drivers import Drivers, Finding
 from monopod.capacity.local import LocalCapacity
 from monopod.capacity.report import Report
 from monopod.capacity.room import for_machines, this_host
@@ -20,6 +21,7 @@ from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
 from monopod.settings import Settings
 from monopod.vmm.cgroups import Cgroups, Hierarchies
+from monopod.vmm.probe import probe_kvm
 from monopod.vmm.qemu import QemuDriver
 from monopod.vmm.qemu_command import Accelerator
 from monopod.vmm.uml import UmlDriver
@@ -48,8 +50,9 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
         return MachineDirectory(directory / name).console
 
     uml = UmlDriver(guest.uml.directory, settings.home / "uml", cgroups, console_of)
-    emulated = QemuDriver(
-        Accelerator.TCG, guest.qemu.directory, settings.home / "qemu", cgroups, console_of
+    emulated, virtualised = (
+        QemuDriver(each, guest.qemu.directory, settings.home / "qemu", cgroups, console_of)
+        for each in (Accelerator.TCG, Accelerator.KVM)
     )
     own = LocalSettings()
     whole = for_machines(this_host(), own)
@@ -61,7 +64,11 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
             # People are told less; machines do not need it.
             _log.warning("no report", why=str(error))
 
-    drivers = Drivers([uml, emulated], changed=write)
+    async def probe() -> Finding:
+        found = await probe_kvm(virtualised)
+        return Finding(found.works, found.reason, datetime.fromtimestamp(found.at, UTC))
+
+    drivers = Drivers([uml, emulated, virtualised], {virtualised.name: probe}, changed=write)
     await drivers.prepare()
     drivers.require()
     router, ports = Namespace.named(plan.router_name), Namespace.named(plan.ports_name)

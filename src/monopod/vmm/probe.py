@@ -8,6 +8,7 @@ that machines get, and nothing but its word counts.
 import asyncio
 import os
 import platform
+import time
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,8 @@ class Probe(msgspec.Struct, frozen=True):
     works: bool
     reason: str
     """For people: why it does or does not."""
+    at: float = 0.0
+    """When that was found out, in seconds of Unix time."""
 
 
 class _Kept(msgspec.Struct):
@@ -63,7 +66,7 @@ async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Prob
     known = await asyncio.to_thread(_read, kept)
     if known is not None and known.identity == identity:
         return known.answer
-    answer = await _boot(driver, version, patience_s)
+    answer = msgspec.structs.replace(await _boot(driver, version, patience_s), at=time.time())
     await asyncio.to_thread(_write, kept, _Kept(identity, answer))
     return answer
 
