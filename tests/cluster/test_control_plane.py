@@ -20,6 +20,7 @@ from lightkube.resources.authentication_v1 import SelfSubjectReview
 from lightkube.resources.authorization_v1 import SelfSubjectRulesReview
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api import keys
 from monopod.cluster import access, life
 from monopod.cluster.errors import ClusterError
 from monopod.cluster.holdings import holdings
@@ -161,17 +162,32 @@ async def test_a_user_may_do_what_its_work_needs_and_nothing_else(
 @pytest.mark.row("S22")
 @pytest.mark.parametrize("directory", ["machines", "scheduler"])
 async def test_leases_are_for_those_who_watch_kubelets(plane: ControlPlane, directory: str) -> None:
+    verbs = await _verbs(plane, directory, "kube-node-lease", "leases")
+    assert verbs == ({"get", "list", "watch"} if directory == "machines" else set[str]())
+
+
+@pytest.mark.row("S22")
+@pytest.mark.parametrize(
+    "directory", ["admission", "coredns", "eks", "machines", "network", "scheduler"]
+)
+async def test_registry_credentials_are_read_by_the_machines_controller_alone(
+    plane: ControlPlane, directory: str
+) -> None:
+    verbs = await _verbs(plane, directory, keys.SYSTEM_NAMESPACE, "secrets")
+    assert verbs == ({"get"} if directory == "machines" else set[str]())
+
+
+async def _verbs(plane: ControlPlane, directory: str, namespace: str, resource: str) -> set[str]:
     async with connect(plane.layout.identity(directory) / "kubeconfig", "tests") as client:
-        spec = models.SelfSubjectRulesReviewSpec(namespace="kube-node-lease")
+        spec = models.SelfSubjectRulesReviewSpec(namespace=namespace)
         review = await client.create(SelfSubjectRulesReview(spec=spec))
     assert review.status is not None
-    verbs = {
+    return {
         verb
         for rule in review.status.resourceRules
-        if "leases" in (rule.resources or ())
+        if {resource, "*"} & set(rule.resources or ())
         for verb in rule.verbs
     }
-    assert verbs == ({"get", "list", "watch"} if directory == "machines" else set[str]())
 
 
 async def test_nobody_is_anonymous(plane: ControlPlane) -> None:

@@ -5,13 +5,15 @@ import shlex
 import tomllib
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.guest import NodeConfiguration, Registry, node_files
+from monopod import guest
+from monopod.guest import NodeConfiguration, Registry, RegistryCredential, node_files
 
 NODE = NodeConfiguration(
     node_name="fargate-ip-192-168-1-2.local-1.compute.internal",
@@ -137,3 +139,43 @@ def test_keys_are_in_one_file_and_never_shown(secret: str) -> None:
         ["kubelet/serving.key"],
     )
     assert key.decode().strip() not in repr(NODE)
+
+
+def test_credentials_reach_the_kubelet_by_its_plugin_alone() -> None:
+    node = replace(
+        NODE,
+        credentials=(
+            RegistryCredential("registry.test:5000", "me", "needle"),
+            RegistryCredential("*.other.test/team", "you", "needle"),
+        ),
+    )
+    (provider,) = _json(node, "credentials/providers.json")["providers"]
+    assert provider["matchImages"] == ["registry.test:5000", "*.other.test/team"]
+    answer = _json(node, "credentials/answer.json")
+    assert (answer["apiVersion"], answer["kind"]) == (
+        provider["apiVersion"],
+        "CredentialProviderResponse",
+    )
+    assert answer["auth"]["registry.test:5000"] == {"username": "me", "password": "needle"}
+    holders = [path for path, content in node_files(node).items() if b"needle" in content]
+    assert holders == ["credentials/answer.json"]
+    flags = _flags(node)
+    assert flags["image-credential-provider-config"] == "/run/config/credentials/providers.json"
+    plugin = Path(guest.__file__).with_name("files") / (
+        flags["image-credential-provider-bin-dir"].removeprefix("/") + f"/{provider['name']}"
+    )
+    assert "/run/config/credentials/answer.json" in plugin.read_text()
+    assert plugin.read_text().startswith("#!/bin/sh\n")
+
+
+def test_a_machine_without_credentials_starts_no_plugin() -> None:
+    assert not any("credential" in flag for flag in _flags(NODE))
+    assert not any(path.startswith("credentials") for path in node_files(NODE))
+
+
+def test_nobody_else_says_who_signs_for_the_clusters_registry() -> None:
+    own = Registry("100.127.1.6:5000", b"-- own --\n")
+    others = {"100.127.1.6:5000": b"-- false --\n", "registry.test": b"-- theirs --\n"}
+    files = node_files(replace(NODE, registry=own, authorities=others))
+    assert files["certs.d/100.127.1.6:5000/ca.crt"] == b"-- own --\n"
+    assert files["certs.d/registry.test/ca.crt"] == b"-- theirs --\n"

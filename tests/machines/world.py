@@ -105,7 +105,12 @@ class World:
         return await self.admin.create(msgspec.convert(wanted, Pod))
 
     async def claim(
-        self, pod: Pod, subnet: str = SUBNET, milli_cpu: int = 250, driver: str = ""
+        self,
+        pod: Pod,
+        subnet: str = SUBNET,
+        milli_cpu: int = 250,
+        driver: str = "",
+        role: str = "",
     ) -> str:
         """Ask for a machine, as the scheduler does; returns its name."""
         name = f"mvm-{hashlib.sha256(identity(pod).encode()).hexdigest()[:10]}"
@@ -122,6 +127,7 @@ class World:
                 "milliCPU": milli_cpu,
                 "memoryMiB": 512,
                 "driver": driver,
+                "podExecutionRoleArn": role,
             },
         }
         await self.admin.create(msgspec.convert(wanted, MicroVM))

@@ -22,7 +22,7 @@ class EksSettings(BaseSettings):
     port: int = Field(default=EKS_PORT, ge=0, lt=65536)
     token_port: int = Field(default=PORT, ge=0, lt=65536)
     """On 127.0.0.1, where the API server asks about tokens."""
-    metrics_port: int = Field(default=9474, gt=0, lt=65536)
+    metrics_port: int = Field(default=9475, gt=0, lt=65536)
     """On 127.0.0.1."""
     server: str
     """The API server's URL, as clients outside know it."""
