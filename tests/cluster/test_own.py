@@ -2,8 +2,14 @@ from pathlib import Path
 
 import pytest
 
+from monopod.admission.settings import AdmissionSettings
+from monopod.balancing.settings import BalancingSettings
 from monopod.cluster import own
 from monopod.cluster.layout import Layout
+from monopod.eks.settings import EksSettings
+from monopod.machines.settings import MachinesSettings
+from monopod.network.settings import NetworkSettings
+from monopod.scheduler.settings import SchedulerSettings
 from monopod.settings import Settings
 
 LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
@@ -18,3 +24,17 @@ def test_each_process_is_told_its_own_settings_and_no_other_s(
     assert every["admission"]["MONOPOD_ADMISSION_MODE"] == "enforce"
     assert [name for name in every if "MONOPOD_ADMISSION_MODE" in every[name]] == ["admission"]
     assert every["machines"]["MONOPOD_MACHINES_IMAGE"] == "/image", "ours is not to be overridden"
+
+
+def test_each_process_has_a_metrics_port_of_its_own() -> None:
+    """They share a network namespace."""
+    kinds = (
+        AdmissionSettings,
+        BalancingSettings,
+        EksSettings,
+        MachinesSettings,
+        NetworkSettings,
+        SchedulerSettings,
+    )
+    ports = [kind.model_fields["metrics_port"].default for kind in kinds]
+    assert len(set(ports)) == len(kinds)
