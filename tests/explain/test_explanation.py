@@ -347,7 +347,7 @@ def test_subnets_that_cannot_be_used() -> None:
     )
     assert lines(found, "Subnet") == [
         "· profile fp names gone, open",
-        "✗ gone does not exist",
-        "✗ open is public: it leads to an internet gateway",
+        "✗ The subnet ID 'gone' does not exist",
+        "✗ Subnet open provided in Fargate Profile is not a private subnet",
         "  → make a private Subnet, or another profile: a profile cannot be changed",
     ]

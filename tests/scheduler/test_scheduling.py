@@ -88,6 +88,7 @@ async def test_a_refused_pod_goes_on_when_a_subnet_comes(world: World) -> None:
     await world.claimed(pod)
 
 
+@pytest.mark.row("S18")
 async def test_a_full_subnet_takes_the_next_pod_when_a_machine_goes(world: World) -> None:
     await world.add_subnet("192.168.1.0/28")
     await world.add_profile()
@@ -100,6 +101,8 @@ async def test_a_full_subnet_takes_the_next_pod_when_a_machine_goes(world: World
     await world.admin.delete(Pod, gone, world.namespace, grace_period_s=0)
     await world.admin.delete(MicroVM, meta(machines[0]).name or "")
     await world.claimed(late)
+    (event,) = await world.events("FailedSchedulingResolved")
+    assert event.message == f"No longer in the way: {message}"
 
 
 async def test_what_cannot_run_is_refused_once(world: World) -> None:

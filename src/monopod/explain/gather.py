@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Event, Node, Pod
 
-from monopod.api.resources import FargateProfile, MicroVM, Subnet
+from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
 from monopod.explain.snapshot import Snapshot, Warned
 from monopod.kube import Client, NotFoundError, identity, meta
 from monopod.scheduler.decision import machine_name
@@ -37,9 +37,10 @@ async def gather(client: Client, namespace: str, name: str, now: datetime) -> Sn
     except NotFoundError:
         raise UnknownPodError(await _unknown(client, namespace, name)) from None
     uid = identity(pod)
-    profiles, subnets, machine, events = await asyncio.gather(
+    profiles, subnets, vpcs, machine, events = await asyncio.gather(
         client.list(FargateProfile),
         client.list(Subnet),
+        client.list(Vpc),
         _get(client, MicroVM, machine_name(uid)),
         _warnings(client, uid),
     )
@@ -56,6 +57,7 @@ async def gather(client: Client, namespace: str, name: str, now: datetime) -> Sn
         node=await _get(client, Node, node_name) if node_name else None,
         warnings=newest_first((*events, *(await _machine_warnings(client, machine)))),
         now=now,
+        vpcs=vpcs.items,
     )
 
 

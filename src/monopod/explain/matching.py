@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from monopod.api import keys
+from monopod.api import conditions, keys
 from monopod.api.resources import FargateProfile
 from monopod.explain.findings import Finding, Section, bad, good, plain
 from monopod.explain.snapshot import Snapshot
@@ -68,7 +68,7 @@ def _profile(
     else:
         yield plain(f"{name} matches too")
     if verdict.failed:
-        yield bad("it lacks something it needs: see kubectl describe fargateprofile " + name, 1)
+        yield bad(f"it was not created: {_why_failed(profile)}", 1)
     if not verdict.selectors:
         yield plain("it has no selectors", 1)
     for each in verdict.selectors:
@@ -77,6 +77,12 @@ def _profile(
             yield good(f"{where} matches", 1)
         else:
             yield plain(f"{where}: {', '.join(each.mismatches)}", 1)
+
+
+def _why_failed(profile: FargateProfile) -> str:
+    found = profile.status.conditions if profile.status else []
+    ready = conditions.find_condition(found, "Ready")
+    return ready.message if ready else f"see kubectl describe fargateprofile {meta(profile).name}"
 
 
 def _selector(profile: FargateProfile, index: int) -> str:

@@ -8,7 +8,7 @@ from monopod.api.resources import FargateProfile, Subnet
 from monopod.explain.findings import Finding, Section, bad, good, plain, remedy
 from monopod.explain.snapshot import Snapshot
 from monopod.kube import meta
-from monopod.profiles import subnets_of_profile
+from monopod.profiles import subnet_faults, subnets_of_profile
 
 _TITLE: Final = "Subnet"
 
@@ -29,7 +29,7 @@ def _findings(snapshot: Snapshot, profile: FargateProfile | None) -> Iterator[Fi
     if profile is None:
         yield plain(f"{chosen}; the profile it was chosen for is gone")
         return
-    offered = subnets_of_profile(profile, snapshot.subnets)
+    offered = subnets_of_profile(profile, snapshot.subnets, snapshot.vpcs)
     if profile.spec.subnets:
         yield plain(f"profile {meta(profile).name} names {', '.join(profile.spec.subnets)}")
     else:
@@ -40,10 +40,8 @@ def _findings(snapshot: Snapshot, profile: FargateProfile | None) -> Iterator[Fi
             yield good(f"{_subnet(subnet)}: chosen" + (f", address {address}" if address else ""))
         else:
             yield plain(_subnet(subnet))
-    for missing in offered.missing:
-        yield bad(f"{missing} does not exist")
-    for public in offered.public:
-        yield bad(f"{public} is public: it leads to an internet gateway")
+    for fault in subnet_faults(offered):
+        yield bad(fault.message)
     if not offered.usable:
         yield remedy("make a private Subnet, or another profile: a profile cannot be changed", 1)
     elif chosen is not None and chosen not in {meta(each).name for each in offered.usable}:

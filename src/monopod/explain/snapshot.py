@@ -7,7 +7,7 @@ from lightkube.models import core_v1 as models
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
-from monopod.api.resources import FargateProfile, MicroVM, Subnet
+from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
 from monopod.kube import meta
 
 
@@ -37,6 +37,7 @@ class Snapshot:
     warnings: tuple[Warned, ...]
     """The newest first."""
     now: datetime
+    vpcs: tuple[Vpc, ...] = ()
 
     @property
     def namespace(self) -> str:

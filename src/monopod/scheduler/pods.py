@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import structlog
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
+from lightkube.resources.core_v1 import Node, Pod
 from prometheus_client import Counter
 
 from monopod.api import keys
-from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
+from monopod.api.resources import MicroVM
 from monopod.kube import (
     AlreadyExistsError,
     Change,
@@ -22,17 +22,16 @@ from monopod.kube import (
     EventRecorder,
     EventType,
     Key,
-    Modified,
     NotFoundError,
     PatchType,
     key_of,
-    key_parts,
     meta,
 )
 from monopod.scheduler import decision, failures, reasons, writes
 from monopod.scheduler.cluster import Cluster, pod_key
 from monopod.scheduler.decision import View
 from monopod.scheduler.placement import Ground
+from monopod.scheduler.refused import RefusedPods
 from monopod.scheduler.steps import (
     Bind,
     Claim,
@@ -73,18 +72,12 @@ class PodScheduler:
         self._events = events
         self._ground = ground
         self._now = now
-        self._refused: dict[Key, str] = {}
         self._controller = Controller("pods", self.reconcile, workers=workers)
         seen = cluster.seen
+        self._refused = RefusedPods(seen, self._controller.enqueue)
         seen.pods.subscribe(lambda change: self._controller.enqueue(change.key))
         seen.machines.subscribe(self._machine_changed)
         seen.nodes.subscribe(self._node_changed)
-        seen.profiles.subscribe(self._ground_changed)
-        seen.subnets.subscribe(self._subnet_changed)
-        seen.vpcs.subscribe(self._ground_changed)
-        seen.roles.subscribe(self._role_changed)
-        seen.claims.subscribe(self._claim_changed)
-        seen.volumes.subscribe(self._volume_changed)
 
     async def run(self) -> None:
         """Schedule until cancelled; the informers must be synced."""
@@ -94,14 +87,14 @@ class PodScheduler:
         """Take the next step for a pod; returns seconds after which to look again, if any."""
         pod = self._cluster.pods.get(key)
         if pod is None:
-            self._refused.pop(key, None)
+            self._refused.forget(key)
             return None
         step = decision.decide(pod, self._view(pod))
         # Noted at once with the decision: whatever changes from here on has it made anew.
         if isinstance(step, Refuse):
-            self._refused[key] = step.reason
+            self._refused.note(key, step.reason)
         else:
-            self._refused.pop(key, None)
+            self._refused.forget(key)
         if not isinstance(step, Nothing):
             _STEPS.labels(type(step).__name__).inc()
         try:
@@ -260,47 +253,12 @@ class PodScheduler:
     def _machine_changed(self, change: Change[MicroVM]) -> None:
         self._controller.enqueue(pod_key(change.object))
         if isinstance(change, Deleted):
-            self._look_again(lambda reason: reason == reasons.NO_ADDRESS)
+            self._refused.address_freed()
 
     def _node_changed(self, change: Change[Node]) -> None:
         key = self._cluster.pod_of_node(change.key)
         if key is not None:
             self._controller.enqueue(key)
-
-    def _ground_changed(self, _: Change[FargateProfile] | Change[Vpc]) -> None:
-        self._look_again(lambda _: True)
-
-    def _subnet_changed(self, change: Change[Subnet]) -> None:
-        if isinstance(change, Modified) and not _better(change.old, change.object):
-            return
-        self._look_again(lambda _: True)
-
-    def _role_changed(self, _: Change[ExecutionRole]) -> None:
-        self._look_again(lambda reason: reason == reasons.MISCONFIGURED)
-
-    def _claim_changed(self, change: Change[PersistentVolumeClaim]) -> None:
-        self._storage_changed(meta(change.object).namespace)
-
-    def _volume_changed(self, change: Change[PersistentVolume]) -> None:
-        spec = change.object.spec
-        self._storage_changed(spec.claimRef.namespace if spec and spec.claimRef else None)
-
-    def _storage_changed(self, namespace: str | None) -> None:
-        """Have pods looked at that wait for storage; of all namespaces if none is named."""
-        self._look_again(lambda reason: reason == reasons.UNSUPPORTED, namespace)
-
-    def _look_again(self, concerned: Callable[[str], bool], namespace: str | None = None) -> None:
-        """Have those refused pods looked at that a change may concern."""
-        for key, reason in self._refused.items():
-            if concerned(reason) and (namespace is None or key_parts(key)[0] == namespace):
-                self._controller.enqueue(key)
-
-
-def _better(old: Subnet, new: Subnet) -> bool:
-    """Say whether a subnet may now take a pod that it did not take before."""
-    if old.spec != new.spec or old.status is None or new.status is None:
-        return True
-    return (new.status.availableAddresses or 0) > (old.status.availableAddresses or 0)
 
 
 async def _all(*work: Awaitable[Any]) -> list[Any]:
