@@ -74,6 +74,8 @@ class Namespace:
 
     cluster: Cluster
     name: str
+    profile: str
+    """The profile that selects it."""
 
     async def kubectl(self, *words: str, stdin: str | None = None, timeout_s: float = 120) -> str:
         # Before any "--", behind which kubectl passes words on.

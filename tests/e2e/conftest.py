@@ -1,4 +1,8 @@
-"""One real cluster for the whole end-to-end run, and a namespace for each test module."""
+"""One real cluster for the whole end-to-end run, and a namespace for each test module and driver.
+
+Every test runs on machines of driver ``uml``; those marked ``tcg`` on ``qemu-tcg`` too, which is
+exact but some ten times slower.
+"""
 
 import os
 import re
@@ -12,15 +16,20 @@ import pytest_asyncio
 from monopod.images import catalogue
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace
 
-PROFILE = "fp-e2e"
-
-
 _LAST = ("test_faults.py", "test_up_down.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What kills parts of the cluster goes last, and what takes it down last of all."""
     items.sort(key=lambda item: _LAST.index(item.path.name) if item.path.name in _LAST else -1)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that has machines once for each driver that it is for."""
+    if "driver" in metafunc.fixturenames:
+        marked = any(metafunc.definition.iter_markers("tcg"))
+        drivers = ["uml", "qemu-tcg"] if marked else ["uml"]
+        metafunc.parametrize("driver", drivers, scope="module")
 
 
 @pytest.fixture(scope="session")
@@ -47,17 +56,20 @@ async def image(cluster: Cluster) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> AsyncIterator[Namespace]:
+async def namespace(
+    cluster: Cluster, driver: str, request: pytest.FixtureRequest
+) -> AsyncIterator[Namespace]:
     """A namespace that a profile selects; everything in it is deleted after the module."""
-    module = request.module.__name__.rsplit(".", 1)[-1]
-    name = "e2e-" + re.sub(r"[^a-z0-9]+", "-", module.removeprefix("test_"))
+    module = request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_")
+    name = f"e2e-{driver}-" + re.sub(r"[^a-z0-9]+", "-", module)
+    profile = f"fp-e2e-{driver}"
     await cluster.apply(
         {
             "apiVersion": "monopod.dev/v1alpha1",
             "kind": "FargateProfile",
-            "metadata": {"name": PROFILE},
+            "metadata": {"name": profile, "annotations": {"monopod.dev/driver": driver}},
             "spec": {
-                "selectors": [{"namespace": "e2e-*"}],
+                "selectors": [{"namespace": f"e2e-{driver}-*"}],
                 "podExecutionRoleArn": "arn:aws:iam::000000000000:role/e2e",
             },
         },
@@ -67,5 +79,5 @@ async def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> AsyncIt
     await cluster.kubectl(
         "-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=60s"
     )
-    yield Namespace(cluster, name)
+    yield Namespace(cluster, name, profile)
     await cluster.kubectl("delete", "namespace", name, "--wait=true", "--timeout=60s")

@@ -56,7 +56,7 @@ async def test_explain_tells_of_a_running_pod(namespace: Namespace, image: str) 
     await namespace.ready("told")
     said = await namespace.cluster.monopod("explain", "told", "-n", namespace.name)
     assert f"{namespace.name}/told: Running, ready, on fargate-ip-" in said
-    assert "fp-e2e matches, and is the alphanumerically first that does" in said
+    assert f"{namespace.profile} matches, and is the alphanumerically first that does" in said
     assert "0.25 vCPU 0.5 GB" in said
     for step in ("machine launched", "kubelet registered", "node ready", "pod bound", "pod ready"):
         assert step in said

@@ -109,6 +109,7 @@ async def work(namespace: Namespace, image: str) -> str:
     return "work"
 
 
+@pytest.mark.tcg
 async def test_logs_and_their_following(namespace: Namespace, work: str) -> None:
     assert await namespace.kubectl("logs", work, "-c", "main") == "started\nfrom-init\n"
     assert await namespace.kubectl("logs", work, "-c", "sidecar") == "sidecar-up\n"
@@ -124,6 +125,7 @@ async def test_logs_and_their_following(namespace: Namespace, work: str) -> None
         assert await reading == b"followed\n"
 
 
+@pytest.mark.tcg
 async def test_exec_returns_the_command_s_status_and_input(namespace: Namespace, work: str) -> None:
     said = await namespace.kubectl("exec", "-i", work, "-c", "main", "--", "cat", stdin="echoed")
     assert said == "echoed"
@@ -158,6 +160,7 @@ async def test_files_are_copied_both_ways(namespace: Namespace, work: str, tmp_p
     assert back.read_text() == "over the wire\n"
 
 
+@pytest.mark.tcg
 async def test_port_forward(namespace: Namespace, work: str) -> None:
     async with namespace.cluster.spawned(
         "-n", namespace.name, "port-forward", f"pod/{work}", ":8080"
@@ -171,6 +174,7 @@ async def test_port_forward(namespace: Namespace, work: str) -> None:
         writer.close()
 
 
+@pytest.mark.tcg
 async def test_downward_api_tokens_and_hooks(namespace: Namespace, work: str) -> None:
     about = await namespace.get("pod", work)
     assert (await namespace.sh(work, "echo $POD_IP", container="main")).strip() == about["status"][
@@ -206,6 +210,7 @@ async def test_configmaps_and_secrets_update_live(namespace: Namespace, work: st
     await namespace.kubectl("exec", work, "-c", "main", "--", "sh", "-c", script, timeout_s=150)
 
 
+@pytest.mark.tcg
 async def test_emptydir_in_memory_is_tmpfs_of_its_size(namespace: Namespace, work: str) -> None:
     mounts = await namespace.sh(work, "grep /memory /proc/mounts", container="main")
     assert " tmpfs " in mounts
@@ -224,6 +229,7 @@ async def test_ephemeral_containers(namespace: Namespace, image: str, work: str)
     assert "httpd" in said, "a debugger that targets a container sees its processes"
 
 
+@pytest.mark.tcg
 @pytest.mark.row("S12")
 async def test_limits_on_open_files_and_processes(namespace: Namespace, work: str) -> None:
     limits = await namespace.sh(work, "cat /proc/self/limits", container="main")
@@ -232,6 +238,7 @@ async def test_limits_on_open_files_and_processes(namespace: Namespace, work: st
     assert rows["Max processes"] == ["1024", "65535"]
 
 
+@pytest.mark.tcg
 @pytest.mark.row("S1")
 async def test_node_offers_exactly_what_was_provisioned(namespace: Namespace, work: str) -> None:
     about = await namespace.get("pod", work)

@@ -50,11 +50,13 @@ async def _fetch(namespace: Namespace, pod_name: str, url: str) -> str:
     return (await namespace.sh(pod_name, f"timeout 5 wget -q -O - {url}")).strip()
 
 
+@pytest.mark.tcg
 async def test_pods_reach_each_other(namespace: Namespace, pods: dict[str, str]) -> None:
     assert await _fetch(namespace, "one", f"http://{pods['two']}:8080/") == "two"
     assert await _fetch(namespace, "two", f"http://{pods['one']}:8080/") == "one"
 
 
+@pytest.mark.tcg
 async def test_services_reach_every_pod_behind_them_the_caller_too(
     namespace: Namespace, pods: dict[str, str]
 ) -> None:
@@ -86,6 +88,7 @@ async def test_node_names_resolve(namespace: Namespace, pods: dict[str, str]) ->
     assert pods["two"] in await namespace.sh("one", f"nslookup {node}")
 
 
+@pytest.mark.tcg
 @pytest.mark.row("S19")
 @pytest.mark.parametrize("address", ["169.254.169.254:80", "169.254.170.2:80"])
 async def test_metadata_service_is_unreachable(
@@ -108,6 +111,7 @@ async def test_host_and_control_plane_are_unreachable(
     assert await _blocked(namespace, address.format(transit=transit))
 
 
+@pytest.mark.tcg
 @pytest.mark.row("S5")
 async def test_management_addresses_of_others_are_unreachable(
     namespace: Namespace, pods: dict[str, str]

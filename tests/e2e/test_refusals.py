@@ -104,7 +104,7 @@ async def test_malformed_profiles_name_the_bad_field(
 async def test_profiles_cannot_change(namespace: Namespace) -> None:
     with pytest.raises(ProcessError, match="immutable"):
         await namespace.cluster.kubectl(
-            "patch", "fargateprofile", "fp-e2e", "--type=merge",
+            "patch", "fargateprofile", namespace.profile, "--type=merge",
             "-p", '{"spec":{"selectors":[{"namespace":"other"}]}}',
         )  # fmt: skip
 
