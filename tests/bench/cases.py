@@ -1,6 +1,6 @@
 """A report with known figures."""
 
-from monopod.bench.phases import Kind, Phase, Story
+from monopod.bench.phases import Kind, Phase, Story, Subject
 from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.statistics import Series, Spread
 
@@ -12,18 +12,18 @@ def story(
     moments: tuple[float | None, ...], factor: float = 1.0, failure: str = "", pod: str = "p"
 ) -> Story:
     seen = {p: m * factor for p, m in zip(Phase, moments, strict=True) if m is not None}
-    return Story(pod, seen, failure)
+    return Story(pod, seen, failure=failure)
 
 
 def series(kind: Kind, at_once: int, *factors: float) -> Series:
     moments = MICROVM if kind is Kind.MICROVM else ORDINARY
-    return Series(kind, at_once, tuple(story(moments, factor) for factor in factors))
+    subject = Subject(kind, "uml" if kind is Kind.MICROVM else "")
+    return Series(subject, at_once, tuple(story(moments, factor) for factor in factors))
 
 
 REPORT = Report(
     taken_at="2026-11-23T12:00:00Z",
     host=Host(2, "Some <CPU> & more", 24000, "6.18", 0.5),
-    driver="uml",
     image="monopod.dev/pause:1",
     series=(
         series(Kind.MICROVM, 1, 1.0, 1.1, 0.9),
@@ -31,14 +31,17 @@ REPORT = Report(
         series(Kind.ORDINARY, 1, 1.0, 1.0, 1.2),
         series(Kind.ORDINARY, 10, 2.0, 3.0),
     ),
-    footprint=Footprint(
-        machines=10,
-        processes_mib=Spread(120.25, 130.0, 10),
-        disks_mib=None,
-        root_image_mib=210.0,
-        guest_mib=Spread(73.0, 80.0, 10),
-        idle_cpu_percent=Spread(2.5, 3.0, 10),
-        watched_s=20.0,
+    footprints=(
+        Footprint(
+            driver="uml",
+            machines=10,
+            processes_mib=Spread(120.25, 130.0, 10),
+            disks_mib=None,
+            root_image_mib=210.0,
+            guest_mib=Spread(73.0, 80.0, 10),
+            idle_cpu_percent=Spread(2.5, 3.0, 10),
+            watched_s=20.0,
+        ),
     ),
     notes=("something was not there",),
 )

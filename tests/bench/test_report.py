@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from monopod.bench import table, timeline
-from monopod.bench.phases import Kind, Phase, Story
+from monopod.bench.phases import Kind, Phase, Story, Subject
 from monopod.bench.report import Report
 from monopod.bench.statistics import Series
 from tests.bench.cases import MICROVM, REPORT, story
@@ -47,7 +47,7 @@ def test_json_has_summaries_and_every_start() -> None:
     assert first["phases"]["booted"]["tookSeconds"] == {"p50": 1.7, "p95": 1.87, "count": 3}
     assert set(found["series"][2]["phases"]) == {"admitted", "bound", "Ready"}
     assert found["ratios"][0]["p50"] == pytest.approx(8.8889)
-    assert found["footprint"]["disksMiB"] is None
+    assert found["footprints"][0]["disksMiB"] is None
     assert len(found["starts"]) == 10
     assert found["starts"][0]["reachedSeconds"]["Ready"] == 8.0
 
@@ -68,7 +68,7 @@ def test_the_table_shows_phases_ratio_footprint_and_notes() -> None:
 
 
 def test_what_was_not_seen_is_said() -> None:
-    unseen = Series(Kind.MICROVM, 1, (story((*MICROVM[:3], None, *MICROVM[4:])),))
+    unseen = Series(Subject(Kind.MICROVM, "uml"), 1, (story((*MICROVM[:3], None, *MICROVM[4:])),))
     report = with_series(unseen)
     said = shown(report)
     assert "not observed" in next(line for line in said.splitlines() if "booted" in line)
@@ -78,9 +78,13 @@ def test_what_was_not_seen_is_said() -> None:
 
 
 def test_failures_are_told() -> None:
-    failed = Series(Kind.MICROVM, 1, (Story("bench-1", {Phase.ADMITTED: 0.1}, "timed out"),))
+    failed = Series(
+        Subject(Kind.MICROVM, "uml"),
+        1,
+        (Story("bench-1", {Phase.ADMITTED: 0.1}, failure="timed out"),),
+    )
     report = with_series(failed)
-    assert "microVM, one at a time: bench-1: timed out" in shown(report)
+    assert "microVM, uml, one at a time: bench-1: timed out" in shown(report)
     assert report.document()["series"][0]["failed"] == 1
     assert "microVM, one at a time (0 starts, 1 failed)" in texts(drawn(report))
 
@@ -104,7 +108,7 @@ def test_names_from_the_host_are_text_and_not_markup() -> None:
 
 
 def test_a_report_of_nothing_can_be_shown() -> None:
-    empty = dataclasses.replace(REPORT, series=(), footprint=None, notes=())
+    empty = dataclasses.replace(REPORT, series=(), footprints=(), notes=())
     assert bars(drawn(empty)) == []
     assert "phase" in shown(empty)
     assert empty.document()["ratios"] == []

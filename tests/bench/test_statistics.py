@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.bench.phases import Kind, Phase, Story, durations
+from monopod.bench.phases import Kind, Phase, Story, Subject, durations
 from monopod.bench.statistics import Series, percentile, ratios, spread
 from tests.bench.cases import MICROVM, REPORT, series, story
 
@@ -49,7 +49,7 @@ def test_a_phase_seen_out_of_order_takes_no_time() -> None:
 
 
 def test_a_phase_that_was_not_seen_is_said_and_its_time_falls_to_the_next() -> None:
-    unseen = Series(Kind.MICROVM, 1, (story((*MICROVM[:3], None, *MICROVM[4:])),))
+    unseen = Series(Subject(Kind.MICROVM), 1, (story((*MICROVM[:3], None, *MICROVM[4:])),))
     by_phase = {each.phase: each for each in unseen.summaries}
     assert by_phase[Phase.BOOTED].took is None
     assert by_phase[Phase.BOOTED].reached is None
@@ -60,7 +60,7 @@ def test_a_phase_that_was_not_seen_is_said_and_its_time_falls_to_the_next() -> N
 
 def test_pods_that_failed_are_counted_apart() -> None:
     mixed = Series(
-        Kind.MICROVM,
+        Subject(Kind.MICROVM),
         1,
         (story(MICROVM), Story("late", {Phase.ADMITTED: 99.0}, "not Ready within 120 s")),
     )
@@ -77,4 +77,4 @@ def test_ratios_compare_like_with_like() -> None:
     assert found[1].p50 == pytest.approx(8.0 / 0.9)
     assert found[10].p95 == pytest.approx(5 * 8.0 / (3 * 0.9))
     assert ratios([series(Kind.MICROVM, 1, 1.0), series(Kind.ORDINARY, 10, 1.0)]) == ()
-    assert ratios([series(Kind.MICROVM, 1, 1.0), Series(Kind.ORDINARY, 1, ())]) == ()
+    assert ratios([series(Kind.MICROVM, 1, 1.0), Series(Subject(Kind.ORDINARY), 1, ())]) == ()

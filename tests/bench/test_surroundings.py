@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from monopod.bench.errors import BenchError
-from monopod.bench.phases import Kind
+from monopod.bench.phases import Kind, Subject
 from monopod.bench.pods import bench_pod
 from monopod.bench.surroundings import alone
 
@@ -18,8 +18,8 @@ async def test_only_one_benchmark_at_a_time(tmp_path: Path) -> None:
 
 
 def test_both_kinds_of_pod_are_the_same_but_for_what_leads_them_to_their_node() -> None:
-    machine = bench_pod("p", "n", Kind.MICROVM)
-    ordinary = bench_pod("p", "n", Kind.ORDINARY)
+    machine = bench_pod("p", "n", Subject(Kind.MICROVM))
+    ordinary = bench_pod("p", "n", Subject(Kind.ORDINARY))
     assert machine != ordinary
     assert ordinary.spec is not None
     assert ordinary.metadata is not None

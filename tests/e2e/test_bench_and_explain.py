@@ -30,9 +30,9 @@ async def test_bench_start_sees_every_phase_and_leaves_nothing(
         expected = PHASES if each["kind"] == "microVM" else {"admitted", "bound", "Ready"}
         seen = {name for name, phase in each["phases"].items() if phase["tookSeconds"]}
         assert seen == expected
-    assert report["footprint"]["machines"] == 2
-    assert report["footprint"]["processesMiB"]["p50"] > 0
-    assert report["footprint"]["guestMiB"]["p50"] > 0
+    assert report["footprints"][0]["machines"] == 2
+    assert report["footprints"][0]["processesMiB"]["p50"] > 0
+    assert report["footprints"][0]["guestMiB"]["p50"] > 0
     assert "</svg>" in (tmp_path / "report.svg").read_text()
 
     assert await objects(cluster) == before

@@ -43,6 +43,7 @@ class _Memory:
 
 async def measure(
     client: Client,
+    driver: str,
     machines: Sequence[IdleMachine],
     root_image: Path,
     *,
@@ -58,6 +59,7 @@ async def measure(
     watched_s = time.monotonic() - began
     found = [await _memory(client, each) for each in machines]
     return Footprint(
+        driver=driver,
         machines=len(machines),
         processes_mib=spread(_known(each.processes_mib for each in found)),
         disks_mib=spread(_known(each.disks_mib for each in found)),

@@ -32,6 +32,20 @@ class Kind(enum.Enum):
     ORDINARY = "ordinary node"
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the pods of a series run on."""
+
+    kind: Kind
+    driver: str = ""
+    """Of their machines; empty for the one that is chosen by itself, until it is known."""
+
+    @property
+    def title(self) -> str:
+        """As a heading."""
+        return f"{self.kind.value}, {self.driver}" if self.driver else self.kind.value
+
+
 PHASES: Final[Mapping[Kind, tuple[Phase, ...]]] = {
     Kind.MICROVM: tuple(Phase),
     Kind.ORDINARY: (Phase.ADMITTED, Phase.BOUND, Phase.READY),
@@ -47,6 +61,8 @@ class Story:
     moments: Mapping[Phase, float] = field(default_factory=dict[Phase, float])
     """Seconds from sending the call that creates the pod to seeing each phase reached. A phase that
     was not seen is not in it."""
+    driver: str = ""
+    """Of the machine that it got."""
     failure: str = ""
     """Why the pod did not become ready, if it did not."""
 

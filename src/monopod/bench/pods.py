@@ -9,7 +9,7 @@ from lightkube.resources.core_v1 import Namespace, Pod
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
 from monopod.bench.ordinary.node import LABEL as ORDINARY
-from monopod.bench.phases import Kind
+from monopod.bench.phases import Kind, Subject
 from monopod.guest.pause import REFERENCE
 
 IMAGE: Final = REFERENCE
@@ -20,14 +20,17 @@ _LABELS: Final = {LABEL: "true"}
 _ROLE: Final = "arn:aws:iam::000000000000:role/monopod-bench"
 
 
-def bench_pod(name: str, namespace: str, kind: Kind) -> Pod:
-    """Return the pod; what differs between the kinds is only what leads it to its node."""
-    ordinary = kind is Kind.ORDINARY
+def bench_pod(name: str, namespace: str, subject: Subject) -> Pod:
+    """Return the pod; what differs between subjects is only what leads it to its node."""
+    ordinary = subject.kind is Kind.ORDINARY
+    annotations = {keys.DRIVER_ANNOTATION: subject.driver} if subject.driver else None
+    if ordinary:
+        annotations = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_EC2}
     return Pod(
         metadata=ObjectMeta(
             name=name,
             namespace=namespace,
-            annotations={keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_EC2} if ordinary else None,
+            annotations=annotations,
         ),
         spec=models.PodSpec(
             containers=[models.Container(name="main", image=IMAGE, imagePullPolicy="Never")],

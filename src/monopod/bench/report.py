@@ -25,6 +25,7 @@ class Host:
 class Footprint:
     """What idle machines, each with its pod running, take of their host."""
 
+    driver: str
     machines: int
     processes_mib: Spread | None
     """Memory charged to a machine's cgroup - its guest's, its VMM's, the host kernel's for them -
@@ -48,11 +49,10 @@ class Report:
     taken_at: str
     """RFC 3339."""
     host: Host
-    driver: str
     image: str
     """The container image that the pods ran; it is on every node before its pod is."""
     series: tuple[Series, ...]
-    footprint: Footprint | None
+    footprints: tuple[Footprint, ...]
     notes: tuple[str, ...] = field(default=())
     """What could not be measured, and why."""
 
@@ -72,17 +72,21 @@ class Report:
                 "kernel": self.host.kernel,
                 "load": _round(self.host.load),
             },
-            "driver": self.driver,
             "image": self.image,
             "ratios": [
-                {"atOnce": r.at_once, "p50": _round(r.p50), "p95": _round(r.p95)}
+                {
+                    "driver": r.driver,
+                    "atOnce": r.at_once,
+                    "p50": _round(r.p50),
+                    "p95": _round(r.p95),
+                }
                 for r in self.ratios
             ],
             "series": [_series(each) for each in self.series],
-            "footprint": _footprint(self.footprint),
+            "footprints": [_footprint(each) for each in self.footprints],
             "notes": list(self.notes),
             "starts": [
-                {"kind": each.kind.value, "atOnce": each.at_once, **_story(story)}
+                {**_subject(each), **_story(story)}
                 for each in self.series
                 for story in each.stories
             ],
@@ -91,8 +95,7 @@ class Report:
 
 def _series(series: Series) -> dict[str, Any]:
     return {
-        "kind": series.kind.value,
-        "atOnce": series.at_once,
+        **_subject(series),
         "starts": len(series.stories),
         "failed": len(series.failures),
         "phases": {
@@ -105,10 +108,14 @@ def _series(series: Series) -> dict[str, Any]:
     }
 
 
-def _footprint(footprint: Footprint | None) -> dict[str, Any] | None:
-    if footprint is None:
-        return None
+def _subject(series: Series) -> dict[str, Any]:
+    kind, driver = series.subject.kind.value, series.subject.driver
+    return {"kind": kind, "driver": driver or None, "atOnce": series.at_once}
+
+
+def _footprint(footprint: Footprint) -> dict[str, Any]:
     return {
+        "driver": footprint.driver,
         "machines": footprint.machines,
         "processesMiB": _spread(footprint.processes_mib),
         "disksMiB": _spread(footprint.disks_mib),

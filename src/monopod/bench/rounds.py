@@ -14,7 +14,7 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.bench import console
 from monopod.bench.errors import BenchError
-from monopod.bench.phases import Kind, Phase, Story
+from monopod.bench.phases import Kind, Phase, Story, Subject
 from monopod.bench.pods import bench_pod
 from monopod.bench.sightings import Sightings
 from monopod.kube import Client, Informer, KubeError, NotFoundError, identity
@@ -64,23 +64,24 @@ class Rounds:
         self._count = 0
 
     async def run(
-        self, kind: Kind, at_once: int, while_running: WhileRunning | None = None
+        self, subject: Subject, at_once: int, while_running: WhileRunning | None = None
     ) -> tuple[Story, ...]:
-        """Start pods at the same time, wait until all are Ready or it is too late, remove them.
+        """Start pods at the same time, wait until all are Ready or never will be, remove them.
 
         Raises:
             BenchError: They did not go away.
         """
+        kind = subject.kind
         names = [
             f"{'m' if kind is Kind.MICROVM else 'o'}-{self._count + n}" for n in range(at_once)
         ]
         self._count += at_once
         sent: list[_Sent] = []
         try:
-            sent += await asyncio.gather(*(self._send(name, kind) for name in names))
+            sent += await asyncio.gather(*(self._send(name, subject) for name in names))
             made = [each for each in sent if each.uid and not each.refusal]
             late_s = _FIRST_S + _EACH_S * (at_once - 1)
-            await self._seen.until(lambda: all(self._seen.is_ready(s.uid) for s in made), late_s)
+            await self._seen.until(lambda: all(self._seen.is_decided(s.uid) for s in made), late_s)
             booted = await asyncio.to_thread(self._booted, made) if kind is Kind.MICROVM else {}
             stories = tuple(self._story(each, booted.get(each.uid), late_s) for each in sent)
             if while_running is not None:
@@ -95,8 +96,8 @@ class Rounds:
             await asyncio.shield(self._remove(names, [each.uid for each in sent if each.uid]))
         return stories
 
-    async def _send(self, name: str, kind: Kind) -> _Sent:
-        pod = bench_pod(name, self._namespace, kind)
+    async def _send(self, name: str, subject: Subject) -> _Sent:
+        pod = bench_pod(name, self._namespace, subject)
         at = time.monotonic()
         try:
             made = await self._client.create(pod)
@@ -105,7 +106,7 @@ class Rounds:
         admitted = time.monotonic()
         marked = made.spec is not None and made.spec.schedulerName == keys.SCHEDULER_NAME
         refusal = ""
-        if marked != (kind is Kind.MICROVM):
+        if marked != (subject.kind is Kind.MICROVM):
             refusal = "the webhook did not mark it" if not marked else "the webhook marked it"
         return _Sent(name, at, admitted, identity(made), refusal)
 
@@ -117,9 +118,11 @@ class Rounds:
             moments[Phase.BOOTED] = booted
         failure = sent.refusal
         if not failure and Phase.READY not in moments:
-            failure = f"not Ready within {late_s:.0f} s: {self._seen.last_word(sent.uid)}"
+            failure = self._seen.refusal(sent.uid) or (
+                f"not Ready within {late_s:.0f} s: {self._seen.last_word(sent.uid)}"
+            )
         reached = {phase: moment - sent.at for phase, moment in moments.items()}
-        return Story(sent.name, reached, failure)
+        return Story(sent.name, reached, self._seen.driver(sent.uid), failure)
 
     def _booted(self, made: Sequence[_Sent]) -> dict[str, float]:
         """Read the machines' consoles, whose times are put on the clock of the sightings."""

@@ -1,11 +1,12 @@
 """One run of the benchmark, from an empty namespace to the report."""
 
 import asyncio
+import functools
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,10 +17,10 @@ from monopod.bench.errors import BenchError
 from monopod.bench.footprint import IdleMachine
 from monopod.bench.ordinary import OrdinaryNode
 from monopod.bench.ordinary.node import Image
-from monopod.bench.phases import Kind, Story
+from monopod.bench.phases import Kind, Story, Subject
 from monopod.bench.pods import IMAGE
 from monopod.bench.report import Footprint, Host, Report
-from monopod.bench.rounds import Rounds, Running, watching
+from monopod.bench.rounds import Rounds, Running, WhileRunning, watching
 from monopod.bench.statistics import Series, counted, how_many
 from monopod.bench.surroundings import alone, surroundings
 from monopod.guest import pause
@@ -41,6 +42,8 @@ class Wishes:
     """Starts at the same time; 0 for none."""
     ordinary: bool = True
     """Measure the same on an ordinary node."""
+    drivers: tuple[str, ...] = ("",)
+    """Words of ``keys.DRIVER_WORDS``, one after the other; empty for what is chosen by itself."""
 
 
 class _Run:
@@ -51,43 +54,69 @@ class _Run:
         self.client = client
         self.wishes = wishes
         self.tell = tell
-        self.footprint: Footprint | None = None
+        self.footprints: list[Footprint] = []
         self.notes: list[str] = []
 
-    async def series(self, rounds: Rounds, kind: Kind) -> list[Series]:
-        """Start pods of a kind: one that does not count, then one at a time, then at once."""
-        await self._warm_up(rounds, kind)
-        found = [Series(kind, 1, await self._one_at_a_time(rounds, kind))]
-        if self.wishes.at_once > 1:
-            at_once = self.wishes.at_once
-            task = f"{kind.value}, {how_many(at_once)}"
-            self.tell(Progress(task, "starting"))
-            measured = self._measure if kind is Kind.MICROVM else None
-            stories = await rounds.run(kind, at_once, measured)
-            self.tell(Progress(task, _outcome(stories), 1, 1))
-            found.append(Series(kind, at_once, stories))
+    async def machines(self, rounds: Rounds) -> list[Series]:
+        """Measure every driver that is wished for; what this host cannot run becomes a note.
+
+        Raises:
+            BenchError: It can run none of them.
+        """
+        found: list[Series] = []
+        for driver in self.wishes.drivers:
+            try:
+                found += await self.series(rounds, Subject(Kind.MICROVM, driver))
+            except BenchError as error:
+                self.notes.append(str(error))
+        if not found:
+            raise BenchError("; ".join(self.notes))
         return found
 
-    async def _warm_up(self, rounds: Rounds, kind: Kind) -> None:
-        task = f"{kind.value}, warm-up"
-        self.tell(Progress(task, "one start that does not count"))
-        (story,) = await rounds.run(kind, 1)
-        if not story.complete:
-            raise BenchError(f"no pod starts on a {kind.value}: {story.failure}")
-        self.tell(Progress(task, "one start that does not count", 1, 1))
+    async def series(self, rounds: Rounds, subject: Subject) -> list[Series]:
+        """Start pods on a subject: one that does not count, then one at a time, then at once.
 
-    async def _one_at_a_time(self, rounds: Rounds, kind: Kind) -> tuple[Story, ...]:
-        task = f"{kind.value}, {how_many(1)}"
+        Raises:
+            BenchError: The first does not become ready.
+        """
+        subject = await self._warm_up(rounds, subject)
+        found = [Series(subject, 1, await self._one_at_a_time(rounds, subject))]
+        if self.wishes.at_once > 1:
+            at_once = self.wishes.at_once
+            task = f"{subject.title}, {how_many(at_once)}"
+            self.tell(Progress(task, "starting"))
+            stories = await rounds.run(subject, at_once, self._measuring(subject))
+            self.tell(Progress(task, _outcome(stories), 1, 1))
+            found.append(Series(subject, at_once, stories))
+        return found
+
+    async def _warm_up(self, rounds: Rounds, subject: Subject) -> Subject:
+        """Return the subject with the driver that it turned out to have."""
+        task = f"{subject.title}, warm-up"
+        self.tell(Progress(task, "one start that does not count"))
+        (story,) = await rounds.run(subject, 1)
+        if not story.complete:
+            raise BenchError(f"no pod starts on {subject.title}: {story.failure}")
+        self.tell(Progress(task, "one start that does not count", 1, 1))
+        return replace(subject, driver=story.driver)
+
+    async def _one_at_a_time(self, rounds: Rounds, subject: Subject) -> tuple[Story, ...]:
+        task = f"{subject.title}, {how_many(1)}"
         stories: list[Story] = []
         for number in range(self.wishes.count):
             self.tell(Progress(task, _outcome(stories), number, self.wishes.count))
             alone = self.wishes.at_once <= 1 and number == self.wishes.count - 1
-            measured = self._measure if alone and kind is Kind.MICROVM else None
-            stories += await rounds.run(kind, 1, measured)
+            measured = self._measuring(subject) if alone else None
+            stories += await rounds.run(subject, 1, measured)
         self.tell(Progress(task, _outcome(stories), 1, 1))
         return tuple(stories)
 
-    async def _measure(self, running: Sequence[Running]) -> None:
+    def _measuring(self, subject: Subject) -> WhileRunning | None:
+        if subject.kind is Kind.ORDINARY:
+            return None
+        return functools.partial(self._measure, subject.driver)
+
+    async def _measure(self, driver: str, running: Sequence[Running]) -> None:
         task = "idle machines"
         self.tell(Progress(task, f"watching for {footprint.SETTLE_S + footprint.WATCH_S:.0f} s"))
         mounts, parent = Hierarchies.of_this_host(), f"monopod-{self.cluster.plan.instance}"
@@ -104,9 +133,11 @@ class _Run:
             if each.machine and each.node
         ]
         if not machines:
-            self.notes.append("no machine was left to measure its memory and CPU")
+            self.notes.append(f"no machine of {driver} was left to measure its memory and CPU")
             return
-        self.footprint = await footprint.measure(self.client, machines, self.cluster.root_image)
+        root_image = self.cluster.root_image
+        found = await footprint.measure(self.client, driver, machines, root_image)
+        self.footprints.append(found)
         self.tell(Progress(task, counted(len(machines), "machine"), 1, 1))
 
 
@@ -129,17 +160,16 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
     ):
         run = _Run(cluster, client, wishes, tell)
         rounds = Rounds(client, name, cluster.machines, sightings)
-        series = await run.series(rounds, Kind.MICROVM)
+        series = await run.machines(rounds)
         if wishes.ordinary:
             async with _ordinary(cluster, client, tell):
-                series += await run.series(rounds, Kind.ORDINARY)
+                series += await run.series(rounds, Subject(Kind.ORDINARY))
     return Report(
         taken_at=taken_at,
         host=before,
-        driver=sightings.driver,
         image=IMAGE,
         series=tuple(series),
-        footprint=run.footprint,
+        footprints=tuple(run.footprints),
         notes=tuple(run.notes),
     )
 

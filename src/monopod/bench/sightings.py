@@ -13,9 +13,11 @@ from monopod.api import conditions
 from monopod.api.resources import MicroVM
 from monopod.bench.phases import Phase
 from monopod.kube import Change, Deleted, identity, meta
+from monopod.machines import steps
 
 _LAUNCHED: Final = "Launched"
 _READY: Final = "Ready"
+_REFUSED: Final = (steps.DRIVER_UNAVAILABLE, steps.SIZE_UNSUPPORTED)
 
 
 class Sightings:
@@ -34,8 +36,8 @@ class Sightings:
         self._pods: dict[str, Pod] = {}
         self._machines: set[str] = set()
         self._changed = asyncio.Event()
-        self.driver = ""
-        """What kind of machines were seen."""
+        self._driver_of: dict[str, str] = {}
+        self._refusals: dict[str, str] = {}
 
     def pod_changed(self, change: Change[Pod]) -> None:
         """Take in what became of a pod."""
@@ -63,7 +65,10 @@ class Sightings:
             self._machine_of[uid] = name
             self._note(uid, Phase.CLAIMED, now)
             if machine.status is not None:
-                self.driver = machine.status.driver or self.driver
+                self._driver_of[uid] = machine.status.driver
+                launched = conditions.find_condition(machine.status.conditions, _LAUNCHED)
+                if launched is not None and launched.reason in _REFUSED:
+                    self._refusals[uid] = launched.message
                 if machine.status.nodeName:
                     self._node_of[uid] = machine.status.nodeName
                 if conditions.is_true(machine.status.conditions, _LAUNCHED):
@@ -99,6 +104,18 @@ class Sightings:
     def is_ready(self, uid: str) -> bool:
         """Say whether a pod has ever been Ready."""
         return Phase.READY in self._seen.get(uid, {})
+
+    def driver(self, uid: str) -> str:
+        """Return the driver of a pod's machine; empty if it never had one."""
+        return self._driver_of.get(uid, "")
+
+    def refusal(self, uid: str) -> str:
+        """Return why there is no machine for a pod on this host; empty if nobody said so."""
+        return self._refusals.get(uid, "")
+
+    def is_decided(self, uid: str) -> bool:
+        """Say whether a pod has ever been Ready, or has no machine to hope for."""
+        return self.is_ready(uid) or uid in self._refusals
 
     def is_gone(self, uid: str) -> bool:
         """Say whether neither a pod nor its machine is there any more."""

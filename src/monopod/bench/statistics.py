@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from monopod.bench.phases import PHASES, Kind, Phase, Story, durations
+from monopod.bench.phases import PHASES, Kind, Phase, Story, Subject, durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,16 @@ class PhaseSummary:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Starts of one kind, so many at a time."""
+    """Starts on one subject, so many at a time."""
 
-    kind: Kind
+    subject: Subject
     at_once: int
     stories: tuple[Story, ...]
 
     @property
     def title(self) -> str:
         """As a heading."""
-        return f"{self.kind.value}, {how_many(self.at_once)}"
+        return f"{self.subject.title}, {how_many(self.at_once)}"
 
     @property
     def summaries(self) -> tuple[PhaseSummary, ...]:
@@ -81,7 +81,7 @@ class Series:
                 spread(each[phase] for each in taken if phase in each),
                 spread(s.moments[phase] for s in complete if phase in s.moments),
             )
-            for phase in PHASES[self.kind]
+            for phase in PHASES[self.subject.kind]
         )
 
     @property
@@ -99,17 +99,22 @@ class Series:
 class Ratio:
     """How many times as long a pod takes to become ready on a microVM as on an ordinary node."""
 
+    driver: str
+    """Of the microVM."""
     at_once: int
     p50: float
     p95: float
 
 
 def ratios(series: Iterable[Series]) -> tuple[Ratio, ...]:
-    """Compare the kinds, where both were measured with the same number at once."""
-    whole = {(each.kind, each.at_once): each.whole for each in series}
+    """Compare each driver, where both were measured with the same number at once."""
+    whole = {(each.subject, each.at_once): each.whole for each in series}
     found: list[Ratio] = []
-    for (kind, at_once), machine in whole.items():
-        ordinary = whole.get((Kind.ORDINARY, at_once))
-        if kind is Kind.MICROVM and machine and ordinary and ordinary.p50 and ordinary.p95:
-            found.append(Ratio(at_once, machine.p50 / ordinary.p50, machine.p95 / ordinary.p95))
+    for (subject, at_once), machine in whole.items():
+        ordinary = whole.get((Subject(Kind.ORDINARY), at_once))
+        if subject.kind is Kind.ORDINARY or not machine or not ordinary:
+            continue
+        if ordinary.p50 and ordinary.p95:
+            times = (machine.p50 / ordinary.p50, machine.p95 / ordinary.p95)
+            found.append(Ratio(subject.driver, at_once, *times))
     return tuple(found)

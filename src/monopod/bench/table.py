@@ -20,14 +20,14 @@ def render(report: Report) -> RenderableType:
     parts: list[RenderableType] = [Text(_heading(report), style="dim"), _phases(report)]
     parts += [
         Text(
-            f"On a microVM a pod takes {ratio.p50:.1f} times as long (p95: {ratio.p95:.1f} times),"
-            f" {how_many(ratio.at_once)}.",
+            f"On a microVM of {ratio.driver} a pod takes {ratio.p50:.1f} times as long"
+            f" (p95: {ratio.p95:.1f} times), {how_many(ratio.at_once)}.",
             style="bold",
         )
         for ratio in report.ratios
     ]
-    if report.footprint is not None:
-        parts += [Text(), _footprint(report.footprint)]
+    for footprint in report.footprints:
+        parts += [Text(), _footprint(footprint)]
     parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
     for series in report.series:
         parts += [
@@ -41,7 +41,7 @@ def _heading(report: Report) -> str:
     host = report.host
     return (
         f"{report.taken_at}: {host.processors} x {host.model}, {host.memory_mib} MiB, Linux"
-        f" {host.kernel}, load {host.load:.1f} before; driver {report.driver}; image {report.image}"
+        f" {host.kernel}, load {host.load:.1f} before; image {report.image}"
     )
 
 
@@ -51,9 +51,9 @@ def _phases(report: Report) -> Table:
     for series in report.series:
         starts = counted(len(series.stories), "start")
         failed = f", {len(series.failures)} failed" if series.failures else ""
-        title = f"{series.kind.value}\n{how_many(series.at_once)}\n{starts}{failed}"
+        title = f"{series.subject.title}\n{how_many(series.at_once)}\n{starts}{failed}"
         table.add_column(title, justify="right")
-    shown = dict.fromkeys(phase for each in report.series for phase in PHASES[each.kind])
+    shown = dict.fromkeys(phase for each in report.series for phase in PHASES[each.subject.kind])
     summaries = [{each.phase: each for each in series.summaries} for series in report.series]
     for phase in sorted(shown, key=list(Phase).index):
         cells = [_phase(column.get(phase)) for column in summaries]
@@ -72,7 +72,8 @@ def _cell(spread: Spread | None) -> str:
 
 def _footprint(footprint: Footprint) -> Table:
     table = Table(
-        title=f"An idle machine with its pod: {counted(footprint.machines, 'machine')} running"
+        title=f"An idle machine of {footprint.driver} with its pod:"
+        f" {counted(footprint.machines, 'machine')} running"
     )
     table.add_column("")
     table.add_column("p50", justify="right")

@@ -88,8 +88,8 @@ def draw(report: Report) -> str:
         top += panel + _PANEL_GAP
     for number, ratio in enumerate(report.ratios):
         said = (
-            f"{how_many(ratio.at_once)}: {ratio.p50:.1f} times as long as on an ordinary node"
-            f" (p95: {ratio.p95:.1f} times)"
+            f"{ratio.driver}, {how_many(ratio.at_once)}: {ratio.p50:.1f} times as long as on an"
+            f" ordinary node (p95: {ratio.p95:.1f} times)"
         )
         lines.append(_text(_LEFT, bottom + _AXIS + 12 + 16 * number, said, "head"))
     return "\n".join([*lines, "</svg>", ""])
@@ -99,7 +99,7 @@ def _subtitle(report: Report) -> str:
     host = report.host
     return (
         f"{report.taken_at} · {host.processors} x {host.model} · {host.memory_mib} MiB · Linux"
-        f" {host.kernel} · load {host.load:.1f} before · driver {report.driver} · image cached"
+        f" {host.kernel} · load {host.load:.1f} before · image cached"
     )
 
 

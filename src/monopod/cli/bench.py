@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from monopod import components
+from monopod.api import keys
 from monopod.bench import table, timeline
 from monopod.bench.cluster import Cluster
 from monopod.bench.report import Report
@@ -42,12 +43,24 @@ def register(app: typer.Typer) -> None:
         svg_file: Annotated[
             Path | None, typer.Option("--svg", help="Write a timeline there.")
         ] = None,
+        driver: Annotated[
+            list[str] | None,
+            typer.Option(
+                help="Kind of machine, each time one more: "
+                f"{', '.join(keys.DRIVER_WORDS)}. [default: the one chosen by itself]"
+            ),
+        ] = None,
         ordinary: Annotated[
             bool, typer.Option(help="Start the same pods on an ordinary node too.")
         ] = True,
     ) -> None:
         """Measure each phase of a pod's start, next to the same pod on an ordinary node."""
-        report = asyncio.run(_start(Settings(), Wishes(count, at_once, ordinary)))
+        drivers = tuple(driver or ("",))
+        if unknown := [word for word in drivers if word not in ("", *keys.DRIVER_WORDS)]:
+            known = ", ".join(keys.DRIVER_WORDS)
+            raise typer.BadParameter(f"no driver is called {', '.join(unknown)}; known: {known}")
+        wishes = Wishes(count, at_once, ordinary, drivers)
+        report = asyncio.run(_start(Settings(), wishes))
         Console(highlight=False).print(table.render(report))
         if json_file is not None:
             json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
