@@ -86,7 +86,7 @@ def test_failures_are_told() -> None:
     report = with_series(failed)
     assert "microVM, uml, one at a time: bench-1: timed out" in shown(report)
     assert report.document()["series"][0]["failed"] == 1
-    assert "microVM, one at a time (0 starts, 1 failed)" in texts(drawn(report))
+    assert "microVM, uml, one at a time (0 starts, 1 failed)" in texts(drawn(report))
 
 
 def test_bars_follow_each_other_and_stay_inside() -> None:
