@@ -26,7 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that has machines once for each driver that it is for."""
-    if "driver" in metafunc.fixturenames:
+    chosen = any(
+        "driver" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")
+    )
+    if "driver" in metafunc.fixturenames and not chosen:
         marked = any(metafunc.definition.iter_markers("tcg"))
         drivers = ["uml", "qemu-tcg"] if marked else ["uml"]
         metafunc.parametrize("driver", drivers, scope="module")

@@ -1,0 +1,110 @@
+"""A pod gets the processors, the processor time and the memory of its row of the size table."""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monopod.bench.footprint import cpu_s
+from monopod.settings import Settings
+from monopod.vmm.cgroups import Hierarchies
+from tests.e2e.cluster import Namespace, pod
+
+_SPUN_S = 6.0
+_PLATFORM = 0.1
+"""What a machine may use beside its pod's share, in cores."""
+_SLACK = 0.05
+
+
+@dataclass(frozen=True)
+class Size:
+    """A row of the table and its smallest memory."""
+
+    cpu: str
+    vcpu: float
+    memory_gib: float
+
+    @property
+    def processors(self) -> int:
+        return max(1, round(self.vcpu))
+
+
+_QUARTER = Size("250m", 0.25, 0.5)
+_SIZES = [_QUARTER, Size("1", 1, 2), Size("2", 2, 4), Size("4", 4, 8)]
+
+
+def _drivers(size: Size) -> str:
+    return "uml" if size.vcpu <= 1 else "qemu-tcg"
+
+
+@pytest.mark.row("S1")
+@pytest.mark.parametrize(
+    ("driver", "size"),
+    [pytest.param(_drivers(size), size, id=f"{size.cpu}-{_drivers(size)}") for size in _SIZES],
+)
+async def test_a_pod_has_what_its_size_says(namespace: Namespace, image: str, size: Size) -> None:
+    name = f"size-{size.cpu}"
+    requests = {"resources": {"requests": {"cpu": size.cpu}}}
+    await namespace.apply(pod(name, image, container=requests))
+    await namespace.ready(name, timeout_s=240)
+    found = await namespace.get("pod", name)
+    node = await namespace.cluster.get("node", found["spec"]["nodeName"])
+    machine = node["metadata"]["labels"]["monopod.dev/microvm"]
+    try:
+        capacity = f"{size.vcpu:g}vCPU {size.memory_gib:g}GB"
+        assert found["metadata"]["annotations"]["CapacityProvisioned"] == capacity
+        assert int(node["status"]["capacity"]["cpu"]) == size.processors
+        assert _milli(node["status"]["allocatable"]["cpu"]) == size.vcpu * 1000
+        allocatable_kib = int(node["status"]["allocatable"]["memory"].removesuffix("Ki"))
+        assert allocatable_kib == (size.memory_gib * 1024 - 256) * 1024
+        assert (await namespace.sh(name, "nproc")).strip() == str(size.processors)
+
+        await _check_memory(namespace, name, allocatable_kib // 1024)
+        await _check_time(namespace, name, machine, size)
+    finally:
+        # The next one needs the room.
+        await namespace.kubectl("delete", "pod", name, "--timeout=30s")
+        await namespace.cluster.kubectl("wait", "--for=delete", f"microvm/{machine}")
+
+
+async def _check_memory(namespace: Namespace, name: str, allocatable_mib: int) -> None:
+    """All of it can be used, but for what the container's shell and its own program take."""
+    held = allocatable_mib - 16
+    said = await namespace.sh(
+        name, f"probe hold {held} >/tmp/held & until grep -q ready /tmp/held; do sleep 0.2; done;"
+        " kill $!; cat /tmp/held"
+    )  # fmt: skip
+    assert said.strip() == "ready"
+
+
+async def _check_time(namespace: Namespace, name: str, machine: str, size: Size) -> None:
+    """More busy loops than processors: what they get is what was provisioned, and no more."""
+    await namespace.sh(name, f"probe spin {size.processors + 1} >/tmp/spun & sleep 1")
+    cores = await _cores_used(namespace.cluster.home, machine)
+    host = len(os.sched_getaffinity(0))
+    assert cores <= size.vcpu + _PLATFORM + _SLACK, f"{cores:.2f} cores"
+    # The rest of the cluster runs on this host too.
+    assert cores >= 0.6 * min(size.vcpu, host), f"{cores:.2f} cores"
+
+
+async def _cores_used(home: Path, machine: str) -> float:
+    group = Hierarchies.of_this_host().unified / f"monopod-{Settings(home=home).instance}" / machine
+
+    def used_s() -> float:
+        used = cpu_s((group / "cpu.stat").read_text())
+        assert used is not None
+        return used
+
+    before, began = used_s(), time.monotonic()
+    # The length of a measurement, nothing that is waited for.
+    await asyncio.sleep(_SPUN_S)
+    return (used_s() - before) / (time.monotonic() - began)
+
+
+def _milli(quantity: Any) -> int:
+    text = str(quantity)
+    return int(text[:-1]) if text.endswith("m") else int(text) * 1000
