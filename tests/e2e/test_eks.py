@@ -66,7 +66,7 @@ async def ground(cluster: Cluster) -> AsyncIterator[Namespace]:
     await cluster.kubectl("create", "namespace", _NAMESPACE)
     account = ("serviceaccount/default", "--for=create", "--timeout=60s")
     await cluster.kubectl("-n", _NAMESPACE, "wait", *account)
-    yield Namespace(cluster, _NAMESPACE)
+    yield Namespace(cluster, _NAMESPACE, _PROFILE)
     await cluster.kubectl("delete", "fargateprofile", _PROFILE, "--ignore-not-found")
     await cluster.kubectl("delete", "namespace", _NAMESPACE, "--timeout=60s")
 

@@ -5,12 +5,12 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from monopod.bench.footprint import cpu_s
 from monopod.settings import Settings
+from monopod.sizing.quantity import parse_milli
 from monopod.vmm.cgroups import Hierarchies
 from tests.e2e.cluster import Namespace, pod
 
@@ -18,6 +18,7 @@ _SPUN_S = 6.0
 _PLATFORM = 0.1
 """What a machine may use beside its pod's share, in cores."""
 _SLACK = 0.05
+_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def _drivers(size: Size) -> str:
 @pytest.mark.parametrize(
     ("driver", "size"),
     [pytest.param(_drivers(size), size, id=f"{size.cpu}-{_drivers(size)}") for size in _SIZES],
+    scope="module",
 )
 async def test_a_pod_has_what_its_size_says(namespace: Namespace, image: str, size: Size) -> None:
     name = f"size-{size.cpu}"
@@ -58,12 +60,12 @@ async def test_a_pod_has_what_its_size_says(namespace: Namespace, image: str, si
         capacity = f"{size.vcpu:g}vCPU {size.memory_gib:g}GB"
         assert found["metadata"]["annotations"]["CapacityProvisioned"] == capacity
         assert int(node["status"]["capacity"]["cpu"]) == size.processors
-        assert _milli(node["status"]["allocatable"]["cpu"]) == size.vcpu * 1000
-        allocatable_kib = int(node["status"]["allocatable"]["memory"].removesuffix("Ki"))
-        assert allocatable_kib == (size.memory_gib * 1024 - 256) * 1024
+        assert parse_milli(node["status"]["allocatable"]["cpu"]) == size.vcpu * 1000
+        allocatable_mib = parse_milli(node["status"]["allocatable"]["memory"]) / 1000 / _MIB
+        assert allocatable_mib == size.memory_gib * 1024 - 256
         assert (await namespace.sh(name, "nproc")).strip() == str(size.processors)
 
-        await _check_memory(namespace, name, allocatable_kib // 1024)
+        await _check_memory(namespace, name, int(allocatable_mib))
         await _check_time(namespace, name, machine, size)
     finally:
         # The next one needs the room.
@@ -83,7 +85,7 @@ async def _check_memory(namespace: Namespace, name: str, allocatable_mib: int) -
 
 async def _check_time(namespace: Namespace, name: str, machine: str, size: Size) -> None:
     """More busy loops than processors: what they get is what was provisioned, and no more."""
-    await namespace.sh(name, f"probe spin {size.processors + 1} >/tmp/spun & sleep 1")
+    await namespace.sh(name, f"probe spin {size.processors + 1} >/tmp/spun 2>&1 & sleep 1")
     cores = await _cores_used(namespace.cluster.home, machine)
     host = len(os.sched_getaffinity(0))
     assert cores <= size.vcpu + _PLATFORM + _SLACK, f"{cores:.2f} cores"
@@ -103,8 +105,3 @@ async def _cores_used(home: Path, machine: str) -> float:
     # The length of a measurement, nothing that is waited for.
     await asyncio.sleep(_SPUN_S)
     return (used_s() - before) / (time.monotonic() - began)
-
-
-def _milli(quantity: Any) -> int:
-    text = str(quantity)
-    return int(text[:-1]) if text.endswith("m") else int(text) * 1000
