@@ -74,8 +74,8 @@ async def test_a_pod_has_what_its_size_says(namespace: Namespace, image: str, si
 
 
 async def _check_memory(namespace: Namespace, name: str, allocatable_mib: int) -> None:
-    """All of it can be used, but for what the container's shell and its own program take."""
-    held = allocatable_mib - 16
+    """All of it can be used, but for what the shell and the page tables take."""
+    held = allocatable_mib * 99 // 100 - 16
     said = await namespace.sh(
         name, f"probe hold {held} >/tmp/held & until grep -q ready /tmp/held; do sleep 0.2; done;"
         " kill $!; cat /tmp/held"
