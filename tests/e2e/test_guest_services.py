@@ -14,7 +14,6 @@ import pytest_asyncio
 from monopod import process
 from monopod.scheduler.decision import machine_name
 from tests.e2e.cluster import Namespace, pod
-from tests.e2e.conftest import PROFILE
 
 _POD = "inside"
 
@@ -23,7 +22,9 @@ _POD = "inside"
 async def inside(namespace: Namespace, image: str) -> Namespace:
     """A namespace with a running pod that sees its machine's processes."""
     await namespace.apply(pod(_POD, image, hostPID=True))
-    await _ask_for_machine(namespace, await namespace.cluster.get("fargateprofile", PROFILE))
+    await _ask_for_machine(
+        namespace, await namespace.cluster.get("fargateprofile", namespace.profile)
+    )
     await namespace.ready(_POD, timeout_s=240)
     return namespace
 
@@ -40,7 +41,7 @@ async def _ask_for_machine(namespace: Namespace, profile: dict[str, Any]) -> Non
             "metadata": {"name": machine},
             "spec": {
                 "podRef": {"namespace": namespace.name, "name": _POD, "uid": uid},
-                "profile": PROFILE,
+                "profile": namespace.profile,
                 "subnet": subnet,
                 "milliCPU": 250,
                 "memoryMiB": 512,

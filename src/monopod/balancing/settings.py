@@ -19,5 +19,5 @@ class BalancingSettings(BaseSettings):
     """The directory that HAProxy reads the rest from."""
     socket: Path
     """Where HAProxy's master process takes orders."""
-    metrics_port: int = Field(default=9475, ge=0, lt=65536)
+    metrics_port: int = Field(default=9474, ge=0, lt=65536)
     """On 127.0.0.1, for Prometheus; 0 takes any that is free."""
