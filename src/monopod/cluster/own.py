@@ -83,7 +83,8 @@ def machines(layout: Layout, guest_image: Path) -> Service:
     """Return the keeper of the machines: it makes jails, and so needs what makes them.
 
     Raw sockets and the network for the machines' links; ``sys_admin`` for namespaces and mounts;
-    users, ownership and modes for files and processes that are a machine's.
+    users, ownership and modes for files and processes that are a machine's; ``mknod`` for a device
+    that is one machine's alone.
     """
     return _unconfined(
         layout,
@@ -92,6 +93,7 @@ def machines(layout: Layout, guest_image: Path) -> Service:
             "chown",
             "dac_override",
             "fowner",
+            "mknod",
             "net_admin",
             "net_raw",
             "setgid",
