@@ -28,12 +28,52 @@ async def test_a_pod_larger_than_the_table(namespace: Namespace, image: str) -> 
     assert message in await _events(namespace, "huge")
 
 
-async def test_more_than_one_vcpu_is_refused_with_its_reason(
-    namespace: Namespace, image: str
+@pytest.mark.row("S5")
+async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, image: str) -> None:
+    requests = {"requests": {"cpu": "16", "memory": "119Gi"}}
+    await namespace.apply(pod("giant", image, container={"resources": requests}))
+    await namespace.wait(
+        "jsonpath={.status.conditions[?(@.type=='PodScheduled')].reason}=CapacityUnavailable",
+        "pod/giant",
+        timeout_s=30,
+    )
+    _, message = await _condition(namespace, "giant")
+    said = (
+        "Fargate capacity is unavailable at this time. "
+        "Please try again later or in a different availability zone"
+    )
+    assert message.startswith(said)
+    assert "16 vCPU wanted" in message
+    assert "never fits this host" in message
+    assert said in await _events(namespace, "giant")
+    await namespace.kubectl("delete", "pod", "giant", "--wait=false")
+
+
+@pytest.mark.row("S1")
+@pytest.mark.parametrize(
+    ("word", "reason", "said"),
+    [
+        ("firecracker", "UnknownDriver", "not one of uml, qemu, qemu-tcg, qemu-kvm"),
+        ("qemu-kvm", "DriverUnavailable", "Driver qemu-kvm is insisted on, but"),
+    ],
+)
+async def test_a_driver_that_this_host_has_not(
+    namespace: Namespace, image: str, word: str, reason: str, said: str
 ) -> None:
-    await namespace.apply(pod("wide", image, container={"resources": {"requests": {"cpu": "2"}}}))
-    _, message = await _condition(namespace, "wide")
-    assert "1 vCPU" in message or "1vCPU" in message
+    if word == "qemu-kvm" and "qemu-kvm  up to" in await namespace.cluster.monopod("status"):
+        pytest.skip("this host has KVM")
+    insisting = pod("choosy", image)
+    insisting["metadata"]["annotations"] = {"monopod.dev/driver": word}
+    await namespace.apply(insisting)
+    await namespace.wait(
+        f"jsonpath={{.status.conditions[?(@.type=='PodScheduled')].reason}}={reason}",
+        "pod/choosy",
+        timeout_s=30,
+    )
+    _, message = await _condition(namespace, "choosy")
+    assert said in message
+    assert said in await _events(namespace, "choosy")
+    await namespace.kubectl("delete", "pod", "choosy")
 
 
 @pytest.mark.row("S8")

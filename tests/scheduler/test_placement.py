@@ -4,8 +4,10 @@ import pytest
 
 from monopod.scheduler import placement
 from monopod.scheduler.placement import Room
+from monopod.sizing import Size
 from tests.scheduler.build import GROUND, pod, subnet
 
+SIZE = Size(250, 512)
 A = Room("private-a", "local-1a", 10)
 B = Room("private-b", "local-1b", 20)
 
@@ -13,13 +15,13 @@ B = Room("private-b", "local-1b", 20)
 def allowed(**spec: Any) -> list[str]:
     wanted = pod(**spec).spec
     assert wanted is not None
-    return [room.name for room in placement.allowed(wanted, (A, B), GROUND)]
+    return [room.name for room in placement.allowed(wanted, (A, B), GROUND, SIZE)]
 
 
 def best(*rooms: Room, **spec: Any) -> str | None:
     wanted = pod(**spec).spec
     assert wanted is not None
-    found = placement.best(wanted, rooms, GROUND)
+    found = placement.best(wanted, rooms, GROUND, SIZE)
     return found.name if found else None
 
 

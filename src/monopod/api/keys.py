@@ -33,3 +33,5 @@ DRIVER_ANNOTATION: Final = "monopod.dev/driver"
 """On a pod or on a FargateProfile: the kind of machine it insists on. The pod's counts first."""
 DRIVER_WORDS: Final = ("uml", "qemu", "qemu-tcg", "qemu-kvm")
 """What it may say; ``qemu`` is either accelerator."""
+INSTANCE_TYPE_LABEL: Final = "node.kubernetes.io/instance-type"
+"""On a node: the size of its machine."""

@@ -19,6 +19,7 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.kube import identity, meta
 from monopod.network.addresses import host_name, node_name
+from monopod.sizing import Size, instance_type
 
 TAINT: Final = (keys.COMPUTE_TYPE_KEY, keys.COMPUTE_TYPE_FARGATE, "NoSchedule")
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -33,10 +34,13 @@ class Place:
 
 
 def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str, str]:
-    """Return a node's labels: those of a Fargate node, and the name of its MicroVM."""
+    """Return a node's labels: those of a Fargate node, its size and the name of its MicroVM."""
     architecture = _ARCHITECTURES.get(host_architecture(), host_architecture())
     return {
         keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE,
+        keys.INSTANCE_TYPE_LABEL: instance_type(
+            Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+        ),
         keys.MACHINE_LABEL: meta(machine).name or "",
         "beta.kubernetes.io/arch": architecture,
         "beta.kubernetes.io/os": "linux",

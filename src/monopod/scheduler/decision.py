@@ -159,7 +159,7 @@ def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
     wanted = MicroVMSpec(
         podRef=PodReference(namespace=metadata.namespace or "", name=metadata.name or "", uid=uid),
         profile=name,
-        subnet=_subnet(spec, profile, view),
+        subnet=_subnet(spec, profile, view, size),
         milliCPU=size.milli_cpu,
         memoryMiB=size.memory_mib,
         ephemeralStorageGiB=storage_gib,
@@ -225,7 +225,7 @@ def _driver(pod: Pod, profile: FargateProfile) -> str:
     return ""
 
 
-def _subnet(spec: PodSpec, profile: FargateProfile, view: View) -> str:
+def _subnet(spec: PodSpec, profile: FargateProfile, view: View, size: sizing.Size) -> str:
     name = meta(profile).name
     found = profiles.subnets_of_profile(profile, view.subnets, view.vpcs)
     faults = profiles.role_faults(profile, view.roles)
@@ -233,14 +233,15 @@ def _subnet(spec: PodSpec, profile: FargateProfile, view: View) -> str:
         faults += profiles.subnet_faults(found)
     if faults:
         raise _misconfigured(profile, *(each.message for each in faults))
-    candidates = placement.allowed(spec, placement.rooms(found.usable, view.machines), view.ground)
+    rooms = placement.rooms(found.usable, view.machines)
+    candidates = placement.allowed(spec, rooms, view.ground, size)
     if not candidates:
         raise _Refused(
             reasons.SELECTOR,
             f"MatchNodeSelector failed: Fargate profile {name} cannot satisfy pod's node"
             " selector/affinity requirements",
         )
-    best = placement.best(spec, candidates, view.ground)
+    best = placement.best(spec, candidates, view.ground, size)
     if best is None:
         counts = ", ".join(f"{room.name} ({room.free} free)" for room in candidates)
         raise _Refused(

@@ -13,6 +13,7 @@ from lightkube.models.core_v1 import NodeSelectorRequirement, NodeSelectorTerm, 
 
 from monopod.api import keys
 from monopod.api.resources import Subnet
+from monopod.sizing import Size, instance_type
 
 _RESERVED: Final = 5
 """Addresses of a subnet that no machine gets: the first four and the last, as in AWS."""
@@ -65,10 +66,11 @@ def _room(subnet: Subnet, machines: Mapping[str, int]) -> Room:
     )
 
 
-def node_labels(ground: Ground, zone: str) -> dict[str, str]:
-    """Return the labels that a node in this zone will have, but for its host name."""
+def node_labels(ground: Ground, zone: str, size: Size) -> dict[str, str]:
+    """Return the labels that a node of this size in this zone will have, but for its host name."""
     return {
         keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE,
+        keys.INSTANCE_TYPE_LABEL: instance_type(size),
         "beta.kubernetes.io/arch": ground.architecture,
         "beta.kubernetes.io/os": "linux",
         "failure-domain.beta.kubernetes.io/region": ground.region,
@@ -80,17 +82,19 @@ def node_labels(ground: Ground, zone: str) -> dict[str, str]:
     }
 
 
-def allowed(spec: PodSpec, candidates: Sequence[Room], ground: Ground) -> tuple[Room, ...]:
+def allowed(
+    spec: PodSpec, candidates: Sequence[Room], ground: Ground, size: Size
+) -> tuple[Room, ...]:
     """Return those subnets whose nodes would meet the pod's node selector and affinity."""
-    return tuple(room for room in candidates if _admits(spec, node_labels(ground, room.zone)))
+    return tuple(room for room in candidates if _admits(spec, node_labels(ground, room.zone, size)))
 
 
-def best(spec: PodSpec, candidates: Sequence[Room], ground: Ground) -> Room | None:
+def best(spec: PodSpec, candidates: Sequence[Room], ground: Ground, size: Size) -> Room | None:
     """Return the subnet to use: by the pod's preferences, then by room, then by name."""
     return min(
         (room for room in candidates if room.free > 0),
         key=lambda room: (
-            -_preference(spec, node_labels(ground, room.zone)),
+            -_preference(spec, node_labels(ground, room.zone, size)),
             -room.free,
             room.name,
         ),

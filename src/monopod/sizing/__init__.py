@@ -14,7 +14,7 @@ from monopod.sizing.arithmetic import (
 )
 from monopod.sizing.demand import Demand, Role, Share, demand
 from monopod.sizing.quantity import QuantityError, parse_milli
-from monopod.sizing.table import TABLE, Size, provisioned_annotation, smallest
+from monopod.sizing.table import TABLE, Size, instance_type, provisioned_annotation, smallest
 
 __all__ = [
     "DEFAULT_STORAGE_GIB",
@@ -32,6 +32,7 @@ __all__ = [
     "StorageTooLargeError",
     "arithmetic",
     "demand",
+    "instance_type",
     "parse_milli",
     "provisioned_annotation",
     "size_of",

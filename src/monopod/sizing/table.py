@@ -48,3 +48,11 @@ def smallest(milli_cpu: int, memory_bytes: int) -> Size | None:
 def provisioned_annotation(size: Size) -> str:
     """Return the value of a pod's ``CapacityProvisioned`` annotation, as ``0.25vCPU 0.5GB``."""
     return f"{size.milli_cpu / 1000:g}vCPU {size.memory_mib / _GB:g}GB"
+
+
+def instance_type(size: Size) -> str:
+    """Return the value of a node's instance-type label, as ``fargate-0.25vcpu-0.5gb``.
+
+    Fargate's own nodes carry none; to whoever asks, the size is what others call a type.
+    """
+    return f"fargate-{size.milli_cpu / 1000:g}vcpu-{size.memory_mib / _GB:g}gb"

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from monopod import process
+from monopod.vmm.driver import VmmError
 from monopod.vmm.launcher import NOBODY, Launcher
 from monopod.vmm.qemu import QemuDriver, make_device
 from monopod.vmm.qemu_command import Accelerator, qemu_argv
@@ -56,7 +57,7 @@ async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Prob
         patience_s: Seconds that the guest has to boot and end; good ones take less than one.
 
     Raises:
-        VmmError: QEMU is missing, too old, or does not run in a jail.
+        VmmError: QEMU is missing, too old, or does not run in a jail; or no device can be made.
     """
     if driver.accelerator is not Accelerator.KVM:
         raise ValueError(f"{driver.name} is no driver for KVM")
@@ -79,7 +80,8 @@ async def _boot(driver: QemuDriver, version: str, patience_s: float) -> Probe:
         why = "its processor has no virtualisation, or the module kvm is not loaded"
         return Probe(works=False, reason=f"this host has no {_KVM}: {why}")
     except OSError as error:
-        return Probe(works=False, reason=f"no device for a jail can be made: {error}")
+        # It tells of this process, and not of the host: no answer to keep.
+        raise VmmError(f"no device for a jail can be made: {error}") from error
     command = qemu_argv(Accelerator.KVM, 1, _GUEST_MIB, None)
     launcher = Launcher(driver.cgroups, driver.console_of)
     loop = asyncio.get_running_loop()
