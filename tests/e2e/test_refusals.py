@@ -1,6 +1,7 @@
 """Bad input: one clear word, at the right place, and nothing left behind."""
 
 import pytest
+import yaml
 
 from monopod.process import ProcessError
 from tests.e2e.cluster import Namespace, pod, priority_class
@@ -100,6 +101,9 @@ async def test_an_unknown_profile_label_waits_until_the_profile_exists(
             }
         )
         await namespace.ready("early")
+        assert "FailedSchedulingResolved No longer in the way: " in await _events(
+            namespace, "early"
+        )
         await namespace.kubectl("delete", "pod", "early")
     finally:
         await namespace.cluster.kubectl("delete", "fargateprofile", "fp-later")
@@ -214,3 +218,74 @@ async def test_unsupported_fields_are_refused_in_fargate_s_words(
         "Pod not supported on Fargate: fields not supported: HostNetwork, "
         "invalid SecurityContext fields: Privileged, port contains HostIP or HostPort"
     )
+
+
+@pytest.mark.row("S3")
+@pytest.mark.row("S11")
+async def test_kubectl_shows_at_once_what_fargate_does_not_run(
+    namespace: Namespace, image: str
+) -> None:
+    """A Deployment that is unsupported is created, and whoever applies it is told."""
+    template = pod("unheard", image, hostNetwork=True)
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "unheard", "namespace": namespace.name},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "unheard"}},
+            "template": {"metadata": template["metadata"], "spec": template["spec"]},
+        },
+    }
+    async with namespace.cluster.spawned("apply", "-f", "-") as kubectl:
+        _, stderr = await kubectl.communicate(yaml.safe_dump(deployment).encode())
+    assert kubectl.returncode == 0
+    said = stderr.decode()
+    assert "Warning: Pod not supported on Fargate: fields not supported: HostNetwork\n" in said
+    assert "Deployment unheard: its pods match Fargate profile fp-e2e" in said
+    await namespace.kubectl("delete", "deployment", "unheard")
+
+
+@pytest.mark.row("S8")
+async def test_what_is_said_of_a_claim_is_what_is_true_now(
+    namespace: Namespace, image: str
+) -> None:
+    """On AWS a pod goes on saying "not bound" of what is bound by now (roadmap #1382)."""
+    name = f"{namespace.name}-volume"
+    claim = {"claimName": "data"}
+    await namespace.apply(
+        pod("claims", image, volumes=[{"name": "data", "persistentVolumeClaim": claim}])
+    )
+    _, message = await _condition(namespace, "claims")
+    assert message.endswith('persistentvolumeclaim "data" not found')
+    wanted = {"accessModes": ["ReadWriteMany"], "storageClassName": "by-hand"}
+    await namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data"},
+            "spec": {**wanted, "resources": {"requests": {"storage": "1Gi"}}},
+        }
+    )
+    condition = "jsonpath={.status.conditions[?(@.type=='PodScheduled')].message}="
+    lead = "Pod not supported on Fargate: volumes not supported: data not supported because: "
+    await namespace.wait(f"{condition}{lead}PVC data not bound", "pod/claims", timeout_s=30)
+    await namespace.cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": {
+                **wanted,
+                "capacity": {"storage": "1Gi"},
+                "csi": {"driver": "ebs.csi.aws.com", "volumeHandle": "vol-1"},
+                "claimRef": {"namespace": namespace.name, "name": "data"},
+            },
+        }
+    )
+    try:
+        bound = f"PVC data bound to invalid PV {name} with CSI Driver: ebs.csi.aws.com"
+        await namespace.wait(f"{condition}{lead}{bound}", "pod/claims", timeout_s=60)
+    finally:
+        await namespace.kubectl("delete", "pod/claims", "pvc/data")
+        await namespace.cluster.kubectl("delete", "pv", name)
