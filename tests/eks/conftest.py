@@ -130,17 +130,6 @@ def _boto3(running: Running) -> Any:
 
 
 @pytest.fixture
-async def eks(running: Running, admin: Client, _boto3: Any) -> Any:
-    """boto3's client, of a cluster without profiles: others leave theirs, and the API counts."""
-    for each in (await admin.list(FargateProfile)).items:
-        name = meta(each).name or ""
-        with suppress(NotFoundError):
-            await admin.patch(FargateProfile, name, {"metadata": {"finalizers": None}})
-            await admin.delete(FargateProfile, name)
-    return _boto3
-
-
-@pytest.fixture
 async def subnets(admin: Client) -> tuple[str, str]:
     """The names of a private and of a public subnet."""
     tag = uuid.uuid4().hex[:8]
@@ -150,6 +139,17 @@ async def subnets(admin: Client) -> tuple[str, str]:
         await admin.create(Subnet(metadata=ObjectMeta(name=name), spec=spec))
     private, public = names
     return private, public
+
+
+@pytest.fixture
+async def eks(subnets: tuple[str, str], admin: Client, _boto3: Any) -> Any:
+    """boto3's client, of a cluster without profiles: others leave theirs, and the API counts."""
+    for each in (await admin.list(FargateProfile)).items:
+        name = meta(each).name or ""
+        with suppress(NotFoundError):
+            await admin.patch(FargateProfile, name, {"metadata": {"finalizers": None}})
+            await admin.delete(FargateProfile, name)
+    return _boto3
 
 
 @pytest.fixture

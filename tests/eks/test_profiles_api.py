@@ -7,7 +7,13 @@ import pytest
 from botocore.exceptions import ClientError
 from lightkube.models.meta_v1 import ObjectMeta
 
-from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
+from monopod.api.resources import (
+    FargateProfile,
+    FargateProfileSpec,
+    Selector,
+    Subnet,
+    SubnetSpec,
+)
 from monopod.kube import Client, meta
 
 ROLE = "arn:aws:iam::111122223333:role/pods"
@@ -189,6 +195,20 @@ def test_a_public_subnet_is_refused_in_aws_s_words(eks: Any, subnets: tuple[str,
         400,
         f"Subnet {public} provided in Fargate Profile is not a private subnet",
     )
+
+
+async def test_a_subnet_of_another_kind_of_zone_is_refused(eks: Any, admin: Client) -> None:
+    name = f"edge-{uuid.uuid4().hex[:8]}"
+    spec = SubnetSpec("default", "192.168.1.0/24", "local-1-edge-1a", zoneType="local-zone")
+    await admin.create(Subnet(metadata=ObjectMeta(name=name), spec=spec))
+    with pytest.raises(ClientError) as told:
+        create(eks, "web", subnets=[name])
+    code, status, message = refusal(told)
+    assert (code, status) == ("UnsupportedAvailabilityZoneException", 400)
+    assert f"local-1-edge-1a for Subnet {name} is not supported" in message
+    answer: Any = told.value.response
+    assert "local-1a" in answer["validZones"]
+    assert "local-1-edge-1a" not in answer["validZones"]
 
 
 def test_a_name_that_is_taken_is_refused_in_aws_s_words(eks: Any) -> None:

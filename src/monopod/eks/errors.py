@@ -4,6 +4,7 @@ Sources: botocore's model of the EKS API; the common errors of AWS's APIs; recor
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 _BAD_REQUEST: Final = 400
@@ -16,7 +17,8 @@ class EksError(Exception):
     """A refusal as a client gets it.
 
     ``code`` is the error's type, as in the header ``x-amzn-ErrorType``; ``status`` that of HTTP.
-    ``cluster`` and ``profile`` are told to the client if there are any.
+    ``cluster``, ``profile`` and ``zones``, those that would do, are told to the client if there
+    are any.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class EksError(Exception):
         *,
         cluster: str | None = None,
         profile: str | None = None,
+        zones: Sequence[str] = (),
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -34,6 +37,7 @@ class EksError(Exception):
         self.status = status
         self.cluster = cluster
         self.profile = profile
+        self.zones = zones
 
 
 def invalid_parameter(

@@ -20,6 +20,7 @@ from monopod.eks.errors import EksError, invalid_parameter
 from monopod.eks.place import Place
 from monopod.kube import meta
 from monopod.profiles import faults_of, region_faults, subnet_faults, subnets_of_profile
+from monopod.profiles.subnets import is_ordinary
 from monopod.profiles.validity import MAX_LABELS, RESERVED_PREFIX
 
 REQUEST_ANNOTATION: Final = f"{keys.GROUP}/client-request"
@@ -29,6 +30,7 @@ _DELETING: Final = "DELETING"
 _WORDS: Final = frozenset(get_args(wire.FargateProfileStatus))
 _ISSUES: Final = frozenset(get_args(wire.FargateProfileIssueCode))
 _OTHER_ISSUE: Final = "InternalFailure"
+_ZONE: Final = "UnsupportedAvailabilityZone"
 
 
 def described(profile: FargateProfile, place: Place) -> wire.FargateProfile:
@@ -132,6 +134,14 @@ def check_surroundings(
     found = subnets_of_profile(profile, subnets, vpcs)
     faults = (*region_faults(place.region, place.unsupported_regions), *subnet_faults(found))
     for fault in faults:
+        if fault.reason == _ZONE:
+            zones = {each.spec.availabilityZone for each in subnets if is_ordinary(each)}
+            raise EksError(
+                "UnsupportedAvailabilityZoneException",
+                fault.message,
+                cluster=request.clusterName,
+                zones=sorted(zones),
+            )
         if fault.resources:
             raise _refused(request, fault.message)
 

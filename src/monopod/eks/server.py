@@ -143,6 +143,7 @@ def _refusal(error: EksError) -> tuple[bytes, int, dict[str, str]]:
         "message": error.message,
         "clusterName": error.cluster,
         "fargateProfileName": error.profile,
+        "validZones": list(error.zones) or None,
     }
-    body = msgspec.json.encode({name: text for name, text in told.items() if text is not None})
+    body = msgspec.json.encode({name: said for name, said in told.items() if said is not None})
     return body, error.status, {"x-amzn-ErrorType": error.code}

@@ -1,0 +1,35 @@
+"""What the API server's refusals become."""
+
+import pytest
+
+from monopod.eks.errors import refused_by_cluster
+
+_TURN = (
+    "Cannot create Fargate Profile b because cluster monopod currently has Fargate profile a in"
+    " status CREATING"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "told", "code", "status"),
+    [
+        (
+            f'admission webhook "fargate-profiles.monopod.dev" denied the request: {_TURN}',
+            _TURN,
+            "ResourceInUseException",
+            409,
+        ),
+        (
+            'admission webhook "x" denied the request: no',
+            "no",
+            "InvalidParameterException",
+            400,
+        ),
+        ("spec.tags: Too many", "spec.tags: Too many", "InvalidParameterException", 400),
+    ],
+)
+def test_webhooks_are_heard_in_their_own_words(
+    said: str, told: str, code: str, status: int
+) -> None:
+    error = refused_by_cluster(said, cluster="monopod", profile="b")
+    assert (error.message, error.code, error.status) == (told, code, status)
