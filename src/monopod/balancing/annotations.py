@@ -7,18 +7,38 @@ it done; those that only concern AWS's own bookkeeping are passed over.
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import Enum
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Final, TypeVar
 
-from monopod.balancing.model import HealthCheck, Protocol, Scheme
+from monopod.balancing.model import Balance, HealthCheck, Protocol, Scheme
 
 _E = TypeVar("_E", bound=Enum)
 
 _CODES: Final = re.compile(r"[1-5]\d\d(-[1-5]\d\d)?(,[1-5]\d\d(-[1-5]\d\d)?)*")
-_PATH: Final = re.compile(r"/[\x21-\x7e]{0,1023}")
+PATH: Final = re.compile(r"/[\x21-\x7e]{0,1023}")
+"""Printable, and so short that HAProxy takes it."""
 TRAFFIC_PORT: Final = "traffic-port"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthNames:
+    """What the annotations about health checks are called."""
+
+    protocol: str = "healthcheck-protocol"
+    port: str = "healthcheck-port"
+    path: str = "healthcheck-path"
+    codes: str = "healthcheck-success-codes"
+    interval: str = "healthcheck-interval"
+    timeout: str = "healthcheck-timeout"
+    healthy: str = "healthcheck-healthy-threshold"
+    unhealthy: str = "healthcheck-unhealthy-threshold"
+
+    @property
+    def all(self) -> frozenset[str]:
+        """Every one of them."""
+        return frozenset(astuple(self))
 
 
 @dataclass(slots=True)
@@ -87,45 +107,60 @@ class Reader:
             found[key.strip()] = value.strip()
         return found
 
-    def health_check(self, name: str, default: HealthCheck) -> HealthCheck:
-        """Return a health check from the annotations whose names begin so.
+    def health_check(self, names: HealthNames, default: HealthCheck) -> HealthCheck:
+        """Return a health check, of whatever is said about it and the default's rest.
 
         Limits are the Elastic Load Balancing API's.
         """
-        protocol = self.choice(f"{name}protocol", Protocol, default.protocol)
+        protocol = self.choice(names.protocol, Protocol, default.protocol)
         if protocol is Protocol.TLS:
-            self.fault(f"{name}protocol", "'TLS' is none of TCP, HTTP, HTTPS")
-        codes = self.text(f"{name}success-codes", default.codes)
+            self.fault(names.protocol, "'TLS' is none of TCP, HTTP, HTTPS")
+        codes = self.text(names.codes, default.codes)
         if not _CODES.fullmatch(codes):
-            self.fault(f"{name}success-codes", f"{codes!r} is no list of status codes")
-        path = self.text(f"{name}path", default.path)
-        if not _PATH.fullmatch(path):
-            self.fault(f"{name}path", f"{path!r} is not a path")
+            self.fault(names.codes, f"{codes!r} is no list of status codes")
+        path = self.text(names.path, default.path)
+        if not PATH.fullmatch(path):
+            self.fault(names.path, f"{path!r} is not a path")
         port: int | None = None
-        if self.text(f"{name}port", TRAFFIC_PORT) != TRAFFIC_PORT:
-            port = self.integer(f"{name}port", 1, 65535, 0)
+        if self.text(names.port, TRAFFIC_PORT) != TRAFFIC_PORT:
+            port = self.integer(names.port, 1, 65535, 1)
         return HealthCheck(
             protocol=protocol,
             port=port,
             path=path,
             codes=codes,
-            interval_s=self.integer(f"{name}interval", 5, 300, default.interval_s),
-            timeout_s=self.integer(f"{name}timeout", 2, 120, default.timeout_s),
-            healthy=self.integer(f"{name}healthy-threshold", 2, 10, default.healthy),
-            unhealthy=self.integer(f"{name}unhealthy-threshold", 2, 10, default.unhealthy),
+            interval_s=self.integer(names.interval, 5, 300, default.interval_s),
+            timeout_s=self.integer(names.timeout, 2, 120, default.timeout_s),
+            healthy=self.integer(names.healthy, 2, 10, default.healthy),
+            unhealthy=self.integer(names.unhealthy, 2, 10, default.unhealthy),
         )
+
+    def balance(self, name: str) -> Balance:
+        """Return how targets are chosen, from a target group's attributes."""
+        attributes = self.pairs(name)
+        for key in ("preserve_client_ip.enabled", "stickiness.enabled"):
+            if attributes.get(key, "false") != "false":
+                self.fault(name, f"{key}={attributes[key]} is not supported")
+        chosen = attributes.get("load_balancing.algorithm.type", Balance.ROUND_ROBIN.value)
+        known = {each.value: each for each in Balance}
+        if chosen not in known:
+            self.fault(name, f"load_balancing.algorithm.type={chosen} is not supported")
+        return known.get(chosen, Balance.ROUND_ROBIN)
 
     def scheme(self, name: str) -> Scheme:
         """Return from where a load balancer is to be reached: from inside unless said."""
         return self.choice(name, Scheme, Scheme.INTERNAL)
 
+    def names(self) -> list[str]:
+        """Return the names of all annotations below the prefix."""
+        found = (key for key in self.annotations if key.startswith(self.prefix))
+        return sorted(key.removeprefix(self.prefix) for key in found)
+
     def refuse_others(self, known: Collection[str]) -> None:
         """Find fault with every annotation below the prefix whose name is not known."""
-        for key in sorted(self.annotations):
-            if key.startswith(self.prefix):
-                name = key.removeprefix(self.prefix)
-                if name not in known:
-                    self.fault(name, "not supported")
+        for name in self.names():
+            if name not in known:
+                self.fault(name, "not supported")
 
 
 def network_of(text: str) -> IPv4Network | None:

@@ -5,6 +5,7 @@ a status never shows an address at which nothing listens yet.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -12,10 +13,12 @@ from typing import Any, Final
 import structlog
 from lightkube.resources.core_v1 import Service
 from lightkube.resources.discovery_v1 import EndpointSlice
-from lightkube.resources.networking_v1 import Ingress
+from lightkube.resources.networking_v1 import Ingress, IngressClass
 
-from monopod.balancing import services
+from monopod.balancing import ingresses, services
 from monopod.balancing.addresses import Claim, assign
+from monopod.balancing.certificates import Certificates
+from monopod.balancing.errors import RejectedError
 from monopod.balancing.haproxy import HAProxy
 from monopod.balancing.model import Balancer, Scheme
 from monopod.balancing.targets import service_key
@@ -73,6 +76,9 @@ class BalancerController:
         self._look_every_s = look_every_s
         self._services = Informer(client, Service)
         self._slices = Informer(client, EndpointSlice)
+        self._ingresses = Informer(client, Ingress)
+        self._classes = Informer(client, IngressClass)
+        self._certificates = Certificates(client, time.monotonic)
         self._slices_of: dict[str, dict[Key, EndpointSlice]] = defaultdict(dict)
         # As AWS's controller names itself in its events.
         self._events = {
@@ -85,7 +91,12 @@ class BalancerController:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Work until cancelled; ``ready`` is called when everything first is as it should be."""
-        informers: tuple[Informer[Any], ...] = (self._services, self._slices)
+        informers: tuple[Informer[Any], ...] = (
+            self._services,
+            self._slices,
+            self._ingresses,
+            self._classes,
+        )
         async with asyncio.TaskGroup() as group:
             for recorder in self._events.values():
                 group.create_task(recorder.run())
@@ -112,9 +123,27 @@ class BalancerController:
         return tuple(self._slices_of.get(key, {}).values())
 
     async def _reconcile(self, _: Key) -> float | None:
-        asked = self._ask()
+        applicants = self._applicants()
+        await self._certificates.read(
+            key for ingress in applicants for key in ingresses.secret_keys(ingress)
+        )
+        asked = self._ask(applicants)
         placed, without = self._place(asked.wanted)
-        await self._haproxy.apply([made for _, made in placed], {})
+        try:
+            await self._apply(placed)
+        except RejectedError as error:
+            # One that we should have refused ourselves must not keep the others from changing.
+            _log.error("refused by HAProxy", why=str(error))
+            good = [pair for pair in placed if await self._haproxy.accepts(pair[1])]
+            why = "HAProxy does not accept what follows from it"
+            without += [
+                Refusal(owner, (why,))
+                for pair in placed
+                if pair not in good
+                for owner in pair[0].owners
+            ]
+            placed = good
+            await self._apply(placed)
         self._in_place.set()
         for refusal in (*asked.refusals, *without):
             self._say(refusal.owner, EventType.WARNING, "FailedBuildModel", refusal.message)
@@ -125,8 +154,8 @@ class BalancerController:
             host = balancer_host_name(balancer.name, balancer.address, self._region)
             for owner in wanted.owners:
                 places[identity(owner)] = ((str(balancer.address), host),)
-        for service in self._services.items():
-            await self._show(service, places.get(identity(service), ()))
+        for owner in (*self._services.items(), *self._ingresses.items()):
+            await self._show(owner, places.get(identity(owner), ()))
         for wanted, _balancer in placed:
             for owner in wanted.owners:
                 self._say(
@@ -134,7 +163,19 @@ class BalancerController:
                 )
         return self._look_every_s
 
-    def _ask(self) -> Asked:
+    async def _apply(self, placed: Sequence[tuple[Wanted, Balancer]]) -> None:
+        await self._haproxy.apply([made for _, made in placed], self._certificates.files())
+
+    def _applicants(self) -> list[Ingress]:
+        classes = {meta(each).name or "": each for each in self._classes.items()}
+        return [
+            each
+            for each in self._ingresses.items()
+            if meta(each).deletionTimestamp is None
+            and ingresses.is_application_balancer(each, classes)
+        ]
+
+    def _ask(self, applicants: Sequence[Ingress]) -> Asked:
         asked = Asked()
         for service in self._services.items():
             if meta(service).deletionTimestamp is not None:
@@ -147,6 +188,12 @@ class BalancerController:
                     asked.wanted.append(made)
             elif hint := services.node_port_hint(service, self._slices_for(key_of(service))):
                 asked.hints.append(hint)
+        around = ingresses.Surroundings(
+            self._services.get, self._slices_for, self._certificates.file
+        )
+        wanted, refusals = ingresses.application_balancers(applicants, around)
+        asked.wanted += wanted
+        asked.refusals += refusals
         return asked
 
     def _place(

@@ -3,3 +3,7 @@
 
 class BalancingError(Exception):
     """HAProxy does not do what it was told; says what it answered."""
+
+
+class RejectedError(BalancingError):
+    """HAProxy does not accept a configuration, and goes on with the one it has."""

@@ -18,7 +18,7 @@ import structlog
 
 from monopod import process
 from monopod.balancing import servers
-from monopod.balancing.errors import BalancingError
+from monopod.balancing.errors import BalancingError, RejectedError
 from monopod.balancing.model import Balancer
 from monopod.balancing.render import VERSION_PREFIX, render
 
@@ -67,6 +67,7 @@ class HAProxy:
             Their targets as they stood before the last changes to them.
 
         Raises:
+            RejectedError: HAProxy does not accept one of them; nothing has changed.
             BalancingError: HAProxy takes no orders, or does not like these.
         """
         rendered = render(balancers, self._directory)
@@ -95,11 +96,23 @@ class HAProxy:
                 _log.info("answered", command=command, answer=said)
         return standing
 
+    async def accepts(self, balancer: Balancer) -> bool:
+        """Whether a load balancer's configuration, alone, is one; its certificates are there."""
+        candidate = self._directory / "alone.new"
+        self._write(candidate, render([balancer], self._directory).text.encode())
+        try:
+            await self._check(candidate)
+        except RejectedError:
+            return False
+        finally:
+            candidate.unlink()
+        return True
+
     async def _check(self, candidate: Path) -> None:
         try:
             await process.run("haproxy", "-c", "-q", "-f", self._base, "-f", candidate)
         except process.ProcessError as error:
-            raise BalancingError(f"HAProxy does not accept what it should do: {error}") from error
+            raise RejectedError(f"HAProxy does not accept what it should do: {error}") from error
 
     async def _version(self) -> str:
         names = (await self._ask(f"{_WORKER}show backend")).split()

@@ -41,9 +41,16 @@ _REDIRECT_PARTS: Final = {
     "#{protocol}": "%[var(txn.scheme)]",
     "#{host}": "%[var(txn.host)]",
     "#{port}": "%[dst_port]",
+    "/#{path}": "%[path]",
     "#{path}": "%[path,regsub(^/,)]",
+    "?#{query}": "%[var(txn.query)]",
     "#{query}": "%[query]",
 }
+_ESCAPES: Final = {"'": r"'\''", "\n": r"'\n'", "\r": r"'\r'", "\t": r"'\t'"}
+"""Within quotes nothing is special, not even a backslash: so they are left for a moment."""
+_BODILESS: Final = frozenset({204, 205, 304})
+_NETWORKS_IN_A_LINE: Final = 32
+"""HAProxy takes 64 words."""
 _PLACEHOLDER: Final = re.compile("(" + "|".join(map(re.escape, _REDIRECT_PARTS)) + ")")
 
 
@@ -160,9 +167,9 @@ def quoted(text: str) -> str:
     Raises:
         ValueError: It holds a control character, which no word can.
     """
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+    if any(ord(character) < 32 and character not in _ESCAPES for character in text):
         raise ValueError(f"{text!r} holds a control character")
-    return "'" + text.replace("'", r"'\''") + "'"
+    return "'" + "".join(_ESCAPES.get(character, character) for character in text) + "'"
 
 
 def _frontend(
@@ -177,8 +184,10 @@ def _frontend(
         secure = f" ssl {files} alpn h2,http/1.1"
     yield f"    bind {balancer.address}:{listener.port}{secure}"
     if listener.sources:
-        allowed = " ".join(map(str, listener.sources))
-        yield f"    tcp-request connection reject unless {{ src {allowed} }}"
+        for start in range(0, len(listener.sources), _NETWORKS_IN_A_LINE):
+            some = listener.sources[start : start + _NETWORKS_IN_A_LINE]
+            yield f"    acl allowed src {' '.join(map(str, some))}"
+        yield "    tcp-request connection reject unless allowed"
     if isinstance(listener, NetworkListener):
         yield f"    default_backend {backend_name(balancer, listener.group)}"
         return
@@ -189,6 +198,7 @@ def _frontend(
     yield f"    http-request set-var(txn.scheme) str({scheme})"
     yield "    http-request set-var(txn.host) req.hdr(host),field(1,:),lower"
     yield "    http-request set-var(txn.path) path"
+    yield "    http-request set-var-fmt(txn.query) ?%[query] if { query -m len gt 0 }"
     yield f"    http-request set-var(txn.dice) rand({_DICE})"
     yield f"    http-request set-header X-Forwarded-Proto {scheme}"
     yield "    http-request set-header X-Forwarded-Port %[dst_port]"
@@ -199,13 +209,13 @@ def _frontend(
         unset = "!{ var(txn.rule) -m found }"
         alternatives = [f"{unset} {each}" for each in condition] or [unset]
         yield f"    http-request set-var(txn.rule) int({number}) if {' or '.join(alternatives)}"
+    actions: list[str] = []
     for number, rule in enumerate(listener.rules):
-        chosen = f"{{ var(txn.rule) -m int {number} }}"
-        yield from _act(balancer, rule.action, chosen)
-    if isinstance(listener.default, Forward):
-        yield from _act(balancer, listener.default, "")
-    else:
-        yield from _act(balancer, listener.default, "!{ var(txn.rule) -m found }")
+        actions += _act(balancer, rule.action, f"{{ var(txn.rule) -m int {number} }}")
+    otherwise = "" if isinstance(listener.default, Forward) else "!{ var(txn.rule) -m found }"
+    actions += _act(balancer, listener.default, otherwise)
+    # Rules exclude each other, so HAProxy may have its kinds in its own order.
+    yield from sorted(actions, key=lambda line: not line.startswith("    http-request"))
 
 
 def _condition(rule: Rule) -> list[str]:
@@ -242,9 +252,10 @@ def _act(balancer: Balancer, action: Action, chosen: str) -> Iterator[str]:
     condition = f" if {chosen}" if chosen else ""
     match action:
         case FixedResponse():
-            said = f" string {quoted(action.body)}" if action.body else ""
-            kind = f" content-type {quoted(action.content_type)}" if action.body else ""
-            yield f"    http-request return status {action.code}{kind}{said}{condition}"
+            said = ""
+            if action.body and action.code not in _BODILESS:
+                said = f" content-type {quoted(action.content_type)} string {quoted(action.body)}"
+            yield f"    http-request return status {action.code}{said}{condition}"
         case Redirect():
             yield (
                 f"    http-request redirect code {action.code} location"
@@ -261,9 +272,8 @@ def _forward(balancer: Balancer, groups: Sequence[tuple[str, int]], chosen: str)
     for name, share in weighted[:-1]:
         below += share
         dice = f"{{ var(txn.dice) -m int lt {_DICE * below // total} }}"
-        yield f"    use_backend {backend_name(balancer, name)} if {chosen} {dice}".replace(
-            "  ", " "
-        )
+        condition = " ".join(filter(None, (chosen, dice)))
+        yield f"    use_backend {backend_name(balancer, name)} if {condition}"
     last = backend_name(balancer, weighted[-1][0])
     yield f"    use_backend {last} if {chosen}" if chosen else f"    default_backend {last}"
 
@@ -276,9 +286,7 @@ def _location(action: Redirect) -> str:
     protocol, port = action.protocol.lower(), action.port
     usual = {"http": "80", "https": "443"}.get(protocol)
     place = "" if port == usual else f":{text(port)}"
-    query = f"?{text(action.query)}" if action.query else ""
-    if action.query == "#{query}":
-        query = "%[query,regsub(^,?),regsub(^\\?$,)]"
+    query = text(f"?{action.query}") if action.query else ""
     return f"{text(protocol)}://{text(action.host)}{place}{text(action.path)}{query}"
 
 

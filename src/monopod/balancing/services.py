@@ -13,7 +13,7 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.api import keys
-from monopod.balancing.annotations import Reader, network_of
+from monopod.balancing.annotations import HealthNames, Reader, network_of
 from monopod.balancing.model import (
     HealthCheck,
     NetworkListener,
@@ -40,15 +40,8 @@ _READ: Final = frozenset(
         "proxy-protocol",
         "backend-protocol",
         "target-group-attributes",
-        "healthcheck-protocol",
-        "healthcheck-port",
-        "healthcheck-path",
-        "healthcheck-success-codes",
-        "healthcheck-interval",
-        "healthcheck-timeout",
-        "healthcheck-healthy-threshold",
-        "healthcheck-unhealthy-threshold",
     }
+    | HealthNames().all
 )
 PASSED_OVER: Final = frozenset(
     {
@@ -86,6 +79,7 @@ def network_balancer(service: Service, slices: Slices) -> Wanted | Refusal:
     reader.refuse_others(_READ | PASSED_OVER)
     _require_ip_targets(reader)
     scheme = _scheme(reader)
+    balance = reader.balance("target-group-attributes")
     proxy_protocol = _proxy_protocol(reader)
     backend = _backend_protocol(reader)
     check = _check(reader)
@@ -106,7 +100,12 @@ def network_balancer(service: Service, slices: Slices) -> Wanted | Refusal:
         listeners=tuple(NetworkListener(each.port, _group_name(each), sources) for each in ports),
         groups=tuple(
             TargetGroup(
-                _group_name(each), backend, check, targets(own, each.name or ""), proxy_protocol
+                _group_name(each),
+                backend,
+                check,
+                targets(own, each.name or ""),
+                proxy_protocol,
+                balance,
             )
             for each in ports
         ),
@@ -164,9 +163,6 @@ def _proxy_protocol(reader: Reader) -> bool:
         reader.fault("proxy-protocol", f"{wanted!r} is not *")
     attributes = reader.pairs("target-group-attributes")
     name = "target-group-attributes"
-    for key in ("preserve_client_ip.enabled", "stickiness.enabled"):
-        if attributes.get(key, "false") != "false":
-            reader.fault(name, f"{key}={attributes[key]} is not supported")
     enabled = attributes.get("proxy_protocol_v2.enabled", "false")
     if enabled not in ("true", "false"):
         reader.fault(name, f"proxy_protocol_v2.enabled={enabled} is neither true nor false")
@@ -183,7 +179,7 @@ def _backend_protocol(reader: Reader) -> Protocol:
 def _check(reader: Reader) -> HealthCheck:
     is_tcp = reader.text("healthcheck-protocol", "tcp").lower() == "tcp"
     default = _TCP_CHECK if is_tcp else HealthCheck(Protocol.HTTP, timeout_s=_HTTP_TIMEOUT_S)
-    return reader.health_check("healthcheck-", default)
+    return reader.health_check(HealthNames(), default)
 
 
 def _sources(reader: Reader, spec: ServiceSpec) -> tuple[IPv4Network, ...]:

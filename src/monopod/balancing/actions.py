@@ -1,0 +1,162 @@
+"""What an Ingress's annotations ``actions.<name>`` say is to be done with requests. Pure.
+
+Source: the AWS Load Balancer Controller's guide to Ingress annotations; its values are JSON, whose
+keys it takes with a small or a capital first letter.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from monopod.balancing.model import Action, FixedResponse, Forward, Redirect
+
+ServicePort = str
+"""A service's port, by number or name."""
+Group = Callable[[str, ServicePort], str]
+"""Sees to a target group of a service's port, and returns its name.
+
+Raises:
+    ActionError: There is no such port.
+"""
+
+_LOCATION: Final = re.compile(r"[\x21-\x7e]{0,1024}")
+_TYPE: Final = re.compile(r"[a-z]+/[a-z0-9.+-]+")
+_BODY_BYTES: Final = 1024
+_CODES: Final = {"HTTP_301": 301, "HTTP_302": 302}
+_HIGHEST_WEIGHT: Final = 999
+
+
+class ActionError(Exception):
+    """An action cannot be carried out; says why."""
+
+
+class _TargetGroup(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    service_name: str
+    service_port: str | int
+    weight: int = 1
+
+
+class _Stickiness(msgspec.Struct, rename="camel"):
+    enabled: bool = False
+
+
+class _ForwardConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    target_groups: list[_TargetGroup]
+    target_group_stickiness_config: _Stickiness | None = None
+
+
+class _RedirectConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    status_code: str
+    protocol: str = Redirect.protocol
+    host: str = Redirect.host
+    port: str = Redirect.port
+    path: str = Redirect.path
+    query: str = Redirect.query
+
+
+class _FixedResponseConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    status_code: str
+    content_type: str = "text/plain"
+    message_body: str = ""
+
+
+class _Action(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    type: str
+    forward_config: _ForwardConfig | None = None
+    redirect_config: _RedirectConfig | None = None
+    fixed_response_config: _FixedResponseConfig | None = None
+
+
+_REDIRECT: Final = _RedirectConfig("")
+
+
+def read_action(text: str, group: Group) -> Action:
+    """Read one action.
+
+    Args:
+        text: The annotation's value.
+        group: Called for each target group that it names.
+
+    Raises:
+        ActionError: It is none, or one that cannot be carried out.
+    """
+    try:
+        said = msgspec.convert(_small(msgspec.json.decode(text)), _Action)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ActionError(f"not an action: {error}") from error
+    match said.type.lower():
+        case "forward" if said.forward_config:
+            return _forward(said.forward_config, group)
+        case "redirect" if said.redirect_config:
+            return _redirect(said.redirect_config)
+        case "fixed-response" if said.fixed_response_config:
+            return _fixed_response(said.fixed_response_config)
+        case _:
+            raise ActionError(f"type {said.type!r} without its configuration, or unknown")
+
+
+def _small(value: object) -> object:
+    """Return a JSON value whose objects' keys begin with small letters."""
+    match value:
+        case Mapping():
+            return {_key(key): _small(of) for key, of in value.items()}
+        case list():
+            return [_small(of) for of in value]
+        case _:
+            return value
+
+
+def _key(name: Any) -> str:  # noqa: ANN401 - a JSON object's keys are strings
+    return name[:1].lower() + name[1:]
+
+
+def _forward(said: _ForwardConfig, group: Group) -> Forward:
+    if said.target_group_stickiness_config and said.target_group_stickiness_config.enabled:
+        raise ActionError("stickiness between target groups is not supported")
+    if not said.target_groups:
+        raise ActionError("no target group is named")
+    if any(not 0 <= each.weight <= _HIGHEST_WEIGHT for each in said.target_groups):
+        raise ActionError(f"weights are from 0 to {_HIGHEST_WEIGHT}")
+    if not any(each.weight for each in said.target_groups):
+        raise ActionError("all weights are 0")
+    return Forward(
+        tuple(
+            (group(each.service_name, str(each.service_port)), each.weight)
+            for each in said.target_groups
+        )
+    )
+
+
+def _redirect(said: _RedirectConfig) -> Redirect:
+    if said.status_code not in _CODES:
+        raise ActionError(f"statusCode {said.status_code!r} is none of {', '.join(_CODES)}")
+    if said.protocol.upper() not in ("HTTP", "HTTPS", "#{PROTOCOL}"):
+        raise ActionError(f"protocol {said.protocol!r} is neither HTTP nor HTTPS")
+    for name in ("host", "port", "path", "query"):
+        if not _LOCATION.fullmatch(getattr(said, name)):
+            raise ActionError(f"{name} {getattr(said, name)!r} cannot be in a location")
+    if said.port != _REDIRECT.port and not _is_port(said.port):
+        raise ActionError(f"port {said.port!r} is no port")
+    return Redirect(
+        _CODES[said.status_code], said.protocol, said.host, said.port, said.path, said.query
+    )
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
+
+
+def _fixed_response(said: _FixedResponseConfig) -> FixedResponse:
+    code = said.status_code
+    if not re.fullmatch(r"[245]\d\d", code):
+        raise ActionError(f"statusCode {code!r} is none that an answer can have")
+    if not _TYPE.fullmatch(said.content_type):
+        raise ActionError(f"contentType {said.content_type!r} is none")
+    body = said.message_body
+    if any(ord(character) < 32 and character not in "\t\r\n" for character in body):
+        raise ActionError("messageBody holds control characters")
+    if len(body.encode()) > _BODY_BYTES:
+        raise ActionError(f"messageBody is longer than {_BODY_BYTES} bytes")
+    return FixedResponse(int(code), said.content_type, body)

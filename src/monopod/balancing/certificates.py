@@ -1,0 +1,108 @@
+"""Certificates for listeners, from the Secrets that Ingresses name.
+
+Secrets are read one by one, by name: this process may neither list nor watch them. One that changes
+is noticed at the next reading. Files are named by what they hold, so a changed certificate is
+another file, and a listener changes from one to the other in one step.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from lightkube.resources.core_v1 import Secret
+
+from monopod.kube import Client, NotFoundError, key_parts
+
+_TYPE: Final = "kubernetes.io/tls"
+_CERTIFICATE: Final = "tls.crt"
+_KEY: Final = "tls.key"
+_READ_AGAIN_S: Final = 30.0
+_log: Final = structlog.get_logger("certificates")
+
+
+class Certificates:
+    """What Secrets hold, as files to be."""
+
+    def __init__(
+        self, client: Client, time: Callable[[], float], *, read_again_s: float = _READ_AGAIN_S
+    ) -> None:
+        """Describe where they come from.
+
+        Args:
+            client: May read Secrets by name.
+            time: A monotonic clock.
+            read_again_s: Seconds after which a Secret is read again.
+        """
+        self._client = client
+        self._time = time
+        self._read_again_s = read_again_s
+        self._known: dict[str, tuple[float, bytes]] = {}
+
+    async def read(self, keys: Iterable[str]) -> None:
+        """See that these Secrets, and no others, are known and fresh."""
+        wanted = set(keys)
+        self._known = {key: of for key, of in self._known.items() if key in wanted}
+        now = self._time()
+        for key in sorted(wanted):
+            read_at, content = self._known.get(key, (float("-inf"), b""))
+            # What is missing, or no good, may come at any moment.
+            if not content or now - read_at >= self._read_again_s:
+                self._known[key] = (now, await self._fetch(key))
+
+    def file(self, key: str) -> str:
+        """Return the name of the file for a Secret; empty if it holds no certificate."""
+        _, content = self._known.get(key, (0.0, b""))
+        return f"{hashlib.sha256(content).hexdigest()[:32]}.pem" if content else ""
+
+    def files(self) -> dict[str, bytes]:
+        """Return all files, with what they hold."""
+        return {self.file(key): content for key, (_, content) in self._known.items() if content}
+
+    async def _fetch(self, key: str) -> bytes:
+        namespace, name = key_parts(key)
+        try:
+            secret = await self._client.get(Secret, name, namespace)
+        except NotFoundError:
+            return b""
+        if secret.type != _TYPE:
+            return b""
+        try:
+            return pem(secret.data or {})
+        except ValueError as error:
+            _log.info("no certificate", secret=key, why=str(error))
+            return b""
+
+
+def pem(data: dict[str, str]) -> bytes:
+    """Return certificates and their key in one file's content, as HAProxy reads them.
+
+    Args:
+        data: A Secret's, still in base64.
+
+    Raises:
+        ValueError: Something is missing or malformed, or the key is of another certificate.
+    """
+    try:
+        certificate = base64.b64decode(data[_CERTIFICATE], validate=True)
+        key = base64.b64decode(data[_KEY], validate=True)
+    except (KeyError, binascii.Error) as error:
+        raise ValueError(f"{error} is missing or malformed") from error
+    try:
+        private = serialization.load_pem_private_key(key, None)
+    except TypeError as error:
+        raise ValueError("the key is encrypted") from error
+    leaf = x509.load_pem_x509_certificates(certificate)[0]
+    if _public(leaf.public_key()) != _public(private.public_key()):
+        raise ValueError("the key is another certificate's")
+    return certificate.rstrip() + b"\n" + key.rstrip() + b"\n"
+
+
+def _public(key: PublicKeyTypes) -> bytes:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_bytes(serialization.Encoding.DER, form)

@@ -1,0 +1,144 @@
+"""What Ingresses ask for, and what is refused: rules without I/O."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from lightkube.resources.networking_v1 import Ingress
+
+from monopod.balancing.ingresses import PREFIX, Surroundings, application_balancers
+from monopod.balancing.model import FixedResponse, Forward, HttpListener, Match, Redirect, Scheme
+from monopod.balancing.wanted import Refusal, Wanted
+from monopod.kube import wire
+from tests.balancing.build import READY, service, slice_of
+
+_WEB = {"default/web": service(), "default/new": service("new")}
+_AROUND = Surroundings(
+    _WEB.get,
+    lambda key: [slice_of(key.partition("/")[2], {"10.0.0.1": READY})],
+    lambda key: "shop.pem" if key == "default/shop" else "",
+)
+
+
+def _path(path: str, kind: str = "Prefix", name: str = "web", port: Any = None) -> dict[str, Any]:
+    backend = {"service": {"name": name, "port": port or {"name": "http"}}}
+    return {"path": path, "pathType": kind, "backend": backend}
+
+
+def _ingress(
+    *paths: dict[str, Any],
+    name: str = "web",
+    annotations: Mapping[str, str] | None = None,
+    tls: str = "",
+) -> Ingress:
+    body = {
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "uid": f"uid-{name}",
+            "annotations": {PREFIX + key: of for key, of in (annotations or {}).items()},
+        },
+        "spec": {
+            "ingressClassName": "alb",
+            "tls": [{"secretName": tls}] if tls else [],
+            "rules": [{"host": "a.example.com", "http": {"paths": list(paths)}}],
+        },
+    }
+    return wire.decode(Ingress, msgspec.json.encode(body))
+
+
+def _made(*ingresses: Ingress) -> tuple[list[Wanted], list[Refusal]]:
+    return application_balancers(ingresses, _AROUND)
+
+
+def _http(wanted: Wanted, port: int) -> HttpListener:
+    found = next(each for each in wanted.listeners if each.port == port)
+    assert isinstance(found, HttpListener)
+    return found
+
+
+@pytest.mark.row("S6")
+def test_rules_lead_to_the_addresses_of_pods() -> None:
+    paths = _path("/a"), _path("/a/b"), _path("/x", "Exact"), _path("/*", "ImplementationSpecific")
+    (wanted,), refusals = _made(_ingress(*paths))
+    assert not refusals
+    rules = _http(wanted, 80).rules
+    assert [(each.path, each.match) for each in rules] == [
+        ("/x", Match.EXACT),
+        ("/a/b", Match.PREFIX),
+        ("/a", Match.PREFIX),
+        ("/*", Match.WILDCARD),
+    ]
+    assert {each.host for each in rules} == {"a.example.com"}
+    (group,) = wanted.groups
+    assert [each.name for each in group.targets] == ["10.0.0.1:8080"]
+
+
+def test_certificates_and_redirects() -> None:
+    ports = '[{"HTTP": 80}, {"HTTPS": 443}]'
+    asked = {"listen-ports": ports, "ssl-redirect": "443", "scheme": "internet-facing"}
+    (wanted,), _ = _made(_ingress(_path("/"), annotations=asked, tls="shop"))
+    assert wanted.scheme is Scheme.INTERNET_FACING
+    assert _http(wanted, 443).certificates == ("shop.pem",)
+    away = _http(wanted, 80).default
+    assert isinstance(away, Redirect)
+    assert (away.code, away.protocol, away.port) == (301, "HTTPS", "443")
+
+
+def test_weights_and_what_does_not_exist() -> None:
+    weights = (
+        '{"type":"forward","forwardConfig":{"targetGroups":['
+        '{"serviceName":"web","servicePort":"http","weight":20},'
+        '{"serviceName":"new","servicePort":80,"weight":80}]}}'
+    )
+    use = {"name": "use-annotation"}
+    asked = _ingress(
+        _path("/a", name="split", port=use),
+        _path("/bb", name="none"),
+        _path("/ccc", name="nothing", port=use),
+        annotations={"actions.split": weights},
+    )
+    (wanted,), _ = _made(asked)
+    actions = {each.path: each.action for each in _http(wanted, 80).rules}
+    assert actions["/a"] == Forward((("default.web.web.80", 20), ("default.web.new.80", 80)))
+    assert actions["/bb"] == FixedResponse(503, body="Backend service does not exist")
+    assert actions["/ccc"] == FixedResponse(503, body="Backend action does not exist")
+
+
+def test_a_group_shares_one_and_leaves_out_who_disagrees() -> None:
+    group = {"group.name": "shop"}
+    one = _ingress(_path("/a"), name="one", annotations={**group, "scheme": "internal"})
+    two = _ingress(_path("/b"), name="two", annotations={**group, "group.order": "-1"})
+    other = _ingress(_path("/c"), name="six", annotations={**group, "scheme": "internet-facing"})
+    (wanted,), (refusal,) = _made(one, two, other)
+    assert [each.path for each in _http(wanted, 80).rules] == ["/b", "/a"]
+    assert refusal.owner is other
+    assert "scheme" in refusal.message
+
+
+def test_everything_wrong_is_named_at_once() -> None:
+    asked = _ingress(
+        _path("/a", port={"number": 81}),
+        _path("/b*"),
+        tls="absent",
+        annotations={
+            "target-type": "instance",
+            "listen-ports": "80",
+            "ssl-redirect": "444",
+            "wafv2-acl-arn": "arn",
+            "healthcheck-path": "no\nslash",
+        },
+    )
+    _, (refusal,) = _made(asked)
+    for part in (
+        "target-type: instance targets are not supported on Fargate",
+        "listen-ports",
+        "ssl-redirect: listener does not exist",
+        "wafv2-acl-arn: not supported",
+        "healthcheck-path",
+        "unable to find port 81 on service default/web",
+        "prefix path shouldn't contain wildcards: /b*",
+        "spec.tls[0].secretName: default/absent",
+    ):
+        assert part in refusal.message, part
