@@ -33,6 +33,8 @@ class Jail:
     """Device nodes in the jail's root: where, and what."""
     proc: bool = False
     """Whether it needs ``/proc``, of its own processes alone."""
+    hidden: Sequence[str] = ()
+    """What in ``/proc`` is none of its business; directories end in a slash."""
     fixed_addresses: bool = False
     dies_with_parent: bool = False
 
@@ -40,6 +42,12 @@ class Jail:
 def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
     """The command that runs another one in a jail."""
     binds: list[str] = []
+    hides: list[str] = []
+    for name in jail.hidden:
+        # A device on a mount that has none cannot even be opened.
+        empty = ("--tmpfs",) if name.endswith("/") else ("--ro-bind", "/dev/null")
+        hides += [*empty, f"/proc/{name.rstrip('/')}"]
+        hides += ["--remount-ro", f"/proc/{name.rstrip('/')}"] if name.endswith("/") else []
     for inside, outside in sorted(jail.files.items()):
         binds += ["--ro-bind", str(outside), inside]
     for inside, outside in sorted(jail.devices.items()):
@@ -53,7 +61,7 @@ def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
         *("--disable-userns", "--cap-drop", "ALL", "--seccomp", str(jail.seccomp_fd)),
         *(("--die-with-parent",) if jail.dies_with_parent else ()),
         *binds,
-        *(("--proc", "/proc") if jail.proc else ()),
+        *(("--proc", "/proc", *hides) if jail.proc else ()),
         *("--size", str(jail.temporary_bytes), "--tmpfs", "/dev/shm"),  # noqa: S108 - the jail's
         *("--remount-ro", "/", "--chdir", "/", "--"),
         *command,

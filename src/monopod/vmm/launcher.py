@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,8 @@ PLATFORM_MILLI_CPU: Final = 100
 take 30 to 50 thousandths of a core; the rest pays for probes, logs and exec, so that they do not
 come out of the pod's share."""
 _LOGGER: Final = ("s6-log", "-b", "--", "n4", "s500000", "T", ".")
+_OWN_PROC: Final = ("cpuinfo",)
+"""What a kernel of a guest looks at to know the processor, which tells about itself anyway."""
 _SPAWN: Final = Path(__file__).with_name("_spawn.py")
 _TOOLS: Final = {
     "bwrap": "bubblewrap",
@@ -181,6 +183,15 @@ class Launcher:
             os.close(seccomp_fd)
 
 
+def _hidden() -> Iterator[str]:
+    """What this host's ``/proc`` tells about the host, and not about a jail's own processes."""
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if entry.is_symlink() or entry.name.isdigit() or entry.name in _OWN_PROC:
+                continue
+            yield f"{entry.name}/" if entry.is_dir() else entry.name
+
+
 def _jail(vmm: Vmm, uid: int, temporary_bytes: int, seccomp_fd: int) -> Jail:
     return Jail(
         uid,
@@ -189,5 +200,6 @@ def _jail(vmm: Vmm, uid: int, temporary_bytes: int, seccomp_fd: int) -> Jail:
         seccomp_fd,
         devices=vmm.devices,
         proc=vmm.proc,
+        hidden=tuple(_hidden()) if vmm.proc else (),
         fixed_addresses=vmm.fixed_addresses,
     )

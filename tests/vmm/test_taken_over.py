@@ -1,0 +1,135 @@
+"""A VMM that a guest has taken over: another program, in exactly its place, looks for a way out."""
+
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from monopod.network.links import Links, LinkSpec
+from monopod.network.namespaces import Namespace
+from monopod.vmm.qemu_command import Accelerator
+from tests.vmm.conftest import Bench, scripted
+
+_SOURCE = Path(__file__).with_name("taken_over.c")
+_ABSTRACT = "\0monopod-test-taken-over"
+
+
+@pytest.fixture(scope="module")
+def intruder() -> Iterator[Path]:
+    """The program, which needs nothing that is not in itself."""
+    with tempfile.TemporaryDirectory() as directory:
+        made = Path(directory, "intruder")
+        subprocess.run(["gcc", "-static", "-O1", "-o", made, _SOURCE], check=True)
+        yield made
+
+
+@pytest.fixture
+async def links() -> AsyncIterator[Links]:
+    """A router with nothing but links."""
+    name = f"monopod-test-{uuid4().hex[:6]}"
+    router, ports = Namespace.named(f"{name}-router"), Namespace.named(f"{name}-ports")
+    for each in (router, ports):
+        each.create()
+    try:
+        async with Links(router, ports) as made:
+            yield made
+    finally:
+        for each in (router, ports):
+            each.remove()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the program said."""
+
+    lines: tuple[str, ...]
+
+    def after(self, word: str) -> list[str]:
+        return [line.removeprefix(f"{word} ") for line in self.lines if line.startswith(f"{word} ")]
+
+    def descriptors(self) -> Counter[str]:
+        """Kinds and accesses of those that it was given, without standard streams."""
+        found = (line.split(" ", 1) for line in self.after("fd"))
+        return Counter(what for number, what in found if int(number) > 2)
+
+
+async def _report(bench: Bench, kind: str, intruder: Path, links: Links) -> Report:
+    uml, qemu = bench.driver(), bench.qemu(Accelerator.TCG)
+    driver = {"uml": uml, "qemu": qemu}[kind]
+    place = {"uml": "linux", "qemu": "usr/bin/qemu-system-x86_64"}[kind]
+    await driver.prepare()
+    program = driver.runtime / place
+    # A new file: the published one is another name of the cache's.
+    program.unlink()
+    shutil.copy(intruder, program)
+    for number, name in enumerate(("mvm-neighbour", "mvm-one")):
+        spec = LinkSpec(
+            name,
+            IPv4Address(f"100.64.9.{number}"),
+            IPv4Address(f"192.168.9.{number}"),
+            driver.link_kind,
+        )
+        await links.ensure(spec)
+        with await links.open(spec) as end:
+            await driver.launch(await bench.machine(name, scripted("secret")), end.fileno())
+    await bench.printed("mvm-one", "that is all")
+    text = (bench.console_of("mvm-one") / "current").read_text()
+    return Report(tuple(re.sub(r"^\S+ \S+  ", "", line) for line in text.splitlines()))
+
+
+@pytest.mark.row("S5")
+@pytest.mark.row("S17")
+@pytest.mark.parametrize("kind", ["uml", "qemu"])
+async def test_it_sees_and_reaches_nothing_but_its_own(
+    bench: Bench, kind: str, intruder: Path, links: Links
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(_ABSTRACT)
+        listening.listen()
+        report = await _report(bench, kind, intruder, links)
+    print("\n".join(report.lines))
+    assert report.after("host") == ["machine"]
+    assert report.after("environment") in ([], ["PWD=/"])
+    assert report.after("dumpable") == ["1 new-privileges 0"]
+    # Sockets of other families, other users, namespaces, mounts, devices, and every change of the
+    # link that a descriptor allows without asking who holds it.
+    assert report.after("may") == []
+    # The jail's own first process, which waits for this one.
+    assert report.after("process") == ["1"]
+    _check_files(report, kind)
+    _check_descriptors(report, kind)
+
+
+def _check_files(report: Report, kind: str) -> None:
+    root = {
+        "uml": ("/linux", "/lib/", "/lib64/", "/proc/cpuinfo"),
+        "qemu": ("/usr/", "/lib/", "/lib64/", "/firmware/", "/kernel", "/initramfs"),
+    }[kind]
+    read = [line.split(" ", 1)[1] for line in report.after("file") if line.startswith("read ")]
+    assert read
+    assert [path for path in read if not path.startswith(root)] == []
+    others = [line for line in report.after("file") if not line.startswith("read ")]
+    assert others == ["create /dev/shm"]
+
+
+def _check_descriptors(report: Report, kind: str) -> None:
+    found = report.descriptors()
+    disks = {"disk read": 2, "disk both": 1}
+    if kind == "uml":
+        assert found == Counter({**disks, "socket both": 1})
+        # Its own link; the loopback interface is the namespace's.
+        assert report.after("interfaces") in (["1"], ["2"])
+    else:
+        assert found == Counter({**disks, "device both": 1, "socket both": 1})
+        assert report.after("interfaces") == []
+    # What it may not write it cannot open anew for writing, unless it is its own.
+    assert "root" not in report.after("reopened")
