@@ -1,7 +1,10 @@
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import yaml
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
@@ -22,6 +25,7 @@ from monopod.profiles import KnownRoles, Surroundings
 from monopod.scheduler.profile_judgement import judge
 from monopod.scheduler.profile_status import FINALIZER
 from monopod.settings import Settings
+from tests.apiserver import ApiServer
 from tests.scheduler.build import NOW, profile, role, subnet
 from tests.scheduler.conftest import World, eventually
 
@@ -324,3 +328,74 @@ async def test_deleting_a_profile_deletes_its_pods_and_no_others(world: World) -
     await eventually(gone)
     left = await world.admin.list(Pod, world.namespace)
     assert [meta(pod).name for pod in left.items] == ["kept"]
+
+
+def _no_deletions(name: str, namespace: str) -> list[dict[str, Any]]:
+    """A rule of somebody's that keeps pods from being deleted."""
+    group = "admissionregistration.k8s.io/v1"
+    rule = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["DELETE"],
+        "resources": ["pods"],
+    }
+    chosen = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    constraints = {"resourceRules": [rule], "namespaceSelector": chosen}
+    return [
+        {
+            "apiVersion": group,
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": constraints,
+                "validations": [{"expression": "false", "message": "not on a Monday"}],
+            },
+        },
+        {
+            "apiVersion": group,
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        },
+    ]
+
+
+@pytest.mark.row("S2")
+@pytest.mark.usefixtures("scheduler")
+async def test_a_profile_whose_pods_cannot_be_deleted_says_so_and_goes_on_when_they_can(
+    world: World, api_server: ApiServer
+) -> None:
+    await world.add_subnet()
+    await world.add_profile()
+    await world.claimed(await world.add_pod())
+    manifests = yaml.safe_dump_all(_no_deletions(f"t-{world.tag}", world.namespace))
+    await asyncio.to_thread(api_server.kubectl, "create", "-f", "-", stdin=manifests)
+    attempt = ("delete", "pod", "web-0", "-n", world.namespace, "--dry-run=server")
+    try:
+
+        async def in_force() -> bool:
+            done = await asyncio.to_thread(api_server.kubectl, *attempt)
+            return "not on a Monday" in done.stderr
+
+        await eventually(in_force)
+        await world.admin.delete(
+            FargateProfile, world.profile_name, propagation=Propagation.BACKGROUND
+        )
+        failed = (await _status(world, "DELETE_FAILED")).status
+        assert failed is not None
+        assert failed.health is not None
+        (issue,) = failed.health.issues
+        assert "not on a Monday" in issue.message
+        assert issue.resourceIds == [f"{world.namespace}/web-0"]
+    finally:
+        await asyncio.to_thread(api_server.kubectl, "delete", "-f", "-", stdin=manifests)
+
+    async def gone() -> bool:
+        try:
+            await world.admin.get(FargateProfile, world.profile_name)
+        except NotFoundError:
+            return True
+        return False
+
+    await eventually(gone)
