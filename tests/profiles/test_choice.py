@@ -120,3 +120,29 @@ def test_reasons_are_told_for_each_profile_and_selector() -> None:
     assert choose_profile([], "x", None, None).message == (
         "There is no Fargate profile in this cluster."
     )
+
+
+_patterns = st.text("ab*?", min_size=1, max_size=3)
+_selectors = st.lists(
+    st.fixed_dictionaries(
+        {"namespace": _patterns}, optional={"labels": st.dictionaries(_patterns, _patterns)}
+    ),
+    max_size=3,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from("cab"), st.tuples(_selectors, st.booleans())),
+    st.text("ab", max_size=3),
+    st.dictionaries(st.text("ab", min_size=1, max_size=2), st.text("ab", max_size=2)),
+)
+def test_the_choice_is_what_the_reasons_say(
+    wanted: dict[str, tuple[list[dict[str, Any]], bool]], namespace: str, labels: dict[str, str]
+) -> None:
+    every = [profile(name, *selectors) for name, (selectors, _) in wanted.items()]
+    for each in every:
+        failed = wanted[(each.metadata or ObjectMeta()).name or ""][1]
+        each.status = FargateProfileStatus(status="CREATE_FAILED" if failed else "ACTIVE")
+    found = choose_profile(every, namespace, labels, None)
+    fit = sorted((each.failed, each.profile) for each in found.verdicts if each.matched)
+    assert found.profile == (fit[0][1] if fit else None)

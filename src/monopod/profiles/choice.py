@@ -6,7 +6,7 @@ pod's own label names one, which must still match. Every answer keeps its reason
 """
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,6 +65,16 @@ class ProfileVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The question that a choice answers."""
+
+    profiles: tuple[FargateProfile, ...]
+    """Those that came into question, in the order of precedence."""
+    namespace: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """The profile of a pod, or why it has none."""
 
@@ -72,8 +82,14 @@ class Choice:
     profile: str | None
     named: str | None
     """The profile that the pod's own label asks for."""
-    verdicts: tuple[ProfileVerdict, ...]
-    """Every profile looked at, in the order of precedence."""
+    asked: Asked
+    """What was asked; reasons are found when somebody wants them, as most never do."""
+
+    @property
+    def verdicts(self) -> tuple[ProfileVerdict, ...]:
+        """Every profile looked at, in the order of precedence."""
+        asked = self.asked
+        return tuple(judge_profile(each, asked.namespace, asked.labels) for each in asked.profiles)
 
     @property
     def message(self) -> str:
@@ -94,12 +110,12 @@ class Choice:
             case Outcome.NAMED_MISMATCH:
                 return (
                     f"The pod's label {keys.PROFILE_LABEL} names Fargate profile {self.named},"
-                    f" which does not match the pod: {_why_not(self.verdicts)}."
+                    f" which does not match the pod: {_why_not(self.asked)}."
                 )
-            case Outcome.NO_MATCH if not self.verdicts:
+            case Outcome.NO_MATCH if not self.asked.profiles:
                 return "There is no Fargate profile in this cluster."
             case Outcome.NO_MATCH:
-                return f"No Fargate profile matches the pod: {_why_not(self.verdicts)}."
+                return f"No Fargate profile matches the pod: {_why_not(self.asked)}."
 
 
 def choose_profile(
@@ -119,21 +135,19 @@ def choose_profile(
     labels = labels or {}
     ordered = sorted(profiles, key=_name)
     named = labels.get(keys.PROFILE_LABEL)
+    nothing = Asked((), namespace, labels)
     if (annotations or {}).get(keys.COMPUTE_TYPE_KEY) == keys.COMPUTE_TYPE_EC2:
-        return Choice(Outcome.OPTED_OUT, None, named, ())
+        return Choice(Outcome.OPTED_OUT, None, named, nothing)
     if named is not None:
         ordered = [profile for profile in ordered if _name(profile) == named]
         if not ordered:
-            return Choice(Outcome.NAMED_UNKNOWN, None, named, ())
-    verdicts = tuple(judge_profile(profile, namespace, labels) for profile in ordered)
-    matching = [verdict for verdict in verdicts if verdict.matched]
-    # Of equals, min takes the first: the first sound one by name, or else the first.
-    winner = min(matching, key=lambda verdict: verdict.failed).profile if matching else None
+            return Choice(Outcome.NAMED_UNKNOWN, None, named, nothing)
+    asked = Asked(tuple(ordered), namespace, labels)
+    winner = _first(each for each in ordered if _takes(each, namespace, labels))
     if winner is not None:
-        outcome = Outcome.CHOSEN
-    else:
-        outcome = Outcome.NO_MATCH if named is None else Outcome.NAMED_MISMATCH
-    return Choice(outcome, winner, named, verdicts)
+        return Choice(Outcome.CHOSEN, _name(winner), named, asked)
+    outcome = Outcome.NO_MATCH if named is None else Outcome.NAMED_MISMATCH
+    return Choice(outcome, None, named, asked)
 
 
 def judge_profile(
@@ -147,7 +161,33 @@ def judge_profile(
             for index, selector in enumerate(profile.spec.selectors)
         ),
         going=_going(profile),
-        failed=profile.status is not None and profile.status.status == _CREATE_FAILED,
+        failed=_failed(profile),
+    )
+
+
+def _first(matching: Iterable[FargateProfile]) -> FargateProfile | None:
+    """Return the first sound one, or else the first."""
+    first = None
+    for each in matching:
+        if not _failed(each):
+            return each
+        first = first or each
+    return first
+
+
+def _failed(profile: FargateProfile) -> bool:
+    return profile.status is not None and profile.status.status == _CREATE_FAILED
+
+
+def _takes(profile: FargateProfile, namespace: str, labels: Mapping[str, str]) -> bool:
+    """Say what ``ProfileVerdict.matched`` says, without the reasons."""
+    return not _going(profile) and any(
+        matches(selector.namespace, namespace)
+        and all(
+            any(matches(key, name) and matches(value, own) for name, own in labels.items())
+            for key, value in selector.labels.items()
+        )
+        for selector in profile.spec.selectors
     )
 
 
@@ -170,9 +210,10 @@ def _mismatches(selector: Selector, namespace: str, labels: Mapping[str, str]) -
     return tuple(found)
 
 
-def _why_not(verdicts: Sequence[ProfileVerdict]) -> str:
-    said = [f"{each.profile} {_why_not_one(each)}" for each in verdicts[:_TOLD]]
-    more = len(verdicts) - _TOLD
+def _why_not(asked: Asked) -> str:
+    told = [judge_profile(each, asked.namespace, asked.labels) for each in asked.profiles[:_TOLD]]
+    said = [f"{each.profile} {_why_not_one(each)}" for each in told]
+    more = len(asked.profiles) - _TOLD
     return "; ".join([*said, f"nor do {more} more"] if more > 0 else said)
 
 
