@@ -32,7 +32,9 @@ async def test_a_pod_larger_than_the_table(namespace: Namespace, image: str) -> 
 @pytest.mark.row("S5")
 async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, image: str) -> None:
     requests = {"requests": {"cpu": "16", "memory": "119Gi"}}
-    await namespace.apply(pod("giant", image, container={"resources": requests}))
+    giant = pod("giant", image, container={"resources": requests})
+    giant["metadata"]["annotations"] = {"monopod.dev/driver": "qemu"}
+    await namespace.apply(giant)
     await namespace.wait(
         "jsonpath={.status.conditions[?(@.type=='PodScheduled')].reason}=CapacityUnavailable",
         "pod/giant",
