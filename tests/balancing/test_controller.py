@@ -1,0 +1,186 @@
+"""The keeper against a real API server and a real HAProxy."""
+
+import asyncio
+import base64
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Event, Secret, Service
+from lightkube.resources.discovery_v1 import EndpointSlice
+from lightkube.resources.networking_v1 import Ingress
+
+from monopod.balancing.controller import BalancerController
+from monopod.balancing.ingresses import CLASS_ANNOTATION, PREFIX
+from monopod.kube import Client, wire
+from tests.apiserver import ApiServer
+from tests.balancing.build import ENDING, READY, service, slice_of
+from tests.balancing.rig import PORT, TARGETS, Rig, rig
+from tests.balancing.test_render import self_signed
+from tests.kube.waiting import running
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
+_ONE, _TWO = map(str, TARGETS)
+_WITHIN_S = 20.0
+
+
+@pytest.fixture(name="rig")
+async def _rig(  # pyright: ignore[reportUnusedFunction]
+    tmp_path: Path, api_server: ApiServer, admin: Client
+) -> AsyncIterator[Rig]:
+    async with rig(tmp_path) as made:
+        keeper = BalancerController(admin, made.haproxy, made.plan, "local-1", look_every_s=0.5)
+        async with running(keeper.run(lambda: None)):
+            yield made
+
+
+async def _eventually(check: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(_WITHIN_S):
+        while not await check():  # noqa: ASYNC110 - what is asked has no way to tell by itself
+            await asyncio.sleep(0.02)
+
+
+async def _web(admin: Client, namespace: str, *addresses: str) -> None:
+    await admin.create(service(namespace=namespace))
+    ready = dict.fromkeys(addresses, READY)
+    await admin.create(slice_of("web", ready, namespace=namespace, ports={"http": PORT}))
+
+
+async def _address(admin: Client, namespace: str, kind: type[Any] = Service) -> str:
+    found = ""
+
+    async def shown() -> bool:
+        nonlocal found
+        status = (await admin.get(kind, "web", namespace)).status
+        entries = (status.loadBalancer.ingress if status and status.loadBalancer else None) or []
+        found = entries[0].ip if entries else ""
+        return bool(found)
+
+    await _eventually(shown)
+    return found
+
+
+async def _answers(rig: Rig, url: str, times: int = 6, host: str = "") -> set[str]:
+    async with rig.client() as http:
+        found: set[str] = set()
+        for _ in range(times):
+            headers = {"Host": host} if host else {}
+            try:
+                async with http.get(url, headers=headers, ssl=False) as answer:
+                    text = await answer.text()
+                    found.add(text if answer.status == 200 else str(answer.status))
+            except (aiohttp.ClientError, OSError) as error:
+                found.add(repr(error))
+        return found
+
+
+@pytest.mark.row("S6")
+async def test_targets_follow_their_pods_and_connections_outlive_that(
+    rig: Rig, admin: Client, namespace: str
+) -> None:
+    await _web(admin, namespace, _ONE, _TWO)
+    url = f"http://{await _address(admin, namespace)}/"
+    assert await _answers(rig, url) == {_ONE, _TWO}
+
+    async def slow() -> set[str]:
+        return await _answers(rig, f"{url}?for=1.5", 1)
+
+    under_way = [asyncio.create_task(slow()) for _ in range(4)]
+    await asyncio.sleep(0.2)
+    endpoints = slice_of("web", {_ONE: ENDING, _TWO: READY}).endpoints
+    patch = {"endpoints": msgspec.to_builtins(endpoints)}
+    await admin.patch(EndpointSlice, "web", patch, namespace)
+
+    async def drained() -> bool:
+        return await _answers(rig, url) == {_TWO}
+
+    await _eventually(drained)
+    # Another load balancer makes HAProxy reload meanwhile.
+    await admin.create(service("other", namespace=namespace))
+    assert set().union(*(await asyncio.gather(*under_way))) == {_ONE, _TWO}
+
+
+async def test_haproxy_that_was_killed_comes_back_as_it_was(
+    rig: Rig, admin: Client, namespace: str
+) -> None:
+    await _web(admin, namespace, _ONE)
+    url = f"http://{await _address(admin, namespace)}/"
+    assert await _answers(rig, url) == {_ONE}
+    rig.kill()
+    rig.start()
+
+    async def again() -> bool:
+        return await _answers(rig, url, 1) == {_ONE}
+
+    await _eventually(again)
+    await admin.delete(Service, "web", namespace)
+
+    async def gone() -> bool:
+        return _ONE not in await _answers(rig, url, 1)
+
+    await _eventually(gone)
+
+
+async def test_what_is_refused_is_told_and_shows_no_address(
+    rig: Rig, admin: Client, namespace: str
+) -> None:
+    await admin.create(service(namespace=namespace, annotations={"nlb-target-type": "instance"}))
+
+    async def told() -> bool:
+        events = (await admin.list(Event, namespace)).items
+        return any("instance targets" in (each.message or "") for each in events)
+
+    await _eventually(told)
+    status = (await admin.get(Service, "web", namespace)).status
+    assert status is not None
+    assert not (status.loadBalancer and status.loadBalancer.ingress)
+
+
+@pytest.mark.row("S6")
+async def test_requests_over_tls_with_a_certificate_from_a_secret(
+    rig: Rig, admin: Client, namespace: str
+) -> None:
+    await _web(admin, namespace, _ONE)
+    certificate, key = (base64.b64encode(part).decode() for part in self_signed("a.example.com"))
+    await admin.create(
+        Secret(
+            metadata=ObjectMeta(name="shop", namespace=namespace),
+            type="kubernetes.io/tls",
+            data={"tls.crt": certificate, "tls.key": key},
+        )
+    )
+    backend = {"service": {"name": "web", "port": {"name": "http"}}}
+    path = {"path": "/a", "pathType": "Prefix", "backend": backend}
+    ports = '[{"HTTP": 80}, {"HTTPS": 443}]'
+    body = {
+        "metadata": {
+            "name": "web",
+            "namespace": namespace,
+            "annotations": {
+                CLASS_ANNOTATION: "alb",
+                f"{PREFIX}listen-ports": ports,
+                f"{PREFIX}ssl-redirect": "443",
+                f"{PREFIX}success-codes": "200-404",
+            },
+        },
+        "spec": {
+            "tls": [{"secretName": "shop"}],
+            "rules": [{"host": "a.example.com", "http": {"paths": [path]}}],
+        },
+    }
+    await admin.create(wire.decode(Ingress, msgspec.json.encode(body)))
+    address = await _address(admin, namespace, Ingress)
+    assert await _answers(rig, f"https://{address}/a/b", 2, "a.example.com") == {_ONE}
+    assert await _answers(rig, f"https://{address}/ab", 1, "a.example.com") == {"404"}
+    assert await _answers(rig, f"https://{address}/a", 1, "b.example.com") == {"404"}
+    url = f"http://{address}/a?b=c"
+    async with rig.client() as http:
+        sent = http.get(url, headers={"Host": "a.example.com"}, allow_redirects=False)
+        async with sent as answer:
+            assert answer.status == 301
+            assert answer.headers["Location"] == "https://a.example.com/a?b=c"

@@ -1,0 +1,165 @@
+"""Load balancers as their users see them: from the host, straight to pods on machines."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.e2e.cluster import Namespace
+
+pytestmark = pytest.mark.timeout(600)
+_SERVE = "mkdir -p /www && echo $VERSION > /www/index.html && exec httpd -f -p 8080 -h /www"
+_NLB = "service.beta.kubernetes.io/aws-load-balancer-"
+_ALB = "alb.ingress.kubernetes.io/"
+_WITHIN_S = 60.0
+
+
+def _deployment(image: str, version: str) -> dict[str, Any]:
+    container = {
+        "name": "main",
+        "image": image,
+        "command": ["sh", "-c", _SERVE],
+        "env": [{"name": "VERSION", "value": version}],
+        "readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1},
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "web"}},
+            "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": 3},
+            },
+        },
+    }
+
+
+def _service(name: str, **annotations: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": name,
+            "annotations": {_NLB + key.replace("_", "-"): of for key, of in annotations.items()},
+        },
+        "spec": {
+            "type": "LoadBalancer",
+            "loadBalancerClass": "service.k8s.aws/nlb",
+            "selector": {"app": "web"},
+            "ports": [{"name": "http", "port": 80, "targetPort": 8080}],
+        },
+    }
+
+
+def _ingress() -> dict[str, Any]:
+    backend = {"service": {"name": "web", "port": {"name": "http"}}}
+    path = {"path": "/", "pathType": "Prefix", "backend": backend}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {
+            "name": "web",
+            "annotations": {
+                f"{_ALB}scheme": "internet-facing",
+                f"{_ALB}target-type": "ip",
+            },
+        },
+        "spec": {
+            "ingressClassName": "alb",
+            "rules": [{"host": "shop.example.com", "http": {"paths": [path]}}],
+        },
+    }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def exposed(namespace: Namespace, image: str) -> Namespace:
+    """Two pods behind one load balancer of each kind."""
+    facing = {"scheme": "internet-facing", "nlb_target_type": "ip"}
+    await namespace.apply(_deployment(image, "one"), _service("web", **facing), _ingress())
+    await namespace.kubectl("rollout", "status", "deployment/web", "--timeout=180s", timeout_s=190)
+    return namespace
+
+
+async def _place(namespace: Namespace, *words: str) -> dict[str, str]:
+    async with asyncio.timeout(_WITHIN_S):
+        while True:
+            status = (await namespace.get(*words))["status"]
+            if found := status.get("loadBalancer", {}).get("ingress"):
+                return found[0]
+            await asyncio.sleep(0.2)
+
+
+async def _fetch(http: aiohttp.ClientSession, url: str, host: str = "") -> tuple[int, str]:
+    headers = {"Host": host} if host else {}
+    async with http.get(url, headers=headers) as answer:
+        return answer.status, (await answer.text()).strip()
+
+
+@pytest.mark.row("S6")
+async def test_both_kinds_serve_from_the_host_and_from_a_pod(exposed: Namespace) -> None:
+    network = await _place(exposed, "service", "web")
+    application = await _place(exposed, "ingress", "web")
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+        assert await _fetch(http, f"http://{network['ip']}/") == (200, "one")
+        url = f"http://{application['ip']}/"
+        assert await _fetch(http, url, "shop.example.com") == (200, "one")
+        assert (await _fetch(http, url, "other.example.com"))[0] == 404
+    pods = (await exposed.get("pods", "-l", "app=web"))["items"]
+    name = pods[0]["metadata"]["name"]
+    said = await exposed.sh(name, f"timeout 10 wget -q -O - http://{network['hostname']}/")
+    assert said.strip() == "one"
+
+
+@pytest.mark.row("S6")
+async def test_instance_targets_are_refused_with_a_clear_event(exposed: Namespace) -> None:
+    await exposed.apply(_service("nodes", nlb_target_type="instance"))
+    async with asyncio.timeout(_WITHIN_S):
+        said = ""
+        while "instance targets are not supported" not in said:
+            await asyncio.sleep(0.2)
+            said = await exposed.kubectl("get", "events", "-o", "custom-columns=M:.message")
+
+
+@pytest.mark.row("S6")
+async def test_no_request_fails_while_every_pod_is_replaced(exposed: Namespace, image: str) -> None:
+    network = await _place(exposed, "service", "web")
+    application = await _place(exposed, "ingress", "web")
+    seen: Counter[str] = Counter()
+    over = asyncio.Event()
+
+    async def load(url: str, host: str = "") -> None:
+        connector = aiohttp.TCPConnector(force_close=True)
+        timeout = aiohttp.ClientTimeout(total=20)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
+            while not over.is_set():
+                try:
+                    status, said = await _fetch(http, url, host)
+                except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                    seen[f"{url}: {error!r}"] += 1
+                else:
+                    seen[said if status == 200 else f"{url}: {status}"] += 1
+                await asyncio.sleep(0.02)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(load(f"http://{network['ip']}/"))
+        group.create_task(load(f"http://{application['ip']}/", "shop.example.com"))
+        await exposed.apply(_deployment(image, "two"))
+        await exposed.kubectl(
+            "rollout", "status", "deployment/web", "--timeout=240s", timeout_s=250
+        )
+        # Until the last of the old ones is gone.
+        await exposed.kubectl(
+            "wait",
+            "--for=jsonpath={.status.terminatingReplicas}=0",
+            "deployment/web",
+            "--timeout=60s",
+        )
+        over.set()
+    assert set(seen) == {"one", "two"}, seen
