@@ -1,0 +1,169 @@
+"""What holds for a machine whichever driver runs it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from monopod import process
+from monopod.network.links import Links, LinkSpec
+from monopod.network.namespaces import Namespace
+from monopod.vmm.console import tail
+from monopod.vmm.driver import Machine, VmmError
+from monopod.vmm.qemu import QemuDriver
+from monopod.vmm.qemu_command import Accelerator
+from monopod.vmm.uml import UmlDriver
+from monopod.vmm.watchdog import Patience, statistics
+from tests.vmm.conftest import Bench, scripted
+
+_PROGRAMS = {"uml": "linux", "qemu-tcg": "qemu-system-x86"}
+_READY = "ready to be looked at"
+_BOOT_S = 90
+
+
+@dataclass
+class Place:
+    """A driver, and a router for its machines' links."""
+
+    bench: Bench
+    driver: UmlDriver | QemuDriver
+    links: Links
+
+    async def launch(self, machine: Machine) -> None:
+        address = IPv4Address("100.64.9.9")
+        spec = LinkSpec("mvm-one", address, IPv4Address("192.168.9.9"), self.driver.link_kind)
+        await self.links.ensure(spec)
+        with await self.links.open(spec) as end:
+            await self.driver.launch(machine, end.fileno())
+
+    async def run(self, script: str, milli_cpu: int = 250) -> Machine:
+        machine = await self.bench.machine("one", scripted(script), milli_cpu=milli_cpu)
+        await self.launch(machine)
+        return machine
+
+    def vmm(self) -> int:
+        """The first of the machine's own program's processes."""
+        pids = self.bench.cgroups.processes("one")
+        name = f"{_PROGRAMS[self.driver.name]}\n"
+        return min(pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == name)
+
+
+@pytest.fixture(params=list(_PROGRAMS))
+async def place(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    async for made in _place(bench, request.param):
+        yield made
+
+
+@pytest.fixture
+async def qemu(bench: Bench) -> AsyncIterator[Place]:
+    async for made in _place(bench, "qemu-tcg"):
+        yield made
+
+
+async def _place(bench: Bench, kind: str) -> AsyncIterator[Place]:
+    driver = bench.driver() if kind == "uml" else bench.qemu(Accelerator.TCG)
+    await driver.prepare()
+    name = f"monopod-test-{uuid4().hex[:6]}"
+    router, ports = Namespace.named(f"{name}-router"), Namespace.named(f"{name}-ports")
+    for each in (router, ports):
+        each.create()
+    try:
+        async with Links(router, ports) as links:
+            yield Place(bench, driver, links)
+    finally:
+        await driver.stop("one")
+        for each in (router, ports):
+            each.remove()
+
+
+@pytest.mark.row("S1")
+@pytest.mark.row("S5")
+async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: Place) -> None:
+    driver = place.driver
+    milli_cpu = min(2000, driver.max_milli_cpu)
+    machine = await place.run(
+        f"""
+        echo processors $(nproc)
+        echo $(head -n 1 /proc/meminfo)
+        ip link set vec0 up && echo link $(cat /sys/class/net/vec0/address)
+        (head -c 2000000000 /dev/zero | tail -c 1500000000 >/dev/null); echo hog $?
+        echo {_READY}; sleep 600
+        """,
+        milli_cpu,
+    )
+    with pytest.raises(VmmError, match="already runs"):
+        await driver.launch(machine, 0)
+    async with asyncio.timeout(_BOOT_S):
+        await place.bench.printed("one", _READY)
+    text = tail(place.bench.console_of("one"))
+    assert f"processors {milli_cpu // 1000}" in text
+    total_kib = int(text.split("MemTotal:")[1].split()[0])
+    assert 512 * 1024 <= total_kib <= 512 * 1024 * 1.1
+    assert f"link {machine.mac_address}" in text
+    # More than there is: the guest's kernel ends who wanted it, and the machine goes on.
+    assert "hog 0" not in text
+    driver.hold("one", milli_cpu)
+    os.kill(place.vmm(), signal.SIGKILL)
+    # As another process sees it, that knows nothing of the launch.
+    assert (await driver.watch("one")).reason == "VmmKilled"
+    assert place.bench.cgroups.processes("one") == []
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "message"),
+    [
+        ("echo o >/proc/sysrq-trigger; sleep 60", "GuestPoweredOff", "shut itself down"),
+        ("echo c >/proc/sysrq-trigger; sleep 60", "GuestPanicked", "sysrq triggered crash"),
+    ],
+)
+async def test_how_a_guest_ended_is_told(
+    qemu: Place, script: str, reason: str, message: str
+) -> None:
+    await qemu.run(script)
+    async with asyncio.timeout(_BOOT_S):
+        end = await qemu.driver.watch("one")
+    assert (end.name, end.reason) == ("one", reason)
+    assert message in end.message
+
+
+async def test_a_guest_without_a_sign_of_life_is_ended(qemu: Place) -> None:
+    assert isinstance(qemu.driver, QemuDriver)
+    await qemu.run(f"echo {_READY}; sleep 600")
+    await qemu.bench.printed("one", _READY)
+    memory = await statistics(qemu.driver.monitor_of("one"))
+    assert memory.total <= 600 << 20
+    os.kill(qemu.vmm(), signal.SIGSTOP)
+    async with asyncio.timeout(60):
+        end = await replace(qemu.driver, patience=Patience(every_s=1, silent_s=8)).watch("one")
+    assert end.reason == "GuestHung"
+    assert "no sign of life for 8 s" in end.message
+    assert qemu.bench.cgroups.processes("one") == []
+
+
+async def test_a_full_host_disk_is_the_guests_error_and_no_standstill(qemu: Place) -> None:
+    machine = await qemu.bench.machine(
+        "one",
+        scripted(
+            f"dd if=/dev/zero of=/dev/vdb bs=1M count=200 oflag=direct; echo wrote $?; "
+            f"echo {_READY}; sleep 600"
+        ),
+    )
+    small = machine.data_disk.parent / "small"
+    small.mkdir()
+    await process.run("mount", "-t", "tmpfs", "-o", "size=64m", "none", small)
+    try:
+        disk = small / "data.img"
+        with disk.open("wb") as file:
+            file.truncate(1 << 30)
+        await qemu.launch(replace(machine, data_disk=disk))
+        await qemu.bench.printed("one", _READY)
+        assert "wrote 1" in tail(qemu.bench.console_of("one"))
+        await qemu.driver.stop("one")
+    finally:
+        await process.run("umount", "-l", small)
