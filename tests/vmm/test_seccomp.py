@@ -9,7 +9,8 @@ from dataclasses import asdict
 import pytest
 
 from monopod import process
-from monopod.vmm import seccomp, uml
+from monopod.vmm import qemu, seccomp, uml
+from monopod.vmm.qemu_command import Accelerator
 
 _PROGRAM = """
 import ctypes, json, os, sys
@@ -96,3 +97,18 @@ def test_the_program_can_be_read_from_its_start() -> None:
         os.close(descriptor)
     assert program
     assert len(program) % 8 == 0
+
+
+async def test_qemu_makes_no_process_and_changes_no_link() -> None:
+    extra = qemu.allowed(Accelerator.TCG)
+    calls: list[tuple[str, list[int]]] = [
+        ("clone", [0x11]),  # a process
+        ("ptrace", [_BAD, 0, 0, 0]),
+        ("bind", [_BAD, 0, 0]),
+        ("ioctl", [_BAD, 0x400454CB]),  # TUNSETPERSIST
+        ("ioctl", [_BAD, 0x8924]),  # SIOCSIFHWADDR
+        ("ioctl", [_BAD, 0xAE01]),  # KVM_CREATE_VM
+    ]
+    assert await _try(extra, *calls) == [errno.ENOSYS] * len(calls)
+    kvm = qemu.allowed(Accelerator.KVM)
+    assert await _try(kvm, calls[-1], calls[-2]) == [errno.EBADF, errno.ENOSYS]

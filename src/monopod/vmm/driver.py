@@ -53,7 +53,8 @@ class Exit:
 
     name: str
     reason: str
-    """CamelCase, for a condition: ``GuestPoweredOff``, ``GuestPanicked``, ``VmmKilled``."""
+    """CamelCase, for a condition: ``GuestPoweredOff``, ``GuestPanicked``, ``GuestHung``,
+    ``VmmOutOfMemory``, ``VmmKilled``."""
     message: str
     """One line for people, with the last of the console where that tells something."""
 
@@ -63,7 +64,7 @@ class Driver(Protocol):
 
     @property
     def name(self) -> str:
-        """As people choose it: ``uml``, ``qemu``."""
+        """``uml``, ``qemu-tcg`` or ``qemu-kvm``."""
         ...
 
     @property

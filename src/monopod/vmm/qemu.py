@@ -163,19 +163,13 @@ class QemuDriver:
         Args:
             device: A node for ``/dev/kvm`` that the jail's user may open.
         """
-        kvm = self.accelerator is Accelerator.KVM
         return Vmm(
             files={
                 f"/{path.name}": path
                 for path in self.runtime.iterdir()
                 if not path.name.startswith(".")
             },
-            allowed=seccomp.Extra(
-                _CALLS,
-                ioctls=_TAP_IOCTLS,
-                ioctl_types=(_KVM_IOCTLS,) if kvm else (),
-                processes=False,
-            ),
+            allowed=allowed(self.accelerator),
             devices={} if device is None else {str(_KVM): device},
             open_files=_OPEN_FILES,
         )
@@ -188,6 +182,12 @@ class QemuDriver:
     @property
     def _launcher(self) -> Launcher:
         return Launcher(self.cgroups, self.console_of)
+
+
+def allowed(accelerator: Accelerator) -> seccomp.Extra:
+    """The system calls that QEMU makes beyond every program's."""
+    families = (_KVM_IOCTLS,) if accelerator is Accelerator.KVM else ()
+    return seccomp.Extra(_CALLS, _TAP_IOCTLS, families, processes=False)
 
 
 def make_device(path: Path, uid: int) -> Path:
