@@ -1,21 +1,21 @@
 """This host as a capacity: finds its parts, and puts them together."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from monopod.capacity import report
+from monopod.capacity import CapacityError, report
 from monopod.capacity.directory import MachineDirectory
 from monopod.capacity.drivers import Drivers, Finding
 from monopod.capacity.local import LocalCapacity
 from monopod.capacity.report import Report
 from monopod.capacity.room import for_machines, this_host
 from monopod.capacity.settings import LocalSettings
-from monopod.guest import GuestImage
+from monopod.guest import GuestImage, shelf
 from monopod.network.links import Links
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
@@ -72,7 +72,12 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
     await drivers.prepare()
     drivers.require()
     router, ports = Namespace.named(plan.router_name), Namespace.named(plan.ports_name)
-    async with Links(router, ports) as links:
+    async with AsyncExitStack() as stack:
+        try:
+            stack.enter_context(shelf.held(image))
+        except OSError as error:
+            raise CapacityError(f"the guest image cannot be used: {error}") from error
+        links = await stack.enter_async_context(Links(router, ports))
         capacity = LocalCapacity(
             drivers,
             cgroups=cgroups,

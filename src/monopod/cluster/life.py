@@ -13,6 +13,7 @@ from monopod.cluster.errors import ClusterError
 from monopod.cluster.layout import Layout
 from monopod.cluster.plane import ControlPlane
 from monopod.components import Components
+from monopod.guest import shelf
 from monopod.network.host import Host
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
@@ -107,7 +108,9 @@ async def _guest_image(
     settings: Settings, programs: Components, report: Report
 ) -> guest.GuestImage:
     sources = await components.module_directory(_KUBERNETES, settings, report)
-    return await guest.provide(settings.cache, programs.directory, sources / _PAUSE, report)
+    image = await guest.provide(settings.cache, programs.directory, sources / _PAUSE, report)
+    await asyncio.to_thread(shelf.tidy, image.directory)
+    return image
 
 
 def _plane(settings: Settings, known: state.State) -> ControlPlane:
