@@ -46,7 +46,7 @@ def tidy(used: Path) -> None:
 
 
 def _by_last_use(parent: Path) -> list[tuple[float, Path]]:
-    """When each finished image was last used, the latest first; one being built has a dot in front."""
+    """When each finished image was last used, latest first; those being built begin with a dot."""
     found: list[tuple[float, Path]] = []
     for path in parent.glob("[!.]*"):
         with suppress(OSError):
