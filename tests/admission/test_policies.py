@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import yaml
@@ -31,7 +32,7 @@ async def make_pod(client: Client, namespace: str, node: str | None = None) -> P
 @asynccontextmanager
 async def somebody(server: ApiServer, user: str) -> AsyncGenerator[Client]:
     """A client of a user who may do everything that RBAC can forbid."""
-    binding = {
+    binding: dict[str, Any] = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
         "metadata": {"name": f"test-{user.replace(':', '-')}"},
@@ -46,7 +47,11 @@ async def somebody(server: ApiServer, user: str) -> AsyncGenerator[Client]:
     assert done.returncode == 0, done.stderr
     async with connect(server.kubeconfig(user), "tests") as client:
         await eventually(lambda: allowed(client))
-        yield client
+        try:
+            yield client
+        finally:
+            # Other tests of this server are about what the same users may not do.
+            server.kubectl("delete", "clusterrolebinding", binding["metadata"]["name"])
 
 
 async def allowed(client: Client) -> bool:

@@ -16,7 +16,7 @@ from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Namespace, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
-from lightkube.resources.networking_v1 import IngressClass
+from lightkube.resources.networking_v1 import IngressClass, IPAddress
 from lightkube.resources.rbac_authorization_v1 import (
     ClusterRole,
     ClusterRoleBinding,
@@ -27,7 +27,7 @@ from lightkube.resources.rbac_authorization_v1 import (
 from monopod.api.resources import ExecutionRole, FargateProfile, Subnet, Vpc
 from monopod.cluster.errors import ClusterError
 from monopod.cluster.manifests import Manifest
-from monopod.kube import Client, KubeError, NotFoundError, PatchType, TransientError
+from monopod.kube import Client, InvalidError, KubeError, NotFoundError, PatchType, TransientError
 from monopod.together import together
 
 _KINDS: Final[tuple[type[Resource], ...]] = (
@@ -89,10 +89,39 @@ async def _apply_one(client: Client, manifest: Manifest) -> None:
             if time.monotonic() > deadline:
                 raise _refused(manifest, error) from error
             await asyncio.sleep(_POLL_S)
+        except InvalidError as error:
+            if time.monotonic() > deadline or not await _free_address(client, manifest):
+                raise _refused(manifest, error) from error
+            await asyncio.sleep(_POLL_S)
         except KubeError as error:
             raise _refused(manifest, error) from error
         else:
             return
+
+
+async def _free_address(client: Client, manifest: Manifest) -> bool:
+    """Give back the address of a Service that was never made; tells whether trying again may help.
+
+    An API server that loses its caller between two writes keeps the address, and frees it itself
+    only after minutes.
+    """
+    address = manifest.get("spec", {}).get("clusterIP")
+    if manifest["kind"] != Service.__name__ or not address:
+        return False
+    metadata: dict[str, Any] = manifest["metadata"]
+    name, namespace = metadata["name"], metadata["namespace"]
+    try:
+        spec = (await client.get(IPAddress, address)).spec
+    except NotFoundError:
+        return True
+    parent = spec.parentRef if spec else None
+    if parent is None or (parent.name, parent.namespace) != (name, namespace):
+        return False
+    try:
+        await client.get(Service, name, namespace)
+    except NotFoundError:
+        await client.delete(IPAddress, address)
+    return True
 
 
 def _class_of(manifest: Manifest) -> type[Resource]:

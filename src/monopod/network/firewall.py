@@ -64,7 +64,8 @@ class Firewall:
         except NetworkError:
             if not await self.has_table(table):
                 return None
-            raise
+            # It came between the two looks.
+            said = await self._nft("list", "table", "inet", table)
         listed = json.loads(said)["nftables"]
         counters = (each["counter"] for each in listed if "counter" in each)
         sets = (each["set"] for each in listed if "set" in each)
