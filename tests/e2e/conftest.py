@@ -1,7 +1,7 @@
 """One real cluster for the whole end-to-end run, and a namespace for each test module and driver.
 
-Every test runs on machines of driver ``uml``; those marked ``tcg`` on ``qemu-tcg`` too, which is
-exact but some ten times slower.
+Every test runs on machines of driver ``uml``, and on ``qemu-kvm`` where a guest was seen to boot
+under it; those marked ``tcg`` on ``qemu-tcg`` too, which is exact but some ten times slower.
 """
 
 import os
@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from monopod.capacity import report
 from monopod.images import catalogue
+from monopod.settings import Settings
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace
 
+_KVM = Path("/dev/kvm").exists()
 _LAST = ("test_faults.py", "test_up_down.py")
 
 
@@ -31,8 +34,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
     if "driver" in metafunc.fixturenames and not chosen:
         marked = any(metafunc.definition.iter_markers("tcg"))
-        drivers = ["uml", "qemu-tcg"] if marked else ["uml"]
+        drivers = ["uml", *(["qemu-tcg"] if marked else []), *(["qemu-kvm"] if _KVM else [])]
         metafunc.parametrize("driver", drivers, scope="module")
+
+
+def _need(cluster: Cluster, driver: str) -> None:
+    """Leave out what this host cannot run: only KVM may be what a host does not have."""
+    found = report.read(Settings(home=cluster.home))
+    assert found is not None
+    why = next(each.candidate.unusable for each in found.drivers if each.candidate.name == driver)
+    if why and driver == "qemu-kvm":
+        pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +75,7 @@ async def namespace(
     cluster: Cluster, driver: str, request: pytest.FixtureRequest
 ) -> AsyncIterator[Namespace]:
     """A namespace that a profile selects; everything in it is deleted after the module."""
+    _need(cluster, driver)
     module = request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_")
     name = f"e2e-{driver}-" + re.sub(r"[^a-z0-9]+", "-", module)
     profile = f"fp-e2e-{driver}"
