@@ -132,6 +132,7 @@ async def test_the_end_of_the_last_process_is_heard_of(cgroups: Cgroups) -> None
     assert not any(task.done() for task in waiting)
     child.kill()
     await asyncio.gather(*waiting)
+    assert await child.wait() == -9
 
 
 async def test_one_that_never_was_is_empty(cgroups: Cgroups) -> None:
