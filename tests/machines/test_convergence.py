@@ -18,11 +18,11 @@ from monopod.api import keys
 from monopod.api.resources import Condition, MicroVM, MicroVMStatus
 from monopod.capacity import Ended, Presence
 from monopod.kube import identity, meta
-from monopod.machines import conditions, steps, turns
+from monopod.machines import conditions, decision, steps, turns
 from monopod.machines.addresses import AddressBook, Addresses, recorded
+from monopod.machines.decision import Limits, next_step
 from monopod.machines.facts import Facts, NodeFacts, PodFacts
 from monopod.machines.sightings import Sightings
-from monopod.machines.steps import Limits, next_step
 from monopod.network.errors import AddressesExhaustedError
 from tests.machines.build import NOW, machine
 
@@ -161,7 +161,7 @@ class Lives(RuleBasedStateMachine):
         guest = self.world.host[name] = Guest(identity(made), addresses)
         made = self.status(
             made,
-            conditions.changed("Launched", False, steps.LAUNCHING, ""),
+            conditions.changed("Launched", False, decision.LAUNCHING, ""),
             attempts=status.attempts + 1,
         )
         self.point()
@@ -200,7 +200,7 @@ class Lives(RuleBasedStateMachine):
                 after = self.world.objects[name]
                 return conditions.holds(after, conditions.ADDRESSED)
             case steps.Queue():
-                self.status(made, conditions.changed("Launched", False, steps.QUEUED, ""))
+                self.status(made, conditions.changed("Launched", False, decision.QUEUED, ""))
             case steps.Launch():
                 self.launch(made)
             case steps.MarkLaunched():

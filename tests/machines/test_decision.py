@@ -7,8 +7,8 @@ import pytest
 
 from monopod.capacity import Ended, Presence
 from monopod.machines import steps
+from monopod.machines.decision import Limits, next_step
 from monopod.machines.facts import Facts, NodeFacts, PodFacts, Silence
-from monopod.machines.steps import Limits, next_step
 from tests.machines.build import (
     ADDRESSED,
     LAUNCHED,

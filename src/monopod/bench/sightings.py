@@ -9,15 +9,12 @@ from typing import Final
 
 from lightkube.resources.core_v1 import Node, Pod
 
-from monopod.api import conditions
+from monopod.api import conditions, words
 from monopod.api.resources import MicroVM
 from monopod.bench.phases import Phase
 from monopod.kube import Change, Deleted, identity, meta
-from monopod.machines import steps
 
-_LAUNCHED: Final = "Launched"
-_READY: Final = "Ready"
-_REFUSED: Final = (steps.DRIVER_UNAVAILABLE, steps.SIZE_UNSUPPORTED)
+_REFUSED: Final = (words.DRIVER_UNAVAILABLE, words.SIZE_UNSUPPORTED)
 
 
 class Sightings:
@@ -50,7 +47,7 @@ class Sightings:
                 self._node_of[uid] = pod.spec.nodeName
                 self._note(uid, Phase.BOUND, now)
             turned = (pod.status.conditions if pod.status else None) or ()
-            if any(c.type == _READY and c.status == conditions.TRUE for c in turned):
+            if any(c.type == words.READY and c.status == conditions.TRUE for c in turned):
                 self._note(uid, Phase.READY, now)
         self._changed.set()
 
@@ -66,12 +63,12 @@ class Sightings:
             self._note(uid, Phase.CLAIMED, now)
             if machine.status is not None:
                 self._driver_of[uid] = machine.status.driver
-                launched = conditions.find_condition(machine.status.conditions, _LAUNCHED)
+                launched = conditions.find_condition(machine.status.conditions, words.LAUNCHED)
                 if launched is not None and launched.reason in _REFUSED:
                     self._refusals[uid] = launched.message
                 if machine.status.nodeName:
                     self._node_of[uid] = machine.status.nodeName
-                if conditions.is_true(machine.status.conditions, _LAUNCHED):
+                if conditions.is_true(machine.status.conditions, words.LAUNCHED):
                     self._note(uid, Phase.LAUNCHED, now)
         self._changed.set()
 

@@ -13,6 +13,7 @@ from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Namespace, Pod, ServiceAccount
 
 from monopod.api.resources import FargateProfile
+from monopod.api.words import ACTIVE
 from monopod.bench.errors import BenchError
 from monopod.bench.pods import LABEL, bench_namespace, bench_profile
 from monopod.kube import Client, Informer, NotFoundError, meta
@@ -20,7 +21,6 @@ from monopod.kube import Client, Informer, NotFoundError, meta
 _T = TypeVar("_T", bound=res.Resource)
 _THERE_S: Final = 30.0
 _GONE_S: Final = 120.0
-_ACTIVE: Final = "ACTIVE"
 
 
 @asynccontextmanager
@@ -81,7 +81,7 @@ async def _delete(client: Client, kind: type[res.Resource], name: str) -> None:
 
 
 def _is_active(profile: FargateProfile) -> bool:
-    return profile.status is not None and profile.status.status == _ACTIVE
+    return profile.status is not None and profile.status.status == ACTIVE
 
 
 async def _until(

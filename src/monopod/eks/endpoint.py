@@ -16,6 +16,7 @@ from lightkube.resources.core_v1 import Namespace
 
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, Subnet, Vpc
+from monopod.api.words import DELETING
 from monopod.eks import pages, profiles, wire
 from monopod.eks.cluster import OLDEST, Surroundings, described
 from monopod.eks.errors import EksError, access_denied, refused_by_cluster
@@ -139,7 +140,7 @@ class Endpoint:
                 error.message, cluster=request.clusterName, profile=name
             ) from error
         _log.info("profile deleted", profile=name)
-        going = msgspec.structs.replace(profiles.described(found, self._place), status="DELETING")
+        going = msgspec.structs.replace(profiles.described(found, self._place), status=DELETING)
         return wire.DeleteFargateProfileResponse(fargateProfile=going)
 
     async def _describe_cluster(

@@ -15,6 +15,7 @@ from monopod.api.resources import (
     Subnet,
     Vpc,
 )
+from monopod.api.words import CREATING, DELETING
 from monopod.eks import wire
 from monopod.eks.errors import EksError, invalid_parameter
 from monopod.eks.place import Place
@@ -25,8 +26,6 @@ from monopod.profiles.validity import MAX_LABELS, RESERVED_PREFIX
 
 REQUEST_ANNOTATION: Final = f"{keys.GROUP}/client-request"
 """Digests of the token and of the parameters that a profile was made with."""
-_CREATING: Final = "CREATING"
-_DELETING: Final = "DELETING"
 _WORDS: Final = frozenset(get_args(wire.FargateProfileStatus))
 _ISSUES: Final = frozenset(get_args(wire.FargateProfileIssueCode))
 _OTHER_ISSUE: Final = "InternalFailure"
@@ -58,8 +57,8 @@ def described(profile: FargateProfile, place: Place) -> wire.FargateProfile:
 def _word(profile: FargateProfile) -> wire.FargateProfileStatus:
     said = profile.status.status if profile.status else ""
     if meta(profile).deletionTimestamp is not None and not said.startswith("DELETE"):
-        return _DELETING
-    return cast("wire.FargateProfileStatus", said if said in _WORDS else _CREATING)
+        return DELETING
+    return cast("wire.FargateProfileStatus", said if said in _WORDS else CREATING)
 
 
 def _issues(profile: FargateProfile) -> list[wire.FargateProfileIssue]:

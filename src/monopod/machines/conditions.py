@@ -6,14 +6,15 @@ from typing import Final
 
 from monopod.api.conditions import FALSE, TRUE, find_condition, timestamp
 from monopod.api.resources import Condition, MicroVM
+from monopod.api.words import (
+    ADDRESSED,
+    HARDWARE_VIRTUALIZED,
+    LAUNCHED,
+    READY,
+    REGISTERED,
+    TERMINATED,
+)
 
-ADDRESSED: Final = "Addressed"
-HARDWARE_VIRTUALIZED: Final = "HardwareVirtualized"
-"""Not a phase: whether hardware stands between guest and host, and why this driver was chosen."""
-LAUNCHED: Final = "Launched"
-REGISTERED: Final = "Registered"
-READY: Final = "Ready"
-TERMINATED: Final = "Terminated"
 _ORDER: Final = (ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, REGISTERED, READY, TERMINATED)
 
 

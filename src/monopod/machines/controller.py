@@ -10,9 +10,20 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api import keys
 from monopod.api.conditions import TRUE
 from monopod.api.resources import MicroVM, MicroVMStatus, Subnet
+from monopod.api.words import CAPACITY_UNAVAILABLE
 from monopod.capacity import Ended
 from monopod.kube import Change, Controller, Deleted, Informer, Key, identity, make_key, meta
-from monopod.machines import addressing, conditions, ending, facts, launching, phases, steps, turns
+from monopod.machines import (
+    addressing,
+    conditions,
+    decision,
+    ending,
+    facts,
+    launching,
+    phases,
+    steps,
+    turns,
+)
 from monopod.machines.desk import Desk
 from monopod.machines.steps import Step, Wait
 
@@ -73,7 +84,7 @@ class Machines:
             if machine is None:
                 return None
             seen = self._facts(machine)
-            step = steps.next_step(seen, self._desk.settings.limits)
+            step = decision.next_step(seen, self._desk.settings.limits)
             if isinstance(step, Wait):
                 return None if step.until is None else (step.until - seen.now).total_seconds()
             _log.debug("step", machine=key, step=type(step).__name__)
@@ -96,7 +107,7 @@ class Machines:
                 self._wrote(
                     await desk.records.status(
                         machine,
-                        conditions.changed(conditions.LAUNCHED, False, steps.QUEUED, message),
+                        conditions.changed(conditions.LAUNCHED, False, decision.QUEUED, message),
                     )
                 )
             case steps.Launch():
@@ -207,7 +218,7 @@ class Machines:
     def _room_freed(self) -> None:
         for machine in self._views.machines.items():
             launched = conditions.find(machine, conditions.LAUNCHED)
-            if launched is not None and launched.reason == steps.CAPACITY_UNAVAILABLE:
+            if launched is not None and launched.reason == CAPACITY_UNAVAILABLE:
                 self.look_at(meta(machine).name or "")
         self._next_turn()
 

@@ -9,6 +9,7 @@ import structlog
 from lightkube.resources.core_v1 import Node
 
 from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.api.words import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
 from monopod.capacity import (
     CapacityError,
     CapacityUnavailableError,
@@ -22,14 +23,9 @@ from monopod.identity.node import NodeCertificates, NodeSubject
 from monopod.kube import AlreadyExistsError, ConflictError, identity, meta
 from monopod.machines import conditions, nodes
 from monopod.machines.addresses import recorded
+from monopod.machines.decision import LAUNCHING
 from monopod.machines.desk import Desk, MissingGroundError
 from monopod.machines.roles import Grant
-from monopod.machines.steps import (
-    CAPACITY_UNAVAILABLE,
-    DRIVER_UNAVAILABLE,
-    LAUNCHING,
-    SIZE_UNSUPPORTED,
-)
 from monopod.network.addresses import host_name, node_name, resolver
 from monopod.together import together
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from monopod.machines.steps import Limits
+from monopod.machines.decision import Limits
 
 
 class MachinesSettings(BaseSettings):

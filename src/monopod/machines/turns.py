@@ -12,7 +12,7 @@ from monopod.api.conditions import TRUE
 from monopod.api.resources import MicroVM
 from monopod.kube import meta
 from monopod.machines import conditions
-from monopod.machines.steps import QUEUED
+from monopod.machines.decision import QUEUED
 
 _HOLD: Final = timedelta(seconds=30)
 """A machine that has not become ready by then no longer keeps others waiting."""

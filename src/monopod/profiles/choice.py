@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from monopod.api import keys
+from monopod.api import keys, words
 from monopod.api.resources import FargateProfile, Selector
 from monopod.profiles.wildcards import matches
 
-_GOING: Final = frozenset({"DELETING", "DELETE_FAILED"})
-_CREATE_FAILED: Final = "CREATE_FAILED"
+_GOING: Final = frozenset({words.DELETING, words.DELETE_FAILED})
 _TOLD: Final = 3
 """Profiles that a message speaks about: it is written on every pod that matches none."""
 
@@ -176,7 +175,7 @@ def _first(matching: Iterable[FargateProfile]) -> FargateProfile | None:
 
 
 def _failed(profile: FargateProfile) -> bool:
-    return profile.status is not None and profile.status.status == _CREATE_FAILED
+    return profile.status is not None and profile.status.status == words.CREATE_FAILED
 
 
 def _takes(profile: FargateProfile, namespace: str, labels: Mapping[str, str]) -> bool:

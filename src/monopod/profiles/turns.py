@@ -1,13 +1,9 @@
 """Profiles beside each other: one at a time, where AWS's rule is wanted, and identical ones."""
 
 from collections.abc import Collection, Iterable
-from typing import Final
 
 from monopod.api.resources import FargateProfile
-
-_CREATING: Final = "CREATING"
-_DELETING: Final = "DELETING"
-_FAILED: Final = "CREATE_FAILED"
+from monopod.api.words import CREATE_FAILED, CREATING, DELETING
 
 
 def not_your_turn(
@@ -31,16 +27,16 @@ def not_your_turn(
         announced: Names of profiles that are about to be stored.
     """
     verb = "delete" if deleting else "create"
-    moving = {other: _CREATING for other in announced}
+    moving = {other: CREATING for other in announced}
     for profile in profiles:
         moving.pop(_name(profile), None)
         word = _word(profile)
-        if word in (_CREATING, _DELETING):
+        if word in (CREATING, DELETING):
             moving[_name(profile)] = word
     for other, word in sorted(moving.items()):
         # Profiles are deleted one at a time, and none is created meanwhile; but what is being
         # created does not keep another from being deleted.
-        if other != name and not (deleting and word == _CREATING):
+        if other != name and not (deleting and word == CREATING):
             return (
                 f"Cannot {verb} Fargate Profile {name} because cluster {cluster} currently has"
                 f" Fargate profile {other} in status {word}"
@@ -57,9 +53,9 @@ def twins_of(profile: FargateProfile, profiles: Iterable[FargateProfile]) -> tup
     same = [
         each
         for each in profiles
-        if _name(each) != _name(profile) and _word(each) != _DELETING and _selectors(each) == own
+        if _name(each) != _name(profile) and _word(each) != DELETING and _selectors(each) == own
     ]
-    ordered = sorted((profile, *same), key=lambda each: (_word(each) == _FAILED, _name(each)))
+    ordered = sorted((profile, *same), key=lambda each: (_word(each) == CREATE_FAILED, _name(each)))
     return tuple(_name(each) for each in ordered)
 
 
@@ -71,8 +67,8 @@ def _selectors(profile: FargateProfile) -> frozenset[tuple[str, frozenset[tuple[
 
 def _word(profile: FargateProfile) -> str:
     if profile.metadata is not None and profile.metadata.deletionTimestamp is not None:
-        return _DELETING
-    return (profile.status.status if profile.status else "") or _CREATING
+        return DELETING
+    return (profile.status.status if profile.status else "") or CREATING
 
 
 def _name(profile: FargateProfile) -> str:

@@ -14,7 +14,7 @@ from lightkube.models.core_v1 import PodSpec
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod import profiles, refusals, sizing
-from monopod.api import conditions, keys
+from monopod.api import conditions, keys, words
 from monopod.api.resources import (
     Condition,
     FargateProfile,
@@ -40,11 +40,6 @@ from monopod.scheduler.steps import (
     Wait,
 )
 
-_CREATE_FAILED: Final = "CREATE_FAILED"
-_READY: Final = "Ready"
-_LAUNCHED: Final = "Launched"
-_TERMINATED: Final = "Terminated"
-_HARDWARE: Final = "HardwareVirtualized"
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LONGEST_WAIT_S: Final = 300.0
 
@@ -116,7 +111,7 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             f"{machine.spec.podRef.name}; this pod's uid leads to the same name",
         )
     found = status.conditions if status else []
-    ended = conditions.is_true(found, _TERMINATED)
+    ended = conditions.is_true(found, words.TERMINATED)
     if ended or metadata.deletionTimestamp is not None:
         before = failures.failures_of(pod)
         if before is not None and before.machine == metadata.uid:
@@ -125,11 +120,11 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             failures.after_failure(before, metadata.uid or "", view.now),
             _failure_text(pod, machine),
         )
-    refused = _no_place(conditions.find_condition(found, _LAUNCHED))
+    refused = _no_place(conditions.find_condition(found, words.LAUNCHED))
     if refused is not None:
         return refused
     marks = _marks(metadata.name or "", machine.spec)
-    if conditions.is_true(found, _READY) and view.node is not None and _node_ready(view.node):
+    if conditions.is_true(found, words.READY) and view.node is not None and _node_ready(view.node):
         return Bind(meta(view.node).name or "", marks)
     return Wait(marks)
 
@@ -184,9 +179,9 @@ def _profile(pod: Pod, view: View) -> FargateProfile:
 def _sound(profile: FargateProfile) -> FargateProfile:
     """Return a profile under which pods may start: nothing is launched before it was ACTIVE."""
     status = profile.status
-    if status is not None and status.status == _CREATE_FAILED:
-        ready = conditions.find_condition(status.conditions, _READY)
-        raise _misconfigured(profile, ready.message if ready else _CREATE_FAILED)
+    if status is not None and status.status == words.CREATE_FAILED:
+        ready = conditions.find_condition(status.conditions, words.READY)
+        raise _misconfigured(profile, ready.message if ready else words.CREATE_FAILED)
     return profile
 
 
@@ -266,12 +261,14 @@ def _marks(machine: str, spec: MicroVMSpec) -> Marks:
 
 def _failure_text(pod: Pod, machine: MicroVM) -> str:
     found = machine.status.conditions if machine.status else []
-    last = conditions.find_condition(found, _TERMINATED)
+    last = conditions.find_condition(found, words.TERMINATED)
     if last is None or last.status != conditions.TRUE:
         failed = [
             each
             for each in found
-            if each.type != _HARDWARE and each.status == conditions.FALSE and each.message
+            if each.type != words.HARDWARE_VIRTUALIZED
+            and each.status == conditions.FALSE
+            and each.message
         ]
         last = failed[-1] if failed else None
     what, why = "failed", f"MicroVM {meta(machine).name} was deleted before its node was ready"
@@ -286,4 +283,4 @@ def _node_ready(node: Node) -> bool:
     if meta(node).deletionTimestamp is not None:
         return False
     found = (node.status.conditions if node.status else None) or ()
-    return any(each.type == _READY and each.status == conditions.TRUE for each in found)
+    return any(each.type == words.READY and each.status == conditions.TRUE for each in found)

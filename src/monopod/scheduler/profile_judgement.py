@@ -12,6 +12,7 @@ from monopod.api.resources import (
     Health,
     HealthIssue,
 )
+from monopod.api.words import ACTIVE, CREATE_FAILED, DELETE_FAILED, DELETING, READY
 from monopod.kube import meta
 from monopod.profiles import (
     Fault,
@@ -24,11 +25,6 @@ from monopod.profiles import (
     twins_of,
 )
 
-ACTIVE: Final = "ACTIVE"
-CREATE_FAILED: Final = "CREATE_FAILED"
-DELETING: Final = "DELETING"
-DELETE_FAILED: Final = "DELETE_FAILED"
-READY: Final = "Ready"
 DUPLICATE: Final = "DuplicateSelectors"
 _ROLE_FOUND: Final = "ExecutionRoleFound"
 

@@ -22,6 +22,7 @@ from monopod.api.resources import (
     Subnet,
     Vpc,
 )
+from monopod.api.words import CREATE_FAILED
 from monopod.kube import (
     Change,
     Client,
@@ -40,7 +41,7 @@ from monopod.kube import (
 )
 from monopod.profiles import Surroundings, twins_of
 from monopod.scheduler.cluster import Cluster
-from monopod.scheduler.profile_judgement import CREATE_FAILED, DUPLICATE, judge
+from monopod.scheduler.profile_judgement import DUPLICATE, judge
 
 FINALIZER: Final = "monopod.dev/profile"
 _REMINDER_S: Final = 10.0

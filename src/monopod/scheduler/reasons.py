@@ -7,6 +7,7 @@ Public: tools may branch on them. Those in capitals are AWS's own; ``profiles.Ou
 from typing import Final
 
 from monopod import profiles, refusals, sizing
+from monopod.api import words
 
 UNSUPPORTED: Final = refusals.REASON
 TOO_LARGE: Final = sizing.PodTooLargeError.reason
@@ -19,9 +20,9 @@ OPTED_OUT: Final = profiles.Outcome.OPTED_OUT.value
 MISCONFIGURED: Final = "MisconfiguredFargateProfile"
 SELECTOR: Final = "MatchNodeSelector"
 NO_ADDRESS: Final = "InsufficientFreeAddressesInSubnet"
-NO_CAPACITY: Final = "CapacityUnavailable"
-NO_DRIVER: Final = "DriverUnavailable"
-NO_SIZE: Final = "SizeUnsupported"
+NO_CAPACITY: Final = words.CAPACITY_UNAVAILABLE
+NO_DRIVER: Final = words.DRIVER_UNAVAILABLE
+NO_SIZE: Final = words.SIZE_UNSUPPORTED
 UNKNOWN_DRIVER: Final = "UnknownDriver"
 NAME_TAKEN: Final = "MachineNameTaken"
 PROVISIONING: Final = "Provisioning"

@@ -1,0 +1,266 @@
+"""What to do next about a machine: a pure function over what is known of it.
+
+Every step is taken by itself and may be repeated; whatever happens between two of them, the next
+look at the facts goes on from where the world is. The order of names, conditions and timeouts is
+Karpenter's, whose NodeClaims live the same life.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from monopod.api import keys
+from monopod.api.conditions import FALSE, TRUE
+from monopod.api.resources import Condition, MicroVMStatus
+from monopod.api.words import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
+from monopod.capacity import Presence
+from monopod.kube import meta
+from monopod.machines import conditions
+from monopod.machines.facts import Facts, NodeFacts
+from monopod.machines.steps import (
+    AddFinalizer,
+    AllocateAddress,
+    Delete,
+    DeleteNode,
+    Launch,
+    Listen,
+    LosePod,
+    MarkLaunched,
+    MarkLaunchFailed,
+    MarkReady,
+    MarkRegistered,
+    MarkTerminated,
+    Queue,
+    RemoveFinalizer,
+    Settle,
+    Step,
+    Terminate,
+    Wait,
+)
+
+LAUNCHING: Final = "Launching"
+QUEUED: Final = "Queued"
+_JUST_NOW_S: Final = 2.0
+_NO_PAUSE: Final = ("", LAUNCHING, QUEUED)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take, in seconds, and how often they are tried."""
+
+    registration_s: float = 120.0
+    """From launch to a ready node."""
+    unready_s: float = 60.0
+    """How long a node that was ready may be unready before its machine is given up. Kubernetes
+    itself takes some 50 s to notice that a kubelet is silent."""
+    silent_s: float = 40.0
+    """How long the kubelet of a node that was ready may not renew its Lease before its machine is
+    given up: four renewals. The API server must have answered for the latter half of it."""
+    attempts: int = 4
+    """Launches of one MicroVM before it is given up."""
+    retry_s: float = 1.0
+    """The pause after a first failed launch; it doubles with each."""
+    room_s: float = 15.0
+    """How often a machine for which there is no room is tried, unless some becomes free."""
+    driver_s: float = 30.0
+    """How often a machine for which this host has no driver is tried."""
+    burst_s: float = 30.0
+    """How long a pod whose init containers run may use more CPU than it is provisioned."""
+
+
+def next_step(facts: Facts, limits: Limits) -> Step:  # noqa: PLR0911 - one for each case
+    """Decide what to do next about a machine."""
+    machine = facts.machine
+    metadata = meta(machine)
+    status = machine.status or MicroVMStatus()
+    if metadata.deletionTimestamp is not None:
+        return _tear_down(facts, status)
+    if facts.pod is None:
+        return Delete("PodGone", "its pod does not exist any more")
+    terminated = conditions.find(machine, conditions.TERMINATED)
+    if terminated is not None and terminated.status == TRUE:
+        return _lose_pod(facts, status) or Delete(terminated.reason, terminated.message)
+    if facts.pod.node and facts.pod.node != status.nodeName:
+        return Delete("PodElsewhere", f"its pod was bound to node {facts.pod.node}")
+    if keys.MACHINE_FINALIZER not in (metadata.finalizers or ()):
+        return AddFinalizer()
+    if not conditions.holds(machine, conditions.LAUNCHED):
+        return _launch(facts, status, limits)
+    return _follow(facts, limits)
+
+
+def _tear_down(facts: Facts, status: MicroVMStatus) -> Step:
+    if facts.presence is not None:
+        return Terminate("its MicroVM object is being deleted")
+    if (lost := _lose_pod(facts, status)) is not None:
+        return lost
+    if facts.node is not None:
+        return DeleteNode()
+    if keys.MACHINE_FINALIZER in (meta(facts.machine).finalizers or ()):
+        return RemoveFinalizer()
+    return Wait("for the object to go")
+
+
+def _lose_pod(facts: Facts, status: MicroVMStatus) -> LosePod | None:
+    """A bound pod whose machine is gone would otherwise be shown running for minutes."""
+    pod = facts.pod
+    if pod is None or pod.finished or not pod.node or pod.node != status.nodeName:
+        return None
+    terminated = conditions.find(facts.machine, conditions.TERMINATED)
+    if terminated is None:
+        return LosePod("MicroVMDeleted: the MicroVM object was deleted")
+    return LosePod(f"{terminated.reason}: {terminated.message}")
+
+
+def _launch(facts: Facts, status: MicroVMStatus, limits: Limits) -> Step:
+    pod, presence = facts.pod, facts.presence
+    if pod is not None and pod.finished:
+        return Delete("PodFinished", "its pod ended before it had a machine")
+    if not conditions.holds(facts.machine, conditions.ADDRESSED):
+        if presence is not None:
+            return Terminate("it is of an earlier MicroVM of this name")
+        return AllocateAddress()
+    launched = conditions.find(facts.machine, conditions.LAUNCHED)
+    launched = launched or Condition(type=conditions.LAUNCHED, status=FALSE)
+    if presence is Presence.RUNNING and status.attempts > 0 and launched.reason == LAUNCHING:
+        return MarkLaunched()
+    if presence is not None:
+        return Terminate("it is left from an earlier attempt")
+    return _pause(facts, status, launched, limits) or _start(facts, launched)
+
+
+def _pause(
+    facts: Facts, status: MicroVMStatus, launched: Condition, limits: Limits
+) -> MarkTerminated | Wait | None:
+    """What keeps a machine that was not launched from being tried again now."""
+    if launched.reason in _NO_PAUSE:
+        return None
+    since = conditions.since(launched)
+    if facts.refused_at is not None:
+        # The condition's time is that of the first of many refusals for the same reason.
+        since = max(since, facts.refused_at)
+    if launched.reason in (SIZE_UNSUPPORTED, DRIVER_UNAVAILABLE):
+        until = since + timedelta(seconds=limits.driver_s)
+        return Wait("for this host to have a driver for it", until) if facts.now < until else None
+    if launched.reason == CAPACITY_UNAVAILABLE:
+        freed = facts.room_at is not None and facts.room_at > since
+        until = since + timedelta(seconds=limits.room_s)
+        return None if freed or facts.now >= until else Wait("for room", until)
+    if status.attempts >= limits.attempts:
+        why = f"{status.attempts} launches failed, the last one: {launched.message}"
+        return MarkTerminated(launched.reason, why, timed_out=True)
+    until = since + timedelta(seconds=limits.retry_s * 2 ** max(status.attempts - 1, 0))
+    return Wait("before the next launch", until) if facts.now < until else None
+
+
+def _start(facts: Facts, launched: Condition) -> Step:
+    if facts.node is not None and (not facts.node.ours or facts.node.registered):
+        # What an earlier kubelet reported must not be taken for this one's word.
+        return DeleteNode()
+    if not facts.turn:
+        return Wait("for its turn to boot") if launched.reason == QUEUED else Queue()
+    return Launch()
+
+
+def _follow(facts: Facts, limits: Limits) -> Step:  # noqa: PLR0911 - one for each case
+    machine, node = facts.machine, facts.node
+    ready = conditions.find(machine, conditions.READY)
+    if facts.presence is not Presence.RUNNING:
+        reason = facts.ended.reason if facts.ended else "MachineVanished"
+        message = facts.ended.message if facts.ended else "its processes are gone from the host"
+        if ready is None:
+            return MarkLaunchFailed(reason, message)
+        return MarkTerminated(reason, message)
+    if node is not None and not node.ours:
+        return MarkTerminated("NodeReplaced", "another Node took the place of the machine's own")
+    if ready is None:
+        return _await_ready(facts, limits)
+    if node is None:
+        return MarkTerminated("NodeDeleted", "its Node object was deleted")
+    heard = _listen(facts, limits)
+    if not isinstance(heard, Wait):
+        return heard
+    step = _attend(facts, ready, node, limits)
+    if isinstance(step, Wait) and heard.until is not None:
+        return Wait(step.why, min(step.until or heard.until, heard.until))
+    return step
+
+
+def _attend(facts: Facts, ready: Condition, node: NodeFacts, limits: Limits) -> Step:
+    if not node.ready:
+        return _bear_unready(facts, ready, node, limits)
+    if ready.status != TRUE:
+        return MarkReady(True, "KubeletReady", "its node is ready")
+    return _settle(facts, limits) or Wait("for its pod")
+
+
+def _await_ready(facts: Facts, limits: Limits) -> Step:
+    node = facts.node
+    launched = conditions.find(facts.machine, conditions.LAUNCHED)
+    assert launched is not None  # noqa: S101 - it holds, or we would not be here
+    until = conditions.since(launched) + timedelta(seconds=limits.registration_s)
+    if node is not None and node.registered:
+        if not conditions.holds(facts.machine, conditions.REGISTERED):
+            return MarkRegistered()
+        if node.ready:
+            return MarkReady(True, "KubeletReady", "its node is ready")
+        if facts.now >= until:
+            why = f"its node was not ready within {limits.registration_s:.0f} s: {node.why}"
+            return MarkTerminated("ReadyTimeout", why, timed_out=True)
+        return Wait("for its node to become ready", until)
+    if facts.now >= until:
+        why = f"its kubelet did not report within {limits.registration_s:.0f} s"
+        return MarkTerminated("RegistrationTimeout", why, timed_out=True)
+    return Wait("for its kubelet to report", until)
+
+
+def _listen(facts: Facts, limits: Limits) -> Listen | MarkTerminated | Wait:
+    """Whether a kubelet is alive, from its own word and no other controller's.
+
+    While the API server is away nobody can renew anything, and a process that stood still has not
+    seen what happened meanwhile. So a silence counts only if the API server has confirmed it twice:
+    half of the time before, and just now.
+    """
+    silence, half = facts.silence, limits.silent_s / 2
+    if silence is None:
+        return Wait("for nothing")
+    if silence.doubted_s is None or silence.asked_s is None:
+        left = half - silence.seconds
+        return Listen() if left <= 0 else _wait_s(facts, left)
+    left = max(limits.silent_s - silence.seconds, half - silence.doubted_s)
+    if left > 0:
+        return _wait_s(facts, left)
+    if silence.asked_s > _JUST_NOW_S:
+        return Listen()
+    last = f"the last time was {silence.last:%H:%M:%S} UTC" if silence.last else "it never did"
+    why = f"its kubelet has not renewed its node's Lease for {silence.seconds:.0f} s: {last}"
+    return MarkTerminated("KubeletLost", why)
+
+
+def _wait_s(facts: Facts, seconds: float) -> Wait:
+    return Wait("for its kubelet's next sign of life", facts.now + timedelta(seconds=seconds))
+
+
+def _bear_unready(facts: Facts, ready: Condition, node: NodeFacts, limits: Limits) -> Step:
+    if ready.status == TRUE:
+        return MarkReady(False, "NodeNotReady", node.why)
+    since = conditions.since(ready)
+    until = since + timedelta(seconds=limits.unready_s)
+    if facts.now < until:
+        return Wait("for its node to recover", until)
+    return MarkTerminated(
+        "KubeletLost", f"its node was not ready for {limits.unready_s:.0f} s: {node.why}"
+    )
+
+
+def _settle(facts: Facts, limits: Limits) -> Step | None:
+    pod = facts.pod
+    if facts.settled or pod is None:
+        return None
+    if pod.started or pod.finished:
+        return Settle()
+    if pod.first_ran is None:
+        return None
+    # Code of the user's runs. Init containers that never end must not buy CPU nobody paid for.
+    until = pod.first_ran + timedelta(seconds=limits.burst_s)
+    return Settle() if facts.now >= until else Wait("for its pod to start", until)
