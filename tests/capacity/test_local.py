@@ -76,9 +76,11 @@ class Host(Place):
         return MachineDirectory(self.home / "machines" / name)
 
     def kill(self, name: str) -> None:
-        for pid in self.cgroups.processes(name):
-            with suppress(ProcessLookupError):
-                os.kill(pid, SIGKILL)
+        # One may be born between the look and the blow.
+        while found := self.cgroups.processes(name):
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, SIGKILL)
 
     def spoil(self, why: str) -> None:
         template = self.home / why
