@@ -57,6 +57,17 @@ class Reader:
         """Return a value as it is, but for blanks around it."""
         return self.annotations.get(self.prefix + name, default).strip()
 
+    def require_ip_targets(self, name: str, *also: str) -> None:
+        """Note a fault unless targets are wanted by address: ``ip``, or ``also`` another word."""
+        kind = self.text(name, "ip").lower()
+        if kind == "instance":
+            self.fault(
+                name,
+                "instance targets are not supported on Fargate, which has no node ports: use ip",
+            )
+        elif kind not in ("", "ip", *also):
+            self.fault(name, f"{kind!r} is not ip")
+
     def choice(self, name: str, kind: type[_E], default: _E) -> _E:
         """Return a value that is one of an enumeration's, in whatever case."""
         text = self.text(name)

@@ -35,8 +35,8 @@ from monopod.balancing.model import (
 )
 from monopod.balancing.services import Slices
 from monopod.balancing.targets import targets
-from monopod.balancing.wanted import Refusal, Wanted, balancer_name, qualified
-from monopod.kube import identity, make_key, meta
+from monopod.balancing.wanted import Refusal, Wanted, balancer_name
+from monopod.kube import identity, key_of, make_key, meta
 
 CONTROLLER: Final = "ingress.k8s.aws/alb"
 CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
@@ -150,7 +150,7 @@ def application_balancers(
             together[group or f"/{identity(ingress)}"].append(made)
     wanted: list[Wanted] = []
     for group, members in sorted(together.items()):
-        members.sort(key=lambda each: (each.order, qualified(each.ingress)))
+        members.sort(key=lambda each: (each.order, key_of(each.ingress)))
         kept, left_out = _agreed(members)
         refusals += left_out
         wanted.append(_balancer(group, kept))
@@ -396,14 +396,7 @@ class _Rules:
         # What a service says of its own targets counts more, as with AWS's controller.
         said = {**self._reader.annotations, **(meta(service).annotations or {})}
         reader = Reader(PREFIX, said)
-        kind = reader.text("target-type", "ip")
-        if kind == "instance":
-            reader.fault(
-                "target-type",
-                "instance targets are not supported on Fargate, which has no node ports: use ip",
-            )
-        elif kind != "ip":
-            reader.fault("target-type", f"{kind!r} is not ip")
+        reader.require_ip_targets("target-type")
         version = reader.text("backend-protocol-version", "HTTP1").upper()
         if version != "HTTP1":
             reader.fault("backend-protocol-version", f"{version!r} is not supported, only HTTP1 is")

@@ -22,8 +22,8 @@ from monopod.balancing.model import (
     TargetGroup,
 )
 from monopod.balancing.targets import targets
-from monopod.balancing.wanted import Hint, Refusal, Wanted, balancer_name, qualified
-from monopod.kube import identity, meta
+from monopod.balancing.wanted import Hint, Refusal, Wanted, balancer_name
+from monopod.kube import identity, key_of, meta
 
 CLASS: Final = "service.k8s.aws/nlb"
 PREFIX: Final = "service.beta.kubernetes.io/aws-load-balancer-"
@@ -77,7 +77,7 @@ def network_balancer(service: Service, slices: Slices) -> Wanted | Refusal:
     spec = service.spec or ServiceSpec()
     reader = Reader(PREFIX, meta(service).annotations or {})
     reader.refuse_others(_READ | PASSED_OVER)
-    _require_ip_targets(reader)
+    reader.require_ip_targets("nlb-target-type", "nlb-ip")
     scheme = _scheme(reader)
     balance = reader.balance("target-group-attributes")
     proxy_protocol = _proxy_protocol(reader)
@@ -92,7 +92,7 @@ def network_balancer(service: Service, slices: Slices) -> Wanted | Refusal:
     ]
     if reader.faults:
         return Refusal(service, tuple(reader.faults))
-    own = slices(qualified(service))
+    own = slices(key_of(service))
     metadata = meta(service)
     return Wanted(
         name=balancer_name(metadata.namespace or "", metadata.name or "", unique=identity(service)),
@@ -136,18 +136,6 @@ def node_port_hint(service: Service, slices: Iterable[EndpointSlice]) -> Hint | 
 
 def _group_name(port: ServicePort) -> str:
     return str(port.port)
-
-
-def _require_ip_targets(reader: Reader) -> None:
-    default = "ip" if reader.text("type") == "nlb-ip" else ""
-    kind = reader.text("nlb-target-type", default).lower()
-    if kind == "instance":
-        reader.fault(
-            "nlb-target-type",
-            "instance targets are not supported on Fargate, which has no node ports: use ip",
-        )
-    elif kind not in ("", "ip", "nlb-ip"):
-        reader.fault("nlb-target-type", f"{kind!r} is not ip")
 
 
 def _scheme(reader: Reader) -> Scheme:

@@ -7,7 +7,7 @@ from lightkube.models import discovery_v1 as models
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.balancing.model import Target
-from monopod.kube import meta
+from monopod.kube import make_key, meta
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 
@@ -16,7 +16,7 @@ def service_key(slice_: EndpointSlice) -> str:
     """Return the key of the service whose addresses these are; empty if of none."""
     metadata = meta(slice_)
     name = (metadata.labels or {}).get(SERVICE_LABEL, "")
-    return f"{metadata.namespace}/{name}" if name else ""
+    return make_key(name, metadata.namespace) if name else ""
 
 
 def targets(slices: Iterable[EndpointSlice], port_name: str) -> tuple[Target, ...]:

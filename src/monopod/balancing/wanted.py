@@ -5,12 +5,10 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Service
 from lightkube.resources.networking_v1 import Ingress
 
 from monopod.balancing.model import HttpListener, NetworkListener, Scheme, TargetGroup
-from monopod.kube import meta
 
 Owner = Service | Ingress
 Shown = tuple[tuple[str, str], ...]
@@ -90,9 +88,3 @@ def shown_addresses(owner: Owner, pool: IPv4Network) -> list[IPv4Address]:
         if address in pool:
             found.append(address)
     return found
-
-
-def qualified(obj: res.Resource) -> str:
-    """Return what people call a namespaced object."""
-    metadata = meta(obj)
-    return f"{metadata.namespace}/{metadata.name}"

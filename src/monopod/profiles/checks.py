@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monopod.api.resources import FargateProfile, Subnet, Vpc
+from monopod.profiles.metadata import age_of, name_of
 from monopod.profiles.roles import KnownRoles
 from monopod.profiles.subnets import ProfileSubnets, subnets_of_profile
 
@@ -76,8 +77,10 @@ def subnet_faults(found: ProfileSubnets) -> tuple[Fault, ...]:
 
 def _quota_faults(profile: FargateProfile, around: Surroundings) -> Iterator[Fault]:
     """The oldest have their place; one that is not stored yet comes after all of them."""
-    own = _name(profile)
-    older = [each for each in around.profiles if _name(each) != own and _age(each) < _age(profile)]
+    own = name_of(profile)
+    older = [
+        each for each in around.profiles if name_of(each) != own and age_of(each) < age_of(profile)
+    ]
     if len(older) >= around.max_profiles:
         yield Fault(
             "LimitExceeded",
@@ -99,8 +102,8 @@ def _subnet_faults(found: ProfileSubnets) -> Iterator[Fault]:
         yield Fault(
             "UnsupportedAvailabilityZone",
             "Fargate Profile creation for the Availability Zone"
-            f" {subnet.spec.availabilityZone} for Subnet {_name(subnet)} is not supported",
-            (_name(subnet),),
+            f" {subnet.spec.availabilityZone} for Subnet {name_of(subnet)} is not supported",
+            (name_of(subnet),),
         )
     for vpc in found.without_dns:
         off = [
@@ -113,19 +116,10 @@ def _subnet_faults(found: ProfileSubnets) -> Iterator[Fault]:
         ]
         yield Fault(
             "VpcWithoutDns",
-            f"DNS resolution and DNS hostnames must be enabled for VPC {_name(vpc)}:"
+            f"DNS resolution and DNS hostnames must be enabled for VPC {name_of(vpc)}:"
             f" {' and '.join(off)} {'is' if len(off) == 1 else 'are'} false",
-            (_name(vpc),),
+            (name_of(vpc),),
         )
     named = found.missing or found.public or found.elsewhere or found.without_dns
     if not found.usable and not named:
         yield Fault("SubnetNotFound", "There is no private subnet in this cluster")
-
-
-def _age(profile: FargateProfile) -> tuple[bool, float, str]:
-    created = profile.metadata.creationTimestamp if profile.metadata else None
-    return created is None, created.timestamp() if created else 0.0, _name(profile)
-
-
-def _name(named: FargateProfile | Subnet | Vpc) -> str:
-    return (named.metadata.name if named.metadata else None) or ""

@@ -12,6 +12,7 @@ from typing import Final
 
 from monopod.api import keys, words
 from monopod.api.resources import FargateProfile, Selector
+from monopod.profiles.metadata import name_of
 from monopod.profiles.wildcards import matches
 
 _GOING: Final = frozenset({words.DELETING, words.DELETE_FAILED})
@@ -132,19 +133,19 @@ def choose_profile(
         annotations: The pod's.
     """
     labels = labels or {}
-    ordered = sorted(profiles, key=_name)
+    ordered = sorted(profiles, key=name_of)
     named = labels.get(keys.PROFILE_LABEL)
     nothing = Asked((), namespace, labels)
     if (annotations or {}).get(keys.COMPUTE_TYPE_KEY) == keys.COMPUTE_TYPE_EC2:
         return Choice(Outcome.OPTED_OUT, None, named, nothing)
     if named is not None:
-        ordered = [profile for profile in ordered if _name(profile) == named]
+        ordered = [profile for profile in ordered if name_of(profile) == named]
         if not ordered:
             return Choice(Outcome.NAMED_UNKNOWN, None, named, nothing)
     asked = Asked(tuple(ordered), namespace, labels)
     winner = _first(each for each in ordered if _takes(each, namespace, labels))
     if winner is not None:
-        return Choice(Outcome.CHOSEN, _name(winner), named, asked)
+        return Choice(Outcome.CHOSEN, name_of(winner), named, asked)
     outcome = Outcome.NO_MATCH if named is None else Outcome.NAMED_MISMATCH
     return Choice(outcome, None, named, asked)
 
@@ -154,7 +155,7 @@ def judge_profile(
 ) -> ProfileVerdict:
     """Hold one profile against a pod's namespace and labels."""
     return ProfileVerdict(
-        profile=_name(profile),
+        profile=name_of(profile),
         selectors=tuple(
             SelectorVerdict(index, _mismatches(selector, namespace, labels))
             for index, selector in enumerate(profile.spec.selectors)
@@ -221,7 +222,3 @@ def _why_not_one(verdict: ProfileVerdict) -> str:
         return "is being deleted"
     reasons = " or ".join(", ".join(each.mismatches) for each in verdict.selectors)
     return f"does not ({reasons})" if reasons else "has no selectors"
-
-
-def _name(profile: FargateProfile) -> str:
-    return (profile.metadata.name if profile.metadata else None) or ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monopod.api.resources import ExecutionRole, FargateProfile
+from monopod.profiles.metadata import age_of
 
 _NOT_ASSUMED: Final = (
     "Failed to assume PodExecutionRole; Please make sure the role exists and trusts the"
@@ -19,7 +20,7 @@ def role_of(arn: str, roles: Iterable[ExecutionRole]) -> ExecutionRole | None:
     So nobody takes an ARN over by making another object for it.
     """
     of_arn = (role for role in roles if role.spec.arn == arn)
-    return min(of_arn, key=_age, default=None)
+    return min(of_arn, key=age_of, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,3 @@ class KnownRoles:
     def trouble(self, profile: FargateProfile) -> str:
         """Say why a profile's pods may not start, in one phrase; empty if they may."""
         return _NOT_ASSUMED if self.required and self.of(profile) is None else ""
-
-
-def _age(role: ExecutionRole) -> tuple[bool, float, str]:
-    metadata = role.metadata
-    created = metadata.creationTimestamp if metadata else None
-    name = (metadata.name if metadata else None) or ""
-    return created is None, created.timestamp() if created else 0.0, name

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monopod.api.resources import FargateProfile, Subnet, Vpc
+from monopod.profiles.metadata import name_of
 
 _ORDINARY: Final = "availability-zone"
 
@@ -51,8 +52,8 @@ def subnets_of_profile(
         subnets: All there are.
         vpcs: All there are; one that is not among them is taken to have DNS.
     """
-    by_name = {_name(subnet): subnet for subnet in subnets}
-    silent = {_name(vpc): vpc for vpc in vpcs if not has_dns(vpc)}
+    by_name = {name_of(subnet): subnet for subnet in subnets}
+    silent = {name_of(vpc): vpc for vpc in vpcs if not has_dns(vpc)}
     wanted = sorted(set(profile.spec.subnets)) or sorted(
         name for name, each in by_name.items() if is_private(each) and is_ordinary(each)
     )
@@ -61,14 +62,9 @@ def subnets_of_profile(
     return ProfileSubnets(
         usable=tuple(each for each in fit if each.spec.vpc not in silent),
         missing=tuple(name for name in wanted if name not in by_name),
-        public=tuple(_name(each) for each in there if not is_private(each)),
+        public=tuple(name_of(each) for each in there if not is_private(each)),
         elsewhere=tuple(each for each in there if not is_ordinary(each)),
         without_dns=tuple(
             silent[name] for name in sorted({each.spec.vpc for each in fit} & set(silent))
         ),
     )
-
-
-def _name(named: Subnet | Vpc) -> str:
-    """Return an object's name; an object without one has the empty name."""
-    return (named.metadata.name if named.metadata else None) or ""

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 from monopod.api.resources import FargateProfile
 from monopod.api.words import CREATE_FAILED, CREATING, DELETING
+from monopod.profiles.metadata import name_of
 
 
 def not_your_turn(
@@ -29,10 +30,10 @@ def not_your_turn(
     verb = "delete" if deleting else "create"
     moving = {other: CREATING for other in announced}
     for profile in profiles:
-        moving.pop(_name(profile), None)
+        moving.pop(name_of(profile), None)
         word = _word(profile)
         if word in (CREATING, DELETING):
-            moving[_name(profile)] = word
+            moving[name_of(profile)] = word
     for other, word in sorted(moving.items()):
         # Profiles are deleted one at a time, and none is created meanwhile; but what is being
         # created does not keep another from being deleted.
@@ -53,10 +54,12 @@ def twins_of(profile: FargateProfile, profiles: Iterable[FargateProfile]) -> tup
     same = [
         each
         for each in profiles
-        if _name(each) != _name(profile) and _word(each) != DELETING and _selectors(each) == own
+        if name_of(each) != name_of(profile) and _word(each) != DELETING and _selectors(each) == own
     ]
-    ordered = sorted((profile, *same), key=lambda each: (_word(each) == CREATE_FAILED, _name(each)))
-    return tuple(_name(each) for each in ordered)
+    ordered = sorted(
+        (profile, *same), key=lambda each: (_word(each) == CREATE_FAILED, name_of(each))
+    )
+    return tuple(name_of(each) for each in ordered)
 
 
 def _selectors(profile: FargateProfile) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
@@ -69,7 +72,3 @@ def _word(profile: FargateProfile) -> str:
     if profile.metadata is not None and profile.metadata.deletionTimestamp is not None:
         return DELETING
     return (profile.status.status if profile.status else "") or CREATING
-
-
-def _name(profile: FargateProfile) -> str:
-    return (profile.metadata.name if profile.metadata else None) or ""

@@ -1,0 +1,16 @@
+"""What the rules read of an object's metadata, which may be missing."""
+
+from monopod.api.resources import ExecutionRole, FargateProfile, Subnet, Vpc
+
+_Named = ExecutionRole | FargateProfile | Subnet | Vpc
+
+
+def name_of(named: _Named) -> str:
+    """Return an object's name; an object without one has the empty name."""
+    return (named.metadata.name if named.metadata else None) or ""
+
+
+def age_of(named: _Named) -> tuple[bool, float, str]:
+    """Return what sorts objects from the oldest to those not created yet, then by name."""
+    created = named.metadata.creationTimestamp if named.metadata else None
+    return created is None, created.timestamp() if created else 0.0, name_of(named)
