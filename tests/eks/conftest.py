@@ -79,7 +79,9 @@ def running(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> 
     (home / "ca.crt").write_bytes(api_server.certificates.pem)
     administrator = new_access_key("admin", ["system:masters"])
     reader, stranger = new_access_key(_READER), new_access_key("nobody")
-    (home / access_key.FILE).write_bytes(access_key.write_keys([administrator, reader]))
+    seal = access_key.Seal.new()
+    (home / access_key.FILE).write_bytes(seal.close([administrator, reader]))
+    (home / access_key.SEAL_FILE).write_bytes(seal.key)
     port, metrics_port, token_port = free_ports(3)
     reader_fd, writer_fd = os.pipe()
     environment = dict(os.environ) | {

@@ -3,17 +3,20 @@
 from pathlib import Path
 
 from monopod.eks.keys import KeyFile
-from monopod.identity.access_key import AccessKey, new_access_key, write_keys
+from monopod.identity.access_key import SEAL_FILE, AccessKey, Seal, new_access_key
+
+_SEAL = Seal.new()
 
 
 def _replace(path: Path, *keys: AccessKey) -> None:
     beside = path.with_suffix(".new")
-    beside.write_bytes(write_keys(keys))
+    beside.write_bytes(_SEAL.close(keys))
     beside.rename(path)
 
 
 def test_keys_count_as_soon_as_they_are_in_the_file_and_no_longer(tmp_path: Path) -> None:
-    path = tmp_path / "keys.json"
+    path = tmp_path / "keys"
+    (tmp_path / SEAL_FILE).write_bytes(_SEAL.key)
     first, second = new_access_key("a"), new_access_key("b", ["dev"])
     _replace(path, first)
     held = KeyFile(path)

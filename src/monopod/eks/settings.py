@@ -16,7 +16,7 @@ class EksSettings(BaseSettings):
 
     identity: Path | None = None
     """Directory of ``kubeconfig``, ``ca.crt``, ``serving.crt``, ``serving.key`` and
-    ``access-keys.json``; ``identities/eks`` unless given."""
+    ``access-keys.sealed``; ``identities/eks`` unless given."""
     address: str = "127.0.0.1"
     """Where it listens."""
     port: int = Field(default=EKS_PORT, ge=0, lt=65536)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from monopod.identity import access_key, kubeconfig
-from monopod.identity.access_key import AccessKey
+from monopod.identity.access_key import AccessKey, Seal
 from monopod.identity.authority import Authority, Pair, Subject, new_authority, new_signing_key
 from monopod.identity.errors import IdentityError
 
@@ -21,6 +21,7 @@ AuthorityName = Literal["cluster", "front-proxy", "etcd"]
 AUTHORITIES: Final[tuple[AuthorityName, ...]] = ("cluster", "front-proxy", "etcd")
 _AUTHORITY_DIRECTORY: Final = "authority"
 _ISSUED_DIRECTORY: Final = "access-keys"
+_ISSUED: Final = "*.key"
 _SIGNING_KEY: Final = "service-account"
 
 
@@ -51,7 +52,8 @@ class Holding:
     signs_tokens: bool = False
     """Holds the service accounts' signing key, ``service-account.key`` and ``.pub``."""
     access_keys: tuple[Subject, ...] = ()
-    """Users whose first access keys for the EKS API it holds, in :data:`access_key.FILE`."""
+    """Users whose first access keys for the EKS API it holds, in :data:`access_key.FILE`, and
+    what opens it."""
     verifies: bool = False
     """Holds all access keys that were issued besides."""
 
@@ -99,7 +101,7 @@ class Vault:
         directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
         try:
             _make_directory(directory, 0)
-            _write(directory / f"{made.id}.json", access_key.write_keys([made]), 0)
+            _write(directory / f"{made.id}.key", self._seal().close([made]), 0)
         except OSError as error:
             raise IdentityError(f"cannot keep an access key in {directory}: {error}") from error
         return made
@@ -111,8 +113,8 @@ class Vault:
             IdentityError: One cannot be read.
         """
         directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
-        files = sorted(directory.glob("*.json"))
-        return [key for file in files for key in access_key.read_keys(file).values()]
+        files = sorted(directory.glob(_ISSUED))
+        return [key for file in files for key in self._seal().read(file).values()]
 
     def withdraw_key(self, key_id: str) -> None:
         """Forget a key that was issued; it counts until the vault has been filled.
@@ -123,7 +125,7 @@ class Vault:
         directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
         if key_id not in {key.id for key in self.issued_keys()}:
             raise IdentityError(f"there is no access key {key_id} that could be deleted")
-        (directory / f"{key_id}.json").unlink(missing_ok=True)
+        (directory / f"{key_id}.key").unlink(missing_ok=True)
 
     def _authority(self, name: AuthorityName, now: dt.datetime) -> Authority:
         directory = self._root / _AUTHORITY_DIRECTORY
@@ -145,16 +147,25 @@ class Vault:
         _write(public, made.certificate, 0)
         return made
 
+    def _seal(self) -> Seal:
+        path = self._root / _AUTHORITY_DIRECTORY / access_key.SEAL_FILE
+        if path.exists():
+            return Seal.beside(path)
+        made = Seal.new()
+        _write(path, made.key, 0)
+        return made
+
     def _access_key(self, subject: Subject) -> AccessKey:
         name = subject.common_name.replace(":", "-")
-        path = self._root / _AUTHORITY_DIRECTORY / f"access-key-{name}.json"
+        path = self._root / _AUTHORITY_DIRECTORY / f"access-key-{name}.key"
         groups = () if subject.organisation is None else (subject.organisation,)
+        seal = self._seal()
         if path.exists():
-            kept = next(iter(access_key.read_keys(path).values()), None)
+            kept = next(iter(seal.read(path).values()), None)
             if kept is not None and (kept.user, kept.groups) == (subject.common_name, groups):
                 return kept
         made = access_key.new_access_key(subject.common_name, groups)
-        _write(path, access_key.write_keys([made]), 0)
+        _write(path, seal.close([made]), 0)
         return made
 
     def _fill_one(
@@ -176,7 +187,8 @@ class Vault:
             keys = [self._access_key(subject) for subject in holding.access_keys]
             if holding.verifies:
                 keys += self.issued_keys()
-            wanted[access_key.FILE] = access_key.write_keys(keys)
+            wanted[access_key.FILE] = self._seal().close(keys)
+            wanted[access_key.SEAL_FILE] = self._seal().key
         if holding.signs_tokens:
             wanted[f"{_SIGNING_KEY}.key"] = signing_key.key
             wanted[f"{_SIGNING_KEY}.pub"] = signing_key.certificate

@@ -213,8 +213,9 @@ def _mismatches(selector: Selector, namespace: str, labels: Mapping[str, str]) -
 def _why_not(asked: Asked) -> str:
     told = [judge_profile(each, asked.namespace, asked.labels) for each in asked.profiles[:_TOLD]]
     said = [f"{each.profile} {_why_not_one(each)}" for each in told]
-    more = len(asked.profiles) - _TOLD
-    return "; ".join([*said, f"nor do {more} more"] if more > 0 else said)
+    # Not how many: each new profile would change what is written on every pod that waits.
+    rest = ["nor does any other"] if len(asked.profiles) > _TOLD else []
+    return "; ".join([*said, *rest])
 
 
 def _why_not_one(verdict: ProfileVerdict) -> str:
