@@ -11,7 +11,7 @@ import pytest
 import yaml
 from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Event, Pod
+from lightkube.resources.core_v1 import Event, Pod, ServiceAccount
 from lightkube.resources.scheduling_v1 import PriorityClass
 
 from monopod.admission.slipped import REASON
@@ -100,6 +100,27 @@ async def test_a_pod_created_right_after_its_profile_is_marked(
 
 
 @pytest.mark.row("S2")
+@pytest.mark.row("S19")
+async def test_a_pod_of_an_account_made_just_before_gets_its_role(
+    registered: Admission, admin: Client, namespace: str
+) -> None:
+    """The informer has had no time to hear of it."""
+    arn = "arn:aws:iam::111122223333:role/reader"
+    for name in ("first", "second", "third"):
+        metadata = ObjectMeta(
+            name=name, namespace=namespace, annotations={"eks.amazonaws.com/role-arn": arn}
+        )
+        await admin.create(ServiceAccount(metadata=metadata))
+        pod = await make_pod(admin, namespace, serviceAccountName=name)
+        assert pod.spec is not None
+        variables = {each.name: each.value for each in pod.spec.containers[0].env or ()}
+        assert variables["AWS_ROLE_ARN"] == arn
+        assert "aws-iam-token" in {each.name for each in pod.spec.volumes or ()}
+    plain = await make_pod(admin, namespace)
+    assert plain.spec is not None
+    assert not plain.spec.containers[0].env
+
+
 async def test_the_annotation_opts_out(
     registered: Admission, admin: Client, namespace: str
 ) -> None:

@@ -16,6 +16,7 @@ MAY: Final[dict[str, set[Right]]] = {
     "monopod:admission": (
         rights("monopod.dev", "fargateprofiles", "list watch")
         | rights("", "pods", "list watch")
+        | rights("", "serviceaccounts", "get list watch")
         | _EVENTS
     ),
     "monopod:fargate-scheduler": (

@@ -13,6 +13,9 @@ from typing import cast
 
 import aiohttp
 import pytest
+from joserfc import jwt
+from joserfc.errors import BadSignatureError
+from joserfc.jwk import KeySet
 from lightkube.models import authorization_v1 as models
 from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
@@ -20,6 +23,7 @@ from lightkube.resources.authentication_v1 import SelfSubjectReview
 from lightkube.resources.authorization_v1 import SelfSubjectRulesReview
 from lightkube.resources.core_v1 import Pod
 
+from monopod import process
 from monopod.api import keys
 from monopod.cluster import access, life
 from monopod.cluster.errors import ClusterError
@@ -193,6 +197,37 @@ async def _verbs(plane: ControlPlane, directory: str, namespace: str, resource: 
 async def test_nobody_is_anonymous(plane: ControlPlane) -> None:
     async with _nobody(plane) as http, http.get(f"{plane.layout.api_server}/readyz") as answer:
         assert answer.status == 401
+
+
+@pytest.mark.row("S19")
+async def test_anybody_can_verify_a_service_account_s_token(
+    plane: ControlPlane, settings: Settings
+) -> None:
+    server = plane.layout.api_server
+    async with _nobody(plane) as http:
+        async with http.get(f"{server}/.well-known/openid-configuration") as answer:
+            assert answer.status == 200
+            provider = await answer.json(content_type=None)
+        assert provider["issuer"] == server
+        async with http.get(provider["jwks_uri"]) as answer:
+            keys_of_issuer = KeySet.import_key_set(await answer.json(content_type=None))
+        for path in ("/openid/v1", "/api", "/version", "/.well-known"):
+            async with http.get(f"{server}{path}") as answer:
+                assert answer.status == 401
+    admin = access.administrator(settings)
+    made = await process.run(
+        str(admin.components / "kubectl"),
+        f"--kubeconfig={admin.kubeconfig}",
+        *("create", "token", "default", "--namespace", "kube-system"),
+        *("--audience", "sts.amazonaws.com"),
+        timeout_s=30,
+    )
+    token = jwt.decode(made.strip(), keys_of_issuer)
+    assert token.claims["iss"] == server
+    assert token.claims["aud"] == ["sts.amazonaws.com"]
+    assert token.claims["sub"] == "system:serviceaccount:kube-system:default"
+    with pytest.raises(BadSignatureError):
+        jwt.decode(made.strip()[:-8] + "AAAAAAAA", keys_of_issuer)
 
 
 async def test_a_process_runs_as_its_own_user_without_a_privilege(plane: ControlPlane) -> None:

@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
+from lightkube.resources.core_v1 import ServiceAccount
 
+from monopod.admission.roles import RoleWebhook
 from monopod.admission.settings import AdmissionSettings
 from monopod.admission.slipped import SlippedPods, candidates
 from monopod.admission.webhook import Webhook
 from monopod.api.resources import FargateProfile
 from monopod.identity.serving import ServingCertificate
-from monopod.kube import Client, EventRecorder, Informer, Service, connect, serve
+from monopod.kube import Client, EventRecorder, Informer, Service, connect, make_key, serve
 from monopod.settings import Settings
 
 _NAME: Final = "monopod-admission"
@@ -37,21 +39,39 @@ class _Profiles:
         return (await self._client.list(FargateProfile)).items
 
 
+class _Accounts:
+    """Service accounts from the informer, or straight from the API server."""
+
+    def __init__(self, client: Client, informer: Informer[ServiceAccount]) -> None:
+        self._client = client
+        self._informer = informer
+
+    def known(self, namespace: str, name: str) -> ServiceAccount | None:
+        return self._informer.get(make_key(name, namespace))
+
+    async def read(self, namespace: str, name: str) -> ServiceAccount:
+        return await self._client.get(ServiceAccount, name, namespace)
+
+
 async def _run(service: Service) -> None:
     own = AdmissionSettings()
     identity = own.identity or Settings().identities / "admission"
     certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
     async with connect(identity / "kubeconfig", _NAME) as client, asyncio.TaskGroup() as group:
         profiles = Informer(client, FargateProfile)
+        accounts = Informer(client, ServiceAccount)
         pods = candidates(client)
         events = EventRecorder(client, _NAME)
         SlippedPods(pods, profiles, events)
-        for work in (profiles.run(), pods.run(), events.run()):
+        for work in (profiles.run(), accounts.run(), pods.run(), events.run()):
             group.create_task(work)
         # Whoever answers before the profiles are known lets pods slip past in good order.
         await profiles.synced()
+        await accounts.synced()
+        region = Settings().region if own.tell_region else ""
         webhook = Webhook(
             _Profiles(client, profiles),
+            roles=RoleWebhook(_Accounts(client, accounts), region),
             mode=own.mode,
             in_turn_of=Settings().cluster if own.one_profile_at_a_time else None,
         )

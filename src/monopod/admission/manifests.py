@@ -17,9 +17,16 @@ PROFILES_PATH: Final = "/profiles"
 PROFILES_NAME: Final = "fargate-profiles.monopod.dev"
 SUPPORT_PATH: Final = "/support"
 SUPPORT_NAME: Final = "fargate-support.monopod.dev"
+ROLES_PATH: Final = "/service-account-roles"
+ROLES_NAME: Final = "iam-for-pods.amazonaws.com"
+ROLES_CONFIGURATION: Final = "pod-identity-webhook"
+"""EKS's names too; webhooks are called in the order of their configurations' names."""
 SCHEDULER_USER: Final = "monopod:fargate-scheduler"
 _SUPPORT_TIMEOUT_S: Final = 2
 """What is said there is help; nobody is to wait long for it."""
+_ROLES_TIMEOUT_S: Final = 2
+"""Every pod is waited for, of whatever account, when we hang; with the first webhook's time this
+must stay bearable."""
 _GROUP: Final = "admissionregistration.k8s.io/v1"
 
 Manifest = dict[str, Any]
@@ -37,6 +44,7 @@ def admission_manifests(ca_bundle: bytes, *, port: int = PORT) -> list[Manifest]
         profiles_configuration(ca_bundle, port=port),
         support_configuration(ca_bundle, port=port),
         pods_configuration(ca_bundle, port=port),
+        roles_configuration(ca_bundle, port=port),
     ]
 
 
@@ -51,6 +59,26 @@ def pods_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
     }
     webhook = _webhook(NAME, rule, PODS_PATH, ca_bundle, port)
     return _configuration("MutatingWebhookConfiguration", webhook | {"reinvocationPolicy": "Never"})
+
+
+def roles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+    """Return the registration of the webhook that gives pods their service account's role.
+
+    It is asked again when a later one has added containers.
+    """
+    rule = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE"],
+        "resources": ["pods"],
+        "scope": "Namespaced",
+    }
+    webhook = _webhook(ROLES_NAME, rule, ROLES_PATH, ca_bundle, port)
+    return _configuration(
+        "MutatingWebhookConfiguration",
+        webhook | {"reinvocationPolicy": "IfNeeded", "timeoutSeconds": _ROLES_TIMEOUT_S},
+        name=ROLES_CONFIGURATION,
+    )
 
 
 def profiles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
@@ -110,12 +138,7 @@ def support_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
         | {"matchConditions": [condition], "timeoutSeconds": _SUPPORT_TIMEOUT_S}
         for name, group, resources, operations, condition in rows
     ]
-    return {
-        "apiVersion": _GROUP,
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": SUPPORT_NAME},
-        "webhooks": webhooks,
-    }
+    return _configuration("ValidatingWebhookConfiguration", *webhooks, name=SUPPORT_NAME)
 
 
 def policies() -> list[Manifest]:
@@ -160,12 +183,12 @@ def policies() -> list[Manifest]:
     ]
 
 
-def _configuration(kind: str, webhook: Manifest) -> Manifest:
+def _configuration(kind: str, *webhooks: Manifest, name: str = "") -> Manifest:
     return {
         "apiVersion": _GROUP,
         "kind": kind,
-        "metadata": {"name": webhook["name"]},
-        "webhooks": [webhook],
+        "metadata": {"name": name or webhooks[0]["name"]},
+        "webhooks": list(webhooks),
     }
 
 

@@ -32,5 +32,8 @@ class AdmissionSettings(BaseSettings):
     """What becomes of pods that Fargate does not run, and of workloads that would make them."""
     one_profile_at_a_time: bool = False
     """As on AWS: no profile is created or deleted while another is on its way up or down."""
+    tell_region: bool = False
+    """Whether pods whose service account has a role get ``AWS_REGION`` and ``AWS_DEFAULT_REGION``
+    too. Not on AWS: there, they stand in the pod's own specification."""
     metrics_port: int = Field(default=9470, gt=0, lt=65536)
     """On 127.0.0.1."""

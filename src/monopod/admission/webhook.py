@@ -11,10 +11,11 @@ from prometheus_client import Counter, Histogram
 
 from monopod.admission.choosing import ProfileChooser, ProfileSource
 from monopod.admission.examination import Examination, Finding, examine_pod, examine_workload
-from monopod.admission.manifests import PODS_PATH, PROFILES_PATH, SUPPORT_PATH
+from monopod.admission.manifests import PODS_PATH, PROFILES_PATH, ROLES_PATH, SUPPORT_PATH
 from monopod.admission.mutation import Mutation, Result, mutation_of, not_ours
 from monopod.admission.proposals import Proposal, read_proposal
 from monopod.admission.review import BadReviewError, Denial, PodFacts, read_review, write_answer
+from monopod.admission.roles import RoleWebhook
 from monopod.admission.settings import Mode
 
 _MAX_BODY_BYTES: Final = 16 << 20
@@ -41,6 +42,7 @@ class Webhook:
         *,
         mode: Mode = Mode.WARN,
         in_turn_of: str | None = None,
+        roles: RoleWebhook | None = None,
     ) -> None:
         """Answer by these profiles.
 
@@ -49,7 +51,9 @@ class Webhook:
             clock: Seconds since some fixed moment.
             mode: What becomes of what Fargate does not run.
             in_turn_of: Name of the cluster, if its profiles come and go one at a time.
+            roles: Answers for service accounts' roles, if they are given to pods.
         """
+        self._roles = roles
         self._in_turn_of = in_turn_of
         self._chooser = ProfileChooser(profiles, clock)
         self._mode = mode
@@ -60,6 +64,8 @@ class Webhook:
         application.router.add_post(PODS_PATH, _handler(self.answer))
         application.router.add_post(PROFILES_PATH, _handler(self.answer))
         application.router.add_post(SUPPORT_PATH, _handler(self.examine))
+        if self._roles is not None:
+            application.router.add_post(ROLES_PATH, _handler(self._roles.answer))
         return application
 
     async def answer(self, body: bytes) -> bytes:

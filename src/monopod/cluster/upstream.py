@@ -10,6 +10,7 @@ from typing import Final
 import yaml
 
 from monopod.balancing.render import base
+from monopod.cluster import issuer
 from monopod.cluster.layout import CLUSTER_DOMAIN, HAPROXY, HAPROXY_FILE, Layout, Port, User
 from monopod.cluster.service import PROGRAMS, Service
 from monopod.components import Components
@@ -19,7 +20,7 @@ from monopod.network.addresses import SERVICES
 from monopod.network.plan import API_PORT
 
 API_SERVER: Final = "kube-apiserver"
-"""Its health is asked through the API: nobody is anonymous to it."""
+"""Its health is asked through the API: to that, nobody is anonymous."""
 _NODE_CERTIFICATE_LIFETIME: Final = "24h"
 _REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
 _HAPROXY_PROGRAM: Final = "/usr/sbin/haproxy"
@@ -81,7 +82,7 @@ def etcd(layout: Layout, components: Components) -> Service:
 
 
 def api_server(layout: Layout, components: Components) -> Service:
-    """Return the API server; nobody is anonymous to it."""
+    """Return the API server; nobody is anonymous to it, but to verify tokens."""
     own = layout.identity("kube-apiserver")
     directory = layout.configuration("kube-apiserver")
     tokens = registration.authenticator(str(own / "ca.crt"))
@@ -89,7 +90,7 @@ def api_server(layout: Layout, components: Components) -> Service:
         "advertise-address": layout.control_address,
         "bind-address": layout.control_address,
         "secure-port": API_PORT,
-        "anonymous-auth": "false",
+        "authentication-config": directory / "authentication.yaml",
         # As on EKS: privileged pods are for ordinary nodes; fargate-scheduler refuses its own.
         "allow-privileged": "true",
         "authorization-mode": "Node,RBAC",
@@ -114,7 +115,9 @@ def api_server(layout: Layout, components: Components) -> Service:
         "requestheader-extra-headers-prefix": "X-Remote-Extra-",
         "requestheader-group-headers": "X-Remote-Group",
         "requestheader-username-headers": "X-Remote-User",
-        "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
+        # Where pods and the host both find it.
+        "service-account-issuer": layout.api_server,
+        "service-account-jwks-uri": f"{layout.api_server}{issuer.KEYS}",
         "service-account-key-file": own / "service-account.pub",
         "service-account-signing-key-file": own / "service-account.key",
         "service-cluster-ip-range": SERVICES,
@@ -127,7 +130,10 @@ def api_server(layout: Layout, components: Components) -> Service:
         namespace=layout.network.control_name,
         programs=_programs(components, "kube-apiserver"),
         readable=(own,),
-        configuration={"token-webhook.yaml": yaml.safe_dump(tokens, sort_keys=False)},
+        configuration={
+            "token-webhook.yaml": yaml.safe_dump(tokens, sort_keys=False),
+            "authentication.yaml": yaml.safe_dump(issuer.authentication(), sort_keys=False),
+        },
         configured=directory,
     )
 

@@ -58,6 +58,8 @@ def described(
         createdAt=made.timestamp() if made else None,
         version=f"{running.major}.{running.minor}",
         endpoint=surroundings.server,
+        # The API server is the provider itself; see ``monopod.cluster.issuer``.
+        identity=wire.Identity(oidc=wire.OIDC(issuer=surroundings.server)),
         resourcesVpcConfig=_vpc(subnets),
         kubernetesNetworkConfig=wire.KubernetesNetworkConfigResponse(
             serviceIpv4Cidr=surroundings.services, ipFamily="ipv4"
