@@ -80,7 +80,7 @@ async def test_a_machine_finds_all_that_it_is_given(
     said = await _boot(
         guest_image,
         tmp_path,
-        _LOOK + "echo o >/proc/sysrq-trigger; sleep 60",
+        _LOOK + "echo o >/proc/sysrq-trigger; while :; do :; done",
         machine=machine,
         parameters=parameters,
         processors=2,
@@ -95,7 +95,7 @@ async def test_a_machine_finds_all_that_it_is_given(
         assert line in said
     assert re.search(r"date 20[2-9]\d", said)
     assert "not found" not in said
-    assert judge(said).reason == "GuestPoweredOff"
+    assert judge(said).reason == "GuestPoweredOff", said
 
 
 async def test_a_clock_that_is_behind_is_set_by_the_hosts(
@@ -113,7 +113,7 @@ async def test_a_clock_that_is_behind_is_set_by_the_hosts(
     """
     said = await _boot(guest_image, tmp_path, script)
     assert "behind the host's" in said
-    assert judge(said).reason == "GuestPoweredOff"
+    assert judge(said).reason == "GuestPoweredOff", said
 
 
 async def test_a_panic_ends_the_machine_and_is_told(
@@ -129,7 +129,7 @@ async def test_a_probe_says_so_and_goes_at_once(guest_image: GuestImage, tmp_pat
     said = await _boot(guest_image, tmp_path, "echo root; sleep 60", parameters="monopod.probe")
     assert "monopod: probed" in said
     assert "root" not in said.replace("rootfs", "")
-    assert judge(said).reason == "GuestPoweredOff"
+    assert judge(said).reason == "GuestPoweredOff", said
 
 
 def test_an_archive_is_as_the_kernel_reads_it() -> None:
