@@ -10,8 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import ServiceAccount
 
-from monopod.admission.manifests import PODS_PATH, PROFILES_PATH, SUPPORT_PATH
+from monopod.admission.manifests import PODS_PATH, PROFILES_PATH, ROLES_PATH, SUPPORT_PATH
+from monopod.admission.roles import RoleWebhook
 from monopod.admission.webhook import Webhook
 from tests.admission.support import Profiles, pod, profile, review
 from tests.apiserver import LOOPBACK
@@ -20,6 +23,18 @@ _REQUESTS = 10_000
 _WARM = 1_000
 _GROWTH_BYTES = 2 << 20
 _STRANGE: list[Any] = [None, True, -1, 2**70, 1.5, "", "\x00", "é" * 300, [], [[]], {}, {"a": {}}]
+
+
+class _Accounts:
+    """Every account has a role."""
+
+    def known(self, namespace: str, name: str) -> ServiceAccount | None:
+        annotations = {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/reader"}
+        metadata = ObjectMeta(name=name, namespace=namespace, annotations=annotations)
+        return ServiceAccount(metadata=metadata)
+
+    async def read(self, namespace: str, name: str) -> ServiceAccount:
+        raise AssertionError((namespace, name))
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -60,7 +75,10 @@ def _malformed(chance: random.Random) -> bytes:
 @pytest.mark.timeout(300)
 async def test_ten_thousand_malformed_requests() -> None:
     chance = random.Random(20261123)  # noqa: S311 - to be the same every time
-    webhook = Webhook(Profiles(profile("fp", "*"), profile("other", "shop", app="web")))
+    webhook = Webhook(
+        Profiles(profile("fp", "*"), profile("other", "shop", app="web")),
+        roles=RoleWebhook(_Accounts()),
+    )
     runner = web.AppRunner(webhook.application(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, LOOPBACK, 0).start()
@@ -71,7 +89,7 @@ async def test_ten_thousand_malformed_requests() -> None:
     try:
         async with aiohttp.ClientSession() as session:
             for number in range(_REQUESTS):
-                path = chance.choice((PODS_PATH, PROFILES_PATH, SUPPORT_PATH))
+                path = chance.choice((PODS_PATH, PROFILES_PATH, ROLES_PATH, SUPPORT_PATH))
                 async with session.post(url + path, data=_malformed(chance)) as answer:
                     await answer.read()
                 statuses.add(answer.status)

@@ -1,9 +1,11 @@
 """Who may ask, and what malformed requests get."""
 
 import http.client
+import os
 import random
 import ssl
 import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -98,6 +100,9 @@ _BODIES = (
     b'{"tags": {"a": 1}}',
     b'{"tags": {}}',
 )
+_MALFORMED = 10_000
+_WARM = 2_000
+_GROWTH_BYTES = 8 << 20
 _QUERIES = (
     "",
     "?maxResults=x",
@@ -108,8 +113,13 @@ _QUERIES = (
 )
 
 
+def _resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def test_malformed_requests_get_an_answer_and_never_a_server_error(running: Running) -> None:
-    """2,000 of them, half with a good signature."""
+    """10,000 of them, half with a good signature; the process does not grow with their number."""
     at = urlsplit(running.url)
     assert at.hostname is not None
     choice = random.Random(20)  # noqa: S311 - the same every time
@@ -118,7 +128,10 @@ def test_malformed_requests_get_an_answer_and_never_a_server_error(running: Runn
     key = running.administrator
     signer = SigV4Auth(Credentials(key.id, key.secret), "eks", REGION)
     seen: set[int] = set()
-    for number in range(2000):
+    before = 0
+    for number in range(_MALFORMED):
+        if number == _WARM:
+            before = _resident_bytes(running.pid)
         method = choice.choice(("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"))
         target = choice.choice(_PATHS) + choice.choice(_QUERIES)
         asked = AWSRequest(method, running.url + target, data=choice.choice(_BODIES))
@@ -135,3 +148,4 @@ def test_malformed_requests_get_an_answer_and_never_a_server_error(running: Runn
             assert answer.headers["x-amzn-ErrorType"].endswith("Exception")
     connection.close()
     assert {200, 400, 403, 404} <= seen
+    assert _resident_bytes(running.pid) - before < _GROWTH_BYTES
