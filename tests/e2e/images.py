@@ -1,0 +1,93 @@
+"""Images of programs that are there already: the tests' own Python, and MinIO from its module."""
+
+import asyncio
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import botocore
+
+from monopod import process
+from monopod.components.catalogue import COMPONENTS
+from monopod.components.toolchain import find_toolchain
+from monopod.images.write import ImageConfig, write_archive
+from monopod.progress import ignore
+from monopod.settings import Settings
+
+PYTHON: Final = "/usr/bin/python"
+MINIO: Final = "/usr/bin/minio"
+_PACKAGES: Final = "/usr/lib/boto3"
+_BOTO3: Final = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
+_SERVICES: Final = frozenset({"s3", "sts"})
+"""Of some 400 whose descriptions botocore brings."""
+_NOT_NEEDED: Final = (
+    *("__pycache__", "site-packages", "dist-packages", "test", "idlelib", "tkinter", "ensurepip"),
+    *("lib2to3", "pydoc_data", "turtledemo", "config-*", "_tkinter*", "libpython*.a"),
+)
+_MINIO_SOURCE: Final = Path(__file__).parent / "minio"
+
+
+async def python_image(work: Path) -> Path:
+    """Python as it runs these tests, with boto3 as it was installed; returns an archive."""
+    root = work / "python"
+    program = _copy(root, PYTHON, Path(sys.executable))
+    standard = {Path(sysconfig.get_path(name)).name for name in ("stdlib", "platstdlib")}
+    for name in standard:
+        source = Path(sys.base_prefix) / "lib" / name
+        shutil.copytree(
+            source, root / source.relative_to("/"), ignore=shutil.ignore_patterns(*_NOT_NEEDED)
+        )
+    await _copy_libraries(root, [program, *root.rglob("lib-dynload/*.so")])
+    installed = Path(botocore.__file__).parents[1]
+    for name in _BOTO3:
+        _copy(root, f"{_PACKAGES}/{name}", installed / name)
+    for service in (root / _PACKAGES.lstrip("/") / "botocore" / "data").iterdir():
+        if service.is_dir() and service.name not in _SERVICES:
+            shutil.rmtree(service)
+    environment = {"PYTHONHOME": sys.base_prefix, "PYTHONPATH": _PACKAGES, "HOME": "/tmp"}
+    return await _archive(root, work / "python.tar", ImageConfig(environment=environment))
+
+
+async def minio_image(work: Path) -> Path:
+    """MinIO; returns an archive. Building it the first time takes minutes."""
+    toolchain = await find_toolchain(COMPONENTS, Settings().cache, ignore)
+    program = work / "minio-program"
+    await process.run(
+        *(toolchain.go, "build", "-trimpath", "-ldflags=-s -w", "-o", program, "."),
+        env=toolchain.environment(cgo=False),
+        cwd=_MINIO_SOURCE,
+        timeout_s=1200,
+    )
+    _copy(work / "minio", MINIO, program)
+    return await _archive(work / "minio", work / "minio.tar", ImageConfig())
+
+
+async def _copy_libraries(root: Path, programs: Iterable[Path]) -> None:
+    """Copy what these are linked to, to where they look for it."""
+    said = await process.run("ldd", *programs)
+    words = (word for line in said.splitlines() for word in line.split())
+    for path in {word for word in words if word.startswith("/") and not word.endswith(":")}:
+        _copy(root, path, Path(path))
+
+
+def _copy(root: Path, to: str, source: Path) -> Path:
+    """Copy what a path leads to; returns that."""
+    target = root / to.lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = source.resolve()
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
+    return source
+
+
+async def _archive(root: Path, archive: Path, config: ImageConfig) -> Path:
+    (root / "tmp").mkdir()
+    (root / "tmp").chmod(0o1777)
+    name = f"e2e/{archive.stem}:1"
+    await asyncio.to_thread(write_archive, root, archive, name=name, config=config)
+    return archive
