@@ -259,11 +259,16 @@ async def dropped(lab: Lab, reason: str, where: Namespace, source: str, target: 
 
 
 async def counts(
-    count: Callable[[], Awaitable[int]], where: Namespace, source: str, target: Target
+    count: Callable[[], Awaitable[int]],
+    where: Namespace,
+    source: str,
+    target: Target,
+    *,
+    udp: bool = False,
 ) -> bool:
     """Whether a call makes a counter count, before it is answered or refused."""
     before = await count()
-    calling = asyncio.ensure_future(call(where, source, target))
+    calling = asyncio.ensure_future(call(where, source, target, udp=udp))
     try:
         while not calling.done():
             if await count() > before:

@@ -53,8 +53,8 @@ class Firewall:
         """
         await self._nft("-f", "-", stdin=json.dumps({"nftables": commands}).encode())
 
-    async def contents(self, table: str) -> Contents | None:
-        """What a table counts and holds now, if there is such a table.
+    async def listing(self, table: str) -> Sequence[Mapping[str, Any]] | None:
+        """Everything in a table as ``nft`` lists it, if there is such a table.
 
         Raises:
             NetworkError: ``nft`` failed.
@@ -66,7 +66,17 @@ class Firewall:
                 return None
             # It came between the two looks.
             said = await self._nft("list", "table", "inet", table)
-        listed = json.loads(said)["nftables"]
+        return json.loads(said)["nftables"]
+
+    async def contents(self, table: str) -> Contents | None:
+        """What a table counts and holds now, if there is such a table.
+
+        Raises:
+            NetworkError: ``nft`` failed.
+        """
+        listed = await self.listing(table)
+        if listed is None:
+            return None
         counters = (each["counter"] for each in listed if "counter" in each)
         sets = (each["set"] for each in listed if "set" in each)
         return Contents(

@@ -6,6 +6,7 @@ Grammar: libnftables-json(5).
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | None
@@ -107,9 +108,32 @@ def goto(chain: str) -> Json:
     return {"goto": {"target": chain}}
 
 
+def jump(chain: str) -> Json:
+    """Go on in another chain, and come back if that does not decide."""
+    return {"jump": {"target": chain}}
+
+
+def intervals(values: Iterable[tuple[int, int]]) -> Json:
+    """An anonymous set of numbers, each interval by its first and its last."""
+    return {"set": [first if first == last else {"range": [first, last]} for first, last in values]}
+
+
 def dispatch(key: Json, verdicts: Sequence[tuple[str | int, Json]]) -> Json:
     """Choose a verdict by a value, in one lookup."""
     return {"vmap": {"key": key, "data": {"set": [list(each) for each in verdicts]}}}
+
+
+def look_up(key: Json, verdicts: str) -> Json:
+    """Choose a verdict by a value, in one lookup of a named map; go on if it is not in it."""
+    return {"vmap": {"key": key, "data": f"@{verdicts}"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What a counter has counted."""
+
+    packets: int = 0
+    bytes: int = 0
 
 
 class Table:
@@ -133,15 +157,26 @@ class Table:
         digest = hashlib.sha256(json.dumps(self._structure).encode()).hexdigest()
         return f"version_{digest[:12]}"
 
-    def counter(self, name: str) -> None:
-        """Declare a counter."""
-        self._structure.append({"add": {"counter": {**self._at, "name": name}}})
+    def counter(self, name: str, start: Count | None = None) -> None:
+        """Declare a counter, which goes on from what another counted before it."""
+        counted = {} if start is None else {"packets": start.packets, "bytes": start.bytes}
+        self._structure.append({"add": {"counter": {**self._at, "name": name, **counted}}})
 
     def set_of_addresses(self, name: str, elements: Iterable[Address]) -> None:
         """Declare a set of addresses and networks."""
         declared = {**self._at, "name": name, "type": "ipv4_addr", "flags": ["interval"]}
         self._structure.append({"add": {"set": declared}})
         self._contents.extend(self._elements(name, elements))
+
+    def verdicts(self, name: str, verdicts: Iterable[tuple[IPv4Address, Json]]) -> None:
+        """Declare a map from addresses to verdicts."""
+        declared = {**self._at, "name": name, "type": "ipv4_addr", "map": "verdict"}
+        self._structure.append({"add": {"map": declared}})
+        elements = [[str(address), verdict] for address, verdict in verdicts]
+        if elements:
+            self._contents.append(
+                {"add": {"element": {**self._at, "name": name, "elem": elements}}}
+            )
 
     def refill(self, name: str, elements: Iterable[Address]) -> list[Json]:
         """Commands that make an existing set hold exactly these."""
@@ -174,6 +209,8 @@ class Table:
         """Declare a chain that rules go to."""
         self._structure.append({"add": {"chain": {**self._at, "name": name}}})
 
-    def rule(self, chain: str, *statements: Json) -> None:
-        """Append a rule."""
-        self._structure.append({"add": {"rule": {**self._at, "chain": chain, "expr": statements}}})
+    def rule(self, chain: str, *statements: Json, comment: str = "") -> None:
+        """Append a rule; a comment is for whoever lists it, of at most 128 bytes."""
+        said = {"comment": comment} if comment else {}
+        rule = {**self._at, "chain": chain, "expr": statements, **said}
+        self._structure.append({"add": {"rule": rule}})

@@ -60,7 +60,7 @@ _FILTER: Final = 10
 """After kube-proxy's filter, at 0: what it refuses with an answer must not vanish in silence."""
 _DESTINATION_NAT: Final = -100
 _SOURCE_NAT: Final = 100
-_TO_ITSELF: Final = 0x6D
+TO_ITSELF: Final = 0x6D
 """The packet mark of a connection from a pod to itself; none of kube-proxy's, which has one bit."""
 _IPV6_METADATA: Final = "fd00:ec2::254"
 
@@ -106,7 +106,7 @@ def _router(plan: Plan, policy: Policy) -> Table:
         table.rule("redirect", daddr("@resolvers"), dport(protocol, DNS_PORT), to_resolver)
     table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
     table.rule("leave", oif(UPLINK), saddr("@way_out"), MASQUERADE)
-    table.rule("leave", match(nft.meta("mark"), _TO_ITSELF), MASQUERADE)
+    table.rule("leave", match(nft.meta("mark"), TO_ITSELF), MASQUERADE)
     return table
 
 
@@ -226,7 +226,7 @@ def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) ->
     # A pod that a service sends back to itself must not see its own address as the caller's, or its
     # answer would never leave it. kube-proxy does this only for endpoints on its own node.
     translated = match(nft.ct("status"), "dnat", op="in")
-    table.rule("from_pod", translated, nft.way_back(), nft.set_mark(_TO_ITSELF))
+    table.rule("from_pod", translated, nft.way_back(), nft.set_mark(TO_ITSELF))
     table.rule("from_pod", match(nft.meta("oifgroup"), LINK_GROUP), daddr("@vpc_blocks"), ACCEPT)
     table.rule("from_pod", oif(BALANCERS), daddr(plan.balancer_addresses), ACCEPT)
     table.rule("from_pod", inside, *_drop("platform_blocked"))

@@ -1,0 +1,214 @@
+"""From filters to the nftables table that enforces them. Pure.
+
+Every connection is looked at twice in one hook: for what its source may open, then for what its
+destination may take. Each look is one lookup of an address in a map, however many addresses are
+governed; it leads to the chain of just the filters that this address is in, where anything that
+none of them allows is counted and dropped. Packets of connections that exist pass before that.
+
+Objects' names are anybody's: nothing in a table is called by them. Chains and sets have numbers.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+from typing import Final
+
+from monopod.network import addresses, nft
+from monopod.network.filters import Allowance, Filter, Ports
+from monopod.network.nft import ACCEPT, DROP, Count, Json, Table, counter, match
+from monopod.network.plan import BALANCERS, LINK_GROUP, UPLINK
+from monopod.network.rules import TO_ITSELF
+
+_UNSPEAKABLE: Final = re.compile(r"[^A-Za-z0-9./_:-]")
+_LONGEST_COMMENT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What one kind of filters does in its own way."""
+
+    table: str
+    priority: int
+    """In the hook: of what sources may open. What destinations may take comes next."""
+    counter: str
+    """Counts what was dropped."""
+    guards_resolver: bool
+    """The VPC's resolver counts as a destination like any other."""
+    passes_from: tuple[str, ...] = ()
+    """Interfaces of the router by which connections come that any address may take."""
+    knows_all: bool = False
+    """Every machine is governed: one that is not, yet, opens and takes nothing."""
+
+
+GROUPS: Final = Kind(
+    table="monopod_groups",
+    priority=11,
+    counter="groups_blocked",
+    # AWS's resolver is beyond the reach of security groups.
+    guards_resolver=False,
+    # What a load balancer sends on has been admitted by the balancer, and on AWS its controller
+    # opens the targets' groups by itself. Node ports are the host's own, and nobody else's: a way
+    # to try a service, not one of AWS's.
+    passes_from=(BALANCERS, UPLINK),
+    knows_all=True,
+)
+"""Security groups."""
+
+POLICIES: Final = Kind(
+    table="monopod_policies",
+    priority=13,
+    counter="policies_blocked",
+    guards_resolver=True,
+)
+"""Network policies."""
+
+
+def filter_table(kind: Kind, filters: Sequence[Filter], counted: Count | None = None) -> list[Json]:
+    """Commands that put a table for these filters in place of the one there is, at once.
+
+    The same filters give the same commands, in whatever order they come.
+
+    Args:
+        kind: What filters these are.
+        filters: All there are of the kind.
+        counted: Where the counter goes on from.
+    """
+    table = Table(kind.table)
+    table.counter(kind.counter, counted)
+    ordered = sorted(filters, key=lambda each: each.name)
+    writer = _Writer(table, kind)
+    writer.look("egress", ordered, lambda each: each.egress)
+    writer.look("ingress", ordered, lambda each: each.ingress)
+    unmanaged = match(nft.header("ip", "saddr"), nft.value(addresses.MANAGEMENT), op="!=")
+    by_source = nft.look_up(nft.header("ip", "saddr"), "egress_of")
+    from_machine = match(nft.meta("iifgroup"), LINK_GROUP)
+
+    table.base_chain("egress", "forward", kind.priority)
+    _pass_what_is_settled(table, "egress")
+    table.rule("egress", by_source)
+    if kind.knows_all:
+        table.rule("egress", from_machine, unmanaged, counter(kind.counter), DROP)
+
+    if kind.guards_resolver:
+        table.base_chain("resolve", "input", kind.priority)
+        _pass_what_is_settled(table, "resolve")
+        table.rule("resolve", by_source)
+
+    unmanaged = match(nft.header("ip", "daddr"), nft.value(addresses.MANAGEMENT), op="!=")
+    to_machine = match(nft.meta("oifgroup"), LINK_GROUP)
+    table.base_chain("ingress", "forward", kind.priority + 1)
+    _pass_what_is_settled(table, "ingress")
+    if kind.passes_from:
+        table.rule(
+            "ingress", match(nft.meta("iifname"), nft.one_of(sorted(kind.passes_from))), ACCEPT
+        )
+    table.rule("ingress", nft.look_up(nft.header("ip", "daddr"), "ingress_of"))
+    if kind.knows_all:
+        table.rule("ingress", to_machine, unmanaged, counter(kind.counter), DROP)
+    return table.commands
+
+
+def _pass_what_is_settled(table: Table, chain: str) -> None:
+    """Let answers pass, and what a pod sends to itself through a service."""
+    known = [("established", ACCEPT), ("related", ACCEPT)]
+    table.rule(chain, nft.dispatch(nft.ct("state"), known))
+    table.rule(chain, match(nft.meta("mark"), TO_ITSELF), ACCEPT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    table: Table
+    kind: Kind
+    sets: dict[frozenset[IPv4Network], str] = field(
+        default_factory=dict[frozenset[IPv4Network], str]
+    )
+
+    def look(
+        self,
+        direction: str,
+        filters: Sequence[Filter],
+        allowed: Callable[[Filter], tuple[Allowance, ...] | None],
+    ) -> None:
+        """Write one direction's chains and the map that leads to them."""
+        limiting: dict[int, tuple[Allowance, ...]] = {}
+        for number, each in enumerate(filters):
+            allowances = allowed(each)
+            if allowances is not None and each.governs:
+                limiting[number] = allowances
+        for number, allowances in limiting.items():
+            chain = f"{direction}_by_{number}"
+            self.table.chain(chain)
+            for allowance in allowances:
+                self._allow(direction, chain, allowance)
+        chains: dict[tuple[int, ...], str] = {}
+        governed = _combinations((number, filters[number].governs) for number in limiting)
+        for combination in sorted(set(governed.values())):
+            chain = chains[combination] = f"{direction}_of_{len(chains)}"
+            self.table.chain(chain)
+            for number in combination:
+                said = _comment(filters[number].name)
+                self.table.rule(chain, nft.jump(f"{direction}_by_{number}"), comment=said)
+            self.table.rule(chain, counter(self.kind.counter), DROP)
+        verdicts = ((address, nft.goto(chains[governed[address]])) for address in sorted(governed))
+        self.table.verdicts(f"{direction}_of", verdicts)
+
+    def _allow(self, direction: str, chain: str, allowance: Allowance) -> None:
+        where: tuple[Json, ...] = ()
+        if allowance.peers is not None:
+            if not allowance.peers:
+                return
+            name = self._set(frozenset(collapse_addresses(allowance.peers)))
+            where = ((nft.saddr if direction == "ingress" else nft.daddr)(f"@{name}"),)
+        if allowance.ports is None:
+            self.table.rule(chain, *where, ACCEPT)
+            return
+        for what in _ports(allowance.ports):
+            self.table.rule(chain, *where, what, ACCEPT)
+
+    def _set(self, peers: frozenset[IPv4Network]) -> str:
+        name = self.sets.get(peers)
+        if name is None:
+            name = self.sets[peers] = f"peers_{len(self.sets)}"
+            self.table.set_of_addresses(name, sorted(peers))
+        return name
+
+
+def _combinations(
+    governing: Iterable[tuple[int, frozenset[IPv4Address]]],
+) -> Mapping[IPv4Address, tuple[int, ...]]:
+    found: dict[IPv4Address, tuple[int, ...]] = {}
+    for number, governed in governing:
+        for address in governed:
+            found[address] = (*found.get(address, ()), number)
+    return found
+
+
+def _ports(ports: Iterable[Ports]) -> Iterable[Json]:
+    """One match for each protocol, with all that is allowed of it."""
+    by_protocol: dict[str, list[Ports]] = {}
+    for each in ports:
+        by_protocol.setdefault(each.protocol, []).append(each)
+    for protocol, some in sorted(by_protocol.items()):
+        parts = [(each.first, each.first if each.last is None else each.last) for each in some]
+        numbers = [(first, last) for first, last in parts if first is not None and last is not None]
+        if len(numbers) < len(parts):
+            yield match(nft.meta("l4proto"), protocol)
+        elif merged := _merge(numbers):
+            what = nft.header(protocol, "type" if protocol == "icmp" else "dport")
+            yield match(what, nft.intervals(merged))
+
+
+def _merge(intervals: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+    """The same numbers in the fewest intervals; those that end before they begin have none."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(each for each in intervals if each[0] <= each[1]):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _comment(name: str) -> str:
+    return _UNSPEAKABLE.sub("?", name)[:_LONGEST_COMMENT]
