@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from monopod import process
+from monopod.scheduler.decision import machine_name
 
 MONOPOD = Path(sys.executable).parent / "monopod"
 
@@ -114,6 +115,29 @@ class Namespace:
         """Run a shell line in a container of a pod."""
         chosen = ["-c", container] if container else []
         return await self.kubectl("exec", pod, *chosen, "--", "sh", "-c", script)
+
+
+async def ask_for_machine(namespace: Namespace, pod_name: str) -> None:
+    """Ask for the machine of a pod that the scheduler refuses, as only an administrator can."""
+    cluster = namespace.cluster
+    profile = await cluster.get("fargateprofile", namespace.profile)
+    uid = (await namespace.get("pod", pod_name))["metadata"]["uid"]
+    subnet = (await cluster.get("subnets"))["items"][0]["metadata"]["name"]
+    await cluster.apply(
+        {
+            "apiVersion": "monopod.dev/v1alpha1",
+            "kind": "MicroVM",
+            "metadata": {"name": machine_name(uid)},
+            "spec": {
+                "podRef": {"namespace": namespace.name, "name": pod_name, "uid": uid},
+                "profile": namespace.profile,
+                "subnet": subnet,
+                "milliCPU": 250,
+                "memoryMiB": 512,
+                "podExecutionRoleArn": profile["spec"]["podExecutionRoleArn"],
+            },
+        }
+    )
 
 
 def pod(

@@ -6,14 +6,12 @@ asks for no machine, so the test asks for it, as only an administrator can.
 
 import asyncio
 import contextlib
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from monopod import process
-from monopod.scheduler.decision import machine_name
-from tests.e2e.cluster import Namespace, pod
+from tests.e2e.cluster import Namespace, ask_for_machine, pod
 
 _POD = "inside"
 
@@ -22,33 +20,9 @@ _POD = "inside"
 async def inside(namespace: Namespace, image: str) -> Namespace:
     """A namespace with a running pod that sees its machine's processes."""
     await namespace.apply(pod(_POD, image, hostPID=True))
-    await _ask_for_machine(
-        namespace, await namespace.cluster.get("fargateprofile", namespace.profile)
-    )
+    await ask_for_machine(namespace, _POD)
     await namespace.ready(_POD, timeout_s=240)
     return namespace
-
-
-async def _ask_for_machine(namespace: Namespace, profile: dict[str, Any]) -> None:
-    cluster = namespace.cluster
-    uid = (await namespace.get("pod", _POD))["metadata"]["uid"]
-    machine = machine_name(uid)
-    subnet = (await cluster.get("subnets"))["items"][0]["metadata"]["name"]
-    await cluster.apply(
-        {
-            "apiVersion": "monopod.dev/v1alpha1",
-            "kind": "MicroVM",
-            "metadata": {"name": machine},
-            "spec": {
-                "podRef": {"namespace": namespace.name, "name": _POD, "uid": uid},
-                "profile": namespace.profile,
-                "subnet": subnet,
-                "milliCPU": 250,
-                "memoryMiB": 512,
-                "podExecutionRoleArn": profile["spec"]["podExecutionRoleArn"],
-            },
-        }
-    )
 
 
 async def _pid(namespace: Namespace, program: str) -> int:

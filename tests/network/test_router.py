@@ -1,5 +1,8 @@
 """What passes the router and what does not, with real packets."""
 
+import asyncio
+import socket
+import struct
 from functools import partial
 
 import pytest
@@ -74,6 +77,23 @@ async def test_metadata_addresses_are_dropped_and_counted(lab: Lab, address: str
     guest = await lab.guest()
     for source in (guest.pod, guest.management):
         assert await dropped(lab, "metadata", guest.namespace, source, (address, 80))
+
+
+@pytest.mark.row("S19")
+@pytest.mark.parametrize(
+    ("target", "reason"), [("fd00:ec2::254", "metadata"), ("fd00:ec2::1", "ipv6_blocked")]
+)
+async def test_ipv6_is_dropped_and_counted(lab: Lab, target: str, reason: str) -> None:
+    guest = await lab.guest()
+    before = await lab.counted(reason)
+    ends = (socket.inet_pton(socket.AF_INET6, each) for each in ("fe80::1", target))
+    nothing_follows = struct.pack("!IHBB", 6 << 28, 0, 59, 64)
+    with guest.namespace.call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)) as own:
+        gateway = bytes.fromhex(addresses.GATEWAY_MAC.replace(":", ""))
+        own.sendto(nothing_follows + b"".join(ends), (guest.spec.name, 0x86DD, 0, 0, gateway))
+    async with asyncio.timeout(5):
+        while await lab.counted(reason) == before:  # noqa: ASYNC110 - the kernel tells nobody
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.row("S5")

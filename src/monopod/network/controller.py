@@ -16,6 +16,7 @@ from pyroute2 import AsyncIPRoute
 from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.kube import Change, Client, Controller, Informer, Key, Modified, NotFoundError
 from monopod.network import addresses, desired, rules
+from monopod.network.drops import Drops
 from monopod.network.firewall import Firewall
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
@@ -43,6 +44,7 @@ class RouterController:
         self._look_every_s = look_every_s
         self._router = Namespace.named(plan.router_name)
         self._firewall = Firewall(self._router)
+        self._drops = Drops(rules.COUNTERS)
         self._vpcs = Informer(client, Vpc)
         self._subnets = Informer(client, Subnet)
         self._machines = Informer(client, MicroVM)
@@ -91,6 +93,8 @@ class RouterController:
 
     async def _filter(self, wanted: rules.Policy) -> None:
         standing = await self._firewall.contents(rules.ROUTER_TABLE)
+        if standing is not None:
+            self._drops.tell(standing.counters)
         if standing is None or rules.router_version(self._plan) not in standing.counters:
             await self._firewall.apply(rules.router_table(self._plan, wanted))
             _log.warning("put the router's rules back", found=standing is not None)

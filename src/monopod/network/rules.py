@@ -45,6 +45,7 @@ ROUTER_TABLE: Final = "monopod"
 COUNTERS: Final = (
     "spoofed",
     "metadata",
+    "ipv6_blocked",
     "management_blocked",
     "platform_blocked",
     "router_blocked",
@@ -137,11 +138,14 @@ def _guard_sources(table: Table) -> None:
     table.chain("arriving")
     metadata = match(nft.header("ip6", "daddr"), _IPV6_METADATA)
     table.rule("arriving", metadata, *_drop("metadata"))
+    # There are no addresses of that kind; it is switched on only so that tricks are counted.
+    table.rule("arriving", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
     table.rule("arriving", daddr(addresses.LINK_LOCAL), *_drop("metadata"))
     table.rule("arriving", nft.no_way_back(), *_drop("spoofed"))
     table.base_chain("arrive", "prerouting", _RAW)
     table.rule("arrive", match(nft.meta("iifgroup"), LINK_GROUP), goto("arriving"))
     table.rule("arrive", iif(BALANCERS), goto("arriving"))
+    table.rule("arrive", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
 
 
 def _known(table: Table, chain: str) -> None:

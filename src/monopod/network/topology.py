@@ -45,7 +45,12 @@ _LOCAL: Final = 2
 _SCOPE_HOST: Final = 254
 _TABLE_LOCAL: Final = 255
 _ROUTER_PARAMETERS: Final = {
-    **_NO_IPV6,
+    # On, so that what comes is counted before it is dropped; without an address of its own.
+    "ipv6/conf/all/disable_ipv6": "0",
+    "ipv6/conf/default/disable_ipv6": "0",
+    "ipv6/conf/default/addr_gen_mode": "1",
+    "ipv6/conf/default/accept_ra": "0",
+    "ipv6/conf/all/forwarding": "0",
     # First: it resets the others.
     "ipv4/ip_forward": "1",
     # The rules check sources, with a counter; the kernel's own check would hide drops from it.

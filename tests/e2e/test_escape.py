@@ -1,0 +1,234 @@
+"""What somebody reaches who broke out of a container and is root in the machine, and what not.
+
+The way in is a pod in its machine's own namespaces with every capability. The scheduler refuses
+such pods and asks for no machine, so the test asks for it, as only an administrator can.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from monopod import process
+from monopod.network import addresses, rules
+from monopod.network.firewall import Firewall
+from monopod.network.namespaces import Namespace as NetworkNamespace
+from monopod.network.plan import API_PORT, EKS_PORT, KUBELET_PORT, REGISTRY_PORT, Plan
+from monopod.network.topology import find_transit
+from monopod.settings import Settings
+from tests.e2e.cluster import Namespace, ask_for_machine, pod
+from tests.e2e.images import PYTHON, python_image
+
+pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
+_ETCD, _SSH, _SCHEDULER = 2379, 22, 10259
+_SILENT_FOR_S = 1.5
+
+_TOOLS = f"""
+import errno, json, socket, ssl, struct, sys
+
+def call(source, address, port):
+    with socket.socket() as own:
+        own.settimeout({_SILENT_FOR_S})
+        try:
+            if source:
+                own.bind((source, 0))
+            own.connect((address, port))
+        except TimeoutError:
+            return "silence"
+        except OSError as error:
+            return errno.errorcode[error.errno]
+        return "open"
+
+def http(method, address, port, path):
+    trust = ssl._create_unverified_context()
+    with trust.wrap_socket(socket.create_connection((address, port), 5)) as own:
+        own.sendall(f"{{method}} {{path}} HTTP/1.0\\r\\nContent-Length: 0\\r\\n\\r\\n".encode())
+        return own.makefile("rb").readline().decode().split(" ", 1)[1].strip()
+
+def own_end():
+    for _, name in socket.if_nameindex():
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as own:
+            own.bind((name, 0))
+            if own.getsockname()[4].startswith(bytes.fromhex("026d")):
+                return name, own.getsockname()[4]
+
+def frame(kind, payload, to="{addresses.GATEWAY_MAC}"):
+    name, mac = own_end()
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as own:
+        own.bind((name, 0))
+        own.send(bytes.fromhex(to.replace(":", "")) + mac + struct.pack("!H", kind) + payload)
+    return "sent"
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{{len(data) // 2}}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+def forge(source, target, port):
+    # UDP whose checksum is left out, as IPv4 allows.
+    datagram = struct.pack("!HHHH", 4000, port, 8, 0)
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, 17, 0)
+    ends = socket.inet_aton(source) + socket.inet_aton(target)
+    sum_ = struct.pack("!H", checksum(head + ends))
+    return frame(0x0800, head[:10] + sum_ + ends + datagram)
+
+def claim(address):
+    # An unasked answer: "that address is mine".
+    mac, ip = own_end()[1], socket.inet_aton(address)
+    arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2) + mac + ip + mac + ip
+    return frame(0x0806, arp, to="ff:ff:ff:ff:ff:ff")
+
+def six(target):
+    ends = socket.inet_pton(socket.AF_INET6, "fe80::1") + socket.inet_pton(socket.AF_INET6, target)
+    return frame(0x86DD, struct.pack("!IHBB", 6 << 28, 0, 59, 64) + ends)
+
+def claim_six(address):
+    # A neighbour advertisement that nobody asked for.
+    mac, ip = own_end()[1], socket.inet_pton(socket.AF_INET6, address)
+    to = socket.inet_pton(socket.AF_INET6, "ff02::1")
+    said = struct.pack("!BBHI", 136, 0, 0, 0x20000000) + ip + bytes([2, 1]) + mac
+    sum_ = checksum(ip + to + struct.pack("!II", len(said), 58) + said)
+    said = said[:2] + struct.pack("!H", sum_) + said[4:]
+    head = struct.pack("!IHBB", 6 << 28, len(said), 58, 255)
+    return frame(0x86DD, head + ip + to + said, to="33:33:00:00:00:01")
+
+for name, *words in json.load(sys.stdin):
+    print(json.dumps(globals()[name](*words)))
+"""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Root in a machine, and somebody else's machine."""
+
+    namespace: Namespace
+    plan: Plan
+    own: str
+    """The management address of root's machine."""
+    other: str
+    """That of the other machine."""
+    other_pod: str
+    """Its pod's address; the pod serves on port 8080."""
+    router: NetworkNamespace
+
+    async def as_root(self, *deeds: Sequence[object]) -> list[Any]:
+        """Do these in the machine, one after another; returns what came of each."""
+        words = ("exec", "-i", "root", "--", PYTHON, "-c", _TOOLS)
+        said = await self.namespace.kubectl(*words, stdin=json.dumps(deeds))
+        return [json.loads(line) for line in said.splitlines()]
+
+    async def counters(self) -> Mapping[str, int]:
+        contents = await Firewall(self.router).contents(rules.ROUTER_TABLE)
+        assert contents is not None
+        return contents.counters
+
+    async def blocked(self, counter: str, *deeds: Sequence[object]) -> None:
+        """Hold that each of these meets silence and is counted."""
+        before = (await self.counters())[counter]
+        for deed, outcome in zip(deeds, await self.as_root(*deeds), strict=True):
+            assert outcome in ("silence", "sent"), (deed, outcome)
+        assert (await self.counters())[counter] >= before + len(deeds), (counter, deeds)
+
+    async def unharmed(self) -> None:
+        """Hold that what root may do works, and what others do too."""
+        control = str(self.plan.control.ip)
+        outcomes = await self.as_root(
+            ("call", "", control, API_PORT),
+            ("http", "GET", control, REGISTRY_PORT, "/v2/"),
+        )
+        assert outcomes == ["open", "200 OK"]
+        said = await self.namespace.sh("other", "timeout 5 wget -q -O - http://third:8080/")
+        assert said.strip() == "third"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ground(
+    namespace: Namespace, image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Ground:
+    cluster = namespace.cluster
+    archive = await python_image(tmp_path_factory.mktemp("images"))
+    python = (await cluster.monopod("image", "push", str(archive))).splitlines()[-1]
+    serve = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
+    root = pod(
+        "root",
+        python,
+        container={
+            "command": [PYTHON, "-c", "import signal; signal.pause()"],
+            "securityContext": {"privileged": True},
+        },
+        hostNetwork=True,
+        hostPID=True,
+    )
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "third"},
+        "spec": {"selector": {"app": "third"}, "ports": [{"port": 8080}]},
+    }
+    others = [pod(name, image, serve) for name in ("other", "third")]
+    await namespace.apply(root, service, *others)
+    await ask_for_machine(namespace, "root")
+    await namespace.ready("root", "other", "third", timeout_s=240)
+    settings = Settings(home=cluster.home)
+    plan = Plan(settings.instance, await find_transit(settings.instance))
+    own, other = [(await namespace.get("pod", name))["status"] for name in ("root", "other")]
+    return Ground(
+        namespace,
+        plan,
+        own["hostIP"],
+        other["hostIP"],
+        other["podIP"],
+        NetworkNamespace.named(plan.router_name),
+    )
+
+
+@pytest.mark.row("S5")
+async def test_root_in_a_machine_reaches_what_it_needs_and_nothing_else(ground: Ground) -> None:
+    control, host = str(ground.plan.control.ip), str(ground.plan.host.ip)
+    await ground.unharmed()
+    await ground.blocked(
+        "management_blocked",
+        ("call", ground.own, ground.other, KUBELET_PORT),
+        ("call", ground.own, ground.other, 1),
+        ("call", ground.own, ground.other_pod, 8080),
+        ("call", ground.own, control, _ETCD),
+        ("call", ground.own, control, _SCHEDULER),
+        ("call", ground.own, control, EKS_PORT),
+        ("call", ground.own, host, _SSH),
+    )
+    await ground.blocked(
+        "router_blocked", ("call", ground.own, str(addresses.MANAGEMENT_GATEWAY), _SSH)
+    )
+    await ground.blocked(
+        "metadata", ("call", ground.own, "169.254.169.254", 80), ("six", "fd00:ec2::254")
+    )
+    await ground.unharmed()
+
+
+@pytest.mark.row("S5")
+async def test_root_in_a_machine_cannot_pass_for_another(ground: Ground) -> None:
+    own, target = ground.own, str(ground.plan.resolver)
+    strangers = (ground.other, ground.other_pod, str(ground.plan.control.ip), "203.0.113.7")
+    await ground.blocked("spoofed", *(("forge", each, target, 53) for each in strangers))
+    await ground.blocked("ipv6_blocked", ("claim_six", "fd00:ec2::254"))
+    # Nobody listens to these, nor counts them. Who is passed for is still whom others reach.
+    await ground.as_root(*(("claim", each) for each in (ground.other, ground.other_pod, target)))
+    listed = json.loads(await process.run("ip", "-netns", ground.router.path.name, "-j", "neigh"))
+    mac = addresses.guest_mac(IPv4Address(own))
+    assert {each["dst"] for each in listed if each.get("lladdr") == mac} == {own}
+    await ground.unharmed()
+
+
+@pytest.mark.row("S5")
+async def test_root_in_a_machine_cannot_write_to_the_registry(ground: Ground) -> None:
+    control = str(ground.plan.control.ip)
+    outcomes = await ground.as_root(
+        ("http", "POST", control, REGISTRY_PORT, "/v2/monopod/test/blobs/uploads/"),
+        ("http", "DELETE", control, REGISTRY_PORT, "/v2/monopod/test/manifests/1"),
+    )
+    assert [each.split()[0] for each in outcomes] == ["405", "405"]
