@@ -50,8 +50,8 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("authorization.k8s.io", "subjectaccessreviews", "create")
     ),
     "monopod:network": (
-        rights("monopod.dev", "vpcs subnets microvms", "list watch")
-        | rights("monopod.dev", "subnets/status", "patch")
+        rights("monopod.dev", "vpcs subnets microvms securitygroups", "list watch")
+        | rights("monopod.dev", "subnets/status securitygroups/status", "patch")
     ),
     "monopod:balancing": (
         rights("", "services", "list watch")

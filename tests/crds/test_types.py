@@ -8,14 +8,16 @@ import msgspec
 import pytest
 from lightkube.core import resource as res
 
-from monopod.api import keys
 from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
+from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
 from monopod.crds import manifests
 
 KINDS: dict[str, Any] = {
     "ExecutionRole": ExecutionRole,
     "FargateProfile": FargateProfile,
     "MicroVM": MicroVM,
+    "SecurityGroup": SecurityGroup,
+    "SecurityGroupPolicy": SecurityGroupPolicy,
     "Subnet": Subnet,
     "Vpc": Vpc,
 }
@@ -32,6 +34,8 @@ def compare(where: str, annotation: Any, schema: Mapping[str, Any]) -> None:
     annotation = without_none(annotation)
     if annotation in SCALARS:
         assert schema["type"] == SCALARS[annotation], where
+    elif annotation is dict:
+        assert schema["type"] == "object", where
     elif get_origin(annotation) is list:
         assert schema["type"] == "array", where
         compare(f"{where}[]", get_args(annotation)[0], schema["items"])
@@ -67,11 +71,11 @@ def test_fields_types_defaults_and_what_is_required(kind: str) -> None:
 def test_names_scope_and_status(kind: str) -> None:
     info = res.api_info(KINDS[kind])
     spec = BY_KIND[kind]
-    assert (spec["group"], spec["names"]["plural"]) == (keys.GROUP, info.plural)
-    assert spec["scope"] == "Cluster"
-    assert issubclass(KINDS[kind], res.GlobalResource)
+    assert (spec["group"], spec["names"]["plural"]) == (info.resource.group, info.plural)
+    scope = "Cluster" if issubclass(KINDS[kind], res.GlobalResource) else "Namespaced"
+    assert spec["scope"] == scope
     (version,) = spec["versions"]
-    assert version["name"] == keys.VERSION
+    assert version["name"] == info.resource.version
     assert ("subresources" in version) is hasattr(KINDS[kind], "Status")
 
 

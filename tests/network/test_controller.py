@@ -16,26 +16,35 @@ from lightkube.core import resource as res
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.cluster import manifests
-from monopod.kube import Client, NotFoundError, PatchType, connect, meta
+from monopod.kube import (
+    AlreadyExistsError,
+    Client,
+    ForbiddenError,
+    NotFoundError,
+    PatchType,
+    connect,
+    meta,
+)
 from monopod.network import rules
 from monopod.network.controller import RouterController
+from monopod.network.filter_table import GROUPS
 from monopod.network.firewall import Contents
 from tests.apiserver import ApiServer
 from tests.network.lab import Lab, ip
 from tests.network.plane import apply, in_control_plane, running, until
 from tests.network.test_desired import machine, subnet, vpc
 
-_USER = "monopod:network"
+USER = "monopod:network"
 
 
 @pytest.fixture
-async def objects(admin: Client) -> AsyncIterator["_Objects"]:
-    made = _Objects(admin)
+async def objects(admin: Client) -> AsyncIterator["Objects"]:
+    made = Objects(admin)
     yield made
     await made.remove()
 
 
-class _Objects:
+class Objects:
     """Objects of one test, gone with it."""
 
     def __init__(self, client: Client) -> None:
@@ -46,15 +55,19 @@ class _Objects:
         await self._client.create(obj)
         self._made.append((type(obj), meta(obj).name or ""))
 
-    async def machine(self, name: str, where: str, management: str, pod: str) -> None:
-        made = machine(name, where)
+    async def create_unless_there(self, obj: Any) -> None:
+        with suppress(AlreadyExistsError):
+            await self.create(obj)
+
+    async def machine(self, made: MicroVM, management: str, pod: str) -> None:
         made.status = None
         await self.create(made)
         status = {"status": {"managementAddress": management, "podAddress": pod}}
-        await self._client.patch(MicroVM, name, status, subresource="status")
+        await self._client.patch(MicroVM, meta(made).name or "", status, subresource="status")
 
     async def delete(self, kind: type[res.Resource], name: str) -> None:
-        with suppress(NotFoundError):
+        # Forbidden: a group whose members nobody counts any more, where its policy is in effect.
+        with suppress(NotFoundError, ForbiddenError):
             await self._client.delete(kind, name)
 
     async def remove(self) -> None:
@@ -62,17 +75,17 @@ class _Objects:
             await self.delete(kind, name)
 
 
-def _allow(server: ApiServer) -> None:
+def allow(server: ApiServer) -> None:
     """Give the controller's user the rules it has in a cluster, and no more."""
-    apply(server, *(each for each in manifests.read("rbac") if each["metadata"]["name"] == _USER))
+    apply(server, *(each for each in manifests.read("rbac") if each["metadata"]["name"] == USER))
 
 
 @pytest.fixture
 async def controller(
-    lab: Lab, api_server: ApiServer, objects: _Objects
+    lab: Lab, api_server: ApiServer, objects: Objects
 ) -> AsyncIterator[Callable[[], RouterController]]:
-    _allow(api_server)
-    async with connect(api_server.kubeconfig(_USER), "tests") as client:
+    allow(api_server)
+    async with connect(api_server.kubeconfig(USER), "tests") as client:
         yield lambda: RouterController(client, lab.plan, look_every_s=0.1)
 
 
@@ -86,7 +99,7 @@ async def _in_set(lab: Lab, name: str, address: str) -> bool:
 
 
 async def test_the_router_follows_the_objects(
-    lab: Lab, controller: Callable[[], RouterController], objects: _Objects, admin: Client
+    lab: Lab, controller: Callable[[], RouterController], objects: Objects, admin: Client
 ) -> None:
     name, mvm = f"s-{token_hex(4)}", f"mvm-{token_hex(5)}"
     block, management, pod = "192.168.77.0/24", "100.64.77.9", "192.168.77.9"
@@ -97,7 +110,7 @@ async def test_the_router_follows_the_objects(
             await ready.wait()
         await objects.create(subnet(name, block, "NAT"))
         await until(lambda: _in_set(lab, "way_out", block))
-        await objects.machine(mvm, name, management, pod)
+        await objects.machine(machine(mvm, name), management, pod)
         await until(lambda: _in_set(lab, "way_out", management))
 
         async def available() -> int | None:
@@ -129,7 +142,7 @@ async def test_the_router_follows_the_objects(
 
 
 async def test_blocks_come_and_go_with_their_vpc(
-    lab: Lab, controller: Callable[[], RouterController], objects: _Objects
+    lab: Lab, controller: Callable[[], RouterController], objects: Objects
 ) -> None:
     name, block = f"v-{token_hex(4)}", "10.213.0.0/16"
     working = asyncio.ensure_future(controller().run(lambda: None))
@@ -153,7 +166,7 @@ async def test_blocks_come_and_go_with_their_vpc(
 
 
 async def test_what_is_lost_comes_back(
-    lab: Lab, controller: Callable[[], RouterController], objects: _Objects
+    lab: Lab, controller: Callable[[], RouterController], objects: Objects
 ) -> None:
     name, block = f"s-{token_hex(4)}", "192.168.78.0/24"
     working = asyncio.ensure_future(controller().run(lambda: None))
@@ -179,9 +192,9 @@ async def test_the_process_reports_when_the_router_is_ready(
     lab: Lab, api_server: ApiServer, tmp_path: Path
 ) -> None:
     """As s6 starts it: in the control plane's namespace, told nothing but where its home is."""
-    _allow(api_server)
+    allow(api_server)
     identity = lab.home / "identities" / "network"
-    shutil.copytree(api_server.kubeconfig(_USER).parent, identity)
+    shutil.copytree(api_server.kubeconfig(USER).parent, identity)
     await lab.firewall.apply(rules.remove_table(rules.ROUTER_TABLE))
     reading, writing = os.pipe()
     environment = {"MONOPOD_HOME": str(lab.home), "NOTIFY_FD": str(writing)}
@@ -199,6 +212,7 @@ async def test_the_process_reports_when_the_router_is_ready(
 
             await until(ready)
         assert await lab.firewall.has_table(rules.ROUTER_TABLE)
+        assert await lab.firewall.has_table(GROUPS.table)
         child.terminate()
         async with asyncio.timeout(10):
             assert await child.wait() == 0

@@ -180,6 +180,27 @@ def policies() -> list[Manifest]:
                 }
             ],
         ),
+        *_policy(
+            "monopod-security-groups-in-use",
+            ["securitygroups"],
+            [
+                {
+                    "expression": f"oldObject.metadata.name != '{keys.CLUSTER_SECURITY_GROUP}'",
+                    "message": "the cluster security group cannot be deleted: every pod without"
+                    " another is in it",
+                    "reason": "Forbidden",
+                },
+                {
+                    "expression": "oldObject.?status.members.orValue(0) == 0",
+                    "messageExpression": "'security group ' + oldObject.metadata.name + ' has"
+                    " dependent objects: ' + string(oldObject.status.members) + ' pods are in"
+                    " it, and go on to be; delete them first'",
+                    "reason": "Forbidden",
+                },
+            ],
+            group=keys.GROUP,
+            operation="DELETE",
+        ),
     ]
 
 
@@ -208,13 +229,20 @@ def _webhook(name: str, rule: Manifest, path: str, ca_bundle: bytes, port: int) 
     }
 
 
-def _policy(name: str, resources: list[str], validations: list[Manifest]) -> list[Manifest]:
+def _policy(
+    name: str,
+    resources: list[str],
+    validations: list[Manifest],
+    *,
+    group: str = "",
+    operation: str = "CREATE",
+) -> list[Manifest]:
     rule = {
-        "apiGroups": [""],
-        "apiVersions": ["v1"],
-        "operations": ["CREATE"],
+        "apiGroups": [group],
+        "apiVersions": ["*"],
+        "operations": [operation],
         "resources": resources,
-        "scope": "Namespaced",
+        "scope": "*",
     }
     return [
         {

@@ -25,6 +25,15 @@ PRIORITY_CLASS: Final = "system-node-critical"
 PRIORITY: Final = 2_000_001_000
 NODE_PREFIX: Final = "fargate-ip-"
 
+SECURITY_GROUPS_ANNOTATION: Final = "fargate.amazonaws.com/pod-sg"
+"""On a pod: its security groups' ids, with commas between; ours to write, nobody else's."""
+SECURITY_GROUP_POLICIES: Final = "vpcresources.k8s.aws"
+SECURITY_GROUP_POLICIES_VERSION: Final = "v1beta1"
+CLUSTER_SECURITY_GROUP: Final = "sg-cluster"
+"""Of every pod that no policy puts in another."""
+MOST_SECURITY_GROUPS: Final = 5
+"""Of one pod."""
+
 MACHINE_FINALIZER: Final = "monopod.dev/machine"
 MACHINE_LABEL: Final = "monopod.dev/microvm"
 """On a node: the MicroVM it is."""

@@ -8,23 +8,8 @@ from typing import ClassVar
 
 from lightkube.core import resource as res
 from lightkube.core.dictmixin import DictMixin
-from lightkube.models import meta_v1
 
-from monopod.api import keys
-
-
-def _info(kind: str, plural: str) -> res.ApiInfo:
-    verbs = ["delete", "deletecollection", "get", "list", "patch", "post", "put", "watch"]
-    definition = res.ResourceDef(keys.GROUP, keys.VERSION, kind)
-    return res.ApiInfo(resource=definition, plural=plural, verbs=verbs)
-
-
-def _status_info(kind: str, plural: str) -> res.ApiInfo:
-    definition = res.ResourceDef(keys.GROUP, keys.VERSION, kind)
-    verbs = ["get", "patch", "put"]
-    return res.ApiInfo(
-        resource=definition, parent=definition, plural=plural, verbs=verbs, action="status"
-    )
+from monopod.api.kinds import CustomObject, info, status_info
 
 
 class Condition(DictMixin):
@@ -36,18 +21,6 @@ class Condition(DictMixin):
     message: str = ""
     lastTransitionTime: str = ""
     observedGeneration: int | None = None
-
-
-class _Object(DictMixin):
-    """What every custom resource has; each names itself on the wire."""
-
-    apiVersion: str | None = None
-    kind: str | None = None
-    metadata: meta_v1.ObjectMeta | None = None
-
-    def __post_init__(self) -> None:
-        self.apiVersion = keys.API_VERSION
-        self.kind = type(self)._api_info.resource.kind  # type: ignore[attr-defined]
 
 
 class Selector(DictMixin):
@@ -91,7 +64,7 @@ class FargateProfileStatus(DictMixin):
     observedGeneration: int | None = None
 
 
-class _FargateProfile(_Object, kw_only=True):
+class _FargateProfile(CustomObject, kw_only=True):
     spec: FargateProfileSpec
     status: FargateProfileStatus | None = None
 
@@ -99,13 +72,13 @@ class _FargateProfile(_Object, kw_only=True):
 class FargateProfileWithStatus(res.GlobalSubResource, _FargateProfile):
     """The status subresource of a FargateProfile."""
 
-    _api_info = _status_info("FargateProfile", "fargateprofiles")
+    _api_info = status_info("FargateProfile", "fargateprofiles")
 
 
 class FargateProfile(res.GlobalResource, _FargateProfile):
     """A Fargate profile: cluster-scoped, its spec immutable."""
 
-    _api_info = _info("FargateProfile", "fargateprofiles")
+    _api_info = info("FargateProfile", "fargateprofiles")
     Status: ClassVar = FargateProfileWithStatus
 
 
@@ -142,7 +115,7 @@ class ExecutionRoleStatus(DictMixin):
     conditions: list[Condition] = []
 
 
-class _ExecutionRole(_Object, kw_only=True):
+class _ExecutionRole(CustomObject, kw_only=True):
     spec: ExecutionRoleSpec
     status: ExecutionRoleStatus | None = None
 
@@ -150,13 +123,13 @@ class _ExecutionRole(_Object, kw_only=True):
 class ExecutionRoleWithStatus(res.GlobalSubResource, _ExecutionRole):
     """The status subresource of an ExecutionRole."""
 
-    _api_info = _status_info("ExecutionRole", "executionroles")
+    _api_info = status_info("ExecutionRole", "executionroles")
 
 
 class ExecutionRole(res.GlobalResource, _ExecutionRole):
     """A pod execution role: what AWS grants by IAM, a cluster grants by this."""
 
-    _api_info = _info("ExecutionRole", "executionroles")
+    _api_info = info("ExecutionRole", "executionroles")
     Status: ClassVar = ExecutionRoleWithStatus
 
 
@@ -184,6 +157,8 @@ class MicroVMSpec(DictMixin):
     """That of the profile when the machine was asked for; the role's object may not exist."""
     driver: str = ""
     """The kind of machine that the pod or its profile insists on; empty: any."""
+    securityGroups: list[str] = []
+    """Names of the SecurityGroup objects that the pod's address is in; empty: the cluster's."""
 
 
 class MicroVMStatus(DictMixin):
@@ -200,7 +175,7 @@ class MicroVMStatus(DictMixin):
     end. Their transition times are the phases of a pod's start."""
 
 
-class _MicroVM(_Object, kw_only=True):
+class _MicroVM(CustomObject, kw_only=True):
     spec: MicroVMSpec
     status: MicroVMStatus | None = None
 
@@ -208,13 +183,13 @@ class _MicroVM(_Object, kw_only=True):
 class MicroVMWithStatus(res.GlobalSubResource, _MicroVM):
     """The status subresource of a MicroVM."""
 
-    _api_info = _status_info("MicroVM", "microvms")
+    _api_info = status_info("MicroVM", "microvms")
 
 
 class MicroVM(res.GlobalResource, _MicroVM):
     """One machine for one pod; cluster-scoped, as the node that it becomes is."""
 
-    _api_info = _info("MicroVM", "microvms")
+    _api_info = info("MicroVM", "microvms")
     Status: ClassVar = MicroVMWithStatus
 
 
@@ -228,14 +203,14 @@ class VpcSpec(DictMixin):
     """Fargate needs both."""
 
 
-class _Vpc(_Object, kw_only=True):
+class _Vpc(CustomObject, kw_only=True):
     spec: VpcSpec
 
 
 class Vpc(res.GlobalResource, _Vpc):
     """A VPC: the router's address space."""
 
-    _api_info = _info("Vpc", "vpcs")
+    _api_info = info("Vpc", "vpcs")
 
 
 class SubnetSpec(DictMixin):
@@ -258,7 +233,7 @@ class SubnetStatus(DictMixin):
     availableAddresses: int | None = None
 
 
-class _Subnet(_Object, kw_only=True):
+class _Subnet(CustomObject, kw_only=True):
     spec: SubnetSpec
     status: SubnetStatus | None = None
 
@@ -266,11 +241,11 @@ class _Subnet(_Object, kw_only=True):
 class SubnetWithStatus(res.GlobalSubResource, _Subnet):
     """The status subresource of a Subnet."""
 
-    _api_info = _status_info("Subnet", "subnets")
+    _api_info = status_info("Subnet", "subnets")
 
 
 class Subnet(res.GlobalResource, _Subnet):
     """A subnet: one machine takes one of its addresses."""
 
-    _api_info = _info("Subnet", "subnets")
+    _api_info = info("Subnet", "subnets")
     Status: ClassVar = SubnetWithStatus

@@ -25,6 +25,7 @@ from lightkube.resources.rbac_authorization_v1 import (
 )
 
 from monopod.api.resources import ExecutionRole, FargateProfile, Subnet, Vpc
+from monopod.api.security_groups import SecurityGroup
 from monopod.cluster.errors import ClusterError
 from monopod.cluster.manifests import Manifest
 from monopod.kube import Client, InvalidError, KubeError, NotFoundError, PatchType, TransientError
@@ -43,6 +44,7 @@ _KINDS: Final[tuple[type[Resource], ...]] = (
     Namespace,
     Role,
     RoleBinding,
+    SecurityGroup,
     Service,
     Subnet,
     ValidatingAdmissionPolicy,
@@ -68,6 +70,22 @@ async def apply(client: Client, manifests: Sequence[Manifest]) -> None:
             await _apply_one(client, manifest)
 
     await together(*(one(manifest) for manifest in manifests))
+
+
+async def provide(client: Client, manifests: Sequence[Manifest]) -> None:
+    """Create the objects that do not exist, and leave alone those that do.
+
+    Raises:
+        ClusterError: One was refused; says which and why.
+    """
+    for manifest in manifests:
+        metadata: dict[str, Any] = manifest["metadata"]
+        try:
+            await client.get(_class_of(manifest), metadata["name"], metadata.get("namespace"))
+        except NotFoundError:
+            await _apply_one(client, manifest)
+        except KubeError as error:
+            raise _refused(manifest, error) from error
 
 
 async def _apply_one(client: Client, manifest: Manifest) -> None:

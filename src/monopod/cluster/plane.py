@@ -154,6 +154,7 @@ class ControlPlane:
             *admission_manifests(authority),
         ]
         await objects.apply(client, every)
+        await objects.provide(client, manifests.read("groups"))
         known = state.load(self.layout.home)
         if known is not None and not known.furnished:
             first = manifests.read("first", values)

@@ -1,10 +1,13 @@
 """``python -m monopod.network``: the process that keeps the router."""
 
+import asyncio
 import sys
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from monopod.kube import Service, connect, serve
 from monopod.network.controller import RouterController
+from monopod.network.group_controller import GroupController
 from monopod.network.plan import Plan
 from monopod.network.settings import NetworkSettings
 from monopod.network.topology import find_transit
@@ -13,11 +16,28 @@ from monopod.settings import Settings
 _NAME: Final = "monopod-network"
 
 
+class _Keeps(Protocol):
+    """Keeps something in the router."""
+
+    async def run(self, ready: Callable[[], None]) -> None: ...
+
+
 async def _main(service: Service) -> None:
     settings = Settings()
     plan = Plan(settings.instance, await find_transit(settings.instance))
     async with connect(settings.identities / "network" / "kubeconfig", _NAME) as client:
-        await RouterController(client, plan).run(service.ready)
+        await _keep(service, RouterController(client, plan), GroupController(client, plan))
+
+
+async def _keep(service: Service, *controllers: _Keeps) -> None:
+    """Run all of them; ready is who has everything in place."""
+    async with asyncio.TaskGroup() as group:
+        in_place = [asyncio.Event() for _ in controllers]
+        for controller, event in zip(controllers, in_place, strict=True):
+            group.create_task(controller.run(event.set))
+        for event in in_place:
+            await event.wait()
+        service.ready()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,103 @@
+"""What security groups ask of the router: the front-end of the filters that speaks AWS's. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import Final
+
+from monopod.api import keys
+from monopod.api.resources import MicroVM
+from monopod.api.security_groups import SecurityGroup, SecurityGroupRule
+from monopod.network.filters import Allowance, Filter, Ports
+from monopod.network.plan import Plan
+
+_EVERYTHING: Final = (Allowance(),)
+_ALL: Final = "-1"
+_NO_PORTS: Final = -1
+
+
+def filters(
+    plan: Plan, groups: Iterable[SecurityGroup], machines: Iterable[MicroVM]
+) -> list[Filter]:
+    """One filter for each group. What is malformed allows nothing.
+
+    A group's rules limit the machines in it. As the other end of a rule, the cluster's group is
+    more: the control plane, which calls webhooks and aggregated API servers, and the load
+    balancers. What reaches those is the router's own rules' business.
+    """
+    governed = members(machines)
+    everybody: dict[str, frozenset[IPv4Network]] = {
+        name: frozenset(map(IPv4Network, some)) for name, some in governed.items()
+    }
+    platform = {IPv4Network(plan.control.ip), plan.balancer_addresses}
+    own = everybody.get(keys.CLUSTER_SECURITY_GROUP, frozenset())
+    everybody[keys.CLUSTER_SECURITY_GROUP] = own | platform
+    return [
+        Filter(
+            name=_name(group),
+            governs=governed.get(_name(group), frozenset()),
+            ingress=_allowances(group.spec.ingress, everybody),
+            egress=_EVERYTHING
+            if group.spec.egress is None
+            else _allowances(group.spec.egress, everybody),
+        )
+        for group in groups
+    ]
+
+
+def groups_of(machine: MicroVM) -> Sequence[str]:
+    """Names of the groups that a machine's pod is in."""
+    return machine.spec.securityGroups or (keys.CLUSTER_SECURITY_GROUP,)
+
+
+def members(machines: Iterable[MicroVM]) -> dict[str, frozenset[IPv4Address]]:
+    """The pods' addresses in each group that has any."""
+    found: dict[str, set[IPv4Address]] = {}
+    for machine in machines:
+        address = pod_address(machine)
+        if address is not None:
+            for name in groups_of(machine):
+                found.setdefault(name, set()).add(address)
+    return {name: frozenset(some) for name, some in found.items()}
+
+
+def pod_address(machine: MicroVM) -> IPv4Address | None:
+    """The address of a machine's pod, once it has one."""
+    text = machine.status.podAddress if machine.status else ""
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        return None
+
+
+def _allowances(
+    rules: Iterable[SecurityGroupRule], members_of: Mapping[str, frozenset[IPv4Network]]
+) -> tuple[Allowance, ...]:
+    return tuple(
+        Allowance(_peers(rule, members_of), None if rule.protocol == _ALL else (_ports(rule),))
+        for rule in rules
+    )
+
+
+def _peers(
+    rule: SecurityGroupRule, members_of: Mapping[str, frozenset[IPv4Network]]
+) -> frozenset[IPv4Network]:
+    inside = (members_of.get(name, frozenset[IPv4Network]()) for name in rule.groups)
+    return frozenset(_networks(rule.cidrBlocks)).union(*inside)
+
+
+def _ports(rule: SecurityGroupRule) -> Ports:
+    if rule.fromPort in (None, _NO_PORTS):
+        return Ports(rule.protocol)
+    return Ports(rule.protocol, rule.fromPort, None if rule.toPort == _NO_PORTS else rule.toPort)
+
+
+def _networks(texts: Iterable[str]) -> Iterator[IPv4Network]:
+    for text in texts:
+        try:
+            yield IPv4Network(text)
+        except ValueError:
+            continue
+
+
+def _name(group: SecurityGroup) -> str:
+    return (group.metadata.name if group.metadata else None) or ""
