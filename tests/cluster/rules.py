@@ -52,6 +52,8 @@ MAY: Final[dict[str, set[Right]]] = {
     "monopod:network": (
         rights("monopod.dev", "vpcs subnets microvms securitygroups", "list watch")
         | rights("monopod.dev", "subnets/status securitygroups/status", "patch")
+        | rights("", "pods namespaces nodes", "list watch")
+        | rights("networking.k8s.io", "networkpolicies", "list watch")
     ),
     "monopod:balancing": (
         rights("", "services", "list watch")

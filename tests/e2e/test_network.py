@@ -1,6 +1,7 @@
 """The network around a pod, from inside pods: what must be reachable and what must not."""
 
 import asyncio
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -119,6 +120,50 @@ async def test_management_addresses_of_others_are_unreachable(
     host = (await namespace.get("pod", "two"))["status"]["hostIP"]
     assert host != pods["two"]
     assert await _blocked(namespace, f"{host}:10250")
+
+
+@pytest.mark.row("S17")
+async def test_network_policies_say_which_pods_reach_which(
+    namespace: Namespace, pods: dict[str, str]
+) -> None:
+    async def answers() -> bool:
+        try:
+            await namespace.sh("one", f"timeout 2 wget -q -O - http://{pods['two']}:8080/")
+        except ProcessError:
+            return False
+        return True
+
+    async def until(wanted: bool) -> None:
+        async with asyncio.timeout(30):
+            while await answers() != wanted:  # noqa: ASYNC110 - the router tells nobody
+                await asyncio.sleep(0.2)
+
+    await namespace.apply(_policy("deny", policyTypes=["Ingress", "Egress"]))
+    await until(False)
+    assert await _blocked(namespace, "kubernetes.default.svc:443")
+    pair = [{"podSelector": {"matchLabels": {"app": "pair"}}}]
+    resolver = {"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}, "namespaceSelector": {}}
+    names = {"to": [resolver], "ports": [{"port": 53, "protocol": "UDP"}]}
+    ports = [{"port": 8080}]
+    await namespace.apply(
+        _policy(
+            "allow",
+            ingress=[{"from": pair, "ports": ports}],
+            egress=[{"to": pair, "ports": ports}, names],
+        )
+    )
+    await until(True)
+    assert await _fetch(namespace, "one", "http://pair/") in pods
+    await namespace.kubectl("delete", "networkpolicies", "deny", "allow")
+
+
+def _policy(name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"podSelector": {}, **spec},
+    }
 
 
 async def _blocked(namespace: Namespace, address: str) -> bool:

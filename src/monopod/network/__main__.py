@@ -9,6 +9,7 @@ from monopod.kube import Service, connect, serve
 from monopod.network.controller import RouterController
 from monopod.network.group_controller import GroupController
 from monopod.network.plan import Plan
+from monopod.network.policy_controller import PolicyController
 from monopod.network.settings import NetworkSettings
 from monopod.network.topology import find_transit
 from monopod.settings import Settings
@@ -26,7 +27,12 @@ async def _main(service: Service) -> None:
     settings = Settings()
     plan = Plan(settings.instance, await find_transit(settings.instance))
     async with connect(settings.identities / "network" / "kubeconfig", _NAME) as client:
-        await _keep(service, RouterController(client, plan), GroupController(client, plan))
+        await _keep(
+            service,
+            RouterController(client, plan),
+            GroupController(client, plan),
+            PolicyController(client, plan),
+        )
 
 
 async def _keep(service: Service, *controllers: _Keeps) -> None:

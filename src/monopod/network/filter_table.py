@@ -17,7 +17,7 @@ from typing import Final
 from monopod.network import addresses, nft
 from monopod.network.filters import Allowance, Filter, Ports
 from monopod.network.nft import ACCEPT, DROP, Count, Json, Table, counter, match
-from monopod.network.plan import BALANCERS, LINK_GROUP, UPLINK
+from monopod.network.plan import BALANCERS, CONTROL, LINK_GROUP, UPLINK
 from monopod.network.rules import TO_ITSELF
 
 _UNSPEAKABLE: Final = re.compile(r"[^A-Za-z0-9./_:-]")
@@ -60,6 +60,9 @@ POLICIES: Final = Kind(
     priority=13,
     counter="policies_blocked",
     guards_resolver=True,
+    # Elsewhere what a pod's node sends always passes: webhooks and aggregated APIs rely on it.
+    passes_from=(CONTROL,),
+    knows_all=True,
 )
 """Network policies."""
 

@@ -52,8 +52,20 @@ class Pods:
 
 
 def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
-    """The filters that enforce these policies. IPv6 blocks stand for nobody."""
-    return [each for policy in policies for each in _filters(policy, pods)]
+    """The filters that enforce these policies. IPv6 blocks stand for nobody.
+
+    Whom no policy limits is in a filter that allows everything: an address in none is nobody's.
+    """
+    limiting = [each for policy in policies for each in _filters(policy, pods)]
+    taking = {address for each in limiting if each.ingress is not None for address in each.governs}
+    opening = {address for each in limiting if each.egress is not None for address in each.governs}
+    everybody = frozenset(address for each in pods.endpoints for address in each.addresses)
+    everything = (Allowance(),)
+    return [
+        *limiting,
+        Filter("not limited in what they take", everybody - taking, everything, None),
+        Filter("not limited in what they open", everybody - opening, None, everything),
+    ]
 
 
 def _filters(policy: NetworkPolicy, pods: Pods) -> Iterator[Filter]:
@@ -64,10 +76,15 @@ def _filters(policy: NetworkPolicy, pods: Pods) -> Iterator[Filter]:
     chosen = spec.podSelector or LabelSelector()
     kinds = spec.policyTypes or _default_kinds(spec)
     egress = tuple(_egress(spec, own, pods)) if _EGRESS in kinds else None
+    rules = [
+        (each.ports or (), _networks(each.from_ or (), own, pods)) for each in spec.ingress or ()
+    ]
     alike: dict[tuple[Allowance, ...] | None, set[IPv4Address]] = {}
     for endpoint in pods.endpoints:
         if endpoint.namespace == own and selects(chosen, endpoint.labels):
-            takes = _ingress(spec, own, endpoint, pods) if _INGRESS in kinds else None
+            takes: tuple[Allowance, ...] | None = None
+            if _INGRESS in kinds:
+                takes = tuple(Allowance(peers, _ports(ports, endpoint)) for ports, peers in rules)
             alike.setdefault(takes, set()).update(endpoint.addresses)
     for number, (ingress, governed) in enumerate(alike.items()):
         yield Filter(f"{key_of(policy)} {number}", frozenset(governed), ingress, egress)
@@ -75,15 +92,6 @@ def _filters(policy: NetworkPolicy, pods: Pods) -> Iterator[Filter]:
 
 def _default_kinds(spec: NetworkPolicySpec) -> Sequence[str]:
     return (_INGRESS, _EGRESS) if spec.egress else (_INGRESS,)
-
-
-def _ingress(
-    spec: NetworkPolicySpec, own: str, endpoint: Endpoint, pods: Pods
-) -> tuple[Allowance, ...]:
-    return tuple(
-        Allowance(_networks(rule.from_ or (), own, pods), _ports(rule.ports or (), endpoint))
-        for rule in spec.ingress or ()
-    )
 
 
 def _egress(spec: NetworkPolicySpec, own: str, pods: Pods) -> Iterator[Allowance]:

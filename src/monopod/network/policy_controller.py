@@ -1,0 +1,102 @@
+"""Keeps network policies enforced, in step with the pods, machines and namespaces they speak of."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from lightkube.resources.core_v1 import Namespace as KubeNamespace
+from lightkube.resources.core_v1 import Node, Pod
+from lightkube.resources.networking_v1 import NetworkPolicy
+
+from monopod.api.resources import MicroVM
+from monopod.kube import Change, Client, Controller, Informer, Key, Modified, meta
+from monopod.network import endpoints, policies
+from monopod.network.filter_keeper import FilterKeeper
+from monopod.network.filter_table import POLICIES
+from monopod.network.firewall import Firewall
+from monopod.network.namespaces import Namespace
+from monopod.network.plan import Plan
+
+_FILTERS: Final = "the filters"
+_LOOK_EVERY_S: Final = 15.0
+
+
+class PolicyController:
+    """Keeps the policies' filters."""
+
+    def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
+        """Describe the work.
+
+        Args:
+            client: As the user ``monopod:network``.
+            plan: Of the cluster in whose router policies are enforced.
+            look_every_s: Seconds between two looks at the kernel when nothing changes.
+        """
+        self._plan = plan
+        self._look_every_s = look_every_s
+        self._keeper = FilterKeeper(Firewall(Namespace.named(plan.router_name)), POLICIES)
+        self._policies = Informer(client, NetworkPolicy)
+        self._pods = Informer(client, Pod)
+        self._machines = Informer(client, MicroVM)
+        self._nodes = Informer(client, Node)
+        self._namespaces = Informer(client, KubeNamespace)
+        self._controller = Controller("network-policies", self._reconcile, workers=1)
+        self._in_place = asyncio.Event()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Work until cancelled; ``ready`` is called when the filters first are in place."""
+        informers: tuple[tuple[Informer[Any], Callable[[Any], object]], ...] = (
+            (self._policies, lambda policy: policy.spec),
+            (self._pods, _facts_of_pod),
+            (self._machines, _facts_of_machine),
+            (self._nodes, lambda node: node.spec),
+            (self._namespaces, _labels),
+        )
+        async with asyncio.TaskGroup() as group:
+            for informer, _ in informers:
+                group.create_task(informer.run())
+            # What stood before we started stands until everything is known again.
+            for informer, facts in informers:
+                await informer.synced()
+                informer.subscribe(self._waking(facts))
+            self._controller.enqueue(_FILTERS)
+            group.create_task(self._controller.run())
+            await self._in_place.wait()
+            ready()
+
+    def _waking(self, facts: Callable[[Any], object]) -> Callable[[Change[Any]], None]:
+        """Objects report much that is nothing to us: only these facts of them count."""
+
+        def changed(change: Change[Any]) -> None:
+            if not isinstance(change, Modified) or facts(change.old) != facts(change.object):
+                self._controller.enqueue(_FILTERS)
+
+        return changed
+
+    async def _reconcile(self, _: Key) -> float | None:
+        found = endpoints.endpoints(self._pods.items(), self._machines.items(), self._nodes.items())
+        pods = policies.Pods(
+            [*found, endpoints.resolver(self._plan.resolver)],
+            {meta(each).name or "": meta(each).labels or {} for each in self._namespaces.items()},
+        )
+        await self._keeper.keep(policies.filters(self._policies.items(), pods))
+        self._in_place.set()
+        return self._look_every_s
+
+
+def _labels(of: KubeNamespace) -> object:
+    return meta(of).labels
+
+
+def _facts_of_pod(pod: Pod) -> object:
+    status = pod.status
+    node = pod.spec.nodeName if pod.spec else None
+    return (
+        meta(pod).labels,
+        node,
+        None if status is None else (status.phase, status.podIPs),
+    )
+
+
+def _facts_of_machine(machine: MicroVM) -> object:
+    return None if machine.status is None else (machine.status.podAddress, machine.status.nodeName)
