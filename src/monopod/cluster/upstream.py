@@ -24,6 +24,7 @@ API_SERVER: Final = "kube-apiserver"
 _NODE_CERTIFICATE_LIFETIME: Final = "24h"
 _REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
 _HAPROXY_PROGRAM: Final = "/usr/sbin/haproxy"
+_PROTOCOLS: Final = Path("/etc/protocols")
 
 
 def services(layout: Layout, components: Components) -> tuple[Service, ...]:
@@ -198,7 +199,9 @@ def kube_proxy(layout: Layout, components: Components) -> Service:
         namespace=layout.network.router_name,
         capabilities=("net_admin",),
         programs=_programs(components, "kube-proxy"),
-        readable=(own,),
+        # ``nft`` names protocols by it in what kube-proxy compares with its own names; where it
+        # lists numbers, kube-proxy takes each of its entries for somebody else's and removes it.
+        readable=(own, _PROTOCOLS),
         configuration={"config.yaml": yaml.safe_dump(configuration, sort_keys=False)},
         configured=directory,
         health=f"http://{services_config.KUBE_PROXY_HEALTH}/livez",
