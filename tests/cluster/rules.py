@@ -15,6 +15,9 @@ _EVENTS: Final = rights("", "events", "get create patch")
 MAY: Final[dict[str, set[Right]]] = {
     "monopod:admission": (
         rights("monopod.dev", "fargateprofiles", "list watch")
+        | rights("monopod.dev", "vpcs subnets securitygroups microvms", "list")
+        | rights("", "nodes services", "list")
+        | rights("elbv2.k8s.aws", "targetgroupbindings", "list")
         | rights("", "pods", "list watch")
         | rights("", "serviceaccounts", "get list watch")
         | _EVENTS
@@ -23,11 +26,13 @@ MAY: Final[dict[str, set[Right]]] = {
         rights("", "pods", "list watch patch delete")
         | rights("", "pods/status", "patch")
         | rights("", "pods/binding", "create")
-        | rights("", "nodes persistentvolumeclaims persistentvolumes", "list watch")
+        | rights("", "namespaces nodes persistentvolumeclaims persistentvolumes", "list watch")
         | rights("monopod.dev", "fargateprofiles", "list watch patch")
         | rights("monopod.dev", "fargateprofiles/status", "patch")
-        | rights("monopod.dev", "vpcs subnets executionroles", "list watch")
+        | rights("monopod.dev", "vpcs subnets executionroles securitygroups", "list watch")
         | rights("monopod.dev", "microvms", "list watch create")
+        | rights("vpcresources.k8s.aws", "securitygrouppolicies", "list watch")
+        | rights("", "serviceaccounts", "get")
         | _EVENTS
     ),
     "monopod:machines": (
@@ -61,6 +66,9 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("discovery.k8s.io", "endpointslices", "list watch")
         | rights("networking.k8s.io", "ingresses ingressclasses", "list watch")
         | rights("networking.k8s.io", "ingresses/status", "patch")
+        | rights("elbv2.k8s.aws", "targetgroupbindings", "list watch create delete")
+        | rights("", "pods", "list watch")
+        | rights("", "pods/status", "patch")
         | rights("", "secrets", "get")
         | _EVENTS
     ),

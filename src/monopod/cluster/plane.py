@@ -104,6 +104,7 @@ class ControlPlane:
             await self._supervisor.apply(self._then, renewed)
             await self._supervisor.prune({service.name for service in self.services})
             await self._wait_for(self._then, ask, "DNS and Monopod", report)
+            await self._provide_first(ask.client)
 
     async def status(self) -> list[ComponentStatus]:
         """Ask every process and its supervisor how it is."""
@@ -155,13 +156,19 @@ class ControlPlane:
         ]
         await objects.apply(client, every)
         await objects.provide(client, manifests.read("groups"))
-        known = state.load(self.layout.home)
-        if known is not None and not known.furnished:
-            first = manifests.read("first", values)
-            await objects.apply(client, first)
-            state.save(self.layout.home, msgspec.structs.replace(known, furnished=True))
-            every += first
         report(Progress("objects", f"{len(every)} applied", 1, 1))
+
+    async def _provide_first(self, client: Client) -> None:
+        """Apply what a new cluster starts with, once; admission has to answer by now."""
+        known = state.load(self.layout.home)
+        if known is None or known.furnished:
+            return
+        values = {"region": self.layout.settings.region}
+        first = manifests.read("first", values)
+        # What is applied together is applied at the same time, and subnets need their VPC.
+        for wave in (True, False):
+            await objects.apply(client, [each for each in first if (each["kind"] == "Vpc") == wave])
+        state.save(self.layout.home, msgspec.structs.replace(known, furnished=True))
 
     @asynccontextmanager
     async def _asking(self) -> AsyncGenerator[_Asking]:

@@ -1,0 +1,143 @@
+"""VPCs and subnets beside each other: what may be made, changed and deleted."""
+
+from ipaddress import IPv4Network
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monopod.admission.address_space import (
+    Space,
+    subnet_faults,
+    subnet_ties,
+    vpc_faults,
+    vpc_ties,
+)
+from monopod.api.resources import Subnet, SubnetSpec, Vpc, VpcSpec
+from monopod.kube import Client, ForbiddenError
+from tests.admission.conftest import Admission
+from tests.admission.support import eventually
+
+_MAIN = VpcSpec(["10.0.0.0/16", "172.16.0.0/16"])
+
+
+def _subnet(block: str, vpc: str = "main") -> SubnetSpec:
+    return SubnetSpec(vpc, block, "local-1a")
+
+
+_SPACE = Space(
+    vpcs={"main": _MAIN, "empty": VpcSpec(["10.9.0.0/16"])},
+    subnets={"a": _subnet("10.0.0.0/24"), "b": _subnet("172.16.1.0/24")},
+    groups={"sg-cluster": "main", "sg-web": "main"},
+    machines={f"mvm-{number}": "a" for number in range(7)},
+    nodes={"worker": "10.0.9.0/24"},
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (_subnet("10.0.1.0/24"), ""),
+        (_subnet("172.16.0.0/24"), ""),
+        (_subnet("10.1.0.0/24"), "The CIDR '10.1.0.0/24' is invalid: it is in none of the blocks"),
+        (_subnet("10.0.0.0/16"), "conflicts with another subnet: a has 10.0.0.0/24"),
+        (_subnet("10.0.0.128/25"), "conflicts with another subnet: a has 10.0.0.0/24"),
+        (_subnet("10.0.9.0/25"), "conflicts with the pods of node worker, 10.0.9.0/24"),
+        (_subnet("10.0.1.0/24", "nowhere"), "The vpc ID 'nowhere' does not exist"),
+    ],
+)
+def test_subnets_lie_in_their_vpc_and_beside_each_other(wanted: SubnetSpec, said: str) -> None:
+    faults = "; ".join(subnet_faults("new", wanted, _SPACE))
+    assert faults.startswith(said) if not said else said in faults
+    assert bool(faults) == bool(said)
+
+
+def test_every_fault_is_named_at_once() -> None:
+    assert len(subnet_faults("new", _subnet("10.0.0.0/15", "nowhere"), _SPACE)) == 3
+
+
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        (["10.0.0.0/16", "172.16.0.0/16", "192.168.0.0/16"], ""),
+        (["10.0.0.0/16"], "Subnet b has 172.16.1.0/24, which no block of the VPC would hold"),
+        (["10.0.0.0/16", "172.16.0.0/16", "10.9.1.0/24"], "conflicts with another VPC: empty"),
+    ],
+)
+def test_a_vpc_keeps_what_is_in_it(blocks: list[str], said: str) -> None:
+    faults = "; ".join(vpc_faults("main", VpcSpec(blocks), _SPACE))
+    assert said in faults
+    assert bool(faults) == bool(said)
+
+
+def test_what_is_in_use_stays() -> None:
+    (said,) = subnet_ties("a", _SPACE)
+    assert said.startswith("The subnet 'a' has dependencies and cannot be deleted: mvm-0, mvm-1")
+    assert said.endswith("and 2 more")
+    assert subnet_ties("b", _SPACE) == ()
+    assert vpc_ties("main", _SPACE) == (
+        "The vpc 'main' has dependencies and cannot be deleted: Subnet a, Subnet b,"
+        " SecurityGroup sg-web",
+    )
+    assert vpc_ties("empty", _SPACE) == ()
+
+
+def _block(third: int, bits: int) -> str:
+    return str(IPv4Network((f"10.0.{third}.0", bits), strict=False))
+
+
+_BLOCKS = st.builds(
+    _block,
+    st.integers(0, 255),
+    st.integers(20, 28),
+)
+
+
+@given(st.lists(_BLOCKS, max_size=12))
+def test_whatever_is_asked_for_no_two_subnets_overlap(blocks: list[str]) -> None:
+    space = Space(vpcs={"main": _MAIN})
+    for number, block in enumerate(blocks):
+        wanted, name = _subnet(block), f"s{number}"
+        if not subnet_faults(name, wanted, space):
+            space = Space(vpcs=space.vpcs, subnets={**space.subnets, name: wanted})
+    made = [IPv4Network(each.cidrBlock) for each in space.subnets.values()]
+    assert not any(one.overlaps(two) for one in made for two in made if one is not two)
+    assert bool(made) == bool(blocks)
+
+
+def _vpc(name: str, *blocks: str) -> Vpc:
+    made: dict[str, Any] = {"metadata": {"name": name}, "spec": {"cidrBlocks": list(blocks)}}
+    return msgspec.convert(made, Vpc)
+
+
+def _made(name: str, block: str, vpc: str) -> Subnet:
+    spec = {"vpc": vpc, "cidrBlock": block, "availabilityZone": "local-1a"}
+    return msgspec.convert({"metadata": {"name": name}, "spec": spec}, Subnet)
+
+
+@pytest.mark.row("S18")
+async def test_the_api_server_refuses_them(registered: Admission, admin: Client) -> None:
+    await eventually(lambda: _refused(admin))
+    await admin.create(_vpc("space", "10.77.0.0/16"))
+    await admin.create(_made("space-a", "10.77.1.0/24", "space"))
+    with pytest.raises(ForbiddenError, match="conflicts with another subnet: space-a has"):
+        await admin.create(_made("space-b", "10.77.0.0/23", "space"))
+    with pytest.raises(ForbiddenError, match="conflicts with another VPC: space has"):
+        await admin.create(_vpc("other", "10.77.3.0/24"))
+    with pytest.raises(ForbiddenError, match="The vpc 'space' has dependencies"):
+        await admin.delete(Vpc, "space")
+    await admin.patch(Subnet, "space-a", {"spec": {"internet": "None"}})
+    await admin.delete(Subnet, "space-a")
+    await admin.delete(Vpc, "space")
+
+
+async def _refused(client: Client) -> bool:
+    """The API server takes a moment to heed what was registered."""
+    try:
+        await client.create(_made("space-nowhere", "10.77.1.0/24", "nowhere"))
+    except ForbiddenError as error:
+        return "The vpc ID 'nowhere' does not exist" in str(error)
+    await client.delete(Subnet, "space-nowhere")
+    return False
