@@ -10,16 +10,19 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from lightkube.models.core_v1 import ObjectReference
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Event, Secret, Service
+from lightkube.resources.core_v1 import Event, Pod, Secret, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.networking_v1 import Ingress
 
+from monopod.api.keys import TARGET_HEALTH_PREFIX
+from monopod.api.target_groups import TargetGroupBinding
 from monopod.balancing.controller import BalancerController
 from monopod.balancing.ingresses import CLASS_ANNOTATION, PREFIX
-from monopod.kube import Client, wire
+from monopod.kube import Client, meta, wire
 from tests.apiserver import ApiServer
-from tests.balancing.build import ENDING, READY, service, slice_of
+from tests.balancing.build import ENDING, READY, UNREADY, service, slice_of
 from tests.balancing.rig import PORT, TARGETS, Rig, rig
 from tests.balancing.test_render import self_signed
 from tests.kube.waiting import running
@@ -184,3 +187,65 @@ async def test_requests_over_tls_with_a_certificate_from_a_secret(
         async with sent as answer:
             assert answer.status == 301
             assert answer.headers["Location"] == "https://a.example.com/a?b=c"
+
+
+async def _gated_pod(admin: Client, namespace: str, gate: str) -> str:
+    """A pod whose containers are ready, as its kubelet tells it; returns its uid."""
+    spec = {
+        "containers": [{"name": "main", "image": "none"}],
+        "automountServiceAccountToken": False,
+        "readinessGates": [{"conditionType": gate}],
+    }
+    made = await admin.create(
+        msgspec.convert({"metadata": {"name": "web", "namespace": namespace}, "spec": spec}, Pod)
+    )
+    ready = {"type": "ContainersReady", "status": "True"}
+    status = {"podIP": _ONE, "podIPs": [{"ip": _ONE}], "conditions": [ready]}
+    await admin.patch(Pod, "web", {"status": status}, namespace, subresource="status")
+    return meta(made).uid or ""
+
+
+@pytest.mark.row("S6")
+async def test_a_pod_with_a_gate_is_a_target_and_is_told_when_it_is_healthy(
+    rig: Rig, admin: Client, namespace: str
+) -> None:
+    await admin.create(service(namespace=namespace))
+    found: list[TargetGroupBinding] = []
+
+    async def bound() -> bool:
+        found[:] = (await admin.list(TargetGroupBinding, namespace)).items
+        return bool(found)
+
+    await _eventually(bound)
+    (binding,) = found
+    assert (binding.spec.serviceRef.name, binding.spec.serviceRef.port) == ("web", 80)
+    gate = f"{TARGET_HEALTH_PREFIX}{meta(binding).name}"
+    uid = await _gated_pod(admin, namespace, gate)
+
+    async def condition() -> tuple[str, str] | None:
+        status = (await admin.get(Pod, "web", namespace)).status
+        of = {each.type: each for each in (status.conditions if status else None) or ()}
+        return (of[gate].status, of[gate].reason or "") if gate in of else None
+
+    async def unregistered() -> bool:
+        return await condition() == ("False", "Target.NotRegistered")
+
+    await _eventually(unregistered)
+    slice_ = slice_of("web", {_ONE: UNREADY}, namespace=namespace, ports={"http": PORT})
+    reference = ObjectReference(kind="Pod", name="web", namespace=namespace, uid=uid)
+    assert slice_.endpoints
+    slice_.endpoints[0].targetRef = reference
+    await admin.create(slice_)
+
+    async def healthy() -> bool:
+        return await condition() == ("True", "")
+
+    await _eventually(healthy)
+    assert await _answers(rig, f"http://{await _address(admin, namespace)}/") == {_ONE}
+    await admin.delete(Service, "web", namespace)
+
+    async def unbound() -> bool:
+        return not await bound()
+
+    await _eventually(unbound)
+    assert await healthy()

@@ -10,6 +10,7 @@ from lightkube.core import resource as res
 
 from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
+from monopod.api.target_groups import TargetGroupBinding
 from monopod.crds import manifests
 
 KINDS: dict[str, Any] = {
@@ -19,6 +20,7 @@ KINDS: dict[str, Any] = {
     "SecurityGroup": SecurityGroup,
     "SecurityGroupPolicy": SecurityGroupPolicy,
     "Subnet": Subnet,
+    "TargetGroupBinding": TargetGroupBinding,
     "Vpc": Vpc,
 }
 SCALARS = {bool: "boolean", str: "string", int: "integer"}

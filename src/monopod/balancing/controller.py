@@ -8,24 +8,29 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from lightkube.resources.core_v1 import Service
+from lightkube.resources.core_v1 import Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 
-from monopod.balancing import ingresses, services
+from monopod.api.keys import TARGET_HEALTH_PREFIX
+from monopod.api.target_groups import TargetGroupBinding
+from monopod.balancing import bindings, gates, ingresses, servers, services
 from monopod.balancing.addresses import Claim, assign
 from monopod.balancing.certificates import Certificates
 from monopod.balancing.errors import RejectedError
 from monopod.balancing.haproxy import HAProxy
 from monopod.balancing.model import Balancer, Scheme
+from monopod.balancing.render import backend_name
 from monopod.balancing.targets import service_key
 from monopod.balancing.wanted import Asked, Owner, Refusal, Shown, Wanted, shown, shown_addresses
 from monopod.kube import (
     Change,
     Client,
+    ConflictError,
     Controller,
     Deleted,
     EventRecorder,
@@ -34,8 +39,10 @@ from monopod.kube import (
     Key,
     Modified,
     NotFoundError,
+    PatchType,
     identity,
     key_of,
+    key_parts,
     meta,
 )
 from monopod.network.addresses import balancer_host_name
@@ -44,6 +51,8 @@ from monopod.network.plan import Plan
 _EVERYTHING: Final = "the load balancers"
 """A key that no object can have: names have no blanks."""
 _LOOK_EVERY_S: Final = 10.0
+_CHECKED_WITHIN_S: Final = 0.5
+"""Seconds between two looks while pods wait for health checks."""
 _log: Final = structlog.get_logger("balancing")
 
 
@@ -78,6 +87,8 @@ class BalancerController:
         self._slices = Informer(client, EndpointSlice)
         self._ingresses = Informer(client, Ingress)
         self._classes = Informer(client, IngressClass)
+        self._bindings = Informer(client, TargetGroupBinding)
+        self._pods = Informer(client, Pod)
         self._certificates = Certificates(client, time.monotonic)
         self._slices_of: dict[str, dict[Key, EndpointSlice]] = defaultdict(dict)
         # As AWS's controller names itself in its events.
@@ -96,6 +107,7 @@ class BalancerController:
             self._slices,
             self._ingresses,
             self._classes,
+            self._bindings,
         )
         async with asyncio.TaskGroup() as group:
             for recorder in self._events.values():
@@ -104,7 +116,9 @@ class BalancerController:
             for informer in informers:
                 informer.subscribe(lambda _: self._controller.enqueue(_EVERYTHING))
                 group.create_task(informer.run())
-            for informer in informers:
+            self._pods.subscribe(self._pod_changed)
+            group.create_task(self._pods.run())
+            for informer in (*informers, self._pods):
                 await informer.synced()
             self._controller.enqueue(_EVERYTHING)
             group.create_task(self._controller.run())
@@ -119,8 +133,12 @@ class BalancerController:
         else:
             self._slices_of[service_key(change.object)][change.key] = change.object
 
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        if gates.gates_of(change.object):
+            self._controller.enqueue(_EVERYTHING)
+
     def _slices_for(self, key: str) -> Sequence[EndpointSlice]:
-        return tuple(self._slices_of.get(key, {}).values())
+        return gates.with_waiting(tuple(self._slices_of.get(key, {}).values()), self._pods.get)
 
     async def _reconcile(self, _: Key) -> float | None:
         applicants = self._applicants()
@@ -130,7 +148,7 @@ class BalancerController:
         asked = self._ask(applicants)
         placed, without = self._place(asked.wanted)
         try:
-            await self._apply(placed)
+            standing = await self._apply(placed)
         except RejectedError as error:
             # One that we should have refused ourselves must not keep the others from changing.
             _log.error("refused by HAProxy", why=str(error))
@@ -143,7 +161,7 @@ class BalancerController:
                 for owner in pair[0].owners
             ]
             placed = good
-            await self._apply(placed)
+            standing = await self._apply(placed)
         self._in_place.set()
         for refusal in (*asked.refusals, *without):
             self._say(refusal.owner, EventType.WARNING, "FailedBuildModel", refusal.message)
@@ -161,10 +179,36 @@ class BalancerController:
                 self._say(
                     owner, EventType.NORMAL, "SuccessfullyReconciled", "Successfully reconciled"
                 )
-        return self._look_every_s
+        made = bindings.bindings(wanted for wanted, _ in placed)
+        await bindings.keep(self._client, made, self._bindings.items())
+        return await self._open_gates(placed, standing)
 
-    async def _apply(self, placed: Sequence[tuple[Wanted, Balancer]]) -> None:
-        await self._haproxy.apply([made for _, made in placed], self._certificates.files())
+    async def _open_gates(
+        self, placed: Sequence[tuple[Wanted, Balancer]], standing: servers.Standings
+    ) -> float:
+        """Tell pods what health checks found; returns seconds until the next look."""
+        pods = [each for each in self._pods.items() if gates.gates_of(each)]
+        if not pods:
+            return self._look_every_s
+        health = _health(placed, standing)
+        for pod, patch in gates.patches(pods, health, datetime.now(UTC)):
+            metadata = meta(pod)
+            try:
+                await self._client.patch(
+                    Pod,
+                    metadata.name or "",
+                    patch,
+                    metadata.namespace,
+                    kind_of_patch=PatchType.STRATEGIC,
+                    subresource="status",
+                )
+            except (ConflictError, NotFoundError):
+                continue
+        soon = gates.outstanding(pods, health)
+        return min(_CHECKED_WITHIN_S, self._look_every_s) if soon else self._look_every_s
+
+    async def _apply(self, placed: Sequence[tuple[Wanted, Balancer]]) -> servers.Standings:
+        return await self._haproxy.apply([made for _, made in placed], self._certificates.files())
 
     def _applicants(self) -> list[Ingress]:
         classes = {meta(each).name or "": each for each in self._classes.items()}
@@ -253,3 +297,19 @@ class BalancerController:
         if self._said.get(uid) != (reason, message):
             self._said[uid] = (reason, message)
             self._events[type(owner)].record(owner, kind, reason, message)
+
+
+def _health(
+    placed: Sequence[tuple[Wanted, Balancer]], standing: servers.Standings
+) -> dict[str, dict[str, bool]]:
+    found: dict[str, dict[str, bool]] = {}
+    for wanted, balancer in placed:
+        for group in balancer.groups:
+            if group.service:
+                _, name = key_parts(bindings.binding_key(wanted.name, group))
+                there = standing.get(backend_name(balancer, group.name), {})
+                found[f"{TARGET_HEALTH_PREFIX}{name}"] = {
+                    str(target.address): (of := there.get(target.name)) is not None and of.passed
+                    for target in group.targets
+                }
+    return found

@@ -389,10 +389,12 @@ class _Rules:
         name = f"{self._namespace}.{self._name}.{service_name}.{found.port}"
         if name not in self._groups:
             own = targets(self._around.slices(key), found.name or "")
-            self._groups[name] = self._described(name, service, own)
+            self._groups[name] = self._described(name, service, found.port, own)
         return name
 
-    def _described(self, name: str, service: Service, own: tuple[Target, ...]) -> TargetGroup:
+    def _described(
+        self, name: str, service: Service, port: int, own: tuple[Target, ...]
+    ) -> TargetGroup:
         # What a service says of its own targets counts more, as with AWS's controller.
         said = {**self._reader.annotations, **(meta(service).annotations or {})}
         reader = Reader(PREFIX, said)
@@ -406,7 +408,15 @@ class _Rules:
         balance = reader.balance("target-group-attributes")
         check = reader.health_check(_HEALTH, _CHECK)
         self._reader.faults += reader.faults
-        return TargetGroup(name, protocol, check, own, balance=balance)
+        return TargetGroup(
+            name,
+            protocol,
+            check,
+            own,
+            balance=balance,
+            service=key_of(service),
+            service_port=port,
+        )
 
 
 def _precedence(path: models.HTTPIngressPath) -> tuple[int, int]:

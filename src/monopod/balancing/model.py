@@ -94,6 +94,10 @@ class TargetGroup:
     proxy_protocol: bool = False
     """Whether each connection to a target begins with a header of PROXY protocol, version 2."""
     balance: Balance = Balance.ROUND_ROBIN
+    service: str = ""
+    """Key of the service whose pods these are."""
+    service_port: int = 0
+    """Number of its port."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from monopod.balancing.render import backend_name, server, weight
 _MAINTENANCE: Final = 0x3F
 """Bits of ``srv_admin_state`` by which a target is out of use, for whatever reason."""
 _STOPPED: Final = 0
+_PASSED: Final = 3
+"""``srv_check_result``: the last check was good. One that was never asked counts as running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Standing:
     weight: int
     in_use: bool
     healthy: bool
+    passed: bool = False
+    """It has been asked, and is healthy."""
 
 
 Standings = Mapping[str, Mapping[str, Standing]]
@@ -43,6 +47,8 @@ def read(listing: str) -> Standings:
                 weight=int(of["srv_uweight"]),
                 in_use=not int(of["srv_admin_state"]) & _MAINTENANCE,
                 healthy=int(of["srv_op_state"]) != _STOPPED,
+                passed=int(of["srv_op_state"]) != _STOPPED
+                and int(of["srv_check_result"]) >= _PASSED,
             )
     return found
 

@@ -106,6 +106,8 @@ def network_balancer(service: Service, slices: Slices) -> Wanted | Refusal:
                 targets(own, each.name or ""),
                 proxy_protocol,
                 balance,
+                key_of(service),
+                each.port,
             )
             for each in ports
         ),

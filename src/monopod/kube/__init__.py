@@ -18,7 +18,7 @@ from monopod.kube.events import EventRecorder, EventType
 from monopod.kube.fresh import Fresh
 from monopod.kube.informer import Informer
 from monopod.kube.lease import LeaderElector, LeaseTimes
-from monopod.kube.objects import Key, identity, key_of, key_parts, make_key, meta
+from monopod.kube.objects import Key, identity, key_of, key_parts, make_key, meta, with_type
 from monopod.kube.queue import WorkQueue
 from monopod.kube.service import Service, serve
 from monopod.kube.store import Added, Change, Deleted, Modified
@@ -59,4 +59,5 @@ __all__ = [
     "make_key",
     "meta",
     "serve",
+    "with_type",
 ]

@@ -1,0 +1,35 @@
+"""Target groups as AWS's load balancer controller shows them. Field names are the wire's."""
+
+from lightkube.core import resource as res
+from lightkube.core.dictmixin import DictMixin
+
+from monopod.api import keys
+from monopod.api.kinds import CustomObject, info
+
+
+class ServiceReference(DictMixin):
+    """A port of a service in the same namespace."""
+
+    name: str
+    port: int
+    """Its number in the service."""
+
+
+class TargetGroupBindingSpec(DictMixin):
+    """Whose pods are the targets."""
+
+    serviceRef: ServiceReference
+    targetGroupName: str = ""
+    targetType: str = "ip"
+
+
+class TargetGroupBinding(res.NamespacedResourceG, CustomObject, kw_only=True):
+    """AWS's own kind: one for each target group, with the readiness gate's name for its name."""
+
+    _api_info = info(
+        "TargetGroupBinding",
+        "targetgroupbindings",
+        keys.TARGET_GROUPS,
+        keys.TARGET_GROUPS_VERSION,
+    )
+    spec: TargetGroupBindingSpec
