@@ -47,6 +47,13 @@ async def test_existing_labels_stay_and_the_profile_comes_first() -> None:
     assert list(found["patch"][-1]["value"].items()) == [(keys.PROFILE_LABEL, "fp"), ("app", "web")]
 
 
+async def test_security_groups_that_a_user_wrote_are_stripped() -> None:
+    forged = pod(annotations={keys.SECURITY_GROUPS_ANNOTATION: "sg-a", "other": "stays"})
+    found = await asked(Profiles(profile("fp", "shop")), review(forged))
+    path = "/metadata/annotations/fargate.amazonaws.com~1pod-sg"
+    assert found["patch"][-1] == {"op": "remove", "path": path}
+
+
 async def test_the_namespace_is_the_requests() -> None:
     found = await asked(Profiles(profile("fp", "shop")), review(pod(), namespace="other"))
     assert found == UNTOUCHED

@@ -131,8 +131,26 @@ def _marked(**spec: Any) -> dict[str, Any]:
         (
             {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "z",
                                             "whenUnsatisfiable": "DoNotSchedule"}]},
-            ["topologySpreadConstraints does not apply on Fargate, where every pod has a node of"
-             " its own"],
+            ["topologySpreadConstraints does not apply by z on Fargate, where every pod has a node"
+             " of its own; it does by topology.kubernetes.io/zone"],
+        ),
+        (
+            {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "topology.kubernetes.io/zone"}]}}},
+            [],
+        ),
+        (
+            {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "kubernetes.io/hostname"}]}},
+             "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
+                                            "whenUnsatisfiable": "DoNotSchedule"}]},
+            [],
+        ),
+        (
+            {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "kubernetes.io/hostname"}]}}},
+            ["affinity.podAffinity does not apply by kubernetes.io/hostname on Fargate, where every"
+             " pod has a node of its own; it does by topology.kubernetes.io/zone"],
         ),
     ],
 )  # fmt: skip

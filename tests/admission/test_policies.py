@@ -10,6 +10,7 @@ from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api import keys
 from monopod.kube import Client, ForbiddenError, connect, meta
 from tests.admission.conftest import Admission
 from tests.admission.support import eventually
@@ -105,3 +106,25 @@ async def test_a_node_may_mirror_its_own_static_pods(
 ) -> None:
     async with somebody(api_server, f"system:node:{NODE}") as node:
         await make_pod(node, namespace, NODE)
+
+
+@pytest.mark.row("S14")
+async def test_nobody_but_the_scheduler_changes_a_pods_security_groups(
+    registered: Admission, api_server: ApiServer, admin: Client, namespace: str
+) -> None:
+    name = meta(await make_pod(admin, namespace)).name or ""
+    key = keys.SECURITY_GROUPS_ANNOTATION
+
+    async def annotate(client: Client, said: str | None, subresource: str | None = None) -> None:
+        patch = {"metadata": {"annotations": {key: said, "other": said}}}
+        await client.patch(Pod, name, patch, namespace, subresource=subresource)
+
+    async with somebody(api_server, SCHEDULER) as ours:
+        await annotate(ours, "sg-a")
+    for said in ("sg-b", None):
+        for subresource in (None, "status"):
+            with pytest.raises(ForbiddenError, match="annotation is not set by mutating webhook"):
+                await annotate(admin, said, subresource)
+    await annotate(admin, "sg-a")
+    stored = await admin.get(Pod, name, namespace)
+    assert (meta(stored).annotations or {}).get(key) == "sg-a"

@@ -10,9 +10,11 @@ from typing import Final
 from aiohttp import web
 from lightkube.resources.core_v1 import ServiceAccount
 
+from monopod.admission.networks import NetworkWebhook
 from monopod.admission.roles import RoleWebhook
 from monopod.admission.settings import AdmissionSettings
 from monopod.admission.slipped import SlippedPods, candidates
+from monopod.admission.target_health import TargetHealthWebhook
 from monopod.admission.webhook import Webhook
 from monopod.api.resources import FargateProfile
 from monopod.identity.serving import ServingCertificate
@@ -72,6 +74,8 @@ async def _run(service: Service) -> None:
         webhook = Webhook(
             _Profiles(client, profiles),
             roles=RoleWebhook(_Accounts(client, accounts), region),
+            networks=NetworkWebhook(client),
+            targets=TargetHealthWebhook(client),
             mode=own.mode,
             in_turn_of=Settings().cluster if own.one_profile_at_a_time else None,
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from lightkube.models.core_v1 import PodSpec
+from lightkube.models.core_v1 import PodAffinity, PodAntiAffinity, PodSpec
 
 from monopod import sizing
 from monopod.admission.proposals import Proposal
@@ -20,6 +20,11 @@ from monopod.api import keys
 from monopod.profiles import Choice, Outcome
 from monopod.refusals import not_for_debuggers, why_unsupported
 
+_HEEDED: Final = frozenset(
+    {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}
+)
+_APART: Final = _HEEDED | {"kubernetes.io/hostname"}
+"""Keys by which pods are kept apart: every pod has a node of its own."""
 _OURS: Final = frozenset({Outcome.CHOSEN, Outcome.NAMED_UNKNOWN, Outcome.NAMED_MISMATCH})
 
 
@@ -99,13 +104,32 @@ def _said(proposal: Proposal, spec: PodSpec) -> Iterator[tuple[str, str]]:
 
 
 def _advice(spec: PodSpec) -> Iterator[str]:
-    """Yield what Fargate does not heed, and says nothing about (containers-roadmap#824, #1324)."""
+    """Yield what is not heeded, and of which nothing would be said."""
     affinity = spec.affinity
+    near = affinity.podAffinity if affinity else None
+    apart = affinity.podAntiAffinity if affinity else None
     rows = (
-        ("topologySpreadConstraints", spec.topologySpreadConstraints),
-        ("affinity.podAffinity", affinity.podAffinity if affinity else None),
-        ("affinity.podAntiAffinity", affinity.podAntiAffinity if affinity else None),
+        (
+            "topologySpreadConstraints",
+            [each.topologyKey for each in spec.topologySpreadConstraints or ()],
+            _APART,
+        ),
+        ("affinity.podAffinity", list(_keys(near)), _HEEDED),
+        ("affinity.podAntiAffinity", list(_keys(apart)), _APART),
     )
-    for field, used in rows:
-        if used:
-            yield f"{field} does not apply on Fargate, where every pod has a node of its own"
+    for field, used, kept in rows:
+        unheeded = sorted(set(used) - kept)
+        if unheeded:
+            yield (
+                f"{field} does not apply by {', '.join(unheeded)} on Fargate, where every pod has"
+                " a node of its own; it does by topology.kubernetes.io/zone"
+            )
+
+
+def _keys(wishes: PodAffinity | PodAntiAffinity | None) -> Iterator[str]:
+    if wishes is None:
+        return
+    for term in wishes.requiredDuringSchedulingIgnoredDuringExecution or ():
+        yield term.topologyKey
+    for each in wishes.preferredDuringSchedulingIgnoredDuringExecution or ():
+        yield each.podAffinityTerm.topologyKey

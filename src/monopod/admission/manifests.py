@@ -21,15 +21,33 @@ ROLES_PATH: Final = "/service-account-roles"
 ROLES_NAME: Final = "iam-for-pods.amazonaws.com"
 ROLES_CONFIGURATION: Final = "pod-identity-webhook"
 """EKS's names too; webhooks are called in the order of their configurations' names."""
+TARGETS_PATH: Final = "/target-health"
+TARGETS_NAME: Final = "mpod.elbv2.k8s.aws"
+TARGETS_CONFIGURATION: Final = "aws-load-balancer-webhook"
+"""AWS's names too."""
+NETWORKS_PATH: Final = "/networks"
+NETWORKS_NAME: Final = "networks.monopod.dev"
 SCHEDULER_USER: Final = "monopod:fargate-scheduler"
+_GROUPS: Final = keys.SECURITY_GROUPS_ANNOTATION
 _SUPPORT_TIMEOUT_S: Final = 2
 """What is said there is help; nobody is to wait long for it."""
+_TARGETS_TIMEOUT_S: Final = 10
+"""As AWS's. Only pods of namespaces that ask for gates wait, and without one a pod would be
+ready before its load balancers have found it so."""
 _ROLES_TIMEOUT_S: Final = 2
 """Every pod is waited for, of whatever account, when we hang; with the first webhook's time this
 must stay bearable."""
 _GROUP: Final = "admissionregistration.k8s.io/v1"
 
 Manifest = dict[str, Any]
+
+_NEW_PODS: Final[Manifest] = {
+    "apiGroups": [""],
+    "apiVersions": ["v1"],
+    "operations": ["CREATE"],
+    "resources": ["pods"],
+    "scope": "Namespaced",
+}
 
 
 def admission_manifests(ca_bundle: bytes, *, port: int = PORT) -> list[Manifest]:
@@ -45,6 +63,8 @@ def admission_manifests(ca_bundle: bytes, *, port: int = PORT) -> list[Manifest]
         support_configuration(ca_bundle, port=port),
         pods_configuration(ca_bundle, port=port),
         roles_configuration(ca_bundle, port=port),
+        networks_configuration(ca_bundle, port=port),
+        targets_configuration(ca_bundle, port=port),
     ]
 
 
@@ -66,14 +86,7 @@ def roles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
     It is asked again when a later one has added containers.
     """
-    rule = {
-        "apiGroups": [""],
-        "apiVersions": ["v1"],
-        "operations": ["CREATE"],
-        "resources": ["pods"],
-        "scope": "Namespaced",
-    }
-    webhook = _webhook(ROLES_NAME, rule, ROLES_PATH, ca_bundle, port)
+    webhook = _webhook(ROLES_NAME, _NEW_PODS, ROLES_PATH, ca_bundle, port)
     return _configuration(
         "MutatingWebhookConfiguration",
         webhook | {"reinvocationPolicy": "IfNeeded", "timeoutSeconds": _ROLES_TIMEOUT_S},
@@ -141,6 +154,33 @@ def support_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
     return _configuration("ValidatingWebhookConfiguration", *webhooks, name=SUPPORT_NAME)
 
 
+def targets_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+    """Return the registration of the webhook that gives pods readiness gates, where wanted."""
+    webhook = _webhook(TARGETS_NAME, _NEW_PODS, TARGETS_PATH, ca_bundle, port)
+    wanted = {"matchLabels": {keys.TARGET_HEALTH_LABEL: "enabled"}}
+    return _configuration(
+        "MutatingWebhookConfiguration",
+        webhook | {"namespaceSelector": wanted, "timeoutSeconds": _TARGETS_TIMEOUT_S},
+        name=TARGETS_CONFIGURATION,
+    )
+
+
+def networks_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+    """Return the registration of the webhook that holds VPCs and subnets against each other.
+
+    Two subnets with the same addresses would be worse than none: unlike pods, they wait for it.
+    """
+    rule = {
+        "apiGroups": [keys.GROUP],
+        "apiVersions": [keys.VERSION],
+        "operations": ["CREATE", "UPDATE", "DELETE"],
+        "resources": ["vpcs", "subnets"],
+        "scope": "Cluster",
+    }
+    webhook = _webhook(NETWORKS_NAME, rule, NETWORKS_PATH, ca_bundle, port)
+    return _configuration("ValidatingWebhookConfiguration", webhook | {"failurePolicy": "Fail"})
+
+
 def policies() -> list[Manifest]:
     """Return what keeps every pod but its own off a microVM's node; enforced by the API server."""
     prefix = keys.NODE_PREFIX
@@ -181,6 +221,20 @@ def policies() -> list[Manifest]:
             ],
         ),
         *_policy(
+            "monopod-pod-security-groups",
+            ["pods", "pods/status"],
+            [
+                {
+                    "expression": f"object.metadata.?annotations[?'{_GROUPS}'] =="
+                    f" oldObject.metadata.?annotations[?'{_GROUPS}'] ||"
+                    f" request.userInfo.username == '{SCHEDULER_USER}'",
+                    "message": "annotation is not set by mutating webhook",
+                    "reason": "Forbidden",
+                },
+            ],
+            operation="UPDATE",
+        ),
+        *_policy(
             "monopod-security-groups-in-use",
             ["securitygroups"],
             [
@@ -195,6 +249,13 @@ def policies() -> list[Manifest]:
                     "messageExpression": "'security group ' + oldObject.metadata.name + ' has"
                     " dependent objects: ' + string(oldObject.status.members) + ' pods are in"
                     " it, and go on to be; delete them first'",
+                    "reason": "Forbidden",
+                },
+                {
+                    "expression": "oldObject.?status.referencedBy.orValue([]).size() == 0",
+                    "messageExpression": "'security group ' + oldObject.metadata.name + ' has"
+                    " dependent objects: rules of ' +"
+                    " oldObject.status.referencedBy.join(', ') + ' name it; change them first'",
                     "reason": "Forbidden",
                 },
             ],

@@ -65,9 +65,10 @@ def mutation_of(pod: PodFacts, choice: Choice) -> Mutation:
         case Outcome.CHOSEN:
             labels = {keys.PROFILE_LABEL: choice.profile, **pod.labels}
             marking: Operation = {"op": "add", "path": "/metadata/labels", "value": labels}
-            return Mutation(Result.CLAIMED, (*_claim(pod), marking))
+            return Mutation(Result.CLAIMED, (*_claim(pod), marking, *_stripped(pod)))
         case Outcome.NAMED_UNKNOWN | Outcome.NAMED_MISMATCH:
-            return Mutation(Result.CLAIMED_TO_WAIT, _claim(pod), _wait_warning(choice))
+            patch = (*_claim(pod), *_stripped(pod))
+            return Mutation(Result.CLAIMED_TO_WAIT, patch, _wait_warning(choice))
         case Outcome.OPTED_OUT:
             return Mutation(Result.OPTED_OUT)
         case Outcome.NO_MATCH:
@@ -87,6 +88,14 @@ def _claim(pod: PodFacts) -> tuple[Operation, ...]:
     return tuple(
         {"op": "add", "path": f"/spec/{field}", "value": value} for field, value in values.items()
     )
+
+
+def _stripped(pod: PodFacts) -> tuple[Operation, ...]:
+    """Security groups are for SecurityGroupPolicies to give; the scheduler writes which."""
+    if keys.SECURITY_GROUPS_ANNOTATION not in pod.annotations:
+        return ()
+    escaped = keys.SECURITY_GROUPS_ANNOTATION.replace("/", "~1")
+    return ({"op": "remove", "path": f"/metadata/annotations/{escaped}"},)
 
 
 def _wait_warning(choice: Choice) -> str:

@@ -11,12 +11,21 @@ from prometheus_client import Counter, Histogram
 
 from monopod.admission.choosing import ProfileChooser, ProfileSource
 from monopod.admission.examination import Examination, Finding, examine_pod, examine_workload
-from monopod.admission.manifests import PODS_PATH, PROFILES_PATH, ROLES_PATH, SUPPORT_PATH
+from monopod.admission.manifests import (
+    NETWORKS_PATH,
+    PODS_PATH,
+    PROFILES_PATH,
+    ROLES_PATH,
+    SUPPORT_PATH,
+    TARGETS_PATH,
+)
 from monopod.admission.mutation import Mutation, Result, mutation_of, not_ours
+from monopod.admission.networks import NetworkWebhook
 from monopod.admission.proposals import Proposal, read_proposal
 from monopod.admission.review import BadReviewError, Denial, PodFacts, read_review, write_answer
 from monopod.admission.roles import RoleWebhook
 from monopod.admission.settings import Mode
+from monopod.admission.target_health import TargetHealthWebhook
 
 _MAX_BODY_BYTES: Final = 16 << 20
 """The API server's limit for one object is 3 MiB; a review may hold it twice, and escaped."""
@@ -43,6 +52,8 @@ class Webhook:
         mode: Mode = Mode.WARN,
         in_turn_of: str | None = None,
         roles: RoleWebhook | None = None,
+        networks: NetworkWebhook | None = None,
+        targets: TargetHealthWebhook | None = None,
     ) -> None:
         """Answer by these profiles.
 
@@ -52,7 +63,11 @@ class Webhook:
             mode: What becomes of what Fargate does not run.
             in_turn_of: Name of the cluster, if its profiles come and go one at a time.
             roles: Answers for service accounts' roles, if they are given to pods.
+            targets: Answers for readiness gates, if pods get them.
+            networks: Answers for VPCs and subnets, if they are held against each other.
         """
+        self._networks = networks
+        self._targets = targets
         self._roles = roles
         self._in_turn_of = in_turn_of
         self._chooser = ProfileChooser(profiles, clock)
@@ -66,6 +81,10 @@ class Webhook:
         application.router.add_post(SUPPORT_PATH, _handler(self.examine))
         if self._roles is not None:
             application.router.add_post(ROLES_PATH, _handler(self._roles.answer))
+        if self._networks is not None:
+            application.router.add_post(NETWORKS_PATH, _handler(self._networks.answer))
+        if self._targets is not None:
+            application.router.add_post(TARGETS_PATH, _handler(self._targets.answer))
         return application
 
     async def answer(self, body: bytes) -> bytes:

@@ -34,6 +34,13 @@ CLUSTER_SECURITY_GROUP: Final = "sg-cluster"
 MOST_SECURITY_GROUPS: Final = 5
 """Of one pod."""
 
+TARGET_GROUPS: Final = "elbv2.k8s.aws"
+TARGET_GROUPS_VERSION: Final = "v1beta1"
+TARGET_HEALTH_PREFIX: Final = "target-health.elbv2.k8s.aws/"
+"""Of pods' readiness gates; a TargetGroupBinding's name follows."""
+TARGET_HEALTH_LABEL: Final = "elbv2.k8s.aws/pod-readiness-gate-inject"
+"""On namespaces, ``enabled``: their pods get such gates."""
+
 MACHINE_FINALIZER: Final = "monopod.dev/machine"
 MACHINE_LABEL: Final = "monopod.dev/microvm"
 """On a node: the MicroVM it is."""
@@ -42,5 +49,7 @@ DRIVER_ANNOTATION: Final = "monopod.dev/driver"
 """On a pod or on a FargateProfile: the kind of machine it insists on. The pod's counts first."""
 DRIVER_WORDS: Final = ("uml", "qemu", "qemu-tcg", "qemu-kvm")
 """What it may say; ``qemu`` is either accelerator."""
+NODE_LABEL: Final = "monopod.dev/node"
+"""On an ordinary node: what people call it."""
 INSTANCE_TYPE_LABEL: Final = "node.kubernetes.io/instance-type"
 """On a node: the size of its machine."""
