@@ -121,10 +121,10 @@ def guarded(api_server: ApiServer) -> Iterator[ApiServer]:
     api_server.kubectl("delete", "-f", "-", stdin=manifests)
 
 
-def _refused(server: ApiServer, group: dict[str, Any], members: int) -> str:
+def _refused(server: ApiServer, group: dict[str, Any], members: int, by: str = "[]") -> str:
     name = group["metadata"]["name"]
     assert refusal(server, "create", of=group) == ""
-    status = f'{{"status":{{"members":{members}}}}}'
+    status = f'{{"status":{{"members":{members},"referencedBy":{by}}}}}'
     done = server.kubectl(
         "patch", "sg", name, "--subresource=status", "--type=merge", f"--patch={status}"
     )
@@ -137,6 +137,12 @@ def test_a_group_in_use_cannot_be_deleted(guarded: ApiServer) -> None:
     said = _refused(guarded, _group(), members=3)
     assert "has dependent objects: 3 pods are in it" in said
     assert _refused(guarded, _group(), members=0) == ""
+
+
+@pytest.mark.row("S6")
+def test_a_group_that_others_name_cannot_be_deleted(guarded: ApiServer) -> None:
+    said = _refused(guarded, _group(), members=0, by='["sg-a","sg-b"]')
+    assert "has dependent objects: rules of sg-a, sg-b name it" in said
 
 
 def test_the_cluster_s_group_cannot_be_deleted(guarded: ApiServer) -> None:

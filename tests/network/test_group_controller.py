@@ -159,6 +159,29 @@ async def test_a_new_pod_is_governed_and_counted_and_leaves_nothing(
     await until(gone)
 
 
+async def test_a_group_is_told_which_others_name_it(
+    lab: Lab, objects: Objects, admin: Client, working: Callable[[], Awaitable[None]]
+) -> None:
+    name, other = f"sg-{token_hex(4)}", f"sg-{token_hex(4)}"
+    await objects.create(group(name))
+    await working()
+    await objects.create(group(other, rule(groups=[name, other])))
+
+    async def named_by() -> list[str] | None:
+        status = (await admin.get(SecurityGroup, name)).status
+        return status.referencedBy if status else None
+
+    async def told() -> bool:
+        return await named_by() == [other]
+
+    async def free() -> bool:
+        return await named_by() == []
+
+    await until(told)
+    await objects.delete(SecurityGroup, other)
+    await until(free)
+
+
 async def test_filters_that_a_hand_removes_come_back(
     lab: Lab, objects: Objects, working: Callable[[], Awaitable[None]]
 ) -> None:

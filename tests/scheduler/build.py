@@ -21,6 +21,7 @@ from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
 from monopod.scheduler.decision import View
 from monopod.scheduler.placement import Ground
+from monopod.scheduler.security_groups import Membership
 from monopod.scheduler.steps import Claim
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
@@ -170,6 +171,7 @@ def view(**changes: Any) -> View:
         ground=GROUND,
         now=NOW,
         roles=KnownRoles(),
+        membership=Membership(),
     )
     # Not dataclasses.replace, whose checks would want every field's exact type from the tests.
     return View(**{name: changes.get(name, getattr(known, name)) for name in View.__slots__})

@@ -29,7 +29,7 @@ from tests.apiserver import ApiServer
 from tests.scheduler import build
 
 USER = "monopod:fargate-scheduler"
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0
 _T = TypeVar("_T")
 
 

@@ -5,7 +5,7 @@ import pytest
 from lightkube.models.core_v1 import PodStatus
 from lightkube.resources.core_v1 import Pod
 
-from monopod.scheduler import failures
+from monopod.scheduler import failures, reasons
 from monopod.scheduler.decision import decide, machine_name
 from monopod.scheduler.steps import Bind, Claim, CountFailure, Nothing, Refuse, Wait
 from tests.scheduler.build import (
@@ -46,6 +46,7 @@ def test_a_pod_that_matches_gets_a_machine_of_its_size() -> None:
     assert step.marks.annotations == {
         "CapacityProvisioned": "0.5vCPU 1GB",
         "Logging": "LoggingDisabled: LOGGING_CONFIGMAP_NOT_FOUND",
+        "fargate.amazonaws.com/pod-sg": None,
     }
     assert step.marks.labels == {"eks.amazonaws.com/fargate-profile": "fp"}
 
@@ -321,3 +322,10 @@ def test_a_name_that_belongs_to_another_pod() -> None:
     other = machine(claimed())
     other.spec.podRef.uid = "another"
     assert refused(decide(pod(), view(machine=other)))[0] == "MachineNameTaken"
+
+
+@pytest.mark.row("S18")
+def test_a_machine_without_an_address_is_a_pod_that_waits_for_one() -> None:
+    waits = machine(claimed(), condition("Addressed", False, "SubnetExhausted", "subnet a: full"))
+    step = decide(pod(), view(machine=waits))
+    assert step == Refuse(reasons.NO_ADDRESS, "subnet a: full", told=True)

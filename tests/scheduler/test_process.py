@@ -74,8 +74,10 @@ async def default_scheduler(api_server: ApiServer) -> AsyncIterator[None]:
 
 async def _ordinary_node(admin: Client, name: str) -> None:
     await admin.create(Node(metadata=ObjectMeta(name=name)))
-    # Nobody here would take off the taint that the API server puts on new nodes.
-    await admin.patch(Node, name, {"spec": {"taints": None}})
+    # Nobody here would take off the taint that the API server puts on new nodes. The one instead
+    # keeps off the pods that other tests have left to the same scheduler: they would fill it.
+    taint = {"key": name, "effect": "NoSchedule"}
+    await admin.patch(Node, name, {"spec": {"taints": [taint]}})
     room = {"cpu": "4", "memory": "8Gi", "pods": "10"}
     ready = [{"type": "Ready", "status": "True"}]
     status = {"allocatable": room, "capacity": room, "conditions": ready}
@@ -90,7 +92,8 @@ async def test_two_schedulers_side_by_side(world: World) -> None:
     ordinary_node = f"ordinary-{world.tag}"
     await _ordinary_node(world.admin, ordinary_node)
     ours = await world.add_pod("ours")
-    await world.add_pod("ordinary", schedulerName="default-scheduler")
+    tolerations = [{"key": ordinary_node, "operator": "Exists"}]
+    await world.add_pod("ordinary", schedulerName="default-scheduler", tolerations=tolerations)
     assert await world.bound("ordinary") == ordinary_node
     machine = await world.claimed(ours)
     found = await world.pod("ours")

@@ -159,6 +159,9 @@ class MicroVMSpec(DictMixin):
     """The kind of machine that the pod or its profile insists on; empty: any."""
     securityGroups: list[str] = []
     """Names of the SecurityGroup objects that the pod's address is in; empty: the cluster's."""
+    podCIDR: str = ""
+    """The block of its pods' addresses, if it is an ordinary node and not one pod's machine. Its
+    ``podRef`` then names the node as people do, and its ``subnet`` lends zone and way out."""
 
 
 class MicroVMStatus(DictMixin):

@@ -41,6 +41,8 @@ class SecurityGroupStatus(DictMixin):
 
     members: int | None = None
     """Machines; a group that has any cannot be deleted."""
+    referencedBy: list[str] = []
+    """Other groups whose rules name it; likewise."""
 
 
 class _SecurityGroup(CustomObject, kw_only=True):

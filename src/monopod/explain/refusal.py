@@ -44,6 +44,14 @@ WAYS_OUT: Final[Mapping[str, str]] = {
     reasons.SELECTOR: (
         "drop the pod's nodeSelector or affinity, or make a profile with a Subnet in that zone"
     ),
+    reasons.TOPOLOGY: (
+        "loosen the pod's topologySpreadConstraints or pod affinity, or make a profile with a"
+        " Subnet in another zone: the pod is looked at again as others come and go"
+    ),
+    reasons.SECURITY_GROUPS: (
+        "make the SecurityGroup in the VPC of the pod's subnet, or correct the SecurityGroupPolicy:"
+        " the pod is looked at again by itself"
+    ),
     reasons.NO_CAPACITY: (
         "free memory on this host, by deleting pods for instance: it is tried again by itself"
     ),

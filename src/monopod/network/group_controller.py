@@ -58,16 +58,15 @@ class GroupController:
         """Their status is ours, and nothing to the filters."""
         if not isinstance(change, Modified) or change.old.spec != change.object.spec:
             self._controller.enqueue(_FILTERS)
+            before = (change.old,) if isinstance(change, Modified) else ()
+            for name in groups.references((change.object, *before)):
+                self._controller.enqueue(name)
         self._controller.enqueue(change.key)
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
         """Machines report much that is nothing to us: only their addresses count."""
-        now, before = groups.pod_address(change.object), None
-        if isinstance(change, Modified):
-            before = groups.pod_address(change.old)
-            if before == now:
-                return
-        if now is None and before is None:
+        now = groups.pod_address(change.object)
+        if isinstance(change, Modified) and groups.pod_address(change.old) == now:
             return
         self._controller.enqueue(_FILTERS)
         for name in groups.groups_of(change.object):
@@ -86,10 +85,13 @@ class GroupController:
         group = self._groups.get(name)
         if group is None:
             return
-        count = len(groups.members(self._machines.items()).get(name, ()))
-        if group.status is not None and group.status.members == count:
+        # Those count that have no address yet: they are about to get one.
+        count = sum(name in groups.groups_of(each) for each in self._machines.items())
+        named_by = groups.references(self._groups.items()).get(name, [])
+        status = group.status
+        if status and (status.members, status.referencedBy) == (count, named_by):
             return
-        patch: dict[str, Any] = {"status": {"members": count}}
+        patch: dict[str, Any] = {"status": {"members": count, "referencedBy": named_by}}
         try:
             await self._client.patch(SecurityGroup, name, patch, subresource="status")
         except NotFoundError:

@@ -53,11 +53,33 @@ def members(machines: Iterable[MicroVM]) -> dict[str, frozenset[IPv4Address]]:
     """The pods' addresses in each group that has any."""
     found: dict[str, set[IPv4Address]] = {}
     for machine in machines:
-        address = pod_address(machine)
-        if address is not None:
-            for name in groups_of(machine):
-                found.setdefault(name, set()).add(address)
-    return {name: frozenset(some) for name, some in found.items()}
+        for name in groups_of(machine):
+            found.setdefault(name, set()).update(_addresses(machine))
+    return {name: frozenset(some) for name, some in found.items() if some}
+
+
+def _addresses(machine: MicroVM) -> Iterable[IPv4Address]:
+    """What pods have on a machine: one address, or a block if it is an ordinary node."""
+    address = pod_address(machine)
+    if address is None:
+        return ()
+    if not machine.spec.podCIDR:
+        return (address,)
+    try:
+        return IPv4Network(machine.spec.podCIDR).hosts()
+    except ValueError:
+        return ()
+
+
+def references(groups: Iterable[SecurityGroup]) -> dict[str, list[str]]:
+    """Names of the groups whose rules name each group, its own aside."""
+    found: dict[str, set[str]] = {}
+    for group in groups:
+        for rule in (*group.spec.ingress, *(group.spec.egress or ())):
+            for name in rule.groups:
+                if name != _name(group):
+                    found.setdefault(name, set()).add(_name(group))
+    return {name: sorted(some) for name, some in found.items()}
 
 
 def pod_address(machine: MicroVM) -> IPv4Address | None:

@@ -2,17 +2,42 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from lightkube.core import resource as res
-from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
+from lightkube.resources.core_v1 import (
+    Namespace,
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+)
 
 from monopod.api import keys
 from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
-from monopod.kube import Added, Change, Client, Deleted, Fresh, Informer, Key, make_key
+from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
+from monopod.kube import (
+    Added,
+    Change,
+    Client,
+    Deleted,
+    Fresh,
+    Informer,
+    Key,
+    identity,
+    make_key,
+    meta,
+)
 from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
+from monopod.scheduler.neighbours import (
+    NamespaceLabels,
+    Neighbour,
+    neighbour,
+    repelled_by,
+    stays,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +53,10 @@ class Informers:
     nodes: Informer[Node]
     claims: Informer[PersistentVolumeClaim]
     volumes: Informer[PersistentVolume]
+    namespaces: Informer[Namespace]
+    groups: Informer[SecurityGroup]
+    policies: Informer[SecurityGroupPolicy]
+    """These two only tell when to look again; see ``security_groups``."""
 
     def all(self) -> Sequence[Informer[res.Resource]]:
         """Return every one of them."""
@@ -50,6 +79,9 @@ def informers(client: Client) -> Informers:
         nodes=Informer(client, Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
         claims=Informer(client, PersistentVolumeClaim),
         volumes=Informer(client, PersistentVolume),
+        namespaces=Informer(client, Namespace),
+        groups=Informer(client, SecurityGroup),
+        policies=Informer(client, SecurityGroupPolicy),
     )
 
 
@@ -77,7 +109,9 @@ class Cluster:
         )
         self._used: Counter[str] = Counter()
         self._pod_of_node: dict[str, Key] = {}
+        self._wary: set[Key] = set()
         seen.machines.subscribe(self._count)
+        seen.pods.subscribe(self._watch)
 
     @property
     def roles(self) -> KnownRoles:
@@ -102,8 +136,47 @@ class Cluster:
         used.update(machine.spec.subnet for machine in self.machines.unconfirmed())
         return used
 
+    @property
+    def wary(self) -> bool:
+        """Whether any pod requires others not to be in its zone."""
+        return bool(self._wary)
+
+    def namespaces(self) -> NamespaceLabels:
+        """Labels of every namespace."""
+        return {
+            meta(each).name or "": meta(each).labels or {} for each in self.seen.namespaces.items()
+        }
+
+    def neighbours(self) -> Sequence[Neighbour]:
+        """Return the pods that have machines, those that we are only just making included.
+
+        Who is leaving or has ended does not count, as upstream.
+        """
+        return tuple(self._neighbours())
+
+    def _neighbours(self) -> Iterator[Neighbour]:
+        zones = {
+            meta(each).name or "": each.spec.availabilityZone for each in self.seen.subnets.items()
+        }
+        for machine in (*self.seen.machines.items(), *self.machines.unconfirmed()):
+            pod, zone = self.pods.get(pod_key(machine)), zones.get(machine.spec.subnet)
+            if pod is None or zone is None or identity(pod) != machine.spec.podRef.uid:
+                continue
+            if not stays(pod):
+                continue
+            yield neighbour(pod, zone)
+
+    def _watch(self, change: Change[Pod]) -> None:
+        if not isinstance(change, Deleted) and repelled_by(change.object):
+            self._wary.add(change.key)
+        else:
+            self._wary.discard(change.key)
+
     def _count(self, change: Change[MicroVM]) -> None:
         machine = change.object
+        if machine.spec.podCIDR:
+            # No pod's: an ordinary node, whose addresses are no subnet's.
+            return
         node = machine.status.nodeName if machine.status else ""
         match change:
             case Added():

@@ -4,8 +4,7 @@ Everything known goes in, one step comes out; after a crash at any point the sam
 same answer, so every step is repeated or found done. Texts are AWS's where they are recorded.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,6 +14,7 @@ from lightkube.resources.core_v1 import Node, Pod
 
 from monopod import profiles, refusals, sizing
 from monopod.api import conditions, keys, words
+from monopod.api.names import machine_name
 from monopod.api.resources import (
     Condition,
     FargateProfile,
@@ -27,9 +27,12 @@ from monopod.api.resources import (
 from monopod.kube import meta
 from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
-from monopod.scheduler import failures, placement, reasons
+from monopod.scheduler import failures, neighbours, placement, reasons, zones
+from monopod.scheduler.neighbours import NamespaceLabels, Neighbour
 from monopod.scheduler.placement import Ground
+from monopod.scheduler.security_groups import Membership
 from monopod.scheduler.steps import (
+    AskGroups,
     Bind,
     Claim,
     CountFailure,
@@ -42,6 +45,8 @@ from monopod.scheduler.steps import (
 
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LONGEST_WAIT_S: Final = 300.0
+_LOOK_AT_GROUPS_S: Final = 30.0
+"""A service account's labels may be what changes, and nobody watches those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +66,21 @@ class View:
     ground: Ground
     roles: KnownRoles
     now: datetime
+    neighbours: Callable[[], Sequence[Neighbour]] = tuple
+    """Pods that have a place; asked for only where they count."""
+    wary: bool = False
+    """Whether any of them requires others not to be in its zone."""
+    namespaces: Callable[[], NamespaceLabels] = dict
+    membership: Membership | None = None
+    """The security groups it is to be in; nothing if nobody has asked yet."""
 
 
 class _Refused(Exception):  # noqa: N818 - a way out of a chain of questions, not an error
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(
+        self, reason: str, message: str, again_s: float | None = None, *, beside: bool = False
+    ) -> None:
         super().__init__(message)
-        self.step = Refuse(reason, message)
-
-
-def machine_name(pod_uid: str) -> str:
-    """Return the name of a pod's machine: derived, so that a pod can never get two."""
-    return f"mvm-{hashlib.sha256(pod_uid.encode()).hexdigest()[:10]}"
+        self.step = Refuse(reason, message, beside=beside, again_s=again_s)
 
 
 def unplaced(pod: Pod) -> bool:
@@ -99,7 +108,9 @@ def decide(pod: Pod, view: View) -> Step:
         return refused.step
     failed = failures.failures_of(pod)
     wait_s = min(failed.wait_s(view.now), _LONGEST_WAIT_S) if failed else 0.0
-    return Wait(again_s=wait_s) if wait_s > 0 else claim
+    if wait_s > 0:
+        return Wait(again_s=wait_s)
+    return AskGroups() if view.membership is None else claim
 
 
 def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
@@ -120,13 +131,21 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             failures.after_failure(before, metadata.uid or "", view.now),
             _failure_text(pod, machine),
         )
-    refused = _no_place(conditions.find_condition(found, words.LAUNCHED))
+    refused = _no_address(conditions.find_condition(found, words.ADDRESSED))
+    refused = refused or _no_place(conditions.find_condition(found, words.LAUNCHED))
     if refused is not None:
         return refused
     marks = _marks(metadata.name or "", machine.spec)
     if conditions.is_true(found, words.READY) and view.node is not None and _node_ready(view.node):
         return Bind(meta(view.node).name or "", marks)
     return Wait(marks)
+
+
+def _no_address(addressed: Condition | None) -> Refuse | None:
+    """Our count of a subnet's addresses may be wrong for a moment; who hands them out knows."""
+    if addressed is None or addressed.status != conditions.FALSE:
+        return None
+    return Refuse(reasons.NO_ADDRESS, addressed.message, told=True)
 
 
 def _no_place(launched: Condition | None) -> Refuse | None:
@@ -151,15 +170,17 @@ def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
         raise _Refused(reasons.UNSUPPORTED, unsupported)
     size, storage_gib = _size(spec)
     name, uid = meta(profile).name or "", metadata.uid or ""
+    subnet = _subnet(pod, profile, view, size)
     wanted = MicroVMSpec(
         podRef=PodReference(namespace=metadata.namespace or "", name=metadata.name or "", uid=uid),
         profile=name,
-        subnet=_subnet(spec, profile, view, size),
+        subnet=subnet,
         milliCPU=size.milli_cpu,
         memoryMiB=size.memory_mib,
         ephemeralStorageGiB=storage_gib,
         podExecutionRoleArn=profile.spec.podExecutionRoleArn,
         driver=_driver(pod, profile),
+        securityGroups=_groups(view, subnet),
     )
     machine = machine_name(uid)
     return Claim(machine, wanted, _marks(machine, wanted))
@@ -220,8 +241,9 @@ def _driver(pod: Pod, profile: FargateProfile) -> str:
     return ""
 
 
-def _subnet(spec: PodSpec, profile: FargateProfile, view: View, size: sizing.Size) -> str:
-    name = meta(profile).name
+def _subnet(pod: Pod, profile: FargateProfile, view: View, size: sizing.Size) -> str:
+    name, spec = meta(profile).name, pod.spec
+    assert spec is not None  # noqa: S101 - or there would be no size
     found = profiles.subnets_of_profile(profile, view.subnets, view.vpcs)
     faults = profiles.role_faults(profile, view.roles)
     if not found.usable:
@@ -236,13 +258,71 @@ def _subnet(spec: PodSpec, profile: FargateProfile, view: View, size: sizing.Siz
             f"MatchNodeSelector failed: Fargate profile {name} cannot satisfy pod's node"
             " selector/affinity requirements",
         )
-    best = placement.best(spec, candidates, view.ground, size)
+    against: Mapping[str, Sequence[str]] = {}
+    fondness: Callable[[str], int] = _indifferent
+    if view.wary or neighbours.constrained(pod):
+        around = zones.Surroundings(
+            view.neighbours(),
+            view.namespaces(),
+            {room.zone for room in rooms},
+            {room.zone for room in candidates},
+        )
+        against = {zone: zones.objections(pod, zone, around) for zone in sorted(around.allowed)}
+        candidates = [room for room in candidates if not against[room.zone]]
+        if not candidates:
+            raise _Refused(
+                reasons.TOPOLOGY,
+                f"No zone meets the pod's constraints: {_told(against)}",
+                beside=True,
+            )
+        # Once for each zone: several subnets may be in one, and every neighbour is looked at.
+        fondness = {
+            zone: zones.fondness(pod, zone, around) for zone in {room.zone for room in candidates}
+        }.__getitem__
+    best = placement.best(spec, candidates, view.ground, size, fondness)
     if best is None:
         counts = ", ".join(f"{room.name} ({room.free} free)" for room in candidates)
+        closed = _told(against)
+        where = " in a zone that meets the pod's constraints" if closed else ""
         raise _Refused(
-            reasons.NO_ADDRESS, f"No subnet of Fargate profile {name} has a free address: {counts}"
+            reasons.NO_ADDRESS,
+            f"No subnet of Fargate profile {name}{where} has a free address: {counts}"
+            + (f"; not in {closed}" if closed else ""),
+            beside=bool(closed),
         )
     return best.name
+
+
+def _told(against: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{zone}: {' and '.join(whys)}" for zone, whys in against.items() if whys)
+
+
+def _indifferent(_: str) -> int:
+    return 0
+
+
+def _groups(view: View, subnet: str) -> list[str]:
+    """The groups are the pod's address's, so they have to be of the VPC that it is in."""
+    wanted = view.membership or Membership()
+    if len(wanted.groups) > keys.MOST_SECURITY_GROUPS:
+        raise _Refused(
+            reasons.SECURITY_GROUPS,
+            f"A pod can be in {keys.MOST_SECURITY_GROUPS} security groups at most, and"
+            f" {_policies(wanted)} put it in {len(wanted.groups)}: {', '.join(wanted.groups)}",
+            _LOOK_AT_GROUPS_S,
+        )
+    vpc = next((each.spec.vpc for each in view.subnets if meta(each).name == subnet), "")
+    strangers = [name for name in wanted.groups if wanted.vpcs.get(name) != vpc]
+    if strangers:
+        what = "; ".join(
+            f"The security group '{name}' does not exist in VPC '{vpc}'" for name in strangers
+        )
+        raise _Refused(reasons.SECURITY_GROUPS, f"{what}: {_policies(wanted)}", _LOOK_AT_GROUPS_S)
+    return list(wanted.groups)
+
+
+def _policies(wanted: Membership) -> str:
+    return f"SecurityGroupPolicy {', '.join(wanted.policies)}"
 
 
 def _marks(machine: str, spec: MicroVMSpec) -> Marks:
@@ -252,6 +332,7 @@ def _marks(machine: str, spec: MicroVMSpec) -> Marks:
         annotations={
             keys.CAPACITY_ANNOTATION: sizing.provisioned_annotation(size),
             keys.LOGGING_ANNOTATION: "LoggingDisabled: LOGGING_CONFIGMAP_NOT_FOUND",
+            keys.SECURITY_GROUPS_ANNOTATION: ",".join(spec.securityGroups) or None,
         },
         labels={keys.PROFILE_LABEL: spec.profile},
         message=f"MicroVM {machine} of {size} is being provisioned in subnet {spec.subnet} for"

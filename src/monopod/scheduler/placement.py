@@ -1,10 +1,10 @@
 """Where a pod's machine may be: node selectors and affinity, zones, and room in subnets.
 
 A Fargate node does not exist before its pod is placed; what is matched is the node that each subnet
-would give. Pod affinity does not apply, as on AWS: a node never has a second pod.
+would give. What other pods have to say about it is in ``zones``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final
@@ -89,12 +89,27 @@ def allowed(
     return tuple(room for room in candidates if _admits(spec, node_labels(ground, room.zone, size)))
 
 
-def best(spec: PodSpec, candidates: Sequence[Room], ground: Ground, size: Size) -> Room | None:
-    """Return the subnet to use: by the pod's preferences, then by room, then by name."""
+def best(
+    spec: PodSpec,
+    candidates: Sequence[Room],
+    ground: Ground,
+    size: Size,
+    fondness: Callable[[str], int] = lambda _: 0,
+) -> Room | None:
+    """Return the subnet to use: by the pod's preferences, then by room, then by name.
+
+    Args:
+        spec: The pod's.
+        candidates: Those that it may use.
+        ground: What all nodes have in common.
+        size: The pod's.
+        fondness: How much it would rather be in a zone, beside other pods.
+    """
     return min(
         (room for room in candidates if room.free > 0),
         key=lambda room: (
             -_preference(spec, node_labels(ground, room.zone, size)),
+            -fondness(room.zone),
             -room.free,
             room.name,
         ),

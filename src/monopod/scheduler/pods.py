@@ -22,6 +22,7 @@ from monopod.kube import (
     EventRecorder,
     EventType,
     Key,
+    Modified,
     NotFoundError,
     PatchType,
     key_of,
@@ -32,7 +33,9 @@ from monopod.scheduler.cluster import Cluster, pod_key
 from monopod.scheduler.decision import View
 from monopod.scheduler.placement import Ground
 from monopod.scheduler.refused import RefusedPods
+from monopod.scheduler.security_groups import Membership, membership
 from monopod.scheduler.steps import (
+    AskGroups,
     Bind,
     Claim,
     CountFailure,
@@ -49,6 +52,9 @@ _LOGGING_DISABLED: Final = (
     "Disabled logging because aws-logging configmap was not found."
     ' configmap "aws-logging" not found'
 )
+_GROUPS_REQUESTED: Final = "SecurityGroupRequested"
+_GROUPS: Final = "Pod will get the following Security Groups"
+"""Both AWS's."""
 _NAME_TAKEN_S: Final = 1.0
 _STEPS: Final = Counter("monopod_scheduler_steps_total", "Steps taken, by kind.", ["step"])
 _log: Final = structlog.get_logger("scheduler")
@@ -90,9 +96,17 @@ class PodScheduler:
             self._refused.forget(key)
             return None
         step = decision.decide(pod, self._view(pod))
+        if isinstance(step, AskGroups):
+            asked = await membership(self._client, pod)
+            # Time has passed: what was known is asked again with what is known now.
+            pod = self._cluster.pods.get(key)
+            if pod is None:
+                self._refused.forget(key)
+                return None
+            step = decision.decide(pod, self._view(pod, asked))
         # Noted at once with the decision: whatever changes from here on has it made anew.
         if isinstance(step, Refuse):
-            self._refused.note(key, step.reason)
+            self._refused.note(key, step.reason, beside=step.beside)
         else:
             self._refused.forget(key)
         if not isinstance(step, Nothing):
@@ -103,7 +117,7 @@ class PodScheduler:
             # The pod is gone, or its namespace; the watch will say so.
             return None
 
-    def _view(self, pod: Pod) -> View:
+    def _view(self, pod: Pod, asked: Membership | None = None) -> View:
         seen = self._cluster.seen
         machine = self._cluster.machines.get(decision.machine_name(meta(pod).uid or ""))
         return View(
@@ -117,15 +131,19 @@ class PodScheduler:
             ground=self._ground,
             now=self._now(),
             roles=self._cluster.roles,
+            membership=asked,
+            neighbours=self._cluster.neighbours,
+            wary=self._cluster.wary,
+            namespaces=self._cluster.namespaces,
         )
 
     async def _take(self, pod: Pod, step: Step) -> float | None:
         match step:
-            case Nothing():
+            case Nothing() | AskGroups():
                 return None
             case Refuse():
                 await self._say(pod, step)
-                return None
+                return step.again_s
             case Claim():
                 return await self._claim(pod, step)
             case Wait():
@@ -147,24 +165,27 @@ class PodScheduler:
         # Noted before it is asked for: meanwhile, other workers count the address as taken.
         self._cluster.machines.note(machine)
         again_s, *_ = await _all(
-            self._create(machine),
+            self._create(pod, machine),
             self._mark_metadata(pod, step.marks),
             self._mark_status(pod, step),
         )
         return again_s
 
-    async def _create(self, machine: MicroVM) -> float | None:
+    async def _create(self, pod: Pod, machine: MicroVM) -> float | None:
         name = meta(machine).name or ""
         try:
             made = await self._client.create(machine)
         except AlreadyExistsError:
             # Made before we died, or the last one is not quite gone: our cache will show which.
-            self._cluster.machines.drop(name)
+            self._unclaim(name)
             return _NAME_TAKEN_S
         except BaseException:
-            self._cluster.machines.drop(name)
+            self._unclaim(name)
             raise
         self._cluster.machines.note(made)
+        if machine.spec.securityGroups:
+            groups = " ".join(machine.spec.securityGroups)
+            self._events.record(pod, EventType.NORMAL, _GROUPS_REQUESTED, f"{_GROUPS} [{groups}]")
         _log.info(
             "machine claimed",
             machine=name,
@@ -175,6 +196,12 @@ class PodScheduler:
             memory_mib=machine.spec.memoryMiB,
         )
         return None
+
+    def _unclaim(self, name: str) -> None:
+        """Forget a machine that was not made; no watch will tell those who made way for it."""
+        self._cluster.machines.drop(name)
+        self._refused.address_freed()
+        self._refused.neighbours_changed()
 
     async def _mark_metadata(self, pod: Pod, marks: Marks) -> None:
         patch = writes.metadata_patch(pod, marks)
@@ -254,6 +281,8 @@ class PodScheduler:
         self._controller.enqueue(pod_key(change.object))
         if isinstance(change, Deleted):
             self._refused.address_freed()
+        if not isinstance(change, Modified):
+            self._refused.neighbours_changed()
 
     def _node_changed(self, change: Change[Node]) -> None:
         key = self._cluster.pod_of_node(change.key)

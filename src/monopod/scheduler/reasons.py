@@ -19,11 +19,13 @@ PROFILE_MISMATCH: Final = profiles.Outcome.NAMED_MISMATCH.value
 OPTED_OUT: Final = profiles.Outcome.OPTED_OUT.value
 MISCONFIGURED: Final = "MisconfiguredFargateProfile"
 SELECTOR: Final = "MatchNodeSelector"
+TOPOLOGY: Final = "TopologyNotSatisfied"
 NO_ADDRESS: Final = "InsufficientFreeAddressesInSubnet"
 NO_CAPACITY: Final = words.CAPACITY_UNAVAILABLE
 NO_DRIVER: Final = words.DRIVER_UNAVAILABLE
 NO_SIZE: Final = words.SIZE_UNSUPPORTED
 UNKNOWN_DRIVER: Final = "UnknownDriver"
+SECURITY_GROUPS: Final = "InvalidSecurityGroups"
 NAME_TAKEN: Final = "MachineNameTaken"
 PROVISIONING: Final = "Provisioning"
 """No refusal: a machine is on its way."""
@@ -41,11 +43,13 @@ REFUSALS: Final = frozenset(
         OPTED_OUT,
         MISCONFIGURED,
         SELECTOR,
+        TOPOLOGY,
         NO_ADDRESS,
         NO_CAPACITY,
         NO_DRIVER,
         NO_SIZE,
         UNKNOWN_DRIVER,
+        SECURITY_GROUPS,
     }
 )
 """What stands until something else changes, and is withdrawn then."""

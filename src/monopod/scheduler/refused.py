@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
-from lightkube.resources.core_v1 import PersistentVolume, PersistentVolumeClaim
+from lightkube.resources.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod
 
 from monopod.api.resources import ExecutionRole, FargateProfile, Subnet, Vpc
-from monopod.kube import Change, Key, Modified, key_parts, meta
+from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
+from monopod.kube import Added, Change, Key, Modified, key_parts, meta
 from monopod.scheduler import reasons
 from monopod.scheduler.cluster import Informers
+from monopod.scheduler.neighbours import stays
 
 
 class RefusedPods:
@@ -17,24 +19,52 @@ class RefusedPods:
         """Watch the cluster; ``look`` has a pod looked at soon."""
         self._look = look
         self._reasons: dict[Key, str] = {}
+        self._beside: set[Key] = set()
         seen.profiles.subscribe(self._ground_changed)
         seen.vpcs.subscribe(self._ground_changed)
         seen.subnets.subscribe(self._subnet_changed)
         seen.roles.subscribe(self._role_changed)
         seen.claims.subscribe(self._claim_changed)
         seen.volumes.subscribe(self._volume_changed)
+        seen.groups.subscribe(self._groups_changed)
+        seen.policies.subscribe(self._groups_changed)
+        seen.pods.subscribe(self._pod_changed)
+        seen.namespaces.subscribe(self._namespace_changed)
 
-    def note(self, key: Key, reason: str) -> None:
-        """Remember that a pod is refused, and why."""
+    def note(self, key: Key, reason: str, *, beside: bool = False) -> None:
+        """Remember that a pod is refused, why, and whether other pods have a part in it."""
         self._reasons[key] = reason
+        if beside:
+            self._beside.add(key)
+        else:
+            self._beside.discard(key)
 
     def forget(self, key: Key) -> None:
         """Remember that a pod is not refused."""
         self._reasons.pop(key, None)
+        self._beside.discard(key)
 
     def address_freed(self) -> None:
         """Have those looked at that wait for an address."""
         self._look_again(lambda reason: reason == reasons.NO_ADDRESS)
+
+    def neighbours_changed(self) -> None:
+        """Have those looked at that may not be beside others, or not without them."""
+        for key in self._beside:
+            self._look(key)
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        # One that has just come counts from its machine on, and of that there is word.
+        if isinstance(change, Added):
+            return
+        if isinstance(change, Modified) and _counts_alike(change.old, change.object):
+            return
+        self.neighbours_changed()
+
+    def _namespace_changed(self, change: Change[Namespace]) -> None:
+        if isinstance(change, Modified) and meta(change.old).labels == meta(change.object).labels:
+            return
+        self.neighbours_changed()
 
     def _ground_changed(self, _: Change[FargateProfile] | Change[Vpc]) -> None:
         self._look_again(lambda _: True)
@@ -46,6 +76,9 @@ class RefusedPods:
 
     def _role_changed(self, _: Change[ExecutionRole]) -> None:
         self._look_again(lambda reason: reason == reasons.MISCONFIGURED)
+
+    def _groups_changed(self, _: Change[SecurityGroup] | Change[SecurityGroupPolicy]) -> None:
+        self._look_again(lambda reason: reason == reasons.SECURITY_GROUPS)
 
     def _claim_changed(self, change: Change[PersistentVolumeClaim]) -> None:
         self._storage_changed(meta(change.object).namespace)
@@ -62,6 +95,11 @@ class RefusedPods:
         for key, reason in self._reasons.items():
             if concerned(reason) and (namespace is None or key_parts(key)[0] == namespace):
                 self._look(key)
+
+
+def _counts_alike(old: Pod, new: Pod) -> bool:
+    """Say whether a pod means to others what it meant before."""
+    return meta(old).labels == meta(new).labels and stays(old) == stays(new)
 
 
 def _better(old: Subnet, new: Subnet) -> bool:

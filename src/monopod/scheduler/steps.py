@@ -12,7 +12,8 @@ class Marks:
     """What a pod carries once its machine is on its way."""
 
     machine: str
-    annotations: Mapping[str, str]
+    annotations: Mapping[str, str | None]
+    """One that is None is not to be there."""
     labels: Mapping[str, str]
     message: str
 
@@ -30,6 +31,15 @@ class Refuse:
     message: str
     told: bool = False
     """The machines' controller has said so already."""
+    beside: bool = False
+    """Other pods have a part in it: it may be otherwise once they change."""
+    again_s: float | None = None
+    """Seconds after which to look again even if nothing is heard; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskGroups:
+    """A machine could be asked for, once it is known what security groups it is to be in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +79,4 @@ class Bind:
     marks: Marks
 
 
-Step = Nothing | Refuse | Claim | Wait | CountFailure | Bind
+Step = Nothing | Refuse | AskGroups | Claim | Wait | CountFailure | Bind

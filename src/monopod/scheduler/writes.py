@@ -69,5 +69,7 @@ def refusal(pod: Pod) -> PodCondition | None:
     return found
 
 
-def _lacking(has: Mapping[str, str] | None, wanted: Mapping[str, str]) -> dict[str, str]:
+def _lacking(
+    has: Mapping[str, str] | None, wanted: Mapping[str, str | None]
+) -> dict[str, str | None]:
     return {key: value for key, value in wanted.items() if (has or {}).get(key) != value}

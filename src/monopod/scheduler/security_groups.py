@@ -1,0 +1,100 @@
+"""Which security groups SecurityGroupPolicies put a pod in.
+
+Sources: EKS user guide, "Assign security groups to individual Pods", and the README of
+aws/amazon-vpc-resource-controller-k8s.
+
+They are read anew just before a machine is asked for: a machine keeps its groups for life, and
+what a watch has not told yet must not leave a pod in the wrong ones.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from lightkube.resources.core_v1 import Pod, ServiceAccount
+
+from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
+from monopod.kube import Client, NotFoundError, meta
+from monopod.kube.selectors import selects
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The groups a pod is to be in."""
+
+    groups: tuple[str, ...] = ()
+    """None: no policy is about the pod."""
+    policies: tuple[str, ...] = ()
+    """Names of the policies that say so."""
+    vpcs: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The VPC of each of those groups that exists."""
+
+
+def matching(
+    pod: Pod, policies: Iterable[SecurityGroupPolicy], account: Mapping[str, str] | None
+) -> list[SecurityGroupPolicy]:
+    """Return the policies that are about a pod, by name.
+
+    Args:
+        pod: The pod.
+        policies: Those of its namespace.
+        account: Labels of its service account.
+    """
+    labels = meta(pod).labels
+    return sorted(
+        (each for each in policies if _matches(each, labels, account)),
+        key=lambda each: meta(each).name or "",
+    )
+
+
+def groups_in(policies: Iterable[SecurityGroupPolicy]) -> tuple[str, ...]:
+    """Return the groups of some policies, each once, in the policies' order."""
+    return tuple(dict.fromkeys(name for each in policies for name in _groups(each)))
+
+
+async def membership(client: Client, pod: Pod) -> Membership:
+    """Ask the API server what groups a pod is to be in.
+
+    Raises:
+        KubeError: It does not answer.
+    """
+    namespace = meta(pod).namespace or ""
+    policies = (await client.list(SecurityGroupPolicy, namespace)).items
+    account: Mapping[str, str] | None = None
+    if any(each.spec.serviceAccountSelector is not None for each in policies):
+        account = await _account_labels(client, pod)
+    found = matching(pod, policies, account)
+    names = groups_in(found)
+    if not names:
+        return Membership()
+    groups = (await client.list(SecurityGroup)).items
+    return Membership(
+        names,
+        tuple(meta(each).name or "" for each in found),
+        {meta(each).name or "": each.spec.vpc for each in groups if meta(each).name in names},
+    )
+
+
+async def _account_labels(client: Client, pod: Pod) -> Mapping[str, str] | None:
+    name = (pod.spec.serviceAccountName if pod.spec else None) or "default"
+    try:
+        account = await client.get(ServiceAccount, name, meta(pod).namespace)
+    except NotFoundError:
+        return None
+    return meta(account).labels or {}
+
+
+def _matches(
+    policy: SecurityGroupPolicy,
+    labels: Mapping[str, str] | None,
+    account: Mapping[str, str] | None,
+) -> bool:
+    by_pod, by_account = policy.spec.podSelector, policy.spec.serviceAccountSelector
+    if by_pod is None and by_account is None:
+        return False
+    if by_pod is not None and not selects(by_pod, labels):
+        return False
+    return by_account is None or (account is not None and selects(by_account, account))
+
+
+def _groups(policy: SecurityGroupPolicy) -> Iterable[str]:
+    return policy.spec.securityGroups.groupIds

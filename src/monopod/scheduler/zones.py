@@ -1,0 +1,165 @@
+"""Which zones a pod may be in beside others: spread constraints and pod affinity, by zone.
+
+AWS's Fargate does not heed them (containers-roadmap #824, #1324); what they mean is upstream's
+(kube-scheduler's plugins PodTopologySpread and InterPodAffinity), with Fargate pods as the pods and
+the zones of the profile's subnets as the domains.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lightkube.models.core_v1 import TopologySpreadConstraint
+from lightkube.models.meta_v1 import LabelSelector, LabelSelectorRequirement
+from lightkube.resources.core_v1 import Pod
+
+from monopod.kube import meta
+from monopod.kube.selectors import selects
+from monopod.scheduler.neighbours import (
+    ZONE_KEYS,
+    NamespaceLabels,
+    Neighbour,
+    attracted_by,
+    is_about,
+    preferred_by,
+    repelled_by,
+)
+
+_REQUIRED: Final = "DoNotSchedule"
+_IGNORE: Final = "Ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a pod's zones are judged by."""
+
+    neighbours: Sequence[Neighbour]
+    namespaces: NamespaceLabels
+    offered: Collection[str]
+    """Zones of all subnets of the pod's profile."""
+    allowed: Collection[str]
+    """Those of them that its node selector and affinity allow."""
+
+
+def objections(pod: Pod, zone: str, around: Surroundings) -> tuple[str, ...]:
+    """Return what forbids a pod a zone, each in words; nothing if it may be there."""
+    return (
+        *_too_many(pod, zone, around),
+        *_too_lonely(pod, zone, around),
+        *_repelled(pod, zone, around),
+    )
+
+
+def fondness(pod: Pod, zone: str, around: Surroundings) -> int:
+    """Return how much a pod would rather be in a zone than in others: the more, the rather.
+
+    By the weights of its preferred affinity, each neighbour counting; then fewer of those that it
+    is to be spread among.
+    """
+    metadata = meta(pod)
+    inside = [each for each in around.neighbours if each.zone == zone]
+    owner = metadata.namespace or ""
+    liked = sum(
+        weight
+        for weight, term in preferred_by(pod)
+        for each in inside
+        if is_about(term, owner, each.namespace, each.labels, around.namespaces)
+    )
+    crowd = sum(
+        _counts(pod, constraint, around.neighbours)[zone]
+        for _, constraint in _constraints(pod)
+        if constraint.whenUnsatisfiable != _REQUIRED
+    )
+    return liked - crowd
+
+
+def _constraints(pod: Pod) -> Iterator[tuple[int, TopologySpreadConstraint]]:
+    every = (pod.spec.topologySpreadConstraints if pod.spec else None) or ()
+    for index, each in enumerate(every):
+        if each.topologyKey in ZONE_KEYS:
+            yield index, each
+
+
+def _too_many(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
+    for index, constraint in _constraints(pod):
+        if constraint.whenUnsatisfiable != _REQUIRED:
+            continue
+        ignore = constraint.nodeAffinityPolicy == _IGNORE
+        domains = sorted(around.offered if ignore else around.allowed)
+        counts = _counts(pod, constraint, around.neighbours)
+        least = min((counts[each] for each in domains), default=0)
+        if len(domains) < (constraint.minDomains or 1):
+            least = 0
+        selector = _selector(pod, constraint)
+        itself = int(selector is not None and selects(selector, meta(pod).labels))
+        skew = counts[zone] + itself - least
+        if skew > constraint.maxSkew:
+            told = ", ".join(f"{each} has {counts[each]}" for each in domains)
+            yield (
+                f"topologySpreadConstraints[{index}] allows a skew of {constraint.maxSkew}, and"
+                f" it would be {skew} ({told})"
+            )
+
+
+def _too_lonely(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
+    terms = attracted_by(pod)
+    if not terms:
+        return
+    metadata = meta(pod)
+    owner = metadata.namespace or ""
+
+    def attracts(namespace: str, labels: Mapping[str, str]) -> bool:
+        return all(is_about(each, owner, namespace, labels, around.namespaces) for each in terms)
+
+    attractive = [each for each in around.neighbours if attracts(each.namespace, each.labels)]
+    if any(each.zone == zone for each in attractive):
+        return
+    # The first of pods that want to be together may be anywhere.
+    if not attractive and attracts(owner, metadata.labels or {}):
+        return
+    yield "no pod is there that podAffinity requires"
+
+
+def _repelled(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
+    metadata, known = meta(pod), around.namespaces
+    owner, labels, terms = metadata.namespace or "", metadata.labels or {}, repelled_by(pod)
+    for each in around.neighbours:
+        if each.zone != zone:
+            continue
+        if any(is_about(term, owner, each.namespace, each.labels, known) for term in terms):
+            yield "a pod is there that podAntiAffinity excludes"
+            return
+        if any(is_about(term, each.namespace, owner, labels, known) for term in each.repels):
+            yield "a pod is there whose podAntiAffinity excludes this one"
+            return
+
+
+def _counts(
+    pod: Pod, constraint: TopologySpreadConstraint, neighbours: Sequence[Neighbour]
+) -> Counter[str]:
+    namespace, selector = meta(pod).namespace, _selector(pod, constraint)
+    if selector is None:
+        return Counter()
+    return Counter(
+        each.zone
+        for each in neighbours
+        if each.namespace == namespace and selects(selector, each.labels)
+    )
+
+
+def _selector(pod: Pod, constraint: TopologySpreadConstraint) -> LabelSelector | None:
+    """Return what selects the pods that a constraint counts; nothing if it counts none."""
+    selector = constraint.labelSelector
+    if selector is None:
+        return None
+    own = meta(pod).labels or {}
+    same = [
+        LabelSelectorRequirement(key=key, operator="In", values=[own[key]])
+        for key in constraint.matchLabelKeys or ()
+        if key in own
+    ]
+    if same:
+        expressions = [*(selector.matchExpressions or ()), *same]
+        selector = LabelSelector(matchExpressions=expressions, matchLabels=selector.matchLabels)
+    return selector

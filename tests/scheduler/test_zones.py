@@ -1,0 +1,226 @@
+"""Zones beside other pods: spread constraints and pod affinity by zone."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lightkube.resources.core_v1 import Pod
+
+from monopod.api.resources import Subnet
+from monopod.kube import meta
+from monopod.scheduler import reasons
+from monopod.scheduler.decision import decide
+from monopod.scheduler.neighbours import Neighbour, neighbour
+from monopod.scheduler.steps import Claim, Refuse
+from monopod.scheduler.zones import Surroundings, fondness, objections
+from tests.scheduler.build import pod, subnet, view
+from tests.scheduler.conftest import World
+
+_ZONE = "topology.kubernetes.io/zone"
+_WEB = {"matchLabels": {"app": "web"}}
+_ZONES = ("a", "b", "c")
+
+
+def _pod(labels: Mapping[str, str] | None = None, **spec: Any) -> Pod:
+    return pod(metadata={"labels": dict(labels or {"app": "web"})}, **spec)
+
+
+def _spread(**fields: Any) -> dict[str, Any]:
+    constraint = {
+        "maxSkew": 1,
+        "topologyKey": _ZONE,
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": _WEB,
+        **fields,
+    }
+    return {"topologySpreadConstraints": [constraint]}
+
+
+def _affinity(kind: str, *, weight: int | None = None, **term: Any) -> dict[str, Any]:
+    wish = {"topologyKey": _ZONE, "labelSelector": _WEB, **term}
+    if weight is None:
+        return {"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [wish]}}}
+    preferred = [{"weight": weight, "podAffinityTerm": wish}]
+    return {"affinity": {kind: {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}}
+
+
+def _at(zone: str, namespace: str = "shop", **labels: str) -> Neighbour:
+    return Neighbour(namespace, labels or {"app": "web"}, zone)
+
+
+def _around(*neighbours: Neighbour, zones: Sequence[str] = _ZONES[:2]) -> Surroundings:
+    namespaces = {"shop": {"team": "one"}, "other": {"team": "two"}}
+    return Surroundings(neighbours, namespaces, zones, zones)
+
+
+def _open(wanted: Pod, around: Surroundings) -> list[str]:
+    return [zone for zone in around.allowed if not objections(wanted, zone, around)]
+
+
+_A_WEB = _at("a")
+
+
+@pytest.mark.parametrize(
+    ("spec", "neighbours", "zones"),
+    [
+        (_spread(), (), "ab"),
+        (_spread(), (_A_WEB,), "b"),
+        (_spread(), (_A_WEB, _at("b")), "ab"),
+        (_spread(maxSkew=2), (_A_WEB,), "ab"),
+        (_spread(), (_at("a", app="db"), _at("a", "other")), "ab"),
+        (_spread(whenUnsatisfiable="ScheduleAnyway"), (_A_WEB,), "ab"),
+        (_spread(topologyKey="kubernetes.io/hostname"), (_A_WEB,), "ab"),
+        (_spread(minDomains=3), (_A_WEB, _at("b")), ""),
+        (_spread(labelSelector=None), (_A_WEB,), "ab"),
+        (_spread(labelSelector={"matchLabels": {"app": "db"}}), (_at("a", app="db"),), "ab"),
+        (_affinity("podAntiAffinity"), (_A_WEB,), "b"),
+        (_affinity("podAntiAffinity"), (_at("a", "other"),), "ab"),
+        (_affinity("podAntiAffinity", namespaces=["other"]), (_at("a", "other"),), "b"),
+        (_affinity("podAntiAffinity", namespaceSelector={}), (_at("a", "other"),), "b"),
+        (
+            _affinity("podAntiAffinity", namespaceSelector={"matchLabels": {"team": "one"}}),
+            (_at("a", "other"), _at("b")),
+            "a",
+        ),
+        (_affinity("podAffinity"), (_at("b"),), "b"),
+        # The first of them may be anywhere, but only if it is one of them.
+        (_affinity("podAffinity"), (_at("b", app="db"),), "ab"),
+        (_affinity("podAffinity", labelSelector={"matchLabels": {"app": "db"}}), (_A_WEB,), ""),
+    ],
+)  # fmt: skip
+def test_where_a_pod_may_be(
+    spec: dict[str, Any], neighbours: tuple[Neighbour, ...], zones: str
+) -> None:
+    assert "".join(_open(_pod(**spec), _around(*neighbours))) == zones
+
+
+def test_match_label_keys_tell_one_revision_from_another() -> None:
+    constraint = _spread(matchLabelKeys=["revision"])
+    new = _pod({"app": "web", "revision": "2"}, **constraint)
+    old = _at("a", app="web", revision="1")
+    assert _open(new, _around(old)) == ["a", "b"]
+    assert _open(new, _around(old, _at("a", app="web", revision="2"))) == ["b"]
+
+
+def test_a_pod_keeps_out_whom_it_excludes() -> None:
+    hermit = neighbour(_pod({"app": "db"}, **_affinity("podAntiAffinity")), "a")
+    assert _open(_pod(), _around(hermit)) == ["b"]
+    assert _open(_pod({"app": "db"}), _around(hermit)) == ["a", "b"]
+
+
+def test_preferences_count_each_neighbour() -> None:
+    around = _around(_at("a"), _at("a"), _at("b"))
+    near = _pod(**_affinity("podAffinity", weight=10))
+    apart = _pod(**_affinity("podAntiAffinity", weight=10))
+    anyway = _pod(**_spread(whenUnsatisfiable="ScheduleAnyway"))
+    assert [fondness(near, zone, around) for zone in "ab"] == [20, 10]
+    assert [fondness(apart, zone, around) for zone in "ab"] == [-20, -10]
+    assert [fondness(anyway, zone, around) for zone in "ab"] == [-2, -1]
+
+
+@given(
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.lists(st.tuples(st.sampled_from(_ZONES), st.integers(0, 30)), max_size=25),
+)
+def test_whoever_comes_the_skew_is_kept(
+    skew: int, zones: int, events: list[tuple[str, int]]
+) -> None:
+    """Pods come to a zone that is open; whatever went before, one always is."""
+    there: list[str] = []
+    for wish, choice in events:
+        around = _around(*(_at(zone) for zone in there), zones=_ZONES[:zones])
+        found = _open(_pod(**_spread(maxSkew=skew)), around)
+        assert found
+        there.append(wish if wish in found else found[choice % len(found)])
+        counts = Counter(there)
+        assert max(counts.values()) - min(counts[zone] for zone in _ZONES[:zones]) <= skew
+
+
+@given(st.lists(st.sampled_from(["web", "db"]), max_size=8))
+def test_no_two_that_exclude_each_other_meet(apps: list[str]) -> None:
+    there: list[Neighbour] = []
+    for app in apps:
+        wanted = _pod({"app": app}, **(_affinity("podAntiAffinity") if app == "web" else {}))
+        found = _open(wanted, _around(*there, zones=_ZONES))
+        there += [neighbour(wanted, zone) for zone in found[:1]]
+    web = [each.zone for each in there if each.labels["app"] == "web"]
+    assert len(set(web)) == len(web)
+    assert len(web) == min(len(_ZONES), apps.count("web"))
+
+
+def _subnets() -> list[Subnet]:
+    return [
+        subnet("private-a", "192.168.1.0/24", "local-1a"),
+        subnet("private-b", "192.168.2.0/24", "local-1b"),
+    ]
+
+
+def test_others_count_before_free_addresses() -> None:
+    here = [_at("local-1b")]
+    small = [subnet("private-a", "192.168.1.0/28", "local-1a"), _subnets()[1]]
+    for wish in (_spread(), _spread(whenUnsatisfiable="ScheduleAnyway")):
+        step = decide(_pod(**wish), view(subnets=small, neighbours=lambda: here))
+        assert isinstance(step, Claim)
+        assert step.spec.subnet == "private-a"
+    step = decide(_pod(), view(subnets=small, neighbours=lambda: here))
+    assert isinstance(step, Claim)
+    assert step.spec.subnet == "private-b"
+
+
+def test_a_pod_that_fits_nowhere_says_what_is_against_each_zone() -> None:
+    here = [_at("local-1a"), _at("local-1b")]
+    wanted = _pod(**_affinity("podAntiAffinity"))
+    step = decide(wanted, view(subnets=_subnets(), neighbours=lambda: here))
+    assert isinstance(step, Refuse)
+    assert step.reason == reasons.TOPOLOGY
+    assert step.message == (
+        "No zone meets the pod's constraints: local-1a: a pod is there that podAntiAffinity"
+        " excludes; local-1b: a pod is there that podAntiAffinity excludes"
+    )
+
+
+async def _two_zones(world: World) -> None:
+    names = [f"{zone}-{world.tag}" for zone in "ab"]
+    for index, name in enumerate(names):
+        made = subnet(name, f"192.168.{index + 1}.0/24", f"local-1{'ab'[index]}")
+        made.status = None
+        await world.admin.create(made)
+    await world.add_profile("", *names)
+
+
+@pytest.mark.row("S22")
+async def test_pods_made_at_once_are_spread(world: World, scheduler: None) -> None:
+    await _two_zones(world)
+    made = await asyncio.gather(
+        *(
+            world.add_pod(f"web-{index}", metadata={"labels": {"app": "web"}}, **_spread())
+            for index in range(6)
+        )
+    )
+    machines = [await world.claimed(each) for each in made]
+    counts = Counter(each.spec.subnet for each in machines)
+    assert counts == {f"a-{world.tag}": 3, f"b-{world.tag}": 3}
+
+
+@pytest.mark.row("S22")
+async def test_a_pod_that_fits_nowhere_goes_on_when_another_leaves(
+    world: World, scheduler: None
+) -> None:
+    await _two_zones(world)
+    labels = {"metadata": {"labels": {"app": "web"}}}
+    apart = _affinity("podAntiAffinity")
+    first, second = [await world.add_pod(name, **labels, **apart) for name in ("one", "two")]
+    held, other = await world.claimed(first), await world.claimed(second)
+    assert held.spec.subnet != other.spec.subnet
+    third = await world.add_pod("three", **labels, **apart)
+    said = await world.scheduled(reasons.TOPOLOGY, "three")
+    assert "local-1a: a pod is there that podAntiAffinity excludes" in said
+    await world.admin.delete(Pod, "one", world.namespace, grace_period_s=0)
+    # What the machines' controller does then.
+    await world.admin.delete(type(held), meta(held).name or "")
+    assert (await world.claimed(third)).spec.subnet == held.spec.subnet
