@@ -32,6 +32,8 @@ from monopod.cluster.layout import User
 from monopod.cluster.plane import ControlPlane
 from monopod.kube import connect, meta
 from monopod.network.namespaces import Namespace
+from monopod.network.services import KUBE_PROXY_METRICS
+from monopod.process import ProcessError
 from monopod.settings import Settings
 from tests.cluster.rules import EVERYBODY, MAY, Right
 from tests.cluster.traces import (
@@ -279,6 +281,44 @@ async def test_a_killed_process_is_started_again(plane: ControlPlane, name: str)
 
     await _eventually(again)
     assert not is_alive(killed)
+
+
+async def _in_router(plane: ControlPlane, *words: str) -> str:
+    namespace = f"--net=/run/netns/{plane.layout.network.router_name}"
+    return await process.run("nsenter", namespace, *words)
+
+
+@pytest.mark.row("S8")
+async def test_services_keep_their_addresses_whenever_kube_proxy_starts_again(
+    plane: ControlPlane,
+) -> None:
+    program = "import urllib.request as r, sys; print(r.urlopen(sys.argv[1]).read().decode())"
+    metrics = (sys.executable, "-c", program, f"http://{KUBE_PROXY_METRICS}/metrics")
+    words = ("nft", "list", "map", "ip", "kube-proxy", "service-ips")
+
+    async def written() -> bool:
+        try:
+            said = await _in_router(plane, *metrics)
+        except ProcessError:
+            return False
+        name = "kubeproxy_sync_full_proxy_rules_duration_seconds_count"
+        counts = [line.split()[-1] for line in said.splitlines() if line.startswith(name)]
+        return any(float(count) >= 1 for count in counts)
+
+    await _eventually(written)
+    # Its second start is the first that finds what itself has written.
+    for _ in range(2):
+        before = {each.name: each for each in await plane.status()}["kube-proxy"].state
+        assert before is not None
+        killed = innermost(cast("int", before.pid))
+        os.kill(killed, signal.SIGKILL)
+
+        async def gone(pid: int = killed) -> bool:
+            return not is_alive(pid)
+
+        await _eventually(gone)
+        await _eventually(written)
+        assert "10.100.0.1 . tcp . 443" in await _in_router(plane, *words)
 
 
 @pytest.mark.parametrize("name", ["etcd", "network"])

@@ -3,9 +3,11 @@
 import asyncio
 from ipaddress import IPv4Network
 
+import msgspec
 import pytest
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api.resources import Condition, MicroVM
 from monopod.machines import conditions
 from monopod.machines.addresses import AddressBook, Addresses, recorded
 from monopod.network.errors import AddressesExhaustedError
@@ -35,12 +37,40 @@ def test_all_are_given_once_and_then_none() -> None:
     assert book.allocate(machine(uid="one more"), BLOCK).pod == given[3].pod
 
 
+def test_an_ordinary_node_has_the_first_address_of_its_block_and_shares_it_with_nobody() -> None:
+    book, block = AddressBook(), IPv4Network("192.168.255.0/24")
+    one, two = (_ordinary(uid, str(block)) for uid in ("one", "two"))
+    assert book.allocate(one, block).pod == block[1]
+    assert book.allocate(one, block).pod == block[1]
+    with pytest.raises(AddressesExhaustedError, match="is another node's"):
+        book.allocate(two, block)
+
+
+def _ordinary(uid: str, block: str) -> MicroVM:
+    made = machine(uid=uid)
+    return msgspec.structs.replace(made, spec=msgspec.structs.replace(made.spec, podCIDR=block))
+
+
 def test_what_is_recorded_is_taken() -> None:
     book = AddressBook()
     chosen = book.allocate(machine(uid="first"), BLOCK)
     other = AddressBook()
     other.note(machine(ADDRESSED, uid="first", addresses=_texts(chosen)))
     assert other.allocate(machine(uid="second"), BLOCK).pod != chosen.pod
+
+
+def test_a_dead_predecessors_late_write_takes_nothing_from_anybody() -> None:
+    """It was on its way when its writer died; its successor has given the address to another."""
+    book, first, second = AddressBook(), machine(uid="first"), machine(uid="second")
+    chosen = book.allocate(second, BLOCK)
+    late = machine(ADDRESSED, uid="first", addresses=_texts(chosen))
+    book.note(late)
+    assert not book.holds(late)
+    own = book.allocate(first, BLOCK)
+    assert own.pod != chosen.pod
+    assert own.management != chosen.management
+    assert book.holds(machine(ADDRESSED, uid="first", addresses=_texts(own)))
+    assert book.allocate(second, BLOCK) == chosen
 
 
 def test_an_orphan_keeps_its_addresses_until_it_is_gone() -> None:
@@ -75,6 +105,29 @@ async def test_a_full_subnet_is_named_and_waited_for(world: World) -> None:
         await world.event(f"subnet {TINY}: no free address left")
         await world.admin.delete(Pod, "web-3", world.namespace)
         await world.condition(waiting, conditions.LAUNCHED)
+
+
+async def test_a_late_write_of_the_same_address_leads_to_another(world: World) -> None:
+    async with world.controller():
+        holder = await world.claim(await world.pod("holder"))
+        held = await world.condition(holder, conditions.LAUNCHED)
+    late = await world.claim(await world.pod("late"))
+    status = held.status
+    assert status is not None
+    addressed = Condition(
+        "Addressed", "True", "Allocated", "late", status.conditions[0].lastTransitionTime
+    )
+    said = {
+        "podAddress": status.podAddress,
+        "managementAddress": status.managementAddress,
+        "nodeName": status.nodeName,
+        "conditions": [addressed],
+    }
+    await world.admin.patch(MicroVM, late, {"status": said}, subresource="status")
+    async with world.controller():
+        machines = [await world.condition(name, conditions.LAUNCHED) for name in (holder, late)]
+    addresses = addresses_of(machines)
+    assert len(set(addresses)) == len(addresses) == 4
 
 
 async def test_a_subnet_that_does_not_exist_is_named(world: World) -> None:

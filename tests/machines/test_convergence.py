@@ -237,7 +237,7 @@ class Lives(RuleBasedStateMachine):
                 self.point()
                 del self.world.objects[name]
                 self.addresses.release(made)
-            case steps.Wait():
+            case steps.Wait() | steps.BeginAnew():
                 return False
         return True
 
@@ -314,6 +314,15 @@ class Lives(RuleBasedStateMachine):
                 ready = conditions.holds(made, conditions.READY)
                 if ready and meta(made).deletionTimestamp is None:
                     pod.node = (made.status or MicroVMStatus()).nodeName
+
+    def pod_collector_works(self) -> None:
+        """Upstream's, which deletes the pods of nodes that are gone.
+
+        It is all there is for a pod whose machine's object somebody tore out.
+        """
+        for name, pod in list(self.world.pods.items()):
+            if pod.node and pod.node not in self.world.nodes and name not in self.world.objects:
+                del self.world.pods[name]
 
     @rule(pod=PODS, ready=st.booleans())
     def kubelet_reports(self, pod: int, ready: bool) -> None:
@@ -412,6 +421,7 @@ class Lives(RuleBasedStateMachine):
                     break
                 self.now += timedelta(seconds=10)
                 self.collect()
+                self.pod_collector_works()
                 self.scheduler_works()
                 for pod in range(4):
                     self.kubelet_reports(pod, True)

@@ -3,12 +3,14 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import pytest
 
+from monopod.api.resources import Condition, MicroVM
 from monopod.capacity import Ended, Presence
 from monopod.machines import steps
 from monopod.machines.decision import Limits, next_step
-from monopod.machines.facts import Facts, NodeFacts, PodFacts, Silence
+from monopod.machines.facts import ANY_POD, Facts, NodeFacts, PodFacts, Silence
 from tests.machines.build import (
     ADDRESSED,
     LAUNCHED,
@@ -35,12 +37,30 @@ LOST = state("Terminated", "True", "GuestPanicked", "it panicked")
 UNREADY = state("Ready", "False", "NodeNotReady", age_s=10)
 
 
+def _ordinary(*states: Condition) -> MicroVM:
+    made = machine(*states)
+    spec = msgspec.structs.replace(made.spec, podCIDR="192.168.255.0/24", profile="")
+    return msgspec.structs.replace(made, spec=spec)
+
+
 def _silent(silence: Silence) -> Facts:
     ready = machine(ADDRESSED, LAUNCHED, REGISTERED, READY)
     return replace(facts(ready, presence=RUNNING, node=UP), silence=silence)
 
 
 CASES: dict[str, tuple[Facts, object]] = {
+    "an ordinary node that was lost": (
+        facts(_ordinary(ADDRESSED, LAUNCHED, REGISTERED, UNREADY, LOST), pod=ANY_POD),
+        steps.BeginAnew("GuestPanicked", "it panicked"),
+    ),
+    "an ordinary node that comes back": (
+        facts(
+            _ordinary(ADDRESSED, state("Launched", "False", "GuestPanicked", age_s=5)),
+            pod=ANY_POD,
+            node=UP,
+        ),
+        steps.DeleteNode(),
+    ),
     # From nothing to a launch.
     "new": (facts(machine(finalizer=False)), steps.AddFinalizer()),
     "finalizer set": (facts(machine()), steps.AllocateAddress()),
@@ -50,6 +70,14 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     "no address yet": (
         facts(machine(state("Addressed", "False", "SubnetExhausted"))),
+        steps.AllocateAddress(),
+    ),
+    "no address for too long": (
+        facts(machine(state("Addressed", "False", "SubnetExhausted", "full", age_s=20))),
+        steps.Delete("SubnetExhausted", "full"),
+    ),
+    "an address that is another's": (
+        replace(facts(machine(ADDRESSED)), addresses_held=False),
         steps.AllocateAddress(),
     ),
     "addressed": (facts(machine(ADDRESSED)), steps.Launch()),

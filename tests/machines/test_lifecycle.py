@@ -96,6 +96,17 @@ async def test_a_launch_that_fails_is_tried_again(world: World) -> None:
     assert status_of(machine).attempts == 2
 
 
+async def test_what_becomes_of_an_ordinary_node_is_told_of_its_machine(world: World) -> None:
+    world.host.refuses += ["no space left on device"]
+    async with world.controller():
+        name = await world.claim_node("worker", "10.255.0.0/24")
+        await world.event("no space left on device", name)
+        event = await world.event("Started microVM", name)
+        await world.admin.delete(MicroVM, name)
+        await world.gone(name)
+    assert (event.involvedObject.kind, event.reason) == ("MicroVM", "MicroVMStarted")
+
+
 async def test_launches_that_keep_failing_are_given_up(world: World) -> None:
     world.host.refuses += ["broken"] * 9
     async with world.controller(SETTINGS.model_copy(update={"attempts": 2})):

@@ -233,6 +233,24 @@ class World:
             await self.admin.patch(Lease, node, {"spec": {"renewTime": now}}, "kube-node-lease")
         return f"{now:%H:%M:%S}"
 
+    async def claim_node(self, label: str, block: str) -> str:
+        """Ask for an ordinary node, as ``monopod node add`` does; returns its machine's name."""
+        name = f"mvm-{hashlib.sha256(label.encode()).hexdigest()[:10]}"
+        wanted = {
+            "metadata": {"name": name},
+            "spec": {
+                "podRef": {"namespace": "monopod-system", "name": label, "uid": f"node-{label}"},
+                "profile": "",
+                "subnet": SUBNET,
+                "milliCPU": 250,
+                "memoryMiB": 512,
+                "podCIDR": block,
+            },
+        }
+        await self.admin.create(msgspec.convert(wanted, MicroVM))
+        self._made.append(name)
+        return name
+
     async def event(self, text: str, about: str = "") -> Event:
         """Wait for an event that contains a text; about a pod, or about a MicroVM by its name."""
 

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
 
@@ -33,6 +33,8 @@ class Launch:
     storage_gib: int
     management_address: IPv4Address
     pod_address: IPv4Address
+    pod_network: IPv4Network | None = None
+    """The block of its pods' addresses, if it has more than one pod."""
     driver: str = ""
     """The kind of machine that is insisted on, a word of ``keys.DRIVER_WORDS``; empty: any."""
 

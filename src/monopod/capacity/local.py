@@ -176,7 +176,7 @@ class LocalCapacity:
             await asyncio.to_thread(create_configuration_disk, files.config_disk, content, uid)
 
         addresses = (wanted.management_address, wanted.pod_address)
-        link = LinkSpec(wanted.name, *addresses, driver.link_kind)
+        link = LinkSpec(wanted.name, *addresses, driver.link_kind, wanted.pod_network)
         await together(
             create_data_disk(self._image.data_template, files.data_disk, wanted.storage_gib, uid),
             self._links.ensure(link),

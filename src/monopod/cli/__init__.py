@@ -18,6 +18,7 @@ COMMANDS: Final = (
     "up",
     "down",
     "status",
+    "node",
     "kubeconfig",
     "kubectl",
     "env",

@@ -61,6 +61,8 @@ class NodeConfiguration:
     """Provisioned, in MiB; all but :data:`SYSTEM_MEMORY_MIB` is allocatable."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     """Of the node, beside its host name."""
+    max_pods: int = 1
+    """How many it takes; with more than one, they share the network of its pod address."""
     taints: tuple[tuple[str, str, str], ...] = ()
     """Key, value and effect of each taint that the node registers with."""
     registry: Registry | None = None
@@ -128,11 +130,14 @@ def _hosts(node: NodeConfiguration) -> str:
 
 def _cni(node: NodeConfiguration) -> dict[str, Any]:
     address = node.pod_address
+    first = last = address.ip
+    if node.max_pods > 1:
+        first, last = address.network[2], address.network[-2]
     addresses = {
         # The plugin wants the network's own address here, and the one address as a range.
         "subnet": str(address.network),
-        "rangeStart": str(address.ip),
-        "rangeEnd": str(address.ip),
+        "rangeStart": str(first),
+        "rangeEnd": str(last),
         # A VPC keeps the first address of each subnet for its router. The guest is the pod's way
         # there, and the plugin takes no gateway outside the subnet.
         "gateway": str(address.network.network_address + 1),
@@ -185,7 +190,7 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
         "cgroupDriver": "cgroupfs",
         "enforceNodeAllocatable": ["pods"],
         "failSwapOn": False,
-        "maxPods": 1,
+        "maxPods": node.max_pods,
         # Below what the VMM may have, so that a pod that forks without end meets its own limit
         # before the kubelet does.
         "podPidsLimit": 512 + node.memory_mib,
@@ -194,7 +199,7 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
         # than its machine has is killed for it, as on any node.
         "evictionHard": {"nodefs.available": "5%", "nodefs.inodesFree": "2%"},
         # One pod, ever: what is pulled is in use, so there is nothing to collect.
-        "imageGCHighThresholdPercent": 100,
+        "imageGCHighThresholdPercent": 100 if node.max_pods == 1 else 85,
         "containerLogMaxSize": "10Mi",
         "containerLogMaxFiles": 5,
     }

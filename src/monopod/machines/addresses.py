@@ -11,6 +11,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from monopod.api.resources import MicroVM
 from monopod.kube import identity, meta
 from monopod.network.addresses import allocate_management, allocate_pod
+from monopod.network.errors import AddressesExhaustedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,33 @@ class AddressBook:
     def __init__(self) -> None:
         self._taken: dict[str, Addresses] = {}
         self._departed: dict[str, str] = {}
+        self._launched: set[str] = set()
 
     def note(self, machine: MicroVM) -> None:
         """Take in what an object says; once known, a holder keeps what it has."""
-        uid = identity(machine)
-        if uid not in self._taken and (addresses := recorded(machine)) is not None:
+        uid, addresses = identity(machine), recorded(machine)
+        if addresses is None:
+            return
+        if machine.status is not None and machine.status.attempts:
+            self._launched.add(uid)
+        if uid in self._taken:
+            return
+        rivals = {other for other, each in self._taken.items() if _share(each, addresses)}
+        if uid in self._launched:
+            # What runs cannot be given another; who merely was promised the same can.
+            for rival in rivals - self._launched:
+                del self._taken[rival]
+            rivals &= self._launched
+        if not rivals:
             self._taken[uid] = addresses
+
+    def holds(self, machine: MicroVM) -> bool:
+        """Say whether what an object says is what it was given.
+
+        It may not be: a write that a dead predecessor sent can arrive after we have read, and
+        given the same address to another.
+        """
+        return self._taken.get(identity(machine)) == recorded(machine)
 
     def release(self, machine: MicroVM, *, exists: bool = False) -> None:
         """Free the addresses of an object that is gone.
@@ -45,14 +67,14 @@ class AddressBook:
         if exists:
             self._departed[identity(machine)] = meta(machine).name or ""
         else:
-            self._taken.pop(identity(machine), None)
+            self._forget(identity(machine))
 
     def sweep(self, present: Container[str]) -> None:
         """Free the addresses of machines that outlived their objects and are gone now."""
         for uid, name in list(self._departed.items()):
             if name not in present:
                 del self._departed[uid]
-                self._taken.pop(uid, None)
+                self._forget(uid)
 
     def allocate(self, machine: MicroVM, subnet: IPv4Network) -> Addresses:
         """Choose a machine's addresses; again returns the same.
@@ -63,15 +85,34 @@ class AddressBook:
         uid, name = identity(machine), meta(machine).name or ""
         known = self._taken.get(uid)
         if known is None:
+            pods = {each.pod for each in self._all()}
             known = Addresses(
                 allocate_management({each.management for each in self._all()}, name),
-                allocate_pod(subnet, {each.pod for each in self._all()}, name),
+                _first_of(subnet, pods)
+                if machine.spec.podCIDR
+                else allocate_pod(subnet, pods, name),
             )
             self._taken[uid] = known
         return known
 
+    def _forget(self, uid: str) -> None:
+        self._taken.pop(uid, None)
+        self._launched.discard(uid)
+
     def _all(self) -> Iterable[Addresses]:
         return self._taken.values()
+
+
+def _first_of(block: IPv4Network, taken: Container[IPv4Address]) -> IPv4Address:
+    """Return an ordinary node's own address: the one its pods have for a gateway."""
+    first = block[1]
+    if first in taken:
+        raise AddressesExhaustedError(f"{block} is another node's")
+    return first
+
+
+def _share(one: Addresses, two: Addresses) -> bool:
+    return one.management == two.management or one.pod == two.pod
 
 
 def recorded(machine: MicroVM) -> Addresses | None:

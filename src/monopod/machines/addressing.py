@@ -4,9 +4,8 @@ from ipaddress import IPv4Network
 from typing import Final
 
 from monopod.api.resources import MicroVM
-from monopod.machines import conditions
+from monopod.machines import conditions, nodes
 from monopod.machines.desk import Desk, MissingGroundError
-from monopod.network.addresses import node_name
 from monopod.network.errors import AddressesExhaustedError
 
 ALLOCATED: Final = "Allocated"
@@ -18,19 +17,21 @@ async def allocate(desk: Desk, machine: MicroVM) -> MicroVM:
     """Write down a machine's addresses, or why it has none."""
     try:
         subnet = desk.ground.subnet(machine)
-        chosen = desk.addresses.allocate(machine, IPv4Network(subnet.spec.cidrBlock))
+        block = IPv4Network(machine.spec.podCIDR or subnet.spec.cidrBlock)
+        chosen = desk.addresses.allocate(machine, block)
     except MissingGroundError as error:
         return await _none(desk, machine, SUBNET_NOT_FOUND, str(error))
     except AddressesExhaustedError as error:
         why = f"subnet {machine.spec.subnet}: {error}"
         return await _none(desk, machine, SUBNET_EXHAUSTED, why)
-    message = f"{chosen.pod} of subnet {machine.spec.subnet}"
+    whose = f"block {block}" if machine.spec.podCIDR else f"subnet {machine.spec.subnet}"
+    message = f"{chosen.pod} of {whose}"
     return await desk.records.status(
         machine,
         conditions.changed(conditions.ADDRESSED, True, ALLOCATED, message),
         managementAddress=str(chosen.management),
         podAddress=str(chosen.pod),
-        nodeName=node_name(chosen.pod, desk.surroundings.region),
+        nodeName=nodes.name_of(machine, chosen.pod, desk.surroundings.region),
     )
 
 

@@ -89,7 +89,8 @@ class Machines:
                 return None if step.until is None else (step.until - seen.now).total_seconds()
             _log.debug("step", machine=key, step=type(step).__name__)
             if not await self._act(machine, step):
-                return None
+                no_address = isinstance(step, steps.AllocateAddress)
+                return self._desk.settings.limits.address_s if no_address else None
         return _LOST_TRACK_S
 
     async def _act(self, machine: MicroVM, step: Step) -> bool:  # noqa: PLR0911, PLR0912
@@ -129,6 +130,8 @@ class Machines:
             case steps.MarkTerminated():
                 phases.lost(step.reason)
                 self._wrote(await ending.mark_terminated(desk, machine, step))
+            case steps.BeginAnew(reason, message):
+                self._wrote(await desk.records.begin_anew(machine, reason, message))
             case steps.LosePod(why):
                 await ending.lose_pod(desk, machine, why)
                 return False
@@ -185,7 +188,7 @@ class Machines:
         now = self._desk.now()
         return facts.Facts(
             machine=machine,
-            pod=facts.of_pod(pod, reference.uid),
+            pod=facts.ANY_POD if machine.spec.podCIDR else facts.of_pod(pod, reference.uid),
             node=facts.of_node(node, machine),
             presence=sightings.presence(name),
             ended=sightings.ended(name),
@@ -199,6 +202,7 @@ class Machines:
                 else None
             ),
             now=now,
+            addresses_held=self._desk.addresses.holds(machine),
         )
 
     def _is_turn_of(self, name: Key, now: datetime) -> bool:

@@ -20,6 +20,7 @@ from monopod.machines.facts import Facts, NodeFacts
 from monopod.machines.steps import (
     AddFinalizer,
     AllocateAddress,
+    BeginAnew,
     Delete,
     DeleteNode,
     Launch,
@@ -64,6 +65,9 @@ class Limits:
     """How often a machine for which there is no room is tried, unless some becomes free."""
     driver_s: float = 30.0
     """How often a machine for which this host has no driver is tried."""
+    address_s: float = 15.0
+    """How long a machine waits for an address of its subnet before it is given up: then the
+    scheduler can choose another subnet."""
     burst_s: float = 30.0
     """How long a pod whose init containers run may use more CPU than it is provisioned."""
 
@@ -79,6 +83,8 @@ def next_step(facts: Facts, limits: Limits) -> Step:  # noqa: PLR0911 - one for 
         return Delete("PodGone", "its pod does not exist any more")
     terminated = conditions.find(machine, conditions.TERMINATED)
     if terminated is not None and terminated.status == TRUE:
+        if machine.spec.podCIDR:
+            return BeginAnew(terminated.reason, terminated.message)
         return _lose_pod(facts, status) or Delete(terminated.reason, terminated.message)
     if facts.pod.node and facts.pod.node != status.nodeName:
         return Delete("PodElsewhere", f"its pod was bound to node {facts.pod.node}")
@@ -116,10 +122,11 @@ def _launch(facts: Facts, status: MicroVMStatus, limits: Limits) -> Step:
     pod, presence = facts.pod, facts.presence
     if pod is not None and pod.finished:
         return Delete("PodFinished", "its pod ended before it had a machine")
-    if not conditions.holds(facts.machine, conditions.ADDRESSED):
+    addressed = conditions.find(facts.machine, conditions.ADDRESSED)
+    if addressed is None or addressed.status != TRUE or not facts.addresses_held:
         if presence is not None:
             return Terminate("it is of an earlier MicroVM of this name")
-        return AllocateAddress()
+        return _address(facts, addressed, limits)
     launched = conditions.find(facts.machine, conditions.LAUNCHED)
     launched = launched or Condition(type=conditions.LAUNCHED, status=FALSE)
     if presence is Presence.RUNNING and status.attempts > 0 and launched.reason == LAUNCHING:
@@ -127,6 +134,14 @@ def _launch(facts: Facts, status: MicroVMStatus, limits: Limits) -> Step:
     if presence is not None:
         return Terminate("it is left from an earlier attempt")
     return _pause(facts, status, launched, limits) or _start(facts, launched)
+
+
+def _address(facts: Facts, addressed: Condition | None, limits: Limits) -> Step:
+    if addressed is not None and addressed.status == FALSE:
+        until = conditions.since(addressed) + timedelta(seconds=limits.address_s)
+        if facts.now >= until:
+            return Delete(addressed.reason, addressed.message)
+    return AllocateAddress()
 
 
 def _pause(

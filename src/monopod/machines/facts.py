@@ -27,6 +27,10 @@ class PodFacts:
     """When the first of its containers, init containers among them, began to run."""
 
 
+ANY_POD = PodFacts(started=True)
+"""What stands for the pods of an ordinary node, which come and go."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """The Node object that has the machine's node name."""
@@ -66,6 +70,8 @@ class Facts:
     presence: Presence | None
     """None when there is nothing of the machine."""
     now: datetime
+    addresses_held: bool = True
+    """What its object says of its addresses is what the address book says too."""
     ended: Ended | None = None
     """How it ended by itself, where that is known."""
     turn: bool = True

@@ -26,9 +26,11 @@ from monopod.machines.addresses import recorded
 from monopod.machines.decision import LAUNCHING
 from monopod.machines.desk import Desk, MissingGroundError
 from monopod.machines.roles import Grant
-from monopod.network.addresses import host_name, node_name, resolver
+from monopod.network.addresses import host_name, resolver
 from monopod.together import together
 
+_MOST_PODS: Final = 110
+"""Of an ordinary node: kubelet's own limit."""
 LAUNCH_FAILED: Final = "LaunchFailed"
 _log: Final = structlog.get_logger("machines")
 
@@ -68,7 +70,7 @@ class _Attempt:
         self._attempts = (machine.status or MicroVMStatus()).attempts
         self._begun = False
         self._addresses = addresses
-        self._node = node_name(addresses.pod, desk.surroundings.region)
+        self._node = nodes.name_of(machine, addresses.pod, desk.surroundings.region)
         self._host = host_name(addresses.pod, desk.surroundings.region)
 
     async def make(self) -> MicroVM:
@@ -126,6 +128,7 @@ class _Attempt:
             management_address=self._addresses.management,
             pod_address=self._addresses.pod,
             driver=spec.driver,
+            pod_network=IPv4Network(spec.podCIDR) if spec.podCIDR else None,
         )
 
     async def _configure(self) -> Mapping[str, bytes]:
@@ -180,7 +183,7 @@ class _Attempt:
         place = self._desk.place(machine)
         subnet = self._desk.ground.subnet(machine)
         vpc = self._desk.ground.vpc(subnet)
-        prefix = IPv4Network(subnet.spec.cidrBlock).prefixlen
+        prefix = IPv4Network(machine.spec.podCIDR or subnet.spec.cidrBlock).prefixlen
         return node_files(
             NodeConfiguration(
                 node_name=self._node,
@@ -200,7 +203,8 @@ class _Attempt:
                 milli_cpu=machine.spec.milliCPU,
                 memory_mib=machine.spec.memoryMiB,
                 labels=nodes.labels(machine, self._addresses.pod, place),
-                taints=(nodes.TAINT,),
+                taints=nodes.taints(machine),
+                max_pods=_MOST_PODS if machine.spec.podCIDR else 1,
                 registry=Registry(known.registry, known.authority),
                 credentials=grant.credentials,
                 authorities=grant.authorities,

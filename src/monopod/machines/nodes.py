@@ -33,11 +33,23 @@ class Place:
     zone: str
 
 
+def name_of(machine: MicroVM, pod_address: IPv4Address, region: str) -> str:
+    """Return the name of the node that a machine is."""
+    named = host_name if machine.spec.podCIDR else node_name
+    return named(pod_address, region)
+
+
+def taints(machine: MicroVM) -> tuple[tuple[str, str, str], ...]:
+    """Return what keeps pods off a node, as key, value and effect: of Fargate's nodes, all."""
+    return () if machine.spec.podCIDR else (TAINT,)
+
+
 def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str, str]:
     """Return a node's labels: those of a Fargate node, its size and the name of its MicroVM."""
     architecture = _ARCHITECTURES.get(host_architecture(), host_architecture())
+    kind = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}
     return {
-        keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE,
+        **({keys.NODE_LABEL: machine.spec.podRef.name} if machine.spec.podCIDR else kind),
         keys.INSTANCE_TYPE_LABEL: instance_type(
             Size(machine.spec.milliCPU, machine.spec.memoryMiB)
         ),
@@ -61,7 +73,8 @@ def provider_id(machine: MicroVM, node: str, place: Place) -> str:
 
 def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
     """Return the Node object of a machine."""
-    name = node_name(pod_address, place.region)
+    name = name_of(machine, pod_address, place.region)
+    blocks = [machine.spec.podCIDR] if machine.spec.podCIDR else None
     return Node(
         metadata=meta_v1.ObjectMeta(
             name=name,
@@ -79,6 +92,11 @@ def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
         ),
         spec=models.NodeSpec(
             providerID=provider_id(machine, name, place),
-            taints=[models.Taint(key=TAINT[0], value=TAINT[1], effect=TAINT[2])],
+            podCIDR=machine.spec.podCIDR or None,
+            podCIDRs=blocks,
+            taints=[
+                models.Taint(key=key, value=value, effect=effect)
+                for key, value, effect in taints(machine)
+            ],
         ),
     )

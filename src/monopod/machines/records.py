@@ -32,6 +32,19 @@ class Records:
             "status",
         )
 
+    async def begin_anew(self, machine: MicroVM, reason: str, message: str) -> MicroVM:
+        """Forget all of a machine's life but its addresses; it failed once, and is tried again.
+
+        Raises:
+            ConflictError: The object is not what the decision was made on; look again.
+        """
+        old = machine.status or MicroVMStatus()
+        kept = [each for each in old.conditions if each.type == conditions.ADDRESSED]
+        failed = conditions.changed(conditions.LAUNCHED, False, reason, message)
+        new = conditions.set_in(kept, failed, now=self._now())
+        told = [condition.to_dict() for condition in new]
+        return await self._patch(machine, {"status": {"attempts": 1, "conditions": told}}, "status")
+
     async def finalizers(self, machine: MicroVM, finalizers: list[str]) -> MicroVM:
         """Set what keeps an object from vanishing.
 

@@ -72,6 +72,14 @@ class MarkTerminated:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginAnew:
+    """Have an ordinary node, which is no pod's, come back after its machine was lost."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class LosePod:
     """Have the pod fail, so that its owner makes another."""
 
@@ -123,6 +131,7 @@ Step = (
     | Listen
     | Settle
     | MarkTerminated
+    | BeginAnew
     | LosePod
     | Delete
     | Terminate

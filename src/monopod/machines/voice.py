@@ -1,5 +1,7 @@
 """What people are told on the pod that waits for, or has lost, its machine, and on the MicroVM.
 
+Of an ordinary node's machine the MicroVM alone tells: it waits for no pod.
+
 Texts that Fargate has too are Fargate's, from the component that says them there.
 """
 
@@ -35,43 +37,53 @@ class Voice:
         spec = machine.spec
         size = f"{spec.milliCPU / 1000:g} vCPU, {spec.memoryMiB / 1024:g} GB"
         text = f"Started microVM {meta(machine).name} ({size}); its node will be {node}"
-        self._own.record(_pod(machine), EventType.NORMAL, "MicroVMStarted", text)
+        self._own.record(_waiting(machine), EventType.NORMAL, "MicroVMStarted", text)
 
     def not_launched(self, machine: MicroVM, why: str) -> None:
         """A launch failed; another follows."""
         text = f"MicroVM {meta(machine).name} did not start, will retry: {why}"
-        for about in (_pod(machine), machine):
+        for about in _everywhere(machine):
             self._own.record(about, EventType.WARNING, "MicroVMNotStarted", text)
 
     def not_granted(self, machine: MicroVM, role: str, why: str) -> None:
         """A machine starts without something that its role names."""
         text = f"ExecutionRole {role}: {why}; the machine starts without it"
-        self._own.record(_pod(machine), EventType.WARNING, "ExecutionRoleIncomplete", text)
+        self._own.record(_waiting(machine), EventType.WARNING, "ExecutionRoleIncomplete", text)
 
     def no_address(self, machine: MicroVM, reason: str, why: str) -> None:
         """There is no address for a machine."""
-        self._own.record(_pod(machine), EventType.WARNING, reason, why)
+        self._own.record(_waiting(machine), EventType.WARNING, reason, why)
 
     def no_capacity(self, machine: MicroVM) -> None:
         """There is no room for a machine."""
-        self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, NO_CAPACITY)
+        self._fargate.record(_waiting(machine), EventType.WARNING, FAILED_SCHEDULING, NO_CAPACITY)
 
     def unsupported(self, machine: MicroVM, why: str) -> None:
         """There are no machines of the size that a pod needs."""
-        self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, why)
+        self._fargate.record(_waiting(machine), EventType.WARNING, FAILED_SCHEDULING, why)
 
     def timed_out(self, machine: MicroVM, reason: str, why: str) -> None:
         """A machine is given up before its pod ran."""
         reference = machine.spec.podRef
-        text = f"{TIMED_OUT} {reference.namespace}/{reference.name}: {why}"
-        self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, text)
+        if not machine.spec.podCIDR:
+            text = f"{TIMED_OUT} {reference.namespace}/{reference.name}: {why}"
+            self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, text)
         self._own.record(machine, EventType.WARNING, reason, why)
 
     def terminated(self, machine: MicroVM, reason: str, message: str) -> None:
         """A machine was lost."""
         text = f"MicroVM {meta(machine).name} ended: {message}"
-        for about in (_pod(machine), machine):
+        for about in _everywhere(machine):
             self._own.record(about, EventType.WARNING, reason, text)
+
+
+def _everywhere(machine: MicroVM) -> tuple[Pod | MicroVM, ...]:
+    return (machine,) if machine.spec.podCIDR else (_pod(machine), machine)
+
+
+def _waiting(machine: MicroVM) -> Pod | MicroVM:
+    """Return where whoever waits for a machine looks."""
+    return _everywhere(machine)[0]
 
 
 def _pod(machine: MicroVM) -> Pod:

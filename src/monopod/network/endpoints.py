@@ -21,9 +21,9 @@ _RESOLVER_NAMESPACE: Final = "kube-system"
 _RESOLVER_LABELS: Final = {"k8s-app": "kube-dns"}
 
 
-def resolver(address: IPv4Address) -> Endpoint:
+def resolver(*addresses: IPv4Address) -> Endpoint:
     """The cluster's resolver as the pod that it is in other clusters, for rules that name it so."""
-    return Endpoint(_RESOLVER_NAMESPACE, _RESOLVER_LABELS, frozenset({address}))
+    return Endpoint(_RESOLVER_NAMESPACE, _RESOLVER_LABELS, frozenset(addresses))
 
 
 def endpoints(
@@ -38,7 +38,9 @@ def endpoints(
     """
     known = list(machines)
     own = {each.spec.podRef.uid: pod_address(each) for each in known}
-    guests = {each.status.nodeName for each in known if each.status is not None}
+    guests = {
+        each.status.nodeName for each in known if each.status is not None and not each.spec.podCIDR
+    }
     # Both are asked: a machine's object may be gone while its kubelet goes on.
     blocks = {
         name: _block(each)

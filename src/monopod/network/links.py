@@ -12,7 +12,7 @@ import io
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -44,6 +44,8 @@ class LinkSpec:
     management_address: IPv4Address
     pod_address: IPv4Address
     kind: LinkKind = LinkKind.PACKET
+    pod_network: IPv4Network | None = None
+    """What is beyond it, if that is more than the one pod."""
 
     def __post_init__(self) -> None:
         if not self.name.startswith(LINK_PREFIX) or len(self.name) > _MAX_NAME:
@@ -127,7 +129,8 @@ class Links:
         if await _index(ports, spec.name) is not None:
             await ports.link("set", ifname=spec.name, state="up")
         await router.link("set", index=index, state="up")
-        management, pod = str(spec.management_address), str(spec.pod_address)
+        management = str(spec.management_address)
+        pods = str(spec.pod_network or f"{spec.pod_address}/32")
         await router.addr(
             "replace", index=index, address=str(addresses.MANAGEMENT_GATEWAY), prefixlen=32
         )
@@ -139,7 +142,7 @@ class Links:
             state=_NUD_PERMANENT,
         )
         await router.route("replace", dst=f"{management}/32", oif=index, scope=_SCOPE_LINK)
-        await router.route("replace", dst=f"{pod}/32", oif=index, gateway=management, flags=_ONLINK)
+        await router.route("replace", dst=pods, oif=index, gateway=management, flags=_ONLINK)
 
     async def _create(self, router: AsyncIPRoute, spec: LinkSpec) -> None:
         if spec.kind is LinkKind.TAP:

@@ -1,0 +1,87 @@
+"""``monopod node``: ordinary nodes beside Fargate's."""
+
+import asyncio
+import re
+from typing import Annotated, Final
+
+import typer
+from rich.table import Table
+
+from monopod.cli.screen import Screen, plain_console
+from monopod.cluster import access, workers
+from monopod.kube import connect
+from monopod.settings import Settings
+from monopod.sizing import TABLE, Size
+
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_USER_AGENT: Final = "monopod-node"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    group = typer.Typer(help="Add, list and remove ordinary nodes, which take any pod.")
+
+    @group.command()
+    def add(  # pyright: ignore[reportUnusedFunction]
+        name: Annotated[str, typer.Argument(help="What to call it.")],
+        cpu: Annotated[float, typer.Option("--cpu", help="vCPU.")] = 1,
+        memory: Annotated[float, typer.Option("--memory", help="Memory in GiB.")] = 2,
+        storage: Annotated[int, typer.Option("--storage", min=20, max=202, help="GiB.")] = 20,
+        subnet: Annotated[
+            str, typer.Option("--subnet", help="Lends it zone and way out; a private one.")
+        ] = "",
+    ) -> None:
+        """Make an ordinary node and wait until it is ready."""
+        if not _NAME.fullmatch(name):
+            raise typer.BadParameter("a name is lower-case letters, digits and dashes")
+        size = Size(round(cpu * 1000), round(memory * 1024))
+        if size not in TABLE:
+            fit = [str(each) for each in TABLE if each.milli_cpu == size.milli_cpu]
+            instead = f"with {cpu:g} vCPU there are {', '.join(fit)}" if fit else "try --cpu 1"
+            raise typer.BadParameter(f"there is no size {size}; {instead}")
+        wish = workers.Wish(name, size, storage, subnet)
+        with Screen() as screen:
+            asyncio.run(_add(wish, screen))
+
+    @group.command(name="list")
+    def list_(  # pyright: ignore[reportUnusedFunction]
+    ) -> None:
+        """Show the ordinary nodes there are."""
+        asyncio.run(_list())
+
+    @group.command()
+    def remove(  # pyright: ignore[reportUnusedFunction]
+        name: Annotated[str, typer.Argument(help="What it is called.")],
+    ) -> None:
+        """Remove an ordinary node; `kubectl drain` moves its pods before."""
+        with Screen() as screen:
+            asyncio.run(_remove(name, screen))
+
+    app.add_typer(group, name="node")
+
+
+async def _add(wish: workers.Wish, screen: Screen) -> None:
+    async with connect(access.administrator(Settings()).kubeconfig, _USER_AGENT) as client:
+        await workers.add(client, wish, screen.report)
+
+
+async def _remove(name: str, screen: Screen) -> None:
+    async with connect(access.administrator(Settings()).kubeconfig, _USER_AGENT) as client:
+        await workers.remove(client, name, screen.report)
+
+
+async def _list() -> None:
+    async with connect(access.administrator(Settings()).kubeconfig, _USER_AGENT) as client:
+        found = await workers.workers(client)
+    table = Table(
+        "NAME", "NODE", "CPU", "MEMORY", "PODS", box=None, pad_edge=False, header_style="bold"
+    )
+    for each in found:
+        table.add_row(
+            each.spec.podRef.name,
+            each.status.nodeName if each.status else "",
+            f"{each.spec.milliCPU / 1000:g}",
+            f"{each.spec.memoryMiB / 1024:g} GiB",
+            each.spec.podCIDR,
+        )
+    plain_console().print(table)

@@ -1,0 +1,199 @@
+"""Ordinary nodes beside Fargate's: larger machines that take any pod, as EC2 nodes do on EKS.
+
+Such a node is a MicroVM like any other, kept by the same controller, whose pods share a block of
+the VPC that lies in no subnet. It comes back when its machine is lost.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Final
+
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api import keys, words
+from monopod.api.conditions import TRUE, find_condition
+from monopod.api.names import machine_name
+from monopod.api.resources import MicroVM, MicroVMSpec, PodReference, Subnet, Vpc
+from monopod.cluster.errors import ClusterError
+from monopod.kube import AlreadyExistsError, Client, ConflictError, NotFoundError, meta
+from monopod.profiles import is_private
+from monopod.progress import Progress, Report, ignore
+from monopod.sizing import Size
+
+_BLOCK_BITS: Final = 24
+_READY_WITHIN_S: Final = 180.0
+_POLL_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An ordinary node as somebody asks for it."""
+
+    name: str
+    size: Size
+    storage_gib: int = 20
+    subnet: str = ""
+    """Lends it its zone and its way out; any private one unless given."""
+
+
+async def add(client: Client, wish: Wish, report: Report = ignore) -> Node:
+    """Make an ordinary node and wait until it is ready; one that is there is waited for.
+
+    Raises:
+        ClusterError: There is no room for its block, no subnet, or it does not become ready.
+        KubeError: The API server does not take it.
+    """
+    name = _machine(wish.name)
+    try:
+        machine = await client.get(MicroVM, name)
+    except NotFoundError:
+        machine = await _make(client, wish)
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while True:
+        report(Progress(f"node {wish.name}", _state(machine)))
+        node = await _ready_node(client, machine)
+        if node is not None:
+            report(Progress(f"node {wish.name}", meta(node).name or "", 1, 1))
+            return node
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"node {wish.name} is not ready after {_READY_WITHIN_S:.0f} s: {_state(machine)};"
+                f" `monopod kubectl -- describe microvm {name}` tells more"
+            )
+        await asyncio.sleep(_POLL_S)
+        try:
+            machine = await client.get(MicroVM, name)
+        except NotFoundError:
+            # It is given up where another that was asked for at the same moment has its block.
+            machine = await _make(client, wish)
+
+
+async def remove(client: Client, name: str, report: Report = ignore) -> None:
+    """Remove an ordinary node, with what is left of its pods, and wait until it is gone.
+
+    Raises:
+        ClusterError: There is none of this name, or it does not end.
+    """
+    machine = _machine(name)
+    deadline = time.monotonic() + _READY_WITHIN_S
+    try:
+        found = await client.get(MicroVM, machine)
+        await client.delete(MicroVM, machine)
+    except NotFoundError:
+        raise ClusterError(f"there is no node {name}: `monopod node list` shows them") from None
+    while await _exists(client, machine):
+        report(Progress(f"node {name}", "its machine ends"))
+        if time.monotonic() > deadline:
+            raise ClusterError(f"node {name} does not end: `monopod logs machines` tells more")
+        await asyncio.sleep(_POLL_S)
+    if found.status is not None and found.status.nodeName:
+        await _forget_pods(client, found.status.nodeName)
+    report(Progress(f"node {name}", "gone", 1, 1))
+
+
+async def _exists(client: Client, machine: str) -> bool:
+    try:
+        await client.get(MicroVM, machine)
+    except NotFoundError:
+        return False
+    return True
+
+
+async def _forget_pods(client: Client, node: str) -> None:
+    """Remove what no kubelet will ever end; upstream's collector would take a minute to."""
+    for pod in (await client.list(Pod, fields=f"spec.nodeName={node}")).items:
+        metadata = meta(pod)
+        with contextlib.suppress(NotFoundError, ConflictError):
+            await client.delete(
+                Pod, metadata.name or "", metadata.namespace, uid=metadata.uid, grace_period_s=0
+            )
+
+
+async def workers(client: Client) -> list[MicroVM]:
+    """Return the ordinary nodes there are, by name."""
+    found = (await client.list(MicroVM)).items
+    return sorted(
+        (each for each in found if each.spec.podCIDR), key=lambda each: each.spec.podRef.name
+    )
+
+
+def free_block(blocks: Iterable[str], taken: Iterable[str]) -> str | None:
+    """Return the last /24 of these blocks that overlaps nothing; nothing if there is none.
+
+    From the end: subnets are laid out from the beginning.
+    """
+    used = [IPv4Network(each) for each in taken]
+    for block in map(IPv4Network, blocks):
+        if block.prefixlen > _BLOCK_BITS:
+            continue
+        for number in reversed(range(1 << (_BLOCK_BITS - block.prefixlen))):
+            found = IPv4Network((int(block.network_address) + (number << 8), _BLOCK_BITS))
+            if not any(found.overlaps(each) for each in used):
+                return str(found)
+    return None
+
+
+async def _make(client: Client, wish: Wish) -> MicroVM:
+    subnets = (await client.list(Subnet)).items
+    wanted = [each for each in subnets if is_private(each) and wish.subnet in ("", meta(each).name)]
+    if not wanted:
+        raise ClusterError(f"there is no private subnet {wish.subnet}".rstrip())
+    subnet = wanted[0]
+    vpc = await client.get(Vpc, subnet.spec.vpc)
+    machines = (await client.list(MicroVM)).items
+    taken = [
+        *(each.spec.cidrBlock for each in subnets),
+        *(each.spec.podCIDR for each in machines if each.spec.podCIDR),
+    ]
+    block = free_block(vpc.spec.cidrBlocks, taken)
+    if block is None:
+        raise ClusterError(
+            f"Vpc {subnet.spec.vpc} has no /24 left that is in no subnet: add a block to it"
+        )
+    reference = PodReference(keys.SYSTEM_NAMESPACE, wish.name, _uid(wish.name))
+    made = MicroVM(
+        metadata=ObjectMeta(name=_machine(wish.name), labels={keys.NODE_LABEL: wish.name}),
+        spec=MicroVMSpec(
+            podRef=reference,
+            profile="",
+            subnet=meta(subnet).name or "",
+            milliCPU=wish.size.milli_cpu,
+            memoryMiB=wish.size.memory_mib,
+            ephemeralStorageGiB=wish.storage_gib,
+            podCIDR=block,
+        ),
+    )
+    try:
+        return await client.create(made)
+    except AlreadyExistsError:
+        return await client.get(MicroVM, meta(made).name or "")
+
+
+async def _ready_node(client: Client, machine: MicroVM) -> Node | None:
+    status = machine.status
+    ready = find_condition(status.conditions if status else (), words.READY)
+    if status is None or ready is None or ready.status != TRUE:
+        return None
+    try:
+        return await client.get(Node, status.nodeName)
+    except NotFoundError:
+        return None
+
+
+def _state(machine: MicroVM) -> str:
+    told = machine.status.conditions if machine.status else []
+    last = told[-1] if told else None
+    return "asked for" if last is None else f"{last.type}: {last.message or last.status}"
+
+
+def _uid(name: str) -> str:
+    return f"node-{name}"
+
+
+def _machine(name: str) -> str:
+    return machine_name(_uid(name))

@@ -1,0 +1,170 @@
+"""Ordinary nodes beside Fargate's: services reach across, in both directions."""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from monopod.process import ProcessError
+from tests.e2e.cluster import Namespace, pod
+from tests.e2e.host import machines_on_host
+
+_SERVE = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
+_NODE = "e2e-worker"
+_ORDINARY = {"eks.amazonaws.com/compute-type": "ec2"}
+_READY = {"readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1}}
+_ON_NODES = ("plain", "neighbour")
+_ON_FARGATE = ("apart",)
+
+
+def _pod(name: str, image: str) -> dict[str, Any]:
+    made = pod(name, image, _SERVE, labels={"app": name, "all": "yes"}, container=_READY)
+    if name in _ON_NODES:
+        made["metadata"]["annotations"] = _ORDINARY
+    return made
+
+
+def _service(name: str, selector: dict[str, str], **spec: Any) -> dict[str, Any]:
+    ports = [{"port": 80, "targetPort": 8080}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": selector, "ports": ports, **spec},
+    }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mixed(namespace: Namespace, image: str) -> dict[str, str]:
+    """Two pods on an ordinary node and one on a machine of its own; returns their addresses."""
+    cluster = namespace.cluster
+    names = (*_ON_NODES, *_ON_FARGATE)
+    await namespace.apply(
+        *(_pod(name, image) for name in names),
+        # A pod finds its own name in its hosts file, and not the service.
+        *(_service(f"to-{name}", {"app": name}) for name in names),
+        _service("headless", {"all": "yes"}, clusterIP="None"),
+    )
+    await cluster.monopod("node", "add", _NODE, timeout_s=240)
+    await namespace.ready(*names, timeout_s=180)
+    return {name: (await namespace.get("pod", name))["status"]["podIP"] for name in names}
+
+
+async def _fetch(namespace: Namespace, caller: str, host: str) -> str:
+    return (await namespace.sh(caller, f"timeout 5 wget -q -O - http://{host}/")).strip()
+
+
+@pytest.mark.row("S22")
+async def test_ordinary_pods_run_on_the_node_and_others_on_machines(
+    namespace: Namespace, mixed: dict[str, str]
+) -> None:
+    (node,) = (await namespace.cluster.get("nodes", "-l", f"monopod.dev/node={_NODE}"))["items"]
+    assert node["metadata"]["name"].startswith("ip-")
+    for name in mixed:
+        runs_on = (await namespace.get("pod", name))["spec"]["nodeName"]
+        assert (runs_on == node["metadata"]["name"]) is (name in _ON_NODES)
+    assert _NODE in await namespace.cluster.monopod("node", "list")
+
+
+@pytest.mark.row("S22")
+async def test_services_reach_across_in_both_directions(
+    namespace: Namespace, mixed: dict[str, str]
+) -> None:
+    """By name: to the other kind, to a neighbour on the same node, and each to itself."""
+    for caller in mixed:
+        for target, address in mixed.items():
+            assert await _fetch(namespace, caller, f"to-{target}") == target, (caller, target)
+            assert await _fetch(namespace, caller, f"{address}:8080") == target
+        said = await namespace.sh(caller, f"nslookup headless.{namespace.name}.svc.cluster.local")
+        assert all(address in said for address in mixed.values())
+
+
+@pytest.mark.row("S17")
+async def test_policies_and_blocked_places_hold_for_ordinary_pods(
+    namespace: Namespace, mixed: dict[str, str]
+) -> None:
+    host = (await namespace.get("pod", "apart"))["status"]["hostIP"]
+    for address in ("169.254.169.254 80", f"{host} 10250"):
+        with pytest.raises(ProcessError):
+            await namespace.sh("plain", f"nc -w 2 {address} < /dev/null")
+    await namespace.apply(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "apart"},
+            "spec": {
+                "podSelector": {"matchLabels": {"app": "apart"}},
+                "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "plain"}}}]}],
+            },
+        }
+    )
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await _fetch(namespace, "neighbour", "to-apart")
+            except ProcessError:
+                break
+    assert await _fetch(namespace, "plain", "to-apart") == "apart"
+    await namespace.kubectl("delete", "networkpolicy", "apart")
+
+
+@pytest.mark.row("S3")
+async def test_a_node_whose_machine_is_killed_comes_back(
+    namespace: Namespace, mixed: dict[str, str]
+) -> None:
+    cluster = namespace.cluster
+    machines = (await cluster.get("microvms", "-l", f"monopod.dev/node={_NODE}"))["items"]
+    (name,) = [each["metadata"]["name"] for each in machines]
+    before = await _boot(namespace)
+    for pid in machines_on_host(cluster.home)[name]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(120):
+        while await _boot(namespace) in ("", before):  # noqa: ASYNC110 - nodes tell by watches
+            await asyncio.sleep(0.2)
+        while True:
+            try:
+                assert await _fetch(namespace, "apart", "to-plain") == "plain"
+            except ProcessError:
+                continue
+            break
+
+
+async def _boot(namespace: Namespace) -> str:
+    """What the node says of its present kernel; nothing while there is none."""
+    label = f"monopod.dev/node={_NODE}"
+    for node in (await namespace.cluster.get("nodes", "-l", label))["items"]:
+        return node["status"].get("nodeInfo", {}).get("bootID", "")
+    return ""
+
+
+@pytest.mark.row("S9")
+async def test_a_daemon_set_runs_on_ordinary_nodes_alone_and_a_removed_node_leaves_nothing(
+    namespace: Namespace, image: str, mixed: dict[str, str]
+) -> None:
+    template = pod("agent", image)
+    template["metadata"]["annotations"] = _ORDINARY
+    await namespace.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": "agent"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "agent"}},
+                "template": {
+                    "metadata": template["metadata"],
+                    "spec": {"containers": template["spec"]["containers"]},
+                },
+            },
+        }
+    )
+    await namespace.kubectl("rollout", "status", "daemonset/agent", "--timeout=60s")
+    status = (await namespace.get("daemonset", "agent"))["status"]
+    assert status["desiredNumberScheduled"] == status["numberReady"] == 1
+    await namespace.cluster.monopod("node", "remove", _NODE)
+    assert (await namespace.cluster.get("nodes", "-l", f"monopod.dev/node={_NODE}"))["items"] == []
+    assert _NODE not in await namespace.cluster.monopod("node", "list")
