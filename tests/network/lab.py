@@ -109,15 +109,19 @@ class Lab:
         await self.allow()
         return guest
 
-    async def allow(self) -> None:
-        """Apply the policy that follows from the guests there are."""
+    @property
+    def policy(self) -> rules.Policy:
+        """What follows from the guests there are."""
         way_out = {
             IPv4Network(each.spec.management_address)
             for each in self._guests
             if each.spec.pod_address in OPEN
         }
-        policy = rules.Policy(frozenset({self.plan.vpc}), frozenset({OPEN, *way_out}))
-        await self.firewall.apply(rules.router_policy(policy))
+        return rules.Policy(frozenset({self.plan.vpc}), frozenset({OPEN, *way_out}))
+
+    async def allow(self) -> None:
+        """Apply the policy that follows from the guests there are."""
+        await self.firewall.apply(rules.router_policy(self.policy))
 
     async def counted(self, reason: str) -> int:
         """How many packets the router has dropped for a reason."""

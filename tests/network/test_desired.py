@@ -68,6 +68,15 @@ def test_every_block_of_every_vpc_is_inside() -> None:
     assert found.resolvers == networks("10.0.0.2")
 
 
+def test_dns_switches_are_about_every_block_of_their_vpc() -> None:
+    silent, nameless = vpc("10.0.0.0/16", name="silent"), vpc("10.2.0.0/16", "10.3.0.0/16")
+    silent.spec.enableDnsSupport = False
+    nameless.spec.enableDnsHostnames = False
+    found = policy(_PLAN, [silent, nameless, vpc("10.8.0.0/16", name="on")], [], [])
+    assert found.without_dns == networks("10.0.0.0/16")
+    assert found.without_names == networks("10.2.0.0/15")
+
+
 def test_without_objects_the_planned_vpc_is_inside_and_closed() -> None:
     found = policy(_PLAN, [], [], [])
     assert found.vpc_blocks == {_PLAN.vpc}

@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import struct
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from monopod.network import addresses, rules
-from monopod.network.plan import API_PORT, KUBELET_PORT, REGISTRY_PORT
+from monopod.network.plan import API_PORT, DEFAULT_VPC, KUBELET_PORT, REGISTRY_PORT
 from tests.network.lab import (
     CLOSED,
     HOST_OUTSIDE,
@@ -24,6 +25,7 @@ from tests.network.lab import (
 
 _PORT = 8080
 _ETCD = 2379
+_VPC = frozenset({DEFAULT_VPC})
 _WORLD = (str(WORLD.ip), 80)
 
 
@@ -151,6 +153,30 @@ async def test_the_resolver_answers_guests_and_the_control_plane(lab: Lab, udp: 
             assert await call(guest.namespace, source, (resolver, 53), udp=udp) == source
         control = str(lab.plan.control.ip)
         assert await call(lab.control, control, (resolver, 53), udp=udp) == control
+
+
+@pytest.mark.row("S16")
+async def test_the_resolver_is_silent_to_pods_of_a_vpc_without_dns(lab: Lab) -> None:
+    guest, resolver = await lab.guest(), str(lab.plan.resolver)
+    await lab.firewall.apply(rules.router_policy(replace(lab.policy, without_dns=_VPC)))
+    async with serving(lab.router, resolver, 53):
+        assert await dropped(lab, "dns_off", guest.namespace, guest.pod, (resolver, 53))
+        # Its kubelet's names are no pod's: images are pulled even so.
+        assert await call(guest.namespace, guest.management, (resolver, 53)) == guest.management
+        await lab.firewall.apply(rules.router_policy(lab.policy))
+        assert await call(guest.namespace, guest.pod, (resolver, 53)) == guest.pod
+
+
+@pytest.mark.row("S16")
+@pytest.mark.parametrize("udp", [False, True])
+async def test_pods_of_a_vpc_without_node_names_ask_another_resolver(lab: Lab, udp: bool) -> None:
+    guest, resolver = await lab.guest(), str(lab.plan.resolver)
+    other = str(lab.plan.resolver_without_names)
+    await lab.firewall.apply(rules.router_policy(replace(lab.policy, without_names=_VPC)))
+    async with serving(lab.router, other, 53):
+        for asked in (resolver, str(addresses.CLUSTER_DNS)):
+            answer = await call(guest.namespace, guest.pod, (asked, 53), udp=udp)
+            assert answer == guest.pod
 
 
 @pytest.mark.row("S5")

@@ -246,6 +246,15 @@ async def test_names_are_answered_as_in_a_vpc_and_a_cluster(
             assert await _resolve(guest, server, missing) == (_NAME_ERROR, set()), missing
 
 
+@pytest.mark.row("S16")
+async def test_without_host_names_nodes_have_none_and_services_do(dns: Lab) -> None:
+    guest, server = await dns.guest(), str(dns.plan.resolver_without_names)
+    node = f"fargate-ip-192-168-1-20.{_REGION}.compute.internal"
+    service = "kubernetes.default.svc.cluster.local"
+    await until(partial(_resolves, guest, server, service, {"10.100.0.1"}))
+    assert await _resolve(guest, server, node) == (_NAME_ERROR, set())
+
+
 async def _resolves(guest: Guest, server: str, name: str, addresses: set[str]) -> bool:
     return await _resolve(guest, server, name) == (0, addresses)
 

@@ -16,13 +16,29 @@ def policy(
     plan: Plan, vpcs: Iterable[Vpc], subnets: Iterable[Subnet], machines: Iterable[MicroVM]
 ) -> Policy:
     """The rules' variable part. What is malformed is left out, so it is denied."""
-    blocks = [list(_networks(vpc.spec.cidrBlocks)) for vpc in vpcs]
+    known, known_machines = list(vpcs), list(machines)
+    blocks = [list(_networks(vpc.spec.cidrBlocks)) for vpc in known]
+    without_dns = [
+        block
+        for vpc, own in zip(known, blocks, strict=True)
+        if not vpc.spec.enableDnsSupport
+        for block in own
+    ]
+    without_names = [
+        block
+        for vpc, own in zip(known, blocks, strict=True)
+        if not vpc.spec.enableDnsHostnames
+        for block in own
+    ]
     open_subnets = {_name(each): each for each in subnets if each.spec.internet != _NO_WAY_OUT}
     ways = [
         *_networks(each.spec.cidrBlock for each in open_subnets.values()),
         *_networks(
+            each.spec.podCIDR for each in known_machines if each.spec.subnet in open_subnets
+        ),
+        *_networks(
             each.status.managementAddress
-            for each in machines
+            for each in known_machines
             if each.status is not None and each.spec.subnet in open_subnets
         ),
     ]
@@ -32,6 +48,8 @@ def policy(
         vpc_blocks=frozenset(collapse_addresses(inside)),
         way_out=frozenset(collapse_addresses(ways)),
         resolvers=frozenset(map(IPv4Network, resolvers)),
+        without_dns=frozenset(collapse_addresses(without_dns)),
+        without_names=frozenset(collapse_addresses(without_names)),
     )
 
 

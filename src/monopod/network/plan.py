@@ -134,6 +134,11 @@ class Plan:
         return addresses.resolver(self.vpc)
 
     @property
+    def resolver_without_names(self) -> IPv4Address:
+        """Where CoreDNS answers pods of VPCs whose nodes have no names; AWS reserves it too."""
+        return self.resolver + 1
+
+    @property
     def api_server(self) -> str:
         """Base URL of the API server, for the host, the control plane and guests."""
         return f"https://{self.control.ip}:{API_PORT}"

@@ -6,10 +6,11 @@ own names, in what it may open by those of the pod at the other end.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Final
 
+import msgspec
 from lightkube.models.meta_v1 import LabelSelector
 from lightkube.models.networking_v1 import (
     IPBlock,
@@ -49,6 +50,10 @@ class Pods:
 
     endpoints: Sequence[Endpoint]
     namespaces: Mapping[str, Mapping[str, str]]
+    found: dict[bytes, frozenset[IPv4Network]] = field(
+        default_factory=dict[bytes, frozenset[IPv4Network]], compare=False, repr=False
+    )
+    """Where peers are, by the peers: policies repeat each other."""
 
 
 def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
@@ -56,6 +61,7 @@ def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
 
     Whom no policy limits is in a filter that allows everything: an address in none is nobody's.
     """
+    pods = Pods(_alike(pods.endpoints), pods.namespaces)
     limiting = [each for policy in policies for each in _filters(policy, pods)]
     taking = {address for each in limiting if each.ingress is not None for address in each.governs}
     opening = {address for each in limiting if each.egress is not None for address in each.governs}
@@ -65,6 +71,18 @@ def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
         *limiting,
         Filter("not limited in what they take", everybody - taking, everything, None),
         Filter("not limited in what they open", everybody - opening, None, everything),
+    ]
+
+
+def _alike(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """Make one of pods that no selector tells apart: the replicas of a Deployment."""
+    found: dict[object, list[Endpoint]] = {}
+    for each in endpoints:
+        labels, ports = frozenset(each.labels.items()), frozenset(each.ports.items())
+        found.setdefault((each.namespace, labels, ports), []).append(each)
+    return [
+        replace(same[0], addresses=frozenset().union(*(each.addresses for each in same)))
+        for same in found.values()
     ]
 
 
@@ -136,6 +154,14 @@ def _networks(
     """Where some peers are; nothing if there are none, which means everybody."""
     if not peers:
         return None
+    key = msgspec.json.encode([own, peers])
+    known = pods.found.get(key)
+    if known is None:
+        known = pods.found[key] = _resolve(peers, own, pods)
+    return known
+
+
+def _resolve(peers: Sequence[NetworkPolicyPeer], own: str, pods: Pods) -> frozenset[IPv4Network]:
     found: set[IPv4Network] = set()
     for peer in peers:
         if peer.ipBlock is not None:

@@ -76,7 +76,7 @@ class PolicyController:
     async def _reconcile(self, _: Key) -> float | None:
         found = endpoints.endpoints(self._pods.items(), self._machines.items(), self._nodes.items())
         pods = policies.Pods(
-            [*found, endpoints.resolver(self._plan.resolver)],
+            [*found, endpoints.resolver(self._plan.resolver, self._plan.resolver_without_names)],
             {meta(each).name or "": meta(each).labels or {} for each in self._namespaces.items()},
         )
         await self._keeper.keep(policies.filters(self._policies.items(), pods))

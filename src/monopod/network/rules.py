@@ -53,13 +53,15 @@ COUNTERS: Final = (
     "from_outside_blocked",
     "control_blocked",
     "balancers_blocked",
+    "dns_off",
 )
 """What the router dropped, by reason."""
 
 _RAW: Final = -300
 _FILTER: Final = 10
 """After kube-proxy's filter, at 0: what it refuses with an answer must not vanish in silence."""
-_DESTINATION_NAT: Final = -100
+_DESTINATION_NAT: Final = -101
+"""Before kube-proxy's, which translates the address of the cluster's DNS."""
 _SOURCE_NAT: Final = 100
 TO_ITSELF: Final = 0x6D
 """The packet mark of a connection from a pod to itself; none of kube-proxy's, which has one bit."""
@@ -77,6 +79,10 @@ class Policy:
     gateway, and the management addresses of machines whose pods are in such subnets."""
     resolvers: frozenset[IPv4Network] = frozenset()
     """Addresses that the VPCs' resolver has beside its own."""
+    without_dns: frozenset[IPv4Network] = frozenset()
+    """Blocks of VPCs whose resolver is switched off."""
+    without_names: frozenset[IPv4Network] = frozenset()
+    """Blocks of VPCs whose nodes have no names."""
 
     @property
     def sets(self) -> dict[str, frozenset[IPv4Network]]:
@@ -85,6 +91,8 @@ class Policy:
             "vpc_blocks": self.vpc_blocks,
             "way_out": self.way_out,
             "resolvers": self.resolvers,
+            "without_dns": self.without_dns,
+            "without_names": self.without_names,
         }
 
 
@@ -102,9 +110,14 @@ def _router(plan: Plan, policy: Policy) -> Table:
     _guard_router(table, plan)
     _guard_passage(table, plan)
     table.base_chain("redirect", "prerouting", _DESTINATION_NAT, kind="nat")
+    nameless = nft.destination_nat(plan.resolver_without_names)
+    own = match(nft.header("ip", "daddr"), nft.one_of((addresses.CLUSTER_DNS, plan.resolver)))
     for protocol in ("udp", "tcp"):
+        asks = dport(protocol, DNS_PORT)
+        for resolver in (own, daddr("@resolvers")):
+            table.rule("redirect", saddr("@without_names"), resolver, asks, nameless)
         to_resolver = nft.destination_nat(plan.resolver)
-        table.rule("redirect", daddr("@resolvers"), dport(protocol, DNS_PORT), to_resolver)
+        table.rule("redirect", daddr("@resolvers"), asks, to_resolver)
     table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
     table.rule("leave", oif(UPLINK), saddr("@way_out"), MASQUERADE)
     table.rule("leave", match(nft.meta("mark"), TO_ITSELF), MASQUERADE)
@@ -163,14 +176,11 @@ def _guard_router(table: Table, plan: Plan) -> None:
     table.base_chain("input", "input", _FILTER, policy="drop")
     _known(table, "input")
     table.rule("input", iif("lo"), ACCEPT)
+    resolvers = nft.one_of((plan.resolver, plan.resolver_without_names))
     for protocol in ("udp", "tcp"):
-        table.rule(
-            "input",
-            match(nft.meta("iifname"), UPLINK, op="!="),
-            daddr(plan.resolver),
-            dport(protocol, DNS_PORT),
-            ACCEPT,
-        )
+        asks = match(nft.header("ip", "daddr"), resolvers), dport(protocol, DNS_PORT)
+        table.rule("input", saddr("@without_dns"), *asks, *_drop("dns_off"))
+        table.rule("input", match(nft.meta("iifname"), UPLINK, op="!="), *asks, ACCEPT)
     table.rule("input", _echo(), ACCEPT)
     table.rule("input", *_drop("router_blocked"))
 

@@ -95,6 +95,13 @@ def corefile(
     prometheus {DNS_METRICS}
 }}
 
+# Asked by pods of VPCs whose enableDnsHostnames is off: as if nodes had no names.
+(nameless) {{
+    bind {plan.resolver_without_names}
+    errors
+    prometheus {DNS_METRICS}
+}}
+
 # Services and pods, and the names of their addresses.
 {cluster_domain} in-addr.arpa ip6.arpa {{
     import common
@@ -131,6 +138,19 @@ def corefile(
         rcode NXDOMAIN
         authority "{soa}"
     }}
+}}
+
+{zone} {{
+    import nameless
+    template IN ANY {zone} {{
+        rcode NXDOMAIN
+        authority "{soa}"
+    }}
+}}
+
+. {{
+    import nameless
+    forward . {plan.resolver}
 }}
 
 # Everything else.

@@ -204,7 +204,8 @@ class Topology:
 
     async def _equip_router(self) -> None:
         async with await self.router.netlink() as router:
-            await _ensure_address(router, "lo", IPv4Interface(self.plan.resolver))
+            for resolver in (self.plan.resolver, self.plan.resolver_without_names):
+                await _ensure_address(router, "lo", IPv4Interface(resolver))
             for inside in (addresses.MANAGEMENT, self.plan.vpc):
                 await refuse(router, inside)
 
