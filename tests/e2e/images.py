@@ -19,6 +19,7 @@ from monopod.settings import Settings
 
 PYTHON: Final = "/usr/bin/python"
 MINIO: Final = "/usr/bin/minio"
+COREDNS: Final = "/coredns"
 _PACKAGES: Final = "/usr/lib/boto3"
 _BOTO3: Final = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
 _SERVICES: Final = frozenset({"s3", "sts"})
@@ -63,6 +64,12 @@ async def minio_image(work: Path) -> Path:
     )
     _copy(work / "minio", MINIO, program)
     return await _archive(work / "minio", work / "minio.tar", ImageConfig())
+
+
+async def coredns_image(components: Path, work: Path) -> Path:
+    """CoreDNS, the very program that is the VPC's resolver; returns an archive."""
+    _copy(work / "coredns", COREDNS, components / "coredns")
+    return await _archive(work / "coredns", work / "coredns.tar", ImageConfig())
 
 
 async def _copy_libraries(root: Path, programs: Iterable[Path]) -> None:

@@ -18,7 +18,8 @@ _REPLICAS = 5
 """Thirty starts and stops in all."""
 
 
-async def _service_pid(service: Path) -> int | None:
+async def service_pid(service: Path) -> int | None:
+    """The process that a supervisor runs now, if it runs."""
     try:
         pid = int(await process.run("s6-svstat", "-o", "pid", service))
     except process.ProcessError:
@@ -30,7 +31,7 @@ async def _victims(cluster: Cluster) -> dict[str, list[int]]:
     """Processes that may be killed now, by what they are."""
     found: dict[str, list[int]] = {}
     for service in sorted((cluster.home / "services").iterdir()):
-        if not service.name.startswith(".") and (pid := await _service_pid(service)):
+        if not service.name.startswith(".") and (pid := await service_pid(service)):
             found[service.name] = [pid]
     found["vmm"] = [pid for pids in machines_on_host(cluster.home).values() for pid in pids[:1]]
     return {name: pids for name, pids in found.items() if pids}

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.timeout(600)
 _SERVE = "mkdir -p /www && echo $VERSION > /www/index.html && exec httpd -f -p 8080 -h /www"
 _NLB = "service.beta.kubernetes.io/aws-load-balancer-"
 _ALB = "alb.ingress.kubernetes.io/"
+_GATES = "elbv2.k8s.aws/pod-readiness-gate-inject=enabled"
 _WITHIN_S = 60.0
 
 
@@ -147,6 +148,8 @@ async def test_no_request_fails_while_every_pod_is_replaced(exposed: Namespace, 
                     seen[said if status == 200 else f"{url}: {status}"] += 1
                 await asyncio.sleep(0.02)
 
+    # From here on pods are ready when both load balancers have found them healthy.
+    await exposed.cluster.kubectl("label", "namespace", exposed.name, _GATES)
     async with asyncio.TaskGroup() as group:
         group.create_task(load(f"http://{network['ip']}/"))
         group.create_task(load(f"http://{application['ip']}/", "shop.example.com"))
@@ -163,3 +166,8 @@ async def test_no_request_fails_while_every_pod_is_replaced(exposed: Namespace, 
         )
         over.set()
     assert set(seen) == {"one", "two"}, seen
+    for each in (await exposed.get("pods", "-l", "app=web"))["items"]:
+        gates = [gate["conditionType"] for gate in each["spec"]["readinessGates"]]
+        told = {of["type"]: of["status"] for of in each["status"]["conditions"]}
+        assert len(gates) == 2
+        assert {told[gate] for gate in gates} == {"True"}

@@ -126,16 +126,9 @@ async def test_management_addresses_of_others_are_unreachable(
 async def test_network_policies_say_which_pods_reach_which(
     namespace: Namespace, pods: dict[str, str]
 ) -> None:
-    async def answers() -> bool:
-        try:
-            await namespace.sh("one", f"timeout 2 wget -q -O - http://{pods['two']}:8080/")
-        except ProcessError:
-            return False
-        return True
-
     async def until(wanted: bool) -> None:
         async with asyncio.timeout(30):
-            while await answers() != wanted:  # noqa: ASYNC110 - the router tells nobody
+            while await _answers(namespace, "one", pods["two"]) != wanted:  # noqa: ASYNC110 - the router tells nobody
                 await asyncio.sleep(0.2)
 
     await namespace.apply(_policy("deny", policyTypes=["Ingress", "Egress"]))
@@ -157,6 +150,67 @@ async def test_network_policies_say_which_pods_reach_which(
     await namespace.kubectl("delete", "networkpolicies", "deny", "allow")
 
 
+@pytest.mark.row("S5")
+async def test_security_group_policies_put_pods_in_groups(
+    namespace: Namespace, image: str, pods: dict[str, str]
+) -> None:
+    """Rules are the group's, not the pod's: they change under it."""
+    labels = {"app": "kept"}
+    group = f"sg-{namespace.name}"
+    https = {"protocol": "tcp", "groups": ["sg-cluster"]}
+
+    def shut(port: int) -> dict[str, Any]:
+        rules = [{**https, "fromPort": port, "toPort": port}]
+        return {
+            "apiVersion": "monopod.dev/v1alpha1",
+            "kind": "SecurityGroup",
+            "metadata": {"name": group},
+            "spec": {"vpc": "default", "ingress": rules},
+        }
+
+    policy = {
+        "apiVersion": "vpcresources.k8s.aws/v1beta1",
+        "kind": "SecurityGroupPolicy",
+        "metadata": {"name": "kept"},
+        "spec": {
+            "podSelector": {"matchLabels": labels},
+            "securityGroups": {"groupIds": [group]},
+        },
+    }
+    forged = {"fargate.amazonaws.com/pod-sg": "sg-cluster"}
+    wanted = pod("kept", image, _SERVE, labels=labels)
+    wanted["metadata"]["annotations"] = forged
+    await namespace.apply(shut(9), policy, wanted)
+    await namespace.ready("kept", timeout_s=120)
+    kept = await namespace.get("pod", "kept")
+    address = kept["status"]["podIP"]
+    assert kept["metadata"]["annotations"]["fargate.amazonaws.com/pod-sg"] == group
+    # Ready, though its kubelet's port is in no rule: probes and logs go another way.
+    assert await _blocked(namespace, f"{address}:8080")
+    assert pods["one"] in await namespace.sh(
+        "kept", f"nslookup headless.{namespace.name}.svc.cluster.local"
+    )
+    assert not await _answers(namespace, "kept", pods["one"])
+    with pytest.raises(ProcessError, match="annotation is not set by mutating webhook"):
+        await namespace.kubectl("annotate", "pod", "kept", "--overwrite", f"{next(iter(forged))}=")
+    await namespace.apply(shut(8080))
+    async with asyncio.timeout(30):
+        while await _blocked(namespace, f"{address}:8080"):
+            pass
+    assert await _fetch(namespace, "one", f"http://{address}:8080/") == "kept"
+    with pytest.raises(ProcessError, match="has dependent objects: 1 pods are in it"):
+        await namespace.kubectl("delete", "sg", group)
+    await namespace.kubectl("delete", "pod", "kept")
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await namespace.kubectl("delete", "sg", group)
+            except ProcessError:
+                await asyncio.sleep(0.2)
+            else:
+                break
+
+
 def _policy(name: str, **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -164,6 +218,14 @@ def _policy(name: str, **spec: Any) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {"podSelector": {}, **spec},
     }
+
+
+async def _answers(namespace: Namespace, pod_name: str, address: str) -> bool:
+    try:
+        await _fetch(namespace, pod_name, f"http://{address}:8080/")
+    except ProcessError:
+        return False
+    return True
 
 
 async def _blocked(namespace: Namespace, address: str) -> bool:

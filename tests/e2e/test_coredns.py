@@ -1,0 +1,110 @@
+"""CoreDNS on Fargate, by the change of one annotation that EKS documents."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monopod.cluster.access import administrator
+from monopod.settings import Settings
+from tests.e2e.cluster import Namespace, pod
+from tests.e2e.images import COREDNS, coredns_image
+
+_OPT_OUT = "eks.amazonaws.com/compute-type"
+_COREFILE = """\
+.:53 {
+    errors
+    ready
+    kubernetes cluster.local in-addr.arpa
+}
+"""
+
+
+def _deployment(image: str) -> dict[str, Any]:
+    container = {
+        "name": "coredns",
+        "image": image,
+        "command": [COREDNS, "-conf", "/etc/coredns/Corefile"],
+        "volumeMounts": [{"name": "configuration", "mountPath": "/etc/coredns"}],
+        "readinessProbe": {"httpGet": {"port": 8181, "path": "/ready"}, "periodSeconds": 1},
+    }
+    spec = {
+        "containers": [container],
+        "volumes": [{"name": "configuration", "configMap": {"name": "coredns"}}],
+        # Not the cluster's: that is what it is to take the place of.
+        "dnsPolicy": "Default",
+    }
+    labels = {"app": "coredns"}
+    metadata = {"labels": labels, "annotations": {_OPT_OUT: "ec2"}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "coredns"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": metadata, "spec": spec},
+        },
+    }
+
+
+@pytest.mark.row("S16")
+async def test_coredns_runs_on_fargate_once_its_annotation_is_removed(
+    namespace: Namespace, image: str, tmp_path: Path
+) -> None:
+    cluster = namespace.cluster
+    programs = administrator(Settings(home=cluster.home)).components
+    archive = await coredns_image(programs, tmp_path)
+    coredns = (await cluster.monopod("image", "push", str(archive))).splitlines()[-1]
+    reader = f"coredns-{namespace.name}"
+    await cluster.apply(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": reader},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "monopod:coredns",
+            },
+            "subjects": [
+                {"kind": "ServiceAccount", "name": "default", "namespace": namespace.name}
+            ],
+        }
+    )
+    try:
+        await namespace.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "coredns"},
+                "data": {"Corefile": _COREFILE},
+            },
+            _deployment(coredns),
+            pod("asker", image),
+        )
+        await namespace.wait("jsonpath={.status.phase}=Pending", "pods", "-l", "app=coredns")
+        waiting = (await namespace.get("pods", "-l", "app=coredns"))["items"]
+        assert {each["spec"]["schedulerName"] for each in waiting} == {"default-scheduler"}
+        path = "/spec/template/metadata/annotations/" + _OPT_OUT.replace("/", "~1")
+        patch = json.dumps([{"op": "remove", "path": path}])
+        await namespace.kubectl("patch", "deployment", "coredns", "--type=json", f"--patch={patch}")
+        await namespace.kubectl(
+            "rollout", "status", "deployment/coredns", "--timeout=180s", timeout_s=190
+        )
+        await namespace.ready("asker", timeout_s=120)
+        async with asyncio.timeout(30):
+            while True:
+                pods = (await namespace.get("pods", "-l", "app=coredns"))["items"]
+                if len(pods) == 1:
+                    break
+        (served,) = pods
+        assert served["spec"]["nodeName"].startswith("fargate-ip-")
+        server = served["status"]["podIP"]
+        said = await namespace.sh(
+            "asker", f"nslookup kubernetes.default.svc.cluster.local {server}"
+        )
+        assert "10.100.0.1" in said
+    finally:
+        await cluster.kubectl("delete", "clusterrolebinding", reader)
