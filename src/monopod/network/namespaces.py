@@ -6,6 +6,7 @@ were made in, so making one is all that an entry is needed for.
 """
 
 import ctypes
+import errno
 import fcntl
 import io
 import os
@@ -25,7 +26,9 @@ _T = TypeVar("_T")
 
 _NAMED: Final = Path("/run/netns")
 _CLONE_NEWNET: Final = 0x40000000
-_MS_BIND: Final = 4096
+_MS_BIND: Final = 0x1000
+_MS_REC: Final = 0x4000
+_MS_SHARED: Final = 0x100000
 _MNT_DETACH: Final = 2
 _OWN: Final = Path("/proc/self/ns/net")
 
@@ -87,7 +90,7 @@ class Namespace:
         """
         if self.exists():
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _prepare(self.path.parent)
         self.path.touch(mode=0o444)
 
         def body() -> None:
@@ -167,6 +170,32 @@ class Namespace:
     def interfaces(self) -> dict[str, int]:
         """Its interfaces' indices by their names."""
         return {name: index for index, name in self.call(socket.if_nameindex)}
+
+
+def _prepare(directory: Path) -> None:
+    """Have a directory be a shared mount of its own, as the first ``ip netns add`` makes it.
+
+    Were that left to the first, it would mount the directory over itself, and over what is mounted
+    in it by then: namespaces made before could not be removed any more.
+
+    Raises:
+        NetworkError: The kernel refused.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    name = os.fsencode(directory)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # ip takes this lock too.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _libc.mount(b"", name, b"none", _MS_SHARED | _MS_REC, None) == 0:
+            return
+        doing = f"cannot share {directory} among mount namespaces"
+        if ctypes.get_errno() != errno.EINVAL:
+            _check(-1, doing)
+        _check(_libc.mount(name, name, b"none", _MS_BIND | _MS_REC, None), doing)
+        _check(_libc.mount(b"", name, b"none", _MS_SHARED | _MS_REC, None), doing)
+    finally:
+        os.close(descriptor)
 
 
 def call_in_new_namespace(function: Callable[[], _T]) -> _T:
