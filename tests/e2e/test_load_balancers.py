@@ -97,6 +97,10 @@ async def _place(namespace: Namespace, *words: str) -> dict[str, str]:
             await asyncio.sleep(0.2)
 
 
+async def _pods(namespace: Namespace) -> list[dict[str, Any]]:
+    return (await namespace.get("pods", "-l", "app=web"))["items"]
+
+
 async def _fetch(http: aiohttp.ClientSession, url: str, host: str = "") -> tuple[int, str]:
     headers = {"Host": host} if host else {}
     async with http.get(url, headers=headers) as answer:
@@ -112,8 +116,7 @@ async def test_both_kinds_serve_from_the_host_and_from_a_pod(exposed: Namespace)
         url = f"http://{application['ip']}/"
         assert await _fetch(http, url, "shop.example.com") == (200, "one")
         assert (await _fetch(http, url, "other.example.com"))[0] == 404
-    pods = (await exposed.get("pods", "-l", "app=web"))["items"]
-    name = pods[0]["metadata"]["name"]
+    name = (await _pods(exposed))[0]["metadata"]["name"]
     said = await exposed.sh(name, f"timeout 10 wget -q -O - http://{network['hostname']}/")
     assert said.strip() == "one"
 
@@ -148,6 +151,7 @@ async def test_no_request_fails_while_every_pod_is_replaced(exposed: Namespace, 
                     seen[said if status == 200 else f"{url}: {status}"] += 1
                 await asyncio.sleep(0.02)
 
+    old = [f"pod/{each['metadata']['name']}" for each in await _pods(exposed)]
     # From here on pods are ready when both load balancers have found them healthy.
     await exposed.cluster.kubectl("label", "namespace", exposed.name, _GATES)
     async with asyncio.TaskGroup() as group:
@@ -157,16 +161,10 @@ async def test_no_request_fails_while_every_pod_is_replaced(exposed: Namespace, 
         await exposed.kubectl(
             "rollout", "status", "deployment/web", "--timeout=240s", timeout_s=250
         )
-        # Until the last of the old ones is gone.
-        await exposed.kubectl(
-            "wait",
-            "--for=jsonpath={.status.terminatingReplicas}=0",
-            "deployment/web",
-            "--timeout=60s",
-        )
+        await exposed.kubectl("wait", "--for=delete", *old, "--timeout=60s")
         over.set()
     assert set(seen) == {"one", "two"}, seen
-    for each in (await exposed.get("pods", "-l", "app=web"))["items"]:
+    for each in await _pods(exposed):
         gates = [gate["conditionType"] for gate in each["spec"]["readinessGates"]]
         told = {of["type"]: of["status"] for of in each["status"]["conditions"]}
         assert len(gates) == 2
