@@ -14,10 +14,11 @@ import pytest
 import pytest_asyncio
 
 from monopod import process
-from monopod.network import addresses, rules
+from monopod.network import addresses
 from monopod.network.firewall import Firewall
 from monopod.network.namespaces import Namespace as NetworkNamespace
 from monopod.network.plan import API_PORT, EKS_PORT, KUBELET_PORT, REGISTRY_PORT, Plan
+from monopod.network.standing import look
 from monopod.network.topology import find_transit
 from monopod.settings import Settings
 from tests.e2e.cluster import Namespace, ask_for_machine, pod
@@ -77,11 +78,18 @@ def forge(source, target, port):
     sum_ = struct.pack("!H", checksum(head + ends))
     return frame(0x0800, head[:10] + sum_ + ends + datagram)
 
+def say(operation, sender, target):
+    mac, ends = own_end()[1], [socket.inet_aton(each) for each in (sender, target)]
+    arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation) + mac + ends[0] + mac + ends[1]
+    return frame(0x0806, arp, to="ff:ff:ff:ff:ff:ff")
+
 def claim(address):
     # An unasked answer: "that address is mine".
-    mac, ip = own_end()[1], socket.inet_aton(address)
-    arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2) + mac + ip + mac + ip
-    return frame(0x0806, arp, to="ff:ff:ff:ff:ff:ff")
+    return say(2, address, address)
+
+def ask(sender, address):
+    # A question in another's name: whoever is asked remembers the asker.
+    return say(1, sender, address)
 
 def six(target):
     ends = socket.inet_pton(socket.AF_INET6, "fe80::1") + socket.inet_pton(socket.AF_INET6, target)
@@ -123,9 +131,7 @@ class Ground:
         return [json.loads(line) for line in said.splitlines()]
 
     async def counters(self) -> Mapping[str, int]:
-        contents = await Firewall(self.router).contents(rules.ROUTER_TABLE)
-        assert contents is not None
-        return contents.counters
+        return (await look(Firewall(self.router), self.plan)).counters
 
     async def blocked(self, counter: str, *deeds: Sequence[object]) -> None:
         """Hold that each of these meets silence and is counted."""
@@ -216,8 +222,14 @@ async def test_root_in_a_machine_cannot_pass_for_another(ground: Ground) -> None
     strangers = (ground.other, ground.other_pod, str(ground.plan.control.ip), "203.0.113.7")
     await ground.blocked("spoofed", *(("forge", each, target, 53) for each in strangers))
     await ground.blocked("ipv6_blocked", ("claim_six", "fd00:ec2::254"))
-    # Nobody listens to these, nor counts them. Who is passed for is still whom others reach.
-    await ground.as_root(*(("claim", each) for each in (ground.other, ground.other_pod, target)))
+    gateway = str(addresses.MANAGEMENT_GATEWAY)
+    await ground.blocked(
+        "arp_blocked",
+        *(("claim", each) for each in (ground.other, ground.other_pod, target, gateway)),
+        *(("ask", each, gateway) for each in strangers),
+        ("ask", own, ground.other),
+    )
+    # Who is passed for is still whom others reach.
     listed = json.loads(await process.run("ip", "-netns", ground.router.path.name, "-j", "neigh"))
     mac = addresses.guest_mac(IPv4Address(own))
     assert {each["dst"] for each in listed if each.get("lladdr") == mac} == {own}

@@ -21,6 +21,7 @@ from monopod.network.host import Host
 from monopod.network.links import Links, LinkSpec
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
+from monopod.network.standing import look
 from monopod.network.topology import Topology, reserve
 from monopod.settings import Settings
 
@@ -104,6 +105,8 @@ class Lab:
             ip(inside, "addr", "add", f"{address}/32", "dev", name)
         gateway = str(addresses.MANAGEMENT_GATEWAY)
         ip(inside, "route", "add", "default", "via", gateway, "dev", name, "onlink")
+        to_router = ("lladdr", addresses.GATEWAY_MAC, "dev", name, "nud", "permanent")
+        ip(inside, "neigh", "replace", gateway, *to_router)
         guest = Guest(inside, spec)
         self._guests.append(guest)
         await self.allow()
@@ -125,21 +128,17 @@ class Lab:
 
     async def counted(self, reason: str) -> int:
         """How many packets the router has dropped for a reason."""
-        return await _count(self.firewall, rules.ROUTER_TABLE, reason)
+        return (await look(self.firewall, self.plan)).counters[reason]
 
     async def counted_by_host(self, reason: str) -> int:
         """How many packets the host has dropped for a reason."""
-        return await _count(Firewall(self.host), self.plan.host_table, reason)
+        contents = await Firewall(self.host).contents(self.plan.host_table)
+        assert contents is not None
+        return contents.counters[reason]
 
     def close(self) -> None:
         for guest in self._guests:
             guest.namespace.remove()
-
-
-async def _count(firewall: Firewall, table: str, counter: str) -> int:
-    contents = await firewall.contents(table)
-    assert contents is not None
-    return contents.counters[counter]
 
 
 @asynccontextmanager

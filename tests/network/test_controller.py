@@ -25,7 +25,7 @@ from monopod.kube import (
     connect,
     meta,
 )
-from monopod.network import rules
+from monopod.network import nft, rules
 from monopod.network.controller import RouterController
 from monopod.network.filter_table import GROUPS
 from monopod.network.firewall import Contents
@@ -177,6 +177,8 @@ async def test_what_is_lost_comes_back(
         await until(lambda: _in_set(lab, "way_out", block))
         await lab.firewall.apply(rules.router_policy(rules.Policy()))
         await until(lambda: _in_set(lab, "way_out", block))
+        await lab.firewall.apply(rules.remove_table(rules.ROUTER_TABLE, nft.ARP))
+        await until(lambda: lab.firewall.has_table(rules.ROUTER_TABLE, nft.ARP))
         ip(lab.router, "route", "del", "unreachable", "100.64.0.0/11")
 
         async def back() -> bool:

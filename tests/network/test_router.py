@@ -3,13 +3,18 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from ipaddress import IPv4Interface
 
 import pytest
 
+from monopod.guest import node_files
 from monopod.network import addresses, rules
 from monopod.network.plan import API_PORT, DEFAULT_VPC, KUBELET_PORT, REGISTRY_PORT
+from tests.guest.test_configuration import NODE
 from tests.network.lab import (
     CLOSED,
     HOST_OUTSIDE,
@@ -27,6 +32,8 @@ _PORT = 8080
 _ETCD = 2379
 _VPC = frozenset({DEFAULT_VPC})
 _WORLD = (str(WORLD.ip), 80)
+_ARP = 0x0806
+_SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
 
 
 @pytest.mark.row("S17")
@@ -52,7 +59,6 @@ async def test_a_forged_source_is_dropped_and_counted(lab: Lab) -> None:
     ]
     for address in forged:
         ip(forger.namespace, "addr", "add", f"{address}/32", "dev", forger.spec.name)
-    _know_gateway(forger)
     async with serving(two.namespace, two.pod, _PORT) as server:
         for address in forged:
             target = (two.pod, _PORT)
@@ -259,24 +265,71 @@ async def test_errors_about_connections_come_back(lab: Lab) -> None:
             await call(one.namespace, one.pod, (two.pod, _PORT), udp=udp)
 
 
+_REQUEST, _REPLY = 1, 2
+
+
 @pytest.mark.row("S5")
-async def test_arp_is_answered_for_the_gateway_only_and_to_the_guest_only(lab: Lab) -> None:
+async def test_whatever_a_machine_says_by_arp_is_dropped_and_counted(lab: Lab) -> None:
     guest, other = await lab.guest(), await lab.guest()
-    gateway = str(addresses.MANAGEMENT_GATEWAY)
-    forged = "192.168.1.250"
-    guest.namespace.set_sysctls({f"ipv4/neigh/{guest.spec.name}/retrans_time_ms": "50"})
-    ip(guest.namespace, "addr", "add", f"{forged}/32", "dev", guest.spec.name)
-    own = (other.pod, str(lab.plan.resolver), str(lab.plan.router_outer.ip))
-    for address in own:
-        ip(guest.namespace, "route", "add", f"{address}/32", "dev", guest.spec.name)
-        with pytest.raises(OSError, match="Errno 113"):
-            await call(guest.namespace, guest.management, (address, 53))
-    with pytest.raises(OSError, match="Errno 113"):
-        await call(guest.namespace, forged, (gateway, 53))
-    assert forged not in ip(lab.router, "neigh", "show", "dev", guest.spec.name)
+    gateway, resolver = str(addresses.MANAGEMENT_GATEWAY), str(lab.plan.resolver)
+    said = [
+        *((_REQUEST, guest.management, asked) for asked in (gateway, other.pod, resolver)),
+        *((_REQUEST, other.management, asked) for asked in (gateway, other.management)),
+        *((_REPLY, claimed, claimed) for claimed in (other.pod, other.management, resolver)),
+        (_REPLY, "192.168.1.250", gateway),
+    ]
+    with _hearing_arp(guest) as heard:
+        for operation, sender, target in said:
+            before = await lab.counted("arp_blocked")
+            _say_arp(guest, operation, sender, target)
+            async with asyncio.timeout(5):
+                while await lab.counted("arp_blocked") == before:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.02)
+        with pytest.raises(BlockingIOError):
+            heard.recv(100)
+    listed = ip(lab.router, "neigh", "show", "dev", guest.spec.name).splitlines()
+    mac = addresses.guest_mac(guest.spec.management_address)
+    assert [line.split() for line in listed] == [[guest.management, "lladdr", mac, "PERMANENT"]]
+    async with serving(other.namespace, other.pod, _PORT) as server:
+        assert await call(guest.namespace, guest.pod, (other.pod, _PORT)) == guest.pod
+        assert server.callers == [guest.pod]
 
 
-def _know_gateway(guest: Guest) -> None:
-    """Teach a guest the gateway's hardware address, which ARP does not tell to forgers."""
-    gateway, mac = str(addresses.MANAGEMENT_GATEWAY), addresses.GATEWAY_MAC
-    ip(guest.namespace, "neigh", "replace", gateway, "lladdr", mac, "dev", guest.spec.name)
+async def test_what_a_machine_is_told_of_its_network_needs_no_arp(lab: Lab) -> None:
+    """What is counted is a trick: neither side of a link asks the other."""
+    guest, control = await lab.guest(), str(lab.plan.control.ip)
+    node = replace(
+        NODE,
+        management_address=guest.spec.management_address,
+        pod_address=IPv4Interface(guest.spec.pod_address),
+    )
+    # What it had is gone with this.
+    ip(guest.namespace, "link", "set", guest.spec.name, "down")
+    ip(guest.namespace, "addr", "flush", "dev", guest.spec.name)
+    ip(guest.namespace, "link", "set", guest.spec.name, "name", "vec0")
+    assert not ip(guest.namespace, "route") + ip(guest.namespace, "neigh")
+    told = lab.home.with_name("network")
+    told.write_bytes(node_files(node)["network"])
+    ip(guest.namespace, "-batch", str(told))
+    async with serving(guest.namespace, guest.management, KUBELET_PORT):
+        assert await call(lab.control, control, (guest.management, KUBELET_PORT)) == control
+    assert await lab.counted("arp_blocked") == 0
+
+
+@contextmanager
+def _hearing_arp(guest: Guest) -> Generator[socket.socket]:
+    """What the router sends to a guest by ARP, and nothing that the guest sends itself."""
+    kind = socket.SOCK_DGRAM
+    with guest.namespace.call(lambda: socket.socket(socket.AF_PACKET, kind)) as own:
+        own.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        own.bind((guest.spec.name, _ARP))
+        own.setblocking(False)
+        yield own
+
+
+def _say_arp(guest: Guest, operation: int, sender: str, target: str) -> None:
+    mac = bytes.fromhex(addresses.guest_mac(guest.spec.management_address).replace(":", ""))
+    ends = [socket.inet_aton(each) for each in (sender, target)]
+    said = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation) + mac + ends[0] + bytes(6) + ends[1]
+    with guest.namespace.call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)) as own:
+        own.sendto(said, (guest.spec.name, _ARP, 0, 0, b"\xff" * 6))

@@ -12,12 +12,13 @@ from secrets import token_hex
 
 import pytest
 
-from monopod.network import rules
+from monopod.network import nft, rules
 from monopod.network.errors import NetworkError
 from monopod.network.firewall import Firewall
 from monopod.network.host import Host
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
+from monopod.network.standing import look
 from monopod.network.topology import Topology, reserve
 from tests.network.lab import Lab, call, ip, namespace, serving
 
@@ -97,10 +98,14 @@ async def test_creating_again_puts_back_what_is_missing(lab: Lab) -> None:
     ip(lab.router, "link", "del", "control")
     ip(lab.host, "link", "del", lab.plan.host_link)
     await lab.topology.create()
+    assert (await look(lab.firewall, lab.plan)).complete
     host, control = str(lab.plan.host.ip), str(lab.plan.control.ip)
     async with serving(lab.control, control, 6443):
         assert await call(lab.host, host, (control, 6443)) == host
-    assert await lab.firewall.has_table(rules.ROUTER_TABLE)
+    await lab.firewall.apply(rules.remove_table(rules.ROUTER_TABLE, nft.ARP))
+    assert not (await look(lab.firewall, lab.plan)).complete
+    await lab.topology.create()
+    assert (await look(lab.firewall, lab.plan)).complete
 
 
 async def _interrupted(host: Host, instance: str, verb: str, after_s: float) -> None:

@@ -14,6 +14,8 @@ from monopod.guest.credentials import RegistryCredential, credential_files, kube
 
 GATEWAY: Final = IPv4Address("100.64.0.1")
 """The router's address on every machine's link."""
+GATEWAY_MAC: Final = "02:6d:00:00:00:01"
+"""And the hardware address of its end."""
 SYSTEM_MEMORY_MIB: Final = 256
 """Kept for kubelet and containerd out of the provisioned memory (EKS user guide, Fargate pod
 configuration); the rest is the node's allocatable."""
@@ -121,6 +123,8 @@ def _network(node: NodeConfiguration) -> str:
         f"address add {node.management_address}/32 dev vec0\n"
         "link set vec0 up\n"
         f"route add default via {GATEWAY} dev vec0 onlink src {node.management_address}\n"
+        # The router takes no ARP from machines.
+        f"neigh replace {GATEWAY} lladdr {GATEWAY_MAC} dev vec0 nud permanent\n"
     )
 
 

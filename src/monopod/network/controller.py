@@ -21,6 +21,7 @@ from monopod.network.firewall import Firewall
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
 from monopod.network.routes import refuse, refused, stop_refusing
+from monopod.network.standing import look
 
 _ROUTER: Final = "the router"
 """A key that no subnet can have: names have no blanks."""
@@ -92,12 +93,11 @@ class RouterController:
         return self._look_every_s
 
     async def _filter(self, wanted: rules.Policy) -> None:
-        standing = await self._firewall.contents(rules.ROUTER_TABLE)
-        if standing is not None:
-            self._drops.tell(standing.counters)
-        if standing is None or rules.router_version(self._plan) not in standing.counters:
-            await self._firewall.apply(rules.router_table(self._plan, wanted))
-            _log.warning("put the router's rules back", found=standing is not None)
+        standing = await look(self._firewall, self._plan)
+        self._drops.tell(standing.counters)
+        if not standing.complete:
+            await self._firewall.apply(rules.router_tables(self._plan, wanted))
+            _log.warning("put the router's rules back", found=bool(standing.counters))
         elif standing.sets != wanted.sets:
             await self._firewall.apply(rules.router_policy(wanted))
             sizes = {name: len(elements) for name, elements in wanted.sets.items()}

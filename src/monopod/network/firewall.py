@@ -9,7 +9,7 @@ from typing import Any
 from monopod import process
 from monopod.network.errors import NetworkError
 from monopod.network.namespaces import Namespace
-from monopod.network.nft import Json
+from monopod.network.nft import INET, Json
 
 _TIMEOUT_S = 30
 
@@ -53,28 +53,28 @@ class Firewall:
         """
         await self._nft("-f", "-", stdin=json.dumps({"nftables": commands}).encode())
 
-    async def listing(self, table: str) -> Sequence[Mapping[str, Any]] | None:
+    async def listing(self, table: str, family: str = INET) -> Sequence[Mapping[str, Any]] | None:
         """Everything in a table as ``nft`` lists it, if there is such a table.
 
         Raises:
             NetworkError: ``nft`` failed.
         """
         try:
-            said = await self._nft("list", "table", "inet", table)
+            said = await self._nft("list", "table", family, table)
         except NetworkError:
-            if not await self.has_table(table):
+            if not await self.has_table(table, family):
                 return None
             # It came between the two looks.
-            said = await self._nft("list", "table", "inet", table)
+            said = await self._nft("list", "table", family, table)
         return json.loads(said)["nftables"]
 
-    async def contents(self, table: str) -> Contents | None:
+    async def contents(self, table: str, family: str = INET) -> Contents | None:
         """What a table counts and holds now, if there is such a table.
 
         Raises:
             NetworkError: ``nft`` failed.
         """
-        listed = await self.listing(table)
+        listed = await self.listing(table, family)
         if listed is None:
             return None
         counters = (each["counter"] for each in listed if "counter" in each)
@@ -84,9 +84,9 @@ class Firewall:
             {each["name"]: _networks(each.get("elem", ())) for each in sets},
         )
 
-    async def has_table(self, name: str) -> bool:
+    async def has_table(self, name: str, family: str = INET) -> bool:
         """Whether there is such a table."""
-        said = json.loads(await self._nft("list", "tables"))["nftables"]
+        said = json.loads(await self._nft("list", "tables", family))["nftables"]
         return any(each.get("table", {}).get("name") == name for each in said)
 
     async def _nft(self, *words: str, stdin: bytes | None = None) -> str:

@@ -2,8 +2,9 @@
 
 There is no shared layer 2: whatever a guest sends arrives at its own interface in the router. What
 may come in from it follows from the two routes made here - a packet is taken only from the link
-that the route back to its source names (see ``rules``), and ARP is answered only to such senders
-(``arp_filter``). So the source check needs no state of its own that could differ from the routes.
+that the route back to its source names (see ``rules``). So the source check needs no state of its
+own that could differ from the routes. Each end knows the other by a permanent neighbour: nobody
+asks about addresses by ARP, and the router takes no ARP from a link.
 """
 
 import asyncio

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from typing import Final
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | None
 Address = IPv4Address | IPv4Network
@@ -15,6 +16,11 @@ Address = IPv4Address | IPv4Network
 ACCEPT: Json = {"accept": None}
 DROP: Json = {"drop": None}
 MASQUERADE: Json = {"masquerade": None}
+
+INET: Final = "inet"
+"""The family of tables that see IPv4 and IPv6."""
+ARP: Final = "arp"
+"""The family of tables that see what machines ask and claim about addresses on a link."""
 
 
 def meta(key: str) -> Json:
@@ -139,7 +145,7 @@ class Count:
 class Table:
     """Commands that make one table; applied together they replace what had its name."""
 
-    def __init__(self, name: str, family: str = "inet") -> None:
+    def __init__(self, name: str, family: str = INET) -> None:
         self._at = {"family": family, "table": name}
         table = {"table": {"family": family, "name": name}}
         # Deleting what may not exist fails; adding what exists does not.
@@ -152,10 +158,9 @@ class Table:
         return self._structure + self._contents
 
     @property
-    def version(self) -> str:
-        """A name that changes whenever anything but the sets' elements does."""
-        digest = hashlib.sha256(json.dumps(self._structure).encode()).hexdigest()
-        return f"version_{digest[:12]}"
+    def structure(self) -> Sequence[Json]:
+        """All of it but the sets' elements."""
+        return self._structure
 
     def counter(self, name: str, start: Count | None = None) -> None:
         """Declare a counter, which goes on from what another counted before it."""
@@ -214,3 +219,9 @@ class Table:
         said = {"comment": comment} if comment else {}
         rule = {**self._at, "chain": chain, "expr": statements, **said}
         self._structure.append({"add": {"rule": rule}})
+
+
+def version(*tables: Table) -> str:
+    """A name that changes whenever anything in the tables but their sets' elements does."""
+    said = json.dumps([table.structure for table in tables])
+    return f"version_{hashlib.sha256(said.encode()).hexdigest()[:12]}"

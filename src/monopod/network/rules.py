@@ -41,11 +41,15 @@ from monopod.network.plan import (
 )
 
 ROUTER_TABLE: Final = "monopod"
+"""Of two families, ``inet`` and ``arp``: they are put in place together, and are one version."""
 
+_CLAIMED: Final = "arp_blocked"
+"""The one counter in the table of family ``arp``."""
 COUNTERS: Final = (
     "spoofed",
     "metadata",
     "ipv6_blocked",
+    _CLAIMED,
     "management_blocked",
     "platform_blocked",
     "router_blocked",
@@ -103,7 +107,8 @@ def _drop(reason: str) -> tuple[Json, Json]:
 def _router(plan: Plan, policy: Policy) -> Table:
     table = Table(ROUTER_TABLE)
     for name in COUNTERS:
-        table.counter(name)
+        if name != _CLAIMED:
+            table.counter(name)
     for name, elements in policy.sets.items():
         table.set_of_addresses(name, sorted(elements))
     _guard_sources(table)
@@ -124,11 +129,26 @@ def _router(plan: Plan, policy: Policy) -> Table:
     return table
 
 
-def router_table(plan: Plan, policy: Policy) -> list[Json]:
+def _claims() -> Table:
+    """Addresses are not asked about on machines' links, nor claimed.
+
+    Either end of a link has a permanent neighbour, so whatever a machine says of addresses is a
+    trick. It would change nothing; here it is dropped before anything looks at it, and counted.
+    """
+    table = Table(ROUTER_TABLE, nft.ARP)
+    table.counter(_CLAIMED)
+    table.base_chain("claims", "input", 0)
+    table.rule("claims", match(nft.meta("iifgroup"), LINK_GROUP), *_drop(_CLAIMED))
+    return table
+
+
+def router_tables(plan: Plan, policy: Policy) -> list[Json]:
     """Commands for ``nft -j -f -`` that put the router's rules in place, in one transaction."""
-    table = _router(plan, policy)
-    table.counter(table.version)
-    return table.commands
+    tables = _router(plan, policy), _claims()
+    version = nft.version(*tables)
+    for table in tables:
+        table.counter(version)
+    return [command for table in tables for command in table.commands]
 
 
 def router_policy(policy: Policy) -> list[Json]:
@@ -143,7 +163,7 @@ def router_policy(policy: Policy) -> list[Json]:
 
 def router_version(plan: Plan) -> str:
     """Name of a counter that only exactly these rules contain; it counts nothing."""
-    return _router(plan, Policy()).version
+    return nft.version(_router(plan, Policy()), _claims())
 
 
 def _guard_sources(table: Table) -> None:
@@ -274,6 +294,6 @@ def host_table(plan: Plan) -> list[Json]:
     return table.commands
 
 
-def remove_table(name: str) -> list[Json]:
+def remove_table(name: str, family: str = nft.INET) -> list[Json]:
     """Commands that remove a table whether or not it exists."""
-    return list(Table(name).commands[:2])
+    return list(Table(name, family).commands[:2])

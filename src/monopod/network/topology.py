@@ -30,6 +30,7 @@ from monopod.network.plan import (
     Plan,
 )
 from monopod.network.routes import refuse
+from monopod.network.standing import look
 
 _NO_IPV6: Final = {
     "ipv6/conf/default/disable_ipv6": "1",
@@ -57,7 +58,7 @@ _ROUTER_PARAMETERS: Final = {
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",
     # Answer only for the address on the very interface asked, and only to a sender whose address
-    # is routed there: a guest sees the gateway alone, and cannot fill the neighbour table.
+    # is routed there. Machines' questions are dropped before that (see ``rules``).
     "ipv4/conf/all/arp_ignore": "1",
     "ipv4/conf/default/arp_ignore": "1",
     "ipv4/conf/all/arp_filter": "1",
@@ -116,9 +117,8 @@ class Topology:
         self.ports.set_sysctls(_NO_IPV6)
         # Before there is a way for packets.
         router = Firewall(self.router)
-        standing = await router.contents(rules.ROUTER_TABLE)
-        if standing is None or rules.router_version(self.plan) not in standing.counters:
-            await router.apply(rules.router_table(self.plan, self.first_policy))
+        if not (await look(router, self.plan)).complete:
+            await router.apply(rules.router_tables(self.plan, self.first_policy))
         await Firewall(self.host.namespace).apply(rules.host_table(self.plan))
         try:
             await self._wire_host()

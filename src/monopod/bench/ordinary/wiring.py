@@ -9,7 +9,7 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from monopod.bench.errors import BenchError
-from monopod.network.addresses import GATEWAY_MAC, MANAGEMENT, MANAGEMENT_GATEWAY
+from monopod.network.addresses import GATEWAY_MAC, MANAGEMENT, MANAGEMENT_GATEWAY, guest_mac
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import LINK_GROUP
 
@@ -19,6 +19,7 @@ PODS: Final = IPv4Network((int(ADDRESS) - 0x100 & ~0xFF, 24))
 _INSIDE: Final = "eth0"
 _SCOPE_LINK: Final = 253
 _ONLINK: Final = 4
+_NUD_PERMANENT: Final = 0x80
 _FORWARDING: Final = {"ipv4/ip_forward": "1"}
 
 
@@ -42,14 +43,17 @@ class Wire:
             async with await router.netlink() as outer, await node.netlink() as inner:
                 await _delete(outer, self.name)
                 with node.open() as opened:
-                    peer = {"ifname": _INSIDE, "net_ns_fd": opened.fileno()}
                     await outer.link(
                         "add",
                         ifname=self.name,
                         kind="veth",
                         address=GATEWAY_MAC,
                         group=LINK_GROUP,
-                        peer=peer,
+                        peer={
+                            "ifname": _INSIDE,
+                            "net_ns_fd": opened.fileno(),
+                            "address": guest_mac(self.address),
+                        },
                     )
                 await self._router_side(outer)
                 await self._node_side(inner)
@@ -67,6 +71,7 @@ class Wire:
         index = await _index(netlink, self.name)
         await netlink.link("set", index=index, state="up")
         await netlink.addr("replace", index=index, address=str(MANAGEMENT_GATEWAY), prefixlen=32)
+        await _know(netlink, index, self.address, guest_mac(self.address))
         await netlink.route("replace", dst=f"{self.address}/32", oif=index, scope=_SCOPE_LINK)
         await netlink.route(
             "replace", dst=str(self.pods), oif=index, gateway=str(self.address), flags=_ONLINK
@@ -77,6 +82,7 @@ class Wire:
         index = await _index(netlink, _INSIDE)
         await netlink.addr("replace", index=index, address=str(self.address), prefixlen=32)
         await netlink.link("set", index=index, state="up")
+        await _know(netlink, index, MANAGEMENT_GATEWAY, GATEWAY_MAC)
         await netlink.route(
             "replace",
             dst="default",
@@ -90,6 +96,11 @@ class Wire:
 async def _index(netlink: AsyncIPRoute, name: str) -> int:
     answer: Any = await netlink.link("get", ifname=name)
     return int(answer[0]["index"])
+
+
+async def _know(netlink: AsyncIPRoute, index: int, address: IPv4Address, mac: str) -> None:
+    """Tell one end the other's hardware address: the router takes no ARP from such links."""
+    await netlink.neigh("replace", index=index, dst=str(address), lladdr=mac, state=_NUD_PERMANENT)
 
 
 async def _delete(netlink: AsyncIPRoute, name: str) -> None:
