@@ -106,6 +106,19 @@ def test_weights_and_what_does_not_exist() -> None:
     assert actions["/ccc"] == FixedResponse(503, body="Backend action does not exist")
 
 
+def test_a_redirect_changes_what_it_names_alone() -> None:
+    said = {
+        "actions.code": '{"type":"redirect","redirectConfig":{"statusCode":"HTTP_302"}}',
+        "actions.secure": '{"Type":"redirect","RedirectConfig":'
+        '{"Protocol":"HTTPS","Port":"443","StatusCode":"HTTP_301"}}',
+    }
+    use = {"name": "use-annotation"}
+    paths = _path("/c", name="code", port=use), _path("/s", name="secure", port=use)
+    (wanted,), _ = _made(_ingress(*paths, annotations=said))
+    actions = {each.path: each.action for each in _http(wanted, 80).rules}
+    assert actions == {"/c": Redirect(302), "/s": Redirect(301, protocol="HTTPS", port="443")}
+
+
 def test_a_group_shares_one_and_leaves_out_who_disagrees() -> None:
     group = {"group.name": "shop"}
     one = _ingress(_path("/a"), name="one", annotations={**group, "scheme": "internal"})

@@ -26,6 +26,8 @@ _TYPE: Final = re.compile(r"[a-z]+/[a-z0-9.+-]+")
 _BODY_BYTES: Final = 1024
 _CODES: Final = {"HTTP_301": 301, "HTTP_302": 302}
 _HIGHEST_WEIGHT: Final = 999
+_UNCHANGED: Final = Redirect()
+"""Its fields are the defaults; the class's own attributes are not."""
 
 
 class ActionError(Exception):
@@ -49,11 +51,11 @@ class _ForwardConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
 
 class _RedirectConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     status_code: str
-    protocol: str = Redirect.protocol
-    host: str = Redirect.host
-    port: str = Redirect.port
-    path: str = Redirect.path
-    query: str = Redirect.query
+    protocol: str = _UNCHANGED.protocol
+    host: str = _UNCHANGED.host
+    port: str = _UNCHANGED.port
+    path: str = _UNCHANGED.path
+    query: str = _UNCHANGED.query
 
 
 class _FixedResponseConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
