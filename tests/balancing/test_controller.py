@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from lightkube.resources.networking_v1 import Ingress
 
 from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.api.target_groups import TargetGroupBinding
+from monopod.balancing.accepted import Accepted
 from monopod.balancing.controller import BalancerController
 from monopod.balancing.ingresses import CLASS_ANNOTATION, PREFIX
+from monopod.balancing.services import PREFIX as SERVICE_PREFIX
 from monopod.kube import Client, meta, wire
 from tests.apiserver import ApiServer
 from tests.balancing.build import ENDING, READY, UNREADY, service, slice_of
@@ -36,10 +38,14 @@ _WITHIN_S = 20.0
 async def _rig(  # pyright: ignore[reportUnusedFunction]
     tmp_path: Path, api_server: ApiServer, admin: Client
 ) -> AsyncIterator[Rig]:
-    async with rig(tmp_path) as made:
-        keeper = BalancerController(admin, made.haproxy, made.plan, "local-1", look_every_s=0.5)
-        async with running(keeper.run(lambda: None)):
-            yield made
+    async with rig(tmp_path) as made, running(_keeper(made, admin).run(lambda: None)):
+        yield made
+
+
+def _keeper(rig: Rig, admin: Client) -> BalancerController:
+    """One that starts anew, and knows what is on disk alone."""
+    accepted = Accepted(rig.home / "d" / "accepted.json")
+    return BalancerController(admin, rig.haproxy, accepted, rig.plan, "local-1", look_every_s=0.5)
 
 
 async def _eventually(check: Callable[[], Awaitable[object]]) -> None:
@@ -142,6 +148,114 @@ async def test_what_is_refused_is_told_and_shows_no_address(
     status = (await admin.get(Service, "web", namespace)).status
     assert status is not None
     assert not (status.loadBalancer and status.loadBalancer.ingress)
+
+
+async def _told(admin: Client, namespace: str, reason: str, part: str = "") -> None:
+    async def told() -> bool:
+        events = (await admin.list(Event, namespace)).items
+        return any(each.reason == reason and part in (each.message or "") for each in events)
+
+    await _eventually(told)
+
+
+async def _annotate(admin: Client, kind: type[Any], name: str, namespace: str, **said: Any) -> None:
+    await admin.patch(kind, name, {"metadata": {"annotations": said}}, namespace)
+
+
+@pytest.mark.row("S6")
+async def test_a_bad_edit_leaves_a_load_balancer_as_it_was(
+    tmp_path: Path, api_server: ApiServer, admin: Client, namespace: str
+) -> None:
+    """Also for a keeper that starts after the edit, as after a kill."""
+    bad = f"{SERVICE_PREFIX}nlb-target-type"
+    async with rig(tmp_path) as made:
+        async with running(_keeper(made, admin).run(lambda: None)):
+            await _web(admin, namespace, _ONE)
+            address = await _address(admin, namespace)
+            url = f"http://{address}/"
+            await _told(admin, namespace, "SuccessfullyReconciled")
+            await _annotate(admin, Service, "web", namespace, **{bad: "instance"})
+            await _told(admin, namespace, "FailedBuildModel", "instance targets")
+            assert await _answers(made, url) == {_ONE}
+            await _targets(admin, namespace, _TWO)
+
+            async def follows() -> bool:
+                return await _answers(made, url) == {_TWO}
+
+            await _eventually(follows)
+        await _targets(admin, namespace, _ONE)
+        ports = [{"name": "http", "port": 81}]
+        await admin.patch(Service, "web", {"spec": {"ports": ports}}, namespace)
+        async with running(_keeper(made, admin).run(lambda: None)):
+
+            async def goes_on() -> bool:
+                return await _answers(made, url) == {_ONE}
+
+            await _eventually(goes_on)
+            assert await _address(admin, namespace) == address
+            await _annotate(admin, Service, "web", namespace, **{bad: None})
+
+            async def as_asked() -> bool:
+                return await _answers(made, f"http://{address}:81/") == {_ONE}
+
+            await _eventually(as_asked)
+            assert _ONE not in await _answers(made, url, 1)
+            await _annotate(admin, Service, "web", namespace, **{bad: "instance"})
+            await admin.delete(Service, "web", namespace)
+
+            async def gone() -> bool:
+                return _ONE not in await _answers(made, f"http://{address}:81/", 1)
+
+            await _eventually(gone)
+
+
+async def _targets(admin: Client, namespace: str, *addresses: str) -> None:
+    ready = dict.fromkeys(addresses, READY)
+    endpoints = msgspec.to_builtins(slice_of("web", ready).endpoints)
+    await admin.patch(EndpointSlice, "web", {"endpoints": endpoints}, namespace)
+
+
+@pytest.mark.row("S6")
+async def test_a_bad_member_of_a_group_keeps_its_part_and_others_change(
+    rig: Rig, admin: Client, namespace: str
+) -> None:
+    await _web(admin, namespace, _ONE)
+    for name in ("web", "other"):
+        await admin.create(_ingress(namespace, name, f"/{name}", {"group.name": namespace}))
+    url = f"http://{await _address(admin, namespace, Ingress)}"
+
+    async def answers(*paths: str) -> bool:
+        return [await _answers(rig, f"{url}{path}", 1) for path in paths] == [{_ONE}] * len(paths)
+
+    await _eventually(lambda: answers("/web", "/other"))
+    await _annotate(admin, Ingress, "other", namespace, **{f"{PREFIX}scheme": "everywhere"})
+    await _told(admin, namespace, "FailedBuildModel", "everywhere")
+    changed = _ingress(namespace, "web", "/new", {}).spec
+    await admin.patch(Ingress, "web", {"spec": msgspec.to_builtins(changed)}, namespace)
+    await _eventually(lambda: answers("/new", "/other"))
+    assert await _answers(rig, f"{url}/web", 1) == {"404"}
+    await admin.delete(Ingress, "other", namespace)
+
+    async def gone() -> bool:
+        return await _answers(rig, f"{url}/other", 1) == {"404"}
+
+    await _eventually(gone)
+    assert await answers("/new")
+
+
+def _ingress(namespace: str, name: str, path: str, annotations: Mapping[str, str]) -> Ingress:
+    backend = {"service": {"name": "web", "port": {"name": "http"}}}
+    paths = [{"path": path, "pathType": "Prefix", "backend": backend}]
+    said = {PREFIX + key: of for key, of in annotations.items()}
+    body = {
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "annotations": {CLASS_ANNOTATION: "alb", f"{PREFIX}success-codes": "200-404", **said},
+        },
+        "spec": {"rules": [{"http": {"paths": paths}}]},
+    }
+    return wire.decode(Ingress, msgspec.json.encode(body))
 
 
 @pytest.mark.row("S6")

@@ -1,32 +1,39 @@
 """What Ingresses ask for, and what is refused: rules without I/O."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 from lightkube.resources.networking_v1 import Ingress
 
-from monopod.balancing.ingresses import PREFIX, Surroundings, application_balancers
+from monopod.balancing.ingresses import (
+    PREFIX,
+    Surroundings,
+    application_balancers,
+    http_part,
+)
 from monopod.balancing.model import FixedResponse, Forward, HttpListener, Match, Redirect, Scheme
+from monopod.balancing.parts import HttpPart
 from monopod.balancing.wanted import Refusal, Wanted
 from monopod.kube import wire
 from tests.balancing.build import READY, service, slice_of
 
 _WEB = {"default/web": service(), "default/new": service("new")}
-_AROUND = Surroundings(
+AROUND = Surroundings(
     _WEB.get,
     lambda key: [slice_of(key.partition("/")[2], {"10.0.0.1": READY})],
     lambda key: "shop.pem" if key == "default/shop" else "",
 )
 
 
-def _path(path: str, kind: str = "Prefix", name: str = "web", port: Any = None) -> dict[str, Any]:
+def path(path: str, kind: str = "Prefix", name: str = "web", port: Any = None) -> dict[str, Any]:
     backend = {"service": {"name": name, "port": port or {"name": "http"}}}
     return {"path": path, "pathType": kind, "backend": backend}
 
 
-def _ingress(
+def ingress(
     *paths: dict[str, Any],
     name: str = "web",
     annotations: Mapping[str, str] | None = None,
@@ -49,7 +56,7 @@ def _ingress(
 
 
 def _made(*ingresses: Ingress) -> tuple[list[Wanted], list[Refusal]]:
-    return application_balancers(ingresses, _AROUND)
+    return application_balancers(ingresses, AROUND, lambda _: None, {})
 
 
 def _http(wanted: Wanted, port: int) -> HttpListener:
@@ -60,8 +67,8 @@ def _http(wanted: Wanted, port: int) -> HttpListener:
 
 @pytest.mark.row("S6")
 def test_rules_lead_to_the_addresses_of_pods() -> None:
-    paths = _path("/a"), _path("/a/b"), _path("/x", "Exact"), _path("/*", "ImplementationSpecific")
-    (wanted,), refusals = _made(_ingress(*paths))
+    paths = path("/a"), path("/a/b"), path("/x", "Exact"), path("/*", "ImplementationSpecific")
+    (wanted,), refusals = _made(ingress(*paths))
     assert not refusals
     rules = _http(wanted, 80).rules
     assert [(each.path, each.match) for each in rules] == [
@@ -78,7 +85,7 @@ def test_rules_lead_to_the_addresses_of_pods() -> None:
 def test_certificates_and_redirects() -> None:
     ports = '[{"HTTP": 80}, {"HTTPS": 443}]'
     asked = {"listen-ports": ports, "ssl-redirect": "443", "scheme": "internet-facing"}
-    (wanted,), _ = _made(_ingress(_path("/"), annotations=asked, tls="shop"))
+    (wanted,), _ = _made(ingress(path("/"), annotations=asked, tls="shop"))
     assert wanted.scheme is Scheme.INTERNET_FACING
     assert _http(wanted, 443).certificates == ("shop.pem",)
     away = _http(wanted, 80).default
@@ -93,10 +100,10 @@ def test_weights_and_what_does_not_exist() -> None:
         '{"serviceName":"new","servicePort":80,"weight":80}]}}'
     )
     use = {"name": "use-annotation"}
-    asked = _ingress(
-        _path("/a", name="split", port=use),
-        _path("/bb", name="none"),
-        _path("/ccc", name="nothing", port=use),
+    asked = ingress(
+        path("/a", name="split", port=use),
+        path("/bb", name="none"),
+        path("/ccc", name="nothing", port=use),
         annotations={"actions.split": weights},
     )
     (wanted,), _ = _made(asked)
@@ -113,27 +120,97 @@ def test_a_redirect_changes_what_it_names_alone() -> None:
         '{"Protocol":"HTTPS","Port":"443","StatusCode":"HTTP_301"}}',
     }
     use = {"name": "use-annotation"}
-    paths = _path("/c", name="code", port=use), _path("/s", name="secure", port=use)
-    (wanted,), _ = _made(_ingress(*paths, annotations=said))
+    paths = path("/c", name="code", port=use), path("/s", name="secure", port=use)
+    (wanted,), _ = _made(ingress(*paths, annotations=said))
     actions = {each.path: each.action for each in _http(wanted, 80).rules}
     assert actions == {"/c": Redirect(302), "/s": Redirect(301, protocol="HTTPS", port="443")}
 
 
 def test_a_group_shares_one_and_leaves_out_who_disagrees() -> None:
     group = {"group.name": "shop"}
-    one = _ingress(_path("/a"), name="one", annotations={**group, "scheme": "internal"})
-    two = _ingress(_path("/b"), name="two", annotations={**group, "group.order": "-1"})
-    other = _ingress(_path("/c"), name="six", annotations={**group, "scheme": "internet-facing"})
+    one = ingress(path("/a"), name="one", annotations={**group, "scheme": "internal"})
+    two = ingress(path("/b"), name="two", annotations={**group, "group.order": "-1"})
+    other = ingress(path("/c"), name="six", annotations={**group, "scheme": "internet-facing"})
     (wanted,), (refusal,) = _made(one, two, other)
     assert [each.path for each in _http(wanted, 80).rules] == ["/b", "/a"]
     assert refusal.owner is other
     assert "scheme" in refusal.message
 
 
+def _part(of: Ingress) -> HttpPart:
+    made = http_part(of, AROUND)
+    assert isinstance(made, HttpPart), made
+    return made
+
+
+def _paths(wanted: Wanted) -> list[str]:
+    return [each.path for each in _http(wanted, 80).rules]
+
+
+_SHOP = {"group.name": "shop"}
+_BAD = {"wafv2-acl-arn": "arn"}
+
+
+def test_who_asks_for_what_cannot_be_done_keeps_what_it_had() -> None:
+    one = ingress(path("/a"), name="one", annotations=_SHOP)
+    two = ingress(path("/b"), name="two", annotations=_SHOP)
+    bad = ingress(path("/z"), name="two", annotations={**_SHOP, **_BAD})
+    kept = {"uid-two": _part(two)}
+    (wanted,), (refusal,) = application_balancers([one, bad], AROUND, kept.get, {})
+    assert (_paths(wanted), refusal.owner) == (["/a", "/b"], bad)
+    assert wanted.owners == (one, bad)
+    assert set(wanted.parts) == {"uid-one"}
+    (group,) = (each for each in wanted.groups if ".two." in each.name)
+    assert [each.name for each in group.targets] == ["10.0.0.1:8080"]
+    # One that was never served has nothing to keep.
+    (wanted,), _ = application_balancers([one, bad], AROUND, lambda _: None, {})
+    assert _paths(wanted) == ["/a"]
+    # And one that is found to be wrong by others steps back as well.
+    rejected = {"uid-two": Refusal(two, ("no",))}
+    other = ingress(path("/c"), name="two", annotations=_SHOP)
+    (wanted,), (refusal,) = application_balancers([one, other], AROUND, kept.get, rejected)
+    assert (_paths(wanted), refusal) == (["/a", "/b"], rejected["uid-two"])
+
+
+def test_an_edit_does_not_drive_others_out_of_their_group() -> None:
+    inside, outside = ({**_SHOP, "scheme": each} for each in ("internal", "internet-facing"))
+    before = [ingress(path("/a"), name=name, annotations=inside) for name in ("one", "two")]
+    after = [ingress(path("/b"), name=name, annotations=outside) for name in ("one", "two")]
+    kept = {f"uid-{name}": _part(of) for name, of in zip(("one", "two"), before, strict=True)}
+    (wanted,), (refusal,) = application_balancers([after[0], before[1]], AROUND, kept.get, {})
+    assert (wanted.scheme, _paths(wanted)) == (Scheme.INTERNAL, ["/a", "/a"])
+    assert refusal.owner is after[0]
+    (wanted,), refusals = application_balancers(after, AROUND, kept.get, {})
+    assert (wanted.scheme, _paths(wanted), refusals) == (
+        Scheme.INTERNET_FACING,
+        ["/b", "/b"],
+        [],
+    )
+
+
+def test_a_faulty_move_leaves_an_ingress_in_the_group_it_was_in() -> None:
+    one = ingress(path("/a"), name="one", annotations=_SHOP)
+    two = ingress(path("/b"), name="two")
+    moved = ingress(path("/b"), name="two", annotations={**_SHOP, **_BAD})
+    kept = {"uid-two": _part(two)}
+    wanted, _ = application_balancers([one, moved], AROUND, kept.get, {})
+    assert sorted(_paths(each) for each in wanted) == [["/a"], ["/b"]]
+
+
+def test_certificates_follow_their_secret_and_outlive_it() -> None:
+    asked = ingress(path("/"), name="one", tls="shop")
+    bad = ingress(path("/"), name="one", annotations=_BAD, tls="shop")
+    kept = {"uid-one": _part(asked)}
+    for file, found in (("new.pem", "new.pem"), ("", "shop.pem")):
+        around = replace(AROUND, certificate={"default/shop": file}.__getitem__)
+        (wanted,), _ = application_balancers([bad], around, kept.get, {})
+        assert _http(wanted, 443).certificates == (found,)
+
+
 def test_everything_wrong_is_named_at_once() -> None:
-    asked = _ingress(
-        _path("/a", port={"number": 81}),
-        _path("/b*"),
+    asked = ingress(
+        path("/a", port={"number": 81}),
+        path("/b*"),
         tls="absent",
         annotations={
             "target-type": "instance",

@@ -3,11 +3,23 @@
 from typing import Any
 
 import pytest
+from lightkube.resources.core_v1 import Service
 
 from monopod.balancing.model import NetworkListener, Protocol, Scheme, Target
-from monopod.balancing.services import is_network_balancer, network_balancer, node_port_hint
+from monopod.balancing.parts import Slices
+from monopod.balancing.services import (
+    is_network_balancer,
+    network_balancer,
+    network_part,
+    node_port_hint,
+)
 from monopod.balancing.wanted import Refusal, Wanted
 from tests.balancing.build import ENDING, READY, UNREADY, service, slice_of
+
+
+def _asked(of: Service, slices: Slices) -> Wanted | Refusal:
+    part = network_part(of)
+    return part if isinstance(part, Refusal) else network_balancer(of, part, slices)
 
 
 def _wanted(made: Wanted | Refusal) -> Wanted:
@@ -41,7 +53,7 @@ def test_a_service_is_claimed_as_aws_claims_it(
 @pytest.mark.row("S6")
 def test_targets_are_the_addresses_of_ready_pods() -> None:
     own = slice_of("web", {"10.0.0.1": READY, "10.0.0.2": ENDING, "10.0.0.3": UNREADY})
-    made = _wanted(network_balancer(service(), lambda _: [own]))
+    made = _wanted(_asked(service(), lambda _: [own]))
     (group,) = made.groups
     assert [(str(each.address), each.port, each.draining) for each in group.targets] == [
         ("10.0.0.1", 8080, False),
@@ -53,14 +65,14 @@ def test_targets_are_the_addresses_of_ready_pods() -> None:
 
 def test_pods_that_end_serve_on_while_there_are_no_others() -> None:
     own = slice_of("web", {"10.0.0.2": ENDING, "10.0.0.3": UNREADY})
-    (group,) = _wanted(network_balancer(service(), lambda _: [own])).groups
+    (group,) = _wanted(_asked(service(), lambda _: [own])).groups
     assert group.targets == (Target(group.targets[0].address, 8080, draining=False),)
 
 
 def test_every_port_is_a_listener_with_targets_of_its_own() -> None:
     ports = ({"name": "http", "port": 80}, {"name": "admin", "port": 81})
     own = slice_of("web", {"10.0.0.1": READY}, ports={"http": 8080, "admin": 9090})
-    made = _wanted(network_balancer(service(ports=ports), lambda _: [own]))
+    made = _wanted(_asked(service(ports=ports), lambda _: [own]))
     assert [(each.name, each.targets[0].port) for each in made.groups] == [
         ("80", 8080),
         ("81", 9090),
@@ -69,7 +81,7 @@ def test_every_port_is_a_listener_with_targets_of_its_own() -> None:
 
 def test_annotations_are_heeded() -> None:
     made = _wanted(
-        network_balancer(
+        _asked(
             service(
                 annotations={
                     "scheme": "internet-facing",
@@ -102,15 +114,13 @@ def test_annotations_are_heeded() -> None:
 
 @pytest.mark.row("S6")
 def test_instance_targets_are_refused() -> None:
-    (fault,) = _faults(
-        network_balancer(service(annotations={"nlb-target-type": "instance"}), lambda _: [])
-    )
+    (fault,) = _faults(_asked(service(annotations={"nlb-target-type": "instance"}), lambda _: []))
     assert "instance targets are not supported on Fargate" in fault
 
 
 def test_everything_wrong_is_named_at_once() -> None:
     faults = _faults(
-        network_balancer(
+        _asked(
             service(
                 annotations={
                     "nlb-target-type": "instance",

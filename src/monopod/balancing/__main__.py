@@ -3,6 +3,7 @@
 import sys
 from typing import Final
 
+from monopod.balancing.accepted import Accepted
 from monopod.balancing.controller import BalancerController
 from monopod.balancing.haproxy import HAProxy
 from monopod.balancing.settings import BalancingSettings
@@ -18,7 +19,8 @@ async def _main(service: Service) -> None:
     plan = Plan(settings.instance, own.transit)
     haproxy = HAProxy(own.base, own.configuration, own.socket)
     async with connect(settings.identities / "balancing" / "kubeconfig", _NAME) as client:
-        controller = BalancerController(client, haproxy, plan, settings.region)
+        accepted = Accepted(own.configuration / "accepted.json")
+        controller = BalancerController(client, haproxy, accepted, plan, settings.region)
         await controller.run(service.ready)
 
 

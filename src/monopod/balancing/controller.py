@@ -1,13 +1,15 @@
 """The keeper of the load balancers: one look at everything, at each change and at intervals.
 
 A look derives what there shall be from all objects at once, has HAProxy do it, and only then tells:
-a status never shows an address at which nothing listens yet.
+a status never shows an address at which nothing listens yet. An object that asks for what cannot be
+done keeps what it had.
 """
 
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ from lightkube.resources.networking_v1 import Ingress, IngressClass
 from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.api.target_groups import TargetGroupBinding
 from monopod.balancing import bindings, gates, ingresses, servers, services
+from monopod.balancing.accepted import Accepted
 from monopod.balancing.addresses import Claim, assign
 from monopod.balancing.certificates import Certificates
 from monopod.balancing.errors import RejectedError
@@ -63,6 +66,7 @@ class BalancerController:
         self,
         client: Client,
         haproxy: HAProxy,
+        accepted: Accepted,
         plan: Plan,
         region: str,
         *,
@@ -73,12 +77,14 @@ class BalancerController:
         Args:
             client: As the user ``monopod:balancing``.
             haproxy: What the load balancers are.
+            accepted: What HAProxy was last told for each object.
             plan: Of the network that they are in.
             region: The region in their names.
             look_every_s: Seconds between two looks when nothing changes.
         """
         self._client = client
         self._haproxy = haproxy
+        self._accepted = accepted
         self._plan = plan
         self._all = plan.balancer_addresses
         self._region = region
@@ -142,30 +148,17 @@ class BalancerController:
 
     async def _reconcile(self, _: Key) -> float | None:
         applicants = self._applicants()
-        await self._certificates.read(
-            key for ingress in applicants for key in ingresses.secret_keys(ingress)
-        )
-        asked = self._ask(applicants)
-        placed, without = self._place(asked.wanted)
-        try:
-            standing = await self._apply(placed)
-        except RejectedError as error:
-            # One that we should have refused ourselves must not keep the others from changing.
-            _log.error("refused by HAProxy", why=str(error))
-            good = [pair for pair in placed if await self._haproxy.accepts(pair[1])]
-            why = "HAProxy does not accept what follows from it"
-            without += [
-                Refusal(owner, (why,))
-                for pair in placed
-                if pair not in good
-                for owner in pair[0].owners
-            ]
-            placed = good
-            standing = await self._apply(placed)
+        await self._certificates.read(self._secrets(applicants))
+        served = await self._serve(applicants)
         self._in_place.set()
-        for refusal in (*asked.refusals, *without):
+        placed = served.placed
+        self._accepted.keep(
+            {uid: part for wanted, _ in placed for uid, part in wanted.parts.items()},
+            {identity(each) for each in (*self._claimed_services(), *applicants)},
+        )
+        for refusal in served.refusals.values():
             self._say(refusal.owner, EventType.WARNING, "FailedBuildModel", refusal.message)
-        for hint in asked.hints:
+        for hint in served.asked.hints:
             self._say(hint.owner, EventType.WARNING, hint.reason, hint.message)
         places: dict[str, Shown] = {}
         for wanted, balancer in placed:
@@ -176,12 +169,60 @@ class BalancerController:
             await self._show(owner, places.get(identity(owner), ()))
         for wanted, _balancer in placed:
             for owner in wanted.owners:
-                self._say(
-                    owner, EventType.NORMAL, "SuccessfullyReconciled", "Successfully reconciled"
-                )
+                if identity(owner) in wanted.parts:
+                    self._say(
+                        owner, EventType.NORMAL, "SuccessfullyReconciled", "Successfully reconciled"
+                    )
         made = bindings.bindings(wanted for wanted, _ in placed)
         await bindings.keep(self._client, made, self._bindings.items())
-        return await self._open_gates(placed, standing)
+        return await self._open_gates(placed, served.standing)
+
+    def _secrets(self, applicants: Sequence[Ingress]) -> set[str]:
+        """Return the keys of all Secrets whose certificates are, or were, asked for."""
+        found: set[str] = set()
+        for ingress in applicants:
+            found.update(ingresses.secret_keys(ingress))
+            if (kept := self._accepted.http(identity(ingress))) is not None:
+                found.update(kept.certificates)
+        return found
+
+    async def _serve(self, applicants: Sequence[Ingress]) -> "_Served":
+        """Have HAProxy do what is asked for, and of objects that cannot be served what was.
+
+        What is wrong with an object may be seen only when there is no address for it, or when
+        HAProxy does not like what follows. It steps back to what it had, and all is looked at anew;
+        each time one more does, so this ends.
+        """
+        rejected: dict[str, Refusal] = {}
+        hopeless: set[str] = set()
+        while True:
+            asked = self._ask(applicants, rejected)
+            within = [
+                each
+                for each in asked.wanted
+                if hopeless.isdisjoint(identity(owner) for owner in each.owners)
+            ]
+            placed, without = self._place(within)
+            if fresh := {uid: of for uid, of in _by_owner(without).items() if uid not in rejected}:
+                rejected |= fresh
+                continue
+            try:
+                standing = await self._haproxy.apply(
+                    [made for _, made in placed], self._certificates.files()
+                )
+            except RejectedError as error:
+                # One that we should have refused ourselves must not keep the others from changing.
+                _log.error("refused by HAProxy", why=str(error))
+                why = ("HAProxy does not accept what follows from it",)
+                worse = [each for each in placed if not await self._haproxy.accepts(each[1])]
+                bad = _by_owner(Refusal(owner, why) for of, _ in worse for owner in of.owners)
+                if not bad:
+                    raise
+                hopeless |= bad.keys() & rejected.keys()
+                rejected |= bad
+                continue
+            refusals = _by_owner(asked.refusals) | _by_owner(without) | rejected
+            return _Served(asked, placed, refusals, standing)
 
     async def _open_gates(
         self, placed: Sequence[tuple[Wanted, Balancer]], standing: servers.Standings
@@ -207,9 +248,6 @@ class BalancerController:
         soon = gates.outstanding(pods, health)
         return min(_CHECKED_WITHIN_S, self._look_every_s) if soon else self._look_every_s
 
-    async def _apply(self, placed: Sequence[tuple[Wanted, Balancer]]) -> servers.Standings:
-        return await self._haproxy.apply([made for _, made in placed], self._certificates.files())
-
     def _applicants(self) -> list[Ingress]:
         classes = {meta(each).name or "": each for each in self._classes.items()}
         return [
@@ -219,26 +257,42 @@ class BalancerController:
             and ingresses.is_application_balancer(each, classes)
         ]
 
-    def _ask(self, applicants: Sequence[Ingress]) -> Asked:
+    def _claimed_services(self) -> list[Service]:
+        return [
+            each
+            for each in self._services.items()
+            if meta(each).deletionTimestamp is None and services.is_network_balancer(each)
+        ]
+
+    def _ask(self, applicants: Sequence[Ingress], rejected: Mapping[str, Refusal]) -> Asked:
         asked = Asked()
         for service in self._services.items():
             if meta(service).deletionTimestamp is not None:
                 continue
             if services.is_network_balancer(service):
-                made = services.network_balancer(service, self._slices_for)
-                if isinstance(made, Refusal):
-                    asked.refusals.append(made)
-                else:
-                    asked.wanted.append(made)
+                self._ask_for(service, rejected, asked)
             elif hint := services.node_port_hint(service, self._slices_for(key_of(service))):
                 asked.hints.append(hint)
         around = ingresses.Surroundings(
             self._services.get, self._slices_for, self._certificates.file
         )
-        wanted, refusals = ingresses.application_balancers(applicants, around)
+        wanted, refusals = ingresses.application_balancers(
+            applicants, around, self._accepted.http, rejected
+        )
         asked.wanted += wanted
         asked.refusals += refusals
         return asked
+
+    def _ask_for(self, service: Service, rejected: Mapping[str, Refusal], asked: Asked) -> None:
+        uid = identity(service)
+        part = rejected.get(uid) or services.network_part(service)
+        current = not isinstance(part, Refusal)
+        if isinstance(part, Refusal):
+            asked.refusals.append(part)
+            part = self._accepted.network(uid)
+        if part is not None:
+            made = services.network_balancer(service, part, self._slices_for, current=current)
+            asked.wanted.append(made)
 
     def _place(
         self, wanted: Sequence[Wanted]
@@ -297,6 +351,21 @@ class BalancerController:
         if self._said.get(uid) != (reason, message):
             self._said[uid] = (reason, message)
             self._events[type(owner)].record(owner, kind, reason, message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What came of one look."""
+
+    asked: Asked
+    placed: Sequence[tuple[Wanted, Balancer]]
+    refusals: Mapping[str, Refusal]
+    """By their owners' uids."""
+    standing: servers.Standings
+
+
+def _by_owner(refusals: Iterable[Refusal]) -> dict[str, Refusal]:
+    return {identity(each.owner): each for each in refusals}
 
 
 def _health(

@@ -9,7 +9,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ import structlog
 from monopod import process
 from monopod.balancing import servers
 from monopod.balancing.errors import BalancingError, RejectedError
-from monopod.balancing.model import Balancer
+from monopod.balancing.model import Balancer, HttpListener
 from monopod.balancing.render import VERSION_PREFIX, render
 
 _FILE: Final = "balancers.cfg"
@@ -61,7 +61,8 @@ class HAProxy:
 
         Args:
             balancers: All of them.
-            certificates: Contents of the files that their listeners name.
+            certificates: Contents of the files that their listeners name; one that is missing is
+                there from before.
 
         Returns:
             Their targets as they stood before the last changes to them.
@@ -85,8 +86,9 @@ class HAProxy:
             running = await self._version()
             if running != rendered.version:
                 raise BalancingError(f"HAProxy runs {running}, not {rendered.version}")
+        used = {*certificates, *_certificates(balancers)}
         for stale in set(self._directory.glob(f"*{_CERTIFICATE_SUFFIX}")):
-            if stale.name not in certificates:
+            if stale.name not in used:
                 stale.unlink()
         standing = servers.read(await self._ask(f"{_WORKER}show servers state"))
         commands = servers.changes(balancers, standing)
@@ -166,3 +168,10 @@ class HAProxy:
             os.fchmod(descriptor, 0o640)
             file.write(content)
         beside.rename(path)
+
+
+def _certificates(balancers: Sequence[Balancer]) -> Iterator[str]:
+    for balancer in balancers:
+        for listener in balancer.listeners:
+            if isinstance(listener, HttpListener):
+                yield from listener.certificates

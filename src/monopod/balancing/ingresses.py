@@ -1,18 +1,20 @@
 """Application Load Balancers, from Ingresses of class ``alb``. Pure.
 
-Ingresses of one group share a load balancer; one of them that asks for what it cannot get is left
-out, and the others are served. Whoever names no target type gets IP targets.
+Ingresses of one group share a load balancer; one of them that asks for what it cannot get has what
+it last asked for that could be done, or is left out, and the others are served. Whoever names no
+target type gets IP targets.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from typing import Final
 
 import msgspec
 from lightkube.models import networking_v1 as models
+from lightkube.models.core_v1 import ServicePort
 from lightkube.resources.core_v1 import Service
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 
@@ -30,11 +32,9 @@ from monopod.balancing.model import (
     Redirect,
     Rule,
     Scheme,
-    Target,
     TargetGroup,
 )
-from monopod.balancing.services import Slices
-from monopod.balancing.targets import targets
+from monopod.balancing.parts import HttpPart, Slices, with_targets
 from monopod.balancing.wanted import Refusal, Wanted, balancer_name
 from monopod.kube import identity, key_of, make_key, meta
 
@@ -101,21 +101,21 @@ class Surroundings:
     no such Secret, or it is none of a certificate."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Member:
-    """One Ingress's part of its load balancer."""
+    """One Ingress in its load balancer."""
 
     ingress: Ingress
-    order: int = 0
-    scheme: Scheme | None = None
-    ports: dict[int, bool] = field(default_factory=dict[int, bool])
-    """Whether clients speak TLS, by port."""
-    certificates: tuple[str, ...] = ()
-    redirect_to: int | None = None
-    sources: tuple[IPv4Network, ...] = ()
-    rules: tuple[Rule, ...] = ()
-    default: Action | None = None
-    groups: dict[str, TargetGroup] = field(default_factory=dict[str, TargetGroup])
+    part: HttpPart
+    current: bool
+    """Whether it is what the Ingress asks for now, and not what it asked for before."""
+    standing: bool
+    """Whether what others have to agree with is as it was."""
+
+    @property
+    def uid(self) -> str:
+        """Of the Ingress."""
+        return identity(self.ingress)
 
 
 def is_application_balancer(ingress: Ingress, classes: Mapping[str, IngressClass]) -> bool:
@@ -135,114 +135,175 @@ def secret_keys(ingress: Ingress) -> list[str]:
     ]
 
 
+Kept = Callable[[str], HttpPart | None]
+"""Looks up what an Ingress last asked for that could be done, by its uid."""
+
+
 def application_balancers(
-    ingresses: Iterable[Ingress], around: Surroundings
+    ingresses: Iterable[Ingress],
+    around: Surroundings,
+    kept: Kept,
+    rejected: Mapping[str, Refusal],
 ) -> tuple[list[Wanted], list[Refusal]]:
-    """Return the load balancers that these Ingresses ask for, and what is against the others."""
-    refusals: list[Refusal] = []
-    together: dict[str, list[_Member]] = defaultdict(list)
+    """Return the load balancers that Ingresses have, and what is against those that ask for others.
+
+    Args:
+        ingresses: All that there are.
+        around: What they speak of.
+        kept: What they get while they ask for what cannot be done.
+        rejected: What is against what some ask for, by their uids, though it looks good from here.
+    """
+    refusals: dict[str, Refusal] = {}
+    members: dict[str, _Member] = {}
+
+    def step_back(ingress: Ingress) -> None:
+        uid = identity(ingress)
+        if (part := kept(uid)) is not None:
+            members[uid] = _Member(ingress, _fresh(part, around), current=False, standing=True)
+
     for ingress in ingresses:
-        made = _member(ingress, around)
-        if isinstance(made, Refusal):
-            refusals.append(made)
+        uid = identity(ingress)
+        part = rejected.get(uid) or http_part(ingress, around)
+        if isinstance(part, Refusal):
+            refusals[uid] = part
+            step_back(ingress)
         else:
-            group = (meta(ingress).annotations or {}).get(f"{PREFIX}group.name", "").strip()
-            together[group or f"/{identity(ingress)}"].append(made)
-    wanted: list[Wanted] = []
-    for group, members in sorted(together.items()):
-        members.sort(key=lambda each: (each.order, key_of(each.ingress)))
-        kept, left_out = _agreed(members)
-        refusals += left_out
-        wanted.append(_balancer(group, kept))
-    return wanted, refusals
+            standing = _binding(part) == _binding(kept(uid))
+            members[uid] = _Member(ingress, part, current=True, standing=standing)
+    while left_out := [each for some in _together(members) for each in _disagreeing(some)]:
+        for member, refusal in left_out:
+            refusals.setdefault(member.uid, refusal)
+            del members[member.uid]
+            if member.current:
+                step_back(member.ingress)
+    wanted = [_balancer(some, around) for some in _together(members)]
+    return wanted, list(refusals.values())
 
 
-def _agreed(members: list[_Member]) -> tuple[list[_Member], list[Refusal]]:
-    """Return those that can share a load balancer; earlier ones have their way."""
-    kept: list[_Member] = []
-    refusals: list[Refusal] = []
+def _fresh(part: HttpPart, around: Surroundings) -> HttpPart:
+    """Return what was kept with its certificates of today, where there are any."""
+    certificates = {key: around.certificate(key) or file for key, file in part.certificates.items()}
+    return replace(part, certificates=certificates)
+
+
+def _binding(part: HttpPart | None) -> object:
+    """Return what others of a group have to agree with."""
+    return None if part is None else (part.group, part.scheme, part.ports)
+
+
+def _together(members: Mapping[str, _Member]) -> list[list[_Member]]:
+    """Return who shares a load balancer, in the order of their rules."""
+    found: dict[str, list[_Member]] = defaultdict(list)
+    for each in members.values():
+        found[each.part.group or f"/{each.uid}"].append(each)
+    return [
+        sorted(some, key=lambda each: (each.part.order, key_of(each.ingress)))
+        for _, some in sorted(found.items())
+    ]
+
+
+def _disagreeing(members: Sequence[_Member]) -> list[tuple[_Member, Refusal]]:
+    """Return those that cannot share with the others.
+
+    What stood before has its way, then what comes earlier: an edit does not drive others out.
+    """
+    left_out: list[tuple[_Member, Refusal]] = []
     scheme: Scheme | None = None
     ports: dict[int, bool] = {}
-    for each in members:
+    for each in sorted(members, key=lambda each: not each.standing):
+        part = each.part
         faults: list[str] = []
-        if scheme and each.scheme and scheme is not each.scheme:
+        if scheme and part.scheme and scheme is not part.scheme:
             faults.append(
-                f"{PREFIX}scheme: {each.scheme.value} conflicts with {scheme.value} of its group"
+                f"{PREFIX}scheme: {part.scheme.value} conflicts with {scheme.value} of its group"
             )
         faults += [
             f"{PREFIX}listen-ports: its group has another protocol on port {port}"
-            for port, secure in each.ports.items()
+            for port, secure in part.ports.items()
             if ports.get(port, secure) != secure
         ]
         if faults:
-            refusals.append(Refusal(each.ingress, tuple(faults)))
+            left_out.append((each, Refusal(each.ingress, tuple(faults))))
             continue
-        kept.append(each)
-        scheme = scheme or each.scheme
-        ports |= each.ports
-    return kept, refusals
+        scheme = scheme or part.scheme
+        ports |= part.ports
+    return left_out
 
 
-def _balancer(group: str, members: list[_Member]) -> Wanted:
+def _balancer(members: Sequence[_Member], around: Surroundings) -> Wanted:
     first = meta(members[0].ingress)
-    alone = group.startswith("/")
-    parts = (first.namespace or "", first.name or "") if alone else (group,)
+    shared = members[0].part.group
+    name = (
+        balancer_name(shared, unique=shared)
+        if shared
+        else balancer_name(first.namespace or "", first.name or "", unique=f"/{members[0].uid}")
+    )
+    parts = [each.part for each in members]
     ports: dict[int, bool] = {}
     groups: dict[str, TargetGroup] = {}
-    for each in members:
+    for each in parts:
         ports |= each.ports
         groups |= each.groups
-    scheme = next((each.scheme for each in members if each.scheme), Scheme.INTERNAL)
-    redirect_to = next((each.redirect_to for each in members if each.redirect_to), None)
+    scheme = next((each.scheme for each in parts if each.scheme), Scheme.INTERNAL)
+    redirect_to = next((each.redirect_to for each in parts if each.redirect_to), None)
     return Wanted(
-        name=balancer_name(*parts, unique=group),
+        name=name,
         scheme=scheme,
         listeners=tuple(
-            _listener(port, secure, [each for each in members if port in each.ports], redirect_to)
+            _listener(port, secure, [each for each in parts if port in each.ports], redirect_to)
             for port, secure in sorted(ports.items())
         ),
-        groups=tuple(groups[name] for name in sorted(groups)),
+        groups=tuple(with_targets(groups[name], around.slices) for name in sorted(groups)),
         owners=tuple(each.ingress for each in members),
+        parts={each.uid: each.part for each in members if each.current},
     )
 
 
 def _listener(
-    port: int, secure: bool, members: list[_Member], redirect_to: int | None
+    port: int, secure: bool, parts: Sequence[HttpPart], redirect_to: int | None
 ) -> HttpListener:
     sources: tuple[IPv4Network, ...] = ()
-    if all(each.sources for each in members):
-        sources = tuple(sorted({network for each in members for network in each.sources}))
+    if all(each.sources for each in parts):
+        sources = tuple(sorted({network for each in parts for network in each.sources}))
     if redirect_to and not secure:
         away = Redirect(301, protocol="HTTPS", port=str(redirect_to))
         return HttpListener(port, (), away, sources=sources)
-    certificates = (name for each in members for name in each.certificates)
+    certificates = (name for each in parts for name in each.certificates.values())
     return HttpListener(
         port,
-        tuple(rule for each in members for rule in each.rules),
-        next((each.default for each in members if each.default), NOT_FOUND),
+        tuple(rule for each in parts for rule in each.rules),
+        next((each.default for each in parts if each.default), NOT_FOUND),
         tuple(dict.fromkeys(certificates)) if secure else (),
         sources,
     )
 
 
-def _member(ingress: Ingress, around: Surroundings) -> _Member | Refusal:
+def http_part(ingress: Ingress, around: Surroundings) -> HttpPart | Refusal:
+    """Return what an Ingress asks for, or everything that is against it."""
     reader = Reader(PREFIX, meta(ingress).annotations or {})
     actions = [name for name in reader.names() if name.startswith(_ACTIONS)]
     reader.refuse_others(_READ | PASSED_OVER | set(actions))
     if "certificate-arn" in reader.names():
         reader.fault("certificate-arn", "certificates come from the Secrets that spec.tls names")
-    name = reader.text("group.name")
-    if name and not _GROUP.fullmatch(name):
-        reader.fault("group.name", f"{name!r} is not a name of a group")
-    made = _Member(ingress, order=_order(reader), sources=reader.networks("inbound-cidrs"))
-    if reader.text("scheme"):
-        made.scheme = reader.scheme("scheme")
-    made.certificates = _certificates(ingress, around, reader)
-    made.ports = _ports(reader, bool(made.certificates))
-    made.redirect_to = _redirect_port(reader, made.ports)
-    work = _Rules(ingress, reader, around, made.groups)
-    made.rules = tuple(work.rules())
-    made.default = work.default()
+    group = reader.text("group.name")
+    if group and not _GROUP.fullmatch(group):
+        reader.fault("group.name", f"{group!r} is not a name of a group")
+    certificates = _certificates(ingress, around, reader)
+    ports = _ports(reader, bool(certificates))
+    groups: dict[str, TargetGroup] = {}
+    work = _Rules(ingress, reader, around, groups)
+    made = HttpPart(
+        group=group,
+        order=_order(reader),
+        scheme=reader.scheme("scheme") if reader.text("scheme") else None,
+        ports=ports,
+        certificates=certificates,
+        redirect_to=_redirect_port(reader, ports),
+        sources=reader.networks("inbound-cidrs"),
+        rules=tuple(work.rules()),
+        default=work.default(),
+        groups=groups,
+    )
     if reader.faults:
         return Refusal(ingress, tuple(dict.fromkeys(reader.faults)))
     return made
@@ -256,18 +317,18 @@ def _order(reader: Reader) -> int:
     return int(text)
 
 
-def _certificates(ingress: Ingress, around: Surroundings, reader: Reader) -> tuple[str, ...]:
-    found: list[str] = []
+def _certificates(ingress: Ingress, around: Surroundings, reader: Reader) -> dict[str, str]:
+    found: dict[str, str] = {}
     for number, key in enumerate(secret_keys(ingress)):
         file = around.certificate(key)
         if file:
-            found.append(file)
+            found[key] = file
         else:
             reader.faults.append(
                 f"spec.tls[{number}].secretName: {key} is not a Secret of type kubernetes.io/tls"
                 " with a certificate and its key"
             )
-    return tuple(found)
+    return found
 
 
 def _ports(reader: Reader, has_certificates: bool) -> dict[int, bool]:
@@ -388,13 +449,10 @@ class _Rules:
             raise ActionError(f"unable to find port {port} on service {key}")
         name = f"{self._namespace}.{self._name}.{service_name}.{found.port}"
         if name not in self._groups:
-            own = targets(self._around.slices(key), found.name or "")
-            self._groups[name] = self._described(name, service, found.port, own)
+            self._groups[name] = self._described(name, service, found)
         return name
 
-    def _described(
-        self, name: str, service: Service, port: int, own: tuple[Target, ...]
-    ) -> TargetGroup:
+    def _described(self, name: str, service: Service, port: ServicePort) -> TargetGroup:
         # What a service says of its own targets counts more, as with AWS's controller.
         said = {**self._reader.annotations, **(meta(service).annotations or {})}
         reader = Reader(PREFIX, said)
@@ -412,10 +470,10 @@ class _Rules:
             name,
             protocol,
             check,
-            own,
             balance=balance,
             service=key_of(service),
-            service_port=port,
+            service_port=port.port,
+            port_name=port.name or "",
         )
 
 

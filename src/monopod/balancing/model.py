@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+import msgspec
+
 
 class Scheme(enum.Enum):
     """From where a load balancer can be reached."""
@@ -98,6 +100,8 @@ class TargetGroup:
     """Key of the service whose pods these are."""
     service_port: int = 0
     """Number of its port."""
+    port_name: str = ""
+    """The port's name, empty if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +114,13 @@ class NetworkListener:
     """Who may connect; everybody unless given."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(msgspec.Struct, frozen=True, tag=True):
     """Pass a request on: to one of these groups, chosen by weight."""
 
     groups: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
+class Redirect(msgspec.Struct, frozen=True, tag=True):
     """Send a client elsewhere; ``#{…}`` stand for parts of its request, as AWS has them."""
 
     code: int = 302
@@ -129,8 +131,7 @@ class Redirect:
     query: str = "#{query}"
 
 
-@dataclass(frozen=True, slots=True)
-class FixedResponse:
+class FixedResponse(msgspec.Struct, frozen=True, tag=True):
     """Answer at once."""
 
     code: int

@@ -4,7 +4,7 @@ Claimed are those of class ``service.k8s.aws/nlb`` and those whose annotation sa
 ``nlb-ip``. Whoever names no target type gets IP targets: there are no others here.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from ipaddress import IPv4Network
 from typing import Final
 
@@ -21,7 +21,7 @@ from monopod.balancing.model import (
     Scheme,
     TargetGroup,
 )
-from monopod.balancing.targets import targets
+from monopod.balancing.parts import NOTHING, NetworkPart, Slices, with_targets
 from monopod.balancing.wanted import Hint, Refusal, Wanted, balancer_name
 from monopod.kube import identity, key_of, meta
 
@@ -58,9 +58,6 @@ PASSED_OVER: Final = frozenset(
 )
 """Annotations that concern AWS's own bookkeeping, or what there is only one of here."""
 
-Slices = Callable[[str], Sequence[EndpointSlice]]
-"""Looks up the slices of a service by its key."""
-
 
 def is_network_balancer(service: Service) -> bool:
     """Whether a service asks for a load balancer of ours."""
@@ -72,8 +69,8 @@ def is_network_balancer(service: Service) -> bool:
     return (meta(service).annotations or {}).get(f"{PREFIX}type", "") in _OURS
 
 
-def network_balancer(service: Service, slices: Slices) -> Wanted | Refusal:
-    """Return the load balancer that a service asks for, or everything that is against it."""
+def network_part(service: Service) -> NetworkPart | Refusal:
+    """Return what a service asks for, or everything that is against it."""
     spec = service.spec or ServiceSpec()
     reader = Reader(PREFIX, meta(service).annotations or {})
     reader.refuse_others(_READ | PASSED_OVER)
@@ -92,10 +89,7 @@ def network_balancer(service: Service, slices: Slices) -> Wanted | Refusal:
     ]
     if reader.faults:
         return Refusal(service, tuple(reader.faults))
-    own = slices(key_of(service))
-    metadata = meta(service)
-    return Wanted(
-        name=balancer_name(metadata.namespace or "", metadata.name or "", unique=identity(service)),
+    return NetworkPart(
         scheme=scheme,
         listeners=tuple(NetworkListener(each.port, _group_name(each), sources) for each in ports),
         groups=tuple(
@@ -103,15 +97,36 @@ def network_balancer(service: Service, slices: Slices) -> Wanted | Refusal:
                 _group_name(each),
                 backend,
                 check,
-                targets(own, each.name or ""),
-                proxy_protocol,
-                balance,
-                key_of(service),
-                each.port,
+                proxy_protocol=proxy_protocol,
+                balance=balance,
+                service=key_of(service),
+                service_port=each.port,
+                port_name=each.name or "",
             )
             for each in ports
         ),
+    )
+
+
+def network_balancer(
+    service: Service, part: NetworkPart, slices: Slices, *, current: bool = True
+) -> Wanted:
+    """Return the load balancer of a service.
+
+    Args:
+        service: Whose it is.
+        part: What it asks for, or what it last asked for that could be done.
+        slices: Where its targets are.
+        current: Whether it is what the service asks for now.
+    """
+    metadata, uid = meta(service), identity(service)
+    return Wanted(
+        name=balancer_name(metadata.namespace or "", metadata.name or "", unique=uid),
+        scheme=part.scheme,
+        listeners=part.listeners,
+        groups=tuple(with_targets(each, slices) for each in part.groups),
         owners=(service,),
+        parts={uid: part} if current else NOTHING,
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
@@ -9,6 +10,7 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.networking_v1 import Ingress
 
 from monopod.balancing.model import HttpListener, NetworkListener, Scheme, TargetGroup
+from monopod.balancing.parts import NOTHING, Part
 
 Owner = Service | Ingress
 Shown = tuple[tuple[str, str], ...]
@@ -25,6 +27,8 @@ class Wanted:
     groups: tuple[TargetGroup, ...]
     owners: tuple[Owner, ...]
     """The objects whose status shows it."""
+    parts: Mapping[str, Part] = field(default_factory=lambda: NOTHING)
+    """What those of them ask for that get what they ask for, by their uids."""
 
 
 @dataclass(frozen=True, slots=True)

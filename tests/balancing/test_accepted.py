@@ -1,0 +1,93 @@
+"""The record of what was accepted: true after any end, and no more than that."""
+
+from pathlib import Path
+
+from monopod.balancing.accepted import Accepted
+from monopod.balancing.ingresses import http_part
+from monopod.balancing.parts import HttpPart, NetworkPart
+from monopod.balancing.services import network_part
+from tests.balancing.build import service
+from tests.balancing.test_ingresses import AROUND, ingress, path
+
+_USE = {"name": "use-annotation"}
+
+
+def _part_of_a_service() -> NetworkPart:
+    made = network_part(
+        service(
+            annotations={"healthcheck-protocol": "http", "scheme": "internet-facing"},
+            loadBalancerSourceRanges=["10.0.0.0/8", "192.0.2.1/32"],
+        )
+    )
+    assert isinstance(made, NetworkPart)
+    return made
+
+
+def _part_of_an_ingress() -> HttpPart:
+    made = http_part(
+        ingress(
+            path("/a"),
+            path("/b", "Exact", "fixed", _USE),
+            path("/c*", "ImplementationSpecific", "away", _USE),
+            path("/d", name="split", port=_USE),
+            annotations={
+                "group.name": "shop",
+                "scheme": "internal",
+                "listen-ports": '[{"HTTP": 80}, {"HTTPS": 443}]',
+                "ssl-redirect": "443",
+                "inbound-cidrs": "10.0.0.0/8",
+                "actions.fixed": '{"type":"fixed-response",'
+                '"fixedResponseConfig":{"statusCode":"418","messageBody":"no"}}',
+                "actions.away": '{"type":"redirect","redirectConfig":{"statusCode":"HTTP_301"}}',
+                "actions.split": '{"type":"forward","forwardConfig":{"targetGroups":['
+                '{"serviceName":"web","servicePort":"http"},'
+                '{"serviceName":"new","servicePort":80,"weight":3}]}}',
+            },
+            tls="shop",
+        ),
+        AROUND,
+    )
+    assert isinstance(made, HttpPart)
+    return made
+
+
+_network, _http = _part_of_a_service(), _part_of_an_ingress()
+
+
+def test_what_is_kept_is_known_to_the_next_process(tmp_path: Path) -> None:
+    file = tmp_path / "accepted.json"
+    Accepted(file).keep({"a": _network, "b": _http}, {"a", "b"})
+    read = Accepted(file)
+    assert read.network("a") == _network
+    assert read.http("b") == _http
+    assert (read.network("b"), read.http("a")) == (None, None)
+
+
+def test_objects_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    file = tmp_path / "accepted.json"
+    kept = Accepted(file)
+    kept.keep({"a": _network, "b": _http}, {"a", "b"})
+    kept.keep({}, {"b"})
+    for each in (kept, Accepted(file)):
+        assert each.network("a") is None
+        assert each.http("b") == _http
+
+
+def test_a_record_of_others_counts_as_none(tmp_path: Path) -> None:
+    file = tmp_path / "accepted.json"
+    for content in ("", "{", '{"network": {"a": {"scheme": "nowhere"}}}', "[1]"):
+        file.write_text(content)
+        read = Accepted(file)
+        assert read.network("a") is None
+        read.keep({"a": _network}, {"a"})
+        assert Accepted(file).network("a") == _network
+
+
+def test_what_cannot_be_written_is_known_and_written_later(tmp_path: Path) -> None:
+    directory = tmp_path / "later"
+    kept = Accepted(directory / "accepted.json")
+    kept.keep({"a": _network}, {"a"})
+    assert kept.network("a") == _network
+    directory.mkdir()
+    kept.keep({"a": _network}, {"a"})
+    assert Accepted(directory / "accepted.json").network("a") == _network
