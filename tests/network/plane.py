@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from monopod.network import services
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import API_PORT
 from tests.apiserver import LOOPBACK, ApiServer
@@ -89,6 +90,21 @@ async def running(
         if child.returncode is None:
             child.kill()
         await child.wait()
+
+
+@asynccontextmanager
+async def kube_proxy(
+    lab: Lab, server: ApiServer, directory: Path
+) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """Run kube-proxy on the router, as a cluster does."""
+    home = directory / "kube-proxy"
+    home.mkdir()
+    own = kubeconfig(lab, server, "system:kube-proxy", home)
+    config = home / "config.yaml"
+    config.write_text(json.dumps(services.kube_proxy_configuration(lab.plan, own)))
+    program = server.program("kube-proxy")
+    async with running(lab.router, home, program, f"--config={config}") as child:
+        yield child
 
 
 def apply(server: ApiServer, *objects: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Services and names as pods use them: a real API server, kube-proxy and CoreDNS on the router."""
 
 import asyncio
-import json
 import socket
 import struct
 import time
@@ -18,7 +17,7 @@ from monopod.network.addresses import CLUSTER_DNS
 from monopod.network.plan import API_PORT
 from tests.apiserver import ApiServer
 from tests.network.lab import CLOSED, Guest, Lab, call, dropped, make_socket, serving
-from tests.network.plane import apply, in_control_plane, kubeconfig, running, until
+from tests.network.plane import apply, in_control_plane, kube_proxy, kubeconfig, running, until
 
 _PATIENCE_S = 60.0
 _STOCK_WAIT_S = 30.0
@@ -32,16 +31,7 @@ _NAME_ERROR = 3
 @pytest.fixture
 async def cluster(lab: Lab, api_server: ApiServer, tmp_path: Path) -> AsyncIterator[Lab]:
     """The laboratory with an API server in its place and kube-proxy on the router."""
-    home = tmp_path / "kube-proxy"
-    home.mkdir()
-    own = kubeconfig(lab, api_server, "system:kube-proxy", home)
-    config = home / "config.yaml"
-    config.write_text(json.dumps(services.kube_proxy_configuration(lab.plan, own)))
-    program = api_server.program("kube-proxy")
-    async with (
-        in_control_plane(lab, api_server),
-        running(lab.router, home, program, f"--config={config}"),
-    ):
+    async with in_control_plane(lab, api_server), kube_proxy(lab, api_server, tmp_path):
         yield lab
 
 
