@@ -1,6 +1,7 @@
 """Addresses: one holder each, whatever races."""
 
 import asyncio
+import time
 from ipaddress import IPv4Network
 
 import msgspec
@@ -71,6 +72,30 @@ def test_a_dead_predecessors_late_write_takes_nothing_from_anybody() -> None:
     assert own.management != chosen.management
     assert book.holds(machine(ADDRESSED, uid="first", addresses=_texts(own)))
     assert book.allocate(second, BLOCK) == chosen
+
+
+def test_what_runs_has_its_addresses_and_who_was_promised_them_gets_others() -> None:
+    book, promised = AddressBook(), machine(uid="promised")
+    chosen = book.allocate(promised, BLOCK)
+    runs = machine(ADDRESSED, uid="runs", addresses=_texts(chosen), attempts=1)
+    book.note(runs)
+    assert book.holds(runs)
+    other = book.allocate(promised, BLOCK)
+    assert (other.pod, other.management) != (chosen.pod, chosen.management)
+    for each in (runs, promised):
+        book.release(each)
+    assert book.allocate(machine(uid="last"), BLOCK) == chosen
+
+
+def test_an_address_costs_the_same_however_many_are_taken() -> None:
+    """Ten thousand pods are not a hundred million looks."""
+    book, block = AddressBook(), IPv4Network("192.168.0.0/16")
+    began = time.process_time()
+    for number in range(10_000):
+        name, uid = f"mvm-{number:010x}", str(number)
+        given = book.allocate(machine(uid=uid, name=name), block)
+        book.note(machine(ADDRESSED, uid=f"other {uid}", addresses=_texts(given)))
+    assert time.process_time() - began < 10
 
 
 def test_an_orphan_keeps_its_addresses_until_it_is_gone() -> None:

@@ -4,7 +4,7 @@ What is recorded in MicroVMs' statuses counts, and beside it what was chosen her
 there yet. An address is free again when the object that holds it is gone.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
@@ -23,10 +23,15 @@ class Addresses:
 
 
 class AddressBook:
-    """Every address that is taken, by the uid of the MicroVM that has it."""
+    """Every address that is taken, by the uid of the MicroVM that has it.
+
+    Each act costs the same however many addresses are taken.
+    """
 
     def __init__(self) -> None:
         self._taken: dict[str, Addresses] = {}
+        self._of_management: dict[IPv4Address, str] = {}
+        self._of_pod: dict[IPv4Address, str] = {}
         self._departed: dict[str, str] = {}
         self._launched: set[str] = set()
 
@@ -39,14 +44,21 @@ class AddressBook:
             self._launched.add(uid)
         if uid in self._taken:
             return
-        rivals = {other for other, each in self._taken.items() if _share(each, addresses)}
+        rivals = {
+            rival
+            for rival in (
+                self._of_management.get(addresses.management),
+                self._of_pod.get(addresses.pod),
+            )
+            if rival is not None
+        }
         if uid in self._launched:
             # What runs cannot be given another; who merely was promised the same can.
             for rival in rivals - self._launched:
-                del self._taken[rival]
+                self._give_up(rival)
             rivals &= self._launched
         if not rivals:
-            self._taken[uid] = addresses
+            self._take(uid, addresses)
 
     def holds(self, machine: MicroVM) -> bool:
         """Say whether what an object says is what it was given.
@@ -85,22 +97,29 @@ class AddressBook:
         uid, name = identity(machine), meta(machine).name or ""
         known = self._taken.get(uid)
         if known is None:
-            pods = {each.pod for each in self._all()}
             known = Addresses(
-                allocate_management({each.management for each in self._all()}, name),
-                _first_of(subnet, pods)
+                allocate_management(self._of_management, name),
+                _first_of(subnet, self._of_pod)
                 if machine.spec.podCIDR
-                else allocate_pod(subnet, pods, name),
+                else allocate_pod(subnet, self._of_pod, name),
             )
-            self._taken[uid] = known
+            self._take(uid, known)
         return known
 
-    def _forget(self, uid: str) -> None:
-        self._taken.pop(uid, None)
-        self._launched.discard(uid)
+    def _take(self, uid: str, addresses: Addresses) -> None:
+        self._taken[uid] = addresses
+        self._of_management[addresses.management] = uid
+        self._of_pod[addresses.pod] = uid
 
-    def _all(self) -> Iterable[Addresses]:
-        return self._taken.values()
+    def _give_up(self, uid: str) -> None:
+        addresses = self._taken.pop(uid, None)
+        if addresses is not None:
+            del self._of_management[addresses.management]
+            del self._of_pod[addresses.pod]
+
+    def _forget(self, uid: str) -> None:
+        self._give_up(uid)
+        self._launched.discard(uid)
 
 
 def _first_of(block: IPv4Network, taken: Container[IPv4Address]) -> IPv4Address:
@@ -109,10 +128,6 @@ def _first_of(block: IPv4Network, taken: Container[IPv4Address]) -> IPv4Address:
     if first in taken:
         raise AddressesExhaustedError(f"{block} is another node's")
     return first
-
-
-def _share(one: Addresses, two: Addresses) -> bool:
-    return one.management == two.management or one.pod == two.pod
 
 
 def recorded(machine: MicroVM) -> Addresses | None:

@@ -53,6 +53,7 @@ class Machines:
         self._by_pod: dict[str, Key] = {}
         self._by_node: dict[str, Key] = {}
         self._launching: set[Key] = set()
+        self._without_address: set[Key] = set()
         self._controller = Controller("machines", self._reconcile, workers=workers)
         views.machines.subscribe(self._machine_changed)
         views.pods.subscribe(self._pod_changed)
@@ -255,9 +256,15 @@ class Machines:
             self._desk.pulses.forget(node)
             exists = self._desk.sightings.presence(change.key) is not None
             self._desk.addresses.release(machine, exists=exists)
+            self._without_address.discard(change.key)
             self._address_freed()
         else:
             self._desk.addresses.note(machine)
+            addressed = conditions.find(machine, conditions.ADDRESSED)
+            if addressed is not None and addressed.status != TRUE:
+                self._without_address.add(change.key)
+            else:
+                self._without_address.discard(change.key)
             self._by_pod[uid] = change.key
             if node:
                 self._by_node[node] = change.key
@@ -276,10 +283,8 @@ class Machines:
         self._address_freed()
 
     def _address_freed(self) -> None:
-        for machine in self._views.machines.items():
-            addressed = conditions.find(machine, conditions.ADDRESSED)
-            if addressed is not None and addressed.status != TRUE:
-                self.look_at(meta(machine).name or "")
+        for name in self._without_address:
+            self.look_at(name)
 
 
 def _version(machine: MicroVM) -> int:
