@@ -1,5 +1,7 @@
 """VPCs and subnets beside each other: what may be made, changed and deleted."""
 
+import asyncio
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -9,14 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.admission.address_space import (
+    Granted,
     Space,
+    expected,
     subnet_faults,
     subnet_ties,
     vpc_faults,
     vpc_ties,
 )
 from monopod.api.resources import Subnet, SubnetSpec, Vpc, VpcSpec
-from monopod.kube import Client, ForbiddenError
+from monopod.kube import Client, ForbiddenError, meta
 from tests.admission.conftest import Admission
 from tests.admission.support import eventually
 
@@ -84,6 +88,27 @@ def test_what_is_in_use_stays() -> None:
     assert vpc_ties("empty", _SPACE) == ()
 
 
+def test_a_block_that_a_nodes_pods_are_in_stays_in_the_vpc() -> None:
+    around = replace(_SPACE, subnets={}, nodes={"worker": "172.16.9.0/24", "other": "10.9.0.0/24"})
+    (said,) = vpc_faults("main", VpcSpec(["10.0.0.0/16"]), around)
+    assert (
+        said == "Node worker has 172.16.9.0/24 for its pods, which no block of the VPC would hold"
+    )
+
+
+def test_what_was_allowed_counts_before_it_is_seen() -> None:
+    made = Granted("new", subnet=_subnet("10.0.5.0/24"))
+    space = expected(_SPACE, [made])
+    assert subnet_faults("other", _subnet("10.0.5.128/25"), space)
+    assert "Subnet new" in vpc_ties("main", space)[0]
+    gone = expected(_SPACE, [made, Granted("new", gone="Subnet"), Granted("a", gone="Subnet")])
+    assert gone == _SPACE
+    gone = expected(_SPACE, [Granted("empty", gone="Vpc")])
+    assert subnet_faults("other", _subnet("10.9.1.0/24", "empty"), gone)
+    back = expected(gone, [Granted("empty", vpc=VpcSpec(["10.9.0.0/16"]))])
+    assert not subnet_faults("other", _subnet("10.9.1.0/24", "empty"), back)
+
+
 def _block(third: int, bits: int) -> str:
     return str(IPv4Network((f"10.0.{third}.0", bits), strict=False))
 
@@ -131,6 +156,25 @@ async def test_the_api_server_refuses_them(registered: Admission, admin: Client)
     await admin.patch(Subnet, "space-a", {"spec": {"internet": "None"}})
     await admin.delete(Subnet, "space-a")
     await admin.delete(Vpc, "space")
+
+
+@pytest.mark.row("S18")
+async def test_of_those_asked_for_at_once_one_is_made(registered: Admission, admin: Client) -> None:
+    await eventually(lambda: _refused(admin))
+    await admin.create(_vpc("race", "10.78.0.0/16"))
+    for third in range(8):
+        names = [f"race-{third}-{number}" for number in range(6)]
+        blocks = [f"10.78.{third}.{number * 16}/{24 if number == 0 else 28}" for number in range(6)]
+        asked = (_made(*pair, "race") for pair in zip(names, blocks, strict=True))
+        said = await asyncio.gather(*map(admin.create, asked), return_exceptions=True)
+        made = [each for each in said if isinstance(each, Subnet)]
+        networks = [IPv4Network(each.spec.cidrBlock) for each in made]
+        assert networks
+        assert not any(one.overlaps(two) for one in networks for two in networks if one is not two)
+        assert all(isinstance(each, Subnet | ForbiddenError) for each in said)
+        for each in made:
+            await admin.delete(Subnet, meta(each).name or "")
+    await admin.delete(Vpc, "race")
 
 
 async def _refused(client: Client) -> bool:

@@ -6,7 +6,7 @@ Texts are EC2's where it has one for the case (source: EC2 API reference, error 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import Final
 
@@ -14,6 +14,19 @@ from monopod.api import keys
 from monopod.api.resources import Subnet, SubnetSpec, VpcSpec
 
 _TOLD: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What was allowed just now, and cannot be seen yet."""
+
+    name: str
+    vpc: VpcSpec | None = None
+    """One that is made or changed."""
+    subnet: SubnetSpec | None = None
+    """One that is made."""
+    gone: str = ""
+    """The kind of what is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +41,22 @@ class Space:
     """The subnet of each machine."""
     nodes: Mapping[str, str] = field(default_factory=dict[str, str])
     """The block of each ordinary node's pods."""
+
+
+def expected(space: Space, granted: Iterable[Granted]) -> Space:
+    """Return what there will be once all that was allowed has come about, the newest last."""
+    vpcs, subnets = dict(space.vpcs), dict(space.subnets)
+    for each in granted:
+        if each.vpc is not None:
+            vpcs[each.name] = each.vpc
+        if each.subnet is not None:
+            subnets[each.name] = each.subnet
+        if each.gone == "Vpc":
+            vpcs.pop(each.name, None)
+        # One that can be seen stands until it cannot.
+        if each.gone == "Subnet" and each.name not in space.subnets:
+            subnets.pop(each.name, None)
+    return replace(space, vpcs=vpcs, subnets=subnets)
 
 
 def subnet_faults(name: str, wanted: SubnetSpec, space: Space) -> tuple[str, ...]:
@@ -76,7 +105,7 @@ def _subnet_faults(name: str, wanted: SubnetSpec, space: Space) -> Iterator[str]
     vpc = space.vpcs.get(wanted.vpc)
     if vpc is None:
         yield f"The vpc ID '{wanted.vpc}' does not exist"
-    elif not any(block.subnet_of(each) for each in _networks(vpc.cidrBlocks)):
+    elif not _in_one_of(_networks(vpc.cidrBlocks), block):
         blocks = ", ".join(vpc.cidrBlocks)
         yield (
             f"The CIDR '{block}' is invalid: it is in none of the blocks of Vpc"
@@ -104,10 +133,21 @@ def _vpc_faults(name: str, wanted: VpcSpec, space: Space) -> Iterator[str]:
                         f"The CIDR '{block}' conflicts with another VPC: {other} has {theirs},"
                         " and one router serves both"
                     )
+    had = space.vpcs.get(name)
+    before = list(_networks(had.cidrBlocks)) if had else []
+    for node, taken in sorted(space.nodes.items()):
+        pods = _network(taken)
+        # A node does not say whose its block is; it cannot be another's than this VPC's.
+        if pods and _in_one_of(before, pods) and not _in_one_of(blocks, pods):
+            yield f"Node {node} has {pods} for its pods, which no block of the VPC would hold"
     for subnet, spec in sorted(space.subnets.items()):
         inside = _network(spec.cidrBlock)
-        if spec.vpc == name and inside and not any(inside.subnet_of(each) for each in blocks):
+        if spec.vpc == name and inside and not _in_one_of(blocks, inside):
             yield f"Subnet {subnet} has {inside}, which no block of the VPC would hold"
+
+
+def _in_one_of(blocks: Iterable[IPv4Network], inner: IPv4Network) -> bool:
+    return any(inner.subnet_of(each) for each in blocks)
 
 
 def _networks(texts: Iterable[str]) -> Iterator[IPv4Network]:
