@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from lightkube.core import resource as res
@@ -25,19 +25,13 @@ from monopod.kube import (
     Fresh,
     Informer,
     Key,
-    identity,
     make_key,
     meta,
 )
 from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
-from monopod.scheduler.neighbours import (
-    NamespaceLabels,
-    Neighbour,
-    neighbour,
-    repelled_by,
-    stays,
-)
+from monopod.scheduler.crowd import Crowd
+from monopod.scheduler.neighbours import NamespaceLabels, Neighbour, repelled_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +104,7 @@ class Cluster:
         self._used: Counter[str] = Counter()
         self._pod_of_node: dict[str, Key] = {}
         self._wary: set[Key] = set()
+        self._crowd = Crowd(seen.machines, seen.pods, seen.subnets)
         seen.machines.subscribe(self._count)
         seen.pods.subscribe(self._watch)
 
@@ -148,23 +143,9 @@ class Cluster:
         }
 
     def neighbours(self) -> Sequence[Neighbour]:
-        """Return the pods that have machines, those that we are only just making included.
-
-        Who is leaving or has ended does not count, as upstream.
-        """
-        return tuple(self._neighbours())
-
-    def _neighbours(self) -> Iterator[Neighbour]:
-        zones = {
-            meta(each).name or "": each.spec.availabilityZone for each in self.seen.subnets.items()
-        }
-        for machine in (*self.seen.machines.items(), *self.machines.unconfirmed()):
-            pod, zone = self.pods.get(pod_key(machine)), zones.get(machine.spec.subnet)
-            if pod is None or zone is None or identity(pod) != machine.spec.podRef.uid:
-                continue
-            if not stays(pod):
-                continue
-            yield neighbour(pod, zone)
+        """Return the pods that have machines, those that we are only just making included."""
+        coming = map(self._crowd.judge, self.machines.unconfirmed())
+        return (*self._crowd.neighbours(), *(each for each in coming if each is not None))
 
     def _watch(self, change: Change[Pod]) -> None:
         if not isinstance(change, Deleted) and repelled_by(change.object):

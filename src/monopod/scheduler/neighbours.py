@@ -22,7 +22,7 @@ NamespaceLabels = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A pod that has a machine, or is about to."""
+    """A pod that has a machine, or is about to; or several that are alike."""
 
     namespace: str
     labels: Mapping[str, str]
@@ -30,6 +30,8 @@ class Neighbour:
     """Of its machine's subnet, whatever its node says of itself."""
     repels: Sequence[PodAffinityTerm] = ()
     """What it requires not to have in its zone."""
+    count: int = 1
+    """How many they are."""
 
 
 def stays(pod: Pod) -> bool:

@@ -61,7 +61,7 @@ def fondness(pod: Pod, zone: str, around: Surroundings) -> int:
     inside = [each for each in around.neighbours if each.zone == zone]
     owner = metadata.namespace or ""
     liked = sum(
-        weight
+        weight * each.count
         for weight, term in preferred_by(pod)
         for each in inside
         if is_about(term, owner, each.namespace, each.labels, around.namespaces)
@@ -141,11 +141,11 @@ def _counts(
     namespace, selector = meta(pod).namespace, _selector(pod, constraint)
     if selector is None:
         return Counter()
-    return Counter(
-        each.zone
-        for each in neighbours
-        if each.namespace == namespace and selects(selector, each.labels)
-    )
+    found: Counter[str] = Counter()
+    for each in neighbours:
+        if each.namespace == namespace and selects(selector, each.labels):
+            found[each.zone] += each.count
+    return found
 
 
 def _selector(pod: Pod, constraint: TopologySpreadConstraint) -> LabelSelector | None:
