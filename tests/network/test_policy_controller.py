@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Pod
+from lightkube.resources.core_v1 import Event, Pod
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from monopod.kube import Client, connect, meta
@@ -158,3 +158,23 @@ async def test_filters_that_a_hand_removes_come_back(
     await working()
     await lab.firewall.apply(rules.remove_table(POLICIES.table))
     await until(lambda: lab.firewall.has_table(POLICIES.table))
+
+
+async def test_a_warning_tells_what_of_a_policy_is_not_honoured(
+    objects: Objects, admin: Client, namespace: str, working: Callable[[], Awaitable[None]]
+) -> None:
+    await working()
+    blocks = [{"ipBlock": {"cidr": each}} for each in ("192.168.0.0/16", "2001:db8::/32")]
+    await _deny(admin, namespace, "half", ingress=[{"from": blocks}])
+
+    async def told() -> bool:
+        return bool((await admin.list(Event, namespace)).items)
+
+    await until(told)
+    (event,) = (await admin.list(Event, namespace)).items
+    assert (event.type, event.reason, event.involvedObject.name) == (
+        "Warning",
+        "NotEnforced",
+        "half",
+    )
+    assert (event.message or "").endswith("from 2001:db8::/32")

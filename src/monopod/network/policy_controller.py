@@ -9,20 +9,32 @@ from lightkube.resources.core_v1 import Node, Pod
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from monopod.api.resources import MicroVM
-from monopod.kube import Change, Client, Controller, Informer, Key, Modified, meta
+from monopod.kube import (
+    Change,
+    Client,
+    Controller,
+    EventRecorder,
+    EventType,
+    Informer,
+    Key,
+    Modified,
+    meta,
+)
 from monopod.network import endpoints, policies
 from monopod.network.filter_keeper import FilterKeeper
 from monopod.network.filter_table import POLICIES
 from monopod.network.firewall import Firewall
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
+from monopod.network.shortfalls import shortfall
 
+_COMPONENT: Final = "monopod-network"
 _FILTERS: Final = "the filters"
 _LOOK_EVERY_S: Final = 15.0
 
 
 class PolicyController:
-    """Keeps the policies' filters."""
+    """Keeps the policies' filters, and tells in a policy's events what of it does nothing."""
 
     def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
         """Describe the work.
@@ -40,6 +52,8 @@ class PolicyController:
         self._machines = Informer(client, MicroVM)
         self._nodes = Informer(client, Node)
         self._namespaces = Informer(client, KubeNamespace)
+        self._events = EventRecorder(client, _COMPONENT)
+        self._said: dict[str, str] = {}
         self._controller = Controller("network-policies", self._reconcile, workers=1)
         self._in_place = asyncio.Event()
 
@@ -53,6 +67,7 @@ class PolicyController:
             (self._namespaces, _labels),
         )
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._events.run())
             for informer, _ in informers:
                 group.create_task(informer.run())
             # What stood before we started stands until everything is known again.
@@ -81,7 +96,21 @@ class PolicyController:
         )
         await self._keeper.keep(policies.filters(self._policies.items(), pods))
         self._in_place.set()
+        self._tell()
         return self._look_every_s
+
+    def _tell(self) -> None:
+        """Record what is not honoured, once for each policy as long as it stays the same."""
+        said: dict[str, str] = {}
+        for policy in self._policies.items():
+            message = shortfall(policy)
+            if message is None:
+                continue
+            uid = meta(policy).uid or ""
+            if self._said.get(uid) != message:
+                self._events.record(policy, EventType.WARNING, "NotEnforced", message)
+            said[uid] = message
+        self._said = said
 
 
 def _labels(of: KubeNamespace) -> object:
