@@ -76,6 +76,10 @@ test-api: components ## Tests against a real API server
 test-e2e: components ## Tests on a whole cluster with real machines
 	@$(BIN)/pytest -m e2e
 
+.PHONY: test-upstream
+test-upstream: components ## Upstream's own cases for network policies; about an hour
+	@MONOPOD_UPSTREAM=1 $(BIN)/pytest -s tests/e2e/test_upstream_network_policies.py
+
 .PHONY: format
 format: environment ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix

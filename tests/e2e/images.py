@@ -1,4 +1,4 @@
-"""Images of programs that are there already: the tests' own Python, and MinIO from its module."""
+"""Images of programs that are there already, the tests' own Python, or that a module brings."""
 
 import asyncio
 import shutil
@@ -11,11 +11,8 @@ from typing import Final
 import botocore
 
 from monopod import process
-from monopod.components.catalogue import COMPONENTS
-from monopod.components.toolchain import find_toolchain
 from monopod.images.write import ImageConfig, write_archive
-from monopod.progress import ignore
-from monopod.settings import Settings
+from tests.e2e import go
 
 PYTHON: Final = "/usr/bin/python"
 MINIO: Final = "/usr/bin/minio"
@@ -28,7 +25,7 @@ _NOT_NEEDED: Final = (
     *("__pycache__", "site-packages", "dist-packages", "test", "idlelib", "tkinter", "ensurepip"),
     *("lib2to3", "pydoc_data", "turtledemo", "config-*", "_tkinter*", "libpython*.a"),
 )
-_MINIO_SOURCE: Final = Path(__file__).parent / "minio"
+_AGNHOST: Final = "k8s.io/kubernetes/test/images/agnhost"
 
 
 async def python_image(work: Path) -> Path:
@@ -54,16 +51,21 @@ async def python_image(work: Path) -> Path:
 
 async def minio_image(work: Path) -> Path:
     """MinIO; returns an archive. Building it the first time takes minutes."""
-    toolchain = await find_toolchain(COMPONENTS, Settings().cache, ignore)
     program = work / "minio-program"
-    await process.run(
-        *(toolchain.go, "build", "-trimpath", "-ldflags=-s -w", "-o", program, "."),
-        env=toolchain.environment(cgo=False),
-        cwd=_MINIO_SOURCE,
-        timeout_s=1200,
-    )
+    await go.build("minio", program)
     _copy(work / "minio", MINIO, program)
     return await _archive(work / "minio", work / "minio.tar", ImageConfig())
+
+
+async def agnhost_image(work: Path) -> Path:
+    """What upstream's tests run in pods, with the tag they ask for; returns an archive."""
+    program = work / "agnhost-program"
+    await go.build("upstream", program, package=_AGNHOST)
+    source = await go.directory_of("upstream", _AGNHOST)
+    _copy(work / "agnhost", "/agnhost", program)
+    config = ImageConfig(entrypoint=("/agnhost",), command=("pause",))
+    tag = (source / "VERSION").read_text().strip()
+    return await _archive(work / "agnhost", work / "agnhost.tar", config, tag)
 
 
 async def coredns_image(components: Path, work: Path) -> Path:
@@ -92,9 +94,9 @@ def _copy(root: Path, to: str, source: Path) -> Path:
     return source
 
 
-async def _archive(root: Path, archive: Path, config: ImageConfig) -> Path:
+async def _archive(root: Path, archive: Path, config: ImageConfig, tag: str = "1") -> Path:
     (root / "tmp").mkdir()
     (root / "tmp").chmod(0o1777)
-    name = f"e2e/{archive.stem}:1"
+    name = f"e2e/{archive.stem}:{tag}"
     await asyncio.to_thread(write_archive, root, archive, name=name, config=config)
     return archive

@@ -1,0 +1,37 @@
+"""Building the Go programs that tests need, from modules beside them."""
+
+from pathlib import Path
+from typing import Final
+
+from monopod import process
+from monopod.components.catalogue import COMPONENTS
+from monopod.components.toolchain import find_toolchain
+from monopod.progress import ignore
+from monopod.settings import Settings
+
+_HERE: Final = Path(__file__).parent
+_PATIENCE_S: Final = 1800
+"""Two cores with nothing cached need a good part of it for what Kubernetes links."""
+
+
+async def build(module: str, program: Path, *, package: str = ".") -> None:
+    """Build a static program of a module's, or of a module that it requires as a tool."""
+    toolchain = await find_toolchain(COMPONENTS, Settings().cache, ignore)
+    await process.run(
+        *(toolchain.go, "build", "-trimpath", "-ldflags=-s -w", "-o", program, package),
+        env=toolchain.environment(cgo=False),
+        cwd=_HERE / module,
+        timeout_s=_PATIENCE_S,
+    )
+
+
+async def directory_of(module: str, package: str) -> Path:
+    """Where the source of a package lies that a module builds with."""
+    toolchain = await find_toolchain(COMPONENTS, Settings().cache, ignore)
+    told = await process.run(
+        *(toolchain.go, "list", "-f", "{{.Dir}}", package),
+        env=toolchain.environment(cgo=False),
+        cwd=_HERE / module,
+        timeout_s=_PATIENCE_S,
+    )
+    return Path(told.strip())
