@@ -70,7 +70,7 @@ async def test_ordinary_pods_run_on_the_node_and_others_on_machines(
     assert _NODE in await namespace.cluster.monopod("node", "list")
 
 
-@pytest.mark.row("S22")
+@pytest.mark.row("S7")
 async def test_services_reach_across_in_both_directions(
     namespace: Namespace, mixed: dict[str, str]
 ) -> None:
