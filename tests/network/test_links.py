@@ -162,9 +162,7 @@ async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkK
     ):
         assert not os.get_inheritable(wire.fileno())
         # Whoever opens it brings it up, and the kernel takes that in a moment later.
-        async with asyncio.timeout(5):
-            while " state UP " not in ip(lab.router, "link", "show", spec.name):
-                pass
+        await until(lambda: " state UP " in ip(lab.router, "link", "show", spec.name))
         frame = await _sent_to(lab, wire, "192.168.9.12")
         os.write(wire.fileno(), _frame(spec, "100.64.9.12", b"from the guest"))
         assert frame[:6] == bytes.fromhex("026d6440090c")
