@@ -73,7 +73,11 @@ async def _publish(admin: Client, namespace: str, addresses: Sequence[str]) -> N
 
 async def _in_use(rig: Rig, count: int) -> None:
     async def found() -> int:
-        reader, writer = await asyncio.open_unix_connection(rig.home / "socket")
+        try:
+            reader, writer = await asyncio.open_unix_connection(rig.home / "socket")
+        except OSError:
+            # It starts still.
+            return -1
         writer.write(b"@1 show servers state\n")
         writer.write_eof()
         said = (await reader.read()).decode()

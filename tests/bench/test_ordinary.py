@@ -216,6 +216,10 @@ async def test_the_wire_leads_both_ways_and_goes(tmp_path: Path) -> None:
             assert f"via {ADDRESS} dev node-test" in said
             said = await shell.run_inside("ip", "route", "get", "10.100.0.1")
             assert f"via 100.64.0.1 dev eth0 src {ADDRESS}" in said
+            # The router takes no ARP from machines' links, this one among them.
+            for inside in (f"--net={router.path}", f"--net={shell.network.path}"):
+                said = await run("nsenter", inside, "ip", "neigh")
+                assert said.strip().endswith("PERMANENT"), said
             # A refusal comes from the other side: packets go there and back.
             with pytest.raises(ConnectionRefusedError):
                 router.call(lambda: socket.create_connection((str(ADDRESS), 9), timeout=5))
