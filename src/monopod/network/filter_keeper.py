@@ -10,7 +10,7 @@ import structlog
 from monopod.network.filter_table import Kind, filter_table
 from monopod.network.filters import Filter
 from monopod.network.firewall import Firewall
-from monopod.network.nft import Count, Json
+from monopod.network.nft import Json
 
 _log: Final = structlog.get_logger("filters")
 _Listing = Sequence[Mapping[str, Any]]
@@ -27,7 +27,7 @@ class FilterKeeper:
         """Keep a kind's table in the router that the firewall is."""
         self._firewall = firewall
         self._kind = kind
-        self._applied = ""
+        self._applied: Sequence[Filter] | None = None
         self._standing = ""
 
     async def keep(self, filters: Sequence[Filter]) -> bool:
@@ -36,20 +36,21 @@ class FilterKeeper:
         Raises:
             NetworkError: ``nft`` failed; what stood stands.
         """
-        wanted = _digest(filter_table(self._kind, filters))
-        found = await self._firewall.listing(self._kind.table)
-        standing = _fingerprint(found)
-        if wanted == self._applied and standing == self._standing:
-            return False
+        table = self._kind.table
+        wanted = sorted(filters, key=lambda each: each.name)
         if wanted == self._applied:
-            _log.warning("put filters back", table=self._kind.table, found=found is not None)
-        counted = _counted(found or (), self._kind.counter)
-        self._applied = ""
-        await self._firewall.apply(filter_table(self._kind, filters, counted))
-        self._standing = _fingerprint(await self._firewall.listing(self._kind.table))
+            found = await self._firewall.listing(table)
+            if _fingerprint(found) == self._standing:
+                return False
+            _log.warning("put filters back", table=table, found=found is not None)
+        # Whoever waits for a change does not wait until thousands of rules are listed.
+        counted = await self._firewall.count(table, self._kind.counter)
+        self._applied = None
+        await self._firewall.apply(filter_table(self._kind, wanted, counted))
+        self._standing = _fingerprint(await self._firewall.listing(table))
         self._applied = wanted
         governed = len({address for each in filters for address in each.governs})
-        _log.info("filters", table=self._kind.table, filters=len(filters), governed=governed)
+        _log.info("filters", table=table, filters=len(filters), governed=governed)
         return True
 
 
@@ -62,11 +63,3 @@ def _fingerprint(listing: _Listing | None) -> str:
     if listing is None:
         return ""
     return _digest([each for each in listing if "counter" not in each and "metainfo" not in each])
-
-
-def _counted(listing: _Listing, name: str) -> Count:
-    for each in listing:
-        found = each.get("counter")
-        if found is not None and found["name"] == name:
-            return Count(found["packets"], found["bytes"])
-    return Count()

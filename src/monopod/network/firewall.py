@@ -9,7 +9,7 @@ from typing import Any
 from monopod import process
 from monopod.network.errors import NetworkError
 from monopod.network.namespaces import Namespace
-from monopod.network.nft import INET, Json
+from monopod.network.nft import INET, Count, Json
 
 _TIMEOUT_S = 30
 
@@ -83,6 +83,15 @@ class Firewall:
             {each["name"]: each["packets"] for each in counters},
             {each["name"]: _networks(each.get("elem", ())) for each in sets},
         )
+
+    async def count(self, table: str, counter: str) -> Count:
+        """What a table's counter has counted; nothing if there is no such table or counter."""
+        try:
+            said = await self._nft("list", "counter", INET, table, counter)
+        except NetworkError:
+            return Count()
+        (found,) = (each["counter"] for each in json.loads(said)["nftables"] if "counter" in each)
+        return Count(found["packets"], found["bytes"])
 
     async def has_table(self, name: str, family: str = INET) -> bool:
         """Whether there is such a table."""
