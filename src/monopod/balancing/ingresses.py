@@ -54,7 +54,7 @@ _CHECK: Final = HealthCheck(
     Protocol.HTTP, codes="200", interval_s=15, timeout_s=5, healthy=2, unhealthy=2
 )
 """Source: the defaults of the AWS Load Balancer Controller."""
-_READ: Final = frozenset(
+READ: Final = frozenset(
     {
         "target-type",
         "scheme",
@@ -282,7 +282,7 @@ def http_part(ingress: Ingress, around: Surroundings) -> HttpPart | Refusal:
     """Return what an Ingress asks for, or everything that is against it."""
     reader = Reader(PREFIX, meta(ingress).annotations or {})
     actions = [name for name in reader.names() if name.startswith(_ACTIONS)]
-    reader.refuse_others(_READ | PASSED_OVER | set(actions))
+    reader.refuse_others(READ | PASSED_OVER | set(actions))
     if "certificate-arn" in reader.names():
         reader.fault("certificate-arn", "certificates come from the Secrets that spec.tls names")
     group = reader.text("group.name")

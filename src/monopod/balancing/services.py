@@ -31,7 +31,7 @@ _OURS: Final = frozenset({"external", "nlb-ip"})
 _TCP_CHECK: Final = HealthCheck(Protocol.TCP, codes="200-399", interval_s=10, timeout_s=10)
 _HTTP_TIMEOUT_S: Final = 6
 """Source: the defaults of the AWS Load Balancer Controller, 10 s for TCP and 6 s for HTTP."""
-_READ: Final = frozenset(
+READ: Final = frozenset(
     {
         "type",
         "nlb-target-type",
@@ -73,7 +73,7 @@ def network_part(service: Service) -> NetworkPart | Refusal:
     """Return what a service asks for, or everything that is against it."""
     spec = service.spec or ServiceSpec()
     reader = Reader(PREFIX, meta(service).annotations or {})
-    reader.refuse_others(_READ | PASSED_OVER)
+    reader.refuse_others(READ | PASSED_OVER)
     reader.require_ip_targets("nlb-target-type", "nlb-ip")
     scheme = _scheme(reader)
     balance = reader.balance("target-group-attributes")

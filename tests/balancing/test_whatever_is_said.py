@@ -1,0 +1,81 @@
+"""Whatever an object's owner writes is a part of a load balancer or is refused: it ends nothing."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monopod.balancing import ingresses, services
+from monopod.balancing.ingresses import http_part
+from monopod.balancing.parts import HttpPart, NetworkPart
+from monopod.balancing.services import network_part
+from monopod.balancing.wanted import Refusal
+from tests.balancing.build import service
+from tests.balancing.test_ingresses import AROUND, ingress, path
+
+_words = st.sampled_from(
+    ["", "ip", "443", "-1", "99999999999", "true", "*", "TCP", "HTTPS", "/a", "200-", "a=b,c", "é"]
+)
+_anything = st.one_of(_words, st.text(max_size=12))
+_json = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), _anything),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_anything, inner, max_size=3),
+    max_leaves=8,
+)
+_numbers = st.one_of(st.integers(-1, 1000), st.sampled_from(["HTTP_301", "404", "80", "http"]))
+_targets = st.fixed_dictionaries(
+    {},
+    optional={
+        "serviceName": st.sampled_from(["web", "none"]),
+        "servicePort": _numbers,
+        "weight": st.integers(-1, 1000),
+    },
+)
+_actions = st.fixed_dictionaries(
+    {"type": st.sampled_from(["redirect", "forward", "fixed-response", "no"])},
+    optional={
+        "redirectConfig": st.fixed_dictionaries(
+            {},
+            optional={
+                "statusCode": st.sampled_from(["HTTP_301", "HTTP_302", "301"]),
+                **{key: _anything for key in ("protocol", "host", "port", "path", "query")},
+            },
+        ),
+        "forwardConfig": st.fixed_dictionaries(
+            {}, optional={"targetGroups": st.lists(_targets, max_size=2)}
+        ),
+        "fixedResponseConfig": st.fixed_dictionaries(
+            {},
+            optional={
+                "statusCode": st.sampled_from(["404", "999", "x"]),
+                "contentType": st.sampled_from(["text/plain", "no"]),
+                "messageBody": _anything,
+            },
+        ),
+    },
+)
+_USE = {"name": "use-annotation"}
+
+
+@given(st.dictionaries(st.sampled_from(sorted(services.READ)), _anything, max_size=5))
+def test_of_a_service(annotations: dict[str, str]) -> None:
+    assert isinstance(network_part(service(annotations=annotations)), NetworkPart | Refusal)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(ingresses.READ)),
+        st.one_of(_anything, _json.map(json.dumps)),
+        max_size=5,
+    ),
+    st.one_of(_actions, _json),
+    _anything,
+)
+def test_of_an_ingress(annotations: dict[str, str], action: Any, where: str) -> None:
+    asked = ingress(
+        path("/", name="does", port=_USE),
+        path(where, "ImplementationSpecific"),
+        annotations={**annotations, "actions.does": json.dumps(action)},
+    )
+    assert isinstance(http_part(asked, AROUND), HttpPart | Refusal)
