@@ -32,28 +32,38 @@ _targets = st.fixed_dictionaries(
         "weight": st.integers(-1, 1000),
     },
 )
-_actions = st.fixed_dictionaries(
-    {"type": st.sampled_from(["redirect", "forward", "fixed-response", "no"])},
-    optional={
-        "redirectConfig": st.fixed_dictionaries(
-            {},
-            optional={
-                "statusCode": st.sampled_from(["HTTP_301", "HTTP_302", "301"]),
-                **{key: _anything for key in ("protocol", "host", "port", "path", "query")},
-            },
+
+
+def _action(kind: str, config: str, said: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return said.map(lambda of: {"type": kind, config: of})
+
+
+_actions = st.one_of(
+    _action(
+        "redirect",
+        "redirectConfig",
+        st.fixed_dictionaries(
+            {"statusCode": st.sampled_from(["HTTP_301", "HTTP_302", "301"])},
+            optional={key: _anything for key in ("protocol", "host", "port", "path", "query")},
         ),
-        "forwardConfig": st.fixed_dictionaries(
-            {}, optional={"targetGroups": st.lists(_targets, max_size=2)}
-        ),
-        "fixedResponseConfig": st.fixed_dictionaries(
-            {},
+    ),
+    _action(
+        "forward",
+        "forwardConfig",
+        st.fixed_dictionaries({"targetGroups": st.lists(_targets, max_size=2)}),
+    ),
+    _action(
+        "fixed-response",
+        "fixedResponseConfig",
+        st.fixed_dictionaries(
+            {"statusCode": st.sampled_from(["404", "999", "x"])},
             optional={
-                "statusCode": st.sampled_from(["404", "999", "x"]),
                 "contentType": st.sampled_from(["text/plain", "no"]),
                 "messageBody": _anything,
             },
         ),
-    },
+    ),
+    _json,
 )
 _USE = {"name": "use-annotation"}
 
@@ -69,7 +79,7 @@ def test_of_a_service(annotations: dict[str, str]) -> None:
         st.one_of(_anything, _json.map(json.dumps)),
         max_size=5,
     ),
-    st.one_of(_actions, _json),
+    _actions,
     _anything,
 )
 def test_of_an_ingress(annotations: dict[str, str], action: Any, where: str) -> None:
