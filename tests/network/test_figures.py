@@ -46,7 +46,6 @@ _ROUNDS = 7
 _WORST_RATIO = 1.5
 """Of a packet's cost; what it meets are the rules of its own ends, whatever others there are."""
 _ENDPOINTS, _PER_SLICE = 1000, 100
-_LULL_S = 1.0
 
 
 def _members(number: int) -> frozenset[IPv4Address]:
@@ -221,12 +220,11 @@ async def test_how_long_kube_proxy_takes_for_a_thousand_endpoints(  # noqa: PLR0
                 group.create_task(admin.create(made))
         return began
 
-    async with in_control_plane(lab, api_server), kube_proxy(lab, api_server, tmp_path) as child:
+    async with in_control_plane(lab, api_server), kube_proxy(lab, api_server, tmp_path):
         apply(api_server, service)
         few = await publish(addresses[:2])
         await until(lambda: programmed(2))
         print({"two_endpoints_s": round(time.monotonic() - few, 2)})
-        spent = await _settled(child.pid)
         began = await publish(addresses[2:])
         created = time.monotonic() - began
         await until(lambda: programmed(_ENDPOINTS))
@@ -235,22 +233,6 @@ async def test_how_long_kube_proxy_takes_for_a_thousand_endpoints(  # noqa: PLR0
             "programmed_s": time.monotonic() - began,
             "load": os.getloadavg()[0],
         }
-        figures["kube_proxy_cpu_s"] = await _settled(child.pid) - spent
     for name, value in figures.items():
         record_property(name, round(value, 2))
     print({name: round(value, 2) for name, value in figures.items()})
-
-
-async def _settled(pid: int) -> float:
-    """Return what a program has taken once it takes no more."""
-    before = -1.0
-    while (taken := _cpu_of(pid)) != before:
-        before = taken
-        await asyncio.sleep(_LULL_S)
-    return taken
-
-
-def _cpu_of(pid: int) -> float:
-    """Seconds of processors that a program, and what it has run, have taken."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
