@@ -25,6 +25,10 @@ class Cluster:
     """Upstream's ``pause.c``, of which the image that pods run is made."""
     root_image: Path
     """The root file system that machines share."""
+    registry: str
+    """URL of its registry, as pods' images name it."""
+    push_socket: Path
+    """Where the registry takes images."""
 
     @property
     def machines(self) -> Path:

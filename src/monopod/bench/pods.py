@@ -16,12 +16,26 @@ IMAGE: Final = REFERENCE
 """Baked into every machine and imported into the ordinary node: no start waits for a registry."""
 LABEL: Final = "monopod.dev/bench"
 """On what a run makes in the cluster, so that the next run finds it if the first was killed."""
-_LABELS: Final = {LABEL: "true"}
+LABELS: Final = {LABEL: "true"}
 _ROLE: Final = "arn:aws:iam::000000000000:role/monopod-bench"
 
 
-def bench_pod(name: str, namespace: str, subject: Subject) -> Pod:
-    """Return the pod; what differs between subjects is only what leads it to its node."""
+def bench_pod(
+    name: str,
+    namespace: str,
+    subject: Subject,
+    container: models.Container | None = None,
+    labels: dict[str, str] | None = None,
+) -> Pod:
+    """Return the pod; what differs between subjects is only what leads it to its node.
+
+    Args:
+        name: Its name.
+        namespace: Where it is.
+        subject: What it runs on.
+        container: What it runs, if not the image that does nothing.
+        labels: By which services find it.
+    """
     ordinary = subject.kind is Kind.ORDINARY
     annotations = {keys.DRIVER_ANNOTATION: subject.driver} if subject.driver else None
     if ordinary:
@@ -31,9 +45,12 @@ def bench_pod(name: str, namespace: str, subject: Subject) -> Pod:
             name=name,
             namespace=namespace,
             annotations=annotations,
+            labels=labels,
         ),
         spec=models.PodSpec(
-            containers=[models.Container(name="main", image=IMAGE, imagePullPolicy="Never")],
+            containers=[
+                container or models.Container(name="main", image=IMAGE, imagePullPolicy="Never")
+            ],
             terminationGracePeriodSeconds=1,
             affinity=_only_ordinary() if ordinary else None,
             tolerations=[models.Toleration(key=ORDINARY, operator="Exists")] if ordinary else None,
@@ -43,13 +60,13 @@ def bench_pod(name: str, namespace: str, subject: Subject) -> Pod:
 
 def bench_namespace(name: str) -> Namespace:
     """Return the namespace of one run."""
-    return Namespace(metadata=ObjectMeta(name=name, labels=_LABELS))
+    return Namespace(metadata=ObjectMeta(name=name, labels=LABELS))
 
 
 def bench_profile(name: str) -> FargateProfile:
     """Return the profile of one run, for the namespace of the same name."""
     return FargateProfile(
-        metadata=ObjectMeta(name=name, labels=_LABELS),
+        metadata=ObjectMeta(name=name, labels=LABELS),
         spec=FargateProfileSpec(selectors=[Selector(namespace=name)], podExecutionRoleArn=_ROLE),
     )
 

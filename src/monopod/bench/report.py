@@ -20,6 +20,23 @@ class Host:
     load: float
     """Load average over a minute when the run began: what else kept the host busy."""
 
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "processors": self.processors,
+            "model": self.model,
+            "memoryMiB": self.memory_mib,
+            "kernel": self.kernel,
+            "load": rounded(self.load),
+        }
+
+    def __str__(self) -> str:
+        """In a line."""
+        return (
+            f"{self.processors} x {self.model}, {self.memory_mib} MiB, Linux {self.kernel},"
+            f" load {self.load:.1f} before"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
@@ -65,20 +82,14 @@ class Report:
         """Return the report as JSON has it: summaries first, every single start at the end."""
         return {
             "takenAt": self.taken_at,
-            "host": {
-                "processors": self.host.processors,
-                "model": self.host.model,
-                "memoryMiB": self.host.memory_mib,
-                "kernel": self.host.kernel,
-                "load": _round(self.host.load),
-            },
+            "host": self.host.document(),
             "image": self.image,
             "ratios": [
                 {
                     "driver": r.driver,
                     "atOnce": r.at_once,
-                    "p50": _round(r.p50),
-                    "p95": _round(r.p95),
+                    "p50": rounded(r.p50),
+                    "p95": rounded(r.p95),
                 }
                 for r in self.ratios
             ],
@@ -100,8 +111,8 @@ def _series(series: Series) -> dict[str, Any]:
         "failed": len(series.failures),
         "phases": {
             each.phase.value: {
-                "tookSeconds": _spread(each.took),
-                "reachedSeconds": _spread(each.reached),
+                "tookSeconds": spread_document(each.took),
+                "reachedSeconds": spread_document(each.reached),
             }
             for each in series.summaries
         },
@@ -117,28 +128,30 @@ def _footprint(footprint: Footprint) -> dict[str, Any]:
     return {
         "driver": footprint.driver,
         "machines": footprint.machines,
-        "processesMiB": _spread(footprint.processes_mib),
-        "disksMiB": _spread(footprint.disks_mib),
+        "processesMiB": spread_document(footprint.processes_mib),
+        "disksMiB": spread_document(footprint.disks_mib),
         "rootImageMiB": None
         if footprint.root_image_mib is None
-        else _round(footprint.root_image_mib),
-        "guestMiB": _spread(footprint.guest_mib),
-        "idleCpuPercent": _spread(footprint.idle_cpu_percent),
-        "watchedSeconds": _round(footprint.watched_s),
+        else rounded(footprint.root_image_mib),
+        "guestMiB": spread_document(footprint.guest_mib),
+        "idleCpuPercent": spread_document(footprint.idle_cpu_percent),
+        "watchedSeconds": rounded(footprint.watched_s),
     }
 
 
 def _story(story: Story) -> dict[str, Any]:
-    seconds = {p.value: _round(story.moments[p]) for p in Phase if p in story.moments}
+    seconds = {p.value: rounded(story.moments[p]) for p in Phase if p in story.moments}
     found: dict[str, Any] = {"pod": story.pod, "reachedSeconds": seconds}
     return {**found, "failure": story.failure} if story.failure else found
 
 
-def _spread(spread: Spread | None) -> dict[str, float] | None:
+def spread_document(spread: Spread | None) -> dict[str, float] | None:
+    """Return a spread as JSON has it."""
     if spread is None:
         return None
-    return {"p50": _round(spread.p50), "p95": _round(spread.p95), "count": spread.count}
+    return {"p50": rounded(spread.p50), "p95": rounded(spread.p95), "count": spread.count}
 
 
-def _round(value: float) -> float:
+def rounded(value: float) -> float:
+    """Leave out the digits that say nothing."""
     return round(value, _DIGITS)

@@ -32,6 +32,12 @@ class Running:
     pod: str
     machine: str | None
     node: str | None
+    ready_at: float
+    """When it was seen to be Ready, on the clock of the sightings."""
+
+
+MakePod = Callable[[str, str, Subject], Pod]
+"""Makes a pod of a name, in a namespace, that runs on a subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,18 @@ class Rounds:
     """Starts pods in one namespace of one cluster."""
 
     def __init__(
-        self, client: Client, namespace: str, machines: Path, sightings: Sightings
+        self,
+        client: Client,
+        namespace: str,
+        machines: Path,
+        sightings: Sightings,
+        make_pod: MakePod = bench_pod,
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._machines = machines
         self._seen = sightings
+        self._make_pod = make_pod
         self._count = 0
 
     async def run(
@@ -87,9 +99,14 @@ class Rounds:
             if while_running is not None:
                 await while_running(
                     [
-                        Running(each.name, self._seen.machine(each.uid), self._seen.node(each.uid))
+                        Running(
+                            each.name,
+                            self._seen.machine(each.uid),
+                            self._seen.node(each.uid),
+                            ready_at,
+                        )
                         for each in made
-                        if self._seen.is_ready(each.uid)
+                        if (ready_at := self._seen.moments(each.uid).get(Phase.READY)) is not None
                     ]
                 )
         finally:
@@ -97,7 +114,7 @@ class Rounds:
         return stories
 
     async def _send(self, name: str, subject: Subject) -> _Sent:
-        pod = bench_pod(name, self._namespace, subject)
+        pod = self._make_pod(name, self._namespace, subject)
         at = time.monotonic()
         try:
             made = await self._client.create(pod)

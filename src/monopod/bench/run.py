@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
@@ -151,7 +152,7 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
         ImageBuildError: The pods' image cannot be made for the ordinary node.
     """
     before = host()
-    taken_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    taken_at = moment()
     async with (
         alone(cluster.home),
         connect(cluster.kubeconfig, _USER_AGENT) as client,
@@ -162,7 +163,7 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
         rounds = Rounds(client, name, cluster.machines, sightings)
         series = await run.machines(rounds)
         if wishes.ordinary:
-            async with _ordinary(cluster, client, tell):
+            async with ordinary_node(cluster, client, tell):
                 series += await run.series(rounds, Subject(Kind.ORDINARY))
     return Report(
         taken_at=taken_at,
@@ -172,6 +173,11 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
         footprints=tuple(run.footprints),
         notes=tuple(run.notes),
     )
+
+
+def moment() -> str:
+    """Return the time, as RFC 3339 has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def host() -> Host:
@@ -191,7 +197,14 @@ def host() -> Host:
 
 
 @asynccontextmanager
-async def _ordinary(cluster: Cluster, client: Client, tell: Tell) -> AsyncGenerator[None]:
+async def ordinary_node(
+    cluster: Cluster,
+    client: Client,
+    tell: Tell,
+    *images: Image,
+    pods: IPv4Network | None = None,
+) -> AsyncGenerator[None]:
+    """Have an ordinary node on this host for the length of a block; as ``OrdinaryNode`` is told."""
     task = "ordinary node"
     tell(Progress(task, "starting containerd and kubelet"))
     with tempfile.TemporaryDirectory(prefix="monopod-") as scratch:
@@ -205,8 +218,9 @@ async def _ordinary(cluster: Cluster, client: Client, tell: Tell) -> AsyncGenera
             home=cluster.home,
             programs=cluster.programs,
             ca_certificate=ca_certificate,
+            pods=pods,
         )
-        async with node.running(Image(IMAGE, archive)):
+        async with node.running(Image(IMAGE, archive), *images):
             tell(Progress(task, node.name, 1, 1))
             yield
 

@@ -4,19 +4,23 @@ import asyncio
 import fcntl
 import os
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final, TypeVar
 
 from lightkube.core import resource as res
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace, Pod, ServiceAccount
 
-from monopod.api.resources import FargateProfile
+from monopod.api.resources import FargateProfile, MicroVM, Subnet, SubnetSpec, Vpc
 from monopod.api.words import ACTIVE
 from monopod.bench.errors import BenchError
-from monopod.bench.pods import LABEL, bench_namespace, bench_profile
+from monopod.bench.pods import LABEL, LABELS, bench_namespace, bench_profile
 from monopod.kube import Client, Informer, NotFoundError, meta
+from monopod.network.addresses import free_block
+from monopod.network.desired import taken_blocks
 
 _T = TypeVar("_T", bound=res.Resource)
 _THERE_S: Final = 30.0
@@ -62,6 +66,49 @@ async def surroundings(client: Client) -> AsyncGenerator[str]:
         await _delete(client, FargateProfile, name)
 
 
+@asynccontextmanager
+async def block_of_the_vpc(client: Client, name: str) -> AsyncGenerator[IPv4Network]:
+    """Have addresses of the VPC that nobody else is given, for the length of a block.
+
+    They are a public subnet: no machine is ever put into one.
+
+    Raises:
+        BenchError: There are none left.
+    """
+    subnets = (await client.list(Subnet)).items
+    taken = taken_blocks(subnets, (await client.list(MicroVM)).items)
+    found = subnet_of_its_own((await client.list(Vpc)).items, subnets, taken, name)
+    if found is None:
+        raise BenchError("no VPC has a /24 left that is in no subnet: add a block to one")
+    await client.create(found)
+    try:
+        yield IPv4Network(found.spec.cidrBlock)
+    finally:
+        await _delete(client, Subnet, name)
+
+
+def subnet_of_its_own(
+    vpcs: Iterable[Vpc], subnets: Iterable[Subnet], taken: Iterable[str], name: str
+) -> Subnet | None:
+    """Return a subnet of addresses that are free, in a VPC and a zone that there is a subnet in."""
+    zones = {each.spec.vpc: each.spec.availabilityZone for each in subnets}
+    used = list(taken)
+    for vpc in vpcs:
+        zone = zones.get(meta(vpc).name or "")
+        block = free_block(vpc.spec.cidrBlocks, used)
+        if zone and block:
+            return Subnet(
+                metadata=ObjectMeta(name=name, labels=LABELS),
+                spec=SubnetSpec(
+                    vpc=meta(vpc).name or "",
+                    cidrBlock=block,
+                    availabilityZone=zone,
+                    internet="Gateway",
+                ),
+            )
+    return None
+
+
 async def _sweep(client: Client) -> None:
     for left in (await client.list(Namespace, labels=LABEL)).items:
         name = meta(left).name or ""
@@ -70,8 +117,9 @@ async def _sweep(client: Client) -> None:
             # The ordinary node ended with its run: nobody is left there to end the pod in peace.
             with suppress(NotFoundError):
                 await client.delete(Pod, meta(pod).name or "", name, grace_period_s=0)
-    for left in (await client.list(FargateProfile, labels=LABEL)).items:
-        await _delete(client, FargateProfile, meta(left).name or "")
+    for kind in (FargateProfile, Subnet):
+        for left in (await client.list(kind, labels=LABEL)).items:
+            await _delete(client, kind, meta(left).name or "")
     await _until(client, Namespace, lambda found: not found, labels=LABEL, within_s=_GONE_S)
 
 

@@ -38,11 +38,7 @@ def render(report: Report) -> RenderableType:
 
 
 def _heading(report: Report) -> str:
-    host = report.host
-    return (
-        f"{report.taken_at}: {host.processors} x {host.model}, {host.memory_mib} MiB, Linux"
-        f" {host.kernel}, load {host.load:.1f} before; image {report.image}"
-    )
+    return f"{report.taken_at}: {report.host}; image {report.image}"
 
 
 def _phases(report: Report) -> Table:

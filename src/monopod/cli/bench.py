@@ -1,4 +1,4 @@
-"""``monopod bench``: how long a pod's start takes, and where the time goes."""
+"""``monopod bench``: what a pod's start takes, and what the way between pods costs."""
 
 import asyncio
 import json
@@ -12,10 +12,14 @@ from monopod import components
 from monopod.api import keys
 from monopod.bench import table, timeline
 from monopod.bench.cluster import Cluster
+from monopod.bench.network import Wishes as NetworkWishes
+from monopod.bench.network import bench_network
+from monopod.bench.network import table as network_table
+from monopod.bench.network.report import NetworkReport
 from monopod.bench.report import Report
 from monopod.bench.run import Wishes, bench_start
 from monopod.cli.screen import Screen
-from monopod.cluster import state
+from monopod.cluster import access, state
 from monopod.cluster.errors import ClusterError
 from monopod.cluster.layout import Layout
 from monopod.guest import GuestImage
@@ -23,14 +27,14 @@ from monopod.settings import Settings
 
 _KUBERNETES = "k8s.io/kubernetes"
 _PAUSE = "build/pause/linux/pause.c"
+_MOST_SECONDS = 20
+"""Shorter than the API server's clients wait for an answer."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     bench = typer.Typer(help="Measure the running cluster.")
     app.add_typer(bench, name="bench")
-    # With only one command, Typer would leave out its name.
-    bench.callback()(lambda: None)
 
     @bench.command()
     def start(  # pyright: ignore[reportUnusedFunction]
@@ -67,6 +71,30 @@ def register(app: typer.Typer) -> None:
         if svg_file is not None:
             svg_file.write_text(timeline.draw(report))
 
+    @bench.command()
+    def network(  # pyright: ignore[reportUnusedFunction]
+        *,
+        seconds: Annotated[
+            int, typer.Option(min=1, max=_MOST_SECONDS, help="Length of each load.")
+        ] = 10,
+        connections: Annotated[int, typer.Option(min=1, max=64, help="At the same time.")] = 4,
+        repeats: Annotated[
+            int, typer.Option(min=1, max=50, help="Starts whose first byte is waited for.")
+        ] = 7,
+        json_file: Annotated[
+            Path | None, typer.Option("--json", help="Write the report there.")
+        ] = None,
+        ordinary: Annotated[
+            bool, typer.Option(help="Measure ordinary pods too, for the ratios.")
+        ] = True,
+    ) -> None:
+        """Measure requests from pod to pod, direct and through load balancers."""
+        wishes = NetworkWishes(seconds, connections, repeats, ordinary)
+        report = asyncio.run(_network(Settings(), wishes))
+        Console(highlight=False).print(network_table.render(report))
+        if json_file is not None:
+            json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
+
 
 async def _start(settings: Settings, wishes: Wishes) -> Report:
     # Standard output is for the report alone.
@@ -75,13 +103,24 @@ async def _start(settings: Settings, wishes: Wishes) -> Report:
         return await bench_start(cluster, wishes, screen.report)
 
 
+async def _network(settings: Settings, wishes: NetworkWishes) -> NetworkReport:
+    with Screen(Console(stderr=True, highlight=False)) as screen:
+        cluster = await _cluster(settings)
+        programs = await components.provide(
+            settings, screen.report, components=(components.FORTIO,)
+        )
+        return await bench_network(
+            cluster, programs.program(components.FORTIO.name), wishes, screen.report
+        )
+
+
 async def _cluster(settings: Settings) -> Cluster:
     known = state.require(settings.home)
     if known.guest_image is None:
         raise ClusterError("this cluster runs no machines: `monopod up` starts them")
     layout = Layout.of(settings, known.transit)
     sources = await components.module_directory(_KUBERNETES, settings)
-    image = Path(known.guest_image)
+    image, registry = Path(known.guest_image), access.registry(settings)
     return Cluster(
         home=layout.home,
         plan=layout.network,
@@ -91,4 +130,6 @@ async def _cluster(settings: Settings) -> Cluster:
         programs=Path(known.components),
         pause_source=sources / _PAUSE,
         root_image=GuestImage(image, image.name).root_image,
+        registry=registry.url,
+        push_socket=registry.socket,
     )

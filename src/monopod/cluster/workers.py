@@ -7,9 +7,7 @@ the VPC that lies in no subnet. It comes back when its machine is lost.
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from typing import Final
 
 from lightkube.models.meta_v1 import ObjectMeta
@@ -21,11 +19,12 @@ from monopod.api.names import machine_name
 from monopod.api.resources import MicroVM, MicroVMSpec, PodReference, Subnet, Vpc
 from monopod.cluster.errors import ClusterError
 from monopod.kube import AlreadyExistsError, Client, ConflictError, NotFoundError, meta
+from monopod.network.addresses import free_block
+from monopod.network.desired import taken_blocks
 from monopod.profiles import is_private
 from monopod.progress import Progress, Report, ignore
 from monopod.sizing import Size
 
-_BLOCK_BITS: Final = 24
 _READY_WITHIN_S: Final = 180.0
 _POLL_S: Final = 0.2
 
@@ -122,22 +121,6 @@ async def workers(client: Client) -> list[MicroVM]:
     )
 
 
-def free_block(blocks: Iterable[str], taken: Iterable[str]) -> str | None:
-    """Return the last /24 of these blocks that overlaps nothing; nothing if there is none.
-
-    From the end: subnets are laid out from the beginning.
-    """
-    used = [IPv4Network(each) for each in taken]
-    for block in map(IPv4Network, blocks):
-        if block.prefixlen > _BLOCK_BITS:
-            continue
-        for number in reversed(range(1 << (_BLOCK_BITS - block.prefixlen))):
-            found = IPv4Network((int(block.network_address) + (number << 8), _BLOCK_BITS))
-            if not any(found.overlaps(each) for each in used):
-                return str(found)
-    return None
-
-
 async def _make(client: Client, wish: Wish) -> MicroVM:
     subnets = (await client.list(Subnet)).items
     wanted = [each for each in subnets if is_private(each) and wish.subnet in ("", meta(each).name)]
@@ -145,11 +128,7 @@ async def _make(client: Client, wish: Wish) -> MicroVM:
         raise ClusterError(f"there is no private subnet {wish.subnet}".rstrip())
     subnet = wanted[0]
     vpc = await client.get(Vpc, subnet.spec.vpc)
-    machines = (await client.list(MicroVM)).items
-    taken = [
-        *(each.spec.cidrBlock for each in subnets),
-        *(each.spec.podCIDR for each in machines if each.spec.podCIDR),
-    ]
+    taken = taken_blocks(subnets, (await client.list(MicroVM)).items)
     block = free_block(vpc.spec.cidrBlocks, taken)
     if block is None:
         raise ClusterError(

@@ -4,12 +4,13 @@ Nothing of Kubernetes, containerd or CoreDNS is rewritten here; the folder ``com
 as a Go module, and this room turns those pins into programs that others can run.
 """
 
-from monopod.components.catalogue import COMPONENTS, Component, Program, module_version
+from monopod.components.catalogue import COMPONENTS, FORTIO, Component, Program, module_version
 from monopod.components.errors import BuildError, ComponentsError, PrebuiltError, ToolchainError
 from monopod.components.provide import Components, module_directory, provide, verify
 
 __all__ = [
     "COMPONENTS",
+    "FORTIO",
     "BuildError",
     "Component",
     "Components",

@@ -204,3 +204,11 @@ COMPONENTS: Final[tuple[Component, ...]] = (
     ),
 )
 """Everything a cluster and its machines run, the longest build first."""
+
+FORTIO: Final = Component(
+    name="fortio",
+    module="fortio.org/fortio",
+    packages={"fortio": "./cmd/fortio"},
+    programs=(Program("fortio", ("version",), "fortio {version}"),),
+)
+"""What measures the network. No cluster runs it: it is built when it is first asked for."""

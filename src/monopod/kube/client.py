@@ -223,9 +223,9 @@ class Client:
         path = wire.path_of(core_v1.Pod, metadata.namespace, metadata.name, "eviction")
         await self._ask("POST", path, body=body)
 
-    async def raw(self, path: str) -> bytes:
+    async def raw(self, path: str, query: Query | None = None) -> bytes:
         """Read any path of the API server, such as ``/readyz``."""
-        return await self._ask("GET", path)
+        return await self._ask("GET", path, query)
 
     async def list_raw(
         self,

@@ -27,6 +27,8 @@ TRANSITS: Final = IPv4Network("100.127.0.0/16")
 LINK_LOCAL: Final = IPv4Network("169.254.0.0/16")
 """Holds the addresses that clouds serve instance metadata at; Fargate pods reach none of them."""
 
+_NODE_BLOCK_BITS: Final = 24
+"""Of the addresses that the pods of an ordinary node share."""
 _MACHINES_PER_HOST: Final = 1 << 16
 """Addresses beyond are not handed out: a VMM's uid has room for so many machines of a cluster."""
 _UIDS: Final = 1_000_000_000
@@ -68,6 +70,22 @@ def allocate_pod(subnet: IPv4Network, used: Container[IPv4Address], seed: str) -
         AddressesExhaustedError: All are taken.
     """
     return _allocate(subnet, _RESERVED_AT_START, subnet.num_addresses - 1, used, seed)
+
+
+def free_block(blocks: Iterable[str], taken: Iterable[str]) -> str | None:
+    """Return the last /24 of these blocks that overlaps nothing; nothing if there is none.
+
+    From the end: subnets are laid out from the beginning.
+    """
+    used = [IPv4Network(each) for each in taken]
+    for block in map(IPv4Network, blocks):
+        if block.prefixlen > _NODE_BLOCK_BITS:
+            continue
+        for number in reversed(range(1 << (_NODE_BLOCK_BITS - block.prefixlen))):
+            found = IPv4Network((int(block.network_address) + (number << 8), _NODE_BLOCK_BITS))
+            if not any(found.overlaps(each) for each in used):
+                return str(found)
+    return None
 
 
 def is_assignable(subnet: IPv4Network, address: IPv4Address) -> bool:

@@ -53,6 +53,12 @@ def policy(
     )
 
 
+def taken_blocks(subnets: Iterable[Subnet], machines: Iterable[MicroVM]) -> list[str]:
+    """The blocks that subnets and ordinary nodes have: what another ordinary node cannot."""
+    blocks = [each.spec.cidrBlock for each in subnets]
+    return blocks + [each.spec.podCIDR for each in machines if each.spec.podCIDR]
+
+
 def available_addresses(subnet: Subnet, machines: Iterable[MicroVM]) -> int | None:
     """How many addresses of a subnet no machine has; nothing if its block is malformed."""
     block = next(_networks([subnet.spec.cidrBlock]), None)

@@ -27,6 +27,9 @@ LINK_PREFIX: Final = "mvm-"
 """Machines' links, and nothing else in the router, have names that start so."""
 LINK_GROUP: Final = 0x6D
 """The interface group of machines' links: rules select them by it, at the cost of one compare."""
+NODE_LINK_GROUP: Final = 0x6E
+"""The interface group of links to nodes that are no machines, which only root of the host can make:
+no security group knows their pods, which reach load balancers and are reached by them alone."""
 
 DEFAULT_VPC: Final = IPv4Network("192.168.0.0/16")
 

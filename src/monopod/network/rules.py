@@ -35,6 +35,7 @@ from monopod.network.plan import (
     EKS_PORT,
     KUBELET_PORT,
     LINK_GROUP,
+    NODE_LINK_GROUP,
     REGISTRY_PORT,
     UPLINK,
     Plan,
@@ -176,7 +177,8 @@ def _guard_sources(table: Table) -> None:
     table.rule("arriving", daddr(addresses.LINK_LOCAL), *_drop("metadata"))
     table.rule("arriving", nft.no_way_back(), *_drop("spoofed"))
     table.base_chain("arrive", "prerouting", _RAW)
-    table.rule("arrive", match(nft.meta("iifgroup"), LINK_GROUP), goto("arriving"))
+    for group in (LINK_GROUP, NODE_LINK_GROUP):
+        table.rule("arrive", match(nft.meta("iifgroup"), group), goto("arriving"))
     table.rule("arrive", iif(BALANCERS), goto("arriving"))
     table.rule("arrive", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
 
@@ -227,13 +229,15 @@ def _guard_passage(table: Table, plan: Plan) -> None:
     table.rule("from_outside", *_drop("from_outside_blocked"))
 
     table.chain("from_balancers")
-    to_pod = match(nft.meta("oifgroup"), LINK_GROUP), daddr("@vpc_blocks")
-    table.rule("from_balancers", *to_pod, ACCEPT)
+    for group in (LINK_GROUP, NODE_LINK_GROUP):
+        to_pod = match(nft.meta("oifgroup"), group), daddr("@vpc_blocks")
+        table.rule("from_balancers", *to_pod, ACCEPT)
     table.rule("from_balancers", *_drop("balancers_blocked"))
 
     table.base_chain("pass", "forward", _FILTER, policy="drop")
     _known(table, "pass")
     table.rule("pass", match(nft.meta("iifgroup"), LINK_GROUP), goto("from_guest"))
+    table.rule("pass", match(nft.meta("iifgroup"), NODE_LINK_GROUP), goto("from_node"))
     sources = [
         (CONTROL, goto("from_control")),
         (UPLINK, goto("from_outside")),
@@ -250,6 +254,11 @@ def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) ->
     table.rule("from_guest", daddr(control), dport("tcp", API_PORT, REGISTRY_PORT), ACCEPT)
     table.rule("from_guest", saddr(addresses.MANAGEMENT), goto("from_management"))
     table.rule("from_guest", goto("from_pod"))
+
+    table.chain("from_node")
+    table.rule("from_node", daddr(control), dport("tcp", API_PORT), ACCEPT)
+    table.rule("from_node", oif(BALANCERS), daddr(plan.balancer_addresses), ACCEPT)
+    table.rule("from_node", *_drop("no_way_out"))
 
     inside = match(nft.header("ip", "daddr"), nft.one_of(platform))
     table.rule("from_management", inside, *_drop("management_blocked"))

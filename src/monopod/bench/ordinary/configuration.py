@@ -15,7 +15,6 @@ PROGRAMS: Final = PurePosixPath("/run/monopod/bin")
 SERVICES: Final = PurePosixPath("/run/services")
 RUNTIME_SOCKET: Final = PurePosixPath("/run/containerd/containerd.sock")
 LOGS: Final = PurePosixPath("/var/log/monopod")
-PAUSE_ARCHIVE: Final = PurePosixPath("/var/pause.tar")
 _CONFIG: Final = PurePosixPath("/run/config")
 _SEARCH_PATH: Final = f"{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -117,6 +116,11 @@ def directories() -> tuple[PurePosixPath, ...]:
         PurePosixPath("/var/log/pods"),
         PurePosixPath("/var/lib/cni"),
     )
+
+
+def image_archive(number: int) -> PurePosixPath:
+    """Return where the node finds an image that it has from its start."""
+    return PurePosixPath(f"/var/image-{number}.tar")
 
 
 def tunable_copy(name: str) -> PurePosixPath:

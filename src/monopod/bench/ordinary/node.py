@@ -3,9 +3,10 @@
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -23,7 +24,7 @@ from monopod.identity.node import NodeCertificates, NodeIssuer, NodeSubject
 from monopod.kube import Change, Client, Deleted, Informer, NotFoundError, meta
 from monopod.network.addresses import CLUSTER_DNS
 from monopod.network.namespaces import Namespace
-from monopod.network.plan import Plan
+from monopod.network.plan import NODE_LINK_GROUP, Plan
 from monopod.process import ProcessError
 
 LABEL: Final = "monopod.dev/ordinary"
@@ -56,6 +57,7 @@ class OrdinaryNode:
         home: Path,
         programs: Path,
         ca_certificate: bytes,
+        pods: IPv4Network | None = None,
     ) -> None:
         """Describe it; nothing is touched yet.
 
@@ -67,6 +69,8 @@ class OrdinaryNode:
             home: The cluster's ``MONOPOD_HOME``; the node's files are in ``ordinary`` below it.
             programs: Directory of the component programs.
             ca_certificate: PEM of the authority that the API server's certificate is from.
+            pods: A block of the VPC that its pods get addresses of, for load balancers: these, and
+                nothing else, reach them. Without one, they have addresses that lead nowhere.
         """
         self.name = f"ordinary-{plan.instance}"
         self._client = client
@@ -75,17 +79,19 @@ class OrdinaryNode:
         self._root = home.resolve() / "ordinary"
         self._programs = programs.resolve()
         self._ca = ca_certificate
-        self._wire = Wire(f"node-{plan.instance}")
+        wire = f"node-{plan.instance}"
+        self._wire = Wire(wire) if pods is None else Wire(wire, pods=pods, group=NODE_LINK_GROUP)
         # Below the cluster's own group, so that whoever takes the cluster down ends this as well.
         self._cgroups = CgroupTree.on_this_host(f"monopod-{plan.instance}/ordinary")
         self._shell: Shell | None = None
 
     @asynccontextmanager
-    async def running(self, sandbox: Image) -> AsyncGenerator["OrdinaryNode"]:
+    async def running(self, sandbox: Image, *images: Image) -> AsyncGenerator["OrdinaryNode"]:
         """Have it run, ready, for the length of a block, and leave nothing of it behind.
 
         Args:
             sandbox: The image of pods' sandboxes; pods can run it as well.
+            images: What else pods can run.
 
         Raises:
             BenchError: It did not come up; the end of its logs is in the message.
@@ -94,7 +100,7 @@ class OrdinaryNode:
         """
         await self.remove()
         try:
-            await self._start(sandbox)
+            await self._start(sandbox, *images)
             yield self
         finally:
             await asyncio.shield(self.remove())
@@ -119,15 +125,16 @@ class OrdinaryNode:
     def _router(self) -> Namespace:
         return Namespace.named(self._plan.router_name)
 
-    async def _start(self, sandbox: Image) -> None:
+    async def _start(self, *images: Image) -> None:
         certificates = await self._certificates()
-        await asyncio.to_thread(self._furnish, sandbox, certificates)
+        await asyncio.to_thread(self._furnish, images, certificates)
         joins = self._cgroups.create()
         shell = await Shell.start(self._root, self.name, self._programs, joins)
         self._shell = shell
         await self._wire.connect(self._router, shell.network)
         await shell.release()
-        await self._import(shell, sandbox)
+        for number, image in enumerate(images):
+            await self._import(shell, image, configuration.image_archive(number))
         await self._until_ready()
 
     async def _certificates(self) -> NodeCertificates:
@@ -149,8 +156,9 @@ class OrdinaryNode:
             with suppress(NotFoundError):
                 await self._signing.delete(CertificateSigningRequest, meta(request).name or "")
 
-    def _furnish(self, sandbox: Image, certificates: NodeCertificates) -> None:
+    def _furnish(self, images: Sequence[Image], certificates: NodeCertificates) -> None:
         """Write the node's files below its root, which nobody but root may enter."""
+        sandbox, *_ = images
         self._root.mkdir(mode=0o700)
         for directory in configuration.directories():
             self._host_path(directory).mkdir(parents=True, exist_ok=True)
@@ -180,9 +188,10 @@ class OrdinaryNode:
             link = self._host_path(path)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(leads_to)
-        self._host_path(configuration.PAUSE_ARCHIVE).write_bytes(sandbox.archive)
+        for number, image in enumerate(images):
+            self._host_path(configuration.image_archive(number)).write_bytes(image.archive)
 
-    async def _import(self, shell: Shell, image: Image) -> None:
+    async def _import(self, shell: Shell, image: Image, archive: PurePosixPath) -> None:
         deadline = time.monotonic() + _RUNTIME_WITHIN_S
         socket = self._host_path(configuration.RUNTIME_SOCKET)
         while not socket.exists():
@@ -194,7 +203,7 @@ class OrdinaryNode:
                 str(configuration.PROGRAMS / "ctr"),
                 f"--address={configuration.RUNTIME_SOCKET}",
                 "--namespace=k8s.io",
-                *("images", "import", "--snapshotter=overlayfs", str(configuration.PAUSE_ARCHIVE)),
+                *("images", "import", "--snapshotter=overlayfs", str(archive)),
             )
         except ProcessError as error:
             raise BenchError(f"containerd did not take image {image.reference}: {error}") from error

@@ -31,6 +31,8 @@ class Wire:
     """Of the router's end. Not that of a machine: those are collected when no MicroVM has them."""
     address: IPv4Address = ADDRESS
     pods: IPv4Network = PODS
+    group: int = LINK_GROUP
+    """Of the router's end: what the router's rules go by."""
 
     async def connect(self, router: Namespace, node: Namespace) -> None:
         """Make the link and the routes on both sides.
@@ -48,7 +50,7 @@ class Wire:
                         ifname=self.name,
                         kind="veth",
                         address=GATEWAY_MAC,
-                        group=LINK_GROUP,
+                        group=self.group,
                         peer={
                             "ifname": _INSIDE,
                             "net_ns_fd": opened.fileno(),

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.cluster.workers import free_block
+from monopod.network.addresses import free_block
 
 
 def test_blocks_come_from_the_end_and_never_overlap() -> None:

@@ -1,0 +1,40 @@
+"""The image that pods run: Fortio, which answers requests and, when it is told to, makes them."""
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from monopod.bench.cluster import Cluster
+from monopod.bench.ordinary.node import Image
+from monopod.components import FORTIO
+from monopod.images import ImageConfig, push, write_archive
+from monopod.progress import Report
+
+PORT: Final = 8080
+_PROGRAM: Final = "fortio"
+_CONFIG: Final = ImageConfig(
+    entrypoint=(f"/{_PROGRAM}",),
+    command=("server", str(PORT)),
+    user="65534:65534",
+    ports=(f"{PORT}/tcp",),
+)
+
+
+async def fortio_image(cluster: Cluster, program: Path, report: Report) -> Image:
+    """Make it, and push it to the cluster's registry for the machines.
+
+    Raises:
+        ImageError: The registry does not take it.
+    """
+    name = f"monopod/{_PROGRAM}:{FORTIO.version.removeprefix('v')}"
+    with tempfile.TemporaryDirectory(prefix="monopod-") as scratch:
+        root, archive = Path(scratch) / "root", Path(scratch) / "fortio.tar"
+        root.mkdir()
+        await asyncio.to_thread(shutil.copy, program, root / _PROGRAM)
+        await asyncio.to_thread(write_archive, root, archive, name=name, config=_CONFIG)
+        reference = await push(archive, cluster.registry, socket=cluster.push_socket, report=report)
+        # A runtime that is given an archive calls the image what the archive does.
+        await asyncio.to_thread(write_archive, root, archive, name=reference, config=_CONFIG)
+        return Image(reference, await asyncio.to_thread(archive.read_bytes))

@@ -1,0 +1,169 @@
+"""Everything that one run has found, as data, and what it comes to beside ordinary pods."""
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from monopod.bench.network.loads import Load
+from monopod.bench.network.manifests import CPU, MEMORY
+from monopod.bench.phases import Kind, Subject
+from monopod.bench.report import Host, rounded, spread_document
+from monopod.bench.statistics import Spread, spread
+
+BODY_BYTES: Final = 64 << 10
+"""Of the answers that throughput is measured by; Fortio's client takes no more than twice that."""
+_MIB: Final = 1 << 20
+
+
+class Way(enum.Enum):
+    """How requests go from one pod to another."""
+
+    DIRECT = "direct"
+    NLB = "NLB"
+    ALB = "ALB"
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One way between two pods of one kind."""
+
+    subject: Subject
+    way: Way
+    small: Load
+    """Requests whose answers have no body."""
+    large: Load
+    """Requests whose answers have a body of ``BODY_BYTES``."""
+
+    @property
+    def mib_per_second(self) -> float:
+        """Of bodies."""
+        return self.large.per_second * BODY_BYTES / _MIB
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """By the names that the report has for them."""
+        return {
+            "requestsPerSecond": self.small.per_second,
+            "p50Seconds": self.small.p50_s,
+            "p99Seconds": self.small.p99_s,
+            "mibPerSecond": self.mib_per_second,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FirstBytes:
+    """From Ready to the first byte through a Network Load Balancer, of pods of one kind."""
+
+    subject: Subject
+    seconds: tuple[float, ...]
+
+    @property
+    def spread(self) -> Spread | None:
+        """Of all of them."""
+        return spread(self.seconds)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """By the names that the report has for them."""
+        found = self.spread
+        return {} if found is None else {"p50Seconds": found.p50, "p95Seconds": found.p95}
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A figure of microVMs, divided by that of ordinary pods."""
+
+    driver: str
+    of: str
+    """A way, or the first byte."""
+    figure: str
+    times: float
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkReport:
+    """One run."""
+
+    taken_at: str
+    """RFC 3339."""
+    host: Host
+    image: str
+    connections: int
+    seconds: int
+    legs: tuple[Leg, ...]
+    first_bytes: tuple[FirstBytes, ...]
+    notes: tuple[str, ...] = field(default=())
+    """What could not be measured, and why."""
+
+    @property
+    def ratios(self) -> tuple[Ratio, ...]:
+        """The figure of this benchmark."""
+        legs = ((each.subject, each.way.value, each.figures) for each in self.legs)
+        firsts = ((each.subject, FIRST_BYTE, each.figures) for each in self.first_bytes)
+        return ratios((*legs, *firsts))
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as JSON has it."""
+        return {
+            "takenAt": self.taken_at,
+            "host": self.host.document(),
+            "image": self.image,
+            "pod": {"cpu": CPU, "memory": MEMORY},
+            "connections": self.connections,
+            "seconds": self.seconds,
+            "bodyBytes": BODY_BYTES,
+            "ratios": [
+                {"driver": r.driver, "of": r.of, "figure": r.figure, "times": rounded(r.times)}
+                for r in self.ratios
+            ],
+            "legs": [_leg(each) for each in self.legs],
+            "firstBytes": [
+                {
+                    **_subject(each.subject),
+                    "seconds": spread_document(each.spread),
+                    "each": [rounded(value) for value in each.seconds],
+                }
+                for each in self.first_bytes
+            ],
+            "notes": list(self.notes),
+        }
+
+
+FIRST_BYTE: Final = "first byte"
+
+
+def ratios(figures: Iterable[tuple[Subject, str, dict[str, float]]]) -> tuple[Ratio, ...]:
+    """Compare each figure of each driver with the same of ordinary pods, where there are both."""
+    known = list(figures)
+    ordinary = {of: found for subject, of, found in known if subject.kind is Kind.ORDINARY}
+    return tuple(
+        Ratio(subject.driver, of, figure, value / ordinary[of][figure])
+        for subject, of, found in known
+        if subject.kind is Kind.MICROVM
+        for figure, value in found.items()
+        if ordinary.get(of, {}).get(figure)
+    )
+
+
+def _subject(subject: Subject) -> dict[str, Any]:
+    return {"kind": subject.kind.value, "driver": subject.driver or None}
+
+
+def _leg(leg: Leg) -> dict[str, Any]:
+    return {
+        **_subject(leg.subject),
+        "way": leg.way.value,
+        "requests": _load(leg.small),
+        "bodies": {**_load(leg.large), "mibPerSecond": rounded(leg.mib_per_second)},
+    }
+
+
+def _load(load: Load) -> dict[str, Any]:
+    return {
+        "perSecond": rounded(load.per_second),
+        "p50Seconds": round(load.p50_s, 6),
+        "p99Seconds": round(load.p99_s, 6),
+        "count": load.count,
+        "failed": load.failed,
+    }

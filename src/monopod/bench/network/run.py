@@ -1,0 +1,227 @@
+"""One run of the network's benchmark, from an empty namespace to the report."""
+
+import asyncio
+import functools
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from lightkube.resources.core_v1 import Pod, Service
+from lightkube.resources.networking_v1 import Ingress
+
+from monopod.bench.cluster import Cluster
+from monopod.bench.errors import BenchError
+from monopod.bench.network.first_byte import first_byte
+from monopod.bench.network.image import PORT, fortio_image
+from monopod.bench.network.loads import Loader
+from monopod.bench.network.manifests import (
+    INTERNAL,
+    INTERNET_FACING,
+    KIND_LABEL,
+    NAME_LABEL,
+    application_balancer,
+    fortio_pod,
+    kind_label,
+    network_balancer,
+)
+from monopod.bench.network.report import BODY_BYTES, FirstBytes, Leg, NetworkReport, Way
+from monopod.bench.phases import Kind, Subject
+from monopod.bench.rounds import Rounds, Running, watching
+from monopod.bench.run import host, moment, ordinary_node
+from monopod.bench.surroundings import alone, block_of_the_vpc, surroundings
+from monopod.kube import Client, connect
+from monopod.progress import Progress
+from monopod.progress import Report as Tell
+
+_USER_AGENT: Final = "monopod-bench"
+_WITHIN_S: Final = 60.0
+"""How long a load balancer may take to be there, and to have its targets."""
+_POLL_S: Final = 0.2
+_WARM_UP_S: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How much is to be measured."""
+
+    seconds: int = 10
+    """Of each load."""
+    connections: int = 4
+    """At the same time."""
+    repeats: int = 7
+    """Starts whose first byte is waited for."""
+    ordinary: bool = True
+    """Measure the same with ordinary pods."""
+
+
+class _Run:
+    """What the steps of a run share."""
+
+    def __init__(
+        self, client: Client, namespace: str, rounds: Rounds, wishes: Wishes, tell: Tell
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._rounds = rounds
+        self._wishes = wishes
+        self._tell = tell
+        self.legs: list[Leg] = []
+        self.first_bytes: list[FirstBytes] = []
+        self.notes: list[str] = []
+
+    async def subject(self, subject: Subject) -> None:
+        """Measure everything with the pods of one kind.
+
+        Raises:
+            BenchError: They do not start, or what is measured does not answer.
+        """
+        legs: list[Leg] = []
+        task = f"{subject.title}, requests"
+        self._tell(Progress(task, "two pods start"))
+        measure = functools.partial(self._measure, subject, task, legs)
+        stories = await self._rounds.run(subject, 2, measure)
+        failures = [each.failure for each in stories if not each.complete]
+        if failures:
+            raise BenchError(f"no pod starts on {subject.title}: {'; '.join(failures)}")
+        known = replace(subject, driver=stories[0].driver)
+        self.legs += [replace(each, subject=known) for each in legs]
+        self._tell(Progress(task, "measured", 1, 1))
+        self.first_bytes.append(FirstBytes(known, await self._starts(known)))
+
+    async def _measure(
+        self, subject: Subject, task: str, legs: list[Leg], running: Sequence[Running]
+    ) -> None:
+        if len(running) != 2:
+            return
+        server, caller = running
+        places = await self._ways(server.pod)
+        loader = Loader(self._client, self._namespace, caller.pod)
+        for number, (way, place) in enumerate(places.items()):
+            self._tell(Progress(task, way.value, number, len(places)))
+            legs.append(await self._leg(subject, way, f"http://{place}/", loader))
+
+    async def _leg(self, subject: Subject, way: Way, url: str, loader: Loader) -> Leg:
+        deadline = time.monotonic() + _WITHIN_S
+        while not await loader.answers(url):
+            if time.monotonic() > deadline:
+                raise BenchError(f"{subject.title}: {way.value} does not answer at {url}")
+            await asyncio.sleep(_POLL_S)
+        connections, seconds = self._wishes.connections, self._wishes.seconds
+        loads = [
+            await loader.run(each, connections=connections, seconds=length)
+            for each in (url, f"{url}?size={BODY_BYTES}")
+            for length in (_WARM_UP_S, seconds)
+        ]
+        return Leg(subject, way, small=loads[1], large=loads[3])
+
+    async def _ways(self, server: str) -> dict[Way, str]:
+        """Make load balancers before a pod; returns where it is reached."""
+        service = network_balancer(server, self._namespace, {NAME_LABEL: server}, INTERNAL)
+        await self._client.create(service)
+        await self._client.create(application_balancer(service))
+        pod = await self._client.get(Pod, server, self._namespace)
+        address = pod.status.podIP if pod.status else None
+        return {
+            Way.DIRECT: f"{address}:{PORT}",
+            Way.NLB: await self._address(Service, server),
+            Way.ALB: await self._address(Ingress, server),
+        }
+
+    async def _address(self, kind: type[Service] | type[Ingress], name: str) -> str:
+        deadline = time.monotonic() + _WITHIN_S
+        while time.monotonic() < deadline:
+            found = (await self._client.get(kind, name, self._namespace)).status
+            places = (found.loadBalancer.ingress if found and found.loadBalancer else None) or ()
+            for each in places:
+                if each.ip:
+                    return each.ip
+            await asyncio.sleep(_POLL_S)
+        raise BenchError(f"{kind.__name__} {name} got no load balancer within {_WITHIN_S:.0f} s")
+
+    async def _starts(self, subject: Subject) -> tuple[float, ...]:
+        """Measure starts; those that fail become notes."""
+        task = f"{subject.title}, first byte"
+        kind = kind_label(subject)
+        await self._client.create(
+            network_balancer(kind, self._namespace, {KIND_LABEL: kind}, INTERNET_FACING)
+        )
+        address = await self._address(Service, kind)
+        found: list[float] = []
+        for number in range(self._wishes.repeats):
+            self._tell(Progress(task, f"start {number + 1}", number, self._wishes.repeats))
+            asking = asyncio.create_task(first_byte(address, 80))
+            try:
+                wait = functools.partial(_wait, asking, found)
+                (story,) = await self._rounds.run(subject, 1, wait)
+            finally:
+                asking.cancel()
+                with suppress(asyncio.CancelledError):
+                    await asking
+            if not story.complete:
+                self.notes.append(f"{subject.title}: {story.pod}: {story.failure}")
+        self._tell(Progress(task, "measured", 1, 1))
+        return tuple(found)
+
+
+async def _wait(
+    asking: asyncio.Task[float], found: list[float], running: Sequence[Running]
+) -> None:
+    for each in running:
+        try:
+            async with asyncio.timeout(_WITHIN_S):
+                found.append(await asyncio.shield(asking) - each.ready_at)
+        except TimeoutError:
+            raise BenchError(
+                f"nothing came through the load balancer {_WITHIN_S:.0f} s after {each.pod} was"
+                " Ready"
+            ) from None
+
+
+async def bench_network(
+    cluster: Cluster, fortio: Path, wishes: Wishes, tell: Tell
+) -> NetworkReport:
+    """Measure requests between pods of a running cluster.
+
+    Args:
+        cluster: The cluster.
+        fortio: The program.
+        wishes: How much.
+        tell: Hears how far it is.
+
+    Raises:
+        BenchError: Another run is at it, pods do not start, a load balancer does not answer, or
+            what was made does not go away.
+        KubeError: The API server could not be asked.
+        ImageError: The registry does not take the image.
+    """
+    before, taken_at = host(), moment()
+    async with (
+        alone(cluster.home),
+        connect(cluster.kubeconfig, _USER_AGENT) as client,
+        surroundings(client) as name,
+        watching(client, name) as sightings,
+    ):
+        image = await fortio_image(cluster, fortio, tell)
+        make_pod = functools.partial(fortio_pod, image=image.reference)
+        rounds = Rounds(client, name, cluster.machines, sightings, make_pod)
+        run = _Run(client, name, rounds, wishes, tell)
+        await run.subject(Subject(Kind.MICROVM))
+        if wishes.ordinary:
+            async with (
+                block_of_the_vpc(client, name) as pods,
+                ordinary_node(cluster, client, tell, image, pods=pods),
+            ):
+                await run.subject(Subject(Kind.ORDINARY))
+    return NetworkReport(
+        taken_at=taken_at,
+        host=before,
+        image=image.reference,
+        connections=wishes.connections,
+        seconds=wishes.seconds,
+        legs=tuple(run.legs),
+        first_bytes=tuple(run.first_bytes),
+        notes=tuple(run.notes),
+    )
