@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from monopod.components import COMPONENTS
+from monopod.components import COMPONENTS, FORTIO
 
 _ROOT = Path(__file__).resolve().parent.parent
 _ROWS = {f"S{number}" for number in range(1, 23)}
@@ -107,7 +107,7 @@ def test_manifests_are_yaml() -> None:
 
 def test_component_versions_stand_in_one_place() -> None:
     """Programs take them from ``go.mod``."""
-    versions = {component.version.removeprefix("v") for component in COMPONENTS}
+    versions = {component.version.removeprefix("v") for component in (*COMPONENTS, FORTIO)}
     for path in _FILES:
         if path.suffix == ".py" and path.is_relative_to(_ROOT / "src"):
             for version in versions:

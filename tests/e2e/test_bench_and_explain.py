@@ -9,6 +9,8 @@ from tests.e2e.cluster import Cluster, Namespace, pod
 
 PHASES = {"admitted", "claimed", "launched", "booted", "registered", "bound", "Ready"}
 
+FIGURES = ("requestsPerSecond", "p50Seconds", "p99Seconds", "mibPerSecond")
+
 
 async def test_bench_start_sees_every_phase_and_leaves_nothing(
     cluster: Cluster, tmp_path: Path
@@ -41,13 +43,49 @@ async def test_bench_start_sees_every_phase_and_leaves_nothing(
     assert "ordinary-" not in await cluster.kubectl("get", "csr", "-o", "name")
 
 
+async def test_bench_network_has_every_figure_and_leaves_nothing(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    before = await objects(cluster)
+    said = await cluster.monopod(
+        *("bench", "network", "--seconds", "1", "--repeats", "1"),
+        *("--json", str(tmp_path / "report.json")),
+        timeout_s=500,
+    )
+    assert "not observed" not in said
+    report = json.loads((tmp_path / "report.json").read_text())
+    kinds, ways = ("microVM", "ordinary node"), ("direct", "NLB", "ALB")
+    assert [(each["kind"], each["way"]) for each in report["legs"]] == [
+        (kind, way) for kind in kinds for way in ways
+    ]
+    for each in report["legs"]:
+        for load in (each["requests"], each["bodies"]):
+            assert load["failed"] == 0
+            assert load["perSecond"] > 0
+            assert 0 < load["p50Seconds"] <= load["p99Seconds"]
+    assert [(each["kind"], each["seconds"]["count"]) for each in report["firstBytes"]] == [
+        (kind, 1) for kind in kinds
+    ]
+    assert {(each["of"], each["figure"]) for each in report["ratios"]} == {
+        *((way, name) for way in ways for name in FIGURES),
+        *(("first byte", name) for name in ("p50Seconds", "p95Seconds")),
+    }
+
+    assert await objects(cluster) == before
+    assert not (cluster.home / "ordinary").exists()
+    assert cgroups_of_ordinary_node(cluster) == []
+    namespaces = await cluster.kubectl("get", "namespaces", "-l", "monopod.dev/bench", "-o", "json")
+    # What is in it goes with it.
+    assert all(each["metadata"]["deletionTimestamp"] for each in json.loads(namespaces)["items"])
+
+
 def cgroups_of_ordinary_node(cluster: Cluster) -> list[Path]:
     instance = Settings(home=cluster.home).instance
     return list(Path("/sys/fs/cgroup").glob(f"**/monopod-{instance}/ordinary"))
 
 
 async def objects(cluster: Cluster) -> set[str]:
-    said = await cluster.kubectl("get", "nodes,microvms,fargateprofiles", "-o", "name")
+    said = await cluster.kubectl("get", "nodes,microvms,fargateprofiles,subnets", "-o", "name")
     return set(said.split())
 
 

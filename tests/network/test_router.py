@@ -13,7 +13,13 @@ import pytest
 
 from monopod.guest import node_files
 from monopod.network import addresses, rules
-from monopod.network.plan import API_PORT, DEFAULT_VPC, KUBELET_PORT, REGISTRY_PORT
+from monopod.network.plan import (
+    API_PORT,
+    DEFAULT_VPC,
+    KUBELET_PORT,
+    NODE_LINK_GROUP,
+    REGISTRY_PORT,
+)
 from tests.guest.test_configuration import NODE
 from tests.network.lab import (
     CLOSED,
@@ -65,6 +71,26 @@ async def test_a_forged_source_is_dropped_and_counted(lab: Lab) -> None:
             assert await dropped(lab, "spoofed", forger.namespace, address, target), address
         assert await call(forger.namespace, forger.pod, (two.pod, _PORT)) == forger.pod
         assert server.callers == [forger.pod]
+
+
+async def test_a_node_that_is_no_machine_has_load_balancers_and_the_api_server_alone(
+    lab: Lab,
+) -> None:
+    node, other = await lab.guest(), await lab.guest()
+    ip(lab.router, "link", "set", "dev", node.spec.name, "group", str(NODE_LINK_GROUP))
+    balancers, balancer = lab.topology.balancers, str(lab.plan.internal_balancers[7])
+    api = (str(lab.plan.control.ip), API_PORT)
+    async with serving(node.namespace, node.pod, _PORT), serving(balancers, balancer, _PORT):
+        assert await call(node.namespace, node.pod, (balancer, _PORT)) == node.pod
+        assert await call(balancers, balancer, (node.pod, _PORT)) == balancer
+        assert await dropped(lab, "no_way_out", other.namespace, other.pod, (node.pod, _PORT))
+    async with serving(lab.control, *api):
+        assert await call(node.namespace, node.management, api) == node.management
+    async with serving(other.namespace, other.pod, _PORT), serving(lab.world, *_WORLD):
+        for target in ((other.pod, _PORT), _WORLD):
+            assert await dropped(lab, "no_way_out", node.namespace, node.pod, target), target
+    ip(node.namespace, "addr", "add", f"{other.pod}/32", "dev", node.spec.name)
+    assert await dropped(lab, "spoofed", node.namespace, other.pod, (balancer, _PORT))
 
 
 @pytest.mark.row("S5")
