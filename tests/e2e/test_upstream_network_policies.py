@@ -107,6 +107,7 @@ async def test_upstreams_cases_pass(
                 "-provider=skeleton",
                 f"-ginkgo.focus={_FOCUS or 'Netpol'}",
                 f"-ginkgo.skip={re.escape(_NOT_RUN)}",
+                "-ginkgo.v",
                 "-ginkgo.no-color",
                 f"-ginkgo.timeout={_PATIENCE_S}s",
                 f"-ginkgo.json-report={report}",
