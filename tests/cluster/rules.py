@@ -59,6 +59,7 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("monopod.dev", "subnets/status securitygroups/status", "patch")
         | rights("", "pods namespaces nodes", "list watch")
         | rights("networking.k8s.io", "networkpolicies", "list watch")
+        | _EVENTS
     ),
     "monopod:balancing": (
         rights("", "services", "list watch")
