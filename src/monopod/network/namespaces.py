@@ -90,7 +90,8 @@ class Namespace:
         """
         if self.exists():
             return
-        _prepare(self.path.parent)
+        if self.path.parent == _NAMED:
+            _prepare(_NAMED)
         self.path.touch(mode=0o444)
 
         def body() -> None:
