@@ -163,9 +163,13 @@ def test_the_block_of_ordinary_pods_is_public_and_nobody_else_s() -> None:
 
 async def test_the_first_byte_comes_from_whoever_answers_first() -> None:
     turns: list[int] = []
+    over = asyncio.Event()
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         turns.append(len(turns))
+        if len(turns) == 1:
+            # This one never hears anything.
+            await over.wait()
         if len(turns) > 3:
             writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
         writer.close()
@@ -175,5 +179,6 @@ async def test_the_first_byte_comes_from_whoever_answers_first() -> None:
         port = server.sockets[0].getsockname()[1]
         before = asyncio.get_running_loop().time()
         at = await asyncio.wait_for(first_byte("127.0.0.1", port), 30)
-    assert len(turns) == 4
+        over.set()
+    assert len(turns) >= 4
     assert at >= before
