@@ -22,6 +22,9 @@ def line(kind: str, obj: Mapping[str, Any]) -> bytes:
     return json.dumps({"type": kind, "object": obj}).encode() + b"\n"
 
 
+_NO_ANSWER = 0
+
+
 class _Script:
     """What the server answers: lists in order, then watches in order; then it falls silent."""
 
@@ -38,6 +41,8 @@ class _Script:
         assert request.query["allowWatchBookmarks"] == "true"
         assert 300 <= int(request.query["timeoutSeconds"]) <= 600
         part = self.watches.pop(0) if self.watches else None
+        if part == _NO_ANSWER:
+            await asyncio.Event().wait()
         if isinstance(part, int):
             return web.json_response({"message": "scripted"}, status=part)
         response = web.StreamResponse()
@@ -62,7 +67,7 @@ class _Script:
 class _Fixture:
     def __init__(self, script: _Script, client: Client) -> None:
         self.script = script
-        self.informer = Informer(client, ConfigMap)
+        self.informer = Informer(client, ConfigMap, answer_s=0.5)
         self.changes: list[str] = []
         self.informer.subscribe(self._take)
 
@@ -180,4 +185,13 @@ async def test_errors_are_borne_and_the_pause_asked_for_is_kept(scripted: _Fixtu
         await scripted.informer.synced()
         assert loop.time() - began >= 0.4, "twice what the server asked for"
         await until(lambda: script.asked[4:] == ["10", "10", "10"])
+    assert scripted.changes == ["Added a"]
+
+
+async def test_a_watch_that_does_not_begin_is_asked_for_again(scripted: _Fixture) -> None:
+    script = scripted.script
+    script.lists = [(10, [])]
+    script.watches = [_NO_ANSWER, [line("ADDED", thing("a", 11))]]
+    async with running(scripted.informer.run()):
+        await until(lambda: script.asked == ["list", "10", "10", "11"])
     assert scripted.changes == ["Added a"]

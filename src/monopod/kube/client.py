@@ -4,6 +4,7 @@ lightkube's own client is not used: its watch loses deletions when it starts ove
 bookmarks or deletion preconditions, and it leaves network errors to the caller.
 """
 
+import asyncio
 import enum
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -274,6 +275,7 @@ class Client:
         labels: str | None = None,
         fields: str | None = None,
         timeout_s: int = 300,
+        answer_s: float = 10.0,
         idle_s: float = 150.0,
     ) -> AsyncGenerator[AsyncIterator[bytes]]:
         """Open a watch and yield its lines, one JSON document each, bookmarks among them.
@@ -285,6 +287,8 @@ class Client:
             labels: A label selector.
             fields: A field selector.
             timeout_s: Seconds after which the server ends the watch.
+            answer_s: Seconds within which the server has to begin its answer: it does so at once,
+                even if there is nothing to tell.
             idle_s: Seconds of silence after which the connection counts as dead; the server sends
                 a bookmark about every minute.
 
@@ -308,7 +312,13 @@ class Client:
                 timeout=httpx2.Timeout(30.0, connect=5.0, read=idle_s),
             )
             try:
-                response = await http.send(request, stream=True)
+                async with asyncio.timeout(answer_s):
+                    response = await http.send(request, stream=True)
+            except TimeoutError:
+                raise wire.no_answer(answer_s) from None
+            except httpx2.HTTPError as error:
+                raise wire.network_error(error) from error
+            try:
                 try:
                     if response.is_error:
                         await response.aread()

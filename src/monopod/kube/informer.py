@@ -24,6 +24,7 @@ from monopod.kube.store import Added, Change, Store
 _T = TypeVar("_T", bound=res.Resource)
 
 _SERVER_TIMEOUT_S: Final = (300, 600)
+_ANSWER_S: Final = 10.0
 _IDLE_S: Final = 150.0
 _BACKOFF_S: Final = (0.05, 5.0)
 _LISTS: Final = Counter("monopod_informer_lists_total", "Full lists, the first included.", ["kind"])
@@ -59,6 +60,7 @@ class Informer(Generic[_T]):
         namespace: str | None = None,
         labels: str | None = None,
         fields: str | None = None,
+        answer_s: float = _ANSWER_S,
         idle_s: float = _IDLE_S,
     ) -> None:
         """Describe what to follow.
@@ -69,6 +71,7 @@ class Informer(Generic[_T]):
             namespace: Only in this namespace.
             labels: A label selector.
             fields: A field selector.
+            answer_s: Seconds after which a watch that has not begun is given up.
             idle_s: Seconds of silence after which a watch counts as dead.
         """
         self._client = client
@@ -76,6 +79,7 @@ class Informer(Generic[_T]):
         self._namespace = namespace
         self._labels = labels
         self._fields = fields
+        self._answer_s = answer_s
         self._idle_s = idle_s
         self._name = kind.__name__
         self._decoder = msgspec.json.Decoder(kind)
@@ -168,6 +172,7 @@ class Informer(Generic[_T]):
             labels=self._labels,
             fields=self._fields,
             timeout_s=random.randint(*_SERVER_TIMEOUT_S),  # noqa: S311 - spreads load
+            answer_s=self._answer_s,
             idle_s=self._idle_s,
         ) as lines:
             async for line in lines:

@@ -78,6 +78,11 @@ def network_error(error: httpx2.HTTPError) -> TransientError:
     return TransientError(f"the API server cannot be reached: {said}", reason="Network")
 
 
+def no_answer(within_s: float) -> TransientError:
+    """Return what it means that a watch does not begin."""
+    return TransientError(f"the API server does not answer within {within_s:g} s", reason="Network")
+
+
 async def lines_of(response: httpx2.Response) -> AsyncIterator[bytes]:
     """Yield the lines of an answer as they come; the last counts only when it is whole."""
     rest = b""
