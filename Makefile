@@ -10,6 +10,9 @@ BIN := .venv/bin
 PYTHON ?= $(firstword $(foreach p,/usr/bin/python3 python3,\
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 
+# Most of these wait for something: a file of them on each core. The others share an API server or a cluster.
+UNIT := -m "not api and not e2e" -n auto --maxprocesses=4 --dist=loadfile
+
 .PHONY: help
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,7 +49,8 @@ components: environment ## Build upstream's programs into the cache, with progre
 
 .PHONY: test
 test: check components ## All checks and all tests, as CI runs them
-	@$(BIN)/pytest --durations=15
+	@$(BIN)/pytest $(UNIT)
+	@$(BIN)/pytest -m "api or e2e" --durations=15
 
 .PHONY: check
 check: lint types contracts ## Everything that looks at the code without running it
@@ -66,7 +70,7 @@ contracts: environment ## Which room may know which
 
 .PHONY: test-unit
 test-unit: environment ## Tests that need no cluster
-	@$(BIN)/pytest -m "not api and not e2e"
+	@$(BIN)/pytest $(UNIT)
 
 .PHONY: test-api
 test-api: components ## Tests against a real API server

@@ -109,6 +109,27 @@ async def work(namespace: Namespace, image: str) -> str:
     return "work"
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hoarder(namespace: Namespace, image: str) -> str:
+    """A pod that the kubelet will evict when it has looked at disks, which takes it a minute.
+
+    It evicts no node-critical pod, which Fargate's are unless they say otherwise.
+    """
+    await namespace.apply(
+        priority_class("e2e-ordinary"),
+        pod(
+            "hoarder",
+            image,
+            "dd if=/dev/zero of=/disk/file bs=1M count=64; exec sleep infinity",
+            restartPolicy="Never",
+            priorityClassName="e2e-ordinary",
+            container={"volumeMounts": [{"name": "disk", "mountPath": "/disk"}]},
+            volumes=[{"name": "disk", "emptyDir": {"sizeLimit": "16Mi"}}],
+        ),
+    )
+    return "hoarder"
+
+
 @pytest.mark.tcg
 async def test_logs_and_their_following(namespace: Namespace, work: str) -> None:
     assert await namespace.kubectl("logs", work, "-c", "main") == "started\nfrom-init\n"
@@ -199,6 +220,8 @@ async def test_downward_api_tokens_and_hooks(namespace: Namespace, work: str) ->
     assert json.loads(review)["status"]["authenticated"] is True
 
 
+# What the hoarder does takes as long: it begins here.
+@pytest.mark.usefixtures("hoarder")
 async def test_configmaps_and_secrets_update_live(namespace: Namespace, work: str) -> None:
     assert await namespace.sh(work, "cat /settings/colour", container="main") == "green"
     await namespace.kubectl("patch", "configmap", "settings", "-p", '{"data":{"colour":"blue"}}')
@@ -325,18 +348,5 @@ async def test_graceful_termination(namespace: Namespace, image: str) -> None:
     assert rest == b"pre-stop\nterminated-well\n"
 
 
-async def test_emptydir_over_its_size_evicts(namespace: Namespace, image: str) -> None:
-    """The kubelet evicts no node-critical pod, which Fargate's are unless they say otherwise."""
-    await namespace.apply(
-        priority_class("e2e-ordinary"),
-        pod(
-            "hoarder",
-            image,
-            "dd if=/dev/zero of=/disk/file bs=1M count=64; exec sleep infinity",
-            restartPolicy="Never",
-            priorityClassName="e2e-ordinary",
-            container={"volumeMounts": [{"name": "disk", "mountPath": "/disk"}]},
-            volumes=[{"name": "disk", "emptyDir": {"sizeLimit": "16Mi"}}],
-        ),
-    )
-    await namespace.wait("jsonpath={.status.reason}=Evicted", "pod/hoarder", timeout_s=180)
+async def test_emptydir_over_its_size_evicts(namespace: Namespace, hoarder: str) -> None:
+    await namespace.wait("jsonpath={.status.reason}=Evicted", f"pod/{hoarder}", timeout_s=180)
