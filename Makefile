@@ -81,7 +81,7 @@ test-e2e: components ## Tests on a whole cluster with real machines
 	@$(BIN)/pytest -m e2e
 
 .PHONY: test-upstream
-test-upstream: components ## Upstream's own cases for network policies; about an hour
+test-upstream: components ## Upstream's own cases for network policies; more than an hour
 	@MONOPOD_UPSTREAM=1 $(BIN)/pytest -s tests/e2e/test_upstream_network_policies.py
 
 .PHONY: format

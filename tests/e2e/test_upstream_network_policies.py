@@ -1,6 +1,6 @@
 """Upstream's own end-to-end cases for NetworkPolicy, unchanged, against pods of both kinds.
 
-They take the best part of an hour on two cores, so they run on request: ``make test-upstream``.
+They take more than an hour on two cores, so they run on request: ``make test-upstream``.
 """
 
 import json
@@ -34,7 +34,7 @@ _PATIENCE_S: Final = 7200
 pytestmark = [
     pytest.mark.skipif(
         os.environ.get("MONOPOD_UPSTREAM") != "1",
-        reason="takes the best part of an hour; MONOPOD_UPSTREAM=1 or `make test-upstream` runs it",
+        reason="takes more than an hour; MONOPOD_UPSTREAM=1 or `make test-upstream` runs it",
     ),
     pytest.mark.timeout(_PATIENCE_S + 3600),
 ]
