@@ -11,7 +11,7 @@ from ipaddress import IPv4Network
 from typing import Final
 
 from monopod.api import keys
-from monopod.api.resources import Subnet, SubnetSpec, VpcSpec
+from monopod.api.resources import SubnetSpec, VpcSpec
 
 _TOLD: Final = 5
 
@@ -90,11 +90,6 @@ def vpc_ties(name: str, space: Space) -> tuple[str, ...]:
     if not inside:
         return ()
     return (f"The vpc '{name}' has dependencies and cannot be deleted: {_some(inside)}",)
-
-
-def subnet_specs(subnets: Iterable[Subnet]) -> dict[str, SubnetSpec]:
-    """Return the subnets' specifications by name."""
-    return {(each.metadata and each.metadata.name) or "": each.spec for each in subnets}
 
 
 def _subnet_faults(name: str, wanted: SubnetSpec, space: Space) -> Iterator[str]:

@@ -20,10 +20,7 @@ from monopod.api import keys
 from monopod.profiles import Choice, Outcome
 from monopod.refusals import not_for_debuggers, why_unsupported
 
-_HEEDED: Final = frozenset(
-    {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}
-)
-_APART: Final = _HEEDED | {"kubernetes.io/hostname"}
+_APART: Final = keys.ZONE_LABELS | {"kubernetes.io/hostname"}
 """Keys by which pods are kept apart: every pod has a node of its own."""
 _OURS: Final = frozenset({Outcome.CHOSEN, Outcome.NAMED_UNKNOWN, Outcome.NAMED_MISMATCH})
 
@@ -114,7 +111,7 @@ def _advice(spec: PodSpec) -> Iterator[str]:
             [each.topologyKey for each in spec.topologySpreadConstraints or ()],
             _APART,
         ),
-        ("affinity.podAffinity", list(_keys(near)), _HEEDED),
+        ("affinity.podAffinity", list(_keys(near)), keys.ZONE_LABELS),
         ("affinity.podAntiAffinity", list(_keys(apart)), _APART),
     )
     for field, used, kept in rows:

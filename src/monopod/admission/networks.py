@@ -96,7 +96,7 @@ class NetworkWebhook:
         )
         return Space(
             vpcs={meta(each).name or "": each.spec for each in vpcs.items},
-            subnets=address_space.subnet_specs(subnets.items),
+            subnets={meta(each).name or "": each.spec for each in subnets.items},
             groups={meta(each).name or "": each.spec.vpc for each in groups.items},
             machines={meta(each).name or "": each.spec.subnet for each in machines.items},
             nodes={

@@ -51,5 +51,9 @@ DRIVER_WORDS: Final = ("uml", "qemu", "qemu-tcg", "qemu-kvm")
 """What it may say; ``qemu`` is either accelerator."""
 NODE_LABEL: Final = "monopod.dev/node"
 """On an ordinary node: what people call it."""
+ZONE_LABELS: Final = frozenset(
+    {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}
+)
+"""On a node: the zone it is in. Other pods' constraints are heeded by these topology keys."""
 INSTANCE_TYPE_LABEL: Final = "node.kubernetes.io/instance-type"
 """On a node: the size of its machine."""

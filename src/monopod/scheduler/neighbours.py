@@ -8,13 +8,10 @@ from lightkube.models.core_v1 import Affinity, PodAffinityTerm, PodSpec
 from lightkube.models.meta_v1 import LabelSelector
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api import keys
 from monopod.kube import meta
 from monopod.kube.selectors import selects
 
-ZONE_KEYS: Final = frozenset(
-    {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}
-)
-"""The topology keys that count. Every pod has a node of its own and one region has them all."""
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 NamespaceLabels = Mapping[str, Mapping[str, str]]
 """Labels of every namespace."""
@@ -64,13 +61,13 @@ def preferred_by(pod: Pod) -> Iterator[tuple[int, PodAffinityTerm]]:
         for each in (
             wishes.preferredDuringSchedulingIgnoredDuringExecution if wishes else None
         ) or ():
-            if each.podAffinityTerm.topologyKey in ZONE_KEYS:
+            if each.podAffinityTerm.topologyKey in keys.ZONE_LABELS:
                 yield sign * each.weight, each.podAffinityTerm
 
 
 def in_zones(terms: Sequence[PodAffinityTerm]) -> Sequence[PodAffinityTerm]:
     """Return the terms that are about zones."""
-    return [each for each in terms if each.topologyKey in ZONE_KEYS]
+    return [each for each in terms if each.topologyKey in keys.ZONE_LABELS]
 
 
 def is_about(
@@ -104,7 +101,7 @@ def constrained(pod: Pod) -> bool:
     """Say whether other pods have a say in where a pod may be."""
     spread = (pod.spec.topologySpreadConstraints if pod.spec else None) or ()
     return bool(
-        any(each.topologyKey in ZONE_KEYS for each in spread)
+        any(each.topologyKey in keys.ZONE_LABELS for each in spread)
         or repelled_by(pod)
         or attracted_by(pod)
         or any(preferred_by(pod))

@@ -14,10 +14,10 @@ from lightkube.models.core_v1 import TopologySpreadConstraint
 from lightkube.models.meta_v1 import LabelSelector, LabelSelectorRequirement
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api import keys
 from monopod.kube import meta
 from monopod.kube.selectors import selects
 from monopod.scheduler.neighbours import (
-    ZONE_KEYS,
     NamespaceLabels,
     Neighbour,
     attracted_by,
@@ -77,7 +77,7 @@ def fondness(pod: Pod, zone: str, around: Surroundings) -> int:
 def _constraints(pod: Pod) -> Iterator[tuple[int, TopologySpreadConstraint]]:
     every = (pod.spec.topologySpreadConstraints if pod.spec else None) or ()
     for index, each in enumerate(every):
-        if each.topologyKey in ZONE_KEYS:
+        if each.topologyKey in keys.ZONE_LABELS:
             yield index, each
 
 
