@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from monopod.scheduler.decision import machine_name
 from tests.e2e.cluster import Namespace
 from tests.e2e.host import machines_on_host
 from tests.e2e.test_pod_way import deployment
@@ -16,12 +17,18 @@ _MACHINES = 20
 async def test_twenty_machines_start_and_stop_cleanly(
     namespace: Namespace, image: str, record_property: Callable[[str, object], None]
 ) -> None:
-    before = len(machines_on_host(namespace.cluster.home))
+    before = machines_on_host(namespace.cluster.home).keys()
     began = time.monotonic()
     await namespace.apply(deployment(image, _MACHINES))
     await namespace.kubectl("rollout", "status", "deployment/web", "--timeout=600s", timeout_s=620)
     record_property("twenty_ready_s", round(time.monotonic() - began, 1))
-    assert len(machines_on_host(namespace.cluster.home)) == before + _MACHINES
+    started = machines_on_host(namespace.cluster.home).keys() - before
+    pods = (await namespace.get("pods", "-l", "app=web"))["items"]
+    wanted = {machine_name(each["metadata"]["uid"]) for each in pods}
+    if len(pods) != _MACHINES or started != wanted:
+        story = await namespace.kubectl("get", "pods,events", "-o", "wide")
+        machines = await namespace.cluster.kubectl("get", "microvms", "-o", "wide")
+        pytest.fail(f"on the host {started}, for pods {wanted}\n{story}\n{machines}")
     began = time.monotonic()
     await namespace.kubectl("scale", "deployment/web", "--replicas=0")
     await namespace.kubectl(
@@ -36,4 +43,4 @@ async def test_twenty_machines_start_and_stop_cleanly(
         await namespace.cluster.kubectl(
             "wait", "--for=delete", "--timeout=30s", *(f"node/{node}" for node in nodes)
         )
-    assert len(machines_on_host(namespace.cluster.home)) == before
+    assert machines_on_host(namespace.cluster.home).keys() == before

@@ -58,6 +58,14 @@ async def test_the_node_is_there_before_its_kubelet(world: World) -> None:
     assert node.spec.providerID == f"monopod:///local-1a/{name}/fargate-{host}"
     taints = [(taint.key, taint.value, taint.effect) for taint in node.spec.taints or ()]
     assert ("eks.amazonaws.com/compute-type", "fargate", "NoSchedule") in taints
+    # Otherwise a kubelet whose watch lags fails the pod that is bound to it.
+    assert node.status is not None
+    assert node.status.allocatable == {
+        "cpu": "250m",
+        "memory": "256Mi",
+        "ephemeral-storage": "20Gi",
+        "pods": "1",
+    }
 
 
 async def test_a_pod_deleted_during_the_launch_leaves_nothing(world: World) -> None:

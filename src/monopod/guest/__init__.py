@@ -1,12 +1,18 @@
 """What runs inside every machine: its disks, and the files that tell one machine from another."""
 
-from monopod.guest.configuration import NodeConfiguration, Registry, node_files
+from monopod.guest.configuration import (
+    SYSTEM_MEMORY_MIB,
+    NodeConfiguration,
+    Registry,
+    node_files,
+)
 from monopod.guest.credentials import RegistryCredential
 from monopod.guest.disks import DiskError, create_configuration_disk, create_data_disk
 from monopod.guest.errors import GuestError
 from monopod.guest.image import GuestImage, QemuKernel, UmlKernel, provide
 
 __all__ = [
+    "SYSTEM_MEMORY_MIB",
     "DiskError",
     "GuestError",
     "GuestImage",

@@ -29,7 +29,6 @@ from monopod.machines.roles import Grant
 from monopod.network.addresses import host_name, resolver
 from monopod.together import together
 
-_MOST_PODS: Final = 110
 """Of an ordinary node: kubelet's own limit."""
 LAUNCH_FAILED: Final = "LaunchFailed"
 _log: Final = structlog.get_logger("machines")
@@ -204,7 +203,7 @@ class _Attempt:
                 memory_mib=machine.spec.memoryMiB,
                 labels=nodes.labels(machine, self._addresses.pod, place),
                 taints=nodes.taints(machine),
-                max_pods=_MOST_PODS if machine.spec.podCIDR else 1,
+                max_pods=nodes.most_pods(machine),
                 registry=Registry(known.registry, known.authority),
                 credentials=grant.credentials,
                 authorities=grant.authorities,

@@ -4,6 +4,10 @@ A kubelet that finds its Node adopts it. So labels, taint and owner are never a 
 NodeRestriction lets a kubelet register with whatever taints it likes, but change none of them
 later. There is no moment in which the node is there and its taint is not; and the owner reference,
 which a kubelet may not touch either, tells the machine's own Node from any other of its name.
+
+What can be allocated stands in it from the start, as in a Node that a kubelet makes itself. For a
+kubelet admits pods by the Node that its watch has shown it; while that is the one without a number,
+however much it reported meanwhile, there is room for no pod, and one that comes is failed for good.
 """
 
 from dataclasses import dataclass
@@ -17,11 +21,14 @@ from lightkube.resources.core_v1 import Node
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM
+from monopod.guest import SYSTEM_MEMORY_MIB
 from monopod.kube import identity, meta
 from monopod.network.addresses import host_name, node_name
 from monopod.sizing import Size, instance_type
 
 TAINT: Final = (keys.COMPUTE_TYPE_KEY, keys.COMPUTE_TYPE_FARGATE, "NoSchedule")
+_MOST_PODS: Final = 110
+"""Of an ordinary node; it is the kubelet's own default."""
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -66,6 +73,21 @@ def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str
     }
 
 
+def most_pods(machine: MicroVM) -> int:
+    """Return how many pods a node may run: Fargate's run one."""
+    return _MOST_PODS if machine.spec.podCIDR else 1
+
+
+def _allocatable(machine: MicroVM) -> dict[str, str]:
+    spec = machine.spec
+    return {
+        "cpu": f"{spec.milliCPU}m",
+        "memory": f"{spec.memoryMiB - SYSTEM_MEMORY_MIB}Mi",
+        "ephemeral-storage": f"{spec.ephemeralStorageGiB}Gi",
+        "pods": str(most_pods(machine)),
+    }
+
+
 def provider_id(machine: MicroVM, node: str, place: Place) -> str:
     """Return the node's provider id, of the shape that Fargate's have."""
     return f"monopod:///{place.zone}/{meta(machine).name}/{node}"
@@ -99,4 +121,5 @@ def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
                 for key, value, effect in taints(machine)
             ],
         ),
+        status=models.NodeStatus(allocatable=_allocatable(machine)),
     )

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -49,17 +50,18 @@ static int udp_echo(int port)
 
 static int hold(long mib)
 {
-	long step;
+	/* At once: page by page, every fault of a UML guest costs its host a system call or more. */
+	char *held = mmap(NULL, (size_t)mib << 20, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	long page;
 
-	for (step = 0; step < mib; step++) {
-		char *block = malloc(1 << 20);
-
-		if (!block) {
-			perror("hold");
-			return 1;
-		}
-		memset(block, 1, 1 << 20);
+	if (held == MAP_FAILED) {
+		perror("hold");
+		return 1;
 	}
+	/* Populating says nothing of pages it could not have; touching them does. */
+	for (page = 0; page < mib << 20; page += 4096)
+		held[page] = 1;
 	ready();
 	for (;;)
 		pause();
