@@ -10,7 +10,6 @@ edited into what was never accepted. Whoever loses the file loses the load balan
 objects that are refused at that time.
 """
 
-import os
 from collections.abc import Collection, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -20,6 +19,7 @@ import msgspec
 import structlog
 
 from monopod.balancing.parts import HttpPart, NetworkPart, Part
+from monopod.files import write_whole
 
 _log: Final = structlog.get_logger("accepted")
 
@@ -67,7 +67,7 @@ class Accepted:
             return
         self._record, self._written = record, False
         try:
-            _write(self._path, msgspec.json.encode(record, enc_hook=str))
+            write_whole(self._path, msgspec.json.encode(record, enc_hook=str), lasting=True)
             self._written = True
         except OSError as error:
             _log.error("cannot remember what was accepted", why=str(error))
@@ -87,13 +87,3 @@ def _decode(kind: type[Any], said: Any) -> Any:  # noqa: ANN401 - whatever JSON 
     if kind is not IPv4Network:
         raise NotImplementedError(f"{kind} is not written")
     return IPv4Network(said)
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    beside.rename(path)

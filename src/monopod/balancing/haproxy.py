@@ -6,7 +6,6 @@ worker ends with the last of its connections.
 """
 
 import asyncio
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +20,11 @@ from monopod.balancing import servers
 from monopod.balancing.errors import BalancingError, RejectedError
 from monopod.balancing.model import Balancer, HttpListener
 from monopod.balancing.render import VERSION_PREFIX, render
+from monopod.files import write_whole
 
 _FILE: Final = "balancers.cfg"
+_OURS_AND_HAPROXYS: Final = 0o640
+"""Certificates' keys are in them; the directory hands its group on."""
 _CERTIFICATE_SUFFIX: Final = ".pem"
 _ANSWER_WITHIN_S: Final = 10.0
 _RELOAD_WITHIN_S: Final = 20.0
@@ -73,11 +75,11 @@ class HAProxy:
         """
         rendered = render(balancers, self._directory)
         for name, content in certificates.items():
-            self._write(self._directory / name, content)
+            write_whole(self._directory / name, content, mode=_OURS_AND_HAPROXYS)
         path = self._directory / _FILE
         if not path.exists() or path.read_text() != rendered.text:
             candidate = path.with_suffix(".new")
-            self._write(candidate, rendered.text.encode())
+            write_whole(candidate, rendered.text.encode(), mode=_OURS_AND_HAPROXYS)
             await self._check(candidate)
             candidate.rename(path)
         if await self._version() != rendered.version:
@@ -101,7 +103,8 @@ class HAProxy:
     async def accepts(self, balancer: Balancer) -> bool:
         """Whether a load balancer's configuration, alone, is one; its certificates are there."""
         candidate = self._directory / "alone.new"
-        self._write(candidate, render([balancer], self._directory).text.encode())
+        content = render([balancer], self._directory).text.encode()
+        write_whole(candidate, content, mode=_OURS_AND_HAPROXYS)
         try:
             await self._check(candidate)
         except RejectedError:
@@ -157,17 +160,6 @@ class HAProxy:
                     writer.close()
         except (OSError, TimeoutError) as error:
             raise BalancingError(f"HAProxy takes no orders: {error or 'no answer'}") from error
-
-    def _write(self, path: Path, content: bytes) -> None:
-        """Write a file that only we and HAProxy can read, whole or not at all."""
-        if path.exists() and path.read_bytes() == content:
-            return
-        beside = path.with_name(f".{path.name}")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o640)
-            file.write(content)
-        beside.rename(path)
 
 
 def _certificates(balancers: Sequence[Balancer]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.capacity.room import Share
+from monopod.files import write_whole
 
 _PROMISE: Final = "promise.json"
 _REMOVALS: Final = 5
@@ -71,9 +72,7 @@ class MachineDirectory:
         self.path.parent.chmod(0o711)
         self.path.mkdir(mode=0o710)
         os.chown(self.path, 0, uid)
-        beside = self.path / f".{_PROMISE}"
-        beside.write_text(json.dumps(asdict(promise)))
-        beside.rename(self.path / _PROMISE)
+        write_whole(self.path / _PROMISE, json.dumps(asdict(promise)).encode())
 
     def promise(self) -> Promise | None:
         """Read what the machine was promised; None if nothing was."""

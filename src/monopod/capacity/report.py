@@ -4,7 +4,6 @@ The process that runs machines writes it whenever something is found out; what m
 promised is read from their own directories.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ import msgspec
 from monopod.capacity.choice import Candidate, automatic
 from monopod.capacity.directory import promised
 from monopod.capacity.room import Share, total
+from monopod.files import write_whole
 from monopod.settings import Settings
 
 _NAME: Final = "capacity.json"
@@ -60,9 +60,7 @@ def write(settings: Settings, report: Report) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    beside = settings.home / f".{_NAME}.{os.getpid()}"
-    beside.write_bytes(msgspec.json.encode(report))
-    beside.rename(settings.home / _NAME)
+    write_whole(settings.home / _NAME, msgspec.json.encode(report), mode=0o644)
 
 
 def read(settings: Settings) -> Report | None:

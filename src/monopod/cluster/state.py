@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from monopod.cluster.errors import ClusterError, NoClusterError
+from monopod.files import write_whole
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +57,8 @@ def require(home: Path) -> State:
 
 def save(home: Path, state: State) -> None:
     """Write the state, whole or not at all."""
-    beside = _file(home).with_name(".cluster.json.new")
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(state)) + b"\n")
-    beside.rename(_file(home))
+    content = msgspec.json.format(msgspec.json.encode(state)) + b"\n"
+    write_whole(_file(home), content, mode=0o644)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from monopod.cluster import execline, sandbox
 from monopod.cluster.cgroup import Cgroup
 from monopod.cluster.errors import ClusterError
 from monopod.cluster.service import NOTIFY_FD, Service
+from monopod.files import write_whole
 from monopod.process import ProcessError, run
 
 _LOG_FILE_BYTES: Final = 2_000_000
@@ -189,11 +190,5 @@ def log_script(directory: Path, uid: int) -> str:
 
 
 def _write_file(path: Path, text: str, mode: int) -> bool:
-    if path.exists() and path.read_text() == text:
-        return False
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text)
-    beside.chmod(mode)
-    beside.rename(path)
-    return True
+    return write_whole(path, text.encode(), mode=mode)

@@ -1,7 +1,7 @@
 """The directory of identities: one private directory for each user, all of it reproducible.
 
 Whatever is there and still good is kept; anything missing, foreign or nearly expired is made anew.
-Every file is written beside its place and renamed into it, so that a reader, or a kill, never
+Every file is written whole, with its owner from its first moment there: a reader, or a kill, never
 meets half of one.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from monopod.files import write_whole
 from monopod.identity import access_key, kubeconfig
 from monopod.identity.access_key import AccessKey, Seal
 from monopod.identity.authority import Authority, Pair, Subject, new_authority, new_signing_key
@@ -225,16 +226,4 @@ def _read_pair(certificate: Path, key: Path) -> Pair | None:
 
 
 def _write(path: Path, data: bytes, uid: int) -> bool:
-    """Put a file in its place, with its owner from its first moment there; say if it changed."""
-    if path.exists() and path.read_bytes() == data and path.stat().st_uid == uid:
-        return False
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchown(descriptor, uid, uid)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    beside.rename(path)
-    return True
+    return write_whole(path, data, owner=uid, lasting=True)

@@ -15,6 +15,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
+from monopod.files import write_whole
 from monopod.network import addresses
 from monopod.network.errors import NetworkError
 from monopod.network.namespaces import Namespace
@@ -85,10 +86,7 @@ class Host:
 
     def _forward(self) -> None:
         if not self._found.exists():
-            found = self.namespace.sysctl(_FORWARDING)
-            draft = self.state / "ip_forward.new"
-            draft.write_text(found)
-            draft.rename(self._found)
+            write_whole(self._found, self.namespace.sysctl(_FORWARDING).encode())
         self.namespace.set_sysctls({_FORWARDING: "1"})
 
     @contextlib.contextmanager

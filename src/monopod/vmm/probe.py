@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from monopod import process
+from monopod.files import write_whole
 from monopod.vmm.driver import VmmError
 from monopod.vmm.launcher import NOBODY, Launcher
 from monopod.vmm.qemu import QemuDriver, make_device
@@ -68,7 +69,8 @@ async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Prob
     if known is not None and known.identity == identity:
         return known.answer
     answer = msgspec.structs.replace(await _boot(driver, version, patience_s), at=time.time())
-    await asyncio.to_thread(_write, kept, _Kept(identity, answer))
+    content = msgspec.json.encode(_Kept(identity, answer))
+    await asyncio.to_thread(write_whole, kept, content, mode=0o644)
     return answer
 
 
@@ -132,9 +134,3 @@ def _read(path: Path) -> _Kept | None:
         return msgspec.json.decode(path.read_bytes(), type=_Kept)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-
-
-def _write(path: Path, kept: _Kept) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.encode(kept))
-    draft.replace(path)
