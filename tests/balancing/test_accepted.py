@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from monopod.balancing.accepted import Accepted
-from monopod.balancing.ingresses import http_part
+from monopod.balancing.ingress import http_part
 from monopod.balancing.parts import HttpPart, NetworkPart
 from monopod.balancing.services import network_part
 from tests.balancing.build import service

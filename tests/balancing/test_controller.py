@@ -20,7 +20,8 @@ from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.api.target_groups import TargetGroupBinding
 from monopod.balancing.accepted import Accepted
 from monopod.balancing.controller import BalancerController
-from monopod.balancing.ingresses import CLASS_ANNOTATION, PREFIX
+from monopod.balancing.ingress import CLASS_ANNOTATION
+from monopod.balancing.ingress_rules import PREFIX
 from monopod.balancing.services import PREFIX as SERVICE_PREFIX
 from monopod.kube import Client, meta, wire
 from tests.apiserver import ApiServer

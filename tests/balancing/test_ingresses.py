@@ -8,12 +8,9 @@ import msgspec
 import pytest
 from lightkube.resources.networking_v1 import Ingress
 
-from monopod.balancing.ingresses import (
-    PREFIX,
-    Surroundings,
-    application_balancers,
-    http_part,
-)
+from monopod.balancing.ingress import http_part
+from monopod.balancing.ingress_rules import PREFIX, Surroundings
+from monopod.balancing.ingresses import application_balancers
 from monopod.balancing.model import FixedResponse, Forward, HttpListener, Match, Redirect, Scheme
 from monopod.balancing.parts import HttpPart
 from monopod.balancing.wanted import Refusal, Wanted

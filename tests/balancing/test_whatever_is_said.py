@@ -6,8 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.balancing import ingresses, services
-from monopod.balancing.ingresses import http_part
+from monopod.balancing import ingress as one_ingress
+from monopod.balancing import services
+from monopod.balancing.ingress import http_part
 from monopod.balancing.parts import HttpPart, NetworkPart
 from monopod.balancing.services import network_part
 from monopod.balancing.wanted import Refusal
@@ -75,7 +76,7 @@ def test_of_a_service(annotations: dict[str, str]) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(sorted(ingresses.READ)),
+        st.sampled_from(sorted(one_ingress.READ)),
         st.one_of(_anything, _json.map(json.dumps)),
         max_size=5,
     ),

@@ -8,8 +8,7 @@ done keeps what it had.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,16 +19,16 @@ from lightkube.resources.networking_v1 import Ingress, IngressClass
 
 from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.api.target_groups import TargetGroupBinding
-from monopod.balancing import bindings, gates, ingresses, servers, services
+from monopod.balancing import bindings, gates, servers, services
 from monopod.balancing.accepted import Accepted
-from monopod.balancing.addresses import Claim, assign
 from monopod.balancing.certificates import Certificates
-from monopod.balancing.errors import RejectedError
 from monopod.balancing.haproxy import HAProxy
-from monopod.balancing.model import Balancer, Scheme
+from monopod.balancing.ingress import is_application_balancer, secret_keys
+from monopod.balancing.model import Balancer
 from monopod.balancing.render import backend_name
+from monopod.balancing.serving import Objects, Serving
 from monopod.balancing.targets import service_key
-from monopod.balancing.wanted import Asked, Owner, Refusal, Shown, Wanted, shown, shown_addresses
+from monopod.balancing.wanted import Owner, Shown, Wanted, shown, shown_addresses
 from monopod.kube import (
     Change,
     Client,
@@ -83,9 +82,7 @@ class BalancerController:
             look_every_s: Seconds between two looks when nothing changes.
         """
         self._client = client
-        self._haproxy = haproxy
         self._accepted = accepted
-        self._plan = plan
         self._all = plan.balancer_addresses
         self._region = region
         self._look_every_s = look_every_s
@@ -96,6 +93,7 @@ class BalancerController:
         self._bindings = Informer(client, TargetGroupBinding)
         self._pods = Informer(client, Pod)
         self._certificates = Certificates(client, time.monotonic)
+        self._serving = Serving(haproxy, accepted, self._certificates, plan)
         self._slices_of: dict[str, dict[Key, EndpointSlice]] = defaultdict(dict)
         # As AWS's controller names itself in its events.
         self._events = {
@@ -149,7 +147,8 @@ class BalancerController:
     async def _reconcile(self, _: Key) -> float | None:
         applicants = self._applicants()
         await self._certificates.read(self._secrets(applicants))
-        served = await self._serve(applicants)
+        everything = {key_of(each): each for each in self._services.items()}
+        served = await self._serving.serve(Objects(everything, applicants, self._slices_for))
         self._in_place.set()
         placed = served.placed
         self._accepted.keep(
@@ -181,48 +180,10 @@ class BalancerController:
         """Return the keys of all Secrets whose certificates are, or were, asked for."""
         found: set[str] = set()
         for ingress in applicants:
-            found.update(ingresses.secret_keys(ingress))
+            found.update(secret_keys(ingress))
             if (kept := self._accepted.http(identity(ingress))) is not None:
                 found.update(kept.certificates)
         return found
-
-    async def _serve(self, applicants: Sequence[Ingress]) -> "_Served":
-        """Have HAProxy do what is asked for, and of objects that cannot be served what was.
-
-        What is wrong with an object may be seen only when there is no address for it, or when
-        HAProxy does not like what follows. It steps back to what it had, and all is looked at anew;
-        each time one more does, so this ends.
-        """
-        rejected: dict[str, Refusal] = {}
-        hopeless: set[str] = set()
-        while True:
-            asked = self._ask(applicants, rejected)
-            within = [
-                each
-                for each in asked.wanted
-                if hopeless.isdisjoint(identity(owner) for owner in each.owners)
-            ]
-            placed, without = self._place(within)
-            if fresh := {uid: of for uid, of in _by_owner(without).items() if uid not in rejected}:
-                rejected |= fresh
-                continue
-            try:
-                standing = await self._haproxy.apply(
-                    [made for _, made in placed], self._certificates.files()
-                )
-            except RejectedError as error:
-                # One that we should have refused ourselves must not keep the others from changing.
-                _log.error("refused by HAProxy", why=str(error))
-                why = ("HAProxy does not accept what follows from it",)
-                worse = [each for each in placed if not await self._haproxy.accepts(each[1])]
-                bad = _by_owner(Refusal(owner, why) for of, _ in worse for owner in of.owners)
-                if not bad:
-                    raise
-                hopeless |= bad.keys() & rejected.keys()
-                rejected |= bad
-                continue
-            refusals = _by_owner(asked.refusals) | _by_owner(without) | rejected
-            return _Served(asked, placed, refusals, standing)
 
     async def _open_gates(
         self, placed: Sequence[tuple[Wanted, Balancer]], standing: servers.Standings
@@ -253,8 +214,7 @@ class BalancerController:
         return [
             each
             for each in self._ingresses.items()
-            if meta(each).deletionTimestamp is None
-            and ingresses.is_application_balancer(each, classes)
+            if meta(each).deletionTimestamp is None and is_application_balancer(each, classes)
         ]
 
     def _claimed_services(self) -> list[Service]:
@@ -263,62 +223,6 @@ class BalancerController:
             for each in self._services.items()
             if meta(each).deletionTimestamp is None and services.is_network_balancer(each)
         ]
-
-    def _ask(self, applicants: Sequence[Ingress], rejected: Mapping[str, Refusal]) -> Asked:
-        asked = Asked()
-        for service in self._services.items():
-            if meta(service).deletionTimestamp is not None:
-                continue
-            if services.is_network_balancer(service):
-                self._ask_for(service, rejected, asked)
-            elif hint := services.node_port_hint(service, self._slices_for(key_of(service))):
-                asked.hints.append(hint)
-        around = ingresses.Surroundings(
-            self._services.get, self._slices_for, self._certificates.file
-        )
-        wanted, refusals = ingresses.application_balancers(
-            applicants, around, self._accepted.http, rejected
-        )
-        asked.wanted += wanted
-        asked.refusals += refusals
-        return asked
-
-    def _ask_for(self, service: Service, rejected: Mapping[str, Refusal], asked: Asked) -> None:
-        uid = identity(service)
-        part = rejected.get(uid) or services.network_part(service)
-        current = not isinstance(part, Refusal)
-        if isinstance(part, Refusal):
-            asked.refusals.append(part)
-            part = self._accepted.network(uid)
-        if part is not None:
-            made = services.network_balancer(service, part, self._slices_for, current=current)
-            asked.wanted.append(made)
-
-    def _place(
-        self, wanted: Sequence[Wanted]
-    ) -> tuple[list[tuple[Wanted, Balancer]], list[Refusal]]:
-        """Give each an address; those that get none are refused."""
-        pools = {
-            Scheme.INTERNAL: self._plan.internal_balancers,
-            Scheme.INTERNET_FACING: self._plan.public_balancers,
-        }
-        claims: dict[str, Claim] = {}
-        for each in wanted:
-            pool = pools[each.scheme]
-            had = [address for owner in each.owners for address in shown_addresses(owner, pool)]
-            claims[each.name] = Claim(pool, had[0] if had else None)
-        given = assign(claims)
-        placed: list[tuple[Wanted, Balancer]] = []
-        without: list[Refusal] = []
-        for each in wanted:
-            address = given[each.name]
-            if address is None:
-                why = f"no address of {pools[each.scheme]} is free for a load balancer"
-                without += [Refusal(owner, (why,)) for owner in each.owners]
-            else:
-                made = Balancer(each.name, address, each.listeners, each.groups)
-                placed.append((each, made))
-        return placed, without
 
     async def _show(self, owner: Owner, wanted: Shown) -> None:
         """Have an object's status show where its load balancer is, or that it has none."""
@@ -351,21 +255,6 @@ class BalancerController:
         if self._said.get(uid) != (reason, message):
             self._said[uid] = (reason, message)
             self._events[type(owner)].record(owner, kind, reason, message)
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """What came of one look."""
-
-    asked: Asked
-    placed: Sequence[tuple[Wanted, Balancer]]
-    refusals: Mapping[str, Refusal]
-    """By their owners' uids."""
-    standing: servers.Standings
-
-
-def _by_owner(refusals: Iterable[Refusal]) -> dict[str, Refusal]:
-    return {identity(each.owner): each for each in refusals}
 
 
 def _health(

@@ -1,0 +1,148 @@
+"""What one Ingress of class ``alb`` asks for. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from lightkube.resources.networking_v1 import Ingress, IngressClass
+
+from monopod.balancing.annotations import Reader
+from monopod.balancing.ingress_rules import ACTIONS, HEALTH, PREFIX, Rules, Surroundings
+from monopod.balancing.model import TargetGroup
+from monopod.balancing.parts import HttpPart
+from monopod.balancing.wanted import Refusal
+from monopod.kube import make_key, meta
+
+CONTROLLER: Final = "ingress.k8s.aws/alb"
+CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
+READ: Final = frozenset(
+    {
+        "target-type",
+        "scheme",
+        "listen-ports",
+        "group.name",
+        "group.order",
+        "ssl-redirect",
+        "backend-protocol",
+        "backend-protocol-version",
+        "inbound-cidrs",
+        "target-group-attributes",
+    }
+    | HEALTH.all
+)
+PASSED_OVER: Final = frozenset(
+    {
+        "ip-address-type",
+        "load-balancer-attributes",
+        "load-balancer-name",
+        "manage-backend-security-group-rules",
+        "security-groups",
+        "ssl-policy",
+        "subnets",
+        "tags",
+        "target-node-labels",
+    }
+)
+"""Annotations that concern AWS's own bookkeeping, or what there is only one of here."""
+_GROUP: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+
+
+def is_application_balancer(ingress: Ingress, classes: Mapping[str, IngressClass]) -> bool:
+    """Whether an Ingress is of a class of ours."""
+    name = ingress.spec.ingressClassName if ingress.spec else None
+    if not name:
+        return (meta(ingress).annotations or {}).get(CLASS_ANNOTATION) == "alb"
+    found = classes.get(name)
+    return found is not None and found.spec is not None and found.spec.controller == CONTROLLER
+
+
+def secret_keys(ingress: Ingress) -> list[str]:
+    """Return the keys of the Secrets whose certificates an Ingress names."""
+    listed = (ingress.spec.tls if ingress.spec else None) or []
+    return [
+        make_key(each.secretName, meta(ingress).namespace) for each in listed if each.secretName
+    ]
+
+
+def http_part(ingress: Ingress, around: Surroundings) -> HttpPart | Refusal:
+    """Return what an Ingress asks for, or everything that is against it."""
+    reader = Reader(PREFIX, meta(ingress).annotations or {})
+    actions = [name for name in reader.names() if name.startswith(ACTIONS)]
+    reader.refuse_others(READ | PASSED_OVER | set(actions))
+    if "certificate-arn" in reader.names():
+        reader.fault("certificate-arn", "certificates come from the Secrets that spec.tls names")
+    group = reader.text("group.name")
+    if group and not _GROUP.fullmatch(group):
+        reader.fault("group.name", f"{group!r} is not a name of a group")
+    certificates = _certificates(ingress, around, reader)
+    ports = _ports(reader, bool(certificates))
+    groups: dict[str, TargetGroup] = {}
+    work = Rules(ingress, reader, around, groups)
+    made = HttpPart(
+        group=group,
+        order=_order(reader),
+        scheme=reader.scheme("scheme") if reader.text("scheme") else None,
+        ports=ports,
+        certificates=certificates,
+        redirect_to=_redirect_port(reader, ports),
+        sources=reader.networks("inbound-cidrs"),
+        rules=tuple(work.rules()),
+        default=work.default(),
+        groups=groups,
+    )
+    if reader.faults:
+        return Refusal(ingress, tuple(dict.fromkeys(reader.faults)))
+    return made
+
+
+def _order(reader: Reader) -> int:
+    text = reader.text("group.order", "0")
+    if not re.fullmatch(r"-?\d{1,4}", text) or not -1000 <= int(text) <= 1000:
+        reader.fault("group.order", f"{text!r} is not a number from -1000 to 1000")
+        return 0
+    return int(text)
+
+
+def _certificates(ingress: Ingress, around: Surroundings, reader: Reader) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, key in enumerate(secret_keys(ingress)):
+        file = around.certificate(key)
+        if file:
+            found[key] = file
+        else:
+            reader.faults.append(
+                f"spec.tls[{number}].secretName: {key} is not a Secret of type kubernetes.io/tls"
+                " with a certificate and its key"
+            )
+    return found
+
+
+def _ports(reader: Reader, has_certificates: bool) -> dict[int, bool]:
+    text = reader.text("listen-ports")
+    if not text:
+        return {443: True} if has_certificates else {80: False}
+    try:
+        listed = msgspec.json.decode(text, type=list[dict[str, int]])
+    except msgspec.DecodeError:
+        reader.fault("listen-ports", f'{text!r} is not like [{{"HTTP": 80}}]')
+        return {}
+    found: dict[int, bool] = {}
+    for protocol, port in (pair for each in listed for pair in each.items()):
+        if protocol not in ("HTTP", "HTTPS") or not 0 < port < 65536 or port in found:
+            reader.fault("listen-ports", f"{protocol} {port} is not possible, or said twice")
+        found[port] = protocol == "HTTPS"
+    if not found:
+        reader.fault("listen-ports", "no port is named")
+    if any(found.values()) and not has_certificates:
+        reader.fault("listen-ports", "HTTPS needs a Secret with a certificate in spec.tls")
+    return found
+
+
+def _redirect_port(reader: Reader, ports: Mapping[int, bool]) -> int | None:
+    if not reader.text("ssl-redirect"):
+        return None
+    port = reader.integer("ssl-redirect", 1, 65535, 443)
+    if not ports.get(port):
+        reader.fault("ssl-redirect", f"listener does not exist for SSL redirect port: {port}")
+    return port

@@ -1,0 +1,181 @@
+"""The rules of one Ingress, and the target groups that they speak of. Pure."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from lightkube.models import networking_v1 as models
+from lightkube.models.core_v1 import ServicePort
+from lightkube.resources.core_v1 import Service
+from lightkube.resources.networking_v1 import Ingress
+
+from monopod.balancing.actions import ActionError, read_action
+from monopod.balancing.annotations import PATH, HealthNames, Reader
+from monopod.balancing.model import (
+    NOT_FOUND,
+    Action,
+    FixedResponse,
+    Forward,
+    HealthCheck,
+    Match,
+    Protocol,
+    Rule,
+    TargetGroup,
+)
+from monopod.balancing.parts import Slices
+from monopod.kube import key_of, make_key, meta
+
+PREFIX: Final = "alb.ingress.kubernetes.io/"
+ACTIONS: Final = "actions."
+_USE_ANNOTATION: Final = "use-annotation"
+HEALTH: Final = HealthNames(
+    codes="success-codes",
+    interval="healthcheck-interval-seconds",
+    timeout="healthcheck-timeout-seconds",
+    healthy="healthy-threshold-count",
+    unhealthy="unhealthy-threshold-count",
+)
+_CHECK: Final = HealthCheck(
+    Protocol.HTTP, codes="200", interval_s=15, timeout_s=5, healthy=2, unhealthy=2
+)
+"""Source: the defaults of the AWS Load Balancer Controller."""
+_NO_SERVICE: Final = FixedResponse(503, body="Backend service does not exist")
+_NO_ACTION: Final = FixedResponse(503, body="Backend action does not exist")
+"""Source: what the AWS Load Balancer Controller answers in their place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What Ingresses speak of, by lookups."""
+
+    service: Callable[[str], Service | None]
+    """A service by its key."""
+    slices: Slices
+    certificate: Callable[[str], str]
+    """The file that holds a Secret's certificate and key, by the Secret's key; empty if there is
+    no such Secret, or it is none of a certificate."""
+
+
+class Rules:
+    """Reads one Ingress's rules, and gathers the target groups that they speak of."""
+
+    def __init__(
+        self,
+        ingress: Ingress,
+        reader: Reader,
+        around: Surroundings,
+        groups: dict[str, TargetGroup],
+    ) -> None:
+        self._spec = ingress.spec or models.IngressSpec()
+        self._namespace = meta(ingress).namespace or ""
+        self._name = meta(ingress).name or ""
+        self._reader = reader
+        self._around = around
+        self._groups = groups
+
+    def default(self) -> Action | None:
+        """Return what is done with requests that no rule of any Ingress is for."""
+        backend = self._spec.defaultBackend
+        return None if backend is None else self._action(backend, "spec.defaultBackend")
+
+    def rules(self) -> Iterable[Rule]:
+        """Yield the rules: exact paths first, then prefixes, the longest first."""
+        for number, rule in enumerate(self._spec.rules or ()):
+            where = f"spec.rules[{number}]"
+            paths = list(enumerate(rule.http.paths if rule.http else ()))
+            paths.sort(key=lambda each: _precedence(each[1]))
+            for place, path in paths:
+                at = f"{where}.http.paths[{place}]"
+                text, match = self._path(path, at)
+                action = self._action(path.backend, f"{at}.backend")
+                yield Rule(action, rule.host or "", text, match)
+
+    def _path(self, path: models.HTTPIngressPath, at: str) -> tuple[str, Match]:
+        text = path.path or ""
+        if text and not PATH.fullmatch(text):
+            self._reader.faults.append(f"{at}.path: {text!r} is not a path")
+        kind = path.pathType
+        if kind == "ImplementationSpecific":
+            return text, Match.WILDCARD
+        if set(text) & set("*?"):
+            self._reader.faults.append(
+                f"{at}.path: {kind.lower()} path shouldn't contain wildcards: {text}"
+            )
+        return text, Match.EXACT if kind == "Exact" else Match.PREFIX
+
+    def _action(self, backend: models.IngressBackend, at: str) -> Action:
+        service = backend.service
+        if service is None:
+            self._reader.faults.append(f"{at}: only services can be backends")
+            return NOT_FOUND
+        port = service.port or models.ServiceBackendPort()
+        try:
+            if port.name != _USE_ANNOTATION:
+                return self._plain(service.name, port.name or str(port.number))
+            said = self._reader.text(f"{ACTIONS}{service.name}")
+            return read_action(said, self._group) if said else _NO_ACTION
+        except ActionError as error:
+            if port.name == _USE_ANNOTATION:
+                self._reader.fault(f"{ACTIONS}{service.name}", str(error))
+            else:
+                self._reader.faults.append(f"{at}: {error}")
+            return NOT_FOUND
+
+    def _plain(self, service: str, port: str) -> Action:
+        if self._around.service(make_key(service, self._namespace)) is None:
+            return _NO_SERVICE
+        return Forward(((self._group(service, port), 1),))
+
+    def _group(self, service_name: str, port: str) -> str:
+        """Return the name of the target group of a service's port, which is made if need be."""
+        key = make_key(service_name, self._namespace)
+        service = self._around.service(key)
+        if service is None:
+            raise ActionError(f"service {key} does not exist")
+        found = next(
+            (
+                each
+                for each in (service.spec.ports if service.spec else None) or ()
+                if port in (each.name, str(each.port))
+            ),
+            None,
+        )
+        if found is None:
+            raise ActionError(f"unable to find port {port} on service {key}")
+        name = f"{self._namespace}.{self._name}.{service_name}.{found.port}"
+        if name not in self._groups:
+            self._groups[name] = self._described(name, service, found)
+        return name
+
+    def _described(self, name: str, service: Service, port: ServicePort) -> TargetGroup:
+        # What a service says of its own targets counts more, as with AWS's controller.
+        said = {**self._reader.annotations, **(meta(service).annotations or {})}
+        reader = Reader(PREFIX, said)
+        reader.require_ip_targets("target-type")
+        version = reader.text("backend-protocol-version", "HTTP1").upper()
+        if version != "HTTP1":
+            reader.fault("backend-protocol-version", f"{version!r} is not supported, only HTTP1 is")
+        protocol = reader.choice("backend-protocol", Protocol, Protocol.HTTP)
+        if not protocol.is_http:
+            reader.fault("backend-protocol", f"{protocol.value!r} is neither HTTP nor HTTPS")
+        balance = reader.balance("target-group-attributes")
+        check = reader.health_check(HEALTH, _CHECK)
+        self._reader.faults += reader.faults
+        return TargetGroup(
+            name,
+            protocol,
+            check,
+            balance=balance,
+            service=key_of(service),
+            service_port=port.port,
+            port_name=port.name or "",
+        )
+
+
+def _precedence(path: models.HTTPIngressPath) -> tuple[int, int]:
+    """Order paths as AWS's controller does; those it leaves in order stay in order."""
+    if path.pathType == "Exact":
+        return 0, 0
+    if path.pathType == "Prefix":
+        return 1, -len(path.path or "")
+    return 2, 0

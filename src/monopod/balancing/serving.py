@@ -1,0 +1,165 @@
+"""Has HAProxy do, at one look at everything, what all objects ask for, as far as it can be done."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from lightkube.resources.core_v1 import Service
+from lightkube.resources.networking_v1 import Ingress
+
+from monopod.balancing import servers, services
+from monopod.balancing.accepted import Accepted
+from monopod.balancing.addresses import Claim, assign
+from monopod.balancing.certificates import Certificates
+from monopod.balancing.errors import RejectedError
+from monopod.balancing.haproxy import HAProxy
+from monopod.balancing.ingress_rules import Surroundings
+from monopod.balancing.ingresses import application_balancers
+from monopod.balancing.model import Balancer, Scheme
+from monopod.balancing.parts import Slices
+from monopod.balancing.wanted import Asked, Refusal, Wanted, shown_addresses
+from monopod.kube import identity, meta
+from monopod.network.plan import Plan
+
+_log: Final = structlog.get_logger("balancing")
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """A cluster's objects at one look."""
+
+    services: Mapping[str, Service]
+    """All, by their keys; those too that are being deleted."""
+    ingresses: Sequence[Ingress]
+    """Those of our classes that stay."""
+    slices: Slices
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What came of one look."""
+
+    asked: Asked
+    placed: Sequence[tuple[Wanted, Balancer]]
+    refusals: Mapping[str, Refusal]
+    """By their owners' uids."""
+    standing: servers.Standings
+
+
+class Serving:
+    """Knows HAProxy, and what it had before."""
+
+    def __init__(
+        self, haproxy: HAProxy, accepted: Accepted, certificates: Certificates, plan: Plan
+    ) -> None:
+        """Describe the work.
+
+        Args:
+            haproxy: What the load balancers are.
+            accepted: What HAProxy was last told for each object.
+            certificates: Those that Ingresses name, read by now.
+            plan: Of the network that the load balancers are in.
+        """
+        self._haproxy = haproxy
+        self._accepted = accepted
+        self._certificates = certificates
+        self._plan = plan
+
+    async def serve(self, objects: Objects) -> Served:
+        """Have HAProxy do what is asked for, and of objects that cannot be served what was.
+
+        What is wrong with an object may be seen only when there is no address for it, or when
+        HAProxy does not like what follows. It steps back to what it had, and all is looked at anew;
+        each time one more does, so this ends.
+        """
+        rejected: dict[str, Refusal] = {}
+        hopeless: set[str] = set()
+        while True:
+            asked = self._ask(objects, rejected)
+            within = [
+                each
+                for each in asked.wanted
+                if hopeless.isdisjoint(identity(owner) for owner in each.owners)
+            ]
+            placed, without = self._place(within)
+            if fresh := {uid: of for uid, of in _by_owner(without).items() if uid not in rejected}:
+                rejected |= fresh
+                continue
+            try:
+                standing = await self._haproxy.apply(
+                    [made for _, made in placed], self._certificates.files()
+                )
+            except RejectedError as error:
+                # One that we should have refused ourselves must not keep the others from changing.
+                _log.error("refused by HAProxy", why=str(error))
+                why = ("HAProxy does not accept what follows from it",)
+                worse = [each for each in placed if not await self._haproxy.accepts(each[1])]
+                bad = _by_owner(Refusal(owner, why) for of, _ in worse for owner in of.owners)
+                if not bad:
+                    raise
+                hopeless |= bad.keys() & rejected.keys()
+                rejected |= bad
+                continue
+            refusals = _by_owner(asked.refusals) | _by_owner(without) | rejected
+            return Served(asked, placed, refusals, standing)
+
+    def _ask(self, objects: Objects, rejected: Mapping[str, Refusal]) -> Asked:
+        asked = Asked()
+        for key, service in objects.services.items():
+            if meta(service).deletionTimestamp is not None:
+                continue
+            if services.is_network_balancer(service):
+                self._ask_for(service, objects.slices, rejected, asked)
+            elif hint := services.node_port_hint(service, objects.slices(key)):
+                asked.hints.append(hint)
+        around = Surroundings(objects.services.get, objects.slices, self._certificates.file)
+        wanted, refusals = application_balancers(
+            objects.ingresses, around, self._accepted.http, rejected
+        )
+        asked.wanted += wanted
+        asked.refusals += refusals
+        return asked
+
+    def _ask_for(
+        self, service: Service, slices: Slices, rejected: Mapping[str, Refusal], asked: Asked
+    ) -> None:
+        uid = identity(service)
+        part = rejected.get(uid) or services.network_part(service)
+        current = not isinstance(part, Refusal)
+        if isinstance(part, Refusal):
+            asked.refusals.append(part)
+            part = self._accepted.network(uid)
+        if part is not None:
+            made = services.network_balancer(service, part, slices, current=current)
+            asked.wanted.append(made)
+
+    def _place(
+        self, wanted: Sequence[Wanted]
+    ) -> tuple[list[tuple[Wanted, Balancer]], list[Refusal]]:
+        """Give each an address; those that get none are refused."""
+        pools = {
+            Scheme.INTERNAL: self._plan.internal_balancers,
+            Scheme.INTERNET_FACING: self._plan.public_balancers,
+        }
+        claims: dict[str, Claim] = {}
+        for each in wanted:
+            pool = pools[each.scheme]
+            had = [address for owner in each.owners for address in shown_addresses(owner, pool)]
+            claims[each.name] = Claim(pool, had[0] if had else None)
+        given = assign(claims)
+        placed: list[tuple[Wanted, Balancer]] = []
+        without: list[Refusal] = []
+        for each in wanted:
+            address = given[each.name]
+            if address is None:
+                why = f"no address of {pools[each.scheme]} is free for a load balancer"
+                without += [Refusal(owner, (why,)) for owner in each.owners]
+            else:
+                made = Balancer(each.name, address, each.listeners, each.groups)
+                placed.append((each, made))
+        return placed, without
+
+
+def _by_owner(refusals: Iterable[Refusal]) -> dict[str, Refusal]:
+    return {identity(each.owner): each for each in refusals}
