@@ -18,11 +18,12 @@ from monopod.api import keys
 from monopod.api.resources import Condition, MicroVM, MicroVMStatus
 from monopod.capacity import Ended, Presence
 from monopod.kube import identity, meta
-from monopod.machines import conditions, decision, steps, turns
+from monopod.machines import conditions, decision, steps
 from monopod.machines.addresses import AddressBook, Addresses, recorded
 from monopod.machines.decision import Limits, next_step
 from monopod.machines.facts import Facts, NodeFacts, PodFacts
 from monopod.machines.sightings import Sightings
+from monopod.machines.turns import Turns
 from monopod.network.errors import AddressesExhaustedError
 from tests.machines.build import NOW, machine
 
@@ -255,10 +256,9 @@ class Lives(RuleBasedStateMachine):
         name = meta(made).name or ""
         status = made.status or MicroVMStatus()
         node = self.world.nodes.get(status.nodeName)
-        every = list(self.world.objects.values())
-        booting = sum(turns.boots(each, self.now) for each in every)
-        waiting = turns.in_order(every)
-        ahead = waiting.index(name) if name in waiting else len(waiting)
+        turns = Turns(BOOTS_AT_ONCE)
+        for each in self.world.objects.values():
+            turns.note(each)
         return Facts(
             machine=made,
             pod=pod_facts(self.world.pods.get(name), made.spec.podRef.uid),
@@ -269,7 +269,7 @@ class Lives(RuleBasedStateMachine):
             ),
             presence=self.sightings.presence(name),
             ended=self.sightings.ended(name),
-            turn=ahead < BOOTS_AT_ONCE - booting,
+            turn=turns.is_turn_of(name, self.now),
             settled=self.sightings.settled(name),
             room_at=self.sightings.room_at,
             now=self.now,

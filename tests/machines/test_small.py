@@ -1,4 +1,4 @@
-"""The small pure parts: facts from objects, conditions, turns, sightings, a lost pod's status."""
+"""The small pure parts: facts from objects, conditions, sightings, a lost pod's status."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,7 +7,7 @@ import msgspec
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.capacity import Ended, Presence
-from monopod.machines import conditions, turns
+from monopod.machines import conditions
 from monopod.machines.facts import NodeFacts, PodFacts, of_node, of_pod
 from monopod.machines.losses import failed_status
 from monopod.machines.sightings import Sightings
@@ -79,21 +79,6 @@ def test_a_condition_keeps_its_time_until_its_status_or_reason_turns() -> None:
 def test_conditions_stand_in_the_order_of_a_life() -> None:
     late = conditions.set_in([READY], LAUNCHED, ADDRESSED, now=NOW)
     assert [each.type for each in late] == ["Addressed", "Launched", "Ready"]
-
-
-def test_a_machine_boots_from_launch_to_ready_but_not_for_ever() -> None:
-    assert turns.boots(machine(ADDRESSED, LAUNCHED), NOW)
-    assert not turns.boots(machine(ADDRESSED), NOW)
-    assert not turns.boots(machine(ADDRESSED, LAUNCHED, READY), NOW)
-    assert not turns.boots(machine(ADDRESSED, LAUNCHED, deleting=True), NOW)
-    assert not turns.boots(machine(ADDRESSED, LAUNCHED), NOW + timedelta(minutes=1))
-
-
-def test_the_oldest_is_next() -> None:
-    queued = state("Launched", "False", "Queued")
-    late = machine(queued, name="mvm-00000000b1", created=NOW)
-    early = machine(queued, name="mvm-00000000b2", created=NOW - timedelta(seconds=1))
-    assert turns.in_order([late, machine(LAUNCHED), early]) == ["mvm-00000000b2", "mvm-00000000b1"]
 
 
 def test_what_was_learnt_during_a_look_is_newer_than_the_look() -> None:

@@ -1,7 +1,6 @@
 """Decide, act, look again: the loop over every machine's next step."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 import structlog
@@ -22,10 +21,10 @@ from monopod.machines import (
     launching,
     phases,
     steps,
-    turns,
 )
 from monopod.machines.desk import Desk
 from monopod.machines.steps import Step, Wait
+from monopod.machines.turns import Turns
 
 _STEPS_AT_ONCE: Final = 32
 _LOST_TRACK_S: Final = 1.0
@@ -52,8 +51,9 @@ class Machines:
         self._newest: dict[Key, MicroVM] = {}
         self._by_pod: dict[str, Key] = {}
         self._by_node: dict[str, Key] = {}
-        self._launching: set[Key] = set()
+        self._turns = Turns(desk.capacity.boots_at_once)
         self._without_address: set[Key] = set()
+        self._without_room: set[Key] = set()
         self._controller = Controller("machines", self._reconcile, workers=workers)
         views.machines.subscribe(self._machine_changed)
         views.pods.subscribe(self._pod_changed)
@@ -152,12 +152,8 @@ class Machines:
         return True
 
     async def _launch(self, machine: MicroVM) -> None:
-        key = meta(machine).name or ""
-        self._launching.add(key)
-        try:
+        with self._turns.launching(meta(machine).name or ""):
             self._wrote(changed := await launching.launch(self._desk, machine))
-        finally:
-            self._launching.discard(key)
         if conditions.holds(changed, conditions.LAUNCHED):
             phases.reached(changed, conditions.LAUNCHED)
         else:
@@ -193,7 +189,8 @@ class Machines:
             node=facts.of_node(node, machine),
             presence=sightings.presence(name),
             ended=sightings.ended(name),
-            turn=conditions.holds(machine, conditions.LAUNCHED) or self._is_turn_of(name, now),
+            turn=conditions.holds(machine, conditions.LAUNCHED)
+            or self._turns.is_turn_of(name, now),
             settled=sightings.settled(name),
             room_at=sightings.room_at,
             refused_at=sightings.refused_at(name),
@@ -206,25 +203,13 @@ class Machines:
             addresses_held=self._desk.addresses.holds(machine),
         )
 
-    def _is_turn_of(self, name: Key, now: datetime) -> bool:
-        machines = [self._current_of(machine) for machine in self._views.machines.items()]
-        booting = {meta(each).name for each in machines if turns.boots(each, now)}
-        free = self._desk.capacity.boots_at_once - len(booting | self._launching)
-        waiting = turns.in_order(machines)
-        ahead = waiting.index(name) if name in waiting else len(waiting)
-        return ahead < free
-
     def _next_turn(self) -> None:
-        for name in turns.in_order(self._views.machines.items())[
-            : self._desk.capacity.boots_at_once
-        ]:
+        for name in self._turns.next():
             self.look_at(name)
 
     def _room_freed(self) -> None:
-        for machine in self._views.machines.items():
-            launched = conditions.find(machine, conditions.LAUNCHED)
-            if launched is not None and launched.reason == CAPACITY_UNAVAILABLE:
-                self.look_at(meta(machine).name or "")
+        for name in self._without_room:
+            self.look_at(name)
         self._next_turn()
 
     def _current(self, key: Key) -> MicroVM | None:
@@ -244,6 +229,7 @@ class Machines:
 
     def _wrote(self, machine: MicroVM) -> None:
         self._newest[meta(machine).name or ""] = machine
+        self._turns.note(machine)
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
         machine, uid = change.object, change.object.spec.podRef.uid
@@ -256,19 +242,31 @@ class Machines:
             self._desk.pulses.forget(node)
             exists = self._desk.sightings.presence(change.key) is not None
             self._desk.addresses.release(machine, exists=exists)
+            self._turns.forget(change.key)
+            self._without_room.discard(change.key)
             self._without_address.discard(change.key)
             self._address_freed()
         else:
             self._desk.addresses.note(machine)
-            addressed = conditions.find(machine, conditions.ADDRESSED)
-            if addressed is not None and addressed.status != TRUE:
-                self._without_address.add(change.key)
-            else:
-                self._without_address.discard(change.key)
+            self._turns.note(self._current_of(machine))
+            self._sort(change.key, machine)
             self._by_pod[uid] = change.key
             if node:
                 self._by_node[node] = change.key
         self.look_at(change.key)
+
+    def _sort(self, key: Key, machine: MicroVM) -> None:
+        """Remember whether a machine waits for what others free."""
+        addressed = conditions.find(machine, conditions.ADDRESSED)
+        launched = conditions.find(machine, conditions.LAUNCHED)
+        for waiting, among in (
+            (addressed is not None and addressed.status != TRUE, self._without_address),
+            (
+                launched is not None and launched.reason == CAPACITY_UNAVAILABLE,
+                self._without_room,
+            ),
+        ):
+            (among.add if waiting else among.discard)(key)
 
     def _pod_changed(self, change: Change[Pod]) -> None:
         if (key := self._by_pod.get(identity(change.object))) is not None:
