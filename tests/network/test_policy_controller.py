@@ -1,8 +1,7 @@
 """Network policies in a real router, from objects in a real API server."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from secrets import token_hex
 from typing import Any
 
@@ -12,47 +11,23 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Event, Pod
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-from monopod.kube import Client, connect, meta
+from monopod.kube import Client, meta
 from monopod.network import rules
 from monopod.network.filter_table import POLICIES
 from monopod.network.policy_controller import PolicyController
-from tests.apiserver import ApiServer
+from tests.network.conftest import Start
 from tests.network.lab import Guest, Lab, call, counts, serving
+from tests.network.objects import Objects
 from tests.network.plane import until
-from tests.network.test_controller import USER, Objects, allow
 from tests.network.test_desired import machine
 from tests.network.test_policies import policy
 
 _PORT = 8080
 
 
-@pytest.fixture(name="objects")
-async def _objects(admin: Client) -> AsyncIterator[Objects]:  # pyright: ignore[reportUnusedFunction]
-    made = Objects(admin)
-    yield made
-    await made.remove()
-
-
 @pytest.fixture
-async def working(
-    lab: Lab, api_server: ApiServer, objects: Objects
-) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Starts a controller, which works to the test's end."""
-    allow(api_server)
-    started: list[asyncio.Future[None]] = []
-    async with connect(api_server.kubeconfig(USER), "tests") as client:
-
-        async def start() -> None:
-            ready = asyncio.Event()
-            controller = PolicyController(client, lab.plan, look_every_s=0.1)
-            started.append(asyncio.ensure_future(controller.run(ready.set)))
-            async with asyncio.timeout(60):
-                await ready.wait()
-
-        yield start
-        for each in started:
-            each.cancel()
-        await asyncio.gather(*started, return_exceptions=True)
+def working(lab: Lab, start: Start) -> Callable[[], Awaitable[None]]:
+    return lambda: start(lambda client: PolicyController(client, lab.plan, look_every_s=0.1))
 
 
 async def _live(
