@@ -10,8 +10,8 @@ BIN := .venv/bin
 PYTHON ?= $(firstword $(foreach p,/usr/bin/python3 python3,\
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 
-# Most of these wait for something: a file of them on each core. The others share an API server or a cluster.
-UNIT := -m "not api and not e2e" -n auto --maxprocesses=4 --dist=loadfile
+# Most tests wait for something: a file of them on each core, with an API server of its own. A cluster they share.
+PARALLEL := -n auto --maxprocesses=4 --dist=loadfile
 
 .PHONY: help
 help: ## Show this
@@ -43,14 +43,15 @@ environment: .venv/.synced ## Make .venv as uv.lock has it
 
 .PHONY: components
 components: environment ## Build upstream's programs into the cache, with progress
-	@$(BIN)/python -m monopod.components
+	@nice $(BIN)/python -m monopod.components
 
 ## Tests
 
+# What is compiled is compiled beside tests that wait, and gives way to them.
 .PHONY: test
-test: check components ## All checks and all tests, as CI runs them
-	@$(BIN)/pytest $(UNIT)
-	@$(BIN)/pytest -m "api or e2e" --durations=15
+test: check ## All checks and all tests, as CI runs them
+	@$(MAKE) --no-print-directory --jobs=2 test-unit test-api test-programs
+	@$(MAKE) --no-print-directory test-e2e
 
 .PHONY: check
 check: lint types contracts ## Everything that looks at the code without running it
@@ -70,15 +71,19 @@ contracts: environment ## Which room may know which
 
 .PHONY: test-unit
 test-unit: environment ## Tests that need no cluster
-	@$(BIN)/pytest $(UNIT)
+	@$(BIN)/pytest -m "not api and not e2e" $(PARALLEL)
 
 .PHONY: test-api
 test-api: components ## Tests against a real API server
-	@$(BIN)/pytest -m api
+	@$(BIN)/pytest -m api $(PARALLEL)
 
 .PHONY: test-e2e
 test-e2e: components ## Tests on a whole cluster with real machines
-	@$(BIN)/pytest -m e2e
+	@$(BIN)/pytest -m e2e --durations=15
+
+.PHONY: test-programs
+test-programs: components ## Compile what end-to-end tests run in pods; they do it if this has not
+	@nice $(BIN)/python -m tests.e2e.go
 
 .PHONY: test-upstream
 test-upstream: components ## Upstream's own cases for network policies; more than an hour
