@@ -83,6 +83,8 @@ class Machines:
         for _ in range(_STEPS_AT_ONCE):
             machine = self._current(key)
             if machine is None:
+                # An answer of the API server's can be older than the end that the view has shown.
+                self._turns.forget(key)
                 return None
             seen = self._facts(machine)
             step = decision.next_step(seen, self._desk.settings.limits)
