@@ -91,25 +91,37 @@ async def test_policies_and_blocked_places_hold_for_ordinary_pods(
     for address in ("169.254.169.254 80", f"{host} 10250"):
         with pytest.raises(ProcessError):
             await namespace.sh("plain", f"nc -w 2 {address} < /dev/null")
-    await namespace.apply(
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {"name": "apart"},
-            "spec": {
-                "podSelector": {"matchLabels": {"app": "apart"}},
-                "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "plain"}}}]}],
-            },
-        }
-    )
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await _fetch(namespace, "neighbour", "to-apart")
-            except ProcessError:
-                break
-    assert await _fetch(namespace, "plain", "to-apart") == "apart"
-    await namespace.kubectl("delete", "networkpolicy", "apart")
+    # Of an ordinary pod too what its neighbour on the same node sends must pass the router.
+    for guarded, welcome in (("apart", "plain"), ("plain", "apart")):
+        await namespace.apply(_only_from(guarded, welcome))
+        address = f"{mixed[guarded]}:8080"
+        async with asyncio.timeout(30):
+            while await _reaches(namespace, "neighbour", address):
+                pass
+        assert not await _reaches(namespace, "neighbour", f"to-{guarded}")
+        for host in (address, f"to-{guarded}"):
+            assert await _fetch(namespace, welcome, host) == guarded
+        await namespace.kubectl("delete", "networkpolicy", guarded)
+
+
+def _only_from(guarded: str, welcome: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": guarded},
+        "spec": {
+            "podSelector": {"matchLabels": {"app": guarded}},
+            "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": welcome}}}]}],
+        },
+    }
+
+
+async def _reaches(namespace: Namespace, caller: str, host: str) -> bool:
+    try:
+        await _fetch(namespace, caller, host)
+    except ProcessError:
+        return False
+    return True
 
 
 @pytest.mark.row("S3")

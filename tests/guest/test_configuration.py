@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from monopod import guest
 from monopod.guest import NodeConfiguration, Registry, RegistryCredential, node_files
+from monopod.guest.configuration import GATEWAY
 
 NODE = NodeConfiguration(
     node_name="fargate-ip-192-168-1-2.local-1.compute.internal",
@@ -111,6 +112,20 @@ def test_the_pod_has_one_address_and_no_other(last: int, prefix: int) -> None:
     assert IPv4Address(addresses["gateway"]) in address.network
     assert addresses["gateway"] != str(address.ip)
     assert plugin["ipMasq"] is False
+
+
+@pytest.mark.row("S17")
+def test_pods_of_one_machine_meet_in_the_router_and_a_lone_pod_takes_no_detour() -> None:
+    block = IPv4Interface("192.168.255.1/24")
+    several = node_files(replace(NODE, pod_address=block, max_pods=110))["network"].decode()
+    lines = several.splitlines()
+    assert f"route add default via {GATEWAY} dev vec0 onlink table 109" in lines
+    assert [line for line in lines if line.startswith("rule ")] == [
+        "rule add pref 10 iif lo lookup main",
+        "rule add pref 11 iif vec0 lookup main",
+        "rule add pref 12 from 192.168.255.0/24 lookup 109",
+    ]
+    assert "rule " not in node_files(NODE)["network"].decode()
 
 
 def test_a_plain_registry_is_reached_by_http() -> None:

@@ -61,6 +61,13 @@ def test_ways_out_follow_subnets_and_their_machines() -> None:
     assert found.resolvers == frozenset()
 
 
+def test_ordinary_nodes_blocks_are_shared() -> None:
+    node = machine("mvm-1", "nat")
+    node.spec.podCIDR = "192.168.255.0/24"
+    found = policy(_PLAN, [], [], [node, machine("mvm-2", "nat", "100.64.0.9")])
+    assert found.shared == networks("192.168.255.0/24")
+
+
 def test_every_block_of_every_vpc_is_inside() -> None:
     vpcs = [vpc("192.168.0.0/16", "10.1.0.0/16"), vpc("10.0.0.0/16", name="other")]
     found = policy(_PLAN, vpcs, [], [])

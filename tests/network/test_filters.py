@@ -19,7 +19,7 @@ from monopod.network.filter_keeper import FilterKeeper
 from monopod.network.filter_table import GROUPS, POLICIES, Kind, filter_table
 from monopod.network.filters import Allowance, Filter, Ports
 from monopod.network.plan import API_PORT
-from tests.network.lab import Guest, Lab, call, counts, make_socket, serving
+from tests.network.lab import Guest, Lab, call, counts, ip, make_socket, serving
 
 _PORT = 8080
 _TCP = Ports("tcp", _PORT)
@@ -228,19 +228,21 @@ async def test_what_is_open_stays_when_it_is_forbidden(lab: Lab, groups: _Filter
         assert await groups.drops(client, (server.pod, _PORT))
 
 
-async def test_a_pod_reaches_itself_through_a_service(lab: Lab, policies: _Filters) -> None:
-    """kube-proxy's part is played by one rule."""
-    pod, service = await lab.guest(), "10.100.7.7"
+_SERVICE = "10.100.7.7"
+
+
+async def _serve_by(lab: Lab, address: str) -> None:
+    """Make an address that of a service; kube-proxy's part is played by one rule."""
     at = {"family": "inet", "table": "service"}
     redirect = {"type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept"}
     match: Any = {
         "match": {
             "op": "==",
             "left": {"payload": {"protocol": "ip", "field": "daddr"}},
-            "right": service,
+            "right": _SERVICE,
         }
     }
-    dnat: Any = {"dnat": {"family": "ip", "addr": pod.pod}}
+    dnat: Any = {"dnat": {"family": "ip", "addr": address}}
     await lab.firewall.apply(
         [
             {"add": {"table": {"family": "inet", "name": "service"}}},
@@ -248,10 +250,35 @@ async def test_a_pod_reaches_itself_through_a_service(lab: Lab, policies: _Filte
             {"add": {"rule": {**at, "chain": "to", "expr": [match, dnat]}}},
         ]
     )
+
+
+async def test_a_pod_reaches_itself_through_a_service(lab: Lab, policies: _Filters) -> None:
+    pod = await lab.guest()
+    await _serve_by(lab, pod.pod)
     await policies.keeper.keep([_governing("shut", pod, ingress=(), egress=())])
     async with serving(pod.namespace, pod.pod, _PORT):
-        assert await call(pod.namespace, pod.pod, (service, _PORT))
+        assert await call(pod.namespace, pod.pod, (_SERVICE, _PORT))
     assert await policies.counted() == 0
+
+
+@pytest.mark.row("S17")
+async def test_a_neighbour_on_the_same_link_is_no_less_governed(
+    lab: Lab, policies: _Filters
+) -> None:
+    """Pods of an ordinary node share its link: what goes back over it may be for another."""
+    node = await lab.guest()
+    neighbour = node.spec.pod_address + 100
+    ip(node.namespace, "addr", "add", f"{neighbour}/32", "dev", node.spec.name)
+    way = ("via", node.management, "dev", node.spec.name, "onlink")
+    ip(lab.router, "route", "add", f"{neighbour}/32", *way)
+    block = frozenset({IPv4Network(neighbour), IPv4Network(node.spec.pod_address)})
+    await lab.firewall.apply(rules.router_policy(replace(lab.policy, shared=block)))
+    await _serve_by(lab, str(neighbour))
+    async with serving(node.namespace, str(neighbour), _PORT):
+        assert await call(node.namespace, node.pod, (_SERVICE, _PORT))
+        shut = Filter("shut", frozenset({neighbour}), ingress=(), egress=None)
+        await policies.keeper.keep([shut])
+        assert await policies.drops(node, (_SERVICE, _PORT))
 
 
 async def test_groups_exempt_what_aws_exempts(lab: Lab, groups: _Filters) -> None:

@@ -21,6 +21,8 @@ SYSTEM_MEMORY_MIB: Final = 256
 configuration); the rest is the node's allocatable."""
 _CONFIG: Final = "/run/config"
 _REGISTRIES: Final = "certs.d"
+_ROUTER_TABLE: Final = 109
+"""Of routes: one in which everything leads to the router."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,24 @@ def _machine(node: NodeConfiguration) -> str:
 
 
 def _network(node: NodeConfiguration) -> str:
+    return _link(node) + (_detour(node) if node.max_pods > 1 else "")
+
+
+def _detour(node: NodeConfiguration) -> str:
+    """Take what pods of one machine send each other to the router, where rules and policies are.
+
+    What the machine itself sends, its kubelet's probes for one, and what comes from the router
+    goes straight to the pods.
+    """
+    return (
+        f"route add default via {GATEWAY} dev vec0 onlink table {_ROUTER_TABLE}\n"
+        "rule add pref 10 iif lo lookup main\n"
+        "rule add pref 11 iif vec0 lookup main\n"
+        f"rule add pref 12 from {node.pod_address.network} lookup {_ROUTER_TABLE}\n"
+    )
+
+
+def _link(node: NodeConfiguration) -> str:
     return (
         "link set lo up\n"
         f"address add {node.management_address}/32 dev vec0\n"

@@ -50,6 +50,9 @@ def policy(
         resolvers=frozenset(map(IPv4Network, resolvers)),
         without_dns=frozenset(collapse_addresses(without_dns)),
         without_names=frozenset(collapse_addresses(without_names)),
+        shared=frozenset(
+            collapse_addresses(_networks(each.spec.podCIDR for each in known_machines))
+        ),
     )
 
 

@@ -70,6 +70,8 @@ _DESTINATION_NAT: Final = -101
 _SOURCE_NAT: Final = 100
 TO_ITSELF: Final = 0x6D
 """The packet mark of a connection from a pod to itself; none of kube-proxy's, which has one bit."""
+_BACK: Final = 0x6E
+"""That of one which goes back over a link that several pods share."""
 _IPV6_METADATA: Final = "fd00:ec2::254"
 
 
@@ -88,6 +90,8 @@ class Policy:
     """Blocks of VPCs whose resolver is switched off."""
     without_names: frozenset[IPv4Network] = frozenset()
     """Blocks of VPCs whose nodes have no names."""
+    shared: frozenset[IPv4Network] = frozenset()
+    """Blocks of ordinary nodes, whose pods share a link."""
 
     @property
     def sets(self) -> dict[str, frozenset[IPv4Network]]:
@@ -98,6 +102,7 @@ class Policy:
             "resolvers": self.resolvers,
             "without_dns": self.without_dns,
             "without_names": self.without_names,
+            "shared": self.shared,
         }
 
 
@@ -126,7 +131,7 @@ def _router(plan: Plan, policy: Policy) -> Table:
         table.rule("redirect", daddr("@resolvers"), asks, to_resolver)
     table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
     table.rule("leave", oif(UPLINK), saddr("@way_out"), MASQUERADE)
-    table.rule("leave", match(nft.meta("mark"), TO_ITSELF), MASQUERADE)
+    table.rule("leave", match(nft.meta("mark"), nft.one_of((TO_ITSELF, _BACK))), MASQUERADE)
     return table
 
 
@@ -267,9 +272,12 @@ def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) ->
     table.rule("from_management", *_drop("no_way_out"))
 
     # A pod that a service sends back to itself must not see its own address as the caller's, or its
-    # answer would never leave it. kube-proxy does this only for endpoints on its own node.
-    translated = match(nft.ct("status"), "dnat", op="in")
-    table.rule("from_pod", translated, nft.way_back(), nft.set_mark(TO_ITSELF))
+    # answer would never leave it. kube-proxy does this only for endpoints on its own node. Where
+    # pods share a link it may be a neighbour as well, whose groups and policies have their say.
+    back = match(nft.ct("status"), "dnat", op="in"), nft.way_back()
+    own_link = match(nft.header("ip", "saddr"), "@shared", op="!=")
+    table.rule("from_pod", *back, own_link, nft.set_mark(TO_ITSELF))
+    table.rule("from_pod", *back, saddr("@shared"), nft.set_mark(_BACK))
     table.rule("from_pod", match(nft.meta("oifgroup"), LINK_GROUP), daddr("@vpc_blocks"), ACCEPT)
     table.rule("from_pod", oif(BALANCERS), daddr(plan.balancer_addresses), ACCEPT)
     table.rule("from_pod", inside, *_drop("platform_blocked"))
