@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Clusters and tests share a host.
+.NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
 
 BIN := .venv/bin
@@ -43,15 +45,12 @@ environment: .venv/.synced ## Make .venv as uv.lock has it
 
 .PHONY: components
 components: environment ## Build upstream's programs into the cache, with progress
-	@nice $(BIN)/python -m monopod.components
+	@$(BIN)/python -m monopod.components
 
 ## Tests
 
-# What is compiled is compiled beside tests that wait, and gives way to them.
 .PHONY: test
-test: check ## All checks and all tests, as CI runs them
-	@$(MAKE) --no-print-directory --jobs=2 test-unit test-api test-programs
-	@$(MAKE) --no-print-directory test-e2e
+test: check components test-unit test-api test-e2e ## All checks and all tests, as CI runs them
 
 .PHONY: check
 check: lint types contracts ## Everything that looks at the code without running it
@@ -80,10 +79,6 @@ test-api: components ## Tests against a real API server
 .PHONY: test-e2e
 test-e2e: components ## Tests on a whole cluster with real machines
 	@$(BIN)/pytest -m e2e --durations=15
-
-.PHONY: test-programs
-test-programs: components ## Compile what end-to-end tests run in pods; they do it if this has not
-	@nice $(BIN)/python -m tests.e2e.go
 
 .PHONY: test-upstream
 test-upstream: components ## Upstream's own cases for network policies; more than an hour

@@ -1,10 +1,5 @@
-"""Building the Go programs that tests need, from modules beside them.
+"""Building the Go programs that tests need, from modules beside them."""
 
-``python -m tests.e2e.go`` does it ahead of them, into Go's own cache, for what takes minutes.
-"""
-
-import asyncio
-import os
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +10,6 @@ from monopod.progress import ignore
 from monopod.settings import Settings
 
 _HERE: Final = Path(__file__).parent
-_SLOW: Final = ("minio",)
 _PATIENCE_S: Final = 1800
 """Two cores with nothing cached need a good part of it for what Kubernetes links."""
 
@@ -41,14 +35,3 @@ async def directory_of(module: str, package: str) -> Path:
         timeout_s=_PATIENCE_S,
     )
     return Path(told.strip())
-
-
-async def _build_ahead() -> None:
-    for module in _SLOW:
-        print(f"{module}: compiling for the tests of machines", flush=True)
-        await build(module, Path(os.devnull))
-        print(f"{module}: compiled", flush=True)
-
-
-if __name__ == "__main__":
-    asyncio.run(_build_ahead())
