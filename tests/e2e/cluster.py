@@ -116,6 +116,18 @@ class Namespace:
         chosen = ["-c", container] if container else []
         return await self.kubectl("exec", pod, *chosen, "--", "sh", "-c", script)
 
+    async def fetch(self, pod: str, url: str) -> str:
+        """Have a pod fetch a page."""
+        return (await self.sh(pod, f"timeout 5 wget -q -O - {url}")).strip()
+
+    async def reaches(self, pod: str, url: str) -> bool:
+        """Say whether a pod can fetch a page."""
+        try:
+            await self.fetch(pod, url)
+        except process.ProcessError:
+            return False
+        return True
+
 
 async def ask_for_machine(namespace: Namespace, pod_name: str) -> None:
     """Ask for the machine of a pod that the scheduler refuses, as only an administrator can."""

@@ -54,10 +54,6 @@ async def mixed(namespace: Namespace, image: str) -> dict[str, str]:
     return {name: (await namespace.get("pod", name))["status"]["podIP"] for name in names}
 
 
-async def _fetch(namespace: Namespace, caller: str, host: str) -> str:
-    return (await namespace.sh(caller, f"timeout 5 wget -q -O - http://{host}/")).strip()
-
-
 @pytest.mark.row("S22")
 async def test_ordinary_pods_run_on_the_node_and_others_on_machines(
     namespace: Namespace, mixed: dict[str, str]
@@ -77,8 +73,8 @@ async def test_services_reach_across_in_both_directions(
     """By name: to the other kind, to a neighbour on the same node, and each to itself."""
     for caller in mixed:
         for target, address in mixed.items():
-            assert await _fetch(namespace, caller, f"to-{target}") == target, (caller, target)
-            assert await _fetch(namespace, caller, f"{address}:8080") == target
+            assert await namespace.fetch(caller, f"http://to-{target}/") == target, (caller, target)
+            assert await namespace.fetch(caller, f"http://{address}:8080/") == target
         said = await namespace.sh(caller, f"nslookup headless.{namespace.name}.svc.cluster.local")
         assert all(address in said for address in mixed.values())
 
@@ -96,11 +92,11 @@ async def test_policies_and_blocked_places_hold_for_ordinary_pods(
         await namespace.apply(_only_from(guarded, welcome))
         address = f"{mixed[guarded]}:8080"
         async with asyncio.timeout(30):
-            while await _reaches(namespace, "neighbour", address):
+            while await namespace.reaches("neighbour", f"http://{address}/"):
                 pass
-        assert not await _reaches(namespace, "neighbour", f"to-{guarded}")
+        assert not await namespace.reaches("neighbour", f"http://to-{guarded}/")
         for host in (address, f"to-{guarded}"):
-            assert await _fetch(namespace, welcome, host) == guarded
+            assert await namespace.fetch(welcome, f"http://{host}/") == guarded
         await namespace.kubectl("delete", "networkpolicy", guarded)
 
 
@@ -114,14 +110,6 @@ def _only_from(guarded: str, welcome: str) -> dict[str, Any]:
             "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": welcome}}}]}],
         },
     }
-
-
-async def _reaches(namespace: Namespace, caller: str, host: str) -> bool:
-    try:
-        await _fetch(namespace, caller, host)
-    except ProcessError:
-        return False
-    return True
 
 
 @pytest.mark.row("S3")
@@ -140,7 +128,7 @@ async def test_a_node_whose_machine_is_killed_comes_back(
             await asyncio.sleep(0.2)
         while True:
             try:
-                assert await _fetch(namespace, "apart", "to-plain") == "plain"
+                assert await namespace.fetch("apart", "http://to-plain/") == "plain"
             except ProcessError:
                 continue
             break

@@ -47,14 +47,10 @@ async def pods(namespace: Namespace, image: str) -> dict[str, str]:
     return {name: (await namespace.get("pod", name))["status"]["podIP"] for name in names}
 
 
-async def _fetch(namespace: Namespace, pod_name: str, url: str) -> str:
-    return (await namespace.sh(pod_name, f"timeout 5 wget -q -O - {url}")).strip()
-
-
 @pytest.mark.tcg
 async def test_pods_reach_each_other(namespace: Namespace, pods: dict[str, str]) -> None:
-    assert await _fetch(namespace, "one", f"http://{pods['two']}:8080/") == "two"
-    assert await _fetch(namespace, "two", f"http://{pods['one']}:8080/") == "one"
+    assert await namespace.fetch("one", f"http://{pods['two']}:8080/") == "two"
+    assert await namespace.fetch("two", f"http://{pods['one']}:8080/") == "one"
 
 
 @pytest.mark.tcg
@@ -65,7 +61,7 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
     seen: set[str] = set()
     async with asyncio.timeout(60):
         while seen != set(pods):
-            seen.add(await _fetch(namespace, "one", "http://pair/"))
+            seen.add(await namespace.fetch("one", "http://pair/"))
 
 
 async def test_headless_services_name_their_pods(
@@ -128,7 +124,7 @@ async def test_network_policies_say_which_pods_reach_which(
 ) -> None:
     async def until(wanted: bool) -> None:
         async with asyncio.timeout(30):
-            while await _answers(namespace, "one", pods["two"]) != wanted:  # noqa: ASYNC110 - the router tells nobody
+            while await namespace.reaches("one", f"http://{pods['two']}:8080/") != wanted:  # noqa: ASYNC110 - the router tells nobody
                 await asyncio.sleep(0.2)
 
     await namespace.apply(_policy("deny", policyTypes=["Ingress", "Egress"]))
@@ -146,7 +142,7 @@ async def test_network_policies_say_which_pods_reach_which(
         )
     )
     await until(True)
-    assert await _fetch(namespace, "one", "http://pair/") in pods
+    assert await namespace.fetch("one", "http://pair/") in pods
     await namespace.kubectl("delete", "networkpolicies", "deny", "allow")
 
 
@@ -190,14 +186,14 @@ async def test_security_group_policies_put_pods_in_groups(
     assert pods["one"] in await namespace.sh(
         "kept", f"nslookup headless.{namespace.name}.svc.cluster.local"
     )
-    assert not await _answers(namespace, "kept", pods["one"])
+    assert not await namespace.reaches("kept", f"http://{pods['one']}:8080/")
     with pytest.raises(ProcessError, match="annotation is not set by mutating webhook"):
         await namespace.kubectl("annotate", "pod", "kept", "--overwrite", f"{next(iter(forged))}=")
     await namespace.apply(shut(8080))
     async with asyncio.timeout(30):
         while await _blocked(namespace, f"{address}:8080"):
             pass
-    assert await _fetch(namespace, "one", f"http://{address}:8080/") == "kept"
+    assert await namespace.fetch("one", f"http://{address}:8080/") == "kept"
     with pytest.raises(ProcessError, match="has dependent objects: 1 pods are in it"):
         await namespace.kubectl("delete", "sg", group)
     await namespace.kubectl("delete", "pod", "kept")
@@ -218,14 +214,6 @@ def _policy(name: str, **spec: Any) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {"podSelector": {}, **spec},
     }
-
-
-async def _answers(namespace: Namespace, pod_name: str, address: str) -> bool:
-    try:
-        await _fetch(namespace, pod_name, f"http://{address}:8080/")
-    except ProcessError:
-        return False
-    return True
 
 
 async def _blocked(namespace: Namespace, address: str) -> bool:

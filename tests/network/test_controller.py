@@ -12,11 +12,7 @@ from secrets import token_hex
 import pytest
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
-from monopod.kube import (
-    Client,
-    PatchType,
-    connect,
-)
+from monopod.kube import Client, PatchType, connect
 from monopod.network import nft, rules
 from monopod.network.controller import RouterController
 from monopod.network.filter_table import GROUPS

@@ -22,6 +22,7 @@ from monopod.network.plan import API_PORT
 from tests.network.lab import Guest, Lab, call, counts, ip, make_socket, serving
 
 _PORT = 8080
+_SERVICE = "10.100.7.7"
 _TCP = Ports("tcp", _PORT)
 _PROTOCOLS = ("tcp", "udp", "sctp", "icmp")
 _ANYTHING = (Allowance(),)
@@ -226,9 +227,6 @@ async def test_what_is_open_stays_when_it_is_forbidden(lab: Lab, groups: _Filter
                 await loop.sock_sendall(caller, b"still here")
                 assert await loop.sock_recv(caller, 100) == b"still here"
         assert await groups.drops(client, (server.pod, _PORT))
-
-
-_SERVICE = "10.100.7.7"
 
 
 async def _serve_by(lab: Lab, address: str) -> None:
