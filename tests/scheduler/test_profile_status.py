@@ -20,7 +20,7 @@ from monopod.api.resources import (
     Vpc,
     VpcSpec,
 )
-from monopod.kube import NotFoundError, Propagation, meta
+from monopod.kube import NotFoundError, meta
 from monopod.profiles import KnownRoles, Surroundings
 from monopod.scheduler.profile_judgement import judge
 from monopod.scheduler.profile_status import FINALIZER
@@ -308,7 +308,7 @@ async def test_deleting_a_profile_deletes_its_pods_and_no_others(world: World) -
         return FINALIZER in (meta(found).finalizers or ())
 
     await eventually(held)
-    await world.admin.delete(FargateProfile, world.profile_name, propagation=Propagation.BACKGROUND)
+    await world.admin.delete(FargateProfile, world.profile_name)
 
     async def deleting() -> bool:
         return meta(await world.pod("bound")).deletionTimestamp is not None
@@ -379,9 +379,7 @@ async def test_a_profile_whose_pods_cannot_be_deleted_says_so_and_goes_on_when_t
             return "not on a Monday" in done.stderr
 
         await eventually(in_force)
-        await world.admin.delete(
-            FargateProfile, world.profile_name, propagation=Propagation.BACKGROUND
-        )
+        await world.admin.delete(FargateProfile, world.profile_name)
         failed = (await _status(world, "DELETE_FAILED")).status
         assert failed is not None
         assert failed.health is not None

@@ -7,7 +7,7 @@ from lightkube.resources.core_v1 import PersistentVolume, PersistentVolumeClaim,
 
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, Vpc, VpcSpec
-from monopod.kube import NotFoundError, Propagation, meta
+from monopod.kube import NotFoundError, meta
 from tests.scheduler import build
 from tests.scheduler.conftest import World, eventually
 
@@ -37,7 +37,7 @@ async def test_when_the_profile_is_made_anew(world: World) -> None:
     await world.add_profile()
     pod = await world.add_pod()
     await world.scheduled("MisconfiguredFargateProfile")
-    await world.admin.delete(FargateProfile, world.profile_name, propagation=Propagation.BACKGROUND)
+    await world.admin.delete(FargateProfile, world.profile_name)
 
     async def gone() -> bool:
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.cluster.service import NOTIFY_FD, PROGRAMS, SEARCH_PATH, Service
+from monopod.kube.service import NOTIFY_FD_VARIABLE
 
 _USR_LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
@@ -39,7 +40,7 @@ def _environment(service: Service) -> tuple[str, ...]:
 def _variables(service: Service) -> dict[str, str]:
     own = {"PATH": SEARCH_PATH}
     if service.notifies:
-        own["NOTIFY_FD"] = str(NOTIFY_FD)
+        own[NOTIFY_FD_VARIABLE] = str(NOTIFY_FD)
     return dict(sorted({**own, **service.environment}.items()))
 
 

@@ -1,6 +1,6 @@
 """The API server's client and what controllers are built from. Nothing here knows Fargate."""
 
-from monopod.kube.client import Client, Listing, PatchType, Propagation, connect
+from monopod.kube.client import Client, Listing, PatchType, connect
 from monopod.kube.controller import Controller
 from monopod.kube.errors import (
     AlreadyExistsError,
@@ -17,7 +17,6 @@ from monopod.kube.errors import (
 from monopod.kube.events import EventRecorder, EventType
 from monopod.kube.fresh import Fresh
 from monopod.kube.informer import Informer
-from monopod.kube.lease import LeaderElector, LeaseTimes
 from monopod.kube.objects import Key, identity, key_of, key_parts, make_key, meta, with_type
 from monopod.kube.queue import WorkQueue
 from monopod.kube.service import Service, serve
@@ -41,13 +40,10 @@ __all__ = [
     "Key",
     "KubeError",
     "KubeconfigError",
-    "LeaderElector",
-    "LeaseTimes",
     "Listing",
     "Modified",
     "NotFoundError",
     "PatchType",
-    "Propagation",
     "Service",
     "TransientError",
     "UnauthorizedError",

@@ -40,14 +40,6 @@ class PatchType(enum.Enum):
     APPLY = "application/apply-patch+yaml"
 
 
-class Propagation(enum.Enum):
-    """What happens to the objects that an object to be deleted owns."""
-
-    BACKGROUND = "Background"
-    FOREGROUND = "Foreground"
-    ORPHAN = "Orphan"
-
-
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[_T]):
     """All objects of a kind, as of one version of the cluster's state."""
@@ -162,7 +154,6 @@ class Client:
         uid: str | None = None,
         version: str | None = None,
         grace_period_s: int | None = None,
-        propagation: Propagation | None = None,
     ) -> None:
         """Ask for an object's deletion.
 
@@ -173,7 +164,6 @@ class Client:
             uid: Delete only this individual, not a later one of the same name.
             version: Delete it only in this resource version.
             grace_period_s: Seconds a pod gets to end; 0 removes the object at once.
-            propagation: What happens to the objects it owns.
 
         Raises:
             NotFoundError: It is not there.
@@ -181,7 +171,6 @@ class Client:
         """
         options = meta_v1.DeleteOptions(
             gracePeriodSeconds=grace_period_s,
-            propagationPolicy=propagation.value if propagation else None,
             preconditions=meta_v1.Preconditions(uid=uid, resourceVersion=version)
             if uid or version
             else None,
@@ -206,23 +195,6 @@ class Client:
         )
         path = wire.path_of(core_v1.Pod, metadata.namespace, metadata.name, "binding")
         await self._ask("POST", path, body=binding)
-
-    async def evict(self, pod: core_v1.Pod) -> None:
-        """Ask a pod to go, as far as its disruption budgets allow.
-
-        Raises:
-            TransientError: A budget is against it now.
-            NotFoundError: It is gone.
-        """
-        metadata = objects.meta(pod)
-        body = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": metadata.name, "namespace": metadata.namespace},
-            "deleteOptions": {"preconditions": {"uid": metadata.uid}},
-        }
-        path = wire.path_of(core_v1.Pod, metadata.namespace, metadata.name, "eviction")
-        await self._ask("POST", path, body=body)
 
     async def raw(self, path: str, query: Query | None = None) -> bytes:
         """Read any path of the API server, such as ``/readyz``."""

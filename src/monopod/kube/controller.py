@@ -61,10 +61,6 @@ class Controller:
         """Have a key looked at soon."""
         self._queue.add(key)
 
-    def enqueue_after(self, key: Key, delay_s: float) -> None:
-        """Have a key looked at in ``delay_s`` seconds, unless it is anyhow before."""
-        self._queue.add_after(key, delay_s)
-
     async def run(self) -> None:
         """Work until cancelled."""
         try:

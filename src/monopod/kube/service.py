@@ -15,7 +15,7 @@ from typing import Any, Final
 import structlog
 from prometheus_client import start_http_server
 
-NOTIFY_FD: Final = "NOTIFY_FD"
+NOTIFY_FD_VARIABLE: Final = "NOTIFY_FD"
 """Environment variable that names the descriptor to report readiness on, as s6 has it."""
 _METRICS_ADDRESS: Final = "127.0.0.1"
 _log: Final = structlog.get_logger("service")
@@ -26,7 +26,7 @@ class Service:
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.name = name
-        self._notify_fd = environment.get(NOTIFY_FD)
+        self._notify_fd = environment.get(NOTIFY_FD_VARIABLE)
 
     def ready(self) -> None:
         """Report, once, that the service does its work from now on."""

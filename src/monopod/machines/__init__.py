@@ -1,5 +1,5 @@
 """The life of a MicroVM: address, identity, launch, conditions, and its end.
 
-``steps`` decides, ``acts`` does, ``controller`` runs the two against the API server, ``garbage``
-looks for what no step would find.
+``decision`` chooses the next of ``steps`` from ``facts``; ``controller`` carries it out against the
+API server; ``garbage`` collects host resources whose MicroVM is gone.
 """

@@ -9,14 +9,12 @@ import base64
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 import yaml
 
 from monopod.network.addresses import CLUSTER_DNS
-
-_REGISTRY_PORT: Final = 5000
+from monopod.network.plan import REGISTRY_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +49,4 @@ def read(kubeconfig: Path, region: str) -> Surroundings:
     except (OSError, yaml.YAMLError, KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{kubeconfig} does not tell how to reach the cluster: {error}") from error
     host = urlsplit(server).hostname
-    return Surroundings(server, authority, f"{host}:{_REGISTRY_PORT}", region)
+    return Surroundings(server, authority, f"{host}:{REGISTRY_PORT}", region)
