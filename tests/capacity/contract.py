@@ -102,6 +102,7 @@ class Contract:
             assert "\n" not in tail
             assert await capacity.console_tail(OTHER) == ""
             await capacity.settle(NAME)
+            await capacity.resume_burst(NAME)
             await capacity.terminate(NAME)
             assert await capacity.present() == {}
             await capacity.terminate(NAME)
@@ -198,4 +199,5 @@ class Contract:
     async def test_what_is_not_there_settles_and_ends_quietly(self, place: Place) -> None:
         async with place.open() as capacity:
             await capacity.settle(NAME)
+            await capacity.resume_burst(NAME)
             await capacity.terminate(NAME)

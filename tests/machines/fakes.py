@@ -111,6 +111,10 @@ class FakeCapacity:
         if name in self._host.machines:
             self._host.machines[name].held = True
 
+    async def resume_burst(self, name: str) -> None:
+        if name in self._host.machines:
+            self._host.machines[name].held = False
+
     async def terminate(self, name: str) -> None:
         await asyncio.sleep(0)
         self._host.machines.pop(name, None)

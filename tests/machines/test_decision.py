@@ -224,6 +224,51 @@ CASES: dict[str, tuple[Facts, object]] = {
         ),
         steps.Wait("for its pod"),
     ),
+    "pod terminates": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, started=True, deadline=NOW + timedelta(seconds=1)),
+            settled=True,
+        ),
+        steps.Wait("for its pod's grace period to end", NOW + timedelta(seconds=1)),
+    ),
+    "pod terminates before it started": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, started=True, deadline=NOW + timedelta(seconds=1)),
+        ),
+        steps.Settle(),
+    ),
+    "pod's grace period ended": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, started=True, deadline=NOW),
+            settled=True,
+        ),
+        steps.ResumeBurst(),
+    ),
+    "pod ended before its grace period": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, started=True, finished=True, deadline=NOW + timedelta(seconds=20)),
+            settled=True,
+        ),
+        steps.ResumeBurst(),
+    ),
+    "pod is torn down": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, started=True, deadline=NOW - timedelta(seconds=1)),
+        ),
+        steps.Wait("for its pod to go", NOW + timedelta(seconds=LIMITS.burst_s - 1)),
+    ),
+    "pod does not go": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, started=True, deadline=NOW - timedelta(seconds=LIMITS.burst_s)),
+        ),
+        steps.Settle(),
+    ),
     "init containers run": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),

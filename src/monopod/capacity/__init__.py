@@ -109,6 +109,10 @@ class Capacity(Protocol):
         """Hold a machine to its provisioned CPU from now on: its pod has started."""
         ...
 
+    async def resume_burst(self, name: str) -> None:
+        """Let a machine use whole processors again: its pod is being torn down."""
+        ...
+
     async def terminate(self, name: str) -> None:
         """Stop a machine and remove every trace of it: processes, link, disks, cgroup."""
         ...

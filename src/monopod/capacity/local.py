@@ -5,7 +5,7 @@ killed at any instant is followed by one that finds everything again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
@@ -123,10 +123,11 @@ class LocalCapacity:
 
     async def settle(self, name: str) -> None:
         """Hold a machine to its provisioned CPU from now on."""
-        promise = self._files(name).promise()
-        driver = None if promise is None else self._drivers.named(promise.driver)
-        if promise is not None and driver is not None:
-            driver.hold(name, promise.milli_cpu)
+        self._hold(name, lambda milli_cpu: milli_cpu)
+
+    async def resume_burst(self, name: str) -> None:
+        """Let a machine use whole processors again."""
+        self._hold(name, lambda milli_cpu: -(-milli_cpu // 1000) * 1000)
 
     async def terminate(self, name: str) -> None:
         """Stop a machine and remove every trace of it: processes, link, disks, cgroup.
@@ -154,6 +155,12 @@ class LocalCapacity:
         """Machines as they end, those launched before this process started among them."""
         while True:
             yield await self._ended.get()
+
+    def _hold(self, name: str, allowed: Callable[[int], int]) -> None:
+        promise = self._files(name).promise()
+        driver = None if promise is None else self._drivers.named(promise.driver)
+        if promise is not None and driver is not None:
+            driver.hold(name, allowed(promise.milli_cpu))
 
     async def _start(self, wanted: Launch, choice: Choice, configure: Configure) -> None:
         files = self._files(wanted.name)

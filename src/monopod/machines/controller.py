@@ -130,6 +130,9 @@ class Machines:
             case steps.Settle():
                 await desk.capacity.settle(name)
                 desk.sightings.has_settled(name)
+            case steps.ResumeBurst():
+                await desk.capacity.resume_burst(name)
+                desk.sightings.bursts(name)
             case steps.MarkTerminated():
                 phases.lost(step.reason)
                 self._wrote(await ending.mark_terminated(desk, machine, step))

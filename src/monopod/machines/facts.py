@@ -25,6 +25,8 @@ class PodFacts:
     """All of its containers run, or have run."""
     first_ran: datetime | None = None
     """When the first of its containers, init containers among them, began to run."""
+    deadline: datetime | None = None
+    """When its grace period ends; None unless it is being deleted."""
 
 
 ANY_POD = PodFacts(started=True)
@@ -98,6 +100,7 @@ def of_pod(pod: Pod | None, uid: str) -> PodFacts | None:
         finished=status.phase in _FINISHED,
         started=bool(apps) and all(_ran_at(container) is not None for container in apps),
         first_ran=min(ran, default=None),
+        deadline=meta(pod).deletionTimestamp,
     )
 
 

@@ -78,6 +78,10 @@ class Sightings:
         """A machine is held to its provisioned CPU."""
         self._settled.add(name)
 
+    def bursts(self, name: str) -> None:
+        """A machine may use whole processors again."""
+        self._settled.discard(name)
+
     def nothing(self, name: str) -> None:
         """There is nothing of a machine."""
         self._touch(name, None)

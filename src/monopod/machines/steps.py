@@ -62,6 +62,11 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class ResumeBurst:
+    """Let it use whole processors again while its pod is torn down."""
+
+
+@dataclass(frozen=True, slots=True)
 class MarkTerminated:
     """Say that it is lost or given up, for good."""
 
@@ -130,6 +135,7 @@ Step = (
     | MarkReady
     | Listen
     | Settle
+    | ResumeBurst
     | MarkTerminated
     | BeginAnew
     | LosePod
