@@ -17,6 +17,7 @@ from monopod.kube.errors import (
 from monopod.kube.events import EventRecorder, EventType
 from monopod.kube.fresh import Fresh
 from monopod.kube.informer import Informer
+from monopod.kube.manager import Manager
 from monopod.kube.objects import Key, identity, key_of, key_parts, make_key, meta, with_type
 from monopod.kube.queue import WorkQueue
 from monopod.kube.service import Service, serve
@@ -41,6 +42,7 @@ __all__ = [
     "KubeError",
     "KubeconfigError",
     "Listing",
+    "Manager",
     "Modified",
     "NotFoundError",
     "PatchType",

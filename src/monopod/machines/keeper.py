@@ -1,6 +1,5 @@
 """All of this room at work: the views, the controller, the collector and their order of start."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -12,7 +11,7 @@ from monopod.api import keys
 from monopod.api.resources import ExecutionRole, MicroVM, Subnet, Vpc
 from monopod.capacity import Capacity
 from monopod.identity.node import NodeIssuer
-from monopod.kube import Client, EventRecorder, Informer
+from monopod.kube import Client, Manager
 from monopod.machines import pulses
 from monopod.machines.addresses import AddressBook
 from monopod.machines.controller import Machines, Views
@@ -51,62 +50,48 @@ async def keep(
         ready: Called once everything there is is known and work begins.
         now: The time, with its zone.
     """
+    manager = Manager(client)
     views = Views(
-        machines=Informer(client, MicroVM),
-        pods=Informer(client, Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
-        nodes=Informer(client, Node),
-        subnets=Informer(client, Subnet),
+        machines=manager.informer(MicroVM),
+        pods=manager.informer(Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
+        nodes=manager.informer(Node),
+        subnets=manager.informer(Subnet),
     )
-    vpcs, requests = Informer(client, Vpc), Informer(client, CertificateSigningRequest)
-    roles = Informer(client, ExecutionRole)
-    leases = Informer(client, Lease, namespace=pulses.NAMESPACE)
-    own, fargate = EventRecorder(client, COMPONENT), EventRecorder(client, keys.SCHEDULER_NAME)
+    requests = manager.informer(CertificateSigningRequest)
     desk = Desk(
         client=client,
         capacity=capacity,
         issuer=NodeIssuer(client, requests, lifetime_s=settings.certificate_lifetime_s),
-        ground=Ground(views.subnets.get, vpcs.get),
-        roles=Roles(client, roles, now),
+        ground=Ground(views.subnets.get, manager.informer(Vpc).get),
+        roles=Roles(client, manager.informer(ExecutionRole), now),
         surroundings=surroundings,
         records=Records(client, now),
         sightings=Sightings(),
         pulses=Pulses(),
         addresses=AddressBook(),
-        voice=Voice(own, fargate),
+        voice=Voice(manager.recorder(COMPONENT), manager.recorder(keys.SCHEDULER_NAME)),
         settings=settings,
         now=now,
     )
-    leases.subscribe(desk.pulses.changed)
+    manager.informer(Lease, namespace=pulses.NAMESPACE).subscribe(desk.pulses.changed)
     machines = Machines(desk, views)
     collector = Collector(desk, views.machines, views.nodes, requests, machines.look_at)
     renewals = Renewals(client, requests, views.machines.items, surroundings.region)
-    informers = (
-        views.machines,
-        views.pods,
-        views.nodes,
-        views.subnets,
-        vpcs,
-        requests,
-        roles,
-        leases,
-    )
 
     async def hear() -> None:
         async for ended in capacity.ended():
             machines.ended(ended)
 
-    async with asyncio.TaskGroup() as group:
-        for worker in (*informers, own, fargate, desk.issuer):
-            group.create_task(worker.run())
-        for informer in informers:
-            await informer.synced()
-        group.create_task(hear())
+    async def first_look() -> None:
         # Before any step is decided: what runs, how what runs no longer came to its end, and that
         # no address is given away that a machine without an object still uses.
         await collector.look()
         await collector.try_to_collect()
-        group.create_task(machines.run())
-        group.create_task(collector.run())
-        group.create_task(renewals.run())
-        group.create_task(desk.roles.run())
-        ready()
+
+    manager.add(desk.issuer.run)
+    manager.add(hear)
+    manager.add(machines.run, prepare=first_look)
+    manager.add(collector.run)
+    manager.add(renewals.run)
+    manager.add(desk.roles.run)
+    await manager.run(ready)

@@ -1,0 +1,115 @@
+"""Runs the controllers of one process: shared informers first, then first passes, then workers.
+
+The order is controller-runtime's: no controller works before every informer has its first list, and
+the process is ready when each controller has done its first pass.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from lightkube.core import resource as res
+
+from monopod.kube.client import Client
+from monopod.kube.events import EventRecorder
+from monopod.kube.informer import Informer
+
+_T = TypeVar("_T", bound=res.Resource)
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""Runs until cancelled, or once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Controller:
+    run: Work
+    prepare: Work | None
+    first_pass: asyncio.Event | None
+
+
+class Manager:
+    """The controllers of one process and what they share."""
+
+    def __init__(self, client: Client) -> None:
+        """Start with no informer and no controller.
+
+        Args:
+            client: With which informers list and recorders write.
+        """
+        self._client = client
+        self._informers: dict[tuple[object, ...], Informer[Any]] = {}
+        self._recorders: dict[str, EventRecorder] = {}
+        self._controllers: list[_Controller] = []
+
+    def informer(
+        self,
+        kind: type[_T],
+        *,
+        namespace: str | None = None,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> Informer[_T]:
+        """Return the process's one informer for these objects.
+
+        Args:
+            kind: Class of the objects.
+            namespace: Only in this namespace.
+            labels: A label selector.
+            fields: A field selector.
+        """
+        wanted = (kind, namespace, labels, fields)
+        found = self._informers.get(wanted)
+        if found is None:
+            found = self._informers[wanted] = Informer(
+                self._client, kind, namespace=namespace, labels=labels, fields=fields
+            )
+        return found
+
+    def recorder(self, component: str) -> EventRecorder:
+        """Return the process's one recorder of a component's events.
+
+        Args:
+            component: What ``kubectl describe`` shows under "From".
+        """
+        if component not in self._recorders:
+            self._recorders[component] = EventRecorder(self._client, component)
+        return self._recorders[component]
+
+    def add(
+        self,
+        run: Work,
+        *,
+        prepare: Work | None = None,
+        first_pass: asyncio.Event | None = None,
+    ) -> None:
+        """Add a controller.
+
+        Args:
+            run: Works until cancelled; started when all informers are complete.
+            prepare: Runs once before any controller's ``run``, in the order of adding.
+            first_pass: Set by the controller after its first pass; the process is not ready before.
+        """
+        self._controllers.append(_Controller(run, prepare, first_pass))
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Run everything until cancelled, or until a part of it fails.
+
+        Args:
+            ready: Called once, after the first pass of every controller.
+        """
+        async with asyncio.TaskGroup() as group:
+            for recorder in self._recorders.values():
+                group.create_task(recorder.run())
+            for informer in self._informers.values():
+                group.create_task(informer.run())
+            for informer in self._informers.values():
+                await informer.synced()
+            for controller in self._controllers:
+                if controller.prepare is not None:
+                    await controller.prepare()
+            for controller in self._controllers:
+                group.create_task(controller.run())
+            for controller in self._controllers:
+                if controller.first_pass is not None:
+                    await controller.first_pass.wait()
+            ready()
