@@ -46,9 +46,11 @@ async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, im
         "Please try again later or in a different availability zone"
     )
     assert message.startswith(said)
+    assert "The pod needs 16 vCPU and 122112 MiB of memory" in message
+    assert "it is provisioned 16 vCPU 120 GB" in message
     assert "16 vCPU wanted" in message
     assert "never fits this host" in message
-    assert said in await _events(namespace, "giant")
+    assert message in await _events(namespace, "giant")
     await namespace.kubectl("delete", "pod", "giant", "--wait=false")
 
 

@@ -71,7 +71,8 @@ def test_a_running_pod() -> None:
         "· cpu: nothing requested",
         "· memory: nothing requested + 256 MiB (platform) = 256 MiB",
         "✓ the least vCPU, and with it the least memory, that holds both: 0.25 vCPU 0.5 GB",
-        "· ephemeral storage: nothing requested, provisioned 20 GiB",
+        "· ephemeral storage: nothing requested; with 10 % of it and 5 GiB for the platform,"
+        " and 20 GiB at least, provisioned 20 GiB",
         "✓ CapacityProvisioned: 0.25vCPU 0.5GB",
     ]
     assert lines(found, "Subnet") == [
@@ -117,7 +118,8 @@ def test_the_arithmetic_names_every_share() -> None:
         "· memory: 100 MiB (proxy, restartable init container) + 700 MiB (main)"
         " + 256 MiB (platform) = 1056 MiB",
         "✓ the least vCPU, and with it the least memory, that holds both: 0.5 vCPU 2 GB",
-        "· ephemeral storage: 100 GiB (main), provisioned 115 GiB",
+        "· ephemeral storage: 100 GiB (main); with 10 % of it and 5 GiB for the platform,"
+        " and 20 GiB at least, provisioned 115 GiB",
     ]
 
 

@@ -310,11 +310,13 @@ def test_pauses_double_up_to_five_minutes() -> None:
 
 def test_a_machine_without_room_to_run_says_so_on_the_pod() -> None:
     launched = condition("Launched", False, "CapacityUnavailable", "no memory left on the host")
-    reason, message = refused(decide(pod(), view(machine=machine(claimed(), launched))))
-    assert reason == "CapacityUnavailable"
-    assert message == (
+    step = decide(pod(), view(machine=machine(claimed(), launched)))
+    # Not told yet: the event is the scheduler's, who alone knows what was requested.
+    assert step == Refuse(
+        reasons.NO_CAPACITY,
         "Fargate capacity is unavailable at this time. Please try again later or in a different"
-        " availability zone: no memory left on the host"
+        " availability zone: The pod needs 0 vCPU and 256 MiB of memory, 256 MiB for the platform"
+        " among them; it is provisioned 0.25 vCPU 0.5 GB; no memory left on the host",
     )
 
 

@@ -7,8 +7,11 @@ from monopod.api import keys
 from monopod.explain.findings import Finding, Section, bad, good, plain, remedy
 from monopod.explain.snapshot import Snapshot
 from monopod.sizing import (
+    DEFAULT_STORAGE_GIB,
     MAX_STORAGE_REQUEST_GIB,
     RESERVED_MEMORY_MIB,
+    STORAGE_RESERVE_GIB,
+    STORAGE_RESERVE_PERCENT,
     TABLE,
     Demand,
     QuantityError,
@@ -46,7 +49,11 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
     if sized.storage_gib is None:
         yield bad(f"ephemeral storage: {storage}; at most {MAX_STORAGE_REQUEST_GIB} GiB")
     else:
-        yield plain(f"ephemeral storage: {storage}, provisioned {sized.storage_gib} GiB")
+        yield plain(
+            f"ephemeral storage: {storage}; with {STORAGE_RESERVE_PERCENT} % of it and"
+            f" {STORAGE_RESERVE_GIB} GiB for the platform, and {DEFAULT_STORAGE_GIB} GiB at least,"
+            f" provisioned {sized.storage_gib} GiB"
+        )
     given = snapshot.annotations.get(keys.CAPACITY_ANNOTATION)
     if given is None or sized.size is None:
         return

@@ -54,9 +54,11 @@ class Voice:
         """There is no address for a machine."""
         self._own.record(_waiting(machine), EventType.WARNING, reason, why)
 
-    def no_capacity(self, machine: MicroVM) -> None:
-        """There is no room for a machine."""
-        self._fargate.record(_waiting(machine), EventType.WARNING, FAILED_SCHEDULING, NO_CAPACITY)
+    def no_capacity(self, machine: MicroVM, why: str) -> None:
+        """There is no room for a machine. Of a pod's, the scheduler tells: it knows the requests."""
+        if machine.spec.podCIDR:
+            text = f"{NO_CAPACITY}: {why}"
+            self._fargate.record(machine, EventType.WARNING, FAILED_SCHEDULING, text)
 
     def unsupported(self, machine: MicroVM, why: str) -> None:
         """There are no machines of the size that a pod needs."""

@@ -132,7 +132,7 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             _failure_text(pod, machine),
         )
     refused = _no_address(conditions.find_condition(found, words.ADDRESSED))
-    refused = refused or _no_place(conditions.find_condition(found, words.LAUNCHED))
+    refused = refused or _no_place(pod, machine, conditions.find_condition(found, words.LAUNCHED))
     if refused is not None:
         return refused
     marks = _marks(metadata.name or "", machine.spec)
@@ -148,18 +148,27 @@ def _no_address(addressed: Condition | None) -> Refuse | None:
     return Refuse(reasons.NO_ADDRESS, addressed.message, told=True)
 
 
-def _no_place(launched: Condition | None) -> Refuse | None:
+def _no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> Refuse | None:
     """What keeps a machine from being launched, as those who run machines say."""
     if launched is not None and launched.reason == reasons.NO_CAPACITY:
         return Refuse(
             reasons.NO_CAPACITY,
             "Fargate capacity is unavailable at this time. Please try again later or in a"
-            f" different availability zone: {launched.message}",
-            told=True,
+            f" different availability zone: {_provisioned(pod, machine)}{launched.message}",
         )
     if launched is not None and launched.reason in (reasons.NO_DRIVER, reasons.NO_SIZE):
         return Refuse(launched.reason, launched.message, told=True)
     return None
+
+
+def _provisioned(pod: Pod, machine: MicroVM) -> str:
+    """What a pod needs and what its machine has, as the beginning of a message."""
+    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    try:
+        needed = sizing.arithmetic(pod.spec or PodSpec(containers=[])).needed
+    except sizing.QuantityError:
+        return ""
+    return f"{needed}; it is provisioned {size}; "
 
 
 def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
