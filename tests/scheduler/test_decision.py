@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 from lightkube.models.core_v1 import PodStatus
 from lightkube.resources.core_v1 import Pod
+from lightkube.resources.node_v1 import RuntimeClass
 
-from monopod.scheduler import failures, reasons
+from monopod.scheduler import failures, log_routing, reasons
 from monopod.scheduler.decision import decide, machine_name
 from monopod.scheduler.steps import Bind, Claim, CountFailure, Nothing, Refuse, Wait
 from tests.scheduler.build import (
@@ -292,6 +293,23 @@ def test_the_next_machine_waits_for_its_time() -> None:
 def test_an_annotation_that_a_hand_has_spoilt_counts_for_nothing(nonsense: str) -> None:
     spoilt = pod(metadata={"annotations": {failures.ANNOTATION: nonsense}})
     assert isinstance(decide(spoilt, view()), Claim)
+
+
+def test_what_is_said_of_logging_is_true() -> None:
+    found = decide(pod(), view(logging=log_routing.routing(configured=True)))
+    assert isinstance(found, Claim)
+    annotation = found.marks.annotations["Logging"]
+    assert annotation == "LoggingDisabled: LOG_ROUTING_NOT_SUPPORTED"
+    assert "ConfigMap aws-observability/aws-logging exists" in found.marks.logging.message
+    assert claimed().marks.logging == log_routing.NOT_FOUND
+
+
+def test_a_runtime_class_that_machines_do_not_serve() -> None:
+    sandboxed = RuntimeClass(handler="runsc")
+    step = decide(pod(runtimeClassName="gvisor"), view(classes={"gvisor": sandboxed}.get))
+    assert refused(step)[0] == reasons.UNSUPPORTED
+    served = view(classes={"plain": RuntimeClass(handler="runc")}.get)
+    assert isinstance(decide(pod(runtimeClassName="plain"), served), Claim)
 
 
 def test_no_hand_can_keep_a_pod_waiting_for_ever() -> None:

@@ -55,5 +55,11 @@ ZONE_LABELS: Final = frozenset(
     {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}
 )
 """On a node: the zone it is in. Other pods' constraints are heeded by these topology keys."""
+OS_LABEL: Final = "kubernetes.io/os"
+APPARMOR_ANNOTATION_PREFIX: Final = "container.apparmor.security.beta.kubernetes.io/"
+"""On pods, followed by a container's name: its AppArmor profile, as before Kubernetes 1.30."""
+RUNTIME_HANDLERS: Final = ("crun", "runc")
+"""Handlers of RuntimeClasses that machines serve; in a guest both are crun. The guest's containerd
+configuration has a runtime for each, and the scheduler refuses every other."""
 INSTANCE_TYPE_LABEL: Final = "node.kubernetes.io/instance-type"
 """On a node: the size of its machine."""

@@ -55,7 +55,7 @@ class Voice:
         self._own.record(_waiting(machine), EventType.WARNING, reason, why)
 
     def no_capacity(self, machine: MicroVM, why: str) -> None:
-        """There is no room for a machine. Of a pod's, the scheduler tells: it knows the requests."""
+        """There is no room for a machine. On pods, the scheduler says so with their requests."""
         if machine.spec.podCIDR:
             text = f"{NO_CAPACITY}: {why}"
             self._fargate.record(machine, EventType.WARNING, FAILED_SCHEDULING, text)

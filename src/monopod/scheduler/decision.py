@@ -26,8 +26,9 @@ from monopod.api.resources import (
 )
 from monopod.kube import meta
 from monopod.profiles import KnownRoles
-from monopod.refusals import Storage
+from monopod.refusals import RuntimeClasses, Storage
 from monopod.scheduler import failures, neighbours, placement, reasons, zones
+from monopod.scheduler.log_routing import NOT_FOUND, Routing
 from monopod.scheduler.neighbours import NamespaceLabels, Neighbour
 from monopod.scheduler.placement import Ground
 from monopod.scheduler.security_groups import Membership
@@ -71,6 +72,10 @@ class View:
     wary: bool = False
     """Whether any of them requires others not to be in its zone."""
     namespaces: Callable[[], NamespaceLabels] = dict
+    classes: RuntimeClasses | None = None
+    """RuntimeClasses by name."""
+    logging: Routing = NOT_FOUND
+    """What becomes of its logs."""
     membership: Membership | None = None
     """The security groups it is to be in; nothing if nobody has asked yet."""
 
@@ -135,7 +140,7 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
     refused = refused or _no_place(pod, machine, conditions.find_condition(found, words.LAUNCHED))
     if refused is not None:
         return refused
-    marks = _marks(metadata.name or "", machine.spec)
+    marks = _marks(metadata.name or "", machine.spec, view.logging)
     if conditions.is_true(found, words.READY) and view.node is not None and _node_ready(view.node):
         return Bind(meta(view.node).name or "", marks)
     return Wait(marks)
@@ -174,7 +179,7 @@ def _provisioned(pod: Pod, machine: MicroVM) -> str:
 def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
     metadata = meta(pod)
     profile = _profile(pod, view)
-    unsupported = refusals.why_unsupported(pod, view.storage)
+    unsupported = refusals.why_unsupported(pod, view.storage, view.classes)
     if unsupported is not None:
         raise _Refused(reasons.UNSUPPORTED, unsupported)
     size, storage_gib = _size(spec)
@@ -192,7 +197,7 @@ def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
         securityGroups=_groups(view, subnet),
     )
     machine = machine_name(uid)
-    return Claim(machine, wanted, _marks(machine, wanted))
+    return Claim(machine, wanted, _marks(machine, wanted, view.logging))
 
 
 def _profile(pod: Pod, view: View) -> FargateProfile:
@@ -334,18 +339,19 @@ def _policies(wanted: Membership) -> str:
     return f"SecurityGroupPolicy {', '.join(wanted.policies)}"
 
 
-def _marks(machine: str, spec: MicroVMSpec) -> Marks:
+def _marks(machine: str, spec: MicroVMSpec, logging: Routing) -> Marks:
     size = sizing.Size(spec.milliCPU, spec.memoryMiB)
     return Marks(
         machine=machine,
         annotations={
             keys.CAPACITY_ANNOTATION: sizing.provisioned_annotation(size),
-            keys.LOGGING_ANNOTATION: "LoggingDisabled: LOGGING_CONFIGMAP_NOT_FOUND",
+            keys.LOGGING_ANNOTATION: logging.annotation,
             keys.SECURITY_GROUPS_ANNOTATION: ",".join(spec.securityGroups) or None,
         },
         labels={keys.PROFILE_LABEL: spec.profile},
         message=f"MicroVM {machine} of {size} is being provisioned in subnet {spec.subnet} for"
         f" Fargate profile {spec.profile}",
+        logging=logging,
     )
 
 
