@@ -329,6 +329,24 @@ async def test_a_deleted_node_ends_its_machine(world: World) -> None:
     assert (lost.status.message or "").startswith("NodeDeleted: ")
 
 
+async def test_a_pod_that_its_kubelet_rejected_gives_its_machine_back(world: World) -> None:
+    async with world.controller():
+        pod = await world.pod()
+        name = await world.claim(pod)
+        await world.bind(pod, await world.running(name), running=False)
+        why = 'Pod was rejected: forbidden sysctl: "net.core.somaxconn" not allowlisted'
+        rejected = {"phase": "Failed", "reason": "SysctlForbidden", "message": why}
+        await world.pod_status(pod, rejected)
+        event = await world.event(f"SysctlForbidden: {why}")
+        await world.gone(name)
+        assert await world.nodes() == []
+        left = await world.find_pod()
+    assert (event.reason, event.type) == ("MicroVMReleased", "Normal")
+    assert left is not None
+    assert left.status is not None
+    assert (left.status.phase, left.status.reason) == ("Failed", "SysctlForbidden")
+
+
 async def test_a_finished_pod_keeps_its_machine_until_it_is_deleted(world: World) -> None:
     async with world.controller():
         pod = await world.pod()

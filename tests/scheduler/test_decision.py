@@ -295,6 +295,13 @@ def test_an_annotation_that_a_hand_has_spoilt_counts_for_nothing(nonsense: str) 
     assert isinstance(decide(spoilt, view()), Claim)
 
 
+def test_a_pod_that_was_resized_is_not_bound_to_a_machine_too_small_for_it() -> None:
+    made = machine(claimed(), condition("Ready"))
+    assert isinstance(decide(pod(), view(machine=made, node=node())), Bind)
+    resized = pod(requests={"cpu": "300m"})
+    assert isinstance(decide(resized, view(machine=made, node=node())), Wait)
+
+
 def test_what_is_said_of_logging_is_true() -> None:
     found = decide(pod(), view(logging=log_routing.routing(configured=True)))
     assert isinstance(found, Claim)

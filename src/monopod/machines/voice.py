@@ -72,6 +72,11 @@ class Voice:
             self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, text)
         self._own.record(machine, EventType.WARNING, reason, why)
 
+    def released(self, machine: MicroVM, why: str) -> None:
+        """A machine is given back while its pod exists."""
+        text = f"MicroVM {meta(machine).name} is deleted: {why}"
+        self._own.record(_pod(machine), EventType.NORMAL, "MicroVMReleased", text)
+
     def terminated(self, machine: MicroVM, reason: str, message: str) -> None:
         """A machine was lost."""
         text = f"MicroVM {meta(machine).name} ended: {message}"

@@ -141,9 +141,19 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
     if refused is not None:
         return refused
     marks = _marks(metadata.name or "", machine.spec, view.logging)
-    if conditions.is_true(found, words.READY) and view.node is not None and _node_ready(view.node):
-        return Bind(meta(view.node).name or "", marks)
+    node = view.node if conditions.is_true(found, words.READY) else None
+    # Of a pod that was resized since, the machines' controller deletes the machine.
+    if node is not None and _node_ready(node) and not _outgrown(pod, machine):
+        return Bind(meta(node).name or "", marks)
     return Wait(marks)
+
+
+def _outgrown(pod: Pod, machine: MicroVM) -> bool:
+    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    try:
+        return pod.spec is not None and not sizing.arithmetic(pod.spec).fits(size)
+    except sizing.QuantityError:
+        return False
 
 
 def _no_address(addressed: Condition | None) -> Refuse | None:

@@ -71,6 +71,11 @@ class Arithmetic:
             " the platform among them"
         )
 
+    def fits(self, size: Size) -> bool:
+        """Say whether a machine of a size holds it."""
+        memory = size.memory_mib * MIB
+        return self.cpu.milli <= size.milli_cpu and self.memory_needed_bytes <= memory
+
     def require_size(self) -> Size:
         """Return the size.
 
