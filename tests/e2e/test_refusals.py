@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from monopod.process import ProcessError
-from tests.e2e.cluster import Namespace, pod, priority_class
+from tests.e2e.cluster import Namespace, pod
 
 
 async def _condition(namespace: Namespace, name: str) -> tuple[str, str]:
@@ -188,14 +188,12 @@ async def test_daemonsets_never_land_on_a_machine(namespace: Namespace, image: s
 
 async def test_a_full_disk_in_the_guest_is_reported(namespace: Namespace, image: str) -> None:
     await namespace.apply(
-        priority_class("e2e-ordinary"),
         pod(
             "filler",
             image,
             "dd if=/dev/zero of=/tmp/file bs=1M; echo full; exec sleep infinity",
             container={"resources": {"limits": {"ephemeral-storage": "64Mi"}}},
             restartPolicy="Never",
-            priorityClassName="e2e-ordinary",
         ),
     )
     await namespace.wait("jsonpath={.status.reason}=Evicted", "pod/filler", timeout_s=240)

@@ -139,10 +139,18 @@ async def test_no_room_is_said_and_waited_for(world: World) -> None:
         await world.condition(first, conditions.LAUNCHED)
         second = await world.claim(await world.pod("second"))
         await world.condition(second, conditions.LAUNCHED, "False", "CapacityUnavailable")
-        await world.event(NO_CAPACITY)
         await world.admin.delete(Pod, "first", world.namespace)
         await world.condition(second, conditions.LAUNCHED)
         assert world.host.calls.count(second) == 2
+
+
+async def test_no_room_for_a_worker_node_is_said_on_its_machine(world: World) -> None:
+    # For a pod's machine, the scheduler says so on the pod.
+    world.host.room = 0
+    async with world.controller():
+        name = await world.claim_node("worker", "192.168.255.0/24")
+        event = await world.event(f"{NO_CAPACITY}: ", name)
+    assert event.reason == "FailedScheduling"
 
 
 async def test_a_size_that_cannot_be_had_is_refused_until_it_can(world: World) -> None:
