@@ -336,7 +336,7 @@ def test_pauses_double_up_to_five_minutes() -> None:
 def test_a_machine_without_room_to_run_says_so_on_the_pod() -> None:
     launched = condition("Launched", False, "CapacityUnavailable", "no memory left on the host")
     step = decide(pod(), view(machine=machine(claimed(), launched)))
-    # Not told yet: the event is the scheduler's, who alone knows what was requested.
+    # The event is the scheduler's, which knows what was requested.
     assert step == Refuse(
         reasons.NO_CAPACITY,
         "Fargate capacity is unavailable at this time. Please try again later or in a different"

@@ -1,4 +1,4 @@
-"""What pods are told of Fargate's log router, which this version does not have.
+"""What is written on pods about Fargate's log router, which this version does not have.
 
 AWS's words where the ConfigMap ``aws-observability/aws-logging`` does not exist (source: a recorded
 audit log of EKS 1.27); ours where it does.
@@ -37,7 +37,7 @@ NOT_SUPPORTED: Final = Routing(
 
 
 def routing(*, configured: bool) -> Routing:
-    """Return what a pod is told.
+    """Return what is written on a pod.
 
     Args:
         configured: Whether the ConfigMap exists.
