@@ -4,8 +4,8 @@ Matching happens at a pod's creation and never after, so such a pod would go to 
 or stay Pending with a riddle. It is told so itself, and its number is a metric.
 
 A pod that no node takes may also match a profile that is younger than the pod: an event on the pod
-says what to do. The pod is not bound to a machine as it is, because ``spec.schedulerName`` cannot be
-changed: by that field the API server's guards, the machines' controller and the deletion of a
+says what to do. The pod is not bound to a machine as it is: ``spec.schedulerName`` cannot be
+changed, and by that field the API server's guards, the machines' controller and the deletion of a
 profile recognise Fargate's pods. It is not deleted for its owner to make another, because a Job
 would count that as a failure.
 """
