@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from monopod.process import ProcessError
-from tests.e2e.cluster import Namespace, pod
+from monopod.scheduler.decision import machine_name
+from tests.e2e.cluster import Namespace, ask_for_machine, pod
 
 
 async def _condition(namespace: Namespace, name: str) -> tuple[str, str]:
@@ -213,13 +214,31 @@ async def test_unsupported_fields_are_refused_in_fargate_s_words(
                 "securityContext": {"privileged": True},
                 "ports": [{"containerPort": 80, "hostPort": 80}],
             },
+            securityContext={"seccompProfile": {"type": "Localhost", "localhostProfile": "p"}},
         )
     )
     _, message = await _condition(namespace, "mighty")
     assert message == (
         "Pod not supported on Fargate: fields not supported: HostNetwork, "
-        "invalid SecurityContext fields: Privileged, port contains HostIP or HostPort"
+        "invalid SecurityContext fields: SeccompProfile: Localhost,Privileged, "
+        "port contains HostIP or HostPort"
     )
+
+
+async def test_a_pod_that_its_kubelet_rejects_gives_its_machine_back(
+    namespace: Namespace, image: str
+) -> None:
+    """The scheduler refuses it; with a machine all the same, the kubelet's word is final."""
+    sysctls = [{"name": "net.core.somaxconn", "value": "1024"}]
+    await namespace.apply(pod("tuned", image, securityContext={"sysctls": sysctls}))
+    reason, message = await _condition(namespace, "tuned")
+    assert reason == "POD_UNSUPPORTED_ON_FARGATE"
+    assert message.endswith("invalid SecurityContext fields: Sysctls: net.core.somaxconn")
+    await ask_for_machine(namespace, "tuned")
+    uid = (await namespace.get("pod", "tuned"))["metadata"]["uid"]
+    await namespace.wait("jsonpath={.status.reason}=SysctlForbidden", "pod/tuned")
+    await namespace.wait("delete", f"microvm/{machine_name(uid)}", timeout_s=30)
+    assert "MicroVMReleased" in await _events(namespace, "tuned")
 
 
 @pytest.mark.row("S3")
