@@ -123,6 +123,36 @@ def test_the_arithmetic_names_every_share() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("memory", "mark", "said"),
+    [
+        ("100Mi", "✓", "the pod was resized since it was scheduled, and its machine holds what it"
+         " requests now"),
+        ("2Gi", "✗", "the pod's requests have changed since it was scheduled, and a machine keeps"
+         " its size"),
+    ],
+)  # fmt: skip
+def test_a_pod_that_was_resized(memory: str, mark: str, said: str) -> None:
+    resources = {"requests": {"cpu": "100m", "memory": memory}}
+    made = machine()
+    made.spec.memoryMiB = 2048
+    pending = {"reason": "Infeasible", "message": "Node didn't have enough capacity"}
+    found = explained(
+        pod(
+            labels=MARKED,
+            annotations={"CapacityProvisioned": "0.25vCPU 2GB"},
+            containers=[{"name": "main", "resources": resources}],
+            conditions=[turned("PodResizePending", BORN, **pending)] if memory == "2Gi" else [],
+        ),
+        profile("fp", IN_SHOP),
+        of_machine=made,
+    )
+    size = lines(found, "Size")
+    assert f"{mark} CapacityProvisioned: 0.25vCPU 2GB - {said}" in size
+    pending_said = "✗ PodResizePending: Infeasible: Node didn't have enough capacity"
+    assert (pending_said in size) == (memory == "2Gi")
+
+
 @pytest.mark.row("S8")
 def test_a_refusal_comes_with_the_way_out() -> None:
     message = "Your pod's cpu/memory requirements exceed the max Fargate configuration"

@@ -68,7 +68,7 @@ def _room(subnet: Subnet, machines: Mapping[str, int]) -> Room:
 
 
 def node_labels(ground: Ground, zone: str, size: Size) -> dict[str, str]:
-    """Return the labels that a node of this size in this zone will have, save those new with each."""
+    """Return the labels of a node of this size in this zone, but those that are new with each."""
     return {
         keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE,
         keys.INSTANCE_TYPE_LABEL: instance_type(size),
