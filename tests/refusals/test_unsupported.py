@@ -226,6 +226,28 @@ def test_an_apparmor_profile_is_said_once_where_field_and_annotation_name_it() -
     assert why_unsupported(twice, storage()) == said
 
 
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"subdomain": "b" * 30}, None),
+        ({"setHostnameAsFQDN": True, "hostname": "a" * 63}, None),
+        ({"setHostnameAsFQDN": True, "subdomain": "b" * 35}, None),
+        (
+            {"setHostnameAsFQDN": True, "subdomain": "b" * 37},
+            f"web-0.{'b' * 37}.shop.svc.cluster.local (has 66 characters; at most 64)",
+        ),
+        (
+            {"setHostnameAsFQDN": True, "hostname": "db", "subdomain": "b" * 39},
+            f"db.{'b' * 39}.shop.svc.cluster.local (has 65 characters; at most 64)",
+        ),
+        ({"setHostnameAsFQDN": True, "subdomain": "b" * 37, "hostnameOverride": "x"}, None),
+    ],
+)
+def test_a_full_name_that_is_too_long_for_a_host(spec: dict[str, Any], said: str | None) -> None:
+    expected = f"{_LEAD}fields not supported: SetHostnameAsFQDN: {said}" if said else None
+    assert why_unsupported(pod(**spec), storage()) == expected
+
+
 _CLASSES = {
     name: msgspec.convert({"metadata": {"name": name}, "handler": handler}, RuntimeClass)
     for name, handler in (("plain", "runc"), ("native", "crun"), ("sandboxed", "runsc"))

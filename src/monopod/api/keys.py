@@ -55,6 +55,8 @@ ZONE_LABELS: Final = frozenset(
     {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}
 )
 """On a node: the zone it is in. Other pods' constraints are heeded by these topology keys."""
+CLUSTER_DOMAIN: Final = "cluster.local"
+"""Under which the names of services and pods are."""
 OS_LABEL: Final = "kubernetes.io/os"
 APPARMOR_ANNOTATION_PREFIX: Final = "container.apparmor.security.beta.kubernetes.io/"
 """On pods, followed by a container's name: its AppArmor profile, as before Kubernetes 1.30."""

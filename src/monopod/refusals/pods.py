@@ -38,6 +38,8 @@ _SYSCTLS: Final = frozenset(
     }
 )
 """Kubernetes' safe ones, all of which guests' kernels have (pkg/kubelet/sysctl/safe_sysctls.go)."""
+_LONGEST_NAME: Final = 64
+"""Characters of a host name."""
 _SWAPPED: Final = str.maketrans("./", "/.")
 
 
@@ -68,6 +70,25 @@ def runtime_fault(spec: PodSpec, classes: RuntimeClasses | None) -> str | None:
         return None
     served = " or ".join(keys.RUNTIME_HANDLERS)
     return f"RuntimeClassName: {name} (its handler is {found.handler}; machines serve {served})"
+
+
+def name_fault(pod: Pod, spec: PodSpec) -> str | None:
+    """Return what is wrong with a pod's full name as its host name; None if nothing is.
+
+    A kubelet makes no sandbox for a pod whose name Linux cannot take
+    (pkg/kubelet/kubelet_pods.go, GeneratePodHostNameAndDomain).
+    """
+    metadata = pod.metadata
+    host = spec.hostname or (metadata.name if metadata else None)
+    # The pods of a workload have no names yet.
+    if not spec.setHostnameAsFQDN or not spec.subdomain or not host or spec.hostnameOverride:
+        return None
+    namespace = (metadata.namespace if metadata else None) or ""
+    short = host[: _LONGEST_NAME - 1].rstrip("-.")
+    name = f"{short}.{spec.subdomain}.{namespace}.svc.{keys.CLUSTER_DOMAIN}"
+    if len(name) <= _LONGEST_NAME:
+        return None
+    return f"SetHostnameAsFQDN: {name} (has {len(name)} characters; at most {_LONGEST_NAME})"
 
 
 def foreign_labels(pod: Pod) -> Iterator[str]:

@@ -75,8 +75,8 @@ def _fields(asked: _Asked) -> Iterator[str]:
         ("WindowsOptions", spec.os is not None and spec.os.name != "linux"),
     )
     names = [name for name, used in rows if used]
-    if fault := pods.runtime_fault(spec, asked.classes):
-        names.append(fault)
+    faults = (pods.runtime_fault(spec, asked.classes), pods.name_fault(asked.pod, spec))
+    names.extend(fault for fault in faults if fault)
     yield from _listed("fields not supported: ", names)
 
 
