@@ -49,6 +49,8 @@ DRIVER_ANNOTATION: Final = "monopod.dev/driver"
 """On a pod or on a FargateProfile: the kind of machine it insists on. The pod's counts first."""
 DRIVER_WORDS: Final = ("uml", "qemu", "qemu-tcg", "qemu-kvm")
 """What it may say; ``qemu`` is either accelerator."""
+RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})
+"""Handlers of a RuntimeClass that a machine's containerd serves; ``runc`` runs ``crun`` too."""
 NODE_LABEL: Final = "monopod.dev/node"
 """On an ordinary node: what people call it."""
 ZONE_LABELS: Final = frozenset(
@@ -60,8 +62,5 @@ CLUSTER_DOMAIN: Final = "cluster.local"
 OS_LABEL: Final = "kubernetes.io/os"
 APPARMOR_ANNOTATION_PREFIX: Final = "container.apparmor.security.beta.kubernetes.io/"
 """On pods, followed by a container's name: its AppArmor profile, as before Kubernetes 1.30."""
-RUNTIME_HANDLERS: Final = ("crun", "runc")
-"""Handlers of RuntimeClasses that machines serve; in a guest both are crun. The guest's containerd
-configuration has a runtime for each, and the scheduler refuses every other."""
 INSTANCE_TYPE_LABEL: Final = "node.kubernetes.io/instance-type"
 """On a node: the size of its machine."""

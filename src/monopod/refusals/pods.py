@@ -68,7 +68,7 @@ def runtime_fault(spec: PodSpec, classes: RuntimeClasses | None) -> str | None:
     found = classes(name) if name and classes is not None else None
     if found is None or found.handler in keys.RUNTIME_HANDLERS:
         return None
-    served = " or ".join(keys.RUNTIME_HANDLERS)
+    served = " or ".join(sorted(keys.RUNTIME_HANDLERS))
     return f"RuntimeClassName: {name} (its handler is {found.handler}; machines serve {served})"
 
 
