@@ -74,6 +74,33 @@ async def test_a_priority_class_of_its_own_is_left() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "critical"),
+    [
+        ({"containers": [{"name": "m", "resources": {"limits": {"cpu": "1"}}}]}, True),
+        ({"containers": [{"name": "m", "resources": {"limits": {"ephemeral-storage": 1}}}]}, False),
+        (
+            {
+                "containers": [{"name": "m"}],
+                "initContainers": [
+                    {"name": "i", "resources": {"limits": {"ephemeral-storage": "64Mi"}}}
+                ],
+            },
+            False,
+        ),
+        ({"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "16Mi"}}]}, False),
+        ({"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Mi", "medium": "Memory"}}]}, True),
+        ({"volumes": [{"name": "v", "emptyDir": {}}, {"name": "w", "secret": {}}]}, True),
+    ],
+)
+async def test_a_pod_that_limits_its_storage_can_be_evicted_for_it(
+    spec: dict[str, Any], critical: bool
+) -> None:
+    found = await asked(Profiles(profile("fp", "*")), review(pod(**spec)))
+    label = labelled(**{keys.PROFILE_LABEL: "fp"})
+    assert found["patch"] == [*(SPEC if critical else SPEC[:1]), label]
+
+
+@pytest.mark.parametrize(
     "left",
     [
         pod(annotations={keys.COMPUTE_TYPE_KEY: "ec2"}),

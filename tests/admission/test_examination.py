@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lightkube.resources.node_v1 import RuntimeClass
 
 from monopod.admission.review import BadReviewError
 from monopod.admission.settings import Mode
@@ -33,12 +35,19 @@ def workload(kind: str, template: dict[str, Any], namespace: str = "shop") -> di
     return review(made, namespace, kind=_kind(kind, group), name="web")
 
 
+CLASSES = {
+    name: msgspec.convert({"metadata": {"name": name}, "handler": name, **more}, RuntimeClass)
+    for name, more in (("runsc", {}), ("runc", {"overhead": {"podFixed": {"cpu": "16"}}}))
+}
+
+
 async def asked(
     body: dict[str, Any],
     mode: Mode = Mode.WARN,
     profiles: Profiles | None = None,
 ) -> dict[str, Any]:
-    webhook = Webhook(profiles or Profiles(profile("fp", "shop")), mode=mode)
+    known = profiles or Profiles(profile("fp", "shop"))
+    webhook = Webhook(known, mode=mode, classes=CLASSES.get)
     return response(await webhook.examine(json.dumps(body).encode()))
 
 
@@ -55,6 +64,38 @@ async def test_workloads_are_warned_about_in_the_scheduler_s_words(kind: str) ->
             f"{kind} web: its pods match Fargate profile fp, and would stay Pending",
         ]
     }
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "said"),
+    [
+        (
+            {"securityContext": {"sysctls": [{"name": "net.core.somaxconn", "value": "1"}]}},
+            "Pod not supported on Fargate: invalid SecurityContext fields:"
+            " Sysctls: net.core.somaxconn",
+        ),
+        (
+            {"runtimeClassName": "runsc"},
+            "Pod not supported on Fargate: fields not supported: RuntimeClassName: runsc (its"
+            " handler is runsc; machines serve crun or runc)",
+        ),
+        ({"runtimeClassName": "unheard-of"}, None),
+        # The API server makes requests of limits, and adds overhead, when pods are made.
+        ({"containers": [{"name": "m", "resources": {"limits": {"cpu": "17"}}}]}, _TOO_LARGE),
+        (
+            {
+                "runtimeClassName": "runc",
+                "containers": [{"name": "m", "resources": {"requests": {"cpu": "1"}}}],
+            },
+            _TOO_LARGE,
+        ),
+    ],
+)
+async def test_workloads_whose_pods_no_kubelet_would_admit(
+    asked_for: dict[str, Any], said: str | None
+) -> None:
+    found = await asked(workload("Deployment", pod(**asked_for)))
+    assert found.get("warnings", [None])[0] == said
 
 
 @pytest.mark.row("S9")

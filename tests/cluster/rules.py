@@ -20,6 +20,7 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("elbv2.k8s.aws", "targetgroupbindings", "list")
         | rights("", "pods", "list watch")
         | rights("", "serviceaccounts", "get list watch")
+        | rights("node.k8s.io", "runtimeclasses", "list watch")
         | _EVENTS
     ),
     "monopod:fargate-scheduler": (
@@ -33,6 +34,8 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("monopod.dev", "microvms", "list watch create")
         | rights("vpcresources.k8s.aws", "securitygrouppolicies", "list watch")
         | rights("", "serviceaccounts", "get")
+        | rights("", "configmaps", "list watch")
+        | rights("node.k8s.io", "runtimeclasses", "list watch")
         | _EVENTS
     ),
     "monopod:machines": (

@@ -161,7 +161,7 @@ async def test_a_user_may_do_what_its_work_needs_and_nothing_else(
     assert may - EVERYBODY == MAY[_CERTIFIED[directory]]
     named = {name for rule in status.resourceRules for name in rule.resourceNames or ()}
     approvable = {"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"}
-    only = {"machines": approvable, "eks": {"kube-system"}}
+    only = {"machines": approvable, "eks": {"kube-system"}, "scheduler": {"aws-logging"}}
     assert named == only.get(directory, set())
 
 

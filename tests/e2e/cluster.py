@@ -175,13 +175,3 @@ def pod(
             **overrides,
         },
     }
-
-
-def priority_class(name: str) -> dict[str, Any]:
-    """A priority class of a user's own, which keeps a pod from being node-critical."""
-    return {
-        "apiVersion": "scheduling.k8s.io/v1",
-        "kind": "PriorityClass",
-        "metadata": {"name": name},
-        "value": 1000,
-    }

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from monopod.process import ProcessError
-from tests.e2e.cluster import Namespace, pod, priority_class
+from tests.e2e.cluster import Namespace, pod
 
 _SERVE = "mkdir -p /www && echo hello-from-pod > /www/index.html && httpd -f -p 8080 -h /www"
 
@@ -113,16 +113,14 @@ async def work(namespace: Namespace, image: str) -> str:
 async def hoarder(namespace: Namespace, image: str) -> str:
     """A pod that the kubelet will evict when it has looked at disks, which takes it a minute.
 
-    It evicts no node-critical pod, which Fargate's are unless they say otherwise.
+    Its limit keeps it from being node-critical, which a kubelet never evicts.
     """
     await namespace.apply(
-        priority_class("e2e-ordinary"),
         pod(
             "hoarder",
             image,
             "dd if=/dev/zero of=/disk/file bs=1M count=64; exec sleep infinity",
             restartPolicy="Never",
-            priorityClassName="e2e-ordinary",
             container={"volumeMounts": [{"name": "disk", "mountPath": "/disk"}]},
             volumes=[{"name": "disk", "emptyDir": {"sizeLimit": "16Mi"}}],
         ),

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from monopod.process import ProcessError
-from tests.e2e.cluster import Namespace, pod, priority_class
+from monopod.scheduler.decision import machine_name
+from tests.e2e.cluster import Namespace, ask_for_machine, pod
 
 
 async def _condition(namespace: Namespace, name: str) -> tuple[str, str]:
@@ -46,9 +47,11 @@ async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, im
         "Please try again later or in a different availability zone"
     )
     assert message.startswith(said)
+    assert "The pod needs 16 vCPU and 122112 MiB of memory" in message
+    assert "it is provisioned 16 vCPU 120 GB" in message
     assert "16 vCPU wanted" in message
     assert "never fits this host" in message
-    assert said in await _events(namespace, "giant")
+    assert message in await _events(namespace, "giant")
     await namespace.kubectl("delete", "pod", "giant", "--wait=false")
 
 
@@ -186,14 +189,12 @@ async def test_daemonsets_never_land_on_a_machine(namespace: Namespace, image: s
 
 async def test_a_full_disk_in_the_guest_is_reported(namespace: Namespace, image: str) -> None:
     await namespace.apply(
-        priority_class("e2e-ordinary"),
         pod(
             "filler",
             image,
             "dd if=/dev/zero of=/tmp/file bs=1M; echo full; exec sleep infinity",
             container={"resources": {"limits": {"ephemeral-storage": "64Mi"}}},
             restartPolicy="Never",
-            priorityClassName="e2e-ordinary",
         ),
     )
     await namespace.wait("jsonpath={.status.reason}=Evicted", "pod/filler", timeout_s=240)
@@ -213,13 +214,31 @@ async def test_unsupported_fields_are_refused_in_fargate_s_words(
                 "securityContext": {"privileged": True},
                 "ports": [{"containerPort": 80, "hostPort": 80}],
             },
+            securityContext={"seccompProfile": {"type": "Localhost", "localhostProfile": "p"}},
         )
     )
     _, message = await _condition(namespace, "mighty")
     assert message == (
         "Pod not supported on Fargate: fields not supported: HostNetwork, "
-        "invalid SecurityContext fields: Privileged, port contains HostIP or HostPort"
+        "invalid SecurityContext fields: SeccompProfile: Localhost,Privileged, "
+        "port contains HostIP or HostPort"
     )
+
+
+async def test_a_pod_that_its_kubelet_rejects_gives_its_machine_back(
+    namespace: Namespace, image: str
+) -> None:
+    """The scheduler refuses it; with a machine all the same, the kubelet's word is final."""
+    sysctls = [{"name": "net.core.somaxconn", "value": "1024"}]
+    await namespace.apply(pod("tuned", image, securityContext={"sysctls": sysctls}))
+    reason, message = await _condition(namespace, "tuned")
+    assert reason == "POD_UNSUPPORTED_ON_FARGATE"
+    assert message.endswith("invalid SecurityContext fields: Sysctls: net.core.somaxconn")
+    await ask_for_machine(namespace, "tuned")
+    uid = (await namespace.get("pod", "tuned"))["metadata"]["uid"]
+    await namespace.wait("jsonpath={.status.reason}=SysctlForbidden", "pod/tuned")
+    await namespace.wait("delete", f"microvm/{machine_name(uid)}", timeout_s=30)
+    assert "MicroVMReleased" in await _events(namespace, "tuned")
 
 
 @pytest.mark.row("S3")

@@ -71,7 +71,8 @@ def test_a_running_pod() -> None:
         "· cpu: nothing requested",
         "· memory: nothing requested + 256 MiB (platform) = 256 MiB",
         "✓ the least vCPU, and with it the least memory, that holds both: 0.25 vCPU 0.5 GB",
-        "· ephemeral storage: nothing requested, provisioned 20 GiB",
+        "· ephemeral storage: nothing requested; with 10 % of it and 5 GiB for the platform,"
+        " and 20 GiB at least, provisioned 20 GiB",
         "✓ CapacityProvisioned: 0.25vCPU 0.5GB",
     ]
     assert lines(found, "Subnet") == [
@@ -117,8 +118,39 @@ def test_the_arithmetic_names_every_share() -> None:
         "· memory: 100 MiB (proxy, restartable init container) + 700 MiB (main)"
         " + 256 MiB (platform) = 1056 MiB",
         "✓ the least vCPU, and with it the least memory, that holds both: 0.5 vCPU 2 GB",
-        "· ephemeral storage: 100 GiB (main), provisioned 115 GiB",
+        "· ephemeral storage: 100 GiB (main); with 10 % of it and 5 GiB for the platform,"
+        " and 20 GiB at least, provisioned 115 GiB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("memory", "mark", "said"),
+    [
+        ("100Mi", "✓", "the pod was resized since it was scheduled, and its machine holds what it"
+         " requests now"),
+        ("2Gi", "✗", "the pod's requests have changed since it was scheduled, and a machine keeps"
+         " its size"),
+    ],
+)  # fmt: skip
+def test_a_pod_that_was_resized(memory: str, mark: str, said: str) -> None:
+    resources = {"requests": {"cpu": "100m", "memory": memory}}
+    made = machine()
+    made.spec.memoryMiB = 2048
+    pending = {"reason": "Infeasible", "message": "Node didn't have enough capacity"}
+    found = explained(
+        pod(
+            labels=MARKED,
+            annotations={"CapacityProvisioned": "0.25vCPU 2GB"},
+            containers=[{"name": "main", "resources": resources}],
+            conditions=[turned("PodResizePending", BORN, **pending)] if memory == "2Gi" else [],
+        ),
+        profile("fp", IN_SHOP),
+        of_machine=made,
+    )
+    size = lines(found, "Size")
+    assert f"{mark} CapacityProvisioned: 0.25vCPU 2GB - {said}" in size
+    pending_said = "✗ PodResizePending: Infeasible: Node didn't have enough capacity"
+    assert (pending_said in size) == (memory == "2Gi")
 
 
 @pytest.mark.row("S8")

@@ -46,6 +46,7 @@ class Pod:
     node: str = ""
     finished: bool = False
     started: bool = False
+    rejected: bool = False
 
 
 @dataclass
@@ -76,7 +77,7 @@ class World:
 def pod_facts(pod: Pod | None, uid: str) -> PodFacts | None:
     if pod is None or pod.uid != uid:
         return None
-    return PodFacts(node=pod.node, finished=pod.finished, started=pod.started)
+    return PodFacts(node=pod.node, finished=pod.finished, started=pod.started, ran=not pod.rejected)
 
 
 class Lives(RuleBasedStateMachine):
@@ -298,6 +299,12 @@ class Lives(RuleBasedStateMachine):
         if (known := self.world.pods.get(self.name_of(pod))) is not None and known.node:
             known.finished = True
 
+    @rule(pod=PODS)
+    def pod_is_rejected_by_its_kubelet(self, pod: int) -> None:
+        known = self.world.pods.get(self.name_of(pod))
+        if known is not None and known.node and not known.started and not known.finished:
+            known.finished = known.rejected = True
+
     @rule()
     def scheduler_works(self) -> None:
         for name, pod in self.world.pods.items():
@@ -430,6 +437,8 @@ class Lives(RuleBasedStateMachine):
         for name, pod in self.world.pods.items():
             if not pod.finished and pod.node:
                 assert self.runs(name)
+            if pod.rejected:
+                assert name not in self.world.host
         assert {each.owner for each in self.world.nodes.values()} <= {
             identity(each) for each in self.world.objects.values()
         }

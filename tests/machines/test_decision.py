@@ -385,8 +385,37 @@ CASES: dict[str, tuple[Facts, object]] = {
         steps.Delete("PodElsewhere", "its pod was bound to node worker-1"),
     ),
     "pod failed early": (
-        facts(machine(ADDRESSED), pod=PodFacts(finished=True)),
+        facts(machine(ADDRESSED), pod=PodFacts(finished=True, ran=True)),
         steps.Delete("PodFinished", "its pod ended before it had a machine"),
+    ),
+    "pod rejected by its kubelet": (
+        facts(
+            machine(ADDRESSED, LAUNCHED, REGISTERED, READY),
+            presence=RUNNING,
+            node=UP,
+            pod=replace(BOUND, finished=True, failure="SysctlForbidden: Pod was rejected: no"),
+        ),
+        steps.Delete(
+            "PodNeverRan",
+            "its pod failed before any container of it was made: SysctlForbidden: Pod was"
+            " rejected: no",
+        ),
+    ),
+    "pod rejected, and being deleted": (
+        replace(
+            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, finished=True, leaving=True),
+            settled=True,
+        ),
+        steps.Wait("for its pod"),
+    ),
+    "pod resized before it was bound": (
+        facts(
+            machine(ADDRESSED, LAUNCHED),
+            presence=RUNNING,
+            pod=PodFacts(outgrown="The pod needs 2 vCPU"),
+        ),
+        steps.Delete("PodResized", "its pod was resized before it was bound: The pod needs 2 vCPU"),
     ),
     "deleted, runs": (
         facts(machine(ADDRESSED, LAUNCHED, deleting=True), presence=RUNNING, pod=BOUND, node=UP),
@@ -421,7 +450,7 @@ def test_a_finished_pod_keeps_its_machine() -> None:
     # Its logs are read through the node; as on Fargate, it costs until it is deleted.
     seen = replace(
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
-        pod=replace(BOUND, finished=True),
+        pod=replace(BOUND, finished=True, ran=True),
         settled=True,
     )
     assert next_step(seen, LIMITS) == steps.Wait("for its pod")

@@ -139,10 +139,18 @@ async def test_no_room_is_said_and_waited_for(world: World) -> None:
         await world.condition(first, conditions.LAUNCHED)
         second = await world.claim(await world.pod("second"))
         await world.condition(second, conditions.LAUNCHED, "False", "CapacityUnavailable")
-        await world.event(NO_CAPACITY)
         await world.admin.delete(Pod, "first", world.namespace)
         await world.condition(second, conditions.LAUNCHED)
         assert world.host.calls.count(second) == 2
+
+
+async def test_no_room_for_a_worker_node_is_said_on_its_machine(world: World) -> None:
+    # For a pod's machine, the scheduler says so on the pod.
+    world.host.room = 0
+    async with world.controller():
+        name = await world.claim_node("worker", "192.168.255.0/24")
+        event = await world.event(f"{NO_CAPACITY}: ", name)
+    assert event.reason == "FailedScheduling"
 
 
 async def test_a_size_that_cannot_be_had_is_refused_until_it_can(world: World) -> None:
@@ -327,6 +335,24 @@ async def test_a_deleted_node_ends_its_machine(world: World) -> None:
     assert lost.status is not None
     assert lost.status.phase == "Failed"
     assert (lost.status.message or "").startswith("NodeDeleted: ")
+
+
+async def test_a_pod_that_its_kubelet_rejected_gives_its_machine_back(world: World) -> None:
+    async with world.controller():
+        pod = await world.pod()
+        name = await world.claim(pod)
+        await world.bind(pod, await world.running(name), running=False)
+        why = 'Pod was rejected: forbidden sysctl: "net.core.somaxconn" not allowlisted'
+        rejected = {"phase": "Failed", "reason": "SysctlForbidden", "message": why}
+        await world.pod_status(pod, rejected)
+        event = await world.event(f"SysctlForbidden: {why}")
+        await world.gone(name)
+        assert await world.nodes() == []
+        left = await world.find_pod()
+    assert (event.reason, event.type) == ("MicroVMReleased", "Normal")
+    assert left is not None
+    assert left.status is not None
+    assert (left.status.phase, left.status.reason) == ("Failed", "SysctlForbidden")
 
 
 async def test_a_finished_pod_keeps_its_machine_until_it_is_deleted(world: World) -> None:

@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
+from lightkube.models.core_v1 import PodSpec
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.capacity import Ended, Presence
@@ -17,6 +19,10 @@ POD_UID = "a"
 STARTED = "2026-11-23T17:59:00Z"
 RUNNING: dict[str, Any] = {"running": {"startedAt": STARTED}}
 WAITING: dict[str, Any] = {"waiting": {"reason": "PodInitializing"}}
+ENDED: dict[str, Any] = {"state": {"terminated": {"exitCode": 137}}}
+CREATED: dict[str, Any] = {"containerID": "containerd://1"}
+OWN = machine()
+OWN.spec.podRef.uid = POD_UID
 
 
 def pod(**status: Any) -> Pod:
@@ -32,17 +38,68 @@ def container(state: dict[str, Any], name: str = "main") -> dict[str, Any]:
 
 
 def test_a_pod_of_another_uid_is_none() -> None:
-    assert of_pod(pod(), "b") is None
-    assert of_pod(None, POD_UID) is None
-    assert of_pod(pod(), POD_UID) == PodFacts()
+    assert of_pod(pod(), machine()) is None
+    assert of_pod(None, OWN) is None
+    assert of_pod(pod(), OWN) == PodFacts()
+
+
+@pytest.mark.parametrize(
+    ("status", "ran"),
+    [
+        (
+            {"phase": "Failed", "reason": "SysctlForbidden", "message": "Pod was rejected: no"},
+            False,
+        ),
+        (
+            {
+                "phase": "Failed",
+                "reason": "DeadlineExceeded",
+                "containerStatuses": [{"state": WAITING}],
+            },
+            False,
+        ),
+        ({"phase": "Failed", "reason": "Evicted", "containerStatuses": [ENDED]}, True),
+        ({"phase": "Failed", "containerStatuses": [CREATED]}, True),
+        (
+            {
+                "phase": "Failed",
+                "initContainerStatuses": [ENDED],
+                "containerStatuses": [{"state": WAITING}],
+            },
+            True,
+        ),
+        ({"phase": "Succeeded"}, True),
+    ],
+)
+def test_a_pod_has_run_when_a_container_of_it_was_made(status: dict[str, Any], ran: bool) -> None:
+    for field in ("initContainerStatuses", "containerStatuses"):
+        if field in status:
+            status = status | {field: [container({}) | each for each in status[field]]}
+    seen = of_pod(pod(**status), OWN)
+    assert seen is not None
+    assert (seen.finished, seen.ran) == (True, ran)
+    assert seen.failure.startswith(status.get("reason", ""))
+
+
+def test_a_pod_resized_before_it_is_bound_may_outgrow_its_machine() -> None:
+    spec = {"containers": [{"name": "m", "resources": {"requests": {"cpu": "251m"}}}]}
+    grown = pod()
+    grown.spec = msgspec.convert(spec, PodSpec)
+    seen = of_pod(grown, OWN)
+    assert seen is not None
+    assert seen.outgrown.startswith("The pod needs 0.251 vCPU")
+    grown.spec.nodeName = "n"
+    bound = of_pod(grown, OWN)
+    assert bound is not None
+    assert not bound.outgrown
 
 
 def test_a_pod_has_started_when_all_its_containers_have() -> None:
     both = [container(RUNNING), container(WAITING, "side")]
-    half = of_pod(pod(containerStatuses=both), POD_UID)
+    half = of_pod(pod(containerStatuses=both), OWN)
     assert half is not None
     assert (half.started, half.first_ran) == (False, NOW - timedelta(minutes=1))
-    whole = of_pod(pod(containerStatuses=[container(RUNNING)] * 2), POD_UID)
+    whole = of_pod(pod(containerStatuses=[container(RUNNING)] * 2), OWN)
     assert whole is not None
     assert whole.started
 
@@ -51,7 +108,7 @@ def test_a_container_that_crashed_has_started() -> None:
     crashed = container(WAITING) | {
         "lastState": {"terminated": {"exitCode": 1, "startedAt": STARTED}}
     }
-    seen = of_pod(pod(containerStatuses=[crashed]), POD_UID)
+    seen = of_pod(pod(containerStatuses=[crashed]), OWN)
     assert seen is not None
     assert seen.started
 

@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 from lightkube.models.core_v1 import EphemeralContainer
+from lightkube.resources.node_v1 import RuntimeClass
 
+from monopod.api import keys
 from monopod.refusals import not_for_debuggers, why_unsupported
 from tests.scheduler.build import claim, pod, storage, volume
 
@@ -50,6 +52,35 @@ _IN_ANY_KIND = [
     (_capabilities("CAP_CHOWN"), f"{_SECURITY}Capabilities added: CAP_CHOWN"),
     (_capabilities("chown"), f"{_SECURITY}Capabilities added: chown"),
     (_capabilities("ALL"), f"{_SECURITY}Capabilities added: ALL"),
+    (_capabilities("CAP_SYS_PTRACE"), f"{_SECURITY}Capabilities added: CAP_SYS_PTRACE"),
+    *(
+        (
+            {"securityContext": {"appArmorProfile": {"type": kind, **more}}},
+            f"{_SECURITY}AppArmorProfile: {kind}",
+        )
+        for kind, more in (("RuntimeDefault", {}), ("Localhost", {"localhostProfile": "p"}))
+    ),
+    (
+        {"securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "p"}}},
+        f"{_SECURITY}SeccompProfile: Localhost",
+    ),
+    (
+        {"securityContext": {"seLinuxOptions": {"level": "s0:c123,c456"}}},
+        f"{_SECURITY}SELinuxOptions",
+    ),
+    (
+        {
+            "securityContext": {
+                "privileged": True,
+                "capabilities": {"add": ["BPF"]},
+                "appArmorProfile": {"type": "RuntimeDefault"},
+                "seLinuxOptions": {"type": "spc_t"},
+                "seccompProfile": {"type": "Localhost"},
+            }
+        },
+        f"{_SECURITY}Privileged,Capabilities added: BPF,AppArmorProfile: RuntimeDefault,"
+        "SELinuxOptions,SeccompProfile: Localhost",
+    ),
     (
         _capabilities("NET_ADMIN", "KILL", "SYS_ADMIN"),
         f"{_SECURITY}Capabilities added: NET_ADMIN,Capabilities added: SYS_ADMIN",
@@ -84,13 +115,11 @@ def test_what_no_container_may_ask_for(kind: str, field: dict[str, Any], said: s
     assert why_unsupported(pod(**_in_kind(kind, field)), storage()) == _LEAD + said
 
 
-@pytest.mark.parametrize("kind", _KINDS[:3])
-def test_tracing_is_for_debuggers_only(kind: str) -> None:
+@pytest.mark.parametrize("kind", _KINDS)
+def test_tracing_is_for_every_container(kind: str) -> None:
+    # kubectl debug adds it to an ephemeral container and to a copy of the pod alike.
     asked = pod(**_in_kind(kind, _capabilities("SYS_PTRACE")))
-    said = f"{_LEAD}{_SECURITY}Capabilities added: SYS_PTRACE"
-    assert why_unsupported(asked, storage()) == said
-    debugged = pod(**_in_kind("ephemeral", _capabilities("SYS_PTRACE")))
-    assert why_unsupported(debugged, storage()) is None
+    assert why_unsupported(asked, storage()) is None
 
 
 @pytest.mark.row("S10")
@@ -123,6 +152,45 @@ def test_privileged_is_said_once_for_each_container(first: str, second: str) -> 
         ),
         ({"os": {"name": "windows"}}, "fields not supported: WindowsOptions"),
         (
+            {"metadata": {"labels": {"kubernetes.io/os": "windows"}}},
+            "labels not supported: kubernetes.io/os=windows",
+        ),
+        (
+            {
+                "securityContext": {
+                    "sysctls": [
+                        {"name": "net.core.somaxconn", "value": "1024"},
+                        {"name": "net.ipv4.tcp_syncookies", "value": "1"},
+                        {"name": "kernel/msgmax", "value": "1"},
+                    ]
+                }
+            },
+            f"{_SECURITY}Sysctls: net.core.somaxconn,Sysctls: kernel/msgmax",
+        ),
+        (
+            {
+                "securityContext": {
+                    "appArmorProfile": {"type": "RuntimeDefault"},
+                    "seccompProfile": {"type": "Localhost", "localhostProfile": "p"},
+                    "seLinuxOptions": {"user": "u"},
+                },
+                "container": {"securityContext": {"privileged": True}},
+            },
+            f"{_SECURITY}AppArmorProfile: RuntimeDefault,SELinuxOptions,SeccompProfile: Localhost,"
+            "Privileged",
+        ),
+        *(
+            (
+                {"metadata": {"annotations": {f"{keys.APPARMOR_ANNOTATION_PREFIX}main": value}}},
+                f"{_SECURITY}AppArmorProfile: {kind}",
+            )
+            for value, kind in (
+                ("runtime/default", "RuntimeDefault"),
+                ("localhost/strict", "Localhost"),
+                ("something", "something"),
+            )
+        ),
+        (
             {"resources": {"limits": {"nvidia.com/gpu": "1"}}},
             "resources not supported: nvidia.com/gpu",
         ),
@@ -130,6 +198,81 @@ def test_privileged_is_said_once_for_each_container(first: str, second: str) -> 
 )
 def test_what_no_pod_may_ask_for(asked: dict[str, Any], said: str) -> None:
     assert why_unsupported(pod(**asked), storage()) == _LEAD + said
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        {"securityContext": {"sysctls": [{"name": "net/ipv4/tcp_rmem", "value": "1 2 3"}]}},
+        {"securityContext": {"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]}},
+        {"securityContext": {"appArmorProfile": {"type": "Unconfined"}, "seLinuxOptions": {}}},
+        {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
+        {"securityContext": {"supplementalGroupsPolicy": "Strict"}},
+        {"metadata": {"labels": {"kubernetes.io/os": "linux"}}},
+        {"metadata": {"annotations": {f"{keys.APPARMOR_ANNOTATION_PREFIX}main": "unconfined"}}},
+        {"os": {"name": "linux"}, "hostUsers": False},
+    ],
+)
+def test_what_any_pod_may_ask_for(fine: dict[str, Any]) -> None:
+    assert why_unsupported(pod(**fine), storage()) is None
+
+
+def test_an_apparmor_profile_is_said_once_where_field_and_annotation_name_it() -> None:
+    twice = pod(
+        metadata={"annotations": {f"{keys.APPARMOR_ANNOTATION_PREFIX}main": "runtime/default"}},
+        container={"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}},
+    )
+    said = f"{_LEAD}{_SECURITY}AppArmorProfile: RuntimeDefault"
+    assert why_unsupported(twice, storage()) == said
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"subdomain": "b" * 30}, None),
+        ({"setHostnameAsFQDN": True, "hostname": "a" * 63}, None),
+        ({"setHostnameAsFQDN": True, "subdomain": "b" * 35}, None),
+        (
+            {"setHostnameAsFQDN": True, "subdomain": "b" * 37},
+            f"web-0.{'b' * 37}.shop.svc.cluster.local (has 66 characters; at most 64)",
+        ),
+        (
+            {"setHostnameAsFQDN": True, "hostname": "db", "subdomain": "b" * 39},
+            f"db.{'b' * 39}.shop.svc.cluster.local (has 65 characters; at most 64)",
+        ),
+        ({"setHostnameAsFQDN": True, "subdomain": "b" * 37, "hostnameOverride": "x"}, None),
+    ],
+)
+def test_a_full_name_that_is_too_long_for_a_host(spec: dict[str, Any], said: str | None) -> None:
+    expected = f"{_LEAD}fields not supported: SetHostnameAsFQDN: {said}" if said else None
+    assert why_unsupported(pod(**spec), storage()) == expected
+
+
+_CLASSES = {
+    name: msgspec.convert({"metadata": {"name": name}, "handler": handler}, RuntimeClass)
+    for name, handler in (("plain", "runc"), ("native", "crun"), ("sandboxed", "runsc"))
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (None, None),
+        ("plain", None),
+        ("native", None),
+        ("made-a-moment-ago", None),
+        (
+            "sandboxed",
+            "fields not supported: HostPID,RuntimeClassName: sandboxed (its handler is runsc;"
+            " machines serve crun or runc)",
+        ),
+    ],
+)
+def test_runtime_classes_of_handlers_that_machines_lack(name: str | None, said: str | None) -> None:
+    asked = pod(runtimeClassName=name, hostPID=said is not None)
+    expected = None if said is None else _LEAD + said
+    assert why_unsupported(asked, storage(), _CLASSES.get) == expected
+    assert (why_unsupported(asked, storage()) or "").count("RuntimeClassName") == 0
 
 
 _UNSERVED = {
@@ -174,6 +317,13 @@ def test_volumes_that_no_machine_has(source: str) -> None:
     said = f"{_LEAD}volumes not supported: v is of an unsupported volume Type"
     assert why_unsupported(asked, storage()) == said
     assert why_unsupported(asked, None) == said
+
+
+@pytest.mark.parametrize("medium", ["HugePages", "HugePages-2Mi"])
+def test_a_medium_of_huge_pages(medium: str) -> None:
+    asked = pod(volumes=[{"name": "v", "emptyDir": {"medium": medium}}])
+    said = f"{_LEAD}volumes not supported: v not supported because: medium {medium}"
+    assert why_unsupported(asked, storage()) == said
 
 
 @pytest.mark.parametrize("source", _SERVED)

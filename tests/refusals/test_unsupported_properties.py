@@ -30,18 +30,41 @@ _DEFAULT = {
     "SETPCAP",
     "SETUID",
     "SYS_CHROOT",
+    "SYS_PTRACE",
 }
 _SERVED = {"configMap", "downwardAPI", "emptyDir", "image", "projected", "secret"}
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
+_text = st.sampled_from(["", "x"])
 _flags = st.none() | st.booleans()
 _names = st.sampled_from(["a", "nvidia.com/gpu", "cpu", "memory", "é" * 70, "SYS_ADMIN"])
 _capability = st.sampled_from([*sorted(_DEFAULT), "SYS_ADMIN", "CAP_KILL", "kill", "ALL", ""])
+_profile = st.none() | st.fixed_dictionaries(
+    {"type": st.sampled_from(["RuntimeDefault", "Unconfined", "Localhost"])}
+)
+_confinement = {
+    "appArmorProfile": _profile,
+    "seccompProfile": _profile,
+    "seLinuxOptions": st.none()
+    | st.dictionaries(st.sampled_from(["level", "role", "type", "user"]), _text, max_size=2),
+}
+_sysctl = st.sampled_from(
+    ["net.ipv4.tcp_syncookies", "net/ipv4/tcp_rmem", "net.core.somaxconn", "kernel/sem", "", "."]
+)
+_pod_security = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        **_confinement,
+        "sysctls": st.none()
+        | st.lists(_sysctl.map(lambda name: {"name": name, "value": "1"}), max_size=2),
+    },
+)
 _security = st.none() | st.fixed_dictionaries(
     {},
     optional={
         "privileged": _flags,
         "allowPrivilegeEscalation": _flags,
+        **_confinement,
         "capabilities": st.fixed_dictionaries(
             {}, optional={"add": st.none() | st.lists(_capability, max_size=3)}
         ),
@@ -74,6 +97,7 @@ _source = st.sampled_from(
     [
         {},
         {"emptyDir": {}},
+        {"emptyDir": {"medium": "HugePages-1Gi"}},
         {"secret": {}},
         {"hostPath": {"path": "/"}},
         {"csi": {"driver": "d"}},
@@ -88,6 +112,7 @@ _spec = st.fixed_dictionaries(
         "hostNetwork": _flags,
         "hostPID": _flags,
         "hostIPC": _flags,
+        "securityContext": _pod_security,
         "resources": _resources,
         "volumes": st.none()
         | st.lists(
@@ -97,27 +122,49 @@ _spec = st.fixed_dictionaries(
 )
 
 
+def _of_container(container: dict[str, Any]) -> Iterator[str]:
+    context = container.get("securityContext") or {}
+    yield from _confined(context)
+    if context.get("privileged"):
+        yield "Privileged"
+    if context.get("allowPrivilegeEscalation"):
+        yield "AllowPrivilegeEscalation"
+    for name in (context.get("capabilities") or {}).get("add") or ():
+        if name not in _DEFAULT:
+            yield f"Capabilities added: {name}"
+    if any(port.get("hostPort") or port.get("hostIP") for port in container.get("ports") or ()):
+        yield "port contains HostIP or HostPort"
+    yield from _devices(container.get("resources"))
+
+
 def _expected(spec: dict[str, Any]) -> Iterator[str]:
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(field):
             yield field[0].upper() + field[1:]
+    context = spec.get("securityContext") or {}
+    for sysctl in context.get("sysctls") or ():
+        if sysctl["name"] not in ("net.ipv4.tcp_syncookies", "net/ipv4/tcp_rmem"):
+            yield f"Sysctls: {sysctl['name']}"
+    yield from _confined(context)
     for where in _CONTAINERS:
         for each in spec.get(where) or ():
-            context = each.get("securityContext") or {}
-            if context.get("privileged"):
-                yield "Privileged"
-            if context.get("allowPrivilegeEscalation"):
-                yield "AllowPrivilegeEscalation"
-            for name in (context.get("capabilities") or {}).get("add") or ():
-                if name not in _DEFAULT:
-                    yield f"Capabilities added: {name}"
-            if any(port.get("hostPort") or port.get("hostIP") for port in each.get("ports") or ()):
-                yield "port contains HostIP or HostPort"
-            yield from _devices(each.get("resources"))
+            yield from _of_container(each)
     yield from _devices(spec.get("resources"))
     for volume in spec.get("volumes") or ():
         if not _SERVED & set(volume):
             yield f"{volume['name']} is of an unsupported volume Type"
+        if (volume.get("emptyDir") or {}).get("medium"):
+            yield f"{volume['name']} not supported because: medium HugePages-1Gi"
+
+
+def _confined(context: dict[str, Any]) -> Iterator[str]:
+    apparmor, seccomp = (context.get(f"{name}Profile") or {} for name in ("appArmor", "seccomp"))
+    if apparmor.get("type") in ("RuntimeDefault", "Localhost"):
+        yield f"AppArmorProfile: {apparmor['type']}"
+    if any((context.get("seLinuxOptions") or {}).values()):
+        yield "SELinuxOptions"
+    if seccomp.get("type") == "Localhost":
+        yield "SeccompProfile: Localhost"
 
 
 def _devices(resources: dict[str, Any] | None) -> Iterator[str]:

@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 from lightkube.models.core_v1 import PodStatus
 from lightkube.resources.core_v1 import Pod
+from lightkube.resources.node_v1 import RuntimeClass
 
-from monopod.scheduler import failures, reasons
+from monopod.scheduler import failures, log_routing, reasons
 from monopod.scheduler.decision import decide, machine_name
 from monopod.scheduler.steps import Bind, Claim, CountFailure, Nothing, Refuse, Wait
 from tests.scheduler.build import (
@@ -294,6 +295,30 @@ def test_an_annotation_that_a_hand_has_spoilt_counts_for_nothing(nonsense: str) 
     assert isinstance(decide(spoilt, view()), Claim)
 
 
+def test_a_pod_that_was_resized_is_not_bound_to_a_machine_too_small_for_it() -> None:
+    made = machine(claimed(), condition("Ready"))
+    assert isinstance(decide(pod(), view(machine=made, node=node())), Bind)
+    resized = pod(requests={"cpu": "300m"})
+    assert isinstance(decide(resized, view(machine=made, node=node())), Wait)
+
+
+def test_what_is_said_of_logging_is_true() -> None:
+    found = decide(pod(), view(logging=log_routing.routing(configured=True)))
+    assert isinstance(found, Claim)
+    annotation = found.marks.annotations["Logging"]
+    assert annotation == "LoggingDisabled: LOG_ROUTING_NOT_SUPPORTED"
+    assert "ConfigMap aws-observability/aws-logging exists" in found.marks.logging.message
+    assert claimed().marks.logging == log_routing.NOT_FOUND
+
+
+def test_a_runtime_class_that_machines_do_not_serve() -> None:
+    sandboxed = RuntimeClass(handler="runsc")
+    step = decide(pod(runtimeClassName="gvisor"), view(classes={"gvisor": sandboxed}.get))
+    assert refused(step)[0] == reasons.UNSUPPORTED
+    served = view(classes={"plain": RuntimeClass(handler="runc")}.get)
+    assert isinstance(decide(pod(runtimeClassName="plain"), served), Claim)
+
+
 def test_no_hand_can_keep_a_pod_waiting_for_ever() -> None:
     failed = failures.Failures(1, "m-1", NOW + timedelta(days=4000))
     spoilt = pod(metadata={"annotations": {failures.ANNOTATION: failed.encode()}})
@@ -310,11 +335,13 @@ def test_pauses_double_up_to_five_minutes() -> None:
 
 def test_a_machine_without_room_to_run_says_so_on_the_pod() -> None:
     launched = condition("Launched", False, "CapacityUnavailable", "no memory left on the host")
-    reason, message = refused(decide(pod(), view(machine=machine(claimed(), launched))))
-    assert reason == "CapacityUnavailable"
-    assert message == (
+    step = decide(pod(), view(machine=machine(claimed(), launched)))
+    # The event is the scheduler's, which knows what was requested.
+    assert step == Refuse(
+        reasons.NO_CAPACITY,
         "Fargate capacity is unavailable at this time. Please try again later or in a different"
-        " availability zone: no memory left on the host"
+        " availability zone: The pod needs 0 vCPU and 256 MiB of memory, 256 MiB for the platform"
+        " among them; it is provisioned 0.25 vCPU 0.5 GB; no memory left on the host",
     )
 
 

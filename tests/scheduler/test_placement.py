@@ -63,9 +63,14 @@ _ZONE = "topology.kubernetes.io/zone"
             ["private-b"],
         ),
         ({"affinity": required(("kubernetes.io/hostname", "In", ["n1"]))}, []),
-        (
-            {"affinity": required(("kubernetes.io/hostname", "Exists", []))},
-            ["private-a", "private-b"],
+        *(
+            row
+            for own in ("kubernetes.io/hostname", "monopod.dev/microvm")
+            for row in (
+                ({"affinity": required((own, "Exists", []))}, ["private-a", "private-b"]),
+                # Its kubelet would reject the pod.
+                ({"affinity": required((own, "DoesNotExist", []))}, []),
+            )
         ),
     ],
 )

@@ -103,7 +103,25 @@ def test_table_has_exactly_the_published_sizes() -> None:
         ),
         pytest.param(
             pod({"name": "a", "resources": {"limits": {"cpu": "4", "memory": "8Gi"}}}),
-            0, 0, id="limits alone do not count",
+            4000, 8192, id="a limit alone counts, as in a workload's template",
+        ),
+        pytest.param(
+            pod({"name": "a", "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "4"}}}),
+            1000, 0, id="a limit above a request does not count",
+        ),
+        pytest.param(
+            pod(container(), resources={"limits": {"cpu": "2", "memory": "4Gi"}}),
+            2000, 4096, id="a limit of the whole pod counts where no container requests anything",
+        ),
+        pytest.param(
+            pod(container(cpu="500m"), container("b", cpu="1"),
+                initContainers=[container("i", memory="1Gi")],
+                resources={"limits": {"cpu": "4", "memory": "4Gi"}}),
+            1500, 1024, id="but not where one does: the containers' requests become the pod's",
+        ),
+        pytest.param(
+            pod(container(cpu="1"), resources={"requests": {"cpu": "2"}, "limits": {"cpu": "4"}}),
+            2000, 0, id="a request of the whole pod counts before its limit",
         ),
     ],
 )  # fmt: skip
@@ -146,10 +164,24 @@ def test_the_largest_size_is_reached_and_not_exceeded() -> None:
 
 @pytest.mark.parametrize(
     ("requested", "gib"),
-    [("0", 20), ("1Gi", 20), ("17Gi", 20), ("18Gi", 21), ("100Gi", 115), ("175Gi", 202)],
+    [
+        ("0", 20),
+        ("1Gi", 20),
+        ("13Gi", 20),
+        ("14Gi", 21),
+        ("50Gi", 60),
+        ("51Gi", 62),
+        ("100Gi", 115),
+        ("175Gi", 198),
+    ],
 )
 def test_storage(requested: str, gib: int) -> None:
     assert storage_gib_of(pod(container(ephemeral_storage=requested))) == gib
+
+
+def test_storage_of_two_containers_is_as_published() -> None:
+    half = container(ephemeral_storage="50Gi")
+    assert storage_gib_of(pod(half, half | {"name": "b"})) == 115
 
 
 def test_storage_of_containers_adds_up_to_a_maximum() -> None:
@@ -180,5 +212,6 @@ def test_asking_for_more_never_gives_less(cpu: int, mib: int, more: int, more_mi
 @given(st.integers(min_value=0, max_value=175 * 1024))
 def test_storage_holds_what_is_requested(mib: int) -> None:
     given_gib = storage_gib_of(pod(container(ephemeral_storage=f"{mib}Mi")))
-    assert given_gib * 1024 >= mib
+    # What a kubelet can promise of it: without ext4's inode tables and its eviction threshold.
+    assert given_gib * 1024 * 0.98 * 0.95 >= mib
     assert given_gib >= 20

@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 from lightkube.resources.core_v1 import ServiceAccount
+from lightkube.resources.node_v1 import RuntimeClass
 
 from monopod.admission.networks import NetworkWebhook
 from monopod.admission.roles import RoleWebhook
@@ -62,20 +63,29 @@ async def _run(service: Service) -> None:
     async with connect(identity / "kubeconfig", _NAME) as client, asyncio.TaskGroup() as group:
         profiles = Informer(client, FargateProfile)
         accounts = Informer(client, ServiceAccount)
+        classes = Informer(client, RuntimeClass)
         pods = candidates(client)
         events = EventRecorder(client, _NAME)
         SlippedPods(pods, profiles, events)
-        for work in (profiles.run(), accounts.run(), pods.run(), events.run()):
+        for work in (
+            profiles.run(),
+            accounts.run(),
+            classes.run(),
+            pods.run(),
+            events.run(),
+        ):
             group.create_task(work)
         # Whoever answers before the profiles are known lets pods slip past in good order.
         await profiles.synced()
         await accounts.synced()
+        await classes.synced()
         region = Settings().region if own.tell_region else ""
         webhook = Webhook(
             _Profiles(client, profiles),
             roles=RoleWebhook(_Accounts(client, accounts), region),
             networks=NetworkWebhook(client),
             targets=TargetHealthWebhook(client),
+            classes=classes.get,
             mode=own.mode,
             in_turn_of=Settings().cluster if own.one_profile_at_a_time else None,
         )

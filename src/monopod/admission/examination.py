@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from lightkube.models.core_v1 import PodAffinity, PodAntiAffinity, PodSpec
+from lightkube.resources.core_v1 import Pod
 
 from monopod import sizing
 from monopod.admission.proposals import Proposal
@@ -18,7 +20,7 @@ from monopod.admission.review import Denial
 from monopod.admission.settings import Mode
 from monopod.api import keys
 from monopod.profiles import Choice, Outcome
-from monopod.refusals import not_for_debuggers, why_unsupported
+from monopod.refusals import RuntimeClasses, not_for_debuggers, why_unsupported
 
 _APART: Final = keys.ZONE_LABELS | {"kubernetes.io/hostname"}
 """Keys by which pods are kept apart: every pod has a node of its own."""
@@ -43,10 +45,17 @@ class Examination:
     denial: Denial | None = None
 
 
-def examine_pod(proposal: Proposal, mode: Mode) -> Examination:
+def examine_pod(
+    proposal: Proposal, mode: Mode, classes: RuntimeClasses | None = None
+) -> Examination:
     """Examine a pod that is Fargate's, or containers that are to be put into one.
 
     Such containers are refused in either mode: no scheduler stands behind.
+
+    Args:
+        proposal: What is asked about.
+        mode: What becomes of what Fargate does not run.
+        classes: Where to look up RuntimeClasses; None leaves them unjudged.
     """
     pod = proposal.pod
     if pod is None or pod.spec is None or pod.spec.schedulerName != keys.SCHEDULER_NAME:
@@ -54,17 +63,27 @@ def examine_pod(proposal: Proposal, mode: Mode) -> Examination:
     if proposal.added is not None:
         unsupported = not_for_debuggers(proposal.added)
         return _judged((unsupported,) if unsupported else (), (), Mode.ENFORCE)
-    said = tuple(_said(proposal, pod.spec))
+    said = tuple(_said(pod, pod.spec, classes))
     advice = (*(detail for _, detail in said if detail), *_advice(pod.spec))
     return _judged(tuple(fault for fault, _ in said), advice, mode)
 
 
-def examine_workload(proposal: Proposal, choice: Choice, mode: Mode) -> Examination:
-    """Examine what a workload's pods will be like, given the profile they would start under."""
-    spec = proposal.pod.spec if proposal.pod else None
-    if spec is None or choice.outcome not in _OURS:
+def examine_workload(
+    proposal: Proposal, choice: Choice, mode: Mode, classes: RuntimeClasses | None = None
+) -> Examination:
+    """Examine what a workload's pods will be like, given the profile they would start under.
+
+    Args:
+        proposal: What is asked about.
+        choice: The profile.
+        mode: What becomes of what Fargate does not run.
+        classes: Where to look up RuntimeClasses; None leaves them unjudged.
+    """
+    pod = proposal.pod
+    if pod is None or pod.spec is None or choice.outcome not in _OURS:
         return Examination(Finding.NOT_OURS)
-    said = tuple(_said(proposal, spec))
+    spec = _with_overhead(pod.spec, classes)
+    said = tuple(_said(pod, spec, classes))
     faults = tuple(fault for fault, _ in said)
     advice = [*(detail for _, detail in said if detail), *_advice(spec)]
     if choice.outcome is not Outcome.CHOSEN:
@@ -85,9 +104,17 @@ def _judged(faults: tuple[str, ...], advice: tuple[str, ...], mode: Mode) -> Exa
     return Examination(Finding.FINE)
 
 
-def _said(proposal: Proposal, spec: PodSpec) -> Iterator[tuple[str, str]]:
+def _with_overhead(spec: PodSpec, classes: RuntimeClasses | None) -> PodSpec:
+    """Give a template the overhead that its pods get from their RuntimeClass at their creation."""
+    found = classes(spec.runtimeClassName) if classes and spec.runtimeClassName else None
+    if found is None or found.overhead is None or spec.overhead:
+        return spec
+    return msgspec.structs.replace(spec, overhead=found.overhead.podFixed)
+
+
+def _said(pod: Pod, spec: PodSpec, classes: RuntimeClasses | None) -> Iterator[tuple[str, str]]:
     """Yield what the scheduler would say, each with what there is to add."""
-    unsupported = why_unsupported(proposal.pod, None) if proposal.pod else None
+    unsupported = why_unsupported(pod, None, classes)
     if unsupported:
         yield unsupported, ""
     for ask in (sizing.size_of, sizing.storage_gib_of):

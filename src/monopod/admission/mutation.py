@@ -11,6 +11,9 @@ A pod whose own label names a profile that does not exist or does not match is o
 ``fargate-scheduler`` keeps it Pending and says why, instead of an ordinary node running what was
 meant for a machine of its own. DaemonSets' pods are treated like any other, as AWS does; the
 scheduler refuses them.
+
+Unlike on AWS, a pod that limits its ephemeral storage does not become node-critical: a kubelet
+evicts no such pod, so the limit would never hold. It keeps the cluster's default priority class.
 """
 
 import enum
@@ -77,7 +80,7 @@ def mutation_of(pod: PodFacts, choice: Choice) -> Mutation:
 
 def _claim(pod: PodFacts) -> tuple[Operation, ...]:
     values: dict[str, str | int] = {"schedulerName": keys.SCHEDULER_NAME}
-    if not pod.priority_class:
+    if not pod.priority_class and not pod.limits_storage:
         # The three go together: the API server has filled in the other two for no class at all,
         # and refuses a pod in which they differ from its class.
         values |= {

@@ -39,6 +39,8 @@ class PodFacts:
     """Empty if the pod names none."""
     priority_class: str
     """Empty if the pod names none."""
+    limits_storage: bool = False
+    """It limits its ephemeral storage in a way that only eviction enforces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,40 @@ class _Metadata(msgspec.Struct):
     annotations: dict[str, str] | None = None
 
 
+class _Resources(msgspec.Struct):
+    limits: dict[str, Any] | None = None
+
+
+class _Container(msgspec.Struct):
+    resources: _Resources | None = None
+
+
+class _EmptyDir(msgspec.Struct):
+    medium: str | None = None
+    sizeLimit: Any = None  # noqa: N815
+
+
+class _Volume(msgspec.Struct):
+    emptyDir: _EmptyDir | None = None  # noqa: N815
+
+
 class _Spec(msgspec.Struct):
     schedulerName: str | None = None  # noqa: N815
     nodeName: str | None = None  # noqa: N815
     priorityClassName: str | None = None  # noqa: N815
+    containers: list[_Container] | None = None
+    initContainers: list[_Container] | None = None  # noqa: N815
+    volumes: list[_Volume] | None = None
+
+    def limits_storage(self) -> bool:
+        containers = (*(self.initContainers or ()), *(self.containers or ()))
+        if any(
+            "ephemeral-storage" in ((c.resources and c.resources.limits) or {}) for c in containers
+        ):
+            return True
+        disks = (each.emptyDir for each in self.volumes or () if each.emptyDir is not None)
+        # The kernel enforces the size of what is in memory.
+        return any(disk.sizeLimit is not None and disk.medium != "Memory" for disk in disks)
 
 
 class _Pod(msgspec.Struct):
@@ -206,4 +238,5 @@ def _facts(pod: _Pod, namespace: str) -> PodFacts:
         scheduler=pod.spec.schedulerName or "",
         node=pod.spec.nodeName or "",
         priority_class=pod.spec.priorityClassName or "",
+        limits_storage=pod.spec.limits_storage(),
     )

@@ -26,6 +26,7 @@ from monopod.admission.review import BadReviewError, Denial, PodFacts, read_revi
 from monopod.admission.roles import RoleWebhook
 from monopod.admission.settings import Mode
 from monopod.admission.target_health import TargetHealthWebhook
+from monopod.refusals import RuntimeClasses
 
 _MAX_BODY_BYTES: Final = 16 << 20
 """The API server's limit for one object is 3 MiB; a review may hold it twice, and escaped."""
@@ -54,6 +55,7 @@ class Webhook:
         roles: RoleWebhook | None = None,
         networks: NetworkWebhook | None = None,
         targets: TargetHealthWebhook | None = None,
+        classes: RuntimeClasses | None = None,
     ) -> None:
         """Answer by these profiles.
 
@@ -65,6 +67,7 @@ class Webhook:
             roles: Answers for service accounts' roles, if they are given to pods.
             targets: Answers for readiness gates, if pods get them.
             networks: Answers for VPCs and subnets, if they are held against each other.
+            classes: Where to look up RuntimeClasses; None leaves them unjudged.
         """
         self._networks = networks
         self._targets = targets
@@ -72,6 +75,7 @@ class Webhook:
         self._in_turn_of = in_turn_of
         self._chooser = ProfileChooser(profiles, clock)
         self._mode = mode
+        self._classes = classes
 
     def application(self) -> web.Application:
         """Return what the HTTP server serves."""
@@ -134,12 +138,12 @@ class Webhook:
 
     async def _examine(self, proposal: Proposal) -> Examination:
         if proposal.workload is None:
-            return examine_pod(proposal, self._mode)
+            return examine_pod(proposal, self._mode, self._classes)
         facts = proposal.facts
         if not_ours(facts) is not None:
             return Examination(Finding.NOT_OURS)
         choice = await self._chooser.choose(facts.namespace, facts.labels, facts.annotations)
-        return examine_workload(proposal, choice, self._mode)
+        return examine_workload(proposal, choice, self._mode, self._classes)
 
 
 def _handler(answer: Callable[[bytes], Awaitable[bytes]]) -> Handler:

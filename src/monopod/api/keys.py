@@ -49,11 +49,18 @@ DRIVER_ANNOTATION: Final = "monopod.dev/driver"
 """On a pod or on a FargateProfile: the kind of machine it insists on. The pod's counts first."""
 DRIVER_WORDS: Final = ("uml", "qemu", "qemu-tcg", "qemu-kvm")
 """What it may say; ``qemu`` is either accelerator."""
+RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})
+"""Handlers of a RuntimeClass that a machine's containerd serves; ``runc`` runs ``crun`` too."""
 NODE_LABEL: Final = "monopod.dev/node"
 """On an ordinary node: what people call it."""
 ZONE_LABELS: Final = frozenset(
     {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}
 )
 """On a node: the zone it is in. Other pods' constraints are heeded by these topology keys."""
+CLUSTER_DOMAIN: Final = "cluster.local"
+"""Under which the names of services and pods are."""
+OS_LABEL: Final = "kubernetes.io/os"
+APPARMOR_ANNOTATION_PREFIX: Final = "container.apparmor.security.beta.kubernetes.io/"
+"""On pods, followed by a container's name: its AppArmor profile, as before Kubernetes 1.30."""
 INSTANCE_TYPE_LABEL: Final = "node.kubernetes.io/instance-type"
 """On a node: the size of its machine."""

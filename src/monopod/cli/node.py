@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         name: Annotated[str, typer.Argument(help="What to call it.")],
         cpu: Annotated[float, typer.Option("--cpu", help="vCPU.")] = 1,
         memory: Annotated[float, typer.Option("--memory", help="Memory in GiB.")] = 2,
-        storage: Annotated[int, typer.Option("--storage", min=20, max=202, help="GiB.")] = 20,
+        storage: Annotated[int, typer.Option("--storage", min=20, max=198, help="GiB.")] = 20,
         subnet: Annotated[
             str, typer.Option("--subnet", help="Lends it zone and way out; a private one.")
         ] = "",

@@ -10,13 +10,14 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
+from monopod.api import keys
 from monopod.network.addresses import SERVICES
 from monopod.network.plan import API_PORT, EKS_PORT, REGISTRY_PORT, Plan
 from monopod.settings import Settings
 
 KUBERNETES_ADDRESS: Final = SERVICES.network_address + 1
 """What upstream gives the service ``kubernetes``: the first of the range."""
-CLUSTER_DOMAIN: Final = "cluster.local"
+CLUSTER_DOMAIN: Final = keys.CLUSTER_DOMAIN
 HAPROXY: Final = "haproxy"
 """The service that the load balancers are."""
 HAPROXY_FILE: Final = "haproxy.cfg"

@@ -3,21 +3,28 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from monopod.api import keys
+from monopod.api import conditions, keys
 from monopod.explain.findings import Finding, Section, bad, good, plain, remedy
 from monopod.explain.snapshot import Snapshot
 from monopod.sizing import (
+    DEFAULT_STORAGE_GIB,
     MAX_STORAGE_REQUEST_GIB,
     RESERVED_MEMORY_MIB,
+    STORAGE_RESERVE_GIB,
+    STORAGE_RESERVE_PERCENT,
     TABLE,
+    Arithmetic,
     Demand,
     QuantityError,
     Role,
+    Size,
     arithmetic,
     provisioned_annotation,
 )
 
 _TITLE: Final = "Size"
+_RESIZES: Final = ("PodResizePending", "PodResizeInProgress")
+"""Conditions of a pod whose requests were changed in place, while its kubelet has not followed."""
 _MIB: Final = 1 << 20
 _GIB: Final = 1 << 30
 
@@ -46,12 +53,31 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
     if sized.storage_gib is None:
         yield bad(f"ephemeral storage: {storage}; at most {MAX_STORAGE_REQUEST_GIB} GiB")
     else:
-        yield plain(f"ephemeral storage: {storage}, provisioned {sized.storage_gib} GiB")
+        yield plain(
+            f"ephemeral storage: {storage}; with {STORAGE_RESERVE_PERCENT} % of it and"
+            f" {STORAGE_RESERVE_GIB} GiB for the platform, and {DEFAULT_STORAGE_GIB} GiB at least,"
+            f" provisioned {sized.storage_gib} GiB"
+        )
+    yield from _given(snapshot, sized)
+    for kind in _RESIZES:
+        turned = snapshot.condition(kind)
+        if turned is not None and turned.status == conditions.TRUE:
+            yield bad(": ".join(part for part in (kind, turned.reason, turned.message) if part))
+
+
+def _given(snapshot: Snapshot, sized: Arithmetic) -> Iterator[Finding]:
+    """Compare what the pod was provisioned with what it would be now."""
     given = snapshot.annotations.get(keys.CAPACITY_ANNOTATION)
     if given is None or sized.size is None:
         return
+    machine = snapshot.machine
     if given == provisioned_annotation(sized.size):
         yield good(f"{keys.CAPACITY_ANNOTATION}: {given}")
+    elif machine is not None and sized.fits(Size(machine.spec.milliCPU, machine.spec.memoryMiB)):
+        yield good(
+            f"{keys.CAPACITY_ANNOTATION}: {given} - the pod was resized since it was scheduled, and"
+            " its machine holds what it requests now"
+        )
     else:
         yield bad(
             f"{keys.CAPACITY_ANNOTATION}: {given} - the pod's requests have changed since it was"

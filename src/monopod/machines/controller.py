@@ -190,7 +190,7 @@ class Machines:
         now = self._desk.now()
         return facts.Facts(
             machine=machine,
-            pod=facts.ANY_POD if machine.spec.podCIDR else facts.of_pod(pod, reference.uid),
+            pod=facts.ANY_POD if machine.spec.podCIDR else facts.of_pod(pod, machine),
             node=facts.of_node(node, machine),
             presence=sightings.presence(name),
             ended=sightings.ended(name),

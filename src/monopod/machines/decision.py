@@ -42,6 +42,7 @@ from monopod.machines.steps import (
 
 LAUNCHING: Final = "Launching"
 QUEUED: Final = "Queued"
+POD_NEVER_RAN: Final = "PodNeverRan"
 _JUST_NOW_S: Final = 2.0
 _NO_PAUSE: Final = ("", LAUNCHING, QUEUED)
 
@@ -90,11 +91,28 @@ def next_step(facts: Facts, limits: Limits) -> Step:  # noqa: PLR0911 - one for 
         return _lose_pod(facts, status) or Delete(terminated.reason, terminated.message)
     if facts.pod.node and facts.pod.node != status.nodeName:
         return Delete("PodElsewhere", f"its pod was bound to node {facts.pod.node}")
+    if (useless := _useless(facts.pod)) is not None:
+        return useless
     if keys.MACHINE_FINALIZER not in (metadata.finalizers or ()):
         return AddFinalizer()
     if not conditions.holds(machine, conditions.LAUNCHED):
         return _launch(facts, status, limits)
     return _follow(facts, limits)
+
+
+def _useless(pod: PodFacts) -> Delete | None:
+    """Say why a pod will never use its machine, or never this one.
+
+    A finished pod keeps its machine, as on Fargate: its logs are read through the node. One of
+    which no container was ever made has no logs. One that is being deleted needs its kubelet to
+    the end.
+    """
+    if pod.finished and not pod.ran and not pod.leaving:
+        why = pod.failure or "its status does not say why"
+        return Delete(POD_NEVER_RAN, f"its pod failed before any container of it was made: {why}")
+    if pod.outgrown:
+        return Delete("PodResized", f"its pod was resized before it was bound: {pod.outgrown}")
+    return None
 
 
 def _tear_down(facts: Facts, status: MicroVMStatus) -> Step:

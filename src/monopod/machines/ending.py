@@ -11,6 +11,7 @@ from monopod.api.resources import MicroVM, MicroVMStatus
 from monopod.capacity import Presence
 from monopod.kube import NotFoundError, identity, meta
 from monopod.machines import conditions, losses
+from monopod.machines.decision import POD_NEVER_RAN
 from monopod.machines.desk import Desk
 from monopod.machines.steps import Delete, MarkTerminated
 
@@ -75,6 +76,8 @@ async def delete(desk: Desk, machine: MicroVM, step: Delete) -> bool:
         return False
     name = meta(machine).name or ""
     _log.info("deleting", machine=name, reason=step.reason)
+    if step.reason == POD_NEVER_RAN:
+        desk.voice.released(machine, step.message)
     with contextlib.suppress(NotFoundError):
         await desk.client.delete(MicroVM, name, uid=identity(machine))
     return True

@@ -6,6 +6,7 @@ from datetime import datetime
 from lightkube.models import core_v1 as models
 from lightkube.resources.core_v1 import Node, Pod
 
+from monopod import sizing
 from monopod.api.resources import MicroVM
 from monopod.capacity import Ended, Presence
 from monopod.kube import identity, meta
@@ -21,6 +22,15 @@ class PodFacts:
     """Name of the node it is bound to."""
     finished: bool = False
     """None of its containers will run again."""
+    leaving: bool = False
+    """It is being deleted."""
+    ran: bool = False
+    """A container of it was made at some time. Of a finished pod, False means that its kubelet
+    rejected it, or that it failed before it had anything to show."""
+    failure: str = ""
+    """Why it failed, as its status says."""
+    outgrown: str = ""
+    """What it needs, if it was resized before it was bound and its machine is too small now."""
     started: bool = False
     """All of its containers run, or have run."""
     first_ran: datetime | None = None
@@ -87,17 +97,25 @@ class Facts:
     """That of its kubelet, once its node was ready."""
 
 
-def of_pod(pod: Pod | None, uid: str) -> PodFacts | None:
-    """Draw the facts of a pod; one of another uid is another pod."""
-    if pod is None or identity(pod) != uid:
+def of_pod(pod: Pod | None, machine: MicroVM) -> PodFacts | None:
+    """Draw the facts of a machine's pod; one of another uid is another pod."""
+    if pod is None or identity(pod) != machine.spec.podRef.uid:
         return None
     status = pod.status or models.PodStatus()
-    every = [*(status.initContainerStatuses or ()), *(status.containerStatuses or ())]
+    every = [
+        *(status.initContainerStatuses or ()),
+        *(status.containerStatuses or ()),
+        *(status.ephemeralContainerStatuses or ()),
+    ]
     ran = [at for container in every if (at := _ran_at(container)) is not None]
     apps = status.containerStatuses or ()
     return PodFacts(
         node=(pod.spec.nodeName if pod.spec else None) or "",
         finished=status.phase in _FINISHED,
+        leaving=meta(pod).deletionTimestamp is not None,
+        ran=status.phase == "Succeeded" or any(_was_made(container) for container in every),
+        failure=": ".join(part for part in (status.reason, status.message) if part),
+        outgrown=_outgrown(pod, machine),
         started=bool(apps) and all(_ran_at(container) is not None for container in apps),
         first_ran=min(ran, default=None),
         deadline=meta(pod).deletionTimestamp,
@@ -117,6 +135,26 @@ def of_node(node: Node | None, machine: MicroVM) -> NodeFacts | None:
         ready=ready is not None and ready.status == "True",
         since=ready.lastTransitionTime if ready else None,
         why=f"{ready.reason}: {ready.message}" if ready else "",
+    )
+
+
+def _outgrown(pod: Pod, machine: MicroVM) -> str:
+    """Return what an unbound pod needs, if its machine has less; a bound one its kubelet holds."""
+    spec = pod.spec
+    if spec is None or spec.nodeName:
+        return ""
+    try:
+        needed = sizing.arithmetic(spec)
+    except sizing.QuantityError:
+        return ""
+    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    return "" if needed.fits(size) else needed.needed
+
+
+def _was_made(container: models.ContainerStatus) -> bool:
+    states = [state for state in (container.lastState, container.state) if state is not None]
+    return bool(container.containerID) or any(
+        state.running is not None or state.terminated is not None for state in states
     )
 
 

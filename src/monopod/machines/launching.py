@@ -77,7 +77,7 @@ class _Attempt:
         try:
             await self._start()
         except CapacityUnavailableError as error:
-            desk.voice.no_capacity(self._machine)
+            desk.voice.no_capacity(self._machine, str(error))
             return await self._refused(CAPACITY_UNAVAILABLE, str(error))
         except (DriverUnavailableError, SizeUnsupportedError) as error:
             desk.voice.unsupported(self._machine, str(error))

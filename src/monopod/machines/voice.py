@@ -54,9 +54,11 @@ class Voice:
         """There is no address for a machine."""
         self._own.record(_waiting(machine), EventType.WARNING, reason, why)
 
-    def no_capacity(self, machine: MicroVM) -> None:
-        """There is no room for a machine."""
-        self._fargate.record(_waiting(machine), EventType.WARNING, FAILED_SCHEDULING, NO_CAPACITY)
+    def no_capacity(self, machine: MicroVM, why: str) -> None:
+        """There is no room for a machine. On pods, the scheduler says so with their requests."""
+        if machine.spec.podCIDR:
+            text = f"{NO_CAPACITY}: {why}"
+            self._fargate.record(machine, EventType.WARNING, FAILED_SCHEDULING, text)
 
     def unsupported(self, machine: MicroVM, why: str) -> None:
         """There are no machines of the size that a pod needs."""
@@ -69,6 +71,11 @@ class Voice:
             text = f"{TIMED_OUT} {reference.namespace}/{reference.name}: {why}"
             self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, text)
         self._own.record(machine, EventType.WARNING, reason, why)
+
+    def released(self, machine: MicroVM, why: str) -> None:
+        """A machine is given back while its pod exists."""
+        text = f"MicroVM {meta(machine).name} is deleted: {why}"
+        self._own.record(_pod(machine), EventType.NORMAL, "MicroVMReleased", text)
 
     def terminated(self, machine: MicroVM, reason: str, message: str) -> None:
         """A machine was lost."""

@@ -1,6 +1,7 @@
 """What Fargate does not run, in the words that AWS's scheduler uses. No I/O."""
 
+from monopod.refusals.pods import RuntimeClasses
 from monopod.refusals.unsupported import REASON, not_for_debuggers, why_unsupported
 from monopod.refusals.volumes import Storage
 
-__all__ = ["REASON", "Storage", "not_for_debuggers", "why_unsupported"]
+__all__ = ["REASON", "RuntimeClasses", "Storage", "not_for_debuggers", "why_unsupported"]

@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, PodSpec
+from lightkube.models.core_v1 import (
+    Container,
+    EphemeralContainer,
+    PodSecurityContext,
+    PodSpec,
+    SecurityContext,
+)
 
 AnyContainer = Container | EphemeralContainer
 
@@ -23,13 +29,15 @@ _CAPABILITIES: Final = frozenset(
         "SETPCAP",
         "SETUID",
         "SYS_CHROOT",
+        "SYS_PTRACE",
     }
 )
 """A container's default ones (source: containers-roadmap#409). Named with ``CAP_`` in front they
-are refused all the same, as AWS does (frappe/helm#182)."""
-_DEBUGGERS: Final = _CAPABILITIES | {"SYS_PTRACE"}
-"""Ours: ``kubectl debug`` adds this one of itself, and the pod's processes are all there is to
-trace in its machine."""
+are refused all the same, as AWS does (frappe/helm#182).
+
+``SYS_PTRACE`` is ours: AWS refuses it (containers-roadmap#1102). ``kubectl debug`` adds it, to an
+ephemeral container as to a copy of the pod. It lets a process trace others of its user namespace
+that it can see: in a machine with one pod, the pod's own."""
 
 
 def every(spec: PodSpec) -> Iterator[AnyContainer]:
@@ -48,10 +56,26 @@ def security_faults(container: AnyContainer) -> Iterator[str]:
         yield "Privileged"
     if context.allowPrivilegeEscalation:
         yield "AllowPrivilegeEscalation"
-    harmless = _DEBUGGERS if isinstance(container, EphemeralContainer) else _CAPABILITIES
     for name in (context.capabilities.add if context.capabilities else None) or ():
-        if name not in harmless:
+        if name not in _CAPABILITIES:
             yield f"Capabilities added: {name}"
+    yield from confinement_faults(context)
+
+
+def confinement_faults(context: SecurityContext | PodSecurityContext) -> Iterator[str]:
+    """Yield what confines processes by means that machines do not have.
+
+    A guest's kubelet or containerd rejects AppArmor profiles and seccomp profiles of the node, and
+    would run a container with SELinux options without them.
+    """
+    apparmor, seccomp = context.appArmorProfile, context.seccompProfile
+    if apparmor is not None and apparmor.type != "Unconfined":
+        yield f"AppArmorProfile: {apparmor.type}"
+    labels = context.seLinuxOptions
+    if labels is not None and (labels.user or labels.role or labels.type or labels.level):
+        yield "SELinuxOptions"
+    if seccomp is not None and seccomp.type == "Localhost":
+        yield "SeccompProfile: Localhost"
 
 
 def has_host_port(container: AnyContainer) -> bool:

@@ -13,7 +13,8 @@ from typing import Final
 from lightkube.models.core_v1 import EphemeralContainer, PodSpec
 from lightkube.resources.core_v1 import Pod
 
-from monopod.refusals import containers
+from monopod.refusals import containers, pods
+from monopod.refusals.pods import RuntimeClasses
 from monopod.refusals.volumes import Storage, volume_fault
 
 REASON: Final = "POD_UNSUPPORTED_ON_FARGATE"
@@ -21,17 +22,21 @@ _PREFIX: Final = "Pod not supported on Fargate: "
 _RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
-def why_unsupported(pod: Pod, storage: Storage | None) -> str | None:
+def why_unsupported(
+    pod: Pod, storage: Storage | None, classes: RuntimeClasses | None = None
+) -> str | None:
     """Return what is wrong with a pod, all of it in one message; None if nothing is.
 
     Args:
         pod: The pod; without a namespace, its claims are looked for in the empty one.
         storage: Where to look up its claims; None leaves them unjudged.
+        classes: Where to look up its RuntimeClass; None leaves it unjudged.
     """
     spec = pod.spec
     if spec is None:
         return None
-    return _message(part for parts in _PARTS for part in parts(_Asked(pod, spec, storage)))
+    asked = _Asked(pod, spec, storage, classes)
+    return _message(part for parts in _PARTS for part in parts(asked))
 
 
 def not_for_debuggers(added: Iterable[EphemeralContainer]) -> str | None:
@@ -52,6 +57,7 @@ class _Asked:
     pod: Pod
     spec: PodSpec
     storage: Storage | None
+    classes: RuntimeClasses | None
 
 
 def _message(parts: Iterable[str]) -> str | None:
@@ -68,16 +74,22 @@ def _fields(asked: _Asked) -> Iterator[str]:
         ("ResourceClaims", spec.resourceClaims),
         ("WindowsOptions", spec.os is not None and spec.os.name != "linux"),
     )
-    yield from _listed("fields not supported: ", (name for name, used in rows if used))
+    names = [name for name, used in rows if used]
+    faults = (pods.runtime_fault(spec, asked.classes), pods.name_fault(asked.pod, spec))
+    names.extend(fault for fault in faults if fault)
+    yield from _listed("fields not supported: ", names)
 
 
 def _security(asked: _Asked) -> Iterator[str]:
     yield from _listed(
         "invalid SecurityContext fields: ",
         (
-            field
-            for each in containers.every(asked.spec)
-            for field in containers.security_faults(each)
+            *pods.security_faults(asked.pod, asked.spec),
+            *(
+                field
+                for each in containers.every(asked.spec)
+                for field in containers.security_faults(each)
+            ),
         ),
     )
 
@@ -109,6 +121,10 @@ def _resources(asked: _Asked) -> Iterator[str]:
     )
 
 
+def _labels(asked: _Asked) -> Iterator[str]:
+    yield from _listed("labels not supported: ", pods.foreign_labels(asked.pod))
+
+
 def _daemon_set(asked: _Asked) -> Iterator[str]:
     pod = asked.pod
     for owner in (pod.metadata.ownerReferences if pod.metadata else None) or ():
@@ -125,6 +141,7 @@ _PARTS: Final[tuple[Callable[[_Asked], Iterator[str]], ...]] = (
     _ports,
     _volumes,
     _resources,
+    _labels,
     _daemon_set,
 )
 

@@ -32,6 +32,9 @@ def volume_fault(volume: Volume, namespace: str, storage: Storage | None) -> str
             return None
         fault = _claim_fault(volume.persistentVolumeClaim.claimName, namespace, storage)
         return f"not supported because: {fault}" if fault else None
+    medium = (volume.emptyDir.medium if volume.emptyDir else None) or ""
+    if medium.startswith("HugePages"):
+        return f"not supported because: medium {medium}"
     served = (
         volume.configMap,
         volume.downwardAPI,

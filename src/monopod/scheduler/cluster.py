@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields
 
 from lightkube.core import resource as res
 from lightkube.resources.core_v1 import (
+    ConfigMap,
     Namespace,
     Node,
     PersistentVolume,
     PersistentVolumeClaim,
     Pod,
 )
+from lightkube.resources.node_v1 import RuntimeClass
 
 from monopod.api import keys
 from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
@@ -30,6 +32,7 @@ from monopod.kube import (
 )
 from monopod.profiles import KnownRoles
 from monopod.refusals import Storage
+from monopod.scheduler import log_routing
 from monopod.scheduler.crowd import Crowd
 from monopod.scheduler.neighbours import NamespaceLabels, Neighbour, repelled_by
 
@@ -47,6 +50,9 @@ class Informers:
     nodes: Informer[Node]
     claims: Informer[PersistentVolumeClaim]
     volumes: Informer[PersistentVolume]
+    classes: Informer[RuntimeClass]
+    logging: Informer[ConfigMap]
+    """The log router's configuration, if there is one."""
     namespaces: Informer[Namespace]
     groups: Informer[SecurityGroup]
     policies: Informer[SecurityGroupPolicy]
@@ -73,6 +79,13 @@ def informers(client: Client) -> Informers:
         nodes=Informer(client, Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
         claims=Informer(client, PersistentVolumeClaim),
         volumes=Informer(client, PersistentVolume),
+        classes=Informer(client, RuntimeClass),
+        logging=Informer(
+            client,
+            ConfigMap,
+            namespace=log_routing.NAMESPACE,
+            fields=f"metadata.name={log_routing.CONFIG_MAP}",
+        ),
         namespaces=Informer(client, Namespace),
         groups=Informer(client, SecurityGroup),
         policies=Informer(client, SecurityGroupPolicy),

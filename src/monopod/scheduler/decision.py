@@ -26,8 +26,9 @@ from monopod.api.resources import (
 )
 from monopod.kube import meta
 from monopod.profiles import KnownRoles
-from monopod.refusals import Storage
+from monopod.refusals import RuntimeClasses, Storage
 from monopod.scheduler import failures, neighbours, placement, reasons, zones
+from monopod.scheduler.log_routing import NOT_FOUND, Routing
 from monopod.scheduler.neighbours import NamespaceLabels, Neighbour
 from monopod.scheduler.placement import Ground
 from monopod.scheduler.security_groups import Membership
@@ -71,6 +72,10 @@ class View:
     wary: bool = False
     """Whether any of them requires others not to be in its zone."""
     namespaces: Callable[[], NamespaceLabels] = dict
+    classes: RuntimeClasses | None = None
+    """RuntimeClasses by name."""
+    logging: Routing = NOT_FOUND
+    """What becomes of its logs."""
     membership: Membership | None = None
     """The security groups it is to be in; nothing if nobody has asked yet."""
 
@@ -132,13 +137,23 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             _failure_text(pod, machine),
         )
     refused = _no_address(conditions.find_condition(found, words.ADDRESSED))
-    refused = refused or _no_place(conditions.find_condition(found, words.LAUNCHED))
+    refused = refused or _no_place(pod, machine, conditions.find_condition(found, words.LAUNCHED))
     if refused is not None:
         return refused
-    marks = _marks(metadata.name or "", machine.spec)
-    if conditions.is_true(found, words.READY) and view.node is not None and _node_ready(view.node):
-        return Bind(meta(view.node).name or "", marks)
+    marks = _marks(metadata.name or "", machine.spec, view.logging)
+    node = view.node if conditions.is_true(found, words.READY) else None
+    # Of a pod that was resized since, the machines' controller deletes the machine.
+    if node is not None and _node_ready(node) and not _outgrown(pod, machine):
+        return Bind(meta(node).name or "", marks)
     return Wait(marks)
+
+
+def _outgrown(pod: Pod, machine: MicroVM) -> bool:
+    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    try:
+        return pod.spec is not None and not sizing.arithmetic(pod.spec).fits(size)
+    except sizing.QuantityError:
+        return False
 
 
 def _no_address(addressed: Condition | None) -> Refuse | None:
@@ -148,24 +163,33 @@ def _no_address(addressed: Condition | None) -> Refuse | None:
     return Refuse(reasons.NO_ADDRESS, addressed.message, told=True)
 
 
-def _no_place(launched: Condition | None) -> Refuse | None:
+def _no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> Refuse | None:
     """What keeps a machine from being launched, as those who run machines say."""
     if launched is not None and launched.reason == reasons.NO_CAPACITY:
         return Refuse(
             reasons.NO_CAPACITY,
             "Fargate capacity is unavailable at this time. Please try again later or in a"
-            f" different availability zone: {launched.message}",
-            told=True,
+            f" different availability zone: {_provisioned(pod, machine)}{launched.message}",
         )
     if launched is not None and launched.reason in (reasons.NO_DRIVER, reasons.NO_SIZE):
         return Refuse(launched.reason, launched.message, told=True)
     return None
 
 
+def _provisioned(pod: Pod, machine: MicroVM) -> str:
+    """What a pod needs and what its machine has, as the beginning of a message."""
+    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    try:
+        needed = sizing.arithmetic(pod.spec or PodSpec(containers=[])).needed
+    except sizing.QuantityError:
+        return ""
+    return f"{needed}; it is provisioned {size}; "
+
+
 def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
     metadata = meta(pod)
     profile = _profile(pod, view)
-    unsupported = refusals.why_unsupported(pod, view.storage)
+    unsupported = refusals.why_unsupported(pod, view.storage, view.classes)
     if unsupported is not None:
         raise _Refused(reasons.UNSUPPORTED, unsupported)
     size, storage_gib = _size(spec)
@@ -183,7 +207,7 @@ def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
         securityGroups=_groups(view, subnet),
     )
     machine = machine_name(uid)
-    return Claim(machine, wanted, _marks(machine, wanted))
+    return Claim(machine, wanted, _marks(machine, wanted, view.logging))
 
 
 def _profile(pod: Pod, view: View) -> FargateProfile:
@@ -325,18 +349,19 @@ def _policies(wanted: Membership) -> str:
     return f"SecurityGroupPolicy {', '.join(wanted.policies)}"
 
 
-def _marks(machine: str, spec: MicroVMSpec) -> Marks:
+def _marks(machine: str, spec: MicroVMSpec, logging: Routing) -> Marks:
     size = sizing.Size(spec.milliCPU, spec.memoryMiB)
     return Marks(
         machine=machine,
         annotations={
             keys.CAPACITY_ANNOTATION: sizing.provisioned_annotation(size),
-            keys.LOGGING_ANNOTATION: "LoggingDisabled: LOGGING_CONFIGMAP_NOT_FOUND",
+            keys.LOGGING_ANNOTATION: logging.annotation,
             keys.SECURITY_GROUPS_ANNOTATION: ",".join(spec.securityGroups) or None,
         },
         labels={keys.PROFILE_LABEL: spec.profile},
         message=f"MicroVM {machine} of {size} is being provisioned in subnet {spec.subnet} for"
         f" Fargate profile {spec.profile}",
+        logging=logging,
     )
 
 

@@ -17,7 +17,8 @@ from monopod.sizing import Size, instance_type
 
 _RESERVED: Final = 5
 """Addresses of a subnet that no machine gets: the first four and the last, as in AWS."""
-_HOST_NAME: Final = "kubernetes.io/hostname"
+_NEW_WITH_EACH: Final = frozenset({"kubernetes.io/hostname", keys.MACHINE_LABEL})
+"""Labels that every node has, with a value that is not known before its machine is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def _room(subnet: Subnet, machines: Mapping[str, int]) -> Room:
 
 
 def node_labels(ground: Ground, zone: str, size: Size) -> dict[str, str]:
-    """Return the labels that a node of this size in this zone will have, but for its host name."""
+    """Return the labels of a node of this size in this zone, but those that are new with each."""
     return {
         keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE,
         keys.INSTANCE_TYPE_LABEL: instance_type(size),
@@ -151,8 +152,8 @@ def _expression(wish: NodeSelectorRequirement, labels: Mapping[str, str]) -> boo
         case "NotIn":
             return value is None or value not in values
         case "Exists":
-            return value is not None or wish.key == _HOST_NAME
+            return value is not None or wish.key in _NEW_WITH_EACH
         case "DoesNotExist":
-            return value is None and wish.key != _HOST_NAME
+            return value is None and wish.key not in _NEW_WITH_EACH
         case _:  # Gt and Lt compare numbers, and no label of ours is one.
             return False

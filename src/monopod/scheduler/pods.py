@@ -28,7 +28,7 @@ from monopod.kube import (
     key_of,
     meta,
 )
-from monopod.scheduler import decision, failures, reasons, writes
+from monopod.scheduler import decision, failures, log_routing, reasons, writes
 from monopod.scheduler.cluster import Cluster, pod_key
 from monopod.scheduler.decision import View
 from monopod.scheduler.placement import Ground
@@ -48,10 +48,6 @@ from monopod.scheduler.steps import (
 
 _FAILED_SCHEDULING: Final = "FailedScheduling"
 _RESOLVED: Final = "FailedSchedulingResolved"
-_LOGGING_DISABLED: Final = (
-    "Disabled logging because aws-logging configmap was not found."
-    ' configmap "aws-logging" not found'
-)
 _GROUPS_REQUESTED: Final = "SecurityGroupRequested"
 _GROUPS: Final = "Pod will get the following Security Groups"
 """Both AWS's."""
@@ -128,6 +124,8 @@ class PodScheduler:
             machine=machine,
             node=self._cluster.node_of(machine),
             storage=self._cluster.storage,
+            classes=seen.classes.get,
+            logging=log_routing.routing(configured=bool(seen.logging.items())),
             ground=self._ground,
             now=self._now(),
             roles=self._cluster.roles,
@@ -210,7 +208,7 @@ class PodScheduler:
         if await self._patch(pod, patch) and (
             keys.LOGGING_ANNOTATION in patch["metadata"]["annotations"]
         ):
-            self._events.record(pod, EventType.WARNING, "LoggingDisabled", _LOGGING_DISABLED)
+            self._events.record(pod, EventType.WARNING, log_routing.DISABLED, marks.logging.message)
 
     async def _mark_status(self, pod: Pod, step: Claim | Wait) -> None:
         assert step.marks is not None  # noqa: S101 - the caller has looked

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from lightkube.resources.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod
+from lightkube.resources.node_v1 import RuntimeClass
 
 from monopod.api.resources import ExecutionRole, FargateProfile, Subnet, Vpc
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
@@ -26,6 +27,7 @@ class RefusedPods:
         seen.roles.subscribe(self._role_changed)
         seen.claims.subscribe(self._claim_changed)
         seen.volumes.subscribe(self._volume_changed)
+        seen.classes.subscribe(self._class_changed)
         seen.groups.subscribe(self._groups_changed)
         seen.policies.subscribe(self._groups_changed)
         seen.pods.subscribe(self._pod_changed)
@@ -86,6 +88,9 @@ class RefusedPods:
     def _volume_changed(self, change: Change[PersistentVolume]) -> None:
         spec = change.object.spec
         self._storage_changed(spec.claimRef.namespace if spec and spec.claimRef else None)
+
+    def _class_changed(self, _: Change[RuntimeClass]) -> None:
+        self._look_again(lambda reason: reason == reasons.UNSUPPORTED)
 
     def _storage_changed(self, namespace: str | None) -> None:
         """Have pods looked at that wait for storage; of all namespaces if none is named."""

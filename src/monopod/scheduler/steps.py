@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from monopod.api.resources import MicroVMSpec
 from monopod.scheduler.failures import Failures
+from monopod.scheduler.log_routing import NOT_FOUND, Routing
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Marks:
     """One that is None is not to be there."""
     labels: Mapping[str, str]
     message: str
+    logging: Routing = NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True)

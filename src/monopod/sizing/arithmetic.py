@@ -12,6 +12,10 @@ RESERVED_MEMORY_MIB: Final = 256
 """What Fargate adds to a pod's memory for kubelet, kube-proxy and containerd."""
 DEFAULT_STORAGE_GIB: Final = 20
 MAX_STORAGE_REQUEST_GIB: Final = 175
+STORAGE_RESERVE_PERCENT: Final = 10
+STORAGE_RESERVE_GIB: Final = 5
+"""What Fargate adds to the ephemeral storage that is requested: so many per cent of it, and so
+many GiB."""
 _GIB: Final = 1 << 30
 
 
@@ -58,6 +62,20 @@ class Arithmetic:
         """The memory that a size must hold: what is requested and the platform's reserve."""
         return self.memory.whole + RESERVED_MEMORY_MIB * MIB
 
+    @property
+    def needed(self) -> str:
+        """What a size must hold, as the beginning of a sentence."""
+        return (
+            f"The pod needs {self.cpu.milli / 1000:g} vCPU and"
+            f" {-(-self.memory_needed_bytes // MIB)} MiB of memory, {RESERVED_MEMORY_MIB} MiB for"
+            " the platform among them"
+        )
+
+    def fits(self, size: Size) -> bool:
+        """Say whether a machine of a size holds it."""
+        memory = size.memory_mib * MIB
+        return self.cpu.milli <= size.milli_cpu and self.memory_needed_bytes <= memory
+
     def require_size(self) -> Size:
         """Return the size.
 
@@ -68,9 +86,7 @@ class Arithmetic:
             return self.size
         raise PodTooLargeError(
             "Your pod's cpu/memory requirements exceed the max Fargate configuration",
-            f"The pod needs {self.cpu.milli / 1000:g} vCPU and"
-            f" {-(-self.memory_needed_bytes // MIB)} MiB of memory, {RESERVED_MEMORY_MIB} MiB for"
-            f" the platform among them; the largest size is {TABLE[-1]}.",
+            f"{self.needed}; the largest size is {TABLE[-1]}.",
         )
 
     def require_storage_gib(self) -> int:
@@ -129,10 +145,11 @@ def storage_gib_of(spec: PodSpec) -> int:
 
 
 def _storage_gib(requested_bytes: int) -> int | None:
-    """Add the platform's part: a request of 100 GiB is given 115 GiB.
+    """Add the platform's part, rounded up to whole GiB: 50 GiB become 60, 100 GiB become 115.
 
-    That point is all that AWS documents; 15 % of the request, rounded up to whole GiB, is inferred.
+    Source: AWS containers blog, "Amazon EKS Fargate adds support for larger ephemeral volumes".
     """
     if requested_bytes > MAX_STORAGE_REQUEST_GIB * _GIB:
         return None
-    return max(DEFAULT_STORAGE_GIB, -(-requested_bytes * 115 // (100 * _GIB)))
+    grown = -(-requested_bytes * (100 + STORAGE_RESERVE_PERCENT) // (100 * _GIB))
+    return max(DEFAULT_STORAGE_GIB, grown + STORAGE_RESERVE_GIB)

@@ -55,23 +55,36 @@ class Demand:
 def demand(spec: PodSpec, resource: str) -> Demand:
     """Return what a pod requests of ``cpu``, ``memory`` or ``ephemeral-storage``.
 
-    Only requests count: a limit without one has become a request at the API server.
+    A limit without a request counts as one, as the API server makes it: for a container at the
+    pod's creation, but not in a workload's template; for the whole pod if no container requests
+    any of the resource, and only after admission.
 
     Raises:
         QuantityError: A request is not a quantity.
     """
-    shares, pod_level = _greatest(_moments(spec, resource)), False
-    milli = _total(shares)
-    own = (spec.resources.requests if spec.resources else None) or {}
-    if resource in _POD_LEVEL and resource in own:
-        milli, pod_level = parse_milli(str(own[resource])), True
+    shares = _greatest(_moments(spec, resource))
+    of_pod = _of_pod(spec, resource)
+    milli = _total(shares) if of_pod is None else of_pod
     overhead = _amount(spec.overhead, resource)
     return Demand(
         milli=milli + overhead,
         shares=tuple(share for share in shares if share.milli),
-        pod_level=pod_level,
+        pod_level=of_pod is not None,
         overhead_milli=overhead,
     )
+
+
+def _of_pod(spec: PodSpec, resource: str) -> int | None:
+    """Return what ``spec.resources`` sets for the whole pod; None leaves it to the containers."""
+    wishes = spec.resources
+    if wishes is None or resource not in _POD_LEVEL:
+        return None
+    if resource in (wishes.requests or {}):
+        return _amount(wishes.requests, resource)
+    every = (*(spec.initContainers or ()), *spec.containers)
+    if any(_of_container(each, resource) is not None for each in every):
+        return None
+    return _amount(wishes.limits, resource) if resource in (wishes.limits or {}) else None
 
 
 def _moments(spec: PodSpec, resource: str) -> list[list[Share]]:
@@ -97,8 +110,15 @@ def _total(shares: Sequence[Share]) -> int:
 
 
 def _share(container: Container, role: Role, resource: str) -> Share:
-    requests = container.resources.requests if container.resources else None
-    return Share(container.name, role, _amount(requests, resource))
+    return Share(container.name, role, _of_container(container, resource) or 0)
+
+
+def _of_container(container: Container, resource: str) -> int | None:
+    wishes = container.resources
+    for amounts in (wishes.requests, wishes.limits) if wishes else ():
+        if resource in (amounts or {}):
+            return _amount(amounts, resource)
+    return None
 
 
 def _amount(amounts: Mapping[str, object] | None, resource: str) -> int:

@@ -1,0 +1,45 @@
+"""What is written on pods about Fargate's log router, which this version does not have.
+
+AWS's words where the ConfigMap ``aws-observability/aws-logging`` does not exist (source: a recorded
+audit log of EKS 1.27); ours where it does.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+NAMESPACE: Final = "aws-observability"
+CONFIG_MAP: Final = "aws-logging"
+DISABLED: Final = "LoggingDisabled"
+"""Reason of the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Whether a pod's logs are routed, and why not."""
+
+    annotation: str
+    """Value of the pod's ``Logging`` annotation."""
+    message: str
+    """Of its event."""
+
+
+NOT_FOUND: Final = Routing(
+    annotation=f"{DISABLED}: LOGGING_CONFIGMAP_NOT_FOUND",
+    message=f"Disabled logging because {CONFIG_MAP} configmap was not found."
+    f' configmap "{CONFIG_MAP}" not found',
+)
+NOT_SUPPORTED: Final = Routing(
+    annotation=f"{DISABLED}: LOG_ROUTING_NOT_SUPPORTED",
+    message=f"Disabled logging for pod because this version of Monopod does not route logs."
+    f" ConfigMap {NAMESPACE}/{CONFIG_MAP} exists and is not used; read the pod's logs with"
+    " kubectl logs",
+)
+
+
+def routing(*, configured: bool) -> Routing:
+    """Return what is written on a pod.
+
+    Args:
+        configured: Whether the ConfigMap exists.
+    """
+    return NOT_SUPPORTED if configured else NOT_FOUND
