@@ -1,6 +1,9 @@
 """Files that are written whole or not at all, whoever is killed meanwhile."""
 
+import fcntl
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from stat import S_IMODE
 
@@ -48,6 +51,23 @@ def write_whole(
         beside.unlink(missing_ok=True)
         raise
     return True
+
+
+@contextmanager
+def locked_directory(directory: Path) -> Generator[None]:
+    """Hold the lock on a directory, which is made if it is missing.
+
+    The holder may remove the directory. The lock ends with the process.
+    """
+    while True:
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / "lock"
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # The holder before may have removed everything, this lock included.
+            if path.exists() and path.samefile(f"/proc/self/fd/{lock.fileno()}"):
+                yield
+                return
 
 
 def _is(path: Path, content: bytes, mode: int, owner: int | None) -> bool:

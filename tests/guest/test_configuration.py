@@ -1,6 +1,7 @@
 """What a machine is told: read back with the tools' own formats, not compared as text."""
 
 import json
+import re
 import shlex
 import tomllib
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod import guest
+from monopod.api import keys
 from monopod.guest import NodeConfiguration, Registry, RegistryCredential, node_files
 from monopod.guest.configuration import GATEWAY
 
@@ -126,6 +128,22 @@ def test_pods_of_one_machine_meet_in_the_router_and_a_lone_pod_takes_no_detour()
         "rule add pref 12 from 192.168.255.0/24 lookup 109",
     ]
     assert "rule " not in node_files(NODE)["network"].decode()
+
+
+def test_each_machine_has_a_machine_id_of_the_kernels_form() -> None:
+    first = node_files(NODE)["machine-id"].decode()
+    other = node_files(replace(NODE, provider_id="monopod:///local-1a/mvm-1"))["machine-id"]
+    assert re.fullmatch("[0-9a-f]{32}\n", first)
+    assert other.decode() != first
+    assert node_files(NODE)["hostname"].decode() == f"{NODE.hostname}\n"
+
+
+def test_every_handler_of_a_runtime_class_runs_the_same_containers() -> None:
+    file = Path(guest.__file__).with_name("files") / "etc/containerd/config.toml"
+    runtime = tomllib.loads(file.read_text())["plugins"]["io.containerd.cri.v1.runtime"]
+    runtimes = runtime["containerd"]["runtimes"]
+    assert runtimes.keys() == keys.RUNTIME_HANDLERS
+    assert all(each == runtimes["crun"] for each in runtimes.values())
 
 
 def test_a_plain_registry_is_reached_by_http() -> None:

@@ -18,9 +18,10 @@ from monopod.settings import Settings
 from monopod.vmm.cgroups import Cgroups, Hierarchies
 from monopod.vmm.console import tail
 from monopod.vmm.driver import Machine
+from monopod.vmm.map_count import MapCount
 from monopod.vmm.qemu import QemuDriver
 from monopod.vmm.qemu_command import Accelerator
-from monopod.vmm.uml import UmlDriver
+from monopod.vmm.uml import UmlDriver, largest_mappings
 from monopod.vmm.watchdog import Patience
 
 UID = 1_000_070_321
@@ -28,8 +29,11 @@ MAC = "02:6d:64:40:03:21"
 
 
 @pytest.fixture(scope="session")
-def guest_image() -> GuestImage:
-    """The image that clusters use; built now if it is not in the cache."""
+def guest_image() -> Iterator[GuestImage]:
+    """The image that clusters use; built now if it is not in the cache.
+
+    While tests run it, the host lets machines have as many mappings as a cluster asks for.
+    """
 
     async def have() -> GuestImage:
         settings = Settings()
@@ -38,7 +42,12 @@ def guest_image() -> GuestImage:
         pause = kubernetes / "build/pause/linux/pause.c"
         return await provide(settings.cache, programs.directory, pause)
 
-    return asyncio.run(have())
+    user = f"test-{uuid4().hex[:8]}"
+    MapCount().require(user, largest_mappings())
+    try:
+        yield asyncio.run(have())
+    finally:
+        MapCount().release(user)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Final
 from monopod import components, guest
 from monopod.cluster import host, remains, state
 from monopod.cluster.cgroup import Cgroup, mounted
-from monopod.cluster.errors import ClusterError
+from monopod.cluster.errors import ClusterError, HostUnfitError
 from monopod.cluster.layout import Layout
 from monopod.cluster.plane import ControlPlane
 from monopod.components import Components
@@ -20,6 +20,9 @@ from monopod.network.plan import Plan
 from monopod.network.topology import Topology, reserve
 from monopod.progress import Progress, Report, ignore
 from monopod.settings import Settings
+from monopod.vmm import uml
+from monopod.vmm.driver import VmmError
+from monopod.vmm.map_count import MapCount
 
 _KUBERNETES: Final = "k8s.io/kubernetes"
 _PAUSE: Final = "build/pause/linux/pause.c"
@@ -60,6 +63,8 @@ async def up(settings: Settings, report: Report = ignore, *, machines: bool = Tr
             furnished=known.furnished if known else False,
         )
         state.save(home, now)
+        if machines:
+            _raise_map_count(settings.instance, report)
         plane = _plane(settings, now)
         await plane.start(report)
         return plane
@@ -98,10 +103,30 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
         report(Progress("network", "namespaces, links and rules"))
         await Topology(layout.network, Host(Namespace.own())).remove()
         report(Progress("network", "gone", 1, 1))
+        _release_map_count(settings.instance, report)
         report(Progress("files", str(home)))
         await asyncio.to_thread(_remove_tree, home)
         report(Progress("files", "gone; the cache stays", 1, 1))
     return await remains.find(layout)
+
+
+def _raise_map_count(instance: str, report: Report) -> None:
+    needed = uml.largest_mappings()
+    try:
+        before = MapCount().require(instance, needed)
+    except VmmError as error:
+        raise HostUnfitError((str(error),)) from error
+    detail = "is high enough" if before is None else f"raised from {before} to {needed}"
+    report(Progress("host", f"vm.max_map_count {detail}", 1, 1))
+
+
+def _release_map_count(instance: str, report: Report) -> None:
+    try:
+        value = MapCount().release(instance)
+    except VmmError as error:
+        raise ClusterError(str(error)) from error
+    if value is not None:
+        report(Progress("host", f"vm.max_map_count put back to {value}", 1, 1))
 
 
 async def _guest_image(

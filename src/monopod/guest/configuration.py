@@ -4,6 +4,7 @@ A pure function of one description, so that what a kubelet will be told can be r
 without a machine. The files hold private keys: they go to the disk and nowhere else.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,7 +82,9 @@ def node_files(node: NodeConfiguration) -> dict[str, bytes]:
     files = {
         "machine": _machine(node),
         "network": _network(node),
+        "hostname": f"{node.hostname}\n",
         "hosts": _hosts(node),
+        "machine-id": f"{_machine_id(node)}\n",
         "resolv.conf": f"nameserver {node.resolver}\n",
         "cni/10-pod.conflist": _json(_cni(node)),
         "kubelet/config.json": _json(_kubelet(node)),
@@ -150,6 +153,14 @@ def _link(node: NodeConfiguration) -> str:
 
 def _hosts(node: NodeConfiguration) -> str:
     return f"127.0.0.1 localhost\n::1 localhost\n{node.management_address} {node.hostname}\n"
+
+
+def _machine_id(node: NodeConfiguration) -> str:
+    """Derive the 32 hexadecimal digits of machine-id(5), which the Node shows as ``machineID``.
+
+    A function of the provider id, so that it is another one for each machine.
+    """
+    return hashlib.sha256(node.provider_id.encode()).hexdigest()[:32]
 
 
 def _cni(node: NodeConfiguration) -> dict[str, Any]:

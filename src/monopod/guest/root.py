@@ -44,10 +44,18 @@ _KERNEL_FILES: Final = {
     "usr/lib/x86_64-linux-gnu/libc.so.6": "lib/x86_64-linux-gnu/libc.so.6",
 }
 _LINKS: Final = {
+    "etc/hostname": "/run/config/hostname",
     "etc/hosts": "/run/config/hosts",
+    "etc/machine-id": "/run/config/machine-id",
     "etc/resolv.conf": "/run/config/resolv.conf",
     "etc/mtab": "/proc/self/mounts",
     "etc/s6/.s6-svscan/crash": "finish",
+    # Copied into /dev by init.
+    "usr/local/share/dev/core": "/proc/kcore",
+    "usr/local/share/dev/fd": "/proc/self/fd",
+    "usr/local/share/dev/stderr": "/proc/self/fd/2",
+    "usr/local/share/dev/stdin": "/proc/self/fd/0",
+    "usr/local/share/dev/stdout": "/proc/self/fd/1",
 }
 _FILES: Final = Path(__file__).parent / "files"
 
@@ -139,12 +147,12 @@ def _furnish(
             is_script = source.read_bytes().startswith(b"#!")
             target.chmod(0o755 if is_script else 0o644)
     for name, aim in _LINKS.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).unlink(missing_ok=True)
         (tree / name).symlink_to(aim)
     for name in ("dev", "proc", "run", "sys", "tmp", "var"):
         shutil.rmtree(tree / name, ignore_errors=True)
         (tree / name).mkdir(mode=0o755)
-    (tree / "etc/machine-id").unlink(missing_ok=True)
 
 
 async def write(tree: Path, image: Path) -> None:

@@ -7,7 +7,6 @@ way.
 """
 
 import contextlib
-import fcntl
 import shutil
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-from monopod.files import write_whole
+from monopod.files import locked_directory, write_whole
 from monopod.network import addresses
 from monopod.network.errors import NetworkError
 from monopod.network.namespaces import Namespace
@@ -91,12 +90,6 @@ class Host:
 
     @contextlib.contextmanager
     def _locked(self) -> Generator[None]:
-        while True:
-            self._clusters.mkdir(parents=True, exist_ok=True)
-            path = self.state / "lock"
-            with path.open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                # Whoever held it before may have removed everything, this lock included.
-                if path.exists() and path.samefile(f"/proc/self/fd/{lock.fileno()}"):
-                    yield
-                    return
+        with locked_directory(self.state):
+            self._clusters.mkdir(exist_ok=True)
+            yield

@@ -10,14 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from monopod.sizing import TABLE
 from monopod.vmm import seccomp
 from monopod.vmm.cgroups import Cgroups, Limits
 from monopod.vmm.disks import Disks, open_disks
 from monopod.vmm.driver import Exit, LinkKind, Machine, VmmError
 from monopod.vmm.launcher import Launcher, Start, Vmm
+from monopod.vmm.map_count import PARAMETER, MapCount
 from monopod.vmm.publish import publish
 
+MAX_MILLI_CPU: Final = 1000
+"""The most that one machine can have, in thousandths of a vCPU."""
 _MIB: Final = 1 << 20
+_PAGE_BYTES: Final = 4096
 ALLOWED: Final = seccomp.Extra(
     (
         # its own temporary files: the guest's memory
@@ -46,8 +51,10 @@ class UmlDriver:
     cgroups: Cgroups
     console_of: Callable[[str], Path]
     """Where a machine's console is logged, for machines that another process launched."""
+    max_map_count: Path = PARAMETER
+    """Where this host says how many memory mappings a process may have."""
     name: str = field(default="uml", init=False)
-    max_milli_cpu: int = field(default=1000, init=False)
+    max_milli_cpu: int = field(default=MAX_MILLI_CPU, init=False)
     link_kind: LinkKind = field(default=LinkKind.PACKET, init=False)
 
     async def prepare(self) -> None:
@@ -77,6 +84,7 @@ class UmlDriver:
                 f"one processor, {self.max_milli_cpu}m"
             )
         guest_mib = guest_memory_mib(machine.memory_mib)
+        self._check_mappings(machine.name, mappings(guest_mib))
         memory_bytes = guest_mib * _MIB
         with open_disks(machine) as disks:
             start = Start(
@@ -101,6 +109,14 @@ class UmlDriver:
     def hold(self, name: str, milli_cpu: int) -> None:
         """Hold a machine to its provisioned CPU and the platform's share from now on."""
         self._launcher.hold(name, min(milli_cpu, self.max_milli_cpu))
+
+    def _check_mappings(self, name: str, needed: int) -> None:
+        allowed = MapCount(parameter=self.max_map_count).value
+        if allowed < needed:
+            raise VmmError(
+                f"{name} needs up to {needed} memory mappings on this host, and vm.max_map_count "
+                f"is {allowed}: `monopod up` raises it, or sysctl -w vm.max_map_count={needed}"
+            )
 
     @property
     def _launcher(self) -> Launcher:
@@ -134,6 +150,22 @@ def overhead_mib(guest_mib: int) -> int:
     Above all what the host's kernel keeps for each process: 120 KiB, measured.
     """
     return 64 + processes(guest_mib) // 8
+
+
+def mappings(guest_mib: int) -> int:
+    """How many memory mappings one process of a VMM may need on the host.
+
+    User Mode Linux makes one for each page of a guest's process whose neighbours lie elsewhere in
+    the guest's memory: at worst one for each page of it. The kernel's own default comes on top, for
+    pages that a process maps more than once.
+    """
+    return guest_mib * _MIB // _PAGE_BYTES + 65_530
+
+
+def largest_mappings() -> int:
+    """How many mappings a process of the largest machine that the size table allows may need."""
+    sizes = (size.memory_mib for size in TABLE if size.milli_cpu <= MAX_MILLI_CPU)
+    return mappings(guest_memory_mib(max(sizes)))
 
 
 def kernel_argv(guest_mib: int, disks: Disks, link_fd: int, mac_address: str) -> list[str]:

@@ -2,6 +2,7 @@
  *
  *   probe udp-echo PORT  send every datagram back to where it came from
  *   probe hold MIB       use this much memory, every page of it, and keep it
+ *   probe scatter MIB    the same, but every second page first: no two neighbours come together
  *   probe spin N         keep N processors busy
  *
  * Each says "ready" when it is, and goes on until it is killed.
@@ -67,6 +68,24 @@ static int hold(long mib)
 		pause();
 }
 
+static int scatter(long mib)
+{
+	char *held = mmap(NULL, (size_t)mib << 20, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long start, page;
+
+	if (held == MAP_FAILED) {
+		perror("scatter");
+		return 1;
+	}
+	for (start = 0; start <= 4096; start += 4096)
+		for (page = start; page < mib << 20; page += 8192)
+			held[page] = 1;
+	ready();
+	for (;;)
+		pause();
+}
+
 static void spin(long count)
 {
 	for (; count > 1 && fork() > 0; count--)
@@ -85,8 +104,10 @@ int main(int argc, char **argv)
 		return udp_echo(number);
 	if (number > 0 && !strcmp(argv[1], "hold"))
 		return hold(number);
+	if (number > 0 && !strcmp(argv[1], "scatter"))
+		return scatter(number);
 	if (number > 0 && !strcmp(argv[1], "spin"))
 		spin(number);
-	fprintf(stderr, "usage: %s udp-echo PORT | hold MIB | spin N\n", argv[0]);
+	fprintf(stderr, "usage: %s udp-echo PORT | hold MIB | scatter MIB | spin N\n", argv[0]);
 	return 2;
 }

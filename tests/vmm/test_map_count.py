@@ -1,0 +1,131 @@
+"""The host's limit on mappings: raised for who needs it, put back by the last one."""
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import pytest
+
+from monopod.vmm import uml
+from monopod.vmm.cgroups import Cgroups, Hierarchies
+from monopod.vmm.driver import Machine, VmmError
+from monopod.vmm.map_count import MapCount
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_FOUND, _NEEDED = 65_530, 2_000_000
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> MapCount:
+    parameter = tmp_path / "max_map_count"
+    parameter.write_text(f"{_FOUND}\n")
+    return MapCount(tmp_path / "state", parameter)
+
+
+def test_the_last_cluster_puts_the_value_back(host: MapCount) -> None:
+    assert host.require("one", _NEEDED) == _FOUND
+    assert host.require("two", _NEEDED) is None
+    assert host.require("one", _NEEDED) is None
+    assert host.release("one") is None
+    assert host.value == _NEEDED
+    assert host.release("two") == _FOUND
+    assert host.value == _FOUND
+    assert not host.state.exists()
+    assert host.release("two") is None
+
+
+def test_a_value_that_is_high_enough_is_left_alone(host: MapCount) -> None:
+    host.parameter.write_text("3000000")
+    assert host.require("one", _NEEDED) is None
+    assert host.release("one") is None
+    assert host.value == 3_000_000
+    assert not host.state.exists()
+
+
+@pytest.mark.parametrize("administrators", [3_000_000, 100_000])
+def test_what_an_administrator_set_meanwhile_stays(host: MapCount, administrators: int) -> None:
+    host.require("one", _NEEDED)
+    host.parameter.write_text(str(administrators))
+    assert host.release("one") is None
+    assert host.value == administrators
+
+
+def test_a_value_that_was_lowered_meanwhile_is_raised_again_and_put_back(host: MapCount) -> None:
+    host.require("one", _NEEDED)
+    host.parameter.write_text("100000")
+    assert host.require("one", _NEEDED) == 100_000
+    assert host.release("one") == 100_000
+
+
+def test_a_greater_need_keeps_the_value_that_was_found_first(host: MapCount) -> None:
+    host.require("one", _NEEDED)
+    assert host.require("two", 2 * _NEEDED) == _NEEDED
+    host.release("one")
+    assert host.release("two") == _FOUND
+
+
+class _KilledError(Exception):
+    """What the process is ended by in these tests: nothing handles it."""
+
+
+def _kill(call: Callable[_P, _R], *, first: bool) -> Callable[_P, _R]:
+    """Return the call with the process's end in place of what it does, or right after it."""
+
+    def killed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if not first:
+            call(*args, **kwargs)
+        raise _KilledError
+
+    return killed
+
+
+@pytest.mark.parametrize("step", ["write_text", "rename", "rmtree"])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("verb", ["require", "release"])
+def test_killed_at_any_step_the_value_is_put_back_later(
+    host: MapCount, monkeypatch: pytest.MonkeyPatch, step: str, verb: str, *, first: bool
+) -> None:
+    if verb == "release":
+        host.require("one", _NEEDED)
+    with monkeypatch.context() as patched:
+        owner = shutil if step == "rmtree" else Path
+        patched.setattr(owner, step, _kill(getattr(owner, step), first=first))
+        with contextlib.suppress(_KilledError):
+            host.release("one") if verb == "release" else host.require("one", _NEEDED)
+    host.release("one")
+    assert host.value == _FOUND
+    assert not host.state.exists()
+
+
+def test_a_host_that_forbids_it_says_what_to_run(host: MapCount) -> None:
+    host.parameter.unlink()
+    with pytest.raises(VmmError, match="cannot be read"):
+        host.require("one", _NEEDED)
+
+
+async def test_a_machine_that_the_host_cannot_hold_is_refused(
+    host: MapCount, tmp_path: Path
+) -> None:
+    driver = uml.UmlDriver(
+        tmp_path,
+        tmp_path,
+        Cgroups(Hierarchies(tmp_path, {}), "none"),
+        lambda name: tmp_path / name,
+        host.parameter,
+    )
+    missing = tmp_path / "missing"
+    machine = Machine("mvm-1", 1, 250, 512, missing, missing, missing, "", missing)
+    needed = uml.mappings(uml.guest_memory_mib(512))
+    with pytest.raises(VmmError, match=f"sysctl -w vm.max_map_count={needed}"):
+        await driver.launch(machine, 0)
+    host.require("one", uml.largest_mappings())
+    with pytest.raises(VmmError, match="missing"):
+        await driver.launch(machine, 0)
+
+
+def test_each_page_of_the_largest_machine_may_be_a_mapping() -> None:
+    assert uml.largest_mappings() > (8 << 30) // 4096
+    assert uml.mappings(512) > (512 << 20) // 4096
