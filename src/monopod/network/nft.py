@@ -109,6 +109,17 @@ def destination_nat(to: IPv4Address) -> Json:
     return {"dnat": {"family": "ip", "addr": str(to)}}
 
 
+def mapped_destination_nat(addresses: str) -> Json:
+    """Send it where a named map of addresses says; go on if the destination is not in it."""
+    to = {"map": {"key": header("ip", "daddr"), "data": f"@{addresses}"}}
+    return {"dnat": {"family": "ip", "addr": to}}
+
+
+def original_daddr(of: str) -> Json:
+    """The connection was opened to an address in this ``@set``, whatever translated it since."""
+    return match({"ct": {"key": "ip daddr", "dir": "original"}}, of)
+
+
 def goto(chain: str) -> Json:
     """Go on in another chain for good."""
     return {"goto": {"target": chain}}
@@ -182,6 +193,23 @@ class Table:
             self._contents.append(
                 {"add": {"element": {**self._at, "name": name, "elem": elements}}}
             )
+
+    def map_of_addresses(self, name: str, elements: Mapping[IPv4Address, IPv4Address]) -> None:
+        """Declare a map from addresses to addresses."""
+        declared = {**self._at, "name": name, "type": "ipv4_addr", "map": "ipv4_addr"}
+        self._structure.append({"add": {"map": declared}})
+        self._contents.extend(self._mapped(name, elements))
+
+    def remap(self, name: str, elements: Mapping[IPv4Address, IPv4Address]) -> list[Json]:
+        """Commands that make an existing map hold exactly these."""
+        flush = {"flush": {"map": {**self._at, "name": name}}}
+        return [flush, *self._mapped(name, elements)]
+
+    def _mapped(self, name: str, elements: Mapping[IPv4Address, IPv4Address]) -> list[Json]:
+        if not elements:
+            return []
+        pairs = [[str(key), str(elements[key])] for key in sorted(elements)]
+        return [{"add": {"element": {**self._at, "name": name, "elem": pairs}}}]
 
     def refill(self, name: str, elements: Iterable[Address]) -> list[Json]:
         """Commands that make an existing set hold exactly these."""
