@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from monopod.process import ProcessError
-from tests.e2e.cluster import Namespace, pod
+from tests.e2e.cluster import Namespace, management_address, pod
 from tests.e2e.host import machines_on_host
 
 _SERVE = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
@@ -83,8 +83,9 @@ async def test_services_reach_across_in_both_directions(
 async def test_policies_and_blocked_places_hold_for_ordinary_pods(
     namespace: Namespace, mixed: dict[str, str]
 ) -> None:
-    host = (await namespace.get("pod", "apart"))["status"]["hostIP"]
-    for address in ("169.254.169.254 80", f"{host} 10250"):
+    management = await management_address(namespace, "apart")
+    kubelets = (f"{address} 10250" for address in (management, mixed["apart"]))
+    for address in ("169.254.169.254 80", *kubelets):
         with pytest.raises(ProcessError):
             await namespace.sh("plain", f"nc -w 2 {address} < /dev/null")
     # Of an ordinary pod too what its neighbour on the same node sends must pass the router.

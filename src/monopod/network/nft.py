@@ -104,9 +104,25 @@ def counter(name: str) -> Json:
     return {"counter": name}
 
 
-def destination_nat(to: IPv4Address) -> Json:
-    """Send the connection there instead."""
-    return {"dnat": {"family": "ip", "addr": str(to)}}
+def destination_nat(to: IPv4Address, port: int | None = None) -> Json:
+    """Send the connection there instead; to another port only where its protocol is matched."""
+    where = {"family": "ip", "addr": str(to)}
+    return {"dnat": where if port is None else {**where, "port": port}}
+
+
+def concatenation(*parts: Json) -> Json:
+    """Several values as one."""
+    return {"concat": parts}
+
+
+def random(count: int) -> Json:
+    """A number below ``count``, another one each time."""
+    return {"numgen": {"mode": "random", "mod": count}}
+
+
+def hash_of(of: Json, count: int) -> Json:
+    """A number below ``count`` that is always the same for the same value."""
+    return {"jhash": {"mod": count, "expr": of}}
 
 
 def mapped_destination_nat(addresses: str) -> Json:
@@ -193,6 +209,17 @@ class Table:
             self._contents.append(
                 {"add": {"element": {**self._at, "name": name, "elem": elements}}}
             )
+
+    def map_of_verdicts(self, name: str, key: Sequence[str]) -> None:
+        """Declare a map from several values of these types to verdicts."""
+        declared = {**self._at, "name": name, "type": key, "map": "verdict"}
+        self._structure.append({"add": {"map": declared}})
+
+    def add_verdicts(self, name: str, elements: Iterable[tuple[Json, Json]]) -> None:
+        """Fill it; the chains that verdicts lead to have been declared before."""
+        some = [list(each) for each in elements]
+        if some:
+            self._contents.append({"add": {"element": {**self._at, "name": name, "elem": some}}})
 
     def map_of_addresses(self, name: str, elements: Mapping[IPv4Address, IPv4Address]) -> None:
         """Declare a map from addresses to addresses."""
