@@ -45,6 +45,16 @@ async def pods(namespace: Namespace, image: str) -> dict[str, str]:
         {
             "apiVersion": "v1",
             "kind": "Service",
+            "metadata": {"name": "local"},
+            "spec": {
+                "selector": selector,
+                "internalTrafficPolicy": "Local",
+                "ports": [{"port": 80, "targetPort": 8080}],
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
             "metadata": {"name": "headless"},
             "spec": {"clusterIP": "None", "selector": selector, "ports": [{"port": 8080}]},
         },
@@ -68,6 +78,19 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
     async with asyncio.timeout(60):
         while seen != set(pods):
             seen.add(await namespace.fetch("one", "http://pair/"))
+
+
+@pytest.mark.row("S17")
+async def test_a_local_service_leads_a_pod_to_itself(
+    namespace: Namespace, pods: dict[str, str]
+) -> None:
+    """A pod's machine is its node: no other endpoint is local to it."""
+    async with asyncio.timeout(30):
+        while not await namespace.reaches("one", "http://local/"):
+            pass
+    for _ in range(3):
+        for name in pods:
+            assert await namespace.fetch(name, "http://local/") == name
 
 
 async def test_headless_services_name_their_pods(

@@ -114,6 +114,27 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
 
 
 @pytest.mark.row("S17")
+async def test_a_service_with_affinity_sends_a_caller_to_one_pod(
+    cluster: Lab, api_server: ApiServer, namespace: str
+) -> None:
+    one, two, caller = await cluster.guest(), await cluster.guest(), await cluster.guest()
+    apply(
+        api_server,
+        _service(namespace, "kept", sessionAffinity="ClientIP"),
+        _endpoints(namespace, "kept", _PORT, one.pod, two.pod),
+    )
+    address = _cluster_ip(api_server, namespace, "kept")
+    async with (
+        serving(one.namespace, one.pod, _PORT) as first,
+        serving(two.namespace, two.pod, _PORT) as second,
+    ):
+        await until(lambda: _connects(caller, (address, 80)))
+        for _ in range(30):
+            assert await call(caller.namespace, caller.pod, (address, 80)) == caller.pod
+        assert not (first.callers and second.callers)
+
+
+@pytest.mark.row("S17")
 async def test_services_without_endpoints_refuse_at_once(
     cluster: Lab, api_server: ApiServer, namespace: str
 ) -> None:

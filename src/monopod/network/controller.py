@@ -94,10 +94,7 @@ class RouterController:
         self._controller.enqueue(change.object.spec.subnet)
 
     def _permissions_changed(self, _: object) -> None:
-        found = scrapers(self._roles.items(), self._bindings.items())
-        if found != self._scrapers:
-            self._scrapers = found
-            self._controller.enqueue(_ROUTER)
+        self._controller.enqueue(_ROUTER)
 
     def _pod_changed(self, change: Change[Pod]) -> None:
         if not self._scrapers.include(change.object):
@@ -109,6 +106,7 @@ class RouterController:
         if key != _ROUTER:
             await self._report(key)
             return None
+        self._scrapers = scrapers(self._roles.items(), self._bindings.items())
         machines = self._machines.items()
         wanted = desired.policy(
             self._plan,

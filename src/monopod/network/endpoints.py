@@ -42,6 +42,12 @@ def endpoints(
     ]
 
 
+def shared_addresses(machines: Iterable[MicroVM]) -> frozenset[IPv4Address]:
+    """Return the addresses of ordinary nodes: those of their pods that use the node's network."""
+    found = (pod_address(each) for each in machines if each.spec.podCIDR)
+    return frozenset(each for each in found if each is not None)
+
+
 def addressed(
     pods: Iterable[Pod], machines: Iterable[MicroVM], nodes: Iterable[Node]
 ) -> Iterator[tuple[Pod, frozenset[IPv4Address]]]:
