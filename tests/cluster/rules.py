@@ -60,7 +60,9 @@ MAY: Final[dict[str, set[Right]]] = {
     "monopod:network": (
         rights("monopod.dev", "vpcs subnets microvms securitygroups", "list watch")
         | rights("monopod.dev", "subnets/status securitygroups/status", "patch")
-        | rights("", "pods namespaces nodes", "list watch")
+        | rights("", "pods namespaces nodes services", "list watch")
+        | rights("discovery.k8s.io", "endpointslices", "list watch")
+        | rights("rbac.authorization.k8s.io", "clusterroles clusterrolebindings", "list watch")
         | rights("networking.k8s.io", "networkpolicies", "list watch")
         | _EVENTS
     ),

@@ -129,6 +129,14 @@ class Namespace:
         return True
 
 
+async def management_address(namespace: Namespace, pod_name: str) -> str:
+    """Return where the kubelet of a pod's machine listens."""
+    uid = (await namespace.get("pod", pod_name))["metadata"]["uid"]
+    return (await namespace.cluster.get("microvm", machine_name(uid)))["status"][
+        "managementAddress"
+    ]
+
+
 async def ask_for_machine(namespace: Namespace, pod_name: str) -> None:
     """Ask for the machine of a pod that the scheduler refuses, as only an administrator can."""
     cluster = namespace.cluster

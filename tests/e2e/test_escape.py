@@ -4,6 +4,7 @@ The way in is a pod in its machine's own namespaces with every capability. The s
 such pods and asks for no machine, so the test asks for it, as only an administrator can.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ from monopod.network.plan import API_PORT, EKS_PORT, KUBELET_PORT, REGISTRY_PORT
 from monopod.network.standing import look
 from monopod.network.topology import find_transit
 from monopod.settings import Settings
-from tests.e2e.cluster import Namespace, ask_for_machine, pod
+from tests.e2e.cluster import Namespace, ask_for_machine, management_address, pod
 from tests.e2e.images import PYTHON, python_image
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 _ETCD, _SSH, _SCHEDULER = 2379, 22, 10259
+_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SILENT_FOR_S = 1.5
 
 _TOOLS = f"""
@@ -44,10 +46,15 @@ def call(source, address, port):
             return errno.errorcode[error.errno]
         return "open"
 
-def http(method, address, port, path):
-    trust = ssl._create_unverified_context()
-    with trust.wrap_socket(socket.create_connection((address, port), 5)) as own:
-        own.sendall(f"{{method}} {{path}} HTTP/1.0\\r\\nContent-Length: 0\\r\\n\\r\\n".encode())
+def http(method, address, port, path, account=""):
+    head, trust = "", ssl._create_unverified_context()
+    if account:
+        trust = ssl.create_default_context(cafile=account + "/ca.crt")
+        head = "Authorization: Bearer " + open(account + "/token").read() + "\\r\\n"
+    to = socket.create_connection((address, port), 5)
+    with trust.wrap_socket(to, server_hostname=address) as own:
+        head = f"{{method}} {{path}} HTTP/1.0\\r\\nContent-Length: 0\\r\\n{{head}}\\r\\n"
+        own.sendall(head.encode())
         return own.makefile("rb").readline().decode().split(" ", 1)[1].strip()
 
 def own_end():
@@ -126,17 +133,21 @@ class Ground:
 
     async def as_root(self, *deeds: Sequence[object]) -> list[Any]:
         """Do these in the machine, one after another; returns what came of each."""
-        words = ("exec", "-i", "root", "--", PYTHON, "-c", _TOOLS)
+        return await self.in_pod("root", *deeds)
+
+    async def in_pod(self, name: str, *deeds: Sequence[object]) -> list[Any]:
+        """Do these in a pod that has Python."""
+        words = ("exec", "-i", name, "--", PYTHON, "-c", _TOOLS)
         said = await self.namespace.kubectl(*words, stdin=json.dumps(deeds))
         return [json.loads(line) for line in said.splitlines()]
 
     async def counters(self) -> Mapping[str, int]:
         return (await look(Firewall(self.router), self.plan)).counters
 
-    async def blocked(self, counter: str, *deeds: Sequence[object]) -> None:
+    async def blocked(self, counter: str, *deeds: Sequence[object], pod_name: str = "root") -> None:
         """Hold that each of these meets silence and is counted."""
         before = (await self.counters())[counter]
-        for deed, outcome in zip(deeds, await self.as_root(*deeds), strict=True):
+        for deed, outcome in zip(deeds, await self.in_pod(pod_name, *deeds), strict=True):
             assert outcome in ("silence", "sent"), (deed, outcome)
         assert (await self.counters())[counter] >= before + len(deeds), (counter, deeds)
 
@@ -176,19 +187,21 @@ async def ground(
         "metadata": {"name": "third"},
         "spec": {"selector": {"app": "third"}, "ports": [{"port": 8080}]},
     }
+    waits = {"command": [PYTHON, "-c", "import signal; signal.pause()"]}
+    scraper = pod("scraper", python, container=waits, serviceAccountName="scraper")
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "scraper"}}
     others = [pod(name, image, serve) for name in ("other", "third")]
-    await namespace.apply(root, service, *others)
+    await namespace.apply(root, service, account, scraper, *others)
     await ask_for_machine(namespace, "root")
-    await namespace.ready("root", "other", "third", timeout_s=240)
+    await namespace.ready("root", "scraper", "other", "third", timeout_s=240)
     settings = Settings(home=cluster.home)
     plan = Plan(settings.instance, await find_transit(settings.instance))
-    own, other = [(await namespace.get("pod", name))["status"] for name in ("root", "other")]
     return Ground(
         namespace,
         plan,
-        own["hostIP"],
-        other["hostIP"],
-        other["podIP"],
+        await management_address(namespace, "root"),
+        await management_address(namespace, "other"),
+        (await namespace.get("pod", "other"))["status"]["podIP"],
         NetworkNamespace.named(plan.router_name),
     )
 
@@ -234,6 +247,48 @@ async def test_root_in_a_machine_cannot_pass_for_another(ground: Ground) -> None
     mac = addresses.guest_mac(IPv4Address(own))
     assert {each["dst"] for each in listed if each.get("lladdr") == mac} == {own}
     await ground.unharmed()
+
+
+@pytest.mark.row("S5")
+async def test_kubelets_answer_pods_whose_account_may_read_metrics_and_no_others(
+    ground: Ground,
+) -> None:
+    """As a metrics-server calls them: at the node's address, whose certificate it verifies."""
+    cluster, name = ground.namespace.cluster, f"{ground.namespace.name}-scraper"
+    metrics = (ground.other_pod, KUBELET_PORT, "/metrics/resource")
+    call, get = ("call", "", *metrics[:2]), ("http", "GET", *metrics)
+    await ground.blocked("kubelets_blocked", call, pod_name="scraper")
+    await ground.blocked("kubelets_blocked", ("call", ground.own, *metrics[:2]), call)
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name}}
+    reads = {"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}
+    account = {"name": "scraper", "namespace": ground.namespace.name}
+    binding = {
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": name,
+        },
+        "subjects": [{"kind": "ServiceAccount", **account}],
+    }
+    await cluster.apply(
+        {**role, "kind": "ClusterRole", "rules": [reads]},
+        {**role, "kind": "ClusterRoleBinding", **binding},
+    )
+    try:
+        async with asyncio.timeout(30):
+            while await ground.in_pod("scraper", call) != ["open"]:
+                pass
+        outcomes = await ground.in_pod("scraper", (*get, _ACCOUNT), get)
+        assert outcomes == ["200 OK", "401 Unauthorized"]
+        await ground.blocked(
+            "platform_blocked", ("call", "", ground.other, KUBELET_PORT), pod_name="scraper"
+        )
+        await ground.blocked("kubelets_blocked", call)
+    finally:
+        await cluster.kubectl("delete", "clusterrolebinding,clusterrole", name)
+    async with asyncio.timeout(30):
+        while await ground.in_pod("scraper", call) != ["silence"]:
+            pass
 
 
 @pytest.mark.row("S5")

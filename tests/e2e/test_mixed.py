@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from monopod.process import ProcessError
-from tests.e2e.cluster import Namespace, pod
+from tests.e2e.cluster import Namespace, management_address, pod
 from tests.e2e.host import machines_on_host
 
 _SERVE = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
@@ -25,6 +25,7 @@ def _pod(name: str, image: str) -> dict[str, Any]:
     made = pod(name, image, _SERVE, labels={"app": name, "all": "yes"}, container=_READY)
     if name in _ON_NODES:
         made["metadata"]["annotations"] = _ORDINARY
+        made["metadata"]["labels"]["on"] = "node"
     return made
 
 
@@ -48,6 +49,7 @@ async def mixed(namespace: Namespace, image: str) -> dict[str, str]:
         # A pod finds its own name in its hosts file, and not the service.
         *(_service(f"to-{name}", {"app": name}) for name in names),
         _service("headless", {"all": "yes"}, clusterIP="None"),
+        _service("local", {"on": "node"}, internalTrafficPolicy="Local"),
     )
     await cluster.monopod("node", "add", _NODE, timeout_s=240)
     await namespace.ready(*names, timeout_s=180)
@@ -80,11 +82,47 @@ async def test_services_reach_across_in_both_directions(
 
 
 @pytest.mark.row("S17")
+async def test_a_local_service_stays_on_its_node(
+    namespace: Namespace, mixed: dict[str, str]
+) -> None:
+    seen: set[str] = set()
+    async with asyncio.timeout(60):
+        while seen != set(_ON_NODES):
+            seen.add(await namespace.fetch("plain", "http://local/"))
+    assert not await namespace.reaches("apart", "http://local/")
+
+
+@pytest.mark.row("S22")
+async def test_a_nodes_own_address_answers_for_pods_that_share_it(
+    namespace: Namespace, image: str, mixed: dict[str, str]
+) -> None:
+    """An agent in the node's network is reached at the host's address, from wherever."""
+    agent = pod("host-agent", image, _SERVE.replace("8080", "9090"), hostNetwork=True)
+    agent["metadata"]["annotations"] = _ORDINARY
+    await namespace.apply(agent)
+    await namespace.ready("host-agent", timeout_s=60)
+    status = (await namespace.get("pod", "plain"))["status"]
+    address = status["hostIP"]
+    assert (await namespace.get("pod", "host-agent"))["status"]["podIP"] == address
+    label = f"monopod.dev/node={_NODE}"
+    (node,) = (await namespace.cluster.get("nodes", "-l", label))["items"]
+    assert {"type": "InternalIP", "address": address} in node["status"]["addresses"]
+    for caller in ("plain", "apart"):
+        assert await namespace.fetch(caller, f"http://{address}:9090/")
+    # Its kubelet is its own pods' too, as on any node, and asks who calls; others do not get to it.
+    await namespace.sh("plain", f"nc -w 2 {address} 10250 < /dev/null")
+    with pytest.raises(ProcessError):
+        await namespace.sh("apart", f"nc -w 2 {address} 10250 < /dev/null")
+    await namespace.kubectl("delete", "pod", "host-agent")
+
+
+@pytest.mark.row("S17")
 async def test_policies_and_blocked_places_hold_for_ordinary_pods(
     namespace: Namespace, mixed: dict[str, str]
 ) -> None:
-    host = (await namespace.get("pod", "apart"))["status"]["hostIP"]
-    for address in ("169.254.169.254 80", f"{host} 10250"):
+    management = await management_address(namespace, "apart")
+    kubelets = (f"{address} 10250" for address in (management, mixed["apart"]))
+    for address in ("169.254.169.254 80", *kubelets):
         with pytest.raises(ProcessError):
             await namespace.sh("plain", f"nc -w 2 {address} < /dev/null")
     # Of an ordinary pod too what its neighbour on the same node sends must pass the router.

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from monopod.process import ProcessError
-from tests.e2e.cluster import Namespace, pod
+from tests.e2e.cluster import Namespace, management_address, pod
 
 _SERVE = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
 
@@ -25,7 +25,13 @@ async def pods(namespace: Namespace, image: str) -> dict[str, str]:
                 _SERVE,
                 labels=selector,
                 container={
-                    "readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1}
+                    "readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1},
+                    "env": [
+                        {
+                            "name": "HOST_IP",
+                            "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}},
+                        }
+                    ],
                 },
             )
             for name in names
@@ -35,6 +41,16 @@ async def pods(namespace: Namespace, image: str) -> dict[str, str]:
             "kind": "Service",
             "metadata": {"name": "pair"},
             "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": 8080}]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "local"},
+            "spec": {
+                "selector": selector,
+                "internalTrafficPolicy": "Local",
+                "ports": [{"port": 80, "targetPort": 8080}],
+            },
         },
         {
             "apiVersion": "v1",
@@ -62,6 +78,19 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
     async with asyncio.timeout(60):
         while seen != set(pods):
             seen.add(await namespace.fetch("one", "http://pair/"))
+
+
+@pytest.mark.row("S17")
+async def test_a_local_service_leads_a_pod_to_itself(
+    namespace: Namespace, pods: dict[str, str]
+) -> None:
+    """A pod's machine is its node: no other endpoint is local to it."""
+    async with asyncio.timeout(30):
+        while not await namespace.reaches("one", "http://local/"):
+            pass
+    for _ in range(3):
+        for name in pods:
+            assert await namespace.fetch(name, "http://local/") == name
 
 
 async def test_headless_services_name_their_pods(
@@ -113,9 +142,26 @@ async def test_host_and_control_plane_are_unreachable(
 async def test_management_addresses_of_others_are_unreachable(
     namespace: Namespace, pods: dict[str, str]
 ) -> None:
-    host = (await namespace.get("pod", "two"))["status"]["hostIP"]
-    assert host != pods["two"]
-    assert await _blocked(namespace, f"{host}:10250")
+    management = await management_address(namespace, "two")
+    assert management != pods["two"]
+    for address in (management, pods["two"]):
+        assert await _blocked(namespace, f"{address}:10250")
+
+
+@pytest.mark.tcg
+@pytest.mark.row("S22")
+async def test_a_pods_host_has_the_pods_address(namespace: Namespace, pods: dict[str, str]) -> None:
+    """As on Fargate: who calls a pod by its host's address, or its node's, calls the pod."""
+    two = await namespace.get("pod", "two")
+    assert two["status"]["hostIP"] == pods["two"]
+    assert two["status"]["hostIPs"] == [{"ip": pods["two"]}]
+    said = await namespace.sh("two", "echo $HOST_IP")
+    assert said.strip() == pods["two"]
+    node = await namespace.cluster.get("node", two["spec"]["nodeName"])
+    name = node["metadata"]["labels"]["kubernetes.io/hostname"]
+    shown = {each["type"]: each["address"] for each in node["status"]["addresses"]}
+    assert shown == {"InternalIP": pods["two"], "InternalDNS": name, "Hostname": name}
+    assert await namespace.fetch("one", f"http://{pods['two']}:8080/") == "two"
 
 
 @pytest.mark.row("S17")

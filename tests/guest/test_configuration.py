@@ -90,7 +90,9 @@ def test_the_node_registers_as_fargates_nodes_do() -> None:
     assert config["providerID"] == NODE.provider_id
     flags = _flags(NODE)
     assert flags["hostname-override"] == NODE.node_name
-    assert flags["node-ip"] == "100.64.0.7"
+    # Its addresses are those that its Node was made with.
+    assert flags["cloud-provider"] == "external"
+    assert "node-ip" not in flags
     labels = dict(pair.split("=", 1) for pair in flags["node-labels"].split(","))
     assert labels["kubernetes.io/hostname"] == NODE.hostname
     assert labels["eks.amazonaws.com/compute-type"] == "fargate"
@@ -127,7 +129,17 @@ def test_pods_of_one_machine_meet_in_the_router_and_a_lone_pod_takes_no_detour()
         "rule add pref 11 iif vec0 lookup main",
         "rule add pref 12 from 192.168.255.0/24 lookup 109",
     ]
+    assert "address add 192.168.255.1/32 dev lo" in lines
     assert "rule " not in node_files(NODE)["network"].decode()
+    assert "dev lo" not in node_files(NODE)["network"].decode()
+
+
+@pytest.mark.row("S5")
+def test_a_lone_pods_kubelet_listens_on_the_management_address_alone() -> None:
+    assert _json(NODE, "kubelet/config.json")["address"] == str(NODE.management_address)
+    # Pods that share a node reach its kubelet by the node's address, as on any node.
+    several = _json(replace(NODE, max_pods=110), "kubelet/config.json")
+    assert IPv4Address(several["address"]).is_unspecified
 
 
 def test_each_machine_has_a_machine_id_of_the_kernels_form() -> None:

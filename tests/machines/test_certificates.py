@@ -34,7 +34,7 @@ from tests.machines.world import World, eventually, status_of
 
 HOST = NODE.removeprefix("fargate-")
 REGION = "local-1"
-ADDRESS = IPv4Address("100.64.0.9")
+ADDRESS = IPv4Address("192.168.1.9")
 SUBJECT = NodeSubject("mvm-0123456789", NODE, (NODE, HOST), (ADDRESS,))
 
 
@@ -117,7 +117,7 @@ async def test_a_kubelet_renews_its_serving_certificate(world: World) -> None:
             "system:nodes",
             f"system:node:{node}",
             (node,),
-            (IPv4Address(status_of(made).managementAddress),),
+            (IPv4Address(status_of(made).podAddress),),
         )
         kubelet = world.server.kubeconfig(f"system:node:{node}", "system:nodes")
         async with connect(kubelet, "kubelet") as client:
@@ -135,10 +135,11 @@ OWN = f"system:node:{NODE}"
 OTHER = "fargate-ip-192-168-1-10.local-1.compute.internal"
 OBJECTIONS = {
     "its own": ((OWN, OWN, (NODE, HOST), (ADDRESS,)), None),
+    "its former own": ((OWN, OWN, (NODE, HOST), (IPv4Address("100.64.0.9"),)), None),
     "another's user": ((f"system:node:{OTHER}", OWN, (NODE,), (ADDRESS,)), "made by"),
     "in another's name": ((OWN, f"system:node:{OTHER}", (NODE,), (ADDRESS,)), "it names"),
     "another's host name": ((OWN, OWN, (NODE, OTHER), (ADDRESS,)), OTHER),
-    "another's address": ((OWN, OWN, (NODE,), (IPv4Address("100.64.0.10"),)), "100.64.0.10"),
+    "another's address": ((OWN, OWN, (NODE,), (IPv4Address("192.168.1.10"),)), "192.168.1.10"),
     "the API server": ((OWN, OWN, ("kubernetes.default.svc",), ()), "kubernetes.default.svc"),
 }
 
@@ -150,6 +151,16 @@ def test_objections(case: str) -> None:
     request.spec.username, request.spec.groups = user, ["system:nodes"]
     found = objection(request, machine(ADDRESSED), REGION)
     assert (found is None) if expected is None else (expected in (found or ""))
+
+
+def test_an_ordinary_nodes_kubelet_renews_under_its_own_name() -> None:
+    node = machine(ADDRESSED)
+    node.spec.podCIDR = "192.168.1.0/24"
+    user = f"system:node:{HOST}"
+    request = _request(SERVING_SIGNER, "system:nodes", user, (HOST,), (ADDRESS,))
+    request.spec.username, request.spec.groups = user, ["system:nodes"]
+    assert objection(request, node, REGION) is None
+    assert "made by" in (objection(request, machine(ADDRESSED), REGION) or "")
 
 
 def test_a_machine_that_goes_renews_nothing() -> None:

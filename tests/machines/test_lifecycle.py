@@ -60,6 +60,11 @@ async def test_the_node_is_there_before_its_kubelet(world: World) -> None:
     assert ("eks.amazonaws.com/compute-type", "fargate", "NoSchedule") in taints
     # Otherwise a kubelet whose watch lags fails the pod that is bound to it.
     assert node.status is not None
+    assert {each.type: each.address for each in node.status.addresses or ()} == {
+        "InternalIP": status_of(machine).podAddress,
+        "InternalDNS": host,
+        "Hostname": host,
+    }
     assert node.status.allocatable == {
         "cpu": "250m",
         "memory": "256Mi",

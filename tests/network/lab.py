@@ -120,7 +120,11 @@ class Lab:
             for each in self._guests
             if each.spec.pod_address in OPEN
         }
-        return rules.Policy(frozenset({self.plan.vpc}), frozenset({OPEN, *way_out}))
+        return rules.Policy(
+            frozenset({self.plan.vpc}),
+            frozenset({OPEN, *way_out}),
+            kubelets={each.spec.pod_address: each.spec.management_address for each in self._guests},
+        )
 
     async def allow(self) -> None:
         """Apply the policy that follows from the guests there are."""

@@ -5,14 +5,19 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
+from lightkube.models.core_v1 import Container, PodSpec
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
+from lightkube.resources.core_v1 import Pod, ServiceAccount
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
-from monopod.kube import Client, PatchType, connect
+from monopod.kube import Client, PatchType, connect, meta
 from monopod.network import nft, rules
 from monopod.network.controller import RouterController
 from monopod.network.filter_table import GROUPS
@@ -79,6 +84,61 @@ async def test_the_router_follows_the_objects(
             return await available() == 256 - 5
 
         await until(none_is_taken)
+        assert not working.done()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+@pytest.mark.row("S5")
+async def test_pods_may_call_kubelets_while_their_account_may_read_metrics(
+    lab: Lab,
+    controller: Callable[[], RouterController],
+    objects: Objects,
+    admin: Client,
+    namespace: str,
+) -> None:
+    node, management, name = "192.168.79.9", "100.64.79.9", f"scrapes-{token_hex(4)}"
+    metadata = ObjectMeta(name="metrics-server", namespace=namespace)
+    pod = Pod(
+        metadata=metadata,
+        spec=PodSpec(
+            containers=[Container(name="main", image="none")],
+            serviceAccountName="metrics-server",
+            schedulerName="nobody",
+        ),
+    )
+    await admin.create(
+        ServiceAccount(metadata=ObjectMeta(name="metrics-server", namespace=namespace))
+    )
+    its = machine(f"mvm-{token_hex(5)}", "private-a")
+    its.spec.podRef.uid = meta(await admin.create(pod)).uid or ""
+    await objects.machine(its, management, node)
+    working = asyncio.ensure_future(controller().run(lambda: None))
+    rule = PolicyRule(apiGroups=[""], resources=["nodes/metrics"], verbs=["get"])
+    account = Subject(kind="ServiceAccount", name="metrics-server", namespace=namespace)
+    reference = RoleRef(apiGroup="rbac.authorization.k8s.io", kind="ClusterRole", name=name)
+    try:
+
+        async def known() -> bool:
+            kubelets = (await _contents(lab)).maps.get("kubelets", {})
+            return kubelets.get(IPv4Address(node)) == IPv4Address(management)
+
+        await until(known)
+        assert not await _in_set(lab, "scrapers", node)
+        await objects.create(ClusterRole(metadata=ObjectMeta(name=name), rules=[rule]))
+        await objects.create(
+            ClusterRoleBinding(
+                metadata=ObjectMeta(name=name), roleRef=reference, subjects=[account]
+            )
+        )
+        await until(lambda: _in_set(lab, "scrapers", node))
+        await objects.delete(ClusterRoleBinding, name)
+
+        async def closed() -> bool:
+            return not await _in_set(lab, "scrapers", node)
+
+        await until(closed)
         assert not working.done()
     finally:
         working.cancel()

@@ -1,6 +1,6 @@
 """What objects ask of the router."""
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
@@ -59,6 +59,27 @@ def test_ways_out_follow_subnets_and_their_machines() -> None:
     assert found.way_out == open_ones
     assert found.vpc_blocks == networks("192.168.0.0/16")
     assert found.resolvers == frozenset()
+
+
+def test_kubelets_are_at_the_address_of_their_node() -> None:
+    known, other = IPv4Address("192.168.1.9"), IPv4Address("192.168.1.10")
+    machines = [
+        machine("mvm-1", "nat", "100.64.0.9", str(known)),
+        machine("mvm-2", "nat", "100.64.0.3"),
+        machine("mvm-3", "nat", "100.64.0.4", str(other)),
+        # Claims the address of one that runs.
+        machine("mvm-4", "nat", "100.64.0.5", str(other)),
+    ]
+    assert machines[2].status is not None
+    machines[2].status.attempts = 1
+    for order in (machines, machines[::-1]):
+        found = policy(_PLAN, [], [], order, [known])
+        assert found.kubelets == {
+            known: IPv4Address("100.64.0.9"),
+            other: IPv4Address("100.64.0.4"),
+        }
+        assert found.scrapers == networks("192.168.1.9")
+        assert found.sets["nodes"] == networks("192.168.1.9", "192.168.1.10")
 
 
 def test_ordinary_nodes_blocks_are_shared() -> None:

@@ -9,7 +9,7 @@ from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api.resources import MicroVM
 from monopod.kube import wire
-from monopod.network.endpoints import endpoints
+from monopod.network.endpoints import endpoints, shared_addresses
 
 
 def pod(name: str, node: str, *addresses: str, phase: str = "Running", **spec: Any) -> Pod:
@@ -97,6 +97,14 @@ def test_an_ordinary_pod_is_in_its_node_s_own_block() -> None:
     assert _addresses(pod("web", "ordinary", "192.168.250.9", phase="Failed")) == {}
     assert _addresses(pod("web", "ordinary", "192.168.250.9", hostNetwork=True)) == {}
     assert _addresses(pod("web", "elsewhere", "192.168.250.9")) == {}
+
+
+@pytest.mark.row("S17")
+def test_ordinary_nodes_addresses_are_no_pods() -> None:
+    node = _machine("worker", "192.168.250.1", "ordinary")
+    node.spec.podCIDR = "192.168.250.0/24"
+    machines = [node, _machine("web", "192.168.1.4", "guest"), _machine("late", "", "guest")]
+    assert shared_addresses(machines) == {IPv4Address("192.168.250.1")}
 
 
 def test_ports_are_known_by_protocol_and_name() -> None:

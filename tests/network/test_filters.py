@@ -18,8 +18,8 @@ from monopod.network import rules
 from monopod.network.filter_keeper import FilterKeeper
 from monopod.network.filter_table import GROUPS, POLICIES, Kind, filter_table
 from monopod.network.filters import Allowance, Filter, Ports
-from monopod.network.plan import API_PORT
-from tests.network.lab import Guest, Lab, call, counts, ip, make_socket, serving
+from monopod.network.plan import API_PORT, KUBELET_PORT
+from tests.network.lab import OPEN, Guest, Lab, call, counts, ip, make_socket, serving
 
 _PORT = 8080
 _SERVICE = "10.100.7.7"
@@ -277,6 +277,35 @@ async def test_a_neighbour_on_the_same_link_is_no_less_governed(
         shut = Filter("shut", frozenset({neighbour}), ingress=(), egress=None)
         await policies.keeper.keep([shut])
         assert await policies.drops(node, (_SERVICE, _PORT))
+
+
+@pytest.mark.row("S5")
+async def test_what_a_pod_may_open_holds_for_the_kubelets_it_calls(
+    lab: Lab, policies: _Filters
+) -> None:
+    """By the address that it calls, which is not the one that its packets arrive with."""
+    scraper, target = await lab.guest(), await lab.guest()
+    scrapers = frozenset({IPv4Network(scraper.spec.pod_address)})
+    await lab.firewall.apply(rules.router_policy(replace(lab.policy, scrapers=scrapers)))
+    node = (target.pod, KUBELET_PORT)
+    subnet, elsewhere = (frozenset({IPv4Network(each)}) for each in (str(OPEN), "192.168.9.0/24"))
+    kubelets, others = (Ports("tcp", KUBELET_PORT - 1, KUBELET_PORT), Ports("tcp", _PORT))
+    shut = _governing("shut", target, ingress=(), egress=())
+    async with serving(target.namespace, target.management, KUBELET_PORT):
+        for allowed, passes in (
+            ((), False),
+            ((Allowance(subnet, (others,)),), False),
+            ((Allowance(elsewhere, None),), False),
+            ((Allowance(subnet, (others, kubelets)),), True),
+            ((Allowance(subnet, None),), True),
+            ((Allowance(None, (kubelets,)),), True),
+        ):
+            own = _governing("own", scraper, ingress=(), egress=allowed)
+            await policies.keeper.keep([own, shut])
+            if passes:
+                assert await call(scraper.namespace, scraper.pod, node) == scraper.pod, allowed
+            else:
+                assert await policies.drops(scraper, node), allowed
 
 
 async def test_groups_exempt_what_aws_exempts(lab: Lab, groups: _Filters) -> None:

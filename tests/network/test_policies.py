@@ -1,6 +1,7 @@
 """Network policies become filters that allow exactly what Kubernetes' semantics allow."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final
 
@@ -100,6 +101,15 @@ def test_without_policies_everybody_reaches_everybody() -> None:
     assert _reach([], _BANK_CLIENT, _WEB)
     known = {address for each in filters([], _PODS) for address in each.governs}
     assert known == {address for each in _PODS.endpoints for address in each.addresses}
+
+
+@pytest.mark.row("S17")
+def test_a_nodes_own_address_takes_anything_and_opens_nothing() -> None:
+    node = IPv4Address("192.168.250.1")
+    deny = policy("shop", policyTypes=["Ingress", "Egress"])
+    found = filters([deny], replace(_PODS, nodes=frozenset({node})))
+    governing = [each for each in found if node in each.governs]
+    assert [(each.ingress, each.egress) for each in governing] == [((Allowance(),), None)]
 
 
 @pytest.mark.row("S17")

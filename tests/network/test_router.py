@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 
@@ -214,13 +214,52 @@ async def test_pods_of_a_vpc_without_node_names_ask_another_resolver(lab: Lab, u
 @pytest.mark.row("S5")
 async def test_the_control_plane_reaches_kubelets_and_pods(lab: Lab) -> None:
     guest, control = await lab.guest(), str(lab.plan.control.ip)
-    async with serving(guest.namespace, guest.management, KUBELET_PORT):
+    async with serving(guest.namespace, guest.management, KUBELET_PORT) as kubelet:
         assert await call(lab.control, control, (guest.management, KUBELET_PORT)) == control
+        # By its node's address; a pod that listens there too is not mistaken for it.
+        async with serving(guest.namespace, guest.pod, KUBELET_PORT) as poser:
+            assert await call(lab.control, control, (guest.pod, KUBELET_PORT)) == control
+        assert (kubelet.callers, poser.callers) == ([control, control], [])
+    async with serving(guest.namespace, guest.pod, KUBELET_PORT):
+        with pytest.raises(ConnectionRefusedError):
+            await call(lab.control, control, (guest.pod, KUBELET_PORT))
+        unknown = replace(lab.policy, kubelets={})
+        await lab.firewall.apply(rules.router_policy(unknown))
+        assert await call(lab.control, control, (guest.pod, KUBELET_PORT)) == control
+        await lab.allow()
     async with serving(guest.namespace, guest.pod, _PORT):
         assert await call(lab.control, control, (guest.pod, _PORT)) == control
     async with serving(guest.namespace, guest.management, 22):
         target = (guest.management, 22)
         assert await dropped(lab, "control_blocked", lab.control, control, target)
+
+
+@pytest.mark.row("S5")
+async def test_only_pods_that_may_scrape_reach_kubelets(lab: Lab) -> None:
+    one, two, target = await lab.guest(), await lab.guest(), await lab.guest()
+    scrapers = frozenset({IPv4Network(one.spec.pod_address)})
+    await lab.firewall.apply(rules.router_policy(replace(lab.policy, scrapers=scrapers)))
+    node, kubelet = (target.pod, KUBELET_PORT), (target.management, KUBELET_PORT)
+    balancers, balancer = lab.topology.balancers, str(lab.plan.internal_balancers[7])
+    async with (
+        serving(target.namespace, target.management, KUBELET_PORT) as real,
+        serving(target.namespace, target.pod, KUBELET_PORT) as poser,
+    ):
+        assert await call(one.namespace, one.pod, node) == one.pod
+        assert await dropped(lab, "platform_blocked", one.namespace, one.pod, kubelet)
+        assert await dropped(lab, "kubelets_blocked", one.namespace, one.management, node)
+        assert await dropped(lab, "kubelets_blocked", two.namespace, two.pod, node)
+        assert await dropped(lab, "kubelets_blocked", balancers, balancer, node)
+        assert await dropped(lab, "platform_blocked", two.namespace, two.pod, kubelet)
+        # The port is the kubelet's for TCP alone, and no other port of the kubelet's is open.
+        assert await call(two.namespace, two.pod, node, udp=True) == two.pod
+        assert await dropped(
+            lab, "platform_blocked", one.namespace, one.pod, (target.management, 22)
+        )
+        assert real.callers == [one.pod]
+        assert poser.callers == [two.pod]
+        await lab.allow()
+        assert await dropped(lab, "kubelets_blocked", one.namespace, one.pod, node)
 
 
 @pytest.mark.row("S17")

@@ -8,16 +8,25 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
 
+from monopod.api.resources import MicroVM
+from monopod.kube import Client
 from monopod.network import services
 from monopod.network.addresses import CLUSTER_DNS
+from monopod.network.local_controller import LocalTrafficController
+from monopod.network.local_table import TABLE
 from monopod.network.plan import API_PORT
+from monopod.network.rules import remove_table
 from tests.apiserver import ApiServer
+from tests.network.conftest import Start
 from tests.network.lab import CLOSED, Guest, Lab, call, dropped, make_socket, serving
+from tests.network.objects import Objects
 from tests.network.plane import apply, in_control_plane, kube_proxy, kubeconfig, running, until
+from tests.network.test_desired import machine
 
 _PATIENCE_S = 60.0
 _STOCK_WAIT_S = 30.0
@@ -105,6 +114,27 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
 
 
 @pytest.mark.row("S17")
+async def test_a_service_with_affinity_sends_a_caller_to_one_pod(
+    cluster: Lab, api_server: ApiServer, namespace: str
+) -> None:
+    one, two, caller = await cluster.guest(), await cluster.guest(), await cluster.guest()
+    apply(
+        api_server,
+        _service(namespace, "kept", sessionAffinity="ClientIP"),
+        _endpoints(namespace, "kept", _PORT, one.pod, two.pod),
+    )
+    address = _cluster_ip(api_server, namespace, "kept")
+    async with (
+        serving(one.namespace, one.pod, _PORT) as first,
+        serving(two.namespace, two.pod, _PORT) as second,
+    ):
+        await until(lambda: _connects(caller, (address, 80)))
+        for _ in range(30):
+            assert await call(caller.namespace, caller.pod, (address, 80)) == caller.pod
+        assert not (first.callers and second.callers)
+
+
+@pytest.mark.row("S17")
 async def test_services_without_endpoints_refuse_at_once(
     cluster: Lab, api_server: ApiServer, namespace: str
 ) -> None:
@@ -122,6 +152,52 @@ async def test_services_without_endpoints_refuse_at_once(
         return False
 
     await until(refuses)
+
+
+@pytest.mark.row("S17")
+async def test_a_local_service_leads_a_pod_to_itself_and_others_nowhere(
+    cluster: Lab,
+    *,
+    api_server: ApiServer,
+    namespace: str,
+    objects: Objects,
+    admin: Client,
+    start: Start,
+) -> None:
+    one, two, other = await cluster.guest(), await cluster.guest(), await cluster.guest()
+    slices = _endpoints(namespace, "local", _PORT, one.pod, two.pod)
+    for number, guest in enumerate((one, two, other)):
+        name, node = f"mvm-{token_hex(5)}", f"node-{token_hex(4)}"
+        await objects.machine(machine(name, "private-a"), guest.management, guest.pod)
+        await admin.patch(MicroVM, name, {"status": {"nodeName": node}}, subresource="status")
+        if guest is not other:
+            slices["endpoints"][number]["nodeName"] = node
+    await start(lambda client: LocalTrafficController(client, cluster.plan, look_every_s=0.1))
+    apply(api_server, _service(namespace, "local", internalTrafficPolicy="Local"), slices)
+    address = _cluster_ip(api_server, namespace, "local")
+    async with (
+        serving(one.namespace, one.pod, _PORT) as first,
+        serving(two.namespace, two.pod, _PORT) as second,
+    ):
+        for guest, server in ((one, first), (two, second)):
+            await until(partial(_connects, guest, (address, 80)))
+            for _ in range(5):
+                assert await call(guest.namespace, guest.pod, (address, 80)) == "100.64.0.1"
+            assert len(server.callers) >= 5
+        taken = len(first.callers), len(second.callers)
+        # kube-proxy drops it: there are endpoints, but none on the caller's node.
+        assert not await _connects(other, (address, 80))
+        assert (len(first.callers), len(second.callers)) == taken
+        await cluster.firewall.apply(remove_table(TABLE))
+        await until(partial(_connects, one, (address, 80)))
+        slices["endpoints"].pop()
+        apply(api_server, slices)
+
+        async def shut() -> bool:
+            return not await _connects(two, (address, 80))
+
+        await until(shut)
+        assert await call(one.namespace, one.pod, (address, 80))
 
 
 @pytest.mark.row("S17")

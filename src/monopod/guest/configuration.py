@@ -20,6 +20,7 @@ GATEWAY_MAC: Final = "02:6d:00:00:00:01"
 SYSTEM_MEMORY_MIB: Final = 256
 """Kept for kubelet and containerd out of the provisioned memory (EKS user guide, Fargate pod
 configuration); the rest is the node's allocatable."""
+_ANY: Final = IPv4Address(0)
 _CONFIG: Final = "/run/config"
 _REGISTRIES: Final = "certs.d"
 _ROUTER_TABLE: Final = 109
@@ -109,7 +110,9 @@ def _machine(node: NodeConfiguration) -> str:
     flags = (
         f"--kubeconfig={_CONFIG}/kubelet/kubeconfig",
         f"--hostname-override={node.node_name}",
-        f"--node-ip={node.management_address}",
+        # Leaves the Node's addresses as whoever made it set them. --node-ip takes only an address
+        # of an interface here, and the pod's address is in the pod's namespace.
+        "--cloud-provider=external",
         "--node-labels=" + ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
         *kubelet_flags(_CONFIG, node.credentials),
     )
@@ -123,7 +126,12 @@ def _machine(node: NodeConfiguration) -> str:
 
 
 def _network(node: NodeConfiguration) -> str:
-    return _link(node) + (_detour(node) if node.max_pods > 1 else "")
+    return _link(node) + (_own_address(node) + _detour(node) if node.max_pods > 1 else "")
+
+
+def _own_address(node: NodeConfiguration) -> str:
+    """Have the node's own address answer before and after it has pods, whose gateway it is."""
+    return f"address add {node.pod_address.ip}/32 dev lo\n"
 
 
 def _detour(node: NodeConfiguration) -> str:
@@ -199,7 +207,8 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": str(node.management_address),
+        # Where several pods share a node, they call its kubelet by the node's own address.
+        "address": str(node.management_address if node.max_pods == 1 else _ANY),
         "port": 10250,
         "readOnlyPort": 0,
         "healthzPort": 0,

@@ -167,7 +167,7 @@ class _Attempt:
             machine=self._name,
             node=self._node,
             names=(self._node, self._host),
-            addresses=(self._addresses.management,),
+            addresses=(self._addresses.pod,),
         )
         issued.append(await self._desk.issuer.issue(subject))
 

@@ -5,6 +5,10 @@ NodeRestriction lets a kubelet register with whatever taints it likes, but chang
 later. There is no moment in which the node is there and its taint is not; and the owner reference,
 which a kubelet may not touch either, tells the machine's own Node from any other of its name.
 
+The node's addresses are written here too, and the kubelet leaves them as they are: users see, and
+the API server calls, the pod's address (as on Fargate, where node and pod share one interface), not
+the management address that the kubelet listens on.
+
 What can be allocated stands in it from the start, as in a Node that a kubelet makes itself. For a
 kubelet admits pods by the Node that its watch has shown it; while that is the one without a number,
 however much it reported meanwhile, there is room for no pod, and one that comes is failed for good.
@@ -88,6 +92,16 @@ def _allocatable(machine: MicroVM) -> dict[str, str]:
     }
 
 
+def addresses(pod_address: IPv4Address, region: str) -> list[models.NodeAddress]:
+    """Return a node's addresses, of the types that AWS's nodes have; names resolve to the IP."""
+    name = host_name(pod_address, region)
+    return [
+        models.NodeAddress(type="InternalIP", address=str(pod_address)),
+        models.NodeAddress(type="InternalDNS", address=name),
+        models.NodeAddress(type="Hostname", address=name),
+    ]
+
+
 def provider_id(machine: MicroVM, node: str, place: Place) -> str:
     """Return the node's provider id, of the shape that Fargate's have."""
     return f"monopod:///{place.zone}/{meta(machine).name}/{node}"
@@ -121,5 +135,7 @@ def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
                 for key, value, effect in taints(machine)
             ],
         ),
-        status=models.NodeStatus(allocatable=_allocatable(machine)),
+        status=models.NodeStatus(
+            allocatable=_allocatable(machine), addresses=addresses(pod_address, place.region)
+        ),
     )

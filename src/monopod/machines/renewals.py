@@ -18,8 +18,9 @@ from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from monopod.api.resources import MicroVM
 from monopod.identity.node import NODE_USER_PREFIX, NODES_GROUP, SERVING_SIGNER
 from monopod.kube import Change, Client, Controller, Deleted, Informer, Key, NotFoundError, meta
+from monopod.machines import nodes
 from monopod.machines.addresses import recorded
-from monopod.network.addresses import host_name, node_name
+from monopod.network.addresses import host_name
 
 _USAGES: Final = frozenset(("digital signature", "key encipherment", "server auth"))
 _log: Final = structlog.get_logger("renewals")
@@ -106,7 +107,7 @@ def objection(request: CertificateSigningRequest, machine: MicroVM, region: str)
     spec, addresses = request.spec, recorded(machine)
     if addresses is None or meta(machine).deletionTimestamp is not None:
         return "the machine is going, or has no address"
-    node = node_name(addresses.pod, region)
+    node = nodes.name_of(machine, addresses.pod, region)
     user = NODE_USER_PREFIX + node
     if spec.username != user or NODES_GROUP not in (spec.groups or ()):
         return f"it was made by {spec.username}"
@@ -123,6 +124,8 @@ def objection(request: CertificateSigningRequest, machine: MicroVM, region: str)
     allowed = (
         x509.DNSName(node),
         x509.DNSName(host_name(addresses.pod, region)),
+        x509.IPAddress(addresses.pod),
+        # Of a machine that started when its node still showed this address.
         x509.IPAddress(addresses.management),
     )
     foreign = [str(each.value) for each in names if each not in allowed]

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from monopod.kube import Service, connect, serve
 from monopod.network.controller import RouterController
 from monopod.network.group_controller import GroupController
+from monopod.network.local_controller import LocalTrafficController
 from monopod.network.plan import Plan
 from monopod.network.policy_controller import PolicyController
 from monopod.network.settings import NetworkSettings
@@ -32,6 +33,7 @@ async def _main(service: Service) -> None:
             RouterController(client, plan),
             GroupController(client, plan),
             PolicyController(client, plan),
+            LocalTrafficController(client, plan),
         )
 
 

@@ -1,8 +1,8 @@
-"""The process that keeps the router in step with Vpc, Subnet and MicroVM objects.
+"""The process that keeps the router in step with Vpc, Subnet and MicroVM objects, and with RBAC.
 
 It compares what is asked for with what stands in the kernel, at every change and at intervals, so
 rules that a hand or a crash removed come back. Machines' links are not its business: they are made
-and removed by whoever makes and removes machines.
+and removed by whoever makes and removes machines. RBAC says which pods may call kubelets.
 """
 
 import asyncio
@@ -11,16 +11,19 @@ from ipaddress import IPv4Network
 from typing import Any, Final
 
 import structlog
+from lightkube.resources.core_v1 import Node, Pod
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
 from pyroute2 import AsyncIPRoute
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.kube import Change, Client, Controller, Informer, Key, Modified, NotFoundError
-from monopod.network import addresses, desired, rules
+from monopod.network import addresses, desired, endpoints, rules
 from monopod.network.drops import Drops
 from monopod.network.firewall import Firewall
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
 from monopod.network.routes import refuse, refused, stop_refusing
+from monopod.network.scrapers import Scrapers, scrapers
 from monopod.network.standing import look
 
 _ROUTER: Final = "the router"
@@ -49,12 +52,20 @@ class RouterController:
         self._vpcs = Informer(client, Vpc)
         self._subnets = Informer(client, Subnet)
         self._machines = Informer(client, MicroVM)
+        self._pods = Informer(client, Pod)
+        self._nodes = Informer(client, Node)
+        self._roles = Informer(client, ClusterRole)
+        self._bindings = Informer(client, ClusterRoleBinding)
+        self._scrapers = Scrapers()
         self._controller = Controller("network", self._reconcile, workers=1)
         self._in_place = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Work until cancelled; ``ready`` is called when the router first is as it should be."""
-        informers = (self._vpcs, self._subnets, self._machines)
+        informers: tuple[Informer[Any], ...] = (
+            *(self._vpcs, self._subnets, self._machines),
+            *(self._pods, self._nodes, self._roles, self._bindings),
+        )
         async with asyncio.TaskGroup() as group:
             for informer in informers:
                 group.create_task(informer.run())
@@ -63,6 +74,9 @@ class RouterController:
             self._vpcs.subscribe(lambda _: self._controller.enqueue(_ROUTER))
             self._subnets.subscribe(self._subnet_changed)
             self._machines.subscribe(self._machine_changed)
+            self._roles.subscribe(self._permissions_changed)
+            self._bindings.subscribe(self._permissions_changed)
+            self._pods.subscribe(self._pod_changed)
             self._controller.enqueue(_ROUTER)
             group.create_task(self._controller.run())
             await self._in_place.wait()
@@ -79,12 +93,29 @@ class RouterController:
         self._controller.enqueue(_ROUTER)
         self._controller.enqueue(change.object.spec.subnet)
 
+    def _permissions_changed(self, _: object) -> None:
+        self._controller.enqueue(_ROUTER)
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        if not self._scrapers.include(change.object):
+            return
+        if not isinstance(change, Modified) or _place(change.old) != _place(change.object):
+            self._controller.enqueue(_ROUTER)
+
     async def _reconcile(self, key: Key) -> float | None:
         if key != _ROUTER:
             await self._report(key)
             return None
+        self._scrapers = scrapers(self._roles.items(), self._bindings.items())
+        machines = self._machines.items()
         wanted = desired.policy(
-            self._plan, self._vpcs.items(), self._subnets.items(), self._machines.items()
+            self._plan,
+            self._vpcs.items(),
+            self._subnets.items(),
+            machines,
+            self._scrapers.addresses(
+                endpoints.addressed(self._pods.items(), machines, self._nodes.items())
+            ),
         )
         async with await self._router.netlink() as netlink:
             await self._route(netlink, wanted.vpc_blocks)
@@ -98,7 +129,7 @@ class RouterController:
         if not standing.complete:
             await self._firewall.apply(rules.router_tables(self._plan, wanted))
             _log.warning("put the router's rules back", found=bool(standing.counters))
-        elif standing.sets != wanted.sets:
+        elif standing.sets != wanted.sets or standing.maps != wanted.maps:
             await self._firewall.apply(rules.router_policy(wanted))
             sizes = {name: len(elements) for name, elements in wanted.sets.items()}
             _log.info("changed the router's sets", **sizes)
@@ -122,6 +153,12 @@ class RouterController:
             await self._client.patch(Subnet, name, patch, subresource="status")
         except NotFoundError:
             return
+
+
+def _place(pod: Pod) -> object:
+    status = pod.status
+    node = pod.spec.nodeName if pod.spec else None
+    return node, None if status is None else (status.phase, status.podIPs)
 
 
 def _addresses(machine: MicroVM) -> tuple[str, str] | None:

@@ -13,9 +13,21 @@ _NO_WAY_OUT: Final = "None"
 
 
 def policy(
-    plan: Plan, vpcs: Iterable[Vpc], subnets: Iterable[Subnet], machines: Iterable[MicroVM]
+    plan: Plan,
+    vpcs: Iterable[Vpc],
+    subnets: Iterable[Subnet],
+    machines: Iterable[MicroVM],
+    scrapers: Iterable[IPv4Address] = (),
 ) -> Policy:
-    """The rules' variable part. What is malformed is left out, so it is denied."""
+    """The rules' variable part. What is malformed is left out, so it is denied.
+
+    Args:
+        plan: Of the cluster.
+        vpcs: All of them.
+        subnets: All of them.
+        machines: All of them.
+        scrapers: Addresses of the pods that may call kubelets.
+    """
     known, known_machines = list(vpcs), list(machines)
     blocks = [list(_networks(vpc.spec.cidrBlocks)) for vpc in known]
     without_dns = [
@@ -53,7 +65,26 @@ def policy(
         shared=frozenset(
             collapse_addresses(_networks(each.spec.podCIDR for each in known_machines))
         ),
+        kubelets=kubelets(known_machines),
+        scrapers=frozenset(collapse_addresses(map(IPv4Network, scrapers))),
     )
+
+
+def kubelets(machines: Iterable[MicroVM]) -> dict[IPv4Address, IPv4Address]:
+    """Return where each node's kubelet listens, by the address that the node shows.
+
+    Two objects may claim one address for a moment, until one of them is given another: the one
+    whose machine was launched has it.
+    """
+    claims = [
+        (status.attempts > 0, each.metadata.name or "", pod, management)
+        for each in machines
+        if (status := each.status) is not None
+        and each.metadata is not None
+        and (pod := _address(status.podAddress)) is not None
+        and (management := _address(status.managementAddress)) is not None
+    ]
+    return {pod: management for *_, pod, management in sorted(claims)}
 
 
 def taken_blocks(subnets: Iterable[Subnet], machines: Iterable[MicroVM]) -> list[str]:
@@ -73,6 +104,13 @@ def available_addresses(subnet: Subnet, machines: Iterable[MicroVM]) -> int | No
 
 def _name(subnet: Subnet) -> str:
     return (subnet.metadata.name if subnet.metadata else None) or ""
+
+
+def _address(text: str) -> IPv4Address | None:
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        return None
 
 
 def _networks(texts: Iterable[str]) -> Iterator[IPv4Network]:

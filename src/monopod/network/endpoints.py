@@ -36,6 +36,22 @@ def endpoints(
         machines: A pod with one has its address, and no other.
         nodes: A pod on an ordinary one has what its status says inside the node's own block.
     """
+    return [
+        Endpoint(meta(pod).namespace or "", meta(pod).labels or {}, addresses, _ports(pod))
+        for pod, addresses in addressed(pods, machines, nodes)
+    ]
+
+
+def shared_addresses(machines: Iterable[MicroVM]) -> frozenset[IPv4Address]:
+    """Return the addresses of ordinary nodes: those of their pods that use the node's network."""
+    found = (pod_address(each) for each in machines if each.spec.podCIDR)
+    return frozenset(each for each in found if each is not None)
+
+
+def addressed(
+    pods: Iterable[Pod], machines: Iterable[MicroVM], nodes: Iterable[Node]
+) -> Iterator[tuple[Pod, frozenset[IPv4Address]]]:
+    """Yield every pod that has an address, with its addresses; arguments as of ``endpoints``."""
     known = list(machines)
     own = {each.spec.podRef.uid: pod_address(each) for each in known}
     guests = {
@@ -47,11 +63,9 @@ def endpoints(
         for each in nodes
         if (name := meta(each).name or "") not in guests and not name.startswith(keys.NODE_PREFIX)
     }
-    return [
-        Endpoint(meta(pod).namespace or "", meta(pod).labels or {}, addresses, _ports(pod))
-        for pod in pods
-        if (addresses := frozenset(_addresses(pod, own, blocks)))
-    ]
+    for pod in pods:
+        if addresses := frozenset(_addresses(pod, own, blocks)):
+            yield pod, addresses
 
 
 def _addresses(

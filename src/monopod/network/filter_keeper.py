@@ -40,14 +40,14 @@ class FilterKeeper:
         wanted = sorted(filters, key=lambda each: each.name)
         if wanted == self._applied:
             found = await self._firewall.listing(table)
-            if _fingerprint(found) == self._standing:
+            if fingerprint(found) == self._standing:
                 return False
             _log.warning("put filters back", table=table, found=found is not None)
         # Whoever waits for a change does not wait until thousands of rules are listed.
         counted = await self._firewall.count(table, self._kind.counter)
         self._applied = None
         await self._firewall.apply(filter_table(self._kind, wanted, counted))
-        self._standing = _fingerprint(await self._firewall.listing(table))
+        self._standing = fingerprint(await self._firewall.listing(table))
         self._applied = wanted
         governed = len({address for each in filters for address in each.governs})
         _log.info("filters", table=table, filters=len(filters), governed=governed)
@@ -58,7 +58,7 @@ def _digest(of: Json) -> str:
     return hashlib.sha256(json.dumps(of).encode()).hexdigest()
 
 
-def _fingerprint(listing: _Listing | None) -> str:
+def fingerprint(listing: _Listing | None) -> str:
     """What tells a table from any other, whatever was counted meanwhile."""
     if listing is None:
         return ""

@@ -17,8 +17,8 @@ from typing import Final
 from monopod.network import addresses, nft
 from monopod.network.filters import Allowance, Filter, Ports
 from monopod.network.nft import ACCEPT, DROP, Count, Json, Table, counter, match
-from monopod.network.plan import BALANCERS, CONTROL, LINK_GROUP, UPLINK
-from monopod.network.rules import TO_ITSELF
+from monopod.network.plan import BALANCERS, CONTROL, KUBELET_PORT, LINK_GROUP, UPLINK
+from monopod.network.rules import TO_ITSELF, TO_KUBELET
 
 _UNSPEAKABLE: Final = re.compile(r"[^A-Za-z0-9./_:-]")
 _LONGEST_COMMENT: Final = 100
@@ -163,6 +163,10 @@ class _Writer:
                 return
             name = self._set(frozenset(collapse_addresses(allowance.peers)))
             where = ((nft.saddr if direction == "ingress" else nft.daddr)(f"@{name}"),)
+            if direction == "egress" and _opens_kubelets(allowance):
+                # The pod called the node's address; the router has put the kubelet's in its place.
+                to_kubelet = match(nft.meta("mark"), TO_KUBELET)
+                self.table.rule(chain, to_kubelet, nft.original_daddr(f"@{name}"), ACCEPT)
         if allowance.ports is None:
             self.table.rule(chain, *where, ACCEPT)
             return
@@ -175,6 +179,16 @@ class _Writer:
             name = self.sets[peers] = f"peers_{len(self.sets)}"
             self.table.set_of_addresses(name, sorted(peers))
         return name
+
+
+def _opens_kubelets(allowance: Allowance) -> bool:
+    if allowance.ports is None:
+        return True
+    return any(
+        each.protocol == "tcp"
+        and (each.first is None or each.first <= KUBELET_PORT <= (each.last or each.first))
+        for each in allowance.ports
+    )
 
 
 def _combinations(

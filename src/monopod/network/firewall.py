@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses, summarize_address_range
 from typing import Any
 
@@ -22,6 +22,10 @@ class Contents:
     """Packets by the names of counters."""
     sets: Mapping[str, frozenset[IPv4Network]]
     """Elements by the names of sets of addresses, in as few networks as possible."""
+    maps: Mapping[str, Mapping[IPv4Address, IPv4Address]] = field(
+        default_factory=dict[str, Mapping[IPv4Address, IPv4Address]]
+    )
+    """Elements by the names of maps from addresses to addresses."""
 
 
 def _networks(elements: Iterable[Any]) -> frozenset[IPv4Network]:
@@ -37,6 +41,10 @@ def _networks(elements: Iterable[Any]) -> frozenset[IPv4Network]:
             first, last = element["range"]
             found += summarize_address_range(IPv4Address(first), IPv4Address(last))
     return frozenset(collapse_addresses(found))
+
+
+def _pairs(elements: Iterable[tuple[str, str]]) -> Mapping[IPv4Address, IPv4Address]:
+    return {IPv4Address(key): IPv4Address(value) for key, value in elements}
 
 
 class Firewall:
@@ -79,9 +87,11 @@ class Firewall:
             return None
         counters = (each["counter"] for each in listed if "counter" in each)
         sets = (each["set"] for each in listed if "set" in each)
+        maps = (each["map"] for each in listed if each.get("map", {}).get("map") == "ipv4_addr")
         return Contents(
             {each["name"]: each["packets"] for each in counters},
             {each["name"]: _networks(each.get("elem", ())) for each in sets},
+            {each["name"]: _pairs(each.get("elem", ())) for each in maps},
         )
 
     async def count(self, table: str, counter: str) -> Count:

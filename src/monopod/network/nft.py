@@ -104,9 +104,36 @@ def counter(name: str) -> Json:
     return {"counter": name}
 
 
-def destination_nat(to: IPv4Address) -> Json:
-    """Send the connection there instead."""
-    return {"dnat": {"family": "ip", "addr": str(to)}}
+def destination_nat(to: IPv4Address, port: int | None = None) -> Json:
+    """Send the connection there instead; to another port only where its protocol is matched."""
+    where = {"family": "ip", "addr": str(to)}
+    return {"dnat": where if port is None else {**where, "port": port}}
+
+
+def concatenation(*parts: Json) -> Json:
+    """Several values as one."""
+    return {"concat": parts}
+
+
+def random(count: int) -> Json:
+    """A number below ``count``, another one each time."""
+    return {"numgen": {"mode": "random", "mod": count}}
+
+
+def hash_of(of: Json, count: int) -> Json:
+    """A number below ``count`` that is always the same for the same value."""
+    return {"jhash": {"mod": count, "expr": of}}
+
+
+def mapped_destination_nat(addresses: str) -> Json:
+    """Send it where a named map of addresses says; go on if the destination is not in it."""
+    to = {"map": {"key": header("ip", "daddr"), "data": f"@{addresses}"}}
+    return {"dnat": {"family": "ip", "addr": to}}
+
+
+def original_daddr(of: str) -> Json:
+    """The connection was opened to an address in this ``@set``, whatever translated it since."""
+    return match({"ct": {"key": "ip daddr", "dir": "original"}}, of)
 
 
 def goto(chain: str) -> Json:
@@ -182,6 +209,34 @@ class Table:
             self._contents.append(
                 {"add": {"element": {**self._at, "name": name, "elem": elements}}}
             )
+
+    def map_of_verdicts(self, name: str, key: Sequence[str]) -> None:
+        """Declare a map from several values of these types to verdicts."""
+        declared = {**self._at, "name": name, "type": key, "map": "verdict"}
+        self._structure.append({"add": {"map": declared}})
+
+    def add_verdicts(self, name: str, elements: Iterable[tuple[Json, Json]]) -> None:
+        """Fill it; the chains that verdicts lead to have been declared before."""
+        some = [list(each) for each in elements]
+        if some:
+            self._contents.append({"add": {"element": {**self._at, "name": name, "elem": some}}})
+
+    def map_of_addresses(self, name: str, elements: Mapping[IPv4Address, IPv4Address]) -> None:
+        """Declare a map from addresses to addresses."""
+        declared = {**self._at, "name": name, "type": "ipv4_addr", "map": "ipv4_addr"}
+        self._structure.append({"add": {"map": declared}})
+        self._contents.extend(self._mapped(name, elements))
+
+    def remap(self, name: str, elements: Mapping[IPv4Address, IPv4Address]) -> list[Json]:
+        """Commands that make an existing map hold exactly these."""
+        flush = {"flush": {"map": {**self._at, "name": name}}}
+        return [flush, *self._mapped(name, elements)]
+
+    def _mapped(self, name: str, elements: Mapping[IPv4Address, IPv4Address]) -> list[Json]:
+        if not elements:
+            return []
+        pairs = [[str(key), str(elements[key])] for key in sorted(elements)]
+        return [{"add": {"element": {**self._at, "name": name, "elem": pairs}}}]
 
     def refill(self, name: str, elements: Iterable[Address]) -> list[Json]:
         """Commands that make an existing set hold exactly these."""

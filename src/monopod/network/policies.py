@@ -54,6 +54,9 @@ class Pods:
         default_factory=dict[bytes, frozenset[IPv4Network]], compare=False, repr=False
     )
     """Where peers are, by the peers: policies repeat each other."""
+    nodes: frozenset[IPv4Address] = frozenset()
+    """Nodes' own addresses, which take anything: no policy is about a node's network. They open
+    nothing: nodes call from other addresses."""
 
 
 def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
@@ -61,7 +64,7 @@ def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
 
     Whom no policy limits is in a filter that allows everything: an address in none is nobody's.
     """
-    pods = Pods(_alike(pods.endpoints), pods.namespaces)
+    pods = Pods(_alike(pods.endpoints), pods.namespaces, nodes=pods.nodes)
     limiting = [each for policy in policies for each in _filters(policy, pods)]
     taking = {address for each in limiting if each.ingress is not None for address in each.governs}
     opening = {address for each in limiting if each.egress is not None for address in each.governs}
@@ -69,7 +72,9 @@ def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
     everything = (Allowance(),)
     return [
         *limiting,
-        Filter("not limited in what they take", everybody - taking, everything, None),
+        Filter(
+            "not limited in what they take", (everybody | pods.nodes) - taking, everything, None
+        ),
         Filter("not limited in what they open", everybody - opening, None, everything),
     ]
 

@@ -93,6 +93,7 @@ class PolicyController:
         pods = policies.Pods(
             [*found, endpoints.resolver(self._plan.resolver, self._plan.resolver_without_names)],
             {meta(each).name or "": meta(each).labels or {} for each in self._namespaces.items()},
+            nodes=endpoints.shared_addresses(self._machines.items()),
         )
         await self._keeper.keep(policies.filters(self._policies.items(), pods))
         self._in_place.set()

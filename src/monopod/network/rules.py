@@ -6,9 +6,9 @@ be accepted by both. Every decision costs the same however many machines there a
 told from other interfaces by their group, pods from management by their range.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Network
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Final
 
 from monopod.network import addresses, nft
@@ -58,6 +58,7 @@ COUNTERS: Final = (
     "from_outside_blocked",
     "control_blocked",
     "balancers_blocked",
+    "kubelets_blocked",
     "dns_off",
 )
 """What the router dropped, by reason."""
@@ -72,6 +73,8 @@ TO_ITSELF: Final = 0x6D
 """The packet mark of a connection from a pod to itself; none of kube-proxy's, which has one bit."""
 _BACK: Final = 0x6E
 """That of one which goes back over a link that several pods share."""
+TO_KUBELET: Final = 0x6F
+"""That of one from a pod to a kubelet, whose address is no longer the one that the pod called."""
 _IPV6_METADATA: Final = "fd00:ec2::254"
 
 
@@ -92,6 +95,12 @@ class Policy:
     """Blocks of VPCs whose nodes have no names."""
     shared: frozenset[IPv4Network] = frozenset()
     """Blocks of ordinary nodes, whose pods share a link."""
+    kubelets: Mapping[IPv4Address, IPv4Address] = field(
+        default_factory=dict[IPv4Address, IPv4Address]
+    )
+    """Where the kubelet of each node listens, by the node's address."""
+    scrapers: frozenset[IPv4Network] = frozenset()
+    """Pods that may call kubelets."""
 
     @property
     def sets(self) -> dict[str, frozenset[IPv4Network]]:
@@ -103,7 +112,14 @@ class Policy:
             "without_dns": self.without_dns,
             "without_names": self.without_names,
             "shared": self.shared,
+            "nodes": frozenset(collapse_addresses(map(IPv4Network, self.kubelets))),
+            "scrapers": self.scrapers,
         }
+
+    @property
+    def maps(self) -> dict[str, Mapping[IPv4Address, IPv4Address]]:
+        """The router's named maps."""
+        return {"kubelets": self.kubelets}
 
 
 def _drop(reason: str) -> tuple[Json, Json]:
@@ -117,10 +133,15 @@ def _router(plan: Plan, policy: Policy) -> Table:
             table.counter(name)
     for name, elements in policy.sets.items():
         table.set_of_addresses(name, sorted(elements))
+    for name, pairs in policy.maps.items():
+        table.map_of_addresses(name, pairs)
     _guard_sources(table)
     _guard_router(table, plan)
     _guard_passage(table, plan)
     table.base_chain("redirect", "prerouting", _DESTINATION_NAT, kind="nat")
+    for caller in (iif(CONTROL), saddr("@scrapers")):
+        to_kubelet = nft.mapped_destination_nat("kubelets")
+        table.rule("redirect", caller, dport("tcp", KUBELET_PORT), to_kubelet)
     nameless = nft.destination_nat(plan.resolver_without_names)
     own = match(nft.header("ip", "daddr"), nft.one_of((addresses.CLUSTER_DNS, plan.resolver)))
     for protocol in ("udp", "tcp"):
@@ -160,11 +181,9 @@ def router_tables(plan: Plan, policy: Policy) -> list[Json]:
 def router_policy(policy: Policy) -> list[Json]:
     """Commands that make the standing rules follow another policy, in one transaction."""
     table = Table(ROUTER_TABLE)
-    return [
-        command
-        for name, elements in policy.sets.items()
-        for command in table.refill(name, sorted(elements))
-    ]
+    sets = (table.refill(name, sorted(elements)) for name, elements in policy.sets.items())
+    maps = (table.remap(name, pairs) for name, pairs in policy.maps.items())
+    return [command for commands in (*sets, *maps) for command in commands]
 
 
 def router_version(plan: Plan) -> str:
@@ -241,6 +260,9 @@ def _guard_passage(table: Table, plan: Plan) -> None:
 
     table.base_chain("pass", "forward", _FILTER, policy="drop")
     _known(table, "pass")
+    # This port of a node's address is its kubelet's, however a service or a pod of that address
+    # means it: who may call a kubelet must never be answered by a pod that poses as one.
+    table.rule("pass", daddr("@nodes"), dport("tcp", KUBELET_PORT), *_drop("kubelets_blocked"))
     table.rule("pass", match(nft.meta("iifgroup"), LINK_GROUP), goto("from_guest"))
     table.rule("pass", match(nft.meta("iifgroup"), NODE_LINK_GROUP), goto("from_node"))
     sources = [
@@ -280,6 +302,9 @@ def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) ->
     table.rule("from_pod", *back, saddr("@shared"), nft.set_mark(_BACK))
     table.rule("from_pod", match(nft.meta("oifgroup"), LINK_GROUP), daddr("@vpc_blocks"), ACCEPT)
     table.rule("from_pod", oif(BALANCERS), daddr(plan.balancer_addresses), ACCEPT)
+    to_kubelet = daddr(addresses.MANAGEMENT), dport("tcp", KUBELET_PORT)
+    scrapes = saddr("@scrapers"), nft.original_daddr("@nodes"), *to_kubelet
+    table.rule("from_pod", *scrapes, nft.set_mark(TO_KUBELET), ACCEPT)
     table.rule("from_pod", inside, *_drop("platform_blocked"))
     table.rule("from_pod", oif(UPLINK), saddr("@way_out"), ACCEPT)
     table.rule("from_pod", *_drop("no_way_out"))

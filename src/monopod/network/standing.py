@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from monopod.network import nft, rules
 from monopod.network.firewall import Firewall
@@ -18,6 +18,7 @@ class Standing:
     counters: Mapping[str, int]
     """Packets by reason."""
     sets: Mapping[str, frozenset[IPv4Network]]
+    maps: Mapping[str, Mapping[IPv4Address, IPv4Address]]
 
 
 async def look(firewall: Firewall, plan: Plan) -> Standing:
@@ -39,4 +40,5 @@ async def look(firewall: Firewall, plan: Plan) -> Standing:
             if name in rules.COUNTERS
         },
         {} if found[0] is None else found[0].sets,
+        {} if found[0] is None else found[0].maps,
     )
