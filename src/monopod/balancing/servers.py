@@ -73,6 +73,9 @@ def _changes(
             yield f"add server {name} {server(group, target, checked=checked)}"
             if checked:
                 yield f"enable health {name}"
+            if group.cookie_s:
+                # HAProxy makes cookies of targets added at runtime when asked for all of them.
+                yield f"enable dynamic-cookie backend {backend}"
             yield f"enable server {name}"
             continue
         if found.weight != weight(target):
