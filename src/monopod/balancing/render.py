@@ -47,8 +47,9 @@ _LARGEST_RESPONSE_HEADER: Final = 32 << 10
 """Bytes. Source: the quotas of Application Load Balancers, "HTTP headers"."""
 _BUFFER: Final = _LARGEST_REQUEST_HEADER + (32 << 10)
 """Bytes: the largest header, HAProxy's own index of it, and what is added to it."""
-_BUFFERS: Final = 4096
-"""Of all connections together: 384 MiB. One that has no data under way has none."""
+_FILES: Final = 20000
+"""Open at once: twice the connections. One that has no data under way has no buffer; a limit on
+buffers instead stalls all load balancers once it is reached, for longer than what reached it."""
 _HEADERS: Final = 1000
 
 
@@ -65,16 +66,15 @@ def base() -> str:
     """Return what holds for all load balancers.
 
     Time-outs are AWS's for Network Load Balancers: 350 s without a byte. Headers are read whole, so
-    buffers hold the largest that an Application Load Balancer takes; how many there are bounds the
-    memory, and how many files may be open bounds the connections.
+    buffers hold the largest that an Application Load Balancer takes; the number of open files bounds
+    connections, and with them the memory.
     """
     return f"""\
 global
     # Old workers end with their last connection, whenever that is.
-    fd-hard-limit 20000
+    fd-hard-limit {_FILES}
     tune.bufsize {_BUFFER}
     tune.maxrewrite 2048
-    tune.buffers.limit {_BUFFERS}
     tune.http.maxhdr {_HEADERS}
     tune.ssl.default-dh-param 2048
     ssl-default-bind-options ssl-min-ver TLSv1.2
