@@ -20,6 +20,7 @@ from monopod.kube import make_key, meta
 
 CONTROLLER: Final = "ingress.k8s.aws/alb"
 CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
+NO_CERTIFICATE: Final = "HTTPS needs a Secret with a certificate in spec.tls"
 _GROUP: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 
@@ -52,11 +53,11 @@ def http_part(ingress: Ingress, around: Surroundings) -> HttpPart | Refusal:
     if group and not _GROUP.fullmatch(group):
         reader.fault("group.name", f"{group!r} is not a name of a group")
     certificates = _certificates(ingress, around, reader)
-    ports = _ports(reader, bool(certificates))
+    ports = _ports(reader, bool(certificates), alone=not group)
     redirect_to = _redirect_port(reader, ports, alone=not group)
     groups: dict[str, TargetGroup] = {}
     work = Rules(ingress, reader, around, groups)
-    work.check_conditions()
+    work.check_unused()
     default = work.default()
     _check_default(reader, default, ports, redirect_to)
     made = HttpPart(
@@ -115,7 +116,7 @@ def _certificates(ingress: Ingress, around: Surroundings, reader: Reader) -> dic
     return found
 
 
-def _ports(reader: Reader, has_certificates: bool) -> dict[int, bool]:
+def _ports(reader: Reader, has_certificates: bool, *, alone: bool) -> dict[int, bool]:
     text = reader.text("listen-ports")
     if not text:
         return {443: True} if has_certificates else {80: False}
@@ -131,8 +132,8 @@ def _ports(reader: Reader, has_certificates: bool) -> dict[int, bool]:
         found[port] = protocol == "HTTPS"
     if not found:
         reader.fault("listen-ports", "no port is named")
-    if any(found.values()) and not has_certificates:
-        reader.fault("listen-ports", "HTTPS needs a Secret with a certificate in spec.tls")
+    if alone and any(found.values()) and not has_certificates:
+        reader.fault("listen-ports", NO_CERTIFICATE)
     return found
 
 

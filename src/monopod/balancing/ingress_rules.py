@@ -102,16 +102,25 @@ class Rules:
                 action = self._action(path.backend, f"{at}.backend")
                 yield self._conditional(Rule(action, rule.host or "", text, match), path.backend)
 
-    def check_conditions(self) -> None:
-        """Find fault with conditions that no rule has: what they are to restrict is open."""
-        names = {
-            path.backend.service.name
-            for rule in self._spec.rules or ()
-            for path in (rule.http.paths if rule.http else ())
-            if path.backend.service
-        }
+    def check_unused(self) -> None:
+        """Find fault with annotations that no rule uses and that cannot be what is meant.
+
+        Conditions that no rule has leave open what they are to restrict. An action that no rule has
+        does no harm, unless it is none: it may be another annotation that is misspelt.
+        """
+        rules = [rule.http for rule in self._spec.rules or () if rule.http]
+        backends = [path.backend for http in rules for path in http.paths]
+        if self._spec.defaultBackend:
+            backends.append(self._spec.defaultBackend)
+        names = {each.service.name for each in backends if each.service}
         for name in sorted(self._conditions.keys() - names):
             self._reader.fault(f"{CONDITIONS}{name}", "no path has a backend of this name")
+        for each in self._reader.names():
+            if each.startswith(ACTIONS) and each.removeprefix(ACTIONS) not in names:
+                try:
+                    read_action(self._reader.text(each), lambda name, port: f"{name}:{port}")
+                except ActionError as error:
+                    self._reader.fault(each, str(error))
 
     def _read_conditions(self) -> Iterable[tuple[str, Conditions]]:
         for each in self._reader.names():

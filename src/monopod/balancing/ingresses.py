@@ -6,14 +6,14 @@ target type gets IP targets.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 
 from lightkube.resources.networking_v1 import Ingress
 
 from monopod.balancing.attributes import http_options
-from monopod.balancing.ingress import http_part, no_redirect
+from monopod.balancing.ingress import NO_CERTIFICATE, http_part, no_redirect
 from monopod.balancing.ingress_rules import PREFIX, Surroundings
 from monopod.balancing.model import (
     NOT_FOUND,
@@ -128,9 +128,9 @@ def _disagreeing(members: Sequence[_Member]) -> list[tuple[_Member, Refusal]]:
     if left_out:
         return left_out
     return [
-        (each, Refusal(each.ingress, (f"{PREFIX}ssl-redirect: {no_redirect(port)}",)))
+        (each, Refusal(each.ingress, faults))
         for each in members
-        if (port := each.part.redirect_to) is not None and not agreed.ports.get(port)
+        if (faults := tuple(agreed.lacking(each.part)))
     ]
 
 
@@ -141,6 +141,8 @@ class _Agreed:
     settings: dict[str, str] = field(default_factory=dict[str, str])
     """By the annotation, or annotation and attribute."""
     ports: dict[int, bool] = field(default_factory=dict[int, bool])
+    certified: set[int] = field(default_factory=set[int])
+    """Ports of Ingresses that have a certificate."""
 
     def conflicts(self, part: HttpPart) -> list[str]:
         """Return what a part says differently."""
@@ -160,6 +162,16 @@ class _Agreed:
         """Take over what a part says."""
         self.settings |= _settings(part)
         self.ports |= part.ports
+        if part.certificates:
+            self.certified |= part.ports.keys()
+
+    def lacking(self, part: HttpPart) -> Iterator[str]:
+        """Yield what a part counts on and no part has."""
+        port = part.redirect_to
+        if port is not None and not self.ports.get(port):
+            yield f"{PREFIX}ssl-redirect: {no_redirect(port)}"
+        if any(secure and port not in self.certified for port, secure in part.ports.items()):
+            yield f"{PREFIX}listen-ports: {NO_CERTIFICATE}, of one Ingress of the group"
 
 
 def _settings(part: HttpPart) -> dict[str, str]:

@@ -66,8 +66,8 @@ def base() -> str:
     """Return what holds for all load balancers.
 
     Time-outs are AWS's for Network Load Balancers: 350 s without a byte. Headers are read whole, so
-    buffers hold the largest that an Application Load Balancer takes; the number of open files bounds
-    connections, and with them the memory.
+    buffers hold the largest that an Application Load Balancer takes; the number of open files
+    bounds connections, and with them the memory.
     """
     return f"""\
 global
