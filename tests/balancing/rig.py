@@ -6,7 +6,7 @@ import secrets
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -77,8 +77,18 @@ class Rig:
             self._child.terminate()
             self._child.wait()
 
-    def client(self) -> aiohttp.ClientSession:
-        """A client beside it, with a connection for each request."""
+    async def listen(
+        self,
+        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+        address: str,
+        port: int,
+    ) -> asyncio.Server:
+        """Another server where HAProxy runs."""
+        made = make_socket(self.where, socket.SOCK_STREAM, (address, port))
+        return await asyncio.start_server(serve, sock=made)
+
+    def client(self, jar: aiohttp.CookieJar | None = None) -> aiohttp.ClientSession:
+        """A client where HAProxy runs, with a connection for each request."""
 
         def make(address: Any) -> socket.socket:
             family, kind, protocol, *_ = address
@@ -86,7 +96,9 @@ class Rig:
 
         connector = aiohttp.TCPConnector(socket_factory=make, force_close=True)
         timeout = aiohttp.ClientTimeout(total=5)
-        return aiohttp.ClientSession(connector=connector, timeout=timeout)
+        return aiohttp.ClientSession(
+            connector=connector, timeout=timeout, cookie_jar=jar, max_field_size=65536
+        )
 
 
 @asynccontextmanager
@@ -113,10 +125,15 @@ async def rig(directory: Path) -> AsyncGenerator[Rig]:
 async def _serving(where: Namespace, address: str) -> AsyncGenerator[None]:
     async def answer(request: web.Request) -> web.Response:
         await asyncio.sleep(float(request.query.get("for", "0")))
-        return web.Response(text=address)
+        if name := request.query.get("show"):
+            return web.Response(text="|".join(request.headers.getall(name, [])))
+        large = "a" * int(request.query.get("answer", "0"))
+        return web.Response(text=address, headers={"X-Large": large} if large else {})
 
-    application = web.Application()
-    application.router.add_get("/{path:.*}", answer)
+    application = web.Application(
+        handler_args={"max_line_size": 65536, "max_field_size": 65536, "max_headers": 1000}
+    )
+    application.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:

@@ -52,7 +52,7 @@ def ingress(
     return wire.decode(Ingress, msgspec.json.encode(body))
 
 
-def _made(*ingresses: Ingress) -> tuple[list[Wanted], list[Refusal]]:
+def made(*ingresses: Ingress) -> tuple[list[Wanted], list[Refusal]]:
     return application_balancers(ingresses, AROUND, lambda _: None, {})
 
 
@@ -65,7 +65,7 @@ def _http(wanted: Wanted, port: int) -> HttpListener:
 @pytest.mark.row("S6")
 def test_rules_lead_to_the_addresses_of_pods() -> None:
     paths = path("/a"), path("/a/b"), path("/x", "Exact"), path("/*", "ImplementationSpecific")
-    (wanted,), refusals = _made(ingress(*paths))
+    (wanted,), refusals = made(ingress(*paths))
     assert not refusals
     rules = _http(wanted, 80).rules
     assert [(each.path, each.match) for each in rules] == [
@@ -82,7 +82,7 @@ def test_rules_lead_to_the_addresses_of_pods() -> None:
 def test_certificates_and_redirects() -> None:
     ports = '[{"HTTP": 80}, {"HTTPS": 443}]'
     asked = {"listen-ports": ports, "ssl-redirect": "443", "scheme": "internet-facing"}
-    (wanted,), _ = _made(ingress(path("/"), annotations=asked, tls="shop"))
+    (wanted,), _ = made(ingress(path("/"), annotations=asked, tls="shop"))
     assert wanted.scheme is Scheme.INTERNET_FACING
     assert _http(wanted, 443).certificates == ("shop.pem",)
     away = _http(wanted, 80).default
@@ -103,7 +103,7 @@ def test_weights_and_what_does_not_exist() -> None:
         path("/ccc", name="nothing", port=use),
         annotations={"actions.split": weights},
     )
-    (wanted,), _ = _made(asked)
+    (wanted,), _ = made(asked)
     actions = {each.path: each.action for each in _http(wanted, 80).rules}
     assert actions["/a"] == Forward((("default.web.web.80", 20), ("default.web.new.80", 80)))
     assert actions["/bb"] == FixedResponse(503, body="Backend service does not exist")
@@ -112,15 +112,18 @@ def test_weights_and_what_does_not_exist() -> None:
 
 def test_a_redirect_changes_what_it_names_alone() -> None:
     said = {
-        "actions.code": '{"type":"redirect","redirectConfig":{"statusCode":"HTTP_302"}}',
+        "actions.code": '{"type":"redirect","redirectConfig":{"host":"b","statusCode":"HTTP_302"}}',
         "actions.secure": '{"Type":"redirect","RedirectConfig":'
         '{"Protocol":"HTTPS","Port":"443","StatusCode":"HTTP_301"}}',
     }
     use = {"name": "use-annotation"}
     paths = path("/c", name="code", port=use), path("/s", name="secure", port=use)
-    (wanted,), _ = _made(ingress(*paths, annotations=said))
+    (wanted,), _ = made(ingress(*paths, annotations=said))
     actions = {each.path: each.action for each in _http(wanted, 80).rules}
-    assert actions == {"/c": Redirect(302), "/s": Redirect(301, protocol="HTTPS", port="443")}
+    assert actions == {
+        "/c": Redirect(302, host="b"),
+        "/s": Redirect(301, protocol="HTTPS", port="443"),
+    }
 
 
 def test_a_group_shares_one_and_leaves_out_who_disagrees() -> None:
@@ -128,7 +131,7 @@ def test_a_group_shares_one_and_leaves_out_who_disagrees() -> None:
     one = ingress(path("/a"), name="one", annotations={**group, "scheme": "internal"})
     two = ingress(path("/b"), name="two", annotations={**group, "group.order": "-1"})
     other = ingress(path("/c"), name="six", annotations={**group, "scheme": "internet-facing"})
-    (wanted,), (refusal,) = _made(one, two, other)
+    (wanted,), (refusal,) = made(one, two, other)
     assert [each.path for each in _http(wanted, 80).rules] == ["/b", "/a"]
     assert refusal.owner is other
     assert "scheme" in refusal.message
@@ -217,7 +220,7 @@ def test_everything_wrong_is_named_at_once() -> None:
             "healthcheck-path": "no\nslash",
         },
     )
-    _, (refusal,) = _made(asked)
+    _, (refusal,) = made(asked)
     for part in (
         "target-type: instance targets are not supported on Fargate",
         "listen-ports",

@@ -19,15 +19,22 @@ from monopod.balancing.model import (
     Action,
     Balance,
     Balancer,
+    Condition,
     FixedResponse,
     Forward,
+    ForwardedFor,
+    HeaderCondition,
     HealthCheck,
     HttpListener,
+    HttpOptions,
     Match,
+    MethodCondition,
     NetworkListener,
     Protocol,
+    QueryCondition,
     Redirect,
     Rule,
+    SourceCondition,
     Target,
     TargetGroup,
 )
@@ -125,6 +132,11 @@ def _groups(protocols: st.SearchStrategy[Protocol]) -> st.SearchStrategy[list[Ta
             _targets.map(tuple),
             st.booleans(),
             st.sampled_from(list(Balance)),
+            idle_s=st.integers(1, 6000),
+            open_below=st.integers(1, 1000),
+            slow_start_s=st.sampled_from([0, 30, 900]),
+            cookie_s=st.sampled_from([0, 1, 604800]),
+            by_source=st.booleans(),
         ),
         min_size=1,
         max_size=3,
@@ -134,6 +146,35 @@ def _groups(protocols: st.SearchStrategy[Protocol]) -> st.SearchStrategy[list[Ta
 
 _networks = st.lists(
     st.integers(0, 255).map(lambda n: IPv4Network((n << 24, 8))), max_size=70, unique=True
+)
+
+
+_texts = st.lists(
+    st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=20),
+    min_size=1,
+    max_size=3,
+).map(tuple)
+_conditions: st.SearchStrategy[Condition] = st.one_of(
+    st.builds(MethodCondition, st.sampled_from([("GET",), ("GET", "PURGE")])),
+    st.builds(HeaderCondition, st.sampled_from(["x-a", "user_agent"]), _texts),
+    st.builds(
+        QueryCondition,
+        st.lists(
+            st.tuples(st.none() | st.sampled_from(["a", "a*", "'"]), _texts.map("".join)),
+            min_size=1,
+            max_size=3,
+        ).map(tuple),
+    ),
+    st.builds(SourceCondition, _networks.filter(bool).map(lambda each: tuple(each[:5]))),
+)
+_options = st.builds(
+    HttpOptions,
+    st.integers(1, 4000),
+    st.booleans(),
+    st.sampled_from(list(ForwardedFor)),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["TLSv1.2", "TLSv1.3"]),
 )
 
 
@@ -168,7 +209,16 @@ def application_balancers(draw: st.DrawFn) -> Balancer:
         st.builds(FixedResponse, st.integers(200, 599), st.just("text/html"), _bodies),
     )
     rules = st.lists(
-        st.builds(Rule, actions, _hosts, st.just("") | _paths, st.sampled_from(list(Match))),
+        st.builds(
+            Rule,
+            actions,
+            _hosts,
+            st.just("") | _paths,
+            st.sampled_from(list(Match)),
+            st.lists(_hosts.filter(bool), max_size=3).map(tuple),
+            st.lists(_paths, max_size=3).map(tuple),
+            st.lists(_conditions, max_size=3).map(tuple),
+        ),
         max_size=4,
     )
     ports = draw(st.lists(_ports, min_size=1, max_size=2, unique=True))
@@ -179,6 +229,7 @@ def application_balancers(draw: st.DrawFn) -> Balancer:
             draw(actions | st.just(NOT_FOUND)),
             draw(st.sampled_from([(), (_CERTIFICATE,)])),
             tuple(draw(_networks)),
+            draw(_options),
         )
         for port in ports
     )
@@ -204,9 +255,13 @@ def test_lines_are_ours_alone(balancer: Balancer) -> None:
         "acl",
         "balance",
         "bind",
+        "cookie",
         "default_backend",
+        "dynamic-cookie-key",
+        "hash-type",
         "http-check",
         "http-request",
+        "http-response",
         "mode",
         "option",
         "retry-on",

@@ -1,15 +1,23 @@
 """Whatever an object's owner writes is a part of a load balancer or is refused: it ends nothing."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.balancing import ingress as one_ingress
-from monopod.balancing import services
+from monopod.balancing.attributes import (
+    APPLICATION,
+    APPLICATION_TARGETS,
+    LISTENER,
+    NETWORK,
+    NETWORK_TARGETS,
+)
 from monopod.balancing.ingress import http_part
+from monopod.balancing.ingress_annotations import INGRESS
 from monopod.balancing.parts import HttpPart, NetworkPart
+from monopod.balancing.service_annotations import SERVICE
 from monopod.balancing.services import network_part
 from monopod.balancing.wanted import Refusal
 from tests.balancing.build import service
@@ -69,24 +77,72 @@ _actions = st.one_of(
 _USE = {"name": "use-annotation"}
 
 
-@given(st.dictionaries(st.sampled_from(sorted(services.READ)), _anything, max_size=5))
+_attributes = st.dictionaries(
+    st.sampled_from(
+        sorted({*APPLICATION, *APPLICATION_TARGETS, *NETWORK, *NETWORK_TARGETS, *LISTENER})
+    ),
+    st.one_of(_anything, st.sampled_from(["true", "false", "30", "lb_cookie", "source_ip"])),
+    max_size=4,
+).map(lambda of: ",".join(f"{key}={value}" for key, value in of.items()))
+_condition = st.fixed_dictionaries(
+    {
+        "field": st.sampled_from(
+            [
+                "host-header",
+                "path-pattern",
+                "http-request-method",
+                "source-ip",
+                "http-header",
+                "query-string",
+                "no",
+            ]
+        )
+    },
+    optional={
+        "hostHeaderConfig": st.fixed_dictionaries({"values": st.lists(_anything, max_size=3)}),
+        "pathPatternConfig": st.fixed_dictionaries({"Values": st.lists(_anything, max_size=3)}),
+        "httpRequestMethodConfig": st.just({"values": ["GET"]}),
+        "sourceIpConfig": st.fixed_dictionaries({"values": st.lists(_anything, max_size=2)}),
+        "httpHeaderConfig": st.fixed_dictionaries(
+            {"httpHeaderName": _anything, "values": st.lists(_anything, max_size=3)}
+        ),
+        "queryStringConfig": st.fixed_dictionaries(
+            {"values": st.lists(st.fixed_dictionaries({"value": _anything}), max_size=3)}
+        ),
+    },
+)
+
+
+def _names(of: Mapping[str, object]) -> st.SearchStrategy[str]:
+    """Names of annotations; of those that are known by their beginning, some."""
+    return st.sampled_from(sorted(of)).map(lambda name: f"{name}80" if name[-1] in ".-" else name)
+
+
+@given(st.dictionaries(_names(SERVICE), st.one_of(_anything, _attributes), max_size=5))
 def test_of_a_service(annotations: dict[str, str]) -> None:
     assert isinstance(network_part(service(annotations=annotations)), NetworkPart | Refusal)
 
 
 @given(
     st.dictionaries(
-        st.sampled_from(sorted(one_ingress.READ)),
-        st.one_of(_anything, _json.map(json.dumps)),
+        _names(INGRESS),
+        st.one_of(_anything, _json.map(json.dumps), _attributes),
         max_size=5,
     ),
     _actions,
+    st.one_of(_json, st.lists(_condition, max_size=3)),
     _anything,
 )
-def test_of_an_ingress(annotations: dict[str, str], action: Any, where: str) -> None:
+def test_of_an_ingress(
+    annotations: dict[str, str], action: Any, conditions: Any, where: str
+) -> None:
     asked = ingress(
         path("/", name="does", port=_USE),
         path(where, "ImplementationSpecific"),
-        annotations={**annotations, "actions.does": json.dumps(action)},
+        annotations={
+            **annotations,
+            "actions.does": json.dumps(action),
+            "conditions.does": json.dumps(conditions),
+        },
     )
     assert isinstance(http_part(asked, AROUND), HttpPart | Refusal)

@@ -1,15 +1,16 @@
 """What an Ingress's annotations ``actions.<name>`` say is to be done with requests. Pure.
 
 Source: the AWS Load Balancer Controller's guide to Ingress annotations; its values are JSON, whose
-keys it takes with a small or a capital first letter.
+keys it takes in any case.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
+from monopod.balancing.lenient_json import decode, without_underscores
 from monopod.balancing.model import Action, FixedResponse, Forward, Redirect
 
 ServicePort = str
@@ -26,6 +27,9 @@ _TYPE: Final = re.compile(r"[a-z]+/[a-z0-9.+-]+")
 _BODY_BYTES: Final = 1024
 _CODES: Final = {"HTTP_301": 301, "HTTP_302": 302}
 _HIGHEST_WEIGHT: Final = 999
+_MOST_GROUPS: Final = 5
+"""Source: the quotas of Application Load Balancers, "Target groups per action"."""
+_FOREIGN: Final = "target groups by ARN or name are not supported: write the name of a Service"
 _UNCHANGED: Final = Redirect()
 """Its fields are the defaults; the class's own attributes are not."""
 
@@ -34,22 +38,24 @@ class ActionError(Exception):
     """An action cannot be carried out; says why."""
 
 
-class _TargetGroup(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    service_name: str
-    service_port: str | int
+class _TargetGroup(msgspec.Struct, rename=without_underscores, forbid_unknown_fields=True):
+    service_name: str = ""
+    service_port: str | int = ""
     weight: int = 1
+    target_group_arn: str | None = None
+    target_group_name: str | None = None
 
 
-class _Stickiness(msgspec.Struct, rename="camel"):
+class _Stickiness(msgspec.Struct, rename=without_underscores):
     enabled: bool = False
 
 
-class _ForwardConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _ForwardConfig(msgspec.Struct, rename=without_underscores, forbid_unknown_fields=True):
     target_groups: list[_TargetGroup]
     target_group_stickiness_config: _Stickiness | None = None
 
 
-class _RedirectConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _RedirectConfig(msgspec.Struct, rename=without_underscores, forbid_unknown_fields=True):
     status_code: str
     protocol: str = _UNCHANGED.protocol
     host: str = _UNCHANGED.host
@@ -58,17 +64,19 @@ class _RedirectConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True
     query: str = _UNCHANGED.query
 
 
-class _FixedResponseConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _FixedResponseConfig(msgspec.Struct, rename=without_underscores, forbid_unknown_fields=True):
     status_code: str
     content_type: str = "text/plain"
     message_body: str = ""
 
 
-class _Action(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class _Action(msgspec.Struct, rename=without_underscores, forbid_unknown_fields=True):
     type: str
     forward_config: _ForwardConfig | None = None
     redirect_config: _RedirectConfig | None = None
     fixed_response_config: _FixedResponseConfig | None = None
+    target_group_arn: str | None = None
+    target_group_name: str | None = None
 
 
 _REDIRECT: Final = _RedirectConfig("")
@@ -85,9 +93,11 @@ def read_action(text: str, group: Group) -> Action:
         ActionError: It is none, or one that cannot be carried out.
     """
     try:
-        said = msgspec.convert(_small(msgspec.json.decode(text)), _Action)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        said = decode(text, _Action)
+    except msgspec.ValidationError as error:
         raise ActionError(f"not an action: {error}") from error
+    if said.target_group_arn or said.target_group_name:
+        raise ActionError(_FOREIGN)
     match said.type.lower():
         case "forward" if said.forward_config:
             return _forward(said.forward_config, group)
@@ -99,26 +109,17 @@ def read_action(text: str, group: Group) -> Action:
             raise ActionError(f"type {said.type!r} without its configuration, or unknown")
 
 
-def _small(value: object) -> object:
-    """Return a JSON value whose objects' keys begin with small letters."""
-    match value:
-        case Mapping():
-            return {_key(key): _small(of) for key, of in value.items()}
-        case list():
-            return [_small(of) for of in value]
-        case _:
-            return value
-
-
-def _key(name: Any) -> str:  # noqa: ANN401 - a JSON object's keys are strings
-    return name[:1].lower() + name[1:]
-
-
 def _forward(said: _ForwardConfig, group: Group) -> Forward:
     if said.target_group_stickiness_config and said.target_group_stickiness_config.enabled:
         raise ActionError("stickiness between target groups is not supported")
     if not said.target_groups:
         raise ActionError("no target group is named")
+    if len(said.target_groups) > _MOST_GROUPS:
+        raise ActionError(f"more than {_MOST_GROUPS} target groups are named")
+    if any(each.target_group_arn or each.target_group_name for each in said.target_groups):
+        raise ActionError(_FOREIGN)
+    if not all(each.service_name and each.service_port != "" for each in said.target_groups):
+        raise ActionError("a target group lacks its serviceName or servicePort")
     if any(not 0 <= each.weight <= _HIGHEST_WEIGHT for each in said.target_groups):
         raise ActionError(f"weights are from 0 to {_HIGHEST_WEIGHT}")
     if not any(each.weight for each in said.target_groups):

@@ -1,18 +1,19 @@
 """Reading annotations: every fault is found and named, not just the first one.
 
 Names and meanings are the AWS Load Balancer Controller's (source: its guides to Service and Ingress
-annotations). An annotation that asks for something we do not do is a fault, so that nobody believes
-it done; those that only concern AWS's own bookkeeping are passed over.
+annotations).
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from enum import Enum
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Final, TypeVar
 
-from monopod.balancing.model import Balance, HealthCheck, Protocol, Scheme
+from lightkube.models.core_v1 import ServiceSpec
+
+from monopod.balancing.model import HealthCheck, Protocol, Scheme
 
 _E = TypeVar("_E", bound=Enum)
 
@@ -118,10 +119,18 @@ class Reader:
             found[key.strip()] = value.strip()
         return found
 
-    def health_check(self, names: HealthNames, default: HealthCheck) -> HealthCheck:
-        """Return a health check, of whatever is said about it and the default's rest.
+    def health_check(
+        self, names: HealthNames, default: HealthCheck, ports: Mapping[str, int | None]
+    ) -> HealthCheck:
+        """Return a health check, from annotations and for the rest from a default.
 
         Limits are the Elastic Load Balancing API's.
+
+        Args:
+            names: What the annotations are called.
+            default: What holds where there is none.
+            ports: Numbers of the Service's target ports by the names of its ports; None for one
+                that itself has a name.
         """
         protocol = self.choice(names.protocol, Protocol, default.protocol)
         if protocol is Protocol.TLS:
@@ -133,7 +142,12 @@ class Reader:
         if not PATH.fullmatch(path):
             self.fault(names.path, f"{path!r} is not a path")
         port: int | None = None
-        if self.text(names.port, TRAFFIC_PORT) != TRAFFIC_PORT:
+        wanted = self.text(names.port) or TRAFFIC_PORT
+        if wanted in ports:
+            port = ports[wanted]
+            if port is None:
+                self.fault(names.port, f"the targetPort of port {wanted!r} is not a number")
+        elif wanted != TRAFFIC_PORT:
             port = self.integer(names.port, 1, 65535, 1)
         return HealthCheck(
             protocol=protocol,
@@ -146,18 +160,6 @@ class Reader:
             unhealthy=self.integer(names.unhealthy, 2, 10, default.unhealthy),
         )
 
-    def balance(self, name: str) -> Balance:
-        """Return how targets are chosen, from a target group's attributes."""
-        attributes = self.pairs(name)
-        for key in ("preserve_client_ip.enabled", "stickiness.enabled"):
-            if attributes.get(key, "false") != "false":
-                self.fault(name, f"{key}={attributes[key]} is not supported")
-        chosen = attributes.get("load_balancing.algorithm.type", Balance.ROUND_ROBIN.value)
-        known = {each.value: each for each in Balance}
-        if chosen not in known:
-            self.fault(name, f"load_balancing.algorithm.type={chosen} is not supported")
-        return known.get(chosen, Balance.ROUND_ROBIN)
-
     def scheme(self, name: str) -> Scheme:
         """Return from where a load balancer is to be reached: from inside unless said."""
         return self.choice(name, Scheme, Scheme.INTERNAL)
@@ -167,11 +169,17 @@ class Reader:
         found = (key for key in self.annotations if key.startswith(self.prefix))
         return sorted(key.removeprefix(self.prefix) for key in found)
 
-    def refuse_others(self, known: Collection[str]) -> None:
-        """Find fault with every annotation below the prefix whose name is not known."""
-        for name in self.names():
-            if name not in known:
-                self.fault(name, "not supported")
+
+def target_ports(spec: ServiceSpec | None) -> dict[str, int | None]:
+    """Return the numbers of a Service's target ports by the names of its ports.
+
+    A target port that itself has a name is None: its number may differ from pod to pod.
+    """
+    return {
+        each.name: target if isinstance(target := each.targetPort or each.port, int) else None
+        for each in (spec.ports if spec else None) or ()
+        if each.name
+    }
 
 
 def network_of(text: str) -> IPv4Network | None:

@@ -25,7 +25,7 @@ from monopod.balancing.certificates import Certificates
 from monopod.balancing.haproxy import HAProxy
 from monopod.balancing.ingress import is_application_balancer, secret_keys
 from monopod.balancing.model import Balancer
-from monopod.balancing.render import backend_name
+from monopod.balancing.render_rules import backend_name
 from monopod.balancing.serving import Objects, Serving
 from monopod.balancing.targets import service_key
 from monopod.balancing.wanted import Owner, Shown, Wanted, shown, shown_addresses
@@ -145,15 +145,14 @@ class BalancerController:
         return gates.with_waiting(tuple(self._slices_of.get(key, {}).values()), self._pods.get)
 
     async def _reconcile(self, _: Key) -> float | None:
-        applicants = self._applicants()
-        await self._certificates.read(self._secrets(applicants))
-        everything = {key_of(each): each for each in self._services.items()}
-        served = await self._serving.serve(Objects(everything, applicants, self._slices_for))
+        objects = self._objects()
+        await self._certificates.read(self._secrets(objects.ingresses))
+        served = await self._serving.serve(objects)
         self._in_place.set()
         placed = served.placed
         self._accepted.keep(
             {uid: part for wanted, _ in placed for uid, part in wanted.parts.items()},
-            {identity(each) for each in (*self._claimed_services(), *applicants)},
+            {identity(each) for each in (*self._claimed_services(), *objects.ingresses)},
         )
         for refusal in served.refusals.values():
             self._say(refusal.owner, EventType.WARNING, "FailedBuildModel", refusal.message)
@@ -209,13 +208,15 @@ class BalancerController:
         soon = gates.outstanding(pods, health)
         return min(_CHECKED_WITHIN_S, self._look_every_s) if soon else self._look_every_s
 
-    def _applicants(self) -> list[Ingress]:
+    def _objects(self) -> Objects:
         classes = {meta(each).name or "": each for each in self._classes.items()}
-        return [
-            each
-            for each in self._ingresses.items()
-            if meta(each).deletionTimestamp is None and is_application_balancer(each, classes)
-        ]
+        ours: list[Ingress] = []
+        others: list[Ingress] = []
+        for each in self._ingresses.items():
+            if meta(each).deletionTimestamp is None:
+                (ours if is_application_balancer(each, classes) else others).append(each)
+        everything = {key_of(each): each for each in self._services.items()}
+        return Objects(everything, ours, self._slices_for, others, classes)
 
     def _claimed_services(self) -> list[Service]:
         return [

@@ -7,3 +7,7 @@ class BalancingError(Exception):
 
 class RejectedError(BalancingError):
     """HAProxy does not accept a configuration, and goes on with the one it has."""
+
+
+class ConditionError(Exception):
+    """A condition of a rule cannot be served; says why."""

@@ -8,43 +8,19 @@ import msgspec
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 
 from monopod.balancing.annotations import Reader
-from monopod.balancing.ingress_rules import ACTIONS, HEALTH, PREFIX, Rules, Surroundings
-from monopod.balancing.model import TargetGroup
+from monopod.balancing.attributes import APPLICATION
+from monopod.balancing.ingress_annotations import INGRESS
+from monopod.balancing.ingress_rules import PREFIX, Rules, Surroundings
+from monopod.balancing.meanings import refuse_others, served_attributes
+from monopod.balancing.model import Action, Rule, TargetGroup
 from monopod.balancing.parts import HttpPart
+from monopod.balancing.redundant_rules import leads_to_itself
 from monopod.balancing.wanted import Refusal
 from monopod.kube import make_key, meta
 
 CONTROLLER: Final = "ingress.k8s.aws/alb"
 CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
-READ: Final = frozenset(
-    {
-        "target-type",
-        "scheme",
-        "listen-ports",
-        "group.name",
-        "group.order",
-        "ssl-redirect",
-        "backend-protocol",
-        "backend-protocol-version",
-        "inbound-cidrs",
-        "target-group-attributes",
-    }
-    | HEALTH.all
-)
-PASSED_OVER: Final = frozenset(
-    {
-        "ip-address-type",
-        "load-balancer-attributes",
-        "load-balancer-name",
-        "manage-backend-security-group-rules",
-        "security-groups",
-        "ssl-policy",
-        "subnets",
-        "tags",
-        "target-node-labels",
-    }
-)
-"""Annotations that concern AWS's own bookkeeping, or what there is only one of here."""
+NO_CERTIFICATE: Final = "HTTPS needs a Secret with a certificate in spec.tls"
 _GROUP: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 
@@ -68,32 +44,54 @@ def secret_keys(ingress: Ingress) -> list[str]:
 def http_part(ingress: Ingress, around: Surroundings) -> HttpPart | Refusal:
     """Return what an Ingress asks for, or everything that is against it."""
     reader = Reader(PREFIX, meta(ingress).annotations or {})
-    actions = [name for name in reader.names() if name.startswith(ACTIONS)]
-    reader.refuse_others(READ | PASSED_OVER | set(actions))
-    if "certificate-arn" in reader.names():
-        reader.fault("certificate-arn", "certificates come from the Secrets that spec.tls names")
+    refuse_others(reader, INGRESS, reader.names())
+    _check_class(ingress, around, reader)
+    attributes = served_attributes(
+        reader, "load-balancer-attributes", APPLICATION, "an Application Load Balancer"
+    )
     group = reader.text("group.name")
     if group and not _GROUP.fullmatch(group):
         reader.fault("group.name", f"{group!r} is not a name of a group")
     certificates = _certificates(ingress, around, reader)
-    ports = _ports(reader, bool(certificates))
+    ports = _ports(reader, bool(certificates), alone=not group)
+    redirect_to = _redirect_port(reader, ports, alone=not group)
     groups: dict[str, TargetGroup] = {}
     work = Rules(ingress, reader, around, groups)
+    work.check_unused()
+    default = work.default()
+    _check_default(reader, default, ports, redirect_to)
     made = HttpPart(
         group=group,
         order=_order(reader),
         scheme=reader.scheme("scheme") if reader.text("scheme") else None,
         ports=ports,
         certificates=certificates,
-        redirect_to=_redirect_port(reader, ports),
+        redirect_to=redirect_to,
         sources=reader.networks("inbound-cidrs"),
         rules=tuple(work.rules()),
-        default=work.default(),
+        default=default,
         groups=groups,
+        attributes=attributes,
+        lowest_tls=_lowest_tls(reader),
     )
     if reader.faults:
         return Refusal(ingress, tuple(dict.fromkeys(reader.faults)))
     return made
+
+
+def _check_default(
+    reader: Reader, default: Action | None, ports: Mapping[int, bool], redirect_to: int | None
+) -> None:
+    """Find fault with a default action that redirects to itself, as the API of AWS does."""
+    if default is None:
+        return
+    for port, secure in ports.items():
+        replaced = redirect_to is not None and not secure
+        if not replaced and leads_to_itself(Rule(default), port, secure=secure):
+            reader.faults.append(
+                f"spec.defaultBackend: it redirects requests on port {port} to where they are:"
+                " write the redirect as a path of a rule, or the annotation ssl-redirect"
+            )
 
 
 def _order(reader: Reader) -> int:
@@ -118,7 +116,7 @@ def _certificates(ingress: Ingress, around: Surroundings, reader: Reader) -> dic
     return found
 
 
-def _ports(reader: Reader, has_certificates: bool) -> dict[int, bool]:
+def _ports(reader: Reader, has_certificates: bool, *, alone: bool) -> dict[int, bool]:
     text = reader.text("listen-ports")
     if not text:
         return {443: True} if has_certificates else {80: False}
@@ -134,15 +132,40 @@ def _ports(reader: Reader, has_certificates: bool) -> dict[int, bool]:
         found[port] = protocol == "HTTPS"
     if not found:
         reader.fault("listen-ports", "no port is named")
-    if any(found.values()) and not has_certificates:
-        reader.fault("listen-ports", "HTTPS needs a Secret with a certificate in spec.tls")
+    if alone and any(found.values()) and not has_certificates:
+        reader.fault("listen-ports", NO_CERTIFICATE)
     return found
 
 
-def _redirect_port(reader: Reader, ports: Mapping[int, bool]) -> int | None:
+def _redirect_port(reader: Reader, ports: Mapping[int, bool], *, alone: bool) -> int | None:
     if not reader.text("ssl-redirect"):
         return None
     port = reader.integer("ssl-redirect", 1, 65535, 443)
-    if not ports.get(port):
-        reader.fault("ssl-redirect", f"listener does not exist for SSL redirect port: {port}")
+    if alone and not ports.get(port):
+        reader.fault("ssl-redirect", no_redirect(port))
     return port
+
+
+def no_redirect(port: int) -> str:
+    """Return what is wrong with a redirect to a port that no HTTPS listener has."""
+    return f"listener does not exist for SSL redirect port: {port}"
+
+
+def _check_class(ingress: Ingress, around: Surroundings, reader: Reader) -> None:
+    """Find fault with a class that has parameters, which would count for more than annotations."""
+    name = (ingress.spec.ingressClassName if ingress.spec else None) or ""
+    found = around.classes.get(name)
+    if found is not None and found.spec is not None and found.spec.parameters is not None:
+        reader.faults.append(
+            f"IngressClass {name}: spec.parameters are not supported: write annotations"
+        )
+
+
+def _lowest_tls(reader: Reader) -> str:
+    """Return the lowest version that a security policy allows and we serve; empty for none."""
+    policy = reader.text("ssl-policy")
+    if not policy:
+        return ""
+    if not policy.startswith("ELBSecurityPolicy-"):
+        reader.fault("ssl-policy", f"{policy!r} is no security policy of AWS's load balancers")
+    return "TLSv1.3" if "TLS13-1-3" in policy else "TLSv1.2"

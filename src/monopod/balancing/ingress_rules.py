@@ -1,19 +1,26 @@
 """The rules of one Ingress, and the target groups that they speak of. Pure."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from lightkube.models import networking_v1 as models
 from lightkube.models.core_v1 import ServicePort
 from lightkube.resources.core_v1 import Service
-from lightkube.resources.networking_v1 import Ingress
+from lightkube.resources.networking_v1 import Ingress, IngressClass
 
+from monopod.balancing import attributes
 from monopod.balancing.actions import ActionError, read_action
-from monopod.balancing.annotations import PATH, HealthNames, Reader
+from monopod.balancing.annotations import PATH, HealthNames, Reader, target_ports
+from monopod.balancing.attributes import APPLICATION_TARGETS
+from monopod.balancing.conditions import Conditions, read_conditions, with_conditions
+from monopod.balancing.errors import ConditionError
+from monopod.balancing.ingress_annotations import INGRESS, SERVICE
+from monopod.balancing.meanings import refuse_others, served_attributes
 from monopod.balancing.model import (
     NOT_FOUND,
     Action,
+    Balance,
     FixedResponse,
     Forward,
     HealthCheck,
@@ -27,6 +34,8 @@ from monopod.kube import key_of, make_key, meta
 
 PREFIX: Final = "alb.ingress.kubernetes.io/"
 ACTIONS: Final = "actions."
+CONDITIONS: Final = "conditions."
+ATTRIBUTES: Final = "target-group-attributes"
 _USE_ANNOTATION: Final = "use-annotation"
 HEALTH: Final = HealthNames(
     codes="success-codes",
@@ -54,6 +63,8 @@ class Surroundings:
     certificate: Callable[[str], str]
     """The file that holds a Secret's certificate and key, by the Secret's key; empty if there is
     no such Secret, or it is none of a certificate."""
+    classes: Mapping[str, IngressClass] = field(default_factory=dict[str, IngressClass])
+    """By name."""
 
 
 class Rules:
@@ -72,6 +83,7 @@ class Rules:
         self._reader = reader
         self._around = around
         self._groups = groups
+        self._conditions = dict(self._read_conditions())
 
     def default(self) -> Action | None:
         """Return what is done with requests that no rule of any Ingress is for."""
@@ -88,7 +100,45 @@ class Rules:
                 at = f"{where}.http.paths[{place}]"
                 text, match = self._path(path, at)
                 action = self._action(path.backend, f"{at}.backend")
-                yield Rule(action, rule.host or "", text, match)
+                yield self._conditional(Rule(action, rule.host or "", text, match), path.backend)
+
+    def check_unused(self) -> None:
+        """Find fault with annotations that no rule uses and that cannot be what is meant.
+
+        Conditions that no rule has leave open what they are to restrict. An action that no rule has
+        does no harm, unless it is none: it may be another annotation that is misspelt.
+        """
+        rules = [rule.http for rule in self._spec.rules or () if rule.http]
+        backends = [path.backend for http in rules for path in http.paths]
+        if self._spec.defaultBackend:
+            backends.append(self._spec.defaultBackend)
+        names = {each.service.name for each in backends if each.service}
+        for name in sorted(self._conditions.keys() - names):
+            self._reader.fault(f"{CONDITIONS}{name}", "no path has a backend of this name")
+        for each in self._reader.names():
+            if each.startswith(ACTIONS) and each.removeprefix(ACTIONS) not in names:
+                try:
+                    read_action(self._reader.text(each), lambda name, port: f"{name}:{port}")
+                except ActionError as error:
+                    self._reader.fault(each, str(error))
+
+    def _read_conditions(self) -> Iterable[tuple[str, Conditions]]:
+        for each in self._reader.names():
+            if each.startswith(CONDITIONS):
+                try:
+                    yield each.removeprefix(CONDITIONS), read_conditions(self._reader.text(each))
+                except ConditionError as error:
+                    self._reader.fault(each, str(error))
+
+    def _conditional(self, rule: Rule, backend: models.IngressBackend) -> Rule:
+        name = backend.service.name if backend.service else ""
+        if name not in self._conditions:
+            return rule
+        try:
+            return with_conditions(rule, self._conditions[name])
+        except ConditionError as error:
+            self._reader.fault(f"{CONDITIONS}{name}", str(error))
+            return rule
 
     def _path(self, path: models.HTTPIngressPath, at: str) -> tuple[str, Match]:
         text = path.path or ""
@@ -149,8 +199,9 @@ class Rules:
 
     def _described(self, name: str, service: Service, port: ServicePort) -> TargetGroup:
         # What a service says of its own targets counts more, as with AWS's controller.
-        said = {**self._reader.annotations, **(meta(service).annotations or {})}
-        reader = Reader(PREFIX, said)
+        own = meta(service).annotations or {}
+        self._check_service(key_of(service), own)
+        reader = Reader(PREFIX, {**self._reader.annotations, **own})
         reader.require_ip_targets("target-type")
         version = reader.text("backend-protocol-version", "HTTP1").upper()
         if version != "HTTP1":
@@ -158,8 +209,14 @@ class Rules:
         protocol = reader.choice("backend-protocol", Protocol, Protocol.HTTP)
         if not protocol.is_http:
             reader.fault("backend-protocol", f"{protocol.value!r} is neither HTTP nor HTTPS")
-        balance = reader.balance("target-group-attributes")
-        check = reader.health_check(HEALTH, _CHECK)
+        said = served_attributes(reader, ATTRIBUTES, APPLICATION_TARGETS, "a target group")
+        balance = attributes.balance(said)
+        slow_start_s = int(said.get("slow_start.duration_seconds", 0))
+        if slow_start_s and balance is Balance.LEAST_OUTSTANDING:
+            reader.fault(ATTRIBUTES, "slow start is not possible with least_outstanding_requests")
+        check = reader.health_check(HEALTH, _CHECK, target_ports(service.spec))
+        if check.timeout_s >= check.interval_s:
+            reader.fault(HEALTH.timeout, f"{check.timeout_s} s is not less than the interval")
         self._reader.faults += reader.faults
         return TargetGroup(
             name,
@@ -169,7 +226,16 @@ class Rules:
             service=key_of(service),
             service_port=port.port,
             port_name=port.name or "",
+            open_below=attributes.open_below(said),
+            slow_start_s=slow_start_s,
+            cookie_s=attributes.cookie_s(said),
         )
+
+    def _check_service(self, key: str, annotations: Mapping[str, str]) -> None:
+        reader = Reader(PREFIX, annotations)
+        counted = (name for name in reader.names() if name in SERVICE or name not in INGRESS)
+        refuse_others(reader, INGRESS, counted)
+        self._reader.faults += [f"service {key}: {fault}" for fault in reader.faults]
 
 
 def _precedence(path: models.HTTPIngressPath) -> tuple[int, int]:

@@ -6,16 +6,24 @@ target type gets IP targets.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 
 from lightkube.resources.networking_v1 import Ingress
 
-from monopod.balancing.ingress import http_part
+from monopod.balancing.attributes import http_options
+from monopod.balancing.ingress import NO_CERTIFICATE, http_part, no_redirect
 from monopod.balancing.ingress_rules import PREFIX, Surroundings
-from monopod.balancing.model import NOT_FOUND, HttpListener, Redirect, Scheme, TargetGroup
+from monopod.balancing.model import (
+    NOT_FOUND,
+    HttpListener,
+    Redirect,
+    Scheme,
+    TargetGroup,
+)
 from monopod.balancing.parts import HttpPart, with_targets
+from monopod.balancing.redundant_rules import effective
 from monopod.balancing.wanted import Refusal, Wanted, balancer_name
 from monopod.kube import identity, key_of, meta
 
@@ -89,7 +97,9 @@ def _fresh(part: HttpPart, around: Surroundings) -> HttpPart:
 
 def _binding(part: HttpPart | None) -> object:
     """Return what others of a group have to agree with."""
-    return None if part is None else (part.group, part.scheme, part.ports)
+    if part is None:
+        return None
+    return part.group, part.scheme, part.ports, part.attributes, part.lowest_tls, part.redirect_to
 
 
 def _together(members: Mapping[str, _Member]) -> list[list[_Member]]:
@@ -109,26 +119,71 @@ def _disagreeing(members: Sequence[_Member]) -> list[tuple[_Member, Refusal]]:
     What stood before has its way, then what comes earlier: an edit does not drive others out.
     """
     left_out: list[tuple[_Member, Refusal]] = []
-    scheme: Scheme | None = None
-    ports: dict[int, bool] = {}
+    agreed = _Agreed()
     for each in sorted(members, key=lambda each: not each.standing):
-        part = each.part
-        faults: list[str] = []
-        if scheme and part.scheme and scheme is not part.scheme:
-            faults.append(
-                f"{PREFIX}scheme: {part.scheme.value} conflicts with {scheme.value} of its group"
-            )
-        faults += [
+        if faults := agreed.conflicts(each.part):
+            left_out.append((each, Refusal(each.ingress, tuple(faults))))
+        else:
+            agreed.join(each.part)
+    if left_out:
+        return left_out
+    return [
+        (each, Refusal(each.ingress, faults))
+        for each in members
+        if (faults := tuple(agreed.lacking(each.part)))
+    ]
+
+
+@dataclass(slots=True)
+class _Agreed:
+    """What Ingresses that share a load balancer have said of it."""
+
+    settings: dict[str, str] = field(default_factory=dict[str, str])
+    """By the annotation, or annotation and attribute."""
+    ports: dict[int, bool] = field(default_factory=dict[int, bool])
+    certified: set[int] = field(default_factory=set[int])
+    """Ports of Ingresses that have a certificate."""
+
+    def conflicts(self, part: HttpPart) -> list[str]:
+        """Return what a part says differently."""
+        settings = [
+            f"{PREFIX}{name}: {value} conflicts with {self.settings[name]} of its group"
+            for name, value in _settings(part).items()
+            if self.settings.get(name, value) != value
+        ]
+        ports = [
             f"{PREFIX}listen-ports: its group has another protocol on port {port}"
             for port, secure in part.ports.items()
-            if ports.get(port, secure) != secure
+            if self.ports.get(port, secure) != secure
         ]
-        if faults:
-            left_out.append((each, Refusal(each.ingress, tuple(faults))))
-            continue
-        scheme = scheme or part.scheme
-        ports |= part.ports
-    return left_out
+        return settings + ports
+
+    def join(self, part: HttpPart) -> None:
+        """Take over what a part says."""
+        self.settings |= _settings(part)
+        self.ports |= part.ports
+        if part.certificates:
+            self.certified |= part.ports.keys()
+
+    def lacking(self, part: HttpPart) -> Iterator[str]:
+        """Yield what a part counts on and no part has."""
+        port = part.redirect_to
+        if port is not None and not self.ports.get(port):
+            yield f"{PREFIX}ssl-redirect: {no_redirect(port)}"
+        if any(secure and port not in self.certified for port, secure in part.ports.items()):
+            yield f"{PREFIX}listen-ports: {NO_CERTIFICATE}, of one Ingress of the group"
+
+
+def _settings(part: HttpPart) -> dict[str, str]:
+    """Return what a part says that its group can have once alone."""
+    found = {f"load-balancer-attributes: {name}": value for name, value in part.attributes.items()}
+    if part.scheme:
+        found["scheme"] = part.scheme.value
+    if part.redirect_to is not None:
+        found["ssl-redirect"] = str(part.redirect_to)
+    if part.lowest_tls:
+        found["ssl-policy"] = part.lowest_tls
+    return found
 
 
 def _balancer(members: Sequence[_Member], around: Surroundings) -> Wanted:
@@ -145,16 +200,29 @@ def _balancer(members: Sequence[_Member], around: Surroundings) -> Wanted:
     for each in parts:
         ports |= each.ports
         groups |= each.groups
+    attributes: dict[str, str] = {}
+    for each in parts:
+        attributes |= each.attributes
+    lowest_tls = next((each.lowest_tls for each in parts if each.lowest_tls), "TLSv1.2")
+    options = http_options(attributes, lowest_tls)
     scheme = next((each.scheme for each in parts if each.scheme), Scheme.INTERNAL)
     redirect_to = next((each.redirect_to for each in parts if each.redirect_to), None)
     return Wanted(
         name=name,
         scheme=scheme,
         listeners=tuple(
-            _listener(port, secure, [each for each in parts if port in each.ports], redirect_to)
+            replace(
+                _listener(
+                    port, secure, [each for each in parts if port in each.ports], redirect_to
+                ),
+                options=options,
+            )
             for port, secure in sorted(ports.items())
         ),
-        groups=tuple(with_targets(groups[name], around.slices) for name in sorted(groups)),
+        groups=tuple(
+            with_targets(replace(groups[name], idle_s=options.idle_s), around.slices)
+            for name in sorted(groups)
+        ),
         owners=tuple(each.ingress for each in members),
         parts={each.uid: each.part for each in members if each.current},
     )
@@ -172,7 +240,7 @@ def _listener(
     certificates = (name for each in parts for name in each.certificates.values())
     return HttpListener(
         port,
-        tuple(rule for each in parts for rule in each.rules),
+        effective((rule for each in parts for rule in each.rules), port, secure=secure),
         next((each.default for each in parts if each.default), NOT_FOUND),
         tuple(dict.fromkeys(certificates)) if secure else (),
         sources,

@@ -102,6 +102,16 @@ class TargetGroup:
     """Number of its port."""
     port_name: str = ""
     """The port's name, empty if it has none."""
+    idle_s: int = 350
+    """Seconds without a byte after which a connection is closed, or a request answered with 504."""
+    open_below: int = 1
+    """With fewer healthy targets than this, traffic goes to all targets, healthy or not."""
+    slow_start_s: int = 0
+    """Seconds in which the share of a target that became healthy rises to its full share."""
+    cookie_s: int = 0
+    """Seconds for which a cookie binds a client to its target; 0 means that none does."""
+    by_source: bool = False
+    """Whether a client's address decides which target it gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,8 @@ class NetworkListener:
     group: str
     sources: tuple[IPv4Network, ...] = ()
     """Who may connect; everybody unless given."""
+    idle_s: int = 350
+    """Seconds without a byte after which a connection is closed."""
 
 
 class Forward(msgspec.Struct, frozen=True, tag=True):
@@ -144,6 +156,38 @@ NOT_FOUND = FixedResponse(404)
 """What an Application Load Balancer does with a request that no rule is for."""
 
 
+class MethodCondition(msgspec.Struct, frozen=True, tag=True):
+    """The request's method is one of these, in this case."""
+
+    values: tuple[str, ...]
+
+
+class HeaderCondition(msgspec.Struct, frozen=True, tag=True):
+    """A header's value matches one of these patterns, in any case."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+class QueryCondition(msgspec.Struct, frozen=True, tag=True):
+    r"""A parameter of the query string matches one of these, in any case.
+
+    Each is a pattern for the key, any key if it is None, and one for the value; ``\*`` and ``\?``
+    match these characters themselves.
+    """
+
+    values: tuple[tuple[str | None, str], ...]
+
+
+class SourceCondition(msgspec.Struct, frozen=True, tag=True):
+    """The client's address is in one of these networks."""
+
+    values: tuple[IPv4Network, ...]
+
+
+Condition = MethodCondition | HeaderCondition | QueryCondition | SourceCondition
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What to do with some requests."""
@@ -154,6 +198,36 @@ class Rule:
     path: str = ""
     """Only those for this path; for any unless given."""
     match: Match = Match.PREFIX
+    or_hosts: tuple[str, ...] = ()
+    """Requests to one of these hosts as well."""
+    or_paths: tuple[str, ...] = ()
+    """Requests for a path that matches one of these patterns as well."""
+    conditions: tuple[Condition, ...] = ()
+    """Only requests for which all of these hold."""
+
+
+class ForwardedFor(enum.Enum):
+    """What is done with ``X-Forwarded-For``."""
+
+    APPEND = "append"
+    PRESERVE = "preserve"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """How an Application Load Balancer treats all requests."""
+
+    idle_s: int = 60
+    """Seconds without a byte after which a connection is closed."""
+    http2: bool = True
+    """Whether clients may speak HTTP/2 over TLS."""
+    forwarded_for: ForwardedFor = ForwardedFor.APPEND
+    client_port: bool = False
+    """Whether ``X-Forwarded-For`` has the client's port."""
+    drop_invalid_headers: bool = False
+    """Whether headers whose names hold more than letters, digits and dashes are removed."""
+    lowest_tls: str = "TLSv1.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +241,7 @@ class HttpListener:
     """File names; with any, clients have to speak TLS. The first is for who names no host."""
     sources: tuple[IPv4Network, ...] = ()
     """Who may connect; everybody unless given."""
+    options: HttpOptions = HttpOptions()
 
 
 @dataclass(frozen=True, slots=True)

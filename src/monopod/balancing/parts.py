@@ -46,6 +46,10 @@ class HttpPart:
     default: Action | None = None
     groups: Mapping[str, TargetGroup] = field(default_factory=dict[str, TargetGroup])
     """Without targets, by name."""
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Those of the load balancer that are named and served."""
+    lowest_tls: str = ""
+    """The lowest version of TLS that is wanted; empty if nothing is said."""
 
 
 Part = NetworkPart | HttpPart

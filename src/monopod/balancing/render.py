@@ -5,26 +5,29 @@ an exchange of names; ``Rendered.version`` covers everything that a running work
 """
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
 from monopod.balancing.model import (
-    Action,
     Balance,
     Balancer,
-    FixedResponse,
-    Forward,
+    ForwardedFor,
     HttpListener,
-    Match,
+    HttpOptions,
     NetworkListener,
-    Redirect,
-    Rule,
     Target,
     TargetGroup,
+)
+from monopod.balancing.render_rules import (
+    DICE,
+    backend_name,
+    forward_lines,
+    open_backend_name,
+    quoted,
+    rule_lines,
 )
 
 VERSION_PREFIX: Final = "version-"
@@ -32,26 +35,22 @@ VERSION_PREFIX: Final = "version-"
 WEIGHT: Final = 100
 """Of a target; one that drains has 0."""
 _ANY: Final = Target(IPv4Address(0), 0)
-_DICE: Final = 1 << 20
 _BALANCE: Final = {
     Balance.ROUND_ROBIN: "roundrobin",
     Balance.LEAST_OUTSTANDING: "leastconn",
 }
-_REDIRECT_PARTS: Final = {
-    "#{protocol}": "%[var(txn.scheme)]",
-    "#{host}": "%[var(txn.host)]",
-    "#{port}": "%[dst_port]",
-    "/#{path}": "%[path]",
-    "#{path}": "%[path,regsub(^/,)]",
-    "?#{query}": "%[var(txn.query)]",
-    "#{query}": "%[query]",
-}
-_ESCAPES: Final = {"'": r"'\''", "\n": r"'\n'", "\r": r"'\r'", "\t": r"'\t'"}
-"""Within quotes nothing is special, not even a backslash: so they are left for a moment."""
-_BODILESS: Final = frozenset({204, 205, 304})
 _NETWORKS_IN_A_LINE: Final = 32
 """HAProxy takes 64 words."""
-_PLACEHOLDER: Final = re.compile("(" + "|".join(map(re.escape, _REDIRECT_PARTS)) + ")")
+_LARGEST_LINE: Final = 16 << 10
+_LARGEST_REQUEST_HEADER: Final = 64 << 10
+_LARGEST_RESPONSE_HEADER: Final = 32 << 10
+"""Bytes. Source: the quotas of Application Load Balancers, "HTTP headers"."""
+_BUFFER: Final = _LARGEST_REQUEST_HEADER + (32 << 10)
+"""Bytes: the largest header, HAProxy's own index of it, and what is added to it."""
+_FILES: Final = 20000
+"""Open at once: twice the connections. One that has no data under way has no buffer; a limit on
+buffers instead stalls all load balancers once it is reached, for longer than what reached it."""
+_HEADERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,19 @@ class Rendered:
 
 
 def base() -> str:
-    """Return what holds whatever load balancers there are.
+    """Return what holds for all load balancers.
 
-    Time-outs are those of AWS's: 350 s without a byte for connections, 60 s for requests.
+    Time-outs are AWS's for Network Load Balancers: 350 s without a byte. Headers are read whole, so
+    buffers hold the largest that an Application Load Balancer takes; the number of open files
+    bounds connections, and with them the memory.
     """
-    return """\
+    return f"""\
 global
     # Old workers end with their last connection, whenever that is.
+    fd-hard-limit {_FILES}
+    tune.bufsize {_BUFFER}
+    tune.maxrewrite 2048
+    tune.http.maxhdr {_HEADERS}
     tune.ssl.default-dh-param 2048
     ssl-default-bind-options ssl-min-ver TLSv1.2
     ssl-server-verify none
@@ -81,7 +86,7 @@ defaults
     timeout client 350s
     timeout server 350s
     timeout http-request 60s
-    timeout tunnel 1h
+    timeout tunnel 350s
     retries 3
     option redispatch 1
     option splice-auto
@@ -93,7 +98,7 @@ frontend metrics
     mode http
     bind 127.0.0.1:8405
     timeout client 60s
-    http-request use-service prometheus-exporter if { path /metrics }
+    http-request use-service prometheus-exporter if {{ path /metrics }}
     http-request return status 200
 """
 
@@ -113,21 +118,18 @@ def render(balancers: Iterable[Balancer], certificates: Path) -> Rendered:
             lines += made
             shape += made
         for group in balancer.groups:
-            made = list(_backend(balancer, group))
-            lines += made
-            # Which targets there are is nothing to the version; how they are treated is.
-            shape += [*made, server(group, _ANY)]
-            lines += [
-                f"    server {each.name} {server(group, each)}" for each in sorted(group.targets)
-            ]
+            for name, checked in backends(balancer, group):
+                made = [f"backend {name}", *_backend(balancer, group, checked=checked)]
+                lines += made
+                # The version covers how targets are treated, and not which there are.
+                shape += [*made, server(group, _ANY, checked=checked)]
+                lines += [
+                    f"    server {each.name} {server(group, each, checked=checked)}"
+                    for each in sorted(group.targets)
+                ]
     digest = hashlib.sha256("\n".join(shape).encode()).hexdigest()[:16]
     version = f"{VERSION_PREFIX}{digest}"
     return Rendered("\n".join([f"backend {version}", *lines, ""]), version)
-
-
-def backend_name(balancer: Balancer, group: str) -> str:
-    """Return what HAProxy calls a group."""
-    return f"{balancer.name}:{group}"
 
 
 def weight(target: Target) -> int:
@@ -135,25 +137,40 @@ def weight(target: Target) -> int:
     return 0 if target.draining else WEIGHT
 
 
-def server(group: TargetGroup, target: Target) -> str:
+def backends(balancer: Balancer, group: TargetGroup) -> tuple[tuple[str, bool], ...]:
+    """Return what HAProxy calls a group, and whether targets are checked there.
+
+    A group is there twice: the one whose targets are not checked takes the traffic when too few of
+    the other's are healthy.
+    """
+    return (
+        (backend_name(balancer, group.name), True),
+        (open_backend_name(balancer, group.name), False),
+    )
+
+
+def server(group: TargetGroup, target: Target, *, checked: bool = True) -> str:
     """Return a target's parameters, as a file and as the command ``add server`` have them."""
+    words = [target.name, f"weight {weight(target)}"]
+    if group.proxy_protocol:
+        words.append("send-proxy-v2")
+    if group.protocol.is_secure:
+        words.append("ssl verify none")
+    if not checked:
+        return " ".join(words)
     check = group.check
-    words = [
-        target.name,
-        f"weight {weight(target)}",
+    words += [
         "check",
         f"inter {check.interval_s}s",
         f"fall {check.unhealthy}",
         f"rise {check.healthy}",
     ]
+    if group.slow_start_s:
+        words.append(f"slowstart {group.slow_start_s}s")
     if check.port is not None and check.port != target.port:
         words.append(f"port {check.port}")
     elif group.proxy_protocol:
         words.append("check-send-proxy")
-    if group.proxy_protocol:
-        words.append("send-proxy-v2")
-    if group.protocol.is_secure:
-        words.append("ssl verify none")
     if check.protocol.is_secure:
         words.append("check-ssl verify none")
     elif group.protocol.is_secure:
@@ -161,146 +178,103 @@ def server(group: TargetGroup, target: Target) -> str:
     return " ".join(words)
 
 
-def quoted(text: str) -> str:
-    """Return a text as one word of HAProxy's configuration, whatever is in it.
-
-    Raises:
-        ValueError: It holds a control character, which no word can.
-    """
-    if any(ord(character) < 32 and character not in _ESCAPES for character in text):
-        raise ValueError(f"{text!r} holds a control character")
-    return "'" + "".join(_ESCAPES.get(character, character) for character in text) + "'"
-
-
 def _frontend(
     balancer: Balancer, listener: NetworkListener | HttpListener, certificates: Path
 ) -> Iterator[str]:
     yield f"frontend {balancer.name}:{listener.port}"
-    secure = ""
-    if isinstance(listener, HttpListener) and listener.certificates:
-        files = " ".join(
-            f"crt {quoted(str(certificates / each))}" for each in listener.certificates
-        )
-        secure = f" ssl {files} alpn h2,http/1.1"
-    yield f"    bind {balancer.address}:{listener.port}{secure}"
+    yield f"    bind {balancer.address}:{listener.port}{_security(listener, certificates)}"
     if listener.sources:
         for start in range(0, len(listener.sources), _NETWORKS_IN_A_LINE):
             some = listener.sources[start : start + _NETWORKS_IN_A_LINE]
             yield f"    acl allowed src {' '.join(map(str, some))}"
         yield "    tcp-request connection reject unless allowed"
     if isinstance(listener, NetworkListener):
-        yield f"    default_backend {backend_name(balancer, listener.group)}"
+        yield f"    timeout client {listener.idle_s}s"
+        group = next(each for each in balancer.groups if each.name == listener.group)
+        yield from forward_lines(balancer, group)
         return
     yield "    mode http"
-    yield "    timeout client 60s"
-    yield "    option forwardfor"
+    yield f"    timeout client {listener.options.idle_s}s"
+    yield f"    timeout http-keep-alive {listener.options.idle_s}s"
+    yield from _limits()
     scheme = "https" if listener.certificates else "http"
     yield f"    http-request set-var(txn.scheme) str({scheme})"
     yield "    http-request set-var(txn.host) req.hdr(host),field(1,:),lower"
     yield "    http-request set-var(txn.path) path"
     yield "    http-request set-var-fmt(txn.query) ?%[query] if { query -m len gt 0 }"
-    yield f"    http-request set-var(txn.dice) rand({_DICE})"
+    yield f"    http-request set-var(txn.dice) rand({DICE})"
+    yield from _headers(listener.options)
     yield f"    http-request set-header X-Forwarded-Proto {scheme}"
     yield "    http-request set-header X-Forwarded-Port %[dst_port]"
-    # The first rule that fits decides, whatever it does: HAProxy would look at its own kinds of
-    # rules kind by kind.
-    for number, rule in enumerate(listener.rules):
-        condition = _condition(rule)
-        unset = "!{ var(txn.rule) -m found }"
-        alternatives = [f"{unset} {each}" for each in condition] or [unset]
-        yield f"    http-request set-var(txn.rule) int({number}) if {' or '.join(alternatives)}"
-    actions: list[str] = []
-    for number, rule in enumerate(listener.rules):
-        actions += _act(balancer, rule.action, f"{{ var(txn.rule) -m int {number} }}")
-    otherwise = "" if isinstance(listener.default, Forward) else "!{ var(txn.rule) -m found }"
-    actions += _act(balancer, listener.default, otherwise)
-    # Rules exclude each other, so HAProxy may have its kinds in its own order.
-    yield from sorted(actions, key=lambda line: not line.startswith("    http-request"))
+    yield from rule_lines(balancer, listener)
 
 
-def _condition(rule: Rule) -> list[str]:
-    """Return alternatives, each a conjunction; none if the rule is for every request."""
-    host = f"{_match('txn.host', rule.host.lower())} " if rule.host else ""
-    if not rule.path:
-        return [host.strip()] if host else []
-    if rule.match is Match.WILDCARD:
-        return [host + _match("txn.path", rule.path)]
-    if rule.match is Match.EXACT:
-        return [host + _string("txn.path", "str", rule.path)]
-    stem = rule.path.rstrip("/")
-    if not stem:
-        return [host.strip()] if host else []
-    return [
-        host + _string("txn.path", "str", stem),
-        host + _string("txn.path", "beg", f"{stem}/"),
-    ]
+def _security(listener: NetworkListener | HttpListener, certificates: Path) -> str:
+    if isinstance(listener, NetworkListener) or not listener.certificates:
+        return ""
+    files = " ".join(f"crt {quoted(str(certificates / each))}" for each in listener.certificates)
+    protocols = "h2,http/1.1" if listener.options.http2 else "http/1.1"
+    return f" ssl {files} ssl-min-ver {listener.options.lowest_tls} alpn {protocols}"
 
 
-def _string(variable: str, method: str, text: str) -> str:
-    return f"{{ var({variable}) -m {method} -- {quoted(text)} }}"
+def _limits() -> Iterator[str]:
+    """Yield the lines that refuse too long headers, with the answers that AWS's quotas lead to."""
+    total = f"{{ req.hdrs -m len gt {_LARGEST_REQUEST_HEADER} }}"
+    large = f"{{ req.hdrs -m len gt {_LARGEST_LINE} }}"
+    line = quoted(f"(?m)^[^\r\n]{{{_LARGEST_LINE + 1}}}")
+    yield f"    http-request return status 414 if {{ url -m len gt {_LARGEST_LINE} }}"
+    yield f"    http-request return status 400 if {total}"
+    yield f"    http-request return status 400 if {large} {{ req.hdrs -m reg -- {line} }}"
+    too_large = f"{{ res.hdrs -m len gt {_LARGEST_RESPONSE_HEADER} }}"
+    yield f"    http-response return status 502 if {too_large}"
 
 
-def _match(variable: str, pattern: str) -> str:
-    if not set(pattern) & set("*?"):
-        return _string(variable, "str", pattern)
-    parts = {"*": ".*", "?": "."}
-    expression = "".join(parts.get(each, re.escape(each)) for each in pattern)
-    return _string(variable, "reg", f"^{expression}$")
-
-
-def _act(balancer: Balancer, action: Action, chosen: str) -> Iterator[str]:
-    condition = f" if {chosen}" if chosen else ""
-    match action:
-        case FixedResponse():
-            said = ""
-            if action.body and action.code not in _BODILESS:
-                said = f" content-type {quoted(action.content_type)} string {quoted(action.body)}"
-            yield f"    http-request return status {action.code}{said}{condition}"
-        case Redirect():
+def _headers(options: HttpOptions) -> Iterator[str]:
+    """Yield the lines that change a request's headers on its way to a target."""
+    if options.drop_invalid_headers:
+        yield "    http-request del-header [^-A-Za-z0-9] -m reg"
+    client = "%[src]:%[src_port]" if options.client_port else "%[src]"
+    match options.forwarded_for:
+        case ForwardedFor.REMOVE:
+            yield "    http-request del-header X-Forwarded-For"
+        case ForwardedFor.APPEND:
+            # In the same line: many programs read one line alone, and a client may send the first.
+            one = "{ req.fhdr_cnt(x-forwarded-for) eq 1 }"
+            yield f"    http-request set-var(txn.only) bool(true) if {one}"
+            both = f'"%[req.fhdr(x-forwarded-for)], {client}"'
+            yield f"    http-request set-header X-Forwarded-For {both} if {one}"
             yield (
-                f"    http-request redirect code {action.code} location"
-                f" {quoted(_location(action))}{condition}"
+                f"    http-request add-header X-Forwarded-For {client}"
+                " unless { var(txn.only) -m found }"
             )
-        case Forward():
-            yield from _forward(balancer, action.groups, chosen)
+        case ForwardedFor.PRESERVE:
+            pass
 
 
-def _forward(balancer: Balancer, groups: Sequence[tuple[str, int]], chosen: str) -> Iterator[str]:
-    weighted = [(name, share) for name, share in groups if share > 0] or list(groups[:1])
-    total = sum(share for _, share in weighted)
-    below = 0
-    for name, share in weighted[:-1]:
-        below += share
-        dice = f"{{ var(txn.dice) -m int lt {_DICE * below // total} }}"
-        condition = " ".join(filter(None, (chosen, dice)))
-        yield f"    use_backend {backend_name(balancer, name)} if {condition}"
-    last = backend_name(balancer, weighted[-1][0])
-    yield f"    use_backend {last} if {chosen}" if chosen else f"    default_backend {last}"
-
-
-def _location(action: Redirect) -> str:
-    def text(part: str) -> str:
-        words = _PLACEHOLDER.split(part)
-        return "".join(_REDIRECT_PARTS.get(word, word.replace("%", "%%")) for word in words)
-
-    protocol, port = action.protocol.lower(), action.port
-    usual = {"http": "80", "https": "443"}.get(protocol)
-    place = "" if port == usual else f":{text(port)}"
-    query = text(f"?{action.query}") if action.query else ""
-    return f"{text(protocol)}://{text(action.host)}{place}{text(action.path)}{query}"
-
-
-def _backend(balancer: Balancer, group: TargetGroup) -> Iterator[str]:
-    yield f"backend {backend_name(balancer, group.name)}"
+def _backend(balancer: Balancer, group: TargetGroup, *, checked: bool) -> Iterator[str]:
     http = group.protocol.is_http
     if http:
         yield "    mode http"
-        yield "    timeout server 60s"
         # What may have been done already must not be done twice.
         yield "    retry-on conn-failure empty-response"
         yield "    http-request disable-l7-retry if !METH_GET"
-    yield f"    balance {_BALANCE[group.balance]}"
+    yield f"    timeout server {group.idle_s}s"
+    yield f"    timeout tunnel {group.idle_s}s"
+    if group.by_source:
+        yield "    balance source"
+        yield "    hash-type consistent"
+    else:
+        yield f"    balance {_BALANCE[group.balance]}"
+    if http and group.cookie_s:
+        # A dynamic cookie follows from this key and the target's address: `add server` takes none.
+        yield f"    dynamic-cookie-key {balancer.name}"
+        yield (
+            "    cookie AWSALB insert indirect nocache dynamic"
+            f" maxidle {group.cookie_s}s attr {quoted(f'Max-Age={group.cookie_s}')}"
+        )
     yield f"    source {balancer.address}"
+    if not checked:
+        return
     check = group.check
     yield f"    timeout check {check.timeout_s}s"
     if check.protocol.is_http:

@@ -4,12 +4,12 @@ Commands are those of HAProxy's own command line (management guide, section 9.3)
 touches a connection that is open.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from monopod.balancing.model import Balancer
-from monopod.balancing.render import backend_name, server, weight
+from monopod.balancing.model import Balancer, TargetGroup
+from monopod.balancing.render import backends, server, weight
 
 _MAINTENANCE: Final = 0x3F
 """Bits of ``srv_admin_state`` by which a target is out of use, for whatever reason."""
@@ -55,28 +55,35 @@ def read(listing: str) -> Standings:
 
 def changes(balancers: Iterable[Balancer], standing: Standings) -> list[str]:
     """Return the commands that make what stands what these load balancers have."""
-    commands: list[str] = []
-    for balancer in balancers:
-        for group in balancer.groups:
-            backend = backend_name(balancer, group.name)
-            there = standing.get(backend, {})
-            for target in group.targets:
-                name, found = f"{backend}/{target.name}", there.get(target.name)
-                if found is None:
-                    commands += [
-                        f"add server {name} {server(group, target)}",
-                        f"enable health {name}",
-                        f"enable server {name}",
-                    ]
-                    continue
-                if found.weight != weight(target):
-                    commands.append(f"set server {name} weight {weight(target)}")
-                if not found.in_use:
-                    commands.append(f"set server {name} state ready")
-            kept = {target.name for target in group.targets}
-            for gone in sorted(set(there) - kept):
-                if there[gone].in_use:
-                    commands.append(f"set server {backend}/{gone} state maint")
-                # Refused as long as it has connections; asked again at the next look.
-                commands.append(f"del server {backend}/{gone}")
-    return commands
+    return [
+        command
+        for balancer in balancers
+        for group in balancer.groups
+        for backend, checked in backends(balancer, group)
+        for command in _changes(group, backend, standing.get(backend, {}), checked=checked)
+    ]
+
+
+def _changes(
+    group: TargetGroup, backend: str, there: Mapping[str, Standing], *, checked: bool
+) -> Iterator[str]:
+    for target in group.targets:
+        name, found = f"{backend}/{target.name}", there.get(target.name)
+        if found is None:
+            yield f"add server {name} {server(group, target, checked=checked)}"
+            if checked:
+                yield f"enable health {name}"
+            if group.cookie_s:
+                # HAProxy makes cookies of targets added at runtime when asked for all of them.
+                yield f"enable dynamic-cookie backend {backend}"
+            yield f"enable server {name}"
+            continue
+        if found.weight != weight(target):
+            yield f"set server {name} weight {weight(target)}"
+        if not found.in_use:
+            yield f"set server {name} state ready"
+    for gone in sorted(there.keys() - {target.name for target in group.targets}):
+        if there[gone].in_use:
+            yield f"set server {backend}/{gone} state maint"
+        # Refused as long as it has connections; asked again at the next look.
+        yield f"del server {backend}/{gone}"

@@ -4,7 +4,7 @@ Claimed are those of class ``service.k8s.aws/nlb`` and those whose annotation sa
 ``nlb-ip``. Whoever names no target type gets IP targets: there are no others here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network
 from typing import Final
 
@@ -13,7 +13,9 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.api import keys
-from monopod.balancing.annotations import HealthNames, Reader, network_of
+from monopod.balancing.annotations import HealthNames, Reader, network_of, target_ports
+from monopod.balancing.attributes import LISTENER, NETWORK, NETWORK_TARGETS, balance, open_below
+from monopod.balancing.meanings import refuse_others, served_attributes
 from monopod.balancing.model import (
     HealthCheck,
     NetworkListener,
@@ -22,41 +24,21 @@ from monopod.balancing.model import (
     TargetGroup,
 )
 from monopod.balancing.parts import NOTHING, NetworkPart, Slices, with_targets
+from monopod.balancing.service_annotations import SERVICE, WITHOUT_PREFIX
 from monopod.balancing.wanted import Hint, Refusal, Wanted, balancer_name
 from monopod.kube import identity, key_of, meta
 
 CLASS: Final = "service.k8s.aws/nlb"
-PREFIX: Final = "service.beta.kubernetes.io/aws-load-balancer-"
+BARE_PREFIX: Final = "service.beta.kubernetes.io/"
+PREFIX: Final = f"{BARE_PREFIX}aws-load-balancer-"
+_SOURCE_RANGES: Final = "load-balancer-source-ranges"
 _OURS: Final = frozenset({"external", "nlb-ip"})
 _TCP_CHECK: Final = HealthCheck(Protocol.TCP, codes="200-399", interval_s=10, timeout_s=10)
 _HTTP_TIMEOUT_S: Final = 6
 """Source: the defaults of the AWS Load Balancer Controller, 10 s for TCP and 6 s for HTTP."""
-READ: Final = frozenset(
-    {
-        "type",
-        "nlb-target-type",
-        "scheme",
-        "internal",
-        "proxy-protocol",
-        "backend-protocol",
-        "target-group-attributes",
-    }
-    | HealthNames().all
-)
-PASSED_OVER: Final = frozenset(
-    {
-        "additional-resource-tags",
-        "attributes",
-        "cross-zone-load-balancing-enabled",
-        "ip-address-type",
-        "manage-backend-security-group-rules",
-        "name",
-        "security-groups",
-        "subnets",
-        "target-node-labels",
-    }
-)
-"""Annotations that concern AWS's own bookkeeping, or what there is only one of here."""
+_IDLE_S: Final = 350
+"""Source: the default of ``tcp.idle_timeout.seconds``."""
+_ATTRIBUTES: Final = "target-group-attributes"
 
 
 def is_network_balancer(service: Service) -> bool:
@@ -73,39 +55,42 @@ def network_part(service: Service) -> NetworkPart | Refusal:
     """Return what a service asks for, or everything that is against it."""
     spec = service.spec or ServiceSpec()
     reader = Reader(PREFIX, meta(service).annotations or {})
-    reader.refuse_others(READ | PASSED_OVER)
+    refuse_others(reader, SERVICE, reader.names())
+    bare = Reader(BARE_PREFIX, reader.annotations, reader.faults)
+    known = (name for name in bare.names() if name.startswith(tuple(WITHOUT_PREFIX)))
+    refuse_others(bare, WITHOUT_PREFIX, known)
+    served_attributes(reader, "attributes", NETWORK, "a Network Load Balancer")
     reader.require_ip_targets("nlb-target-type", "nlb-ip")
     scheme = _scheme(reader)
-    balance = reader.balance("target-group-attributes")
-    proxy_protocol = _proxy_protocol(reader)
     backend = _backend_protocol(reader)
-    check = _check(reader)
-    sources = _sources(reader, spec)
+    check = _check(reader, spec)
+    sources = _sources(reader, bare, spec)
     ports = spec.ports or []
-    reader.faults += [
-        f"spec.ports[{number}].protocol: {each.protocol} cannot be balanced, only TCP can"
-        for number, each in enumerate(ports)
-        if (each.protocol or "TCP") != "TCP"
-    ]
-    if reader.faults:
-        return Refusal(service, tuple(reader.faults))
-    return NetworkPart(
-        scheme=scheme,
-        listeners=tuple(NetworkListener(each.port, _group_name(each), sources) for each in ports),
-        groups=tuple(
+    _check_ports(reader, ports)
+    listeners: list[NetworkListener] = []
+    groups: list[TargetGroup] = []
+    for each in ports:
+        attributes = _target_attributes(reader, each.port)
+        idle_s = _idle_s(reader, each.port)
+        listeners.append(NetworkListener(each.port, _group_name(each), sources, idle_s))
+        groups.append(
             TargetGroup(
                 _group_name(each),
                 backend,
                 check,
-                proxy_protocol=proxy_protocol,
-                balance=balance,
+                proxy_protocol=_proxy_protocol(reader, attributes, each),
+                balance=balance(attributes),
                 service=key_of(service),
                 service_port=each.port,
                 port_name=each.name or "",
+                idle_s=idle_s,
+                open_below=open_below(attributes),
+                by_source=attributes.get("stickiness.enabled") == "true",
             )
-            for each in ports
-        ),
-    )
+        )
+    if reader.faults:
+        return Refusal(service, tuple(dict.fromkeys(reader.faults)))
+    return NetworkPart(scheme, tuple(listeners), tuple(groups))
 
 
 def network_balancer(
@@ -162,16 +147,47 @@ def _scheme(reader: Reader) -> Scheme:
     return Scheme.INTERNAL if internal else Scheme.INTERNET_FACING
 
 
-def _proxy_protocol(reader: Reader) -> bool:
+def _check_ports(reader: Reader, ports: Sequence[ServicePort]) -> None:
+    """Find fault with ports that are not TCP, and with annotations for ports that are not there."""
+    reader.faults += [
+        f"spec.ports[{number}].protocol: {each.protocol} cannot be balanced, only TCP can"
+        for number, each in enumerate(ports)
+        if (each.protocol or "TCP") != "TCP"
+    ]
+    numbers = {str(each.port) for each in ports}
+    for name in reader.names():
+        kind, dot, port = name.partition(".")
+        if not dot or kind not in (_ATTRIBUTES, "listener-attributes"):
+            continue
+        if port.removeprefix("TCP-") not in numbers:
+            reader.fault(name, "the Service has no such TCP port")
+
+
+def _target_attributes(reader: Reader, port: int) -> dict[str, str]:
+    what = "a target group of a Network Load Balancer"
+    found = served_attributes(reader, _ATTRIBUTES, NETWORK_TARGETS, what)
+    return found | served_attributes(reader, f"{_ATTRIBUTES}.{port}", NETWORK_TARGETS, what)
+
+
+def _idle_s(reader: Reader, port: int) -> int:
+    name = f"listener-attributes.TCP-{port}"
+    found = served_attributes(reader, name, LISTENER, "a TCP listener")
+    return int(found.get("tcp.idle_timeout.seconds", _IDLE_S))
+
+
+def _proxy_protocol(reader: Reader, attributes: Mapping[str, str], port: ServicePort) -> bool:
     wanted = reader.text("proxy-protocol")
     if wanted not in ("", "*"):
         reader.fault("proxy-protocol", f"{wanted!r} is not *")
-    attributes = reader.pairs("target-group-attributes")
-    name = "target-group-attributes"
-    enabled = attributes.get("proxy_protocol_v2.enabled", "false")
-    if enabled not in ("true", "false"):
-        reader.fault(name, f"proxy_protocol_v2.enabled={enabled} is neither true nor false")
-    return wanted == "*" or enabled == "true"
+    if wanted:
+        return True
+    name = "proxy-protocol-per-target-group"
+    if listed := reader.text(name):
+        ports = [each.strip() for each in listed.split(",")]
+        if not all(each.isascii() and each.isdigit() for each in ports):
+            reader.fault(name, f"{listed!r} is no list of port numbers")
+        return str(port.port) in ports
+    return attributes.get("proxy_protocol_v2.enabled") == "true"
 
 
 def _backend_protocol(reader: Reader) -> Protocol:
@@ -181,14 +197,16 @@ def _backend_protocol(reader: Reader) -> Protocol:
     return Protocol.TCP if text == "tcp" else Protocol.TLS
 
 
-def _check(reader: Reader) -> HealthCheck:
+def _check(reader: Reader, spec: ServiceSpec) -> HealthCheck:
     is_tcp = reader.text("healthcheck-protocol", "tcp").lower() == "tcp"
     default = _TCP_CHECK if is_tcp else HealthCheck(Protocol.HTTP, timeout_s=_HTTP_TIMEOUT_S)
-    return reader.health_check(HealthNames(), default)
+    return reader.health_check(HealthNames(), default, target_ports(spec))
 
 
-def _sources(reader: Reader, spec: ServiceSpec) -> tuple[IPv4Network, ...]:
+def _sources(reader: Reader, bare: Reader, spec: ServiceSpec) -> tuple[IPv4Network, ...]:
     texts = spec.loadBalancerSourceRanges or []
+    if not texts:
+        return bare.networks(_SOURCE_RANGES)
     found = [network_of(text) for text in texts]
     reader.faults += [
         f"spec.loadBalancerSourceRanges[{number}]: {text!r} is not an IPv4 network"

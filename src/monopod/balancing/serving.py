@@ -1,14 +1,14 @@
 """Has HAProxy do, at one look at everything, what all objects ask for, as far as it can be done."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 from lightkube.resources.core_v1 import Service
-from lightkube.resources.networking_v1 import Ingress
+from lightkube.resources.networking_v1 import Ingress, IngressClass
 
-from monopod.balancing import servers, services
+from monopod.balancing import servers, services, unclaimed
 from monopod.balancing.accepted import Accepted
 from monopod.balancing.addresses import Claim, assign
 from monopod.balancing.certificates import Certificates
@@ -34,6 +34,10 @@ class Objects:
     ingresses: Sequence[Ingress]
     """Those of our classes that stay."""
     slices: Slices
+    other_ingresses: Sequence[Ingress] = ()
+    """Those of no class of ours."""
+    classes: Mapping[str, IngressClass] = field(default_factory=dict[str, IngressClass])
+    """All, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +115,17 @@ class Serving:
                 continue
             if services.is_network_balancer(service):
                 self._ask_for(service, objects.slices, rejected, asked)
-            elif hint := services.node_port_hint(service, objects.slices(key)):
+            elif hint := (
+                services.node_port_hint(service, objects.slices(key))
+                or unclaimed.service_hint(service)
+            ):
                 asked.hints.append(hint)
-        around = Surroundings(objects.services.get, objects.slices, self._certificates.file)
+        for ingress in objects.other_ingresses:
+            if hint := unclaimed.ingress_hint(ingress, objects.classes):
+                asked.hints.append(hint)
+        around = Surroundings(
+            objects.services.get, objects.slices, self._certificates.file, objects.classes
+        )
         wanted, refusals = application_balancers(
             objects.ingresses, around, self._accepted.http, rejected
         )

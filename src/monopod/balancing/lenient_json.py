@@ -1,0 +1,39 @@
+"""JSON in annotations, read as Go reads it: the case of keys does not count.
+
+AWS's controller is a Go program, so ``httpHeaderConfig`` and ``HttpHeaderConfig`` are both in use.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+_T = TypeVar("_T")
+
+
+def without_underscores(name: str) -> str:
+    """Return a field's name as keys are compared; for ``rename`` of a msgspec Struct."""
+    return name.replace("_", "")
+
+
+def decode(text: str, kind: type[_T]) -> _T:
+    """Read a text as a value of a kind whose structs are renamed by ``without_underscores``.
+
+    Raises:
+        msgspec.ValidationError: It is no JSON, or not of that kind.
+    """
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise msgspec.ValidationError(str(error)) from error
+    return msgspec.convert(_lowered(value), kind)
+
+
+def _lowered(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    match value:
+        case Mapping():
+            return {str(key).lower(): _lowered(of) for key, of in value.items()}
+        case list():
+            return [_lowered(of) for of in value]
+        case _:
+            return value
