@@ -74,6 +74,9 @@ def test_a_bad_setting_is_named_as_the_variable_it_is(tmp_path: Path) -> None:
     done = _monopod(tmp_path, "kubeconfig", MONOPOD_REGION="Here")
     assert done.returncode == 1
     assert done.stderr.startswith("error: MONOPOD_REGION: String should match")
+    done = _monopod(tmp_path, "up", MONOPOD_LOG_LEVEL="chatty")
+    said = "error: MONOPOD_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'\n"
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
