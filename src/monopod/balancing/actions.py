@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from monopod.balancing.model import Action, FixedResponse, Forward, Redirect
+from monopod.errors import MonopodError
 
 ServicePort = str
 """A service's port, by number or name."""
@@ -30,7 +31,7 @@ _UNCHANGED: Final = Redirect()
 """Its fields are the defaults; the class's own attributes are not."""
 
 
-class ActionError(Exception):
+class ActionError(MonopodError):
     """An action cannot be carried out; says why."""
 
 

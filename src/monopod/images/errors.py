@@ -1,7 +1,9 @@
 """Why an image cannot be built, read or pushed."""
 
+from monopod.errors import MonopodError
 
-class ImageError(Exception):
+
+class ImageError(MonopodError):
     """Something about a container image went wrong; says what to change."""
 
 
