@@ -33,6 +33,8 @@ MONOPOD: Final = (
 )
 _PROGRAM: Final = Path(sys.executable).with_name("monopod")
 _NAME_CHARS: Final = 150
+_LOGGERS_OWN: Final = {"lock", "state"}
+"""Files of s6-log's beside the logs."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,11 @@ class _Collection:
         )
 
     def _tails(self, source: Path, pattern: str, target: str) -> list[str]:
-        found = [path for path in sorted(source.glob(pattern)) if path.is_file()]
+        found = [
+            path
+            for path in sorted(source.glob(pattern))
+            if path.is_file() and path.name not in _LOGGERS_OWN
+        ]
         for path in found:
             name = "-".join(part for part in path.relative_to(source).parts if part != "current")
             self._write(f"{target}/{name}.log", _end_of(path, self.limits.log_bytes))

@@ -20,6 +20,7 @@ def home(tmp_path: Path) -> Path:
     (home / "logs" / "scheduler" / "current").write_text("one\ntwo\n")
     (home / "machines" / "mvm-0123456789" / "console").mkdir(parents=True)
     (home / "machines" / "mvm-0123456789" / "console" / "current").write_text("boot\n")
+    (home / "machines" / "mvm-0123456789" / "console" / "lock").touch()
     state.save(home, state.State(transit=3, components=str(tmp_path / "components")))
     return home
 
@@ -37,6 +38,7 @@ def test_logs_consoles_and_objects_become_files(home: Path, tmp_path: Path) -> N
     collect(out, home, ["e2e-uml-vpc"], _QUICK)
     assert (out / "logs" / "scheduler.log").read_text() == "one\ntwo\n"
     assert (out / "consoles" / "mvm-0123456789-console.log").read_text() == "boot\n"
+    assert len(list((out / "consoles").iterdir())) == 1
     assert "get all,events," in (out / "kubernetes.yaml").read_text()
     assert "get microvms," in (out / "monopod.yaml").read_text()
     assert (out / "explain" / "e2e-uml-vpc-web.txt").exists()

@@ -17,3 +17,15 @@ class ArchiveError(ImageError):
 
 class PushError(ImageError):
     """A registry did not take an image."""
+
+
+class RegistryError(ImageError):
+    """A registry's content cannot be read or changed."""
+
+
+class UnknownImageError(ImageError):
+    """The registry holds no image of this name."""
+
+
+class ImageInUseError(ImageError):
+    """Pods use an image that was to be removed; names them."""
