@@ -14,6 +14,7 @@ PYTHON ?= $(firstword $(foreach p,/usr/bin/python3 python3,\
 
 # Most tests wait for something: a file of them on each core, with an API server of its own. A cluster they share.
 PARALLEL := -n auto --maxprocesses=4 --dist=loadfile
+SLOWEST := --durations=10
 
 .PHONY: help
 help: ## Show this
@@ -53,7 +54,7 @@ components: environment ## Build upstream's programs into the cache, with progre
 test: check components test-unit test-api test-e2e ## All checks and all tests, as CI runs them
 
 .PHONY: check
-check: lint types contracts ## Everything that looks at the code without running it
+check: lint types contracts dependencies ## Everything that looks at the code without running it
 
 .PHONY: lint
 lint: environment ## Style
@@ -68,17 +69,23 @@ types: environment ## Types
 contracts: environment ## Which room may know which
 	@$(BIN)/lint-imports
 
+.PHONY: dependencies
+dependencies: environment ## That every package that is imported is declared
+	@$(BIN)/deptry src
+	@# Tests may use what is for development alone, and need not use everything else.
+	@$(BIN)/deptry tests tools --ignore DEP002,DEP004
+
 .PHONY: test-unit
 test-unit: environment ## Tests that need no cluster
-	@$(BIN)/pytest -m "not api and not e2e" $(PARALLEL)
+	@$(BIN)/pytest -m "not api and not e2e" $(PARALLEL) $(SLOWEST)
 
 .PHONY: test-api
 test-api: components ## Tests against a real API server
-	@$(BIN)/pytest -m api $(PARALLEL)
+	@$(BIN)/pytest -m api $(PARALLEL) $(SLOWEST)
 
 .PHONY: test-e2e
 test-e2e: components ## Tests on a whole cluster with real machines
-	@$(BIN)/pytest -m e2e --durations=15
+	@$(BIN)/pytest -m e2e $(SLOWEST)
 
 .PHONY: test-upstream
 test-upstream: components ## Upstream's own cases for network policies; more than an hour

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from monopod.errors import MonopodError
+
 _SHOWN_OUTPUT_CHARS: Final = 4000
 
 
-class ProcessError(Exception):
+class ProcessError(MonopodError):
     """A program could not be started or did not succeed."""
 
     def __init__(

@@ -6,9 +6,18 @@ installations with different homes share nothing but the build cache.
 
 import hashlib
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _lower(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over what it was given
+    return value.lower() if isinstance(value, str) else value
+
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+"""The least severe lines that a process logs; upper case is accepted."""
 
 
 class Settings(BaseSettings):
@@ -32,6 +41,9 @@ class Settings(BaseSettings):
     """Regions in which there are no Fargate profiles; those of the US government, as on AWS."""
     max_profiles: int = Field(default=10, gt=0)
     """Fargate profiles that this cluster may have; AWS's quota, adjustable there too."""
+
+    log_level: LogLevel = "info"
+    """What Monopod's processes log; upstream's keep their own levels."""
 
     @property
     def instance(self) -> str:

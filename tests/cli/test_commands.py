@@ -57,6 +57,9 @@ def test_the_help_names_every_command(tmp_path: Path) -> None:
         ("kubeconfig",),
         ("kubectl", "get", "pods"),
         ("image", "push", "x"),
+        ("image", "list"),
+        ("image", "remove", "app:1"),
+        ("image", "prune"),
         ("env", "aws"),
         ("access-key", "create", "alice"),
         ("access-key", "list"),
@@ -74,6 +77,9 @@ def test_a_bad_setting_is_named_as_the_variable_it_is(tmp_path: Path) -> None:
     done = _monopod(tmp_path, "kubeconfig", MONOPOD_REGION="Here")
     assert done.returncode == 1
     assert done.stderr.startswith("error: MONOPOD_REGION: String should match")
+    done = _monopod(tmp_path, "up", MONOPOD_LOG_LEVEL="chatty")
+    said = "error: MONOPOD_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'\n"
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:

@@ -25,11 +25,13 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod import process
 from monopod.api import keys
-from monopod.cluster import access, life
+from monopod.cluster import access, images, life
 from monopod.cluster.errors import ClusterError
 from monopod.cluster.holdings import holdings
 from monopod.cluster.layout import User
 from monopod.cluster.plane import ControlPlane
+from monopod.images import ImageConfig, push, write_archive
+from monopod.images.errors import ImageInUseError
 from monopod.kube import connect, meta
 from monopod.network.namespaces import Namespace
 from monopod.network.services import KUBE_PROXY_METRICS
@@ -264,6 +266,49 @@ async def test_images_are_pushed_from_here_and_only_read_from_elsewhere(
     ):
         assert answer.status == 405
     assert registry.socket.parent.stat().st_mode & 0o077 == 0
+
+
+async def _push(settings: Settings, directory: Path, content: str, name: str) -> str:
+    root = directory / content
+    root.mkdir()
+    (root / "file").write_bytes(content.encode() * (1 << 16))
+    archive = directory / f"{content}.tar"
+    write_archive(root, archive, name=name, config=ImageConfig())
+    registry = access.registry(settings)
+    return await push(archive, registry.url, socket=registry.socket)
+
+
+async def test_images_are_removed_unless_a_pod_uses_them(
+    plane: ControlPlane, settings: Settings, tmp_path: Path
+) -> None:
+    used = await _push(settings, tmp_path, "used", "tests/app:used")
+    await _push(settings, tmp_path, "free", "tests/app:free")
+    pod = Pod(
+        metadata=ObjectMeta(name="image-user", namespace="default"),
+        spec=PodSpec(containers=[Container(name="main", image=used)]),
+    )
+    async with plane.admin() as client:
+        await client.create(pod)
+        stored, uses = await images.listing(settings)
+        assert [tag for each in stored for tag in each.tags] == ["used", "free"]
+        assert [each.pod for each in uses] == ["default/image-user"]
+        with pytest.raises(ImageInUseError, match="app:used is used by default/image-user"):
+            await images.remove(settings, ["tests/app:free", "tests/app:used"])
+        assert (await images.listing(settings))[0] == stored, "all or nothing"
+
+        removed = await images.remove(settings, ["tests/app:free"])
+        assert removed.names == ("tests/app:free",)
+        assert removed.freed_bytes >= 4 << 16
+
+        # Its tag names another one by now; nothing knows yet which of them the pod would run.
+        await _push(settings, tmp_path, "more", "tests/app:used")
+        pruned = await images.prune(settings)
+        assert pruned.names == (f"tests/app@{stored[0].digest}",)
+        assert [each.tags for each in (await images.listing(settings))[0]] == [("used",)]
+
+        assert (await images.remove(settings, [used], force=True)).names == ("tests/app:used",)
+        assert (await images.listing(settings))[0] == ()
+        await client.delete(Pod, "image-user", "default", grace_period_s=0)
 
 
 @pytest.mark.row("S8")

@@ -6,6 +6,7 @@ from monopod.admission.settings import AdmissionSettings
 from monopod.balancing.settings import BalancingSettings
 from monopod.cluster import own
 from monopod.cluster.layout import Layout
+from monopod.cluster.supervision import run_script
 from monopod.eks.settings import EksSettings
 from monopod.machines.settings import MachinesSettings
 from monopod.network.settings import NetworkSettings
@@ -24,6 +25,23 @@ def test_each_process_is_told_its_own_settings_and_no_other_s(
     assert every["admission"]["MONOPOD_ADMISSION_MODE"] == "enforce"
     assert [name for name in every if "MONOPOD_ADMISSION_MODE" in every[name]] == ["admission"]
     assert every["machines"]["MONOPOD_MACHINES_IMAGE"] == "/image", "ours is not to be overridden"
+
+
+def test_the_log_level_reaches_every_process_and_another_one_restarts_it() -> None:
+    """``up`` starts a service again when its script is another."""
+    quiet, chatty = (
+        Layout.of(Settings(home=LAYOUT.home, log_level=level), 7) for level in ("info", "debug")
+    )
+    pairs = zip(
+        own.services(quiet, Path("/image")), own.services(chatty, Path("/image")), strict=True
+    )
+    names = set[str]()
+    for before, after in pairs:
+        names.add(after.name)
+        assert before.environment["MONOPOD_LOG_LEVEL"] == "info"
+        assert after.environment["MONOPOD_LOG_LEVEL"] == "debug"
+        assert run_script(before) != run_script(after)
+    assert names == {"admission", "balancing", "eks", "machines", "network", "scheduler"}
 
 
 def test_each_process_has_a_metrics_port_of_its_own() -> None:

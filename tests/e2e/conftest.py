@@ -17,6 +17,15 @@ from monopod.capacity import report
 from monopod.images import catalogue
 from monopod.settings import Settings
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace
+from tests.framework.failures import (
+    keeping,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+    subject,
+)
+
+# Hooks, which pytest finds here by their names.
+__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
 
 _KVM = Path("/dev/kvm").exists()
 _LAST = ("test_faults.py", "test_up_down.py")
@@ -48,19 +57,24 @@ def _need(cluster: Cluster, driver: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The cluster under test.
 
     ``MONOPOD_E2E_HOME`` names one that is already up, for people who write tests; otherwise one is
-    started, with its progress on the terminal, and taken down at the end.
+    started, with its progress on the terminal, and taken down at the end unless
+    ``MONOPOD_E2E_KEEP`` is set.
     """
+    known = subject(request.config)
     if home := os.environ.get("MONOPOD_E2E_HOME"):
-        yield Cluster(Path(home))
+        known.home = Path(home)
+        yield Cluster(known.home)
         return
     made = Cluster(Path("/var/lib/monopod-e2e"))
+    known.home, known.kept = made.home, keeping()
     subprocess.run([MONOPOD, "up", "--no-demo"], env=made.environment, check=True)
     yield made
-    subprocess.run([MONOPOD, "down"], env=made.environment, check=True)
+    if not known.kept:
+        subprocess.run([MONOPOD, "down"], env=made.environment, check=True)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -79,21 +93,22 @@ async def namespace(
     module = request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_")
     name = f"e2e-{driver}-" + re.sub(r"[^a-z0-9]+", "-", module)
     profile = f"fp-e2e-{driver}"
-    await cluster.apply(
-        {
-            "apiVersion": "monopod.dev/v1alpha1",
-            "kind": "FargateProfile",
-            "metadata": {"name": profile, "annotations": {"monopod.dev/driver": driver}},
-            "spec": {
-                "selectors": [{"namespace": f"e2e-{driver}-*"}],
-                "podExecutionRoleArn": "arn:aws:iam::000000000000:role/e2e",
+    with subject(request.config).namespace(name):
+        await cluster.apply(
+            {
+                "apiVersion": "monopod.dev/v1alpha1",
+                "kind": "FargateProfile",
+                "metadata": {"name": profile, "annotations": {"monopod.dev/driver": driver}},
+                "spec": {
+                    "selectors": [{"namespace": f"e2e-{driver}-*"}],
+                    "podExecutionRoleArn": "arn:aws:iam::000000000000:role/e2e",
+                },
             },
-        },
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
-    )
-    # Pods cannot be made before the controller manager has made their account.
-    await cluster.kubectl(
-        "-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=60s"
-    )
-    yield Namespace(cluster, name, profile)
-    await cluster.kubectl("delete", "namespace", name, "--wait=true", "--timeout=60s")
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+        )
+        # Pods cannot be made before the controller manager has made their account.
+        await cluster.kubectl(
+            "-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=60s"
+        )
+        yield Namespace(cluster, name, profile)
+        await cluster.kubectl("delete", "namespace", name, "--wait=true", "--timeout=60s")

@@ -31,10 +31,27 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def registry_socket(tmp_path: Path) -> Iterator[Path]:
-    """The Unix socket of such a registry."""
-    path = tmp_path / "socket"
-    with _running_registry(tmp_path, {"net": "unix", "addr": str(path)}, str(path)):
+    """The Unix socket of such a registry, in the directory that holds its ``data``."""
+    with registry_by_socket(tmp_path) as path:
         yield path
+
+
+@contextmanager
+def registry_by_socket(directory: Path) -> Generator[Path]:
+    """Have a registry run in a directory; what an earlier one left there is there still."""
+    path = directory / "socket"
+    path.unlink(missing_ok=True)
+    with _running_registry(directory, {"net": "unix", "addr": str(path)}, str(path)):
+        yield path
+
+
+def collect_garbage(directory: Path) -> None:
+    """Do what the registry does before it starts."""
+    subprocess.run(
+        ["docker-registry", "garbage-collect", directory / "config.yml"],
+        check=True,
+        capture_output=True,
+    )
 
 
 @contextmanager
@@ -43,7 +60,10 @@ def _running_registry(
 ) -> Generator[None]:
     configuration = {
         "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(directory / "data")},
+            "delete": {"enabled": True},
+        },
         "http": listening,
     }
     (directory / "config.yml").write_text(json.dumps(configuration))

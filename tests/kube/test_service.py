@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 _PROGRAM = """
-import asyncio, sys
+import asyncio, structlog, sys
 from monopod.kube import serve
+
+log = structlog.get_logger("thing")
 
 async def main(service):
     service.ready()
@@ -26,15 +28,22 @@ sys.exit(serve("thing", main, metrics_port={port}))
 
 
 async def _run(
-    body: str, *, port: int | None = None, kill: signal.Signals | None = None
+    body: str,
+    *,
+    port: int | None = None,
+    kill: signal.Signals | None = None,
+    level: str | None = None,
 ) -> tuple[int | None, list[dict[str, Any]], bytes]:
     """Start a service, wait until it is ready, send it a signal; return how it ended."""
     readable, writable = os.pipe()
+    environment = {**os.environ, "NOTIFY_FD": str(writable)}
+    if level is not None:
+        environment["MONOPOD_LOG_LEVEL"] = level
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         _PROGRAM.format(body=body, port=port),
-        env={**os.environ, "NOTIFY_FD": str(writable)},
+        env=environment,
         pass_fds=[writable],
         stdout=asyncio.subprocess.PIPE,
     )
@@ -65,6 +74,21 @@ async def test_metrics_are_there_to_be_read() -> None:
         port = free.getsockname()[1]
     _, _, metrics = await _run("await asyncio.Event().wait()", port=port, kill=signal.SIGTERM)
     assert b"process_cpu_seconds_total" in metrics
+
+
+@pytest.mark.parametrize(
+    ("level", "seen"),
+    [
+        (None, {"ready", "careful"}),
+        ("info", {"ready", "careful"}),
+        ("debug", {"ready", "detail", "careful"}),
+        ("WARNING", {"careful"}),
+    ],
+)
+async def test_the_level_decides_which_lines_are_logged(level: str | None, seen: set[str]) -> None:
+    body = "log.debug('detail'); log.warning('careful'); raise SystemExit(0)"
+    _, logs, _ = await _run(body, level=level)
+    assert {each["event"] for each in logs} == seen
 
 
 async def test_a_service_that_dies_says_of_what() -> None:

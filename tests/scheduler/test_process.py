@@ -21,7 +21,9 @@ from tests.scheduler.conftest import World, eventually
 
 
 @asynccontextmanager
-async def _scheduler_process(identity: Path, home: Path) -> AsyncGenerator[Process]:
+async def _scheduler_process(
+    identity: Path, home: Path, level: str = "info"
+) -> AsyncGenerator[Process]:
     """``python -m monopod.scheduler``, ready as it reports to s6."""
     user = home / "identities" / "scheduler"
     if not user.exists():
@@ -33,6 +35,7 @@ async def _scheduler_process(identity: Path, home: Path) -> AsyncGenerator[Proce
         "MONOPOD_HOME": str(home),
         "MONOPOD_MAX_PROFILES": "10000",
         "MONOPOD_SCHEDULER_METRICS_PORT": "0",
+        "MONOPOD_LOG_LEVEL": level,
         "NOTIFY_FD": str(writable),
     }
     child = await asyncio.create_subprocess_exec(
@@ -135,8 +138,11 @@ async def test_kill_9_at_any_moment_makes_no_second_machine(
     assert len((await world.admin.list(MicroVM, labels=label)).items) == len(pods)
 
 
-async def test_a_bid_to_go_is_followed_and_logs_are_json(identity: Path, tmp_path: Path) -> None:
-    async with _scheduler_process(identity, tmp_path) as child:
+@pytest.mark.parametrize("level", ["info", "debug"])
+async def test_a_bid_to_go_is_followed_and_logs_are_json(
+    identity: Path, tmp_path: Path, level: str
+) -> None:
+    async with _scheduler_process(identity, tmp_path, level) as child:
         child.send_signal(signal.SIGTERM)
         out, _ = await asyncio.wait_for(child.communicate(), 10)
     assert child.returncode == 0
@@ -144,6 +150,7 @@ async def test_a_bid_to_go_is_followed_and_logs_are_json(identity: Path, tmp_pat
     assert [line["event"] for line in lines][-1] == "stopped"
     assert {line["service"] for line in lines} == {"fargate-scheduler"}
     assert all("at" in line and "level" in line for line in lines)
+    assert ("api_request" in {line["event"] for line in lines}) == (level == "debug")
 
 
 @pytest.mark.usefixtures("scheduler")

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from monopod.api import keys
+from monopod.errors import MonopodError
 
 _API_VERSION: Final = "admission.k8s.io/v1"
 _KIND: Final = "AdmissionReview"
@@ -22,7 +23,7 @@ Operation = Mapping[str, Any]
 """One operation of a JSON patch (RFC 6902)."""
 
 
-class BadReviewError(Exception):
+class BadReviewError(MonopodError):
     """A request that is no AdmissionReview; the message says why."""
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from monopod.balancing.lenient_json import decode, without_underscores
 from monopod.balancing.model import Action, FixedResponse, Forward, Redirect
+from monopod.errors import MonopodError
 
 ServicePort = str
 """A service's port, by number or name."""
@@ -34,7 +35,7 @@ _UNCHANGED: Final = Redirect()
 """Its fields are the defaults; the class's own attributes are not."""
 
 
-class ActionError(Exception):
+class ActionError(MonopodError):
     """An action cannot be carried out; says why."""
 
 

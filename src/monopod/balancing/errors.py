@@ -1,7 +1,9 @@
 """The error tree of this room."""
 
+from monopod.errors import MonopodError
 
-class BalancingError(Exception):
+
+class BalancingError(MonopodError):
     """HAProxy does not do what it was told; says what it answered."""
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
+from monopod.errors import MonopodError
 
-class CapacityError(Exception):
+
+class CapacityError(MonopodError):
     """A machine could not be had. Retrying may help, when whatever the message names changes."""
 
 

@@ -7,32 +7,12 @@ import sys
 import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
 
 from pydantic import ValidationError
 from rich.console import Console
 
+from monopod.errors import MonopodError
 from monopod.settings import Settings
-
-_EXPECTED: Final = frozenset(
-    {
-        "BenchError",
-        "CapacityError",
-        "ClusterError",
-        "ComponentsError",
-        "ExplainError",
-        "IdentityError",
-        "ImageBuildError",
-        "ImageError",
-        "KubeError",
-        "KubeconfigError",
-        "NetworkError",
-        "ProcessError",
-        "VmmError",
-    }
-)
-"""The rooms' error trees, by the names of their roots: importing every room to learn of an error
-that most likely does not come would make each command slow."""
 
 
 @contextmanager
@@ -57,7 +37,7 @@ def explained() -> Generator[None]:
 
 
 def _told(error: Exception) -> str:
-    if any(base.__name__ in _EXPECTED for base in type(error).__mro__):
+    if isinstance(error, MonopodError):
         return str(error)
     told = f"unexpected: {type(error).__name__}: {error}"
     try:

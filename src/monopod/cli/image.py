@@ -1,14 +1,19 @@
-"""``monopod image``: container images for clusters without an internet."""
+"""``monopod image``: the container images in the cluster's own registry."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from monopod.cli.screen import Screen, plain_console
-from monopod.cluster import access
+from monopod.cli.sizes import size
+from monopod.cluster import access, images
 from monopod.images import push as send
+from monopod.images.stored import StoredImage
+from monopod.images.use import Use, users
 from monopod.settings import Settings
 
 
@@ -16,8 +21,6 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
     image = typer.Typer(help="Container images in the cluster's own registry.")
     app.add_typer(image, name="image")
-    # With only one command, Typer would leave out its name.
-    image.callback()(lambda: None)
 
     @image.command()
     def push(  # pyright: ignore[reportUnusedFunction]
@@ -28,6 +31,60 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Push an archive; the last line is the reference that pods use."""
         typer.echo(asyncio.run(_push(Settings(), file, name)))
+
+    @image.command(name="list")
+    def list_(  # pyright: ignore[reportUnusedFunction]
+    ) -> None:
+        """Show the images in the registry, and the pods that use them."""
+        stored, uses = asyncio.run(images.listing(Settings()))
+        plain_console().print(_table(stored, uses))
+
+    @image.command()
+    def remove(  # pyright: ignore[reportUnusedFunction]
+        references: Annotated[
+            list[str], typer.Argument(metavar="REF...", help="NAME, NAME:TAG or NAME@sha256:….")
+        ],
+        *,
+        force: Annotated[bool, typer.Option("--force", help="Remove what pods use, too.")] = False,
+    ) -> None:
+        """Remove images, and the layers that only they have."""
+        with Screen(plain_console(stderr=True)) as screen:
+            done = asyncio.run(
+                images.remove(Settings(), references, force=force, report=screen.report)
+            )
+        _show(done)
+
+    @image.command()
+    def prune(  # pyright: ignore[reportUnusedFunction]
+    ) -> None:
+        """Remove images that no tag names and no pod uses, and layers that no image has."""
+        with Screen(plain_console(stderr=True)) as screen:
+            done = asyncio.run(images.prune(Settings(), screen.report))
+        _show(done)
+
+
+def _table(stored: Sequence[StoredImage], uses: Sequence[Use]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("REPOSITORY", "TAG", "DIGEST", "SIZE", "CREATED", "PUSHED", "PODS"):
+        table.add_column(name, overflow="fold")
+    for image in stored:
+        for tag in image.tags or ("",):
+            table.add_row(
+                image.repository,
+                tag or "<none>",
+                image.digest,
+                size(image.size),
+                f"{image.created:%Y-%m-%d %H:%M}" if image.created else "",
+                f"{image.pushed:%Y-%m-%d %H:%M}",
+                ", ".join(users(image, tag, uses)),
+            )
+    return table
+
+
+def _show(done: images.Pruned) -> None:
+    for name in done.names:
+        typer.echo(f"removed {name}")
+    typer.echo(f"{size(done.freed_bytes)} freed")
 
 
 async def _push(settings: Settings, file: Path, name: str | None) -> str:

@@ -11,7 +11,8 @@ from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
 from monopod.capacity import report
 from monopod.capacity.room import Share
 from monopod.cli.screen import plain_console
-from monopod.cluster import life
+from monopod.cli.sizes import size
+from monopod.cluster import disk, life
 from monopod.cluster.errors import ClusterError
 from monopod.cluster.plane import ComponentStatus, ControlPlane
 from monopod.kube import KubeError, meta
@@ -35,6 +36,7 @@ async def _status(settings: Settings) -> None:
     console.print(f"API server {plane.layout.api_server}\n", soft_wrap=True)
     console.print(_components(components))
     _show_host(settings, console)
+    console.print("", _disks(await asyncio.to_thread(disk.usage, settings)), sep="\n")
     try:
         await _show_objects(plane, console)
     except KubeError as error:
@@ -78,6 +80,13 @@ def _show_host(settings: Settings, console: Console) -> None:
         f" {_share(now.free)} free",
         soft_wrap=True,
     )
+
+
+def _disks(found: list[disk.DiskUse]) -> Table:
+    table = _table("DISK", "USED", "FREE", "WHERE")
+    for each in found:
+        table.add_row(each.what, size(each.used_bytes), size(each.free_bytes), str(each.path))
+    return table
 
 
 def _share(share: Share) -> str:

@@ -27,6 +27,8 @@ class Registry:
     """As guests know it."""
     socket: Path
     """Where this host reaches the instance that takes images; only root can open it."""
+    data: Path
+    """Directory of its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def registry(settings: Settings) -> Registry:
         ClusterError: What it left cannot be read.
     """
     layout, _ = _cluster(settings)
-    return Registry(f"http://{layout.registry}", layout.push_socket)
+    return Registry(f"http://{layout.registry}", layout.push_socket, layout.image_data)
 
 
 def eks(settings: Settings) -> Eks:

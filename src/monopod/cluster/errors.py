@@ -1,7 +1,9 @@
 """The one error tree of this room's boundary."""
 
+from monopod.errors import MonopodError
 
-class ClusterError(Exception):
+
+class ClusterError(MonopodError):
     """The control plane could not be brought up, asked or taken down."""
 
 

@@ -113,6 +113,11 @@ class Layout:
         return self.home / "registry"
 
     @property
+    def image_data(self) -> Path:
+        """The directory of the registry's files."""
+        return self.images / "data"
+
+    @property
     def push_socket(self) -> Path:
         """Where root, and nobody else, pushes images to."""
         return self.images / "push" / "socket"

@@ -170,6 +170,7 @@ def _environment(layout: Layout, identity: Path) -> dict[str, str]:
         "REGION": settings.region,
         "UNSUPPORTED_REGIONS": json.dumps(sorted(settings.unsupported_regions)),
         "MAX_PROFILES": settings.max_profiles,
+        "LOG_LEVEL": settings.log_level,
         **components,
     }
     return {

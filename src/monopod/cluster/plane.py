@@ -123,7 +123,7 @@ class ControlPlane:
         layout.images.mkdir(mode=0o711, exist_ok=True)
         for path, user in (
             (layout.database, User.ETCD),
-            (layout.images / "data", User.REGISTRY),
+            (layout.image_data, User.REGISTRY),
             (layout.push_socket.parent, User.REGISTRY),
         ):
             path.mkdir(mode=0o700, exist_ok=True)

@@ -39,6 +39,9 @@ class Service:
     """Its configuration files, by name, without secrets; see :attr:`Service.configured`."""
     configured: Path | None = None
     """The directory its configuration files are written to; it may read them."""
+    prepare: tuple[str, ...] = ()
+    """A command that runs to its end before each start of ``argv``, confined as that is; it may
+    fail."""
     socket: Path | None = None
     """The Unix socket it listens on; removed before every start, as a killed process leaves it."""
     health: str = ""

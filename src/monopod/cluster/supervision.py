@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,7 @@ _LOG_FILES: Final = 5
 _STATUS_FIELDS: Final = "up,ready,pid,updownfor,exitcode,signal"
 _START_DEADLINE_S: Final = 10.0
 _POLL_S: Final = 0.02
+_RESTART_MS: Final = "10000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,17 @@ class Supervisor:
                 await run("s6-svc", "-k", self._services / name)
         except ProcessError as error:
             raise ClusterError(f"the supervisors did not obey: {error}") from error
+
+    async def restart(self, name: str) -> None:
+        """Kill a service and wait until its supervisor has started it again.
+
+        Raises:
+            ClusterError: It was not, within some seconds.
+        """
+        try:
+            await run("s6-svc", "-wr", "-T", _RESTART_MS, "-k", self._services / name)
+        except ProcessError as error:
+            raise ClusterError(f"{name} was not started again: {error}") from error
 
     async def prune(self, wanted: Collection[str]) -> None:
         """Stop and forget every service but these."""
@@ -177,7 +189,11 @@ class Supervisor:
 
 def run_script(service: Service) -> str:
     """Return the script that becomes a service; what it prints goes to its log."""
-    prepare = [("rm", "-f", str(service.socket))] if service.socket else []
+    prepare: list[Sequence[str]] = []
+    if service.socket:
+        prepare.append(("rm", "-f", str(service.socket)))
+    if service.prepare:
+        prepare.append(sandbox.command(replace(service, argv=service.prepare)))
     return execline.script(("fdmove", "-c", "2", "1"), sandbox.command(service), prepare=prepare)
 
 

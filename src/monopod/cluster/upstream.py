@@ -21,6 +21,8 @@ from monopod.network.plan import API_PORT
 
 API_SERVER: Final = "kube-apiserver"
 """Its health is asked through the API: to that, nobody is anonymous."""
+REGISTRY_PUSH: Final = "registry-push"
+"""Collects the registry's garbage whenever it starts."""
 _NODE_CERTIFICATE_LIFETIME: Final = "24h"
 _REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
 _HAPROXY_PROGRAM: Final = "/usr/sbin/haproxy"
@@ -243,18 +245,22 @@ def registry(layout: Layout) -> Service:
             "tls": {"certificate": str(own / "registry.crt"), "key": str(own / "registry.key")},
         },
         read_only=True,
-        readable=(own, layout.images / "data"),
+        readable=(own, layout.image_data),
     )
 
 
 def registry_push(layout: Layout) -> Service:
-    """Return the registry that this host pushes to, over a socket that only root can open."""
+    """Return the registry that this host pushes to, over a socket that only root can open.
+
+    It alone deletes images. Before it starts it removes the layers that no image has any more, for
+    which the registry must not be written to meanwhile.
+    """
     return _registry(
         layout,
-        "registry-push",
+        REGISTRY_PUSH,
         {"net": "unix", "addr": str(layout.push_socket)},
         read_only=False,
-        writable=(layout.images / "data", layout.push_socket.parent),
+        writable=(layout.image_data, layout.push_socket.parent),
         socket=layout.push_socket,
     )
 
@@ -303,16 +309,18 @@ def _registry(
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": True}},
         "storage": {
-            "filesystem": {"rootdirectory": str(layout.images / "data")},
+            "filesystem": {"rootdirectory": str(layout.image_data)},
             "delete": {"enabled": not read_only},
             "maintenance": {"readonly": {"enabled": read_only}},
         },
         "http": http,
     }
     directory = layout.configuration(name)
+    file = str(directory / "config.yml")
     return Service(
         name,
-        (_REGISTRY_PROGRAM, "serve", str(directory / "config.yml")),
+        (_REGISTRY_PROGRAM, "serve", file),
+        prepare=() if read_only else (_REGISTRY_PROGRAM, "garbage-collect", file),
         uid=layout.uid(User.REGISTRY),
         namespace=layout.network.control_name,
         readable=readable,

@@ -1,7 +1,9 @@
 """Why upstream's programs cannot be had."""
 
+from monopod.errors import MonopodError
 
-class ComponentsError(Exception):
+
+class ComponentsError(MonopodError):
     """The programs a cluster consists of cannot be had; says what to change."""
 
 

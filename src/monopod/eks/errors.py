@@ -7,13 +7,15 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from monopod.errors import MonopodError
+
 _BAD_REQUEST: Final = 400
 _WEBHOOK: Final = re.compile(r"^admission webhook \"[^\"]*\" denied the request: ")
 _TURN: Final = ("Cannot create Fargate Profile", "Cannot delete Fargate Profile")
 """How a refusal begins that will not stand for long."""
 
 
-class EksError(Exception):
+class EksError(MonopodError):
     """A refusal as a client gets it.
 
     ``code`` is the error's type, as in the header ``x-amzn-ErrorType``; ``status`` that of HTTP.

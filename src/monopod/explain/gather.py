@@ -9,6 +9,7 @@ from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Event, Node, Pod
 
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
+from monopod.errors import MonopodError
 from monopod.explain.snapshot import Snapshot, Warned
 from monopod.kube import Client, NotFoundError, identity, meta
 from monopod.scheduler.decision import machine_name
@@ -17,7 +18,7 @@ _T = TypeVar("_T", bound=res.Resource)
 _SUGGESTED: Final = 5
 
 
-class ExplainError(Exception):
+class ExplainError(MonopodError):
     """There is nothing to explain."""
 
 

@@ -1,7 +1,9 @@
 """What can go wrong between a directory of programs and a machine's disks."""
 
+from monopod.errors import MonopodError
 
-class GuestError(Exception):
+
+class GuestError(MonopodError):
     """A guest image or a disk of it could not be made; says what would have to change."""
 
 

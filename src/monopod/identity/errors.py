@@ -1,5 +1,7 @@
 """The one error of this room's boundary."""
 
+from monopod.errors import MonopodError
 
-class IdentityError(Exception):
+
+class IdentityError(MonopodError):
     """A certificate, key or kubeconfig could not be made, read or trusted."""

@@ -1,7 +1,9 @@
 """Why an image cannot be built, read or pushed."""
 
+from monopod.errors import MonopodError
 
-class ImageError(Exception):
+
+class ImageError(MonopodError):
     """Something about a container image went wrong; says what to change."""
 
 
@@ -15,3 +17,15 @@ class ArchiveError(ImageError):
 
 class PushError(ImageError):
     """A registry did not take an image."""
+
+
+class RegistryError(ImageError):
+    """A registry's content cannot be read or changed."""
+
+
+class UnknownImageError(ImageError):
+    """The registry holds no image of this name."""
+
+
+class ImageInUseError(ImageError):
+    """Pods use an image that was to be removed; names them."""

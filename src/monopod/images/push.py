@@ -3,12 +3,14 @@
 import asyncio
 import ssl as tls
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Final
 
 import aiohttp
 from yarl import URL
 
+from monopod.images import exclusion
 from monopod.images.archive import Archive, Blob, Image, open_archive
 from monopod.images.errors import PushError
 from monopod.progress import Progress, Report, ignore
@@ -46,19 +48,23 @@ async def push(
     Raises:
         ArchiveError: The file is no image archive, or a damaged one.
         PushError: The registry does not answer, or does not take it.
+        RegistryError: Its socket cannot be reached.
     """
     with open_archive(archive) as opened:
         report(Progress(_TASK, f"checking {archive.name}"))
         image = await asyncio.to_thread(opened.image, name)
         headers = {"Authorization": authorization} if authorization else {}
-        async with aiohttp.ClientSession(
-            headers=headers,
-            connector=aiohttp.UnixConnector(str(socket))
-            if socket is not None
-            else aiohttp.TCPConnector(ssl=True if ssl is None else ssl),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SILENCE_S),
-        ) as session:
-            registry = URL(registry_url)
+        registry = URL(registry_url)
+        async with (
+            nullcontext() if socket is None else exclusion.pushing(socket, report),
+            aiohttp.ClientSession(
+                headers=headers,
+                connector=aiohttp.UnixConnector(str(socket))
+                if socket is not None
+                else aiohttp.TCPConnector(ssl=True if ssl is None else ssl),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SILENCE_S),
+            ) as session,
+        ):
             try:
                 await _Push(session, registry, opened, image, report).run()
             except (aiohttp.ClientError, TimeoutError) as error:

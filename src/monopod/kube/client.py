@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import httpx2
 import msgspec
+import structlog
 from lightkube.core import resource as res
 from lightkube.models import core_v1 as models
 from lightkube.models import meta_v1
@@ -27,6 +28,7 @@ _T = TypeVar("_T", bound=res.Resource)
 
 _PAGE: Final = 500
 _encode: Final = msgspec.json.encode
+_log: Final = structlog.get_logger("client")
 
 
 class PatchType(enum.Enum):
@@ -332,7 +334,9 @@ class Client:
                     headers=None if body is None else {"Content-Type": content_type},
                 )
             except httpx2.HTTPError as error:
+                _log.debug("api_request_failed", method=method, path=path, why=str(error))
                 raise wire.network_error(error) from error
+        _log.debug("api_request", method=method, path=path, status=response.status_code)
         if response.is_error:
             raise wire.error_of(response)
         return response.content

@@ -8,11 +8,13 @@ from typing import Final
 
 import msgspec
 
+from monopod.errors import MonopodError
+
 _GONE_REASONS: Final = frozenset({"Gone", "Expired"})
 _FUTURE_VERSION: Final = "ResourceVersionTooLarge"
 
 
-class KubeError(Exception):
+class KubeError(MonopodError):
     """The API server refused a request, or could not be asked.
 
     ``code`` is the HTTP status, 0 if there was none; ``reason`` the server's word for it.

@@ -15,6 +15,8 @@ from typing import Any, Final
 import structlog
 from prometheus_client import start_http_server
 
+from monopod.settings import LogLevel, Settings
+
 NOTIFY_FD_VARIABLE: Final = "NOTIFY_FD"
 """Environment variable that names the descriptor to report readiness on, as s6 has it."""
 _METRICS_ADDRESS: Final = "127.0.0.1"
@@ -43,7 +45,7 @@ Main = Callable[[Service], Coroutine[Any, Any, None]]
 """Runs until cancelled; returning or raising ends the process with a failure."""
 
 
-def configure_logging(name: str, level: str = "INFO") -> None:
+def configure_logging(name: str, level: LogLevel = "info") -> None:
     """Log JSON lines to standard output: ``at``, ``level``, ``service``, ``event`` and the rest."""
     structlog.configure(
         processors=[
@@ -68,8 +70,11 @@ def serve(name: str, main: Main, *, metrics_port: int | None = None) -> int:
         name: For logs.
         main: The work; cancelled on SIGTERM or SIGINT, and awaited.
         metrics_port: Port on 127.0.0.1 for Prometheus; none unless given.
+
+    Raises:
+        ValidationError: A setting, such as ``MONOPOD_LOG_LEVEL``, has a value that it cannot have.
     """
-    configure_logging(name, os.environ.get("MONOPOD_LOG_LEVEL", "INFO"))
+    configure_logging(name, Settings().log_level)
     return asyncio.run(_serve(Service(name, os.environ), main, metrics_port))
 
 

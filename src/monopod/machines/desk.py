@@ -6,6 +6,7 @@ from datetime import datetime
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.capacity import Capacity
+from monopod.errors import MonopodError
 from monopod.identity.node import NodeIssuer
 from monopod.kube import Client
 from monopod.machines.addresses import AddressBook
@@ -19,7 +20,7 @@ from monopod.machines.surroundings import Surroundings
 from monopod.machines.voice import Voice
 
 
-class MissingGroundError(Exception):
+class MissingGroundError(MonopodError):
     """An object that a machine stands on does not exist."""
 
 

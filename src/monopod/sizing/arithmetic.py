@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 
 from lightkube.models.core_v1 import PodSpec
 
+from monopod.errors import MonopodError
 from monopod.sizing.demand import Demand, demand
 from monopod.sizing.table import MIB, TABLE, Size, smallest
 
@@ -19,7 +20,7 @@ many GiB."""
 _GIB: Final = 1 << 30
 
 
-class SizingError(Exception):
+class SizingError(MonopodError):
     """A pod that no machine can be made for."""
 
     reason: ClassVar[str]

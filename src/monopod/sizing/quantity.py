@@ -6,6 +6,8 @@ Never a float: a pod that asks for exactly a row of the table must get that row.
 import re
 from typing import Final
 
+from monopod.errors import MonopodError
+
 _QUANTITY: Final = re.compile(
     r"(?P<sign>[+-]?)(?P<whole>[0-9]{0,40})(?:\.(?P<part>[0-9]{0,40}))?"
     r"(?P<suffix>[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,9})?"
@@ -19,7 +21,7 @@ _GREATEST_EXPONENT: Final = 100
 _CAP: Final = (2**63 - 1) * 1000
 
 
-class QuantityError(ValueError):
+class QuantityError(MonopodError, ValueError):
     """A text that is no Kubernetes quantity."""
 
     def __init__(self, text: str) -> None:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from monopod.errors import MonopodError
 
-class VmmError(Exception):
+
+class VmmError(MonopodError):
     """A machine could not be launched or handled; says what the host must change."""
 
 

@@ -13,12 +13,14 @@ from typing import Final
 
 import msgspec
 
+from monopod.errors import MonopodError
+
 _LONGEST_LINE: Final = 64 << 10
 _MOST_EVENTS: Final = 100
 _BACKLOG: Final = 2
 
 
-class QmpError(Exception):
+class QmpError(MonopodError):
     """The monitor did not answer, or not as it should."""
 
 

@@ -1,0 +1,171 @@
+"""The images of a running cluster: what is there, what uses it, and removing what nothing needs."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lightkube.models.core_v1 import ContainerStatus
+from lightkube.resources.core_v1 import Pod
+
+from monopod.cluster import access, disk, state
+from monopod.cluster.errors import ClusterError
+from monopod.cluster.health import listens
+from monopod.cluster.layout import Layout
+from monopod.cluster.plane import supervisor
+from monopod.cluster.upstream import REGISTRY_PUSH
+from monopod.images import exclusion, stored, use
+from monopod.images.remove import remover
+from monopod.images.stored import StoredImage
+from monopod.images.use import Use
+from monopod.kube import connect, meta
+from monopod.progress import Progress, Report, ignore
+from monopod.settings import Settings
+
+_FINISHED: Final = frozenset({"Succeeded", "Failed"})
+_LISTENS_WITHIN_S: Final = 60.0
+_POLL_S: Final = 0.05
+_TASK: Final = "images"
+_USER_AGENT: Final = "monopod-image"
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a removal came to."""
+
+    names: tuple[str, ...]
+    """What was removed: ``team/app:1``, or a repository with a digest."""
+    freed_bytes: int
+    """Of the registry's disk."""
+
+
+async def listing(settings: Settings) -> tuple[tuple[StoredImage, ...], tuple[Use, ...]]:
+    """Return every image in the registry, and what pods use.
+
+    Raises:
+        NoClusterError: There is no cluster in this home.
+        ClusterError: What it left cannot be read.
+        KubeError: The API server could not be asked.
+        RegistryError: The registry's files cannot be read.
+    """
+    registry = access.registry(settings)
+    images = await asyncio.to_thread(stored.read, registry.data)
+    return images, await _uses(settings)
+
+
+async def remove(
+    settings: Settings, references: Sequence[str], *, force: bool = False, report: Report = ignore
+) -> Pruned:
+    """Remove images; layers that only they had go too.
+
+    Raises:
+        NoClusterError: There is no cluster in this home.
+        ClusterError: What it left cannot be read, or the registry does not come back.
+        KubeError: The API server could not be asked.
+        ImageError: A reference names no image, or one that pods use; then nothing is removed.
+    """
+    registry = access.registry(settings)
+    layout = _layout(settings)
+    async with exclusion.collecting(registry.socket, report):
+        images, uses = await listing(settings)
+        removals = use.plan(references, layout.registry, images, uses, force=force)
+        in_use = {digest for each in uses for digest in each.digests}
+        async with remover(registry.url, registry.socket) as remote:
+            for each in removals:
+                report(Progress(_TASK, f"removing {each.image.repository}"))
+                if each.whole and (force or each.image.digest not in in_use):
+                    await remote.remove(each.image)
+                    continue
+                for tag in each.tags:
+                    await remote.untag(each.image, tag)
+        names = tuple(
+            name
+            for each in removals
+            for name in _names(each.image.repository, each.image.digest, each.tags)
+        )
+        return Pruned(names, await _collect(layout, report))
+
+
+async def prune(settings: Settings, report: Report = ignore) -> Pruned:
+    """Remove the images that no tag names and no pod uses, and layers that no image has.
+
+    Raises:
+        NoClusterError: There is no cluster in this home.
+        ClusterError: What it left cannot be read, or the registry does not come back.
+        KubeError: The API server could not be asked.
+        ImageError: The registry cannot be read, or refuses.
+    """
+    registry = access.registry(settings)
+    async with exclusion.collecting(registry.socket, report):
+        images, uses = await listing(settings)
+        in_use = {digest for each in uses for digest in each.digests}
+        unneeded = stored.unneeded(images, in_use)
+        async with remover(registry.url, registry.socket) as remote:
+            for image in unneeded:
+                report(Progress(_TASK, f"removing {image.repository}"))
+                await remote.remove(image)
+        names = tuple(name for each in unneeded for name in _names(each.repository, each.digest))
+        return Pruned(names, await _collect(_layout(settings), report))
+
+
+def uses_of(pods: Iterable[Pod], registry: str) -> tuple[Use, ...]:
+    """Return what pods that are not finished use of a registry, without those that use nothing.
+
+    Args:
+        pods: All there are.
+        registry: Host and port, as references name it.
+    """
+    found = (
+        use.use_of(f"{meta(pod).namespace}/{meta(pod).name}", registry, _references(pod))
+        for pod in pods
+        if (pod.status.phase if pod.status else None) not in _FINISHED
+    )
+    return tuple(each for each in found if each.tags or each.digests)
+
+
+def _references(pod: Pod) -> list[str]:
+    spec, status = pod.spec, pod.status
+    found: list[str | None] = []
+    if spec is not None:
+        for containers in (spec.containers, spec.initContainers, spec.ephemeralContainers):
+            found += [each.image for each in containers or ()]
+    if status is not None:
+        told: list[ContainerStatus] = [
+            *(status.containerStatuses or ()),
+            *(status.initContainerStatuses or ()),
+            *(status.ephemeralContainerStatuses or ()),
+        ]
+        found += [each.imageID for each in told]
+    return [each for each in found if each]
+
+
+async def _uses(settings: Settings) -> tuple[Use, ...]:
+    async with connect(access.administrator(settings).kubeconfig, _USER_AGENT) as client:
+        return uses_of((await client.list(Pod)).items, _layout(settings).registry)
+
+
+async def _collect(layout: Layout, report: Report) -> int:
+    """Have the registry collect its garbage, which it does when it starts; returns bytes freed."""
+    report(Progress(_TASK, "collecting layers that no image has"))
+    before = await asyncio.to_thread(disk.used, layout.image_data)
+    await supervisor(layout).restart(REGISTRY_PUSH)
+    deadline = time.monotonic() + _LISTENS_WITHIN_S
+    while not await listens(layout.push_socket):
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"{REGISTRY_PUSH} does not listen after {_LISTENS_WITHIN_S:.0f} s:"
+                f" `monopod logs {REGISTRY_PUSH}` shows why"
+            )
+        await asyncio.sleep(_POLL_S)
+    freed = max(0, before - await asyncio.to_thread(disk.used, layout.image_data))
+    report(Progress(_TASK, "done", 1, 1))
+    return freed
+
+
+def _names(repository: str, digest: str, tags: Sequence[str] = ()) -> tuple[str, ...]:
+    return tuple(f"{repository}:{tag}" for tag in tags) or (f"{repository}@{digest}",)
+
+
+def _layout(settings: Settings) -> Layout:
+    return Layout.of(settings, state.require(settings.home).transit)

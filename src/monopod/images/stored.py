@@ -1,0 +1,132 @@
+"""What a registry holds, read from its directory: its API lists neither untagged images nor times.
+
+The layout is the one that the distribution registry has had since its version 2.0.
+"""
+
+import os
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from monopod.images.errors import RegistryError
+
+_ROOT: Final = Path("docker/registry/v2")
+_MANIFESTS: Final = "_manifests"
+_LINK: Final = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """One manifest of one repository."""
+
+    repository: str
+    digest: str
+    tags: tuple[str, ...]
+    """Those that name it; none for an image whose tag names another one by now."""
+    size: int
+    """Bytes of its layers and configuration, as the registry keeps them; for an image of several
+    platforms, of those that are here."""
+    pushed: datetime
+    created: datetime | None
+    """When it was made, if it says so."""
+    children: frozenset[str]
+    """Digests of the manifests that an image of several platforms consists of."""
+
+
+def read(directory: Path) -> tuple[StoredImage, ...]:
+    """Return all images of a registry, by repository and time.
+
+    Args:
+        directory: What the registry is configured to keep its files in.
+
+    Raises:
+        RegistryError: Something in it cannot be read.
+    """
+    root = directory / _ROOT
+    try:
+        found = [
+            image
+            for repository in _repositories(root / "repositories")
+            for image in _images(root, repository)
+        ]
+    except (OSError, msgspec.DecodeError, AttributeError, KeyError, TypeError) as error:
+        raise RegistryError(f"the registry in {directory} cannot be read: {error}") from error
+    return tuple(sorted(found, key=lambda image: (image.repository, image.pushed)))
+
+
+def unneeded(images: tuple[StoredImage, ...], in_use: Set[str]) -> tuple[StoredImage, ...]:
+    """Return the images that no tag names, no pod uses and no other image consists of.
+
+    Args:
+        images: All of a registry.
+        in_use: Digests of the manifests that pods use.
+    """
+    needed = {
+        (image.repository, digest)
+        for image in images
+        if image.tags or image.digest in in_use
+        for digest in (image.digest, *image.children)
+    }
+    return tuple(image for image in images if (image.repository, image.digest) not in needed)
+
+
+def _repositories(root: Path) -> Iterator[str]:
+    for place, directories, _ in os.walk(root):
+        if _MANIFESTS in directories:
+            yield str(Path(place).relative_to(root))
+        # Below a name that begins so there are no more repositories, but a file for each layer.
+        directories[:] = [name for name in directories if not name.startswith("_")]
+
+
+def _images(root: Path, repository: str) -> Iterator[StoredImage]:
+    manifests = root / "repositories" / repository / _MANIFESTS
+    tags: dict[str, list[str]] = {}
+    for link in sorted(manifests.glob(f"tags/*/current/{_LINK}")):
+        tags.setdefault(link.read_text().strip(), []).append(link.parts[-3])
+    for link in manifests.glob(f"revisions/sha256/*/{_LINK}"):
+        digest = link.read_text().strip()
+        manifest = _json(root, digest)
+        children = frozenset(each["digest"] for each in manifest.get("manifests", ()))
+        parts = [_json(root, each) for each in children if _blob(root, each).exists()]
+        blobs = {
+            blob["digest"]: int(blob["size"])
+            for part in (manifest, *parts)
+            for blob in (*_configuration(part), *part.get("layers", ()))
+        }
+        yield StoredImage(
+            repository,
+            digest,
+            tuple(tags.get(digest, ())),
+            sum(blobs.values()),
+            datetime.fromtimestamp(link.stat().st_mtime, UTC),
+            _created(root, manifest),
+            children,
+        )
+
+
+def _created(root: Path, manifest: dict[str, Any]) -> datetime | None:
+    for configuration in _configuration(manifest):
+        try:
+            told = _json(root, configuration["digest"]).get("created")
+            return None if told is None else msgspec.convert(told, datetime)
+        except (OSError, msgspec.MsgspecError):
+            return None
+    return None
+
+
+def _configuration(manifest: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    configuration = manifest.get("config")
+    return (configuration,) if isinstance(configuration, dict) else ()
+
+
+def _json(root: Path, digest: str) -> dict[str, Any]:
+    return msgspec.json.decode(_blob(root, digest).read_bytes(), type=dict[str, Any])
+
+
+def _blob(root: Path, digest: str) -> Path:
+    algorithm, _, value = digest.partition(":")
+    return root / "blobs" / algorithm / value[:2] / value / "data"

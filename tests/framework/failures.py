@@ -1,0 +1,106 @@
+"""When evidence is collected: a hook of pytest's, and what the fixtures let it know.
+
+It runs as soon as a test or one of its fixtures has failed, before any fixture is torn down.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.framework.evidence import collect, slug
+
+KEEP: Final = "MONOPOD_E2E_KEEP"
+"""Environment variable that keeps the cluster when the run is over, if it is set."""
+_MOST_FAILURES: Final = 10
+_SECTION: Final = "evidence"
+_MARK: Final = "evidence_path"
+
+
+@dataclass
+class Subject:
+    """What is under test now, as the fixtures say."""
+
+    home: Path | None = None
+    """The cluster's, from before it is started."""
+    namespaces: list[str] = field(default_factory=list[str])
+    """Those of the test that runs."""
+    kept: bool = False
+    """Whether the cluster stays when the run is over."""
+    failures: int = 0
+    """Failures that evidence was collected of."""
+
+    @contextlib.contextmanager
+    def namespace(self, name: str) -> Generator[None]:
+        """Have a namespace count as the test's meanwhile."""
+        self.namespaces.append(name)
+        try:
+            yield
+        finally:
+            self.namespaces.remove(name)
+
+
+_SUBJECT: Final = pytest.StashKey[Subject]()
+
+
+def subject(config: pytest.Config) -> Subject:
+    """Return the one of this run."""
+    return config.stash.setdefault(_SUBJECT, Subject())
+
+
+def keeping() -> bool:
+    """Say whether the cluster shall be kept."""
+    return os.environ.get(KEEP, "") not in ("", "0")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Collect evidence of a failure, and name its place in the failure's report."""
+    report = yield
+    if report.failed and call.excinfo is not None:
+        try:
+            said = _collect(item, report.when, call.excinfo.value)
+        except Exception as error:  # it must not hide the failure it is of
+            said = f"it could not be collected: {type(error).__name__}: {error}"
+        report.sections.append((_SECTION, said))
+    return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how a cluster that is kept is reached and removed."""
+    known = subject(config)
+    if known.kept and known.home is not None:
+        command = f"MONOPOD_HOME={known.home} .venv/bin/monopod"
+        terminalreporter.section("the cluster is kept")
+        terminalreporter.line(f"to look:      {command} kubectl -- get pods -A")
+        terminalreporter.line(f"to remove it: {command} down")
+
+
+def _collect(item: pytest.Item, phase: str, error: BaseException) -> str:
+    known = subject(item.config)
+    if (collected := getattr(error, _MARK, None)) is not None:
+        return f"{collected} (the same failure of a shared fixture)"
+    if known.home is None:
+        return "none: there is no cluster yet"
+    if known.failures >= _MOST_FAILURES:
+        return f"none: collected for the first {_MOST_FAILURES} failures only"
+    known.failures += 1
+    # A test that failed and cannot be torn down either has evidence of both.
+    name = slug(item.nodeid) + ("-teardown" if phase == "teardown" else "")
+    directory = item.config.rootpath / "test-results" / name
+    if directory.exists():
+        shutil.rmtree(directory)
+    collect(directory, known.home, known.namespaces)
+    shown = str(directory.relative_to(item.config.rootpath))
+    with contextlib.suppress(AttributeError):
+        setattr(error, _MARK, shown)
+    return shown
