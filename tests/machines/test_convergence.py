@@ -220,6 +220,8 @@ class Lives(RuleBasedStateMachine):
                 return False
             case steps.Settle():
                 self.sightings.has_settled(name)
+            case steps.ResumeBurst():
+                self.sightings.bursts(name)
             case steps.MarkTerminated(reason, message):
                 self.status(
                     made,
