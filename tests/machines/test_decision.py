@@ -250,7 +250,9 @@ CASES: dict[str, tuple[Facts, object]] = {
     "pod ended before its grace period": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
-            pod=replace(BOUND, started=True, finished=True, deadline=NOW + timedelta(seconds=20)),
+            pod=replace(
+                BOUND, started=True, ran=True, finished=True, deadline=NOW + timedelta(seconds=20)
+            ),
             settled=True,
         ),
         steps.ResumeBurst(),
@@ -404,10 +406,10 @@ CASES: dict[str, tuple[Facts, object]] = {
     "pod rejected, and being deleted": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
-            pod=replace(BOUND, finished=True, leaving=True),
+            pod=replace(BOUND, finished=True, deadline=NOW),
             settled=True,
         ),
-        steps.Wait("for its pod"),
+        steps.ResumeBurst(),
     ),
     "pod resized before it was bound": (
         facts(

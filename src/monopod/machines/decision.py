@@ -107,7 +107,7 @@ def _useless(pod: PodFacts) -> Delete | None:
     which no container was ever made has no logs. One that is being deleted needs its kubelet to
     the end.
     """
-    if pod.finished and not pod.ran and not pod.leaving:
+    if pod.finished and not pod.ran and pod.deadline is None:
         why = pod.failure or "its status does not say why"
         return Delete(POD_NEVER_RAN, f"its pod failed before any container of it was made: {why}")
     if pod.outgrown:

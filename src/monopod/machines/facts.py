@@ -22,8 +22,6 @@ class PodFacts:
     """Name of the node it is bound to."""
     finished: bool = False
     """None of its containers will run again."""
-    leaving: bool = False
-    """It is being deleted."""
     ran: bool = False
     """A container of it was made at some time. Of a finished pod, False means that its kubelet
     rejected it, or that it failed before it had anything to show."""
@@ -112,7 +110,6 @@ def of_pod(pod: Pod | None, machine: MicroVM) -> PodFacts | None:
     return PodFacts(
         node=(pod.spec.nodeName if pod.spec else None) or "",
         finished=status.phase in _FINISHED,
-        leaving=meta(pod).deletionTimestamp is not None,
         ran=status.phase == "Succeeded" or any(_was_made(container) for container in every),
         failure=": ".join(part for part in (status.reason, status.message) if part),
         outgrown=_outgrown(pod, machine),
