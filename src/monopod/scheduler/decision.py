@@ -16,7 +16,6 @@ from monopod import profiles, refusals, sizing
 from monopod.api import conditions, keys, words
 from monopod.api.names import machine_name
 from monopod.api.resources import (
-    Condition,
     FargateProfile,
     MicroVM,
     MicroVMSpec,
@@ -27,7 +26,7 @@ from monopod.api.resources import (
 from monopod.kube import meta
 from monopod.profiles import KnownRoles
 from monopod.refusals import RuntimeClasses, Storage
-from monopod.scheduler import failures, neighbours, placement, reasons, zones
+from monopod.scheduler import failures, machine_state, neighbours, placement, reasons, zones
 from monopod.scheduler.log_routing import NOT_FOUND, Routing
 from monopod.scheduler.neighbours import NamespaceLabels, Neighbour
 from monopod.scheduler.placement import Ground
@@ -134,56 +133,20 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
             return Wait()
         return CountFailure(
             failures.after_failure(before, metadata.uid or "", view.now),
-            _failure_text(pod, machine),
+            machine_state.failure_text(pod, machine),
         )
-    refused = _no_address(conditions.find_condition(found, words.ADDRESSED))
-    refused = refused or _no_place(pod, machine, conditions.find_condition(found, words.LAUNCHED))
+    refused = machine_state.no_address(conditions.find_condition(found, words.ADDRESSED))
+    refused = refused or machine_state.no_place(
+        pod, machine, conditions.find_condition(found, words.LAUNCHED)
+    )
     if refused is not None:
         return refused
     marks = _marks(metadata.name or "", machine.spec, view.logging)
     node = view.node if conditions.is_true(found, words.READY) else None
     # Of a pod that was resized since, the machines' controller deletes the machine.
-    if node is not None and _node_ready(node) and not _outgrown(pod, machine):
+    if node is not None and _node_ready(node) and not machine_state.outgrown(pod, machine):
         return Bind(meta(node).name or "", marks)
     return Wait(marks)
-
-
-def _outgrown(pod: Pod, machine: MicroVM) -> bool:
-    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
-    try:
-        return pod.spec is not None and not sizing.arithmetic(pod.spec).fits(size)
-    except sizing.QuantityError:
-        return False
-
-
-def _no_address(addressed: Condition | None) -> Refuse | None:
-    """Our count of a subnet's addresses may be wrong for a moment; who hands them out knows."""
-    if addressed is None or addressed.status != conditions.FALSE:
-        return None
-    return Refuse(reasons.NO_ADDRESS, addressed.message, told=True)
-
-
-def _no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> Refuse | None:
-    """What keeps a machine from being launched, as those who run machines say."""
-    if launched is not None and launched.reason == reasons.NO_CAPACITY:
-        return Refuse(
-            reasons.NO_CAPACITY,
-            "Fargate capacity is unavailable at this time. Please try again later or in a"
-            f" different availability zone: {_provisioned(pod, machine)}{launched.message}",
-        )
-    if launched is not None and launched.reason in (reasons.NO_DRIVER, reasons.NO_SIZE):
-        return Refuse(launched.reason, launched.message, told=True)
-    return None
-
-
-def _provisioned(pod: Pod, machine: MicroVM) -> str:
-    """What a pod needs and what its machine has, as the beginning of a message."""
-    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
-    try:
-        needed = sizing.arithmetic(pod.spec or PodSpec(containers=[])).needed
-    except sizing.QuantityError:
-        return ""
-    return f"{needed}; it is provisioned {size}; "
 
 
 def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
@@ -363,26 +326,6 @@ def _marks(machine: str, spec: MicroVMSpec, logging: Routing) -> Marks:
         f" Fargate profile {spec.profile}",
         logging=logging,
     )
-
-
-def _failure_text(pod: Pod, machine: MicroVM) -> str:
-    found = machine.status.conditions if machine.status else []
-    last = conditions.find_condition(found, words.TERMINATED)
-    if last is None or last.status != conditions.TRUE:
-        failed = [
-            each
-            for each in found
-            if each.type != words.HARDWARE_VIRTUALIZED
-            and each.status == conditions.FALSE
-            and each.message
-        ]
-        last = failed[-1] if failed else None
-    what, why = "failed", f"MicroVM {meta(machine).name} was deleted before its node was ready"
-    if last is not None:
-        what = "timed out" if "timeout" in last.reason.lower() else "failed"
-        why = ": ".join(part for part in (last.reason, last.message) if part)
-    whom = f"{meta(pod).namespace}/{meta(pod).name}"
-    return f"Pod provisioning {what} (will retry) for pod {whom}: {why}"
 
 
 def _node_ready(node: Node) -> bool:
