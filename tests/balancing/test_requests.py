@@ -185,20 +185,20 @@ async def test_forwarded_for_is_one_line_that_ends_with_the_client(rig: Rig) -> 
     made = _application(rig)
     await _apply(rig, made)
 
-    async def told(*sent: str, options: HttpOptions | None = None) -> str:
+    async def forwarded(*sent: str, options: HttpOptions | None = None) -> str:
         asked = _application(rig, options=options or HttpOptions())
         await _apply(rig, asked)
         headers = CIMultiDict([("X-Forwarded-For", each) for each in sent])
         return (await _get(rig, asked, "/?show=x-forwarded-for", headers))[1]
 
     client = str(made.address)
-    assert await told() == client
-    assert await told("1.2.3.4, 5.6.7.8") == f"1.2.3.4, 5.6.7.8, {client}"
-    assert await told("1.2.3.4", "5.6.7.8") == f"1.2.3.4|5.6.7.8|{client}"
+    assert await forwarded() == client
+    assert await forwarded("1.2.3.4, 5.6.7.8") == f"1.2.3.4, 5.6.7.8, {client}"
+    assert await forwarded("1.2.3.4", "5.6.7.8") == f"1.2.3.4|5.6.7.8|{client}"
     keep = HttpOptions(forwarded_for=ForwardedFor.PRESERVE)
-    assert await told("1.2.3.4", options=keep) == "1.2.3.4"
-    assert await told("1.2.3.4", options=HttpOptions(forwarded_for=ForwardedFor.REMOVE)) == ""
-    with_port = await told(options=HttpOptions(client_port=True))
+    assert await forwarded("1.2.3.4", options=keep) == "1.2.3.4"
+    assert await forwarded("1.2.3.4", options=HttpOptions(forwarded_for=ForwardedFor.REMOVE)) == ""
+    with_port = await forwarded(options=HttpOptions(client_port=True))
     assert with_port.rpartition(":")[0] == client
 
 
