@@ -65,9 +65,7 @@ def _application(
 
 
 async def _apply(rig: Rig, *balancers: Balancer) -> None:
-    async with asyncio.timeout(_WITHIN_S):
-        while not (rig.home / "socket").exists():  # noqa: ASYNC110 - HAProxy makes it at its start
-            await asyncio.sleep(0.02)
+    await _eventually(rig.answers)
     await rig.haproxy.apply(balancers, {})
 
 
