@@ -77,6 +77,15 @@ class Rig:
             self._child.terminate()
             self._child.wait()
 
+    async def answers(self) -> bool:
+        """Whether its master process can be talked to: at its start it cannot yet."""
+        try:
+            _, writer = await asyncio.open_unix_connection(self.home / "socket")
+        except OSError:
+            return False
+        writer.close()
+        return True
+
     async def listen(
         self,
         serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],

@@ -1,6 +1,8 @@
 """The record of what was accepted: true after any end, and no more than that."""
 
+import json
 from pathlib import Path
+from typing import Any, cast
 
 from monopod.balancing.accepted import Accepted
 from monopod.balancing.ingress import http_part
@@ -36,6 +38,13 @@ def _part_of_an_ingress() -> HttpPart:
                 "listen-ports": '[{"HTTP": 80}, {"HTTPS": 443}]',
                 "ssl-redirect": "443",
                 "inbound-cidrs": "10.0.0.0/8",
+                "load-balancer-attributes": "idle_timeout.timeout_seconds=4000",
+                "ssl-policy": "ELBSecurityPolicy-TLS13-1-3-2021-06",
+                "target-group-attributes": "slow_start.duration_seconds=30",
+                "conditions.fixed": '[{"field":"source-ip","sourceIpConfig":{"values":'
+                '["10.0.0.0/8"]}},{"field":"query-string","queryStringConfig":{"values":'
+                '[{"value":"a"}]}},{"field":"http-request-method","httpRequestMethodConfig":'
+                '{"values":["GET"]}}]',
                 "actions.fixed": '{"type":"fixed-response",'
                 '"fixedResponseConfig":{"statusCode":"418","messageBody":"no"}}',
                 "actions.away": '{"type":"redirect","redirectConfig":{"statusCode":"HTTP_301"}}',
@@ -61,6 +70,31 @@ def test_what_is_kept_is_known_to_the_next_process(tmp_path: Path) -> None:
     assert read.network("a") == _network
     assert read.http("b") == _http
     assert (read.network("b"), read.http("a")) == (None, None)
+
+
+def test_a_record_of_an_older_version_is_read(tmp_path: Path) -> None:
+    """Settings that it does not know have their defaults."""
+    file = tmp_path / "accepted.json"
+    Accepted(file).keep({"a": _network, "b": _http}, {"a", "b"})
+    record = json.loads(file.read_text())
+    new = {"idle_s", "open_below", "slow_start_s", "cookie_s", "by_source", "attributes"}
+    new |= {"lowest_tls", "or_hosts", "or_paths", "conditions"}
+    file.write_text(json.dumps(_without(record, new)))
+    read = Accepted(file)
+    assert read.network("a") == _network
+    kept = read.http("b")
+    assert kept is not None
+    assert (kept.attributes, kept.lowest_tls) == ({}, "")
+    assert [each.path for each in kept.rules] == [each.path for each in _http.rules]
+
+
+def _without(value: Any, names: set[str]) -> Any:
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        return {key: _without(of, names) for key, of in members.items() if key not in names}
+    if isinstance(value, list):
+        return [_without(of, names) for of in cast("list[Any]", value)]
+    return value
 
 
 def test_objects_that_are_gone_are_forgotten(tmp_path: Path) -> None:

@@ -46,9 +46,13 @@ def test_hosts_and_paths_are_alternatives_to_the_rules_own() -> None:
     """Source: the guide's examples rule-path1 and rule-path2."""
     rule = _rule(
         {"field": "host-header", "hostHeaderConfig": _values("anno.example.com")},
+        {"field": "host-header", "hostHeaderConfig": _values("two.example.com")},
         {"field": "path-pattern", "pathPatternConfig": _values("/anno/*")},
     )
-    assert (rule.host, rule.or_hosts) == ("a.example.com", ("anno.example.com",))
+    assert (rule.host, rule.or_hosts) == (
+        "a.example.com",
+        ("anno.example.com", "two.example.com"),
+    )
     assert (rule.path, rule.or_paths, rule.conditions) == ("/a", ("/anno/*",), ())
 
 
@@ -115,8 +119,11 @@ def test_networks_are_read_under_both_spellings() -> None:
             "no name of a header",
         ),
         (
-            tuple({"field": "host-header", "hostHeaderConfig": _values(of)} for of in ("a.b", "c")),
-            "one condition host-header",
+            tuple(
+                {"field": "source-ip", "sourceIpConfig": _values(of)}
+                for of in ("10.0.0.0/8", "172.16.0.0/12")
+            ),
+            "one condition source-ip",
         ),
         (
             ({"field": "path-pattern", "pathPatternConfig": _values("/b", "/c", "/d", "/e")},),

@@ -159,6 +159,36 @@ async def _told(admin: Client, namespace: str, reason: str, part: str = "") -> N
     await _eventually(told)
 
 
+@pytest.mark.row("S6")
+async def test_what_no_controller_serves_is_said_once(
+    rig: Rig, admin: Client, namespace: str
+) -> None:
+    await admin.create(service(namespace=namespace, loadBalancerClass=None))
+    unknown = _ingress(namespace, "web", "/", {})
+    assert unknown.metadata is not None
+    unknown.metadata.annotations = {CLASS_ANNOTATION: "abl"}
+    await admin.create(unknown)
+    reasons = {
+        "LoadBalancerNotClaimed": "set spec.loadBalancerClass to service.k8s.aws/nlb",
+        "IngressNotClaimed": "there is no IngressClass abl",
+    }
+    for reason, part in reasons.items():
+        await _told(admin, namespace, reason, part)
+    # Two looks later, each made by an object that is served, nothing more was said.
+    for name in ("one", "two"):
+        await admin.create(service(name, namespace=namespace))
+
+        async def served(name: str = name) -> bool:
+            events = (await admin.list(Event, namespace)).items
+            return any(each.involvedObject.name == name for each in events)
+
+        await _eventually(served)
+    found = [of for of in (await admin.list(Event, namespace)).items if of.reason in reasons]
+    assert sorted((each.reason or "", each.count) for each in found) == sorted(
+        (reason, 1) for reason in reasons
+    )
+
+
 async def _annotate(admin: Client, kind: type[Any], name: str, namespace: str, **said: Any) -> None:
     await admin.patch(kind, name, {"metadata": {"annotations": said}}, namespace)
 

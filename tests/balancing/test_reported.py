@@ -3,15 +3,19 @@
 Numbers are those of issues of kubernetes-sigs/aws-load-balancer-controller.
 """
 
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
+from lightkube.resources.networking_v1 import IngressClass
 
 from monopod.balancing.ingress import http_part
 from monopod.balancing.model import Forward, HttpListener, Protocol, Redirect
 from monopod.balancing.parts import HttpPart, NetworkPart
 from monopod.balancing.services import network_part
 from monopod.balancing.wanted import Refusal
+from monopod.kube import wire
 from tests.balancing.build import service
 from tests.balancing.test_ingresses import AROUND, ingress, made, path
 
@@ -133,10 +137,65 @@ def test_auth_on_a_service_is_refused() -> None:
     asked = service()
     assert asked.metadata is not None
     asked.metadata.annotations = {"alb.ingress.kubernetes.io/auth-type": "oidc"}
-    around = type(AROUND)({"default/web": asked}.get, AROUND.slices, AROUND.certificate)
+    around = replace(AROUND, service={"default/web": asked}.get)
     part = http_part(ingress(path("/")), around)
     assert isinstance(part, Refusal)
     assert "service default/web: alb.ingress.kubernetes.io/auth-type" in part.message
+
+
+def test_a_class_with_parameters_is_refused() -> None:
+    """They count for more than annotations on AWS, and may make a load balancer internal."""
+    body = {
+        "metadata": {"name": "alb"},
+        "spec": {
+            "controller": "ingress.k8s.aws/alb",
+            "parameters": {
+                "apiGroup": "elbv2.k8s.aws",
+                "kind": "IngressClassParams",
+                "name": "internal",
+            },
+        },
+    }
+    around = replace(AROUND, classes={"alb": wire.decode(IngressClass, msgspec.json.encode(body))})
+    part = http_part(ingress(path("/")), around)
+    assert isinstance(part, Refusal)
+    assert "IngressClass alb: spec.parameters are not supported" in part.message
+
+
+def test_a_group_has_one_value_of_each_attribute() -> None:
+    said = {"group.name": "shop"}
+    attributes = ("idle_timeout.timeout_seconds=120", "routing.http2.enabled=false")
+    one, two = (
+        ingress(path("/"), name=name, annotations={**said, "load-balancer-attributes": of})
+        for name, of in zip(("one", "two"), attributes, strict=True)
+    )
+    (wanted,), refusals = made(one, two)
+    assert not refusals
+    (listener,) = wanted.listeners
+    assert isinstance(listener, HttpListener)
+    assert (listener.options.idle_s, listener.options.http2) == (120, False)
+    assert {group.idle_s for group in wanted.groups} == {120}
+    other = {"load-balancer-attributes": "idle_timeout.timeout_seconds=60"}
+    six = ingress(path("/"), name="six", annotations={**said, **other})
+    _, (refusal,) = made(one, six)
+    assert refusal.owner is six
+    assert "idle_timeout.timeout_seconds: 60 conflicts with 120" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("policy", "lowest"),
+    [
+        ("", "TLSv1.2"),
+        ("ELBSecurityPolicy-2016-08", "TLSv1.2"),
+        ("ELBSecurityPolicy-TLS13-1-2-2021-06", "TLSv1.2"),
+        ("ELBSecurityPolicy-TLS13-1-3-2021-06", "TLSv1.3"),
+    ],
+)
+def test_a_policy_of_tls_1_3_alone_is_kept(policy: str, lowest: str) -> None:
+    (wanted,), _ = made(ingress(path("/"), annotations={"ssl-policy": policy}, tls="shop"))
+    (listener,) = wanted.listeners
+    assert isinstance(listener, HttpListener)
+    assert listener.options.lowest_tls == lowest
 
 
 def test_1150_conditions_of_a_service_are_for_its_paths_alone() -> None:

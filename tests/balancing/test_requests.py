@@ -65,9 +65,7 @@ def _application(
 
 
 async def _apply(rig: Rig, *balancers: Balancer) -> None:
-    async with asyncio.timeout(_WITHIN_S):
-        while not (rig.home / "socket").exists():  # noqa: ASYNC110 - HAProxy makes it at its start
-            await asyncio.sleep(0.02)
+    await _eventually(rig.answers)
     await rig.haproxy.apply(balancers, {})
 
 
@@ -135,7 +133,7 @@ async def test_an_unhealthy_target_gets_none_while_another_is_healthy(rig: Rig) 
     """Its port is checked and closed; requests would be answered."""
     check = HealthCheck(Protocol.TCP, port=PORT + 1, interval_s=1, healthy=2, unhealthy=2)
     good, bad = _TARGETS
-    made = _application(rig, group=_group(replace(good, port=PORT), bad, check=check))
+    made = _application(rig, group=_group(good, bad, check=check))
 
     async def one_listens(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
@@ -149,6 +147,11 @@ async def test_an_unhealthy_target_gets_none_while_another_is_healthy(rig: Rig) 
 
         await _eventually(settled)
         assert {await _get(rig, made) for _ in range(6)} == {(200, str(good.address))}
+        # A healthy one that drains does not count.
+        group = replace(made.groups[0], targets=(replace(good, draining=True), bad))
+        ending = replace(made, groups=(group,))
+        await _apply(rig, ending)
+        assert {await _get(rig, ending) for _ in range(6)} == {(200, str(bad.address))}
 
 
 def _line(length: int, name: str = "X-A") -> dict[str, str]:
@@ -169,6 +172,8 @@ async def test_headers_are_as_long_as_aws_takes_them(rig: Rig) -> None:
     assert (await _get(rig, made, headers={f"X-{n}": "a" for n in range(500)}))[0] == 200
     assert (await _get(rig, made, "/" + "a" * 16000))[0] == 200
     assert (await _get(rig, made, "/" + "a" * (16 << 10)))[0] == 414
+    assert (await _get(rig, made, method="TRACE"))[0] == 405
+    assert (await _get(rig, made, method="PURGE"))[0] == 200
     assert (await _get(rig, made, "/?answer=20000"))[0] == 200
     assert (await _get(rig, made, "/?answer=40000"))[0] == 502
 
@@ -178,20 +183,20 @@ async def test_forwarded_for_is_one_line_that_ends_with_the_client(rig: Rig) -> 
     made = _application(rig)
     await _apply(rig, made)
 
-    async def told(*sent: str, options: HttpOptions | None = None) -> str:
+    async def forwarded(*sent: str, options: HttpOptions | None = None) -> str:
         asked = _application(rig, options=options or HttpOptions())
         await _apply(rig, asked)
         headers = CIMultiDict([("X-Forwarded-For", each) for each in sent])
         return (await _get(rig, asked, "/?show=x-forwarded-for", headers))[1]
 
     client = str(made.address)
-    assert await told() == client
-    assert await told("1.2.3.4, 5.6.7.8") == f"1.2.3.4, 5.6.7.8, {client}"
-    assert await told("1.2.3.4", "5.6.7.8") == f"1.2.3.4|5.6.7.8|{client}"
+    assert await forwarded() == client
+    assert await forwarded("1.2.3.4, 5.6.7.8") == f"1.2.3.4, 5.6.7.8, {client}"
+    assert await forwarded("1.2.3.4", "5.6.7.8") == f"1.2.3.4|5.6.7.8|{client}"
     keep = HttpOptions(forwarded_for=ForwardedFor.PRESERVE)
-    assert await told("1.2.3.4", options=keep) == "1.2.3.4"
-    assert await told("1.2.3.4", options=HttpOptions(forwarded_for=ForwardedFor.REMOVE)) == ""
-    with_port = await told(options=HttpOptions(client_port=True))
+    assert await forwarded("1.2.3.4", options=keep) == "1.2.3.4"
+    assert await forwarded("1.2.3.4", options=HttpOptions(forwarded_for=ForwardedFor.REMOVE)) == ""
+    with_port = await forwarded(options=HttpOptions(client_port=True))
     assert with_port.rpartition(":")[0] == client
 
 
@@ -239,7 +244,7 @@ async def test_conditions_decide_as_aws_has_them(rig: Rig) -> None:
 
 @pytest.mark.row("S6")
 async def test_a_cookie_binds_a_client_to_its_target(rig: Rig) -> None:
-    group = replace(_group(), cookie_s=60)
+    group = replace(_group(), cookie_s=60, slow_start_s=30)
     made = _application(rig, group=group)
     await _apply(rig, made)
     # Both come while HAProxy runs, when a target's line can hold no cookie.

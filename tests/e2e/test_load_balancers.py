@@ -1,6 +1,8 @@
 """Load balancers as their users see them: from the host, straight to pods on machines."""
 
 import asyncio
+import base64
+import json
 from collections import Counter
 from typing import Any
 
@@ -8,6 +10,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.balancing.test_render import self_signed
 from tests.e2e.cluster import Namespace
 
 pytestmark = pytest.mark.timeout(600)
@@ -57,6 +60,41 @@ def _service(name: str, **annotations: str) -> dict[str, Any]:
             "ports": [{"name": "http", "port": 80, "targetPort": 8080}],
         },
     }
+
+
+def _secret(host: str) -> dict[str, Any]:
+    certificate, key = (base64.b64encode(part).decode() for part in self_signed(host))
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "shop"},
+        "type": "kubernetes.io/tls",
+        "data": {"tls.crt": certificate, "tls.key": key},
+    }
+
+
+def _secure_ingress(host: str) -> dict[str, Any]:
+    """Redirects to HTTPS as AWS's guide has it, and checks a path that pods answer with 404."""
+    away = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
+    made = _ingress()
+    made["metadata"]["name"] = "secure"
+    made["metadata"]["annotations"] |= {
+        f"{_ALB}listen-ports": '[{"HTTP": 80}, {"HTTPS": 443}]',
+        f"{_ALB}actions.ssl-redirect": json.dumps({"Type": "redirect", "RedirectConfig": away}),
+        f"{_ALB}healthcheck-path": "/absent",
+        f"{_ALB}healthcheck-interval-seconds": "5",
+        f"{_ALB}healthcheck-timeout-seconds": "2",
+    }
+    (rule,) = made["spec"]["rules"]
+    backend = {"service": {"name": "ssl-redirect", "port": {"name": "use-annotation"}}}
+    every = {"path": "/*", "pathType": "ImplementationSpecific"}
+    rule["host"] = host
+    rule["http"]["paths"] = [
+        {**every, "backend": backend},
+        {**every, "backend": rule["http"]["paths"][0]["backend"]},
+    ]
+    made["spec"]["tls"] = [{"hosts": [host], "secretName": "shop"}]
+    return made
 
 
 def _ingress() -> dict[str, Any]:
@@ -129,6 +167,32 @@ async def test_instance_targets_are_refused_with_a_clear_event(exposed: Namespac
         while "instance targets are not supported" not in said:
             await asyncio.sleep(0.2)
             said = await exposed.kubectl("get", "events", "-o", "custom-columns=M:.message")
+
+
+@pytest.mark.row("S6")
+async def test_an_application_load_balancer_does_as_aws_does(exposed: Namespace) -> None:
+    """Redirects once, takes long headers, and passes requests on when no target is healthy."""
+    host = "secure.example.com"
+    await exposed.apply(_secret(host), _secure_ingress(host))
+    place = (await _place(exposed, "ingress", "secure"))["ip"]
+    long = {f"X-{number}": "a" * 3000 for number in range(7)}
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+        sent = http.get(f"http://{place}/a?b=c", headers={"Host": host}, allow_redirects=False)
+        async with sent as answer:
+            assert answer.status == 301
+            assert answer.headers["Location"] == f"https://{host}/a?b=c"
+        seen: Counter[tuple[int, str]] = Counter()
+        # The first failed check, after 5 s at most, takes a new target out of use.
+        until = asyncio.get_running_loop().time() + 7
+        while asyncio.get_running_loop().time() < until:
+            headers = {"Host": host, **long}
+            sent = http.get(f"https://{place}/", headers=headers, ssl=False, allow_redirects=False)
+            async with sent as answer:
+                seen[answer.status, (await answer.text()).strip()] += 1
+            await asyncio.sleep(0.1)
+    assert set(seen) == {(200, "one")}, seen
+    # Pods that come later would wait for its health checks.
+    await exposed.kubectl("delete", "ingress/secure", "secret/shop")
 
 
 @pytest.mark.row("S6")

@@ -36,7 +36,7 @@ _PATH: Final = re.compile(r"[A-Za-z0-9_.$/~\"'@:+&*?%=,;!()#\[\]-]+")
 _METHOD: Final = re.compile(r"[A-Z_-]{1,40}")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _TEXT: Final = re.compile(r"[\x20-\x7e]+")
-_ONCE: Final = frozenset({"host-header", "path-pattern", "http-request-method", "source-ip"})
+_ONCE: Final = frozenset({"http-request-method", "source-ip"})
 _REGEX: Final = "regexValues are not supported: write values, with * and ? as wildcards"
 
 
@@ -99,9 +99,9 @@ def read_conditions(text: str) -> Conditions:
     for each in listed:
         match each.field:
             case "host-header":
-                hosts = _plain(each.field, each.host_header_config, _HOST)
+                hosts += _plain(each.field, each.host_header_config, _HOST)
             case "path-pattern":
-                paths = _plain(each.field, each.path_pattern_config, _PATH)
+                paths += _plain(each.field, each.path_pattern_config, _PATH)
             case "http-request-method":
                 methods = _plain(each.field, each.http_request_method_config, _METHOD)
                 others.append(MethodCondition(methods))

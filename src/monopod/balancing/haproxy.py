@@ -30,6 +30,9 @@ _ANSWER_WITHIN_S: Final = 10.0
 _RELOAD_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.01
 _MASTER: Final = re.compile(r"^\d+\s+master\s+(\d+)\s+\[failed: (\d+)\]", re.MULTILINE)
+_AS_WANTED: Final = re.compile("New server|Server deleted")
+_COMMANDS_AT_ONCE: Final = 16
+"""In one line, which has to fit in HAProxy's buffer."""
 _WORKER: Final = "@1 "
 """Before a command for the present worker."""
 _log: Final = structlog.get_logger("haproxy")
@@ -94,10 +97,10 @@ class HAProxy:
                 stale.unlink()
         standing = servers.read(await self._ask(f"{_WORKER}show servers state"))
         commands = servers.changes(balancers, standing)
-        for command in commands:
-            said = (await self._ask(_WORKER + command)).strip()
-            if said and not said.startswith(("New server", "Server deleted")):
-                _log.info("answered", command=command, answer=said)
+        for some in _batched(commands, _COMMANDS_AT_ONCE):
+            said = await self._ask("; ".join(_WORKER + command for command in some))
+            if odd := [line for line in said.splitlines() if line and not _AS_WANTED.match(line)]:
+                _log.info("haproxy_command_answered", commands=some, answers=odd)
         return standing
 
     async def accepts(self, balancer: Balancer) -> bool:
@@ -160,6 +163,12 @@ class HAProxy:
                     writer.close()
         except (OSError, TimeoutError) as error:
             raise BalancingError(f"HAProxy takes no orders: {error or 'no answer'}") from error
+
+
+def _batched(commands: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Yield commands in their order, some at a time."""
+    for start in range(0, len(commands), size):
+        yield commands[start : start + size]
 
 
 def _certificates(balancers: Sequence[Balancer]) -> Iterator[str]:

@@ -218,10 +218,11 @@ def _security(listener: NetworkListener | HttpListener, certificates: Path) -> s
 
 
 def _limits() -> Iterator[str]:
-    """Yield the lines that refuse too long headers, with the answers that AWS's quotas lead to."""
+    """Yield the lines that answer what AWS does not pass on: long headers, and TRACE."""
     total = f"{{ req.hdrs -m len gt {_LARGEST_REQUEST_HEADER} }}"
     large = f"{{ req.hdrs -m len gt {_LARGEST_LINE} }}"
     line = quoted(f"(?m)^[^\r\n]{{{_LARGEST_LINE + 1}}}")
+    yield "    http-request return status 405 if METH_TRACE"
     yield f"    http-request return status 414 if {{ url -m len gt {_LARGEST_LINE} }}"
     yield f"    http-request return status 400 if {total}"
     yield f"    http-request return status 400 if {large} {{ req.hdrs -m reg -- {line} }}"
