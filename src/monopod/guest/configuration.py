@@ -107,8 +107,8 @@ def _machine(node: NodeConfiguration) -> str:
     flags = (
         f"--kubeconfig={_CONFIG}/kubelet/kubeconfig",
         f"--hostname-override={node.node_name}",
-        # Leaves the Node's addresses as whoever made it set them. --node-ip takes only an address
-        # of an interface here, and the pod's address is in the pod's namespace.
+        # Leaves the Node's addresses as they were when the machines' controller made it. --node-ip
+        # takes only an address of an interface here; the pod's is in the pod's namespace.
         "--cloud-provider=external",
         "--node-labels=" + ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
         *kubelet_flags(_CONFIG, node.credentials),
