@@ -157,7 +157,9 @@ def _link(node: NodeConfiguration) -> str:
 
 
 def _hosts(node: NodeConfiguration) -> str:
-    return f"127.0.0.1 localhost\n::1 localhost\n{node.management_address} {node.hostname}\n"
+    # Pods that share a node's network read this too.
+    own = node.management_address if node.max_pods == 1 else node.pod_address.ip
+    return f"127.0.0.1 localhost\n::1 localhost\n{own} {node.hostname}\n"
 
 
 def _cni(node: NodeConfiguration) -> dict[str, Any]:
