@@ -170,6 +170,17 @@ def _marked(**spec: Any) -> dict[str, Any]:
             ],
         ),
         (
+            {"containers": [{"name": "web", "image": "x", "ports": [
+                {"containerPort": 10250}, {"containerPort": 10251}]}]},
+            ["container web listens on port 10250, which is reserved for the kubelet on Fargate:"
+             " others cannot reach it there; choose another port"],
+        ),
+        (
+            {"containers": [{"name": "web", "image": "x", "ports": [
+                {"containerPort": 10250, "protocol": "UDP"}]}]},
+            [],
+        ),
+        (
             {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "z",
                                             "whenUnsatisfiable": "DoNotSchedule"}]},
             ["topologySpreadConstraints does not apply by z on Fargate, where every pod has a node"

@@ -130,6 +130,8 @@ def test_pods_of_one_machine_meet_in_the_router_and_a_lone_pod_takes_no_detour()
         "rule add pref 12 from 192.168.255.0/24 lookup 109",
     ]
     assert "address add 192.168.255.1/32 dev lo" in lines
+    shared = node_files(replace(NODE, pod_address=block, max_pods=110))["hosts"].decode()
+    assert f"192.168.255.1 {NODE.hostname}" in shared.splitlines()
     assert "rule " not in node_files(NODE)["network"].decode()
     assert "dev lo" not in node_files(NODE)["network"].decode()
 

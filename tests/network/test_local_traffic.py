@@ -14,7 +14,8 @@ from lightkube.resources.discovery_v1 import EndpointSlice
 from monopod.api.resources import MicroVM
 from monopod.kube import wire
 from monopod.network import rules
-from monopod.network.local_table import local_table
+from monopod.network.filter_keeper import fingerprint
+from monopod.network.local_table import TABLE, local_table
 from monopod.network.local_traffic import Route, routes
 from tests.network.lab import Guest, Lab, call, ip, serving
 from tests.network.test_desired import machine
@@ -194,7 +195,10 @@ async def test_calls_are_spread_over_a_nodes_pods_unless_they_stick(lab: Lab, st
         serving(node.namespace, str(addresses[0]), _PORT) as first,
         serving(node.namespace, str(addresses[1]), _PORT) as second,
     ):
+        before = fingerprint(await lab.firewall.listing(TABLE))
         for _ in range(40):
             await _reaches(node, node.pod)
+        # Or a controller would take it for another table, and put its own in place again and again.
+        assert fingerprint(await lab.firewall.listing(TABLE)) == before != fingerprint(None)
         assert len(first.callers) + len(second.callers) == 40
         assert (not first.callers or not second.callers) is sticky

@@ -19,6 +19,7 @@ from monopod.admission.proposals import Proposal
 from monopod.admission.review import Denial
 from monopod.admission.settings import Mode
 from monopod.api import keys
+from monopod.network.plan import KUBELET_PORT
 from monopod.profiles import Choice, Outcome
 from monopod.refusals import RuntimeClasses, not_for_debuggers, why_unsupported
 
@@ -129,6 +130,7 @@ def _said(pod: Pod, spec: PodSpec, classes: RuntimeClasses | None) -> Iterator[t
 
 def _advice(spec: PodSpec) -> Iterator[str]:
     """Yield what is not heeded, and of which nothing would be said."""
+    yield from _kubelets_port(spec)
     affinity = spec.affinity
     near = affinity.podAffinity if affinity else None
     apart = affinity.podAntiAffinity if affinity else None
@@ -148,6 +150,16 @@ def _advice(spec: PodSpec) -> Iterator[str]:
                 f"{field} does not apply by {', '.join(unheeded)} on Fargate, where every pod has"
                 " a node of its own; it does by topology.kubernetes.io/zone"
             )
+
+
+def _kubelets_port(spec: PodSpec) -> Iterator[str]:
+    for container in (*spec.containers, *(spec.initContainers or ())):
+        for port in container.ports or ():
+            if port.containerPort == KUBELET_PORT and port.protocol in (None, "TCP"):
+                yield (
+                    f"container {container.name} listens on port {KUBELET_PORT}, which is reserved"
+                    " for the kubelet on Fargate: others cannot reach it there; choose another port"
+                )
 
 
 def _keys(wishes: PodAffinity | PodAntiAffinity | None) -> Iterator[str]:

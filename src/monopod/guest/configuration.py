@@ -110,8 +110,8 @@ def _machine(node: NodeConfiguration) -> str:
     flags = (
         f"--kubeconfig={_CONFIG}/kubelet/kubeconfig",
         f"--hostname-override={node.node_name}",
-        # Leaves the Node's addresses as whoever made it set them. --node-ip takes only an address
-        # of an interface here, and the pod's address is in the pod's namespace.
+        # Leaves the Node's addresses as they were when the machines' controller made it. --node-ip
+        # takes only an address of an interface here; the pod's is in the pod's namespace.
         "--cloud-provider=external",
         "--node-labels=" + ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
         *kubelet_flags(_CONFIG, node.credentials),
@@ -160,7 +160,9 @@ def _link(node: NodeConfiguration) -> str:
 
 
 def _hosts(node: NodeConfiguration) -> str:
-    return f"127.0.0.1 localhost\n::1 localhost\n{node.management_address} {node.hostname}\n"
+    # Pods that share a node's network read this too.
+    own = node.management_address if node.max_pods == 1 else node.pod_address.ip
+    return f"127.0.0.1 localhost\n::1 localhost\n{own} {node.hostname}\n"
 
 
 def _machine_id(node: NodeConfiguration) -> str:

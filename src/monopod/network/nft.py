@@ -132,7 +132,7 @@ def mapped_destination_nat(addresses: str) -> Json:
 
 
 def original_daddr(of: str) -> Json:
-    """The connection was opened to an address in this ``@set``, whatever translated it since."""
+    """The connection was opened to an address in this ``@set``, before any translation."""
     return match({"ct": {"key": "ip daddr", "dir": "original"}}, of)
 
 

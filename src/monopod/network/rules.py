@@ -260,8 +260,8 @@ def _guard_passage(table: Table, plan: Plan) -> None:
 
     table.base_chain("pass", "forward", _FILTER, policy="drop")
     _known(table, "pass")
-    # This port of a node's address is its kubelet's, however a service or a pod of that address
-    # means it: who may call a kubelet must never be answered by a pod that poses as one.
+    # This port of a node's address is its kubelet's, also where a service or the pod there uses it:
+    # a caller of kubelets must never be answered by a pod that poses as one.
     table.rule("pass", daddr("@nodes"), dport("tcp", KUBELET_PORT), *_drop("kubelets_blocked"))
     table.rule("pass", match(nft.meta("iifgroup"), LINK_GROUP), goto("from_guest"))
     table.rule("pass", match(nft.meta("iifgroup"), NODE_LINK_GROUP), goto("from_node"))
