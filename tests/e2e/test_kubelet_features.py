@@ -270,6 +270,70 @@ async def test_node_offers_exactly_what_was_provisioned(namespace: Namespace, wo
     assert node["status"]["capacity"]["pods"] == "1"
 
 
+@pytest.mark.tcg
+async def test_resize_in_place(namespace: Namespace, work: str) -> None:
+    """CPU and memory are resized in the running container, up to what the machine has."""
+    await _resize(namespace, work, {"cpu": "240m", "memory": "160Mi"})
+    script = "cd /sys/fs/cgroup; until [ $(cat memory.max) = 167772160 ]; do usleep 200000; done"
+    await namespace.kubectl("exec", work, "-c", "main", "--", "sh", "-c", script, timeout_s=60)
+    said = await namespace.sh(work, "cat /sys/fs/cgroup/cpu.max", container="main")
+    assert said == "24000 100000\n"
+    (main,) = (await namespace.get("pod", work))["status"]["containerStatuses"]
+    assert main["restartCount"] == 0
+    with pytest.raises(ProcessError, match="cpu, requested: 500, allocatable: 250"):
+        await _resize(namespace, work, {"cpu": "500m"})
+
+
+async def _resize(namespace: Namespace, name: str, wanted: dict[str, str]) -> None:
+    resources = {"requests": wanted, "limits": wanted}
+    patch = {"spec": {"containers": [{"name": "main", "resources": resources}]}}
+    await namespace.kubectl(
+        "patch", "pod", name, "--subresource=resize", f"--patch={json.dumps(patch)}"
+    )
+
+
+async def test_user_namespaces_and_the_handler_runc(namespace: Namespace, image: str) -> None:
+    """Root in the container is another user on the node; volumes of each kind are its own."""
+    await namespace.cluster.apply(
+        {
+            "apiVersion": "node.k8s.io/v1",
+            "kind": "RuntimeClass",
+            "metadata": {"name": "e2e-runc"},
+            "handler": "runc",
+        }
+    )
+    mounts = [
+        {"name": "disk", "mountPath": "/disk", "mountPropagation": "HostToContainer"},
+        {"name": "disk", "mountPath": "/sub", "subPath": "below"},
+        {"name": "memory", "mountPath": "/memory"},
+        {"name": "token", "mountPath": "/token"},
+    ]
+    token = {"serviceAccountToken": {"path": "jwt"}}
+    await namespace.apply(
+        pod(
+            "mapped",
+            image,
+            hostUsers=False,
+            runtimeClassName="e2e-runc",
+            container={"volumeMounts": mounts},
+            volumes=[
+                {"name": "disk", "emptyDir": {}},
+                {"name": "memory", "emptyDir": {"medium": "Memory"}},
+                {"name": "token", "projected": {"sources": [token]}},
+            ],
+        )
+    )
+    await namespace.ready("mapped", timeout_s=60)
+    inside, outside, count = (await namespace.sh("mapped", "cat /proc/self/uid_map")).split()
+    assert (inside, count) == ("0", "65536")
+    assert int(outside) >= 65536
+    script = (
+        "touch /sub/seen /memory/file; stat -c %u /disk/below/seen /memory/file; cat /token/jwt"
+    )
+    first, second, jwt = (await namespace.sh("mapped", script)).split()
+    assert (first, second, jwt.count(".")) == ("0", "0", 2)
+
+
 async def test_probes_and_restarts(namespace: Namespace, image: str) -> None:
     """Startup gates liveness; a failed liveness probe restarts; OOM restarts with its reason."""
     await namespace.apply(

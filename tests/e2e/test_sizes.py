@@ -20,7 +20,7 @@ _PLATFORM = 0.1
 _SLACK = 0.05
 _MIB = 1 << 20
 _SCATTERED_MIB = 400
-"""More pages than a Linux process may have mappings unless its host is told otherwise: 65,530."""
+"""More pages than a Linux process may have mappings unless its host allows more: 65,530."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from monopod.settings import Settings
+from monopod.vmm.map_count import MapCount
+from monopod.vmm.uml import largest_mappings
 from tests.cluster.traces import in_network, mounts_and_cgroups, processes
 from tests.e2e.cluster import Namespace, pod
 from tests.framework.failures import keeping
@@ -27,12 +29,16 @@ async def test_down_leaves_nothing_and_the_next_up_is_quick(
     server = await cluster.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
     transit = server.removeprefix("https://").rpartition(".")[0] + "."
     assert in_network(instance, transit), "a cluster that runs is seen"
+    needs_mappings = MapCount().state / "clusters" / instance
+    assert needs_mappings.exists()
+    assert MapCount().value >= largest_mappings()
 
     await cluster.monopod("down")
     assert in_network(instance, transit) == []
     assert mounts_and_cgroups(cluster.home, instance) == []
     assert processes(str(cluster.home)) == []
     assert not cluster.home.exists()
+    assert not needs_mappings.exists()
 
     began = time.monotonic()
     await cluster.monopod("up", "--no-demo")

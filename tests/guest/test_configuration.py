@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from monopod import guest
 from monopod.api import keys
 from monopod.guest import NodeConfiguration, Registry, RegistryCredential, node_files
-from monopod.guest.configuration import GATEWAY
+from monopod.guest.configuration import GATEWAY, pids_limit
+from monopod.sizing import TABLE, Size
+from monopod.vmm.uml import guest_memory_mib, processes
 
 NODE = NodeConfiguration(
     node_name="fargate-ip-192-168-1-2.local-1.compute.internal",
@@ -66,6 +68,17 @@ def test_everything_but_the_platforms_memory_is_allocatable(
     values = _machine(replace(NODE, milli_cpu=milli_cpu, memory_mib=memory_mib))
     assert int(values["allocatable_kib"]) == (memory_mib - 256) * 1024
     assert int(values["allocatable_milli_cpu"]) == milli_cpu
+
+
+@pytest.mark.parametrize("size", TABLE, ids=str)
+def test_a_pod_that_forks_without_end_meets_its_own_limit_first(size: Size) -> None:
+    limit = pids_limit(size.milli_cpu, size.memory_mib)
+    assert 512 <= limit <= 2048 * size.milli_cpu / 1000
+    assert limit + 512 <= processes(guest_memory_mib(size.memory_mib))
+    config = _json(
+        replace(NODE, milli_cpu=size.milli_cpu, memory_mib=size.memory_mib), "kubelet/config.json"
+    )
+    assert config["podPidsLimit"] == limit
 
 
 def test_no_eviction_threshold_takes_from_allocatable_memory() -> None:

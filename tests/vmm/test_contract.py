@@ -92,6 +92,8 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
         echo processors $(nproc)
         echo $(head -n 1 /proc/meminfo)
         ip link set vec0 up && echo link $(cat /sys/class/net/vec0/address)
+        echo links $(readlink /dev/fd /dev/stdin /dev/stdout /dev/stderr)
+        echo shared $(awk '/ shared:/ {{ print $5 }}' /proc/self/mountinfo)
         (head -c 2000000000 /dev/zero | tail -c 1500000000 >/dev/null); echo hog $?
         echo {_READY}; sleep 600
         """,
@@ -106,6 +108,11 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
     total_kib = int(text.split("MemTotal:")[1].split()[0])
     assert 512 * 1024 <= total_kib <= 512 * 1024 * 1.1
     assert f"link {machine.mac_address}" in text
+    assert "links /proc/self/fd /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2" in text
+    shared = text.split("shared ")[1].splitlines()[0].split()
+    # What the kubelet mounts there, containerd has to see; what it covers in /proc, no container.
+    assert {"/", "/run", "/var"} <= set(shared)
+    assert "/proc" not in shared
     # More than there is: the guest's kernel ends who wanted it, and the machine goes on.
     assert "hog 0" not in text
     driver.hold("one", milli_cpu)

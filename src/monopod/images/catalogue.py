@@ -63,7 +63,7 @@ async def build_demo_image(settings: Settings | None = None, report: Report = ig
 
 
 async def build_test_image(settings: Settings | None = None, report: Report = ignore) -> Path:
-    """Every tool of busybox, and ``probe``: ``udp-echo PORT``, ``hold MIB``, ``spin N``.
+    """Every tool of busybox, and ``probe`` with what ``content/probe.c`` says that it does.
 
     Raises:
         BuildError: It cannot be built; says what is missing.
