@@ -37,6 +37,24 @@ class StoredImage:
     """Digests of the manifests that an image of several platforms consists of."""
 
 
+def make(directory: Path, uid: int) -> None:
+    """Make what an empty registry has; without it, collecting its garbage fails.
+
+    Args:
+        directory: What the registry is configured to keep its files in; it is there.
+        uid: The user and group that the registry runs as.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    path = directory
+    for part in (*_ROOT.parts, "repositories"):
+        path /= part
+        if not path.exists():
+            path.mkdir(mode=0o755)
+            os.chown(path, uid, uid)
+
+
 def read(directory: Path) -> tuple[StoredImage, ...]:
     """Return all images of a registry, by repository and time.
 
