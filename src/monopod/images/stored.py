@@ -15,6 +15,8 @@ import msgspec
 from monopod.images.errors import RegistryError
 
 _ROOT: Final = Path("docker/registry/v2")
+_REPOSITORIES: Final = _ROOT / "repositories"
+_BLOBS: Final = _ROOT / "blobs" / "sha256"
 _MANIFESTS: Final = "_manifests"
 _LINK: Final = "link"
 
@@ -47,12 +49,11 @@ def make(directory: Path, uid: int) -> None:
     Raises:
         OSError: It cannot be made.
     """
-    path = directory
-    for part in (*_ROOT.parts, "repositories"):
-        path /= part
-        if not path.exists():
-            path.mkdir(mode=0o755)
-            os.chown(path, uid, uid)
+    for path in (*reversed(_BLOBS.parents), _BLOBS, _REPOSITORIES):
+        made = directory / path
+        if not made.exists():
+            made.mkdir(mode=0o755)
+            os.chown(made, uid, uid)
 
 
 def read(directory: Path) -> tuple[StoredImage, ...]:
