@@ -126,12 +126,12 @@ async def test_both_kinds_serve_from_the_host_and_from_a_pod(exposed: Namespace)
 async def test_instance_targets_are_refused_with_a_clear_event(exposed: Namespace) -> None:
     await exposed.apply(_service("nodes", nlb_target_type="instance"))
 
-    async def told() -> bool:
+    async def reported() -> bool:
         said = await exposed.kubectl("get", "events", "-o", "custom-columns=M:.message")
         assert "instance targets are not supported" in said
         return True
 
-    await eventually(told, "an event", _WITHIN_S, every_s=0.2)
+    await eventually(reported, "an event", _WITHIN_S, every_s=0.2)
 
 
 @pytest.mark.row("S6")

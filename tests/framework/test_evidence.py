@@ -52,7 +52,7 @@ def test_no_secret_is_asked_for() -> None:
 
 
 def test_a_command_that_hangs_costs_its_own_file_alone(home: Path, tmp_path: Path) -> None:
-    # A child of its own keeps what it prints to open.
+    # Its child keeps the file open that it prints to.
     _kubectl(home, "echo begun; sleep 600 & wait")
     out = tmp_path / "out"
     began = time.monotonic()

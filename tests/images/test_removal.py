@@ -1,4 +1,4 @@
-"""Images in a real registry: what its directory tells of them, and taking them out."""
+"""Images in a real registry: what its directory says of them, and their removal."""
 
 import json
 import os

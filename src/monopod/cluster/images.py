@@ -131,12 +131,12 @@ def _references(pod: Pod) -> list[str]:
         for containers in (spec.containers, spec.initContainers, spec.ephemeralContainers):
             found += [each.image for each in containers or ()]
     if status is not None:
-        told: list[ContainerStatus] = [
+        statuses: list[ContainerStatus] = [
             *(status.containerStatuses or ()),
             *(status.initContainerStatuses or ()),
             *(status.ephemeralContainerStatuses or ()),
         ]
-        found += [each.imageID for each in told]
+        found += [each.imageID for each in statuses]
     return [each for each in found if each]
 
 

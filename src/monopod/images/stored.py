@@ -130,8 +130,8 @@ def _images(root: Path, repository: str) -> Iterator[StoredImage]:
 def _created(root: Path, manifest: dict[str, Any]) -> datetime | None:
     for configuration in _configuration(manifest):
         try:
-            told = _json(root, configuration["digest"]).get("created")
-            return None if told is None else msgspec.convert(told, datetime)
+            created = _json(root, configuration["digest"]).get("created")
+            return None if created is None else msgspec.convert(created, datetime)
         except (OSError, msgspec.MsgspecError):
             return None
     return None
