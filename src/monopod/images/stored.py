@@ -94,11 +94,16 @@ def unneeded(images: tuple[StoredImage, ...], in_use: Set[str]) -> tuple[StoredI
 
 
 def _repositories(root: Path) -> Iterator[str]:
-    for place, directories, _ in os.walk(root):
+    for place, directories, _ in os.walk(root, onerror=_fail):
         if _MANIFESTS in directories:
             yield str(Path(place).relative_to(root))
         # Below a name that begins so there are no more repositories, but a file for each layer.
         directories[:] = [name for name in directories if not name.startswith("_")]
+
+
+def _fail(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _images(root: Path, repository: str) -> Iterator[StoredImage]:
