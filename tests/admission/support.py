@@ -1,9 +1,8 @@
 """What the tests of admission share."""
 
-import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from msgspec import convert
@@ -11,15 +10,6 @@ from msgspec import convert
 from monopod.api.resources import FargateProfile
 
 T = TypeVar("T")
-
-
-async def eventually(ask: Callable[[], Awaitable[T]], within_s: float = 20) -> T:
-    """Ask until the answer is true, and return it."""
-    async with asyncio.timeout(within_s):
-        while True:
-            if answer := await ask():
-                return answer
-            await asyncio.sleep(0.02)
 
 
 def profile(name: str, namespace: str, **labels: str) -> FargateProfile:

@@ -22,7 +22,7 @@ from monopod.admission.address_space import (
 from monopod.api.resources import Subnet, SubnetSpec, Vpc, VpcSpec
 from monopod.kube import Client, ForbiddenError, meta
 from tests.admission.conftest import Admission
-from tests.admission.support import eventually
+from tests.framework.eventually import eventually
 
 _MAIN = VpcSpec(["10.0.0.0/16", "172.16.0.0/16"])
 

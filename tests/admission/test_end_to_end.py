@@ -19,8 +19,8 @@ from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
 from monopod.kube import AlreadyExistsError, Client, meta
 from tests.admission.conftest import Admission
-from tests.admission.support import eventually
 from tests.apiserver import LOOPBACK, ApiServer
+from tests.framework.eventually import eventually
 
 
 async def make_profile(admin: Client, namespace: str, prefix: str = "fp") -> str:

@@ -21,8 +21,8 @@ from monopod.admission.manifests import admission_manifests
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
 from monopod.kube import Client, meta
 from tests.admission.conftest import Admission
-from tests.admission.support import eventually
 from tests.apiserver import ApiServer
+from tests.framework.eventually import eventually
 
 _PER_SECOND = 200
 _SECONDS = 3

@@ -13,8 +13,8 @@ from lightkube.resources.core_v1 import Pod
 from monopod.api import keys
 from monopod.kube import Client, ForbiddenError, connect, meta
 from tests.admission.conftest import Admission
-from tests.admission.support import eventually
 from tests.apiserver import ApiServer
+from tests.framework.eventually import eventually
 
 NODE = "fargate-ip-192-168-1-2.local-1.compute.internal"
 SCHEDULER = "monopod:fargate-scheduler"

@@ -12,7 +12,7 @@ from monopod.api import keys
 from monopod.api.target_groups import TargetGroupBinding
 from monopod.kube import Client
 from tests.admission.conftest import Admission
-from tests.admission.support import eventually
+from tests.framework.eventually import eventually
 
 
 def _service(name: str, namespace: str = "shop", **selector: str) -> Service:

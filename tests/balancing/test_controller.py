@@ -28,6 +28,7 @@ from tests.apiserver import ApiServer
 from tests.balancing.build import ENDING, READY, UNREADY, service, slice_of
 from tests.balancing.rig import PORT, TARGETS, Rig, rig
 from tests.balancing.test_render import self_signed
+from tests.framework.eventually import eventually
 from tests.kube.waiting import running
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
@@ -50,9 +51,7 @@ def _keeper(rig: Rig, admin: Client) -> BalancerController:
 
 
 async def _eventually(check: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(_WITHIN_S):
-        while not await check():  # noqa: ASYNC110 - what is asked has no way to tell by itself
-            await asyncio.sleep(0.02)
+    await eventually(check, timeout_s=_WITHIN_S)
 
 
 async def _web(admin: Client, namespace: str, *addresses: str) -> None:

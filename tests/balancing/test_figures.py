@@ -19,6 +19,7 @@ from monopod.balancing.controller import BalancerController
 from monopod.kube import Client
 from tests.balancing.build import READY, service, slice_of
 from tests.balancing.rig import PORT, Rig, rig
+from tests.framework.eventually import eventually
 from tests.kube.waiting import running
 
 pytestmark = [
@@ -72,19 +73,18 @@ async def _publish(admin: Client, namespace: str, addresses: Sequence[str]) -> N
 
 
 async def _in_use(rig: Rig, count: int) -> None:
-    async def found() -> int:
+    async def found() -> bool:
         try:
             reader, writer = await asyncio.open_unix_connection(rig.home / "socket")
         except OSError:
             # It starts still.
-            return -1
+            return False
         writer.write(b"@1 show servers state\n")
         writer.write_eof()
         said = (await reader.read()).decode()
         writer.close()
         every = (of for group in servers.read(said).values() for of in group.values())
-        return sum(each.in_use for each in every)
+        assert sum(each.in_use for each in every) == count
+        return True
 
-    async with asyncio.timeout(_WITHIN_S):
-        while await found() != count:  # noqa: ASYNC110 - HAProxy tells nobody by itself
-            await asyncio.sleep(0.05)
+    await eventually(found, f"{count} servers in use", _WITHIN_S, every_s=0.05)

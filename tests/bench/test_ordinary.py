@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import tomllib
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +21,7 @@ from monopod.bench.ordinary.wiring import ADDRESS, PODS, Wire
 from monopod.network.addresses import MANAGEMENT, vmm_uid
 from monopod.network.namespaces import Namespace
 from monopod.process import run
+from tests.framework.eventually import eventually
 
 NODE = OrdinaryConfiguration(
     name="ordinary-abc123",
@@ -147,13 +147,6 @@ def processes_in(root: Path) -> list[int]:
     return found
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Nobody is told when a namespace's last process ends, so this looks again and again."""
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
 async def test_the_shell_has_its_own_view_and_ends_whole(tmp_path: Path) -> None:
     root = make_root(tmp_path / "node")
     panic = read("/proc/sys/kernel/panic")
@@ -161,14 +154,14 @@ async def test_the_shell_has_its_own_view_and_ends_whole(tmp_path: Path) -> None
     try:
         assert set(shell.network.interfaces()) == {"lo"}
         await shell.release()
-        await until((root / "run/up").exists)
+        await eventually((root / "run/up").exists)
         script = "cat /proc/sys/kernel/panic; ls /run/monopod/bin/env; ls /var"
         said = await shell.run_inside("/bin/sh", "-ec", script)
         assert said.split() == ["10", "/run/monopod/bin/env", "lib", "log"]
         assert shell.runs
     finally:
         await shell.kill()
-    await until(lambda: not processes_in(root))
+    await eventually(lambda: not processes_in(root))
     assert not shell.runs
     assert read("/proc/sys/kernel/panic") == panic
     assert str(root) not in read("/proc/self/mountinfo")
@@ -188,12 +181,12 @@ async def test_nothing_survives_a_starter_that_is_killed(tmp_path: Path) -> None
     )
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", starter, str(root))
     try:
-        await until((root / "run/up").exists)
+        await eventually((root / "run/up").exists)
         assert processes_in(root)
     finally:
         child.kill()
         await child.wait()
-    await until(lambda: not processes_in(root))
+    await eventually(lambda: not processes_in(root))
 
 
 async def test_a_shell_that_cannot_be_made_says_why(tmp_path: Path) -> None:

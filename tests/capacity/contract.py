@@ -18,6 +18,7 @@ from monopod.capacity import (
     Presence,
     SizeUnsupportedError,
 )
+from tests.framework.eventually import eventually
 
 NAME = "mvm-00000000a1"
 OTHER = "mvm-00000000a2"
@@ -96,9 +97,7 @@ class Contract:
             assert await capacity.present() == {}
             await capacity.launch(wanted(), configure)
             assert await capacity.present() == {NAME: Presence.RUNNING}
-            async with asyncio.timeout(20):
-                while not (tail := await capacity.console_tail(NAME)):  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
+            tail = await eventually(lambda: capacity.console_tail(NAME), "a console's line", 20)
             assert "\n" not in tail
             assert await capacity.console_tail(OTHER) == ""
             await capacity.settle(NAME)

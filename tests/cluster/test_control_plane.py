@@ -7,7 +7,7 @@ import secrets
 import signal
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -46,6 +46,7 @@ from tests.cluster.traces import (
     proc_status,
     processes,
 )
+from tests.framework.eventually import eventually
 
 pytestmark = [
     pytest.mark.api,
@@ -97,12 +98,6 @@ def plane(settings: Settings) -> Iterator[ControlPlane]:
         yield asyncio.run(up())
     finally:
         asyncio.run(life.down(settings))
-
-
-async def _eventually(check: Callable[[], Awaitable[bool]], within_s: float = 60.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not await check():  # noqa: ASYNC110 - what is asked has no way to tell by itself
-            await asyncio.sleep(0.1)
 
 
 def _nobody(plane: ControlPlane) -> aiohttp.ClientSession:
@@ -324,7 +319,7 @@ async def test_a_killed_process_is_started_again(plane: ControlPlane, name: str)
         state = now.state
         return now.healthy and state is not None and state.pid not in (None, before.pid)
 
-    await _eventually(again)
+    await eventually(again)
     assert not is_alive(killed)
 
 
@@ -350,7 +345,7 @@ async def test_services_keep_their_addresses_whenever_kube_proxy_starts_again(
         counts = [line.split()[-1] for line in said.splitlines() if line.startswith(name)]
         return any(float(count) >= 1 for count in counts)
 
-    await _eventually(written)
+    await eventually(written)
     # Its second start is the first that finds what itself has written.
     for _ in range(2):
         before = {each.name: each for each in await plane.status()}["kube-proxy"].state
@@ -361,8 +356,8 @@ async def test_services_keep_their_addresses_whenever_kube_proxy_starts_again(
         async def gone(pid: int = killed) -> bool:
             return not is_alive(pid)
 
-        await _eventually(gone)
-        await _eventually(written)
+        await eventually(gone)
+        await eventually(written)
         assert "10.100.0.1 . tcp . 443" in await _in_router(plane, *words)
 
 
@@ -378,7 +373,7 @@ async def test_a_process_dies_with_its_supervisor_and_both_come_again(
         now = {each.name: each for each in await plane.status()}[name]
         return now.healthy and now.state is not None and now.state.pid != before.pid
 
-    await _eventually(again)
+    await eventually(again)
     assert not is_alive(cast("int", before.pid))
 
 
@@ -386,7 +381,7 @@ async def test_everything_is_healthy_after_all_that(plane: ControlPlane) -> None
     async def healthy() -> bool:
         return all(each.healthy for each in await plane.status())
 
-    await _eventually(healthy)
+    await eventually(healthy)
     async with plane.admin() as client:
         made = await client.create(_pod())
         assert made.spec is not None
@@ -410,7 +405,7 @@ async def test_supervisors_whose_root_was_killed_are_replaced(
     async def gone() -> bool:
         return not is_alive(root)
 
-    await _eventually(gone)
+    await eventually(gone)
     await life.up(settings, machines=False)
     assert [each.name for each in await plane.status() if not each.healthy] == []
     assert len(processes(f"s6-svscan -t 0 {plane.layout.services}")) == 1

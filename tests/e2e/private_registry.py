@@ -19,6 +19,7 @@ import yaml
 
 from monopod.identity.authority import Subject, new_authority
 from monopod.images import push
+from tests.framework.eventually import eventually
 
 USERNAME: Final = "puller"
 PASSWORD: Final = "needle-in-no-haystack-5b1f"  # noqa: S105 - of a registry that a test makes
@@ -130,14 +131,22 @@ def _serve(namespace: str, config: Path) -> subprocess.Popen[bytes]:
 
 async def _answers(registry: PrivateRegistry, child: subprocess.Popen[bytes]) -> bool:
     connector = aiohttp.TCPConnector(ssl=registry.trust)
-    async with asyncio.timeout(_STARTS_WITHIN_S), aiohttp.ClientSession(connector=connector) as web:
-        while child.poll() is None:
-            try:
-                async with web.get(f"https://{registry.endpoint}/v2/") as answer:
-                    return answer.status == 401
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.1)
-    return False
+    async with aiohttp.ClientSession(connector=connector) as web:
+
+        async def status() -> int:
+            if child.poll() is not None:
+                return -1
+            async with web.get(f"https://{registry.endpoint}/v2/") as answer:
+                return answer.status
+
+        found = await eventually(
+            status,
+            f"{registry.endpoint} answers",
+            _STARTS_WITHIN_S,
+            errors=(aiohttp.ClientConnectionError,),
+            every_s=0.1,
+        )
+    return found == 401
 
 
 def _pair(password: str) -> str:

@@ -11,6 +11,7 @@ from monopod import process
 from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.host import machines_on_host, traces
 from tests.e2e.test_pod_way import deployment
+from tests.framework.eventually import eventually
 
 _SEED = int(os.environ.get("MONOPOD_FAULT_SEED", "20261123"))
 _WAVES = 6
@@ -49,14 +50,12 @@ async def _kill_at_random(cluster: Cluster, dice: random.Random, killed: list[st
 
 async def _persevere(namespace: Namespace, *words: str, timeout_s: int) -> None:
     """Repeat a command until it succeeds: the API server is among the victims."""
-    async with asyncio.timeout(timeout_s):
-        while True:
-            try:
-                await namespace.kubectl(*words, timeout_s=timeout_s)
-            except process.ProcessError:
-                await asyncio.sleep(0.5)
-            else:
-                return
+
+    async def done() -> bool:
+        await namespace.kubectl(*words, timeout_s=timeout_s)
+        return True
+
+    await eventually(done, " ".join(words), timeout_s, errors=(process.ProcessError,), every_s=0.5)
 
 
 async def _until_ready(namespace: Namespace, timeout_s: int) -> None:
@@ -65,15 +64,17 @@ async def _until_ready(namespace: Namespace, timeout_s: int) -> None:
     A pod made while the webhook is dead goes unmarked: it fails open, as AWS's does.
     """
     slipped = "app=web,!eks.amazonaws.com/fargate-profile"
-    async with asyncio.timeout(timeout_s):
-        while True:
-            with contextlib.suppress(process.ProcessError):
-                await namespace.kubectl("delete", "pods", "-l", slipped, "--timeout=20s")
-                await namespace.kubectl(
-                    "wait", "--for=condition=Ready", "pods", "-l", "app=web", "--timeout=20s"
-                )
-                return
-            await asyncio.sleep(0.5)
+
+    async def ready() -> bool:
+        await namespace.kubectl("delete", "pods", "-l", slipped, "--timeout=20s")
+        await namespace.kubectl(
+            "wait", "--for=condition=Ready", "pods", "-l", "app=web", "--timeout=20s"
+        )
+        return True
+
+    await eventually(
+        ready, "all pods are ready", timeout_s, errors=(process.ProcessError,), every_s=0.5
+    )
 
 
 async def test_thirty_starts_and_stops_under_fire(namespace: Namespace, image: str) -> None:
@@ -91,10 +92,9 @@ async def test_thirty_starts_and_stops_under_fire(namespace: Namespace, image: s
             )
             # Some waves are stopped half way, so that stops meet machines in every phase.
             if wave % 2:
-                async with asyncio.timeout(60):
-                    # The kernel's cgroups tell nobody.
-                    while len(machines_on_host(cluster.home)) < len(before) + 2:  # noqa: ASYNC110
-                        await asyncio.sleep(0.2)
+                await eventually(
+                    lambda: len(machines_on_host(cluster.home)) >= len(before) + 2, every_s=0.2
+                )
             else:
                 await _until_ready(namespace, timeout_s=400)
             seen |= machines_on_host(cluster.home).keys()
@@ -103,12 +103,13 @@ async def test_thirty_starts_and_stops_under_fire(namespace: Namespace, image: s
     await _persevere(
         namespace, "wait", "--for=delete", "pods", "-l", "app=web", "--timeout=30s", timeout_s=180
     )
-    async with asyncio.timeout(90):
-        while left := [  # noqa: ASYNC110 - nor do processes, links and files
-            trace for machine in seen - before.keys() for trace in traces(cluster.home, machine)
-        ]:
-            await asyncio.sleep(0.5)
-    assert not left
+
+    def nothing_left() -> bool:
+        gone = seen - before.keys()
+        assert [trace for machine in gone for trace in traces(cluster.home, machine)] == []
+        return True
+
+    await eventually(nothing_left, "no trace of the machines", 90, every_s=0.5)
     machines = (await cluster.get("microvms"))["items"]
     assert {each["metadata"]["name"] for each in machines} <= before.keys()
     nodes = (await cluster.get("nodes"))["items"]

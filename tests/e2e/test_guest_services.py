@@ -4,7 +4,6 @@ The way in is a pod that sees its machine's processes. The scheduler refuses suc
 asks for no machine, so the test asks for it, as only an administrator can.
 """
 
-import asyncio
 import contextlib
 
 import pytest
@@ -12,6 +11,7 @@ import pytest_asyncio
 
 from monopod import process
 from tests.e2e.cluster import Namespace, ask_for_machine, pod
+from tests.framework.eventually import eventually
 
 _POD = "inside"
 
@@ -27,12 +27,13 @@ async def inside(namespace: Namespace, image: str) -> Namespace:
 
 async def _pid(namespace: Namespace, program: str) -> int:
     """The program's number in the machine, as soon as it can be asked for."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                return int(await namespace.sh(_POD, f"pidof {program}"))
-            except process.ProcessError:
-                await asyncio.sleep(0.2)
+    said = await eventually(
+        lambda: namespace.sh(_POD, f"pidof {program}"),
+        f"{program} runs",
+        errors=(process.ProcessError,),
+        every_s=0.2,
+    )
+    return int(said)
 
 
 async def _kill(namespace: Namespace, program: str) -> int:
@@ -41,11 +42,12 @@ async def _kill(namespace: Namespace, program: str) -> int:
     # The connection that the order comes by may run through what it kills.
     with contextlib.suppress(process.ProcessError):
         await namespace.sh(_POD, f"kill -9 {killed}")
-    async with asyncio.timeout(60):
-        # Nothing tells the pod of a new process in its machine.
-        while (successor := await _pid(namespace, program)) == killed:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-    return successor
+
+    async def successor() -> int | None:
+        found = await _pid(namespace, program)
+        return None if found == killed else found
+
+    return await eventually(successor, f"another {program} than {killed}", every_s=0.2)
 
 
 async def _container(namespace: Namespace) -> tuple[str, int, str]:
@@ -75,11 +77,12 @@ async def test_a_pod_goes_on_when_a_service_of_its_machine_is_killed(
     await _kill(inside, program)
 
     assert await inside.sh(_POD, "cat /dev/shm/note") == "mine\n"
-    async with asyncio.timeout(90):
-        while True:
-            heartbeat, ready = await _heartbeat(inside)
-            if heartbeat > renewed and ready == "True":
-                break
-            await asyncio.sleep(0.5)
+
+    async def beats() -> bool:
+        heartbeat, ready = await _heartbeat(inside)
+        assert (heartbeat > renewed, ready) == (True, "True"), heartbeat
+        return True
+
+    await eventually(beats, f"a ready node whose lease is newer than {renewed}", 90, every_s=0.5)
     await inside.ready(_POD)
     assert await _container(inside) == container

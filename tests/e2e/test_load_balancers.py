@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from tests.balancing.test_render import self_signed
 from tests.e2e.cluster import Namespace
+from tests.framework.eventually import eventually
 
 pytestmark = pytest.mark.timeout(600)
 _SERVE = "mkdir -p /www && echo $VERSION > /www/index.html && exec httpd -f -p 8080 -h /www"
@@ -127,12 +128,12 @@ async def exposed(namespace: Namespace, image: str) -> Namespace:
 
 
 async def _place(namespace: Namespace, *words: str) -> dict[str, str]:
-    async with asyncio.timeout(_WITHIN_S):
-        while True:
-            status = (await namespace.get(*words))["status"]
-            if found := status.get("loadBalancer", {}).get("ingress"):
-                return found[0]
-            await asyncio.sleep(0.2)
+    async def look() -> dict[str, str] | None:
+        status = (await namespace.get(*words))["status"]
+        found = status.get("loadBalancer", {}).get("ingress")
+        return found[0] if found else None
+
+    return await eventually(look, f"an address of {' '.join(words)}", _WITHIN_S, every_s=0.2)
 
 
 async def _pods(namespace: Namespace) -> list[dict[str, Any]]:
@@ -162,11 +163,13 @@ async def test_both_kinds_serve_from_the_host_and_from_a_pod(exposed: Namespace)
 @pytest.mark.row("S6")
 async def test_instance_targets_are_refused_with_a_clear_event(exposed: Namespace) -> None:
     await exposed.apply(_service("nodes", nlb_target_type="instance"))
-    async with asyncio.timeout(_WITHIN_S):
-        said = ""
-        while "instance targets are not supported" not in said:
-            await asyncio.sleep(0.2)
-            said = await exposed.kubectl("get", "events", "-o", "custom-columns=M:.message")
+
+    async def reported() -> bool:
+        said = await exposed.kubectl("get", "events", "-o", "custom-columns=M:.message")
+        assert "instance targets are not supported" in said
+        return True
+
+    await eventually(reported, "an event", _WITHIN_S, every_s=0.2)
 
 
 @pytest.mark.row("S6")

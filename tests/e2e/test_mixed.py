@@ -12,6 +12,7 @@ import pytest_asyncio
 from monopod.process import ProcessError
 from tests.e2e.cluster import Namespace, management_address, pod
 from tests.e2e.host import machines_on_host
+from tests.framework.eventually import eventually
 
 _SERVE = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
 _NODE = "e2e-worker"
@@ -161,15 +162,16 @@ async def test_a_node_whose_machine_is_killed_comes_back(
     for pid in machines_on_host(cluster.home)[name]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(120):
-        while await _boot(namespace) in ("", before):  # noqa: ASYNC110 - nodes tell by watches
-            await asyncio.sleep(0.2)
-        while True:
-            try:
-                assert await namespace.fetch("apart", "http://to-plain/") == "plain"
-            except ProcessError:
-                continue
-            break
+
+    async def boots() -> bool:
+        return await _boot(namespace) not in ("", before)
+
+    async def serves() -> bool:
+        assert await namespace.fetch("apart", "http://to-plain/") == "plain"
+        return True
+
+    await eventually(boots, "another kernel on the node", 120, every_s=0.2)
+    await eventually(serves, errors=(ProcessError,), every_s=0.2)
 
 
 async def _boot(namespace: Namespace) -> str:

@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from monopod.process import ProcessError
 from tests.e2e.cluster import Namespace, management_address, pod
+from tests.framework.eventually import eventually
 
 _SERVE = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
 
@@ -169,9 +170,10 @@ async def test_network_policies_say_which_pods_reach_which(
     namespace: Namespace, pods: dict[str, str]
 ) -> None:
     async def until(wanted: bool) -> None:
-        async with asyncio.timeout(30):
-            while await namespace.reaches("one", f"http://{pods['two']}:8080/") != wanted:  # noqa: ASYNC110 - the router tells nobody
-                await asyncio.sleep(0.2)
+        async def is_so() -> bool:
+            return await namespace.reaches("one", f"http://{pods['two']}:8080/") == wanted
+
+        await eventually(is_so, f"one reaches two: {wanted}", 30, every_s=0.2)
 
     await namespace.apply(_policy("deny", policyTypes=["Ingress", "Egress"]))
     await until(False)
@@ -236,21 +238,18 @@ async def test_security_group_policies_put_pods_in_groups(
     with pytest.raises(ProcessError, match="annotation is not set by mutating webhook"):
         await namespace.kubectl("annotate", "pod", "kept", "--overwrite", f"{next(iter(forged))}=")
     await namespace.apply(shut(8080))
-    async with asyncio.timeout(30):
-        while await _blocked(namespace, f"{address}:8080"):
-            pass
+
+    async def opened() -> bool:
+        return not await _blocked(namespace, f"{address}:8080")
+
+    await eventually(opened, f"{address}:8080 is open", 30)
     assert await namespace.fetch("one", f"http://{address}:8080/") == "kept"
     with pytest.raises(ProcessError, match="has dependent objects: 1 pods are in it"):
         await namespace.kubectl("delete", "sg", group)
     await namespace.kubectl("delete", "pod", "kept")
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await namespace.kubectl("delete", "sg", group)
-            except ProcessError:
-                await asyncio.sleep(0.2)
-            else:
-                break
+    await eventually(
+        lambda: namespace.kubectl("delete", "sg", group), errors=(ProcessError,), every_s=0.2
+    )
 
 
 def _policy(name: str, **spec: Any) -> dict[str, Any]:

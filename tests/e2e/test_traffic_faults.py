@@ -16,6 +16,7 @@ import pytest_asyncio
 from monopod.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
 from tests.e2e.test_faults import service_pid
+from tests.framework.eventually import eventually
 
 pytestmark = pytest.mark.timeout(600)
 _RECOVERS_WITHIN_S = 5.0
@@ -154,12 +155,12 @@ async def traffic(namespace: Namespace, image: str) -> Namespace:
 
 
 async def _balancer(namespace: Namespace) -> str:
-    async with asyncio.timeout(60):
-        while True:
-            status = (await namespace.get("service", "web"))["status"]
-            if found := status.get("loadBalancer", {}).get("ingress"):
-                return found[0]["ip"]
-            await asyncio.sleep(0.2)
+    async def look() -> str | None:
+        status = (await namespace.get("service", "web"))["status"]
+        found = status.get("loadBalancer", {}).get("ingress")
+        return found[0]["ip"] if found else None
+
+    return await eventually(look, "an address of service web", every_s=0.2)
 
 
 async def _refused(namespace: Namespace, address: str) -> None:
@@ -175,9 +176,11 @@ async def _kill(service: Path) -> None:
     pid = await service_pid(service)
     assert pid is not None, f"{service.name} does not run"
     os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(30):
-        while await service_pid(service) in (pid, None):  # noqa: ASYNC110 - s6 tells nobody
-            await asyncio.sleep(0.05)
+
+    async def again() -> bool:
+        return await service_pid(service) not in (pid, None)
+
+    await eventually(again, f"another {service.name} than {pid}", 30, every_s=0.05)
 
 
 @pytest.mark.row("S22")

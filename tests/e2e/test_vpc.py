@@ -17,6 +17,7 @@ import pytest_asyncio
 from monopod import process
 from monopod.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
+from tests.framework.eventually import eventually
 from tests.network.lab import ip, make_socket
 from tests.network.lab import namespace as network_namespace
 
@@ -82,16 +83,17 @@ def _subnet(name: str, internet: str) -> dict[str, Any]:
 
 async def _gone(cluster: Cluster, *words: str) -> None:
     """Delete what machines may still be leaving."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await cluster.kubectl("delete", "--ignore-not-found", *words)
-            except ProcessError as error:
-                if "has dependencies" not in error.stderr:
-                    raise
-                await asyncio.sleep(0.2)
-            else:
-                return
+
+    async def gone() -> bool:
+        try:
+            await cluster.kubectl("delete", "--ignore-not-found", *words)
+        except ProcessError as error:
+            if "has dependencies" not in error.stderr:
+                raise
+            raise AssertionError(error.stderr) from error
+        return True
+
+    await eventually(gone, f"{' '.join(words)} is gone", every_s=0.2)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -140,16 +142,19 @@ class World:
     async def next_call(self, name: str) -> float:
         """Wait until a pod calls once more; returns when it did."""
         before = len(self.calls[name])
-        async with asyncio.timeout(30):
-            while len(self.calls[name]) == before:  # noqa: ASYNC110 - the calls have no waiters
-                await asyncio.sleep(0.01)
+        await eventually(
+            lambda: len(self.calls[name]) > before, f"a call of {name}", 30, every_s=0.01
+        )
         return self.calls[name][before]
 
     async def last_call(self, name: str) -> float:
         """Wait until a pod has not called for two seconds; returns when it did last."""
-        async with asyncio.timeout(30):
-            while time.monotonic() - self.calls[name][-1] < 2:  # noqa: ASYNC110 - likewise
-                await asyncio.sleep(0.1)
+        await eventually(
+            lambda: time.monotonic() - self.calls[name][-1] >= 2,
+            f"no more calls of {name}",
+            30,
+            every_s=0.1,
+        )
         return self.calls[name][-1]
 
 
@@ -263,9 +268,10 @@ async def test_the_dns_switches_count_for_running_pods(ground: Ground) -> None:
         return True
 
     async def until(name: str, wanted: bool) -> None:
-        async with asyncio.timeout(30):
-            while await resolves(name) != wanted:
-                pass
+        async def is_so() -> bool:
+            return await resolves(name) == wanted
+
+        await eventually(is_so, f"{name} resolves: {wanted}", 30)
 
     try:
         await until(node, True)

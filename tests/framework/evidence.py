@@ -34,7 +34,7 @@ MONOPOD: Final = (
 _PROGRAM: Final = Path(sys.executable).with_name("monopod")
 _NAME_CHARS: Final = 150
 _LOGGERS_OWN: Final = {"lock", "state"}
-"""Files of s6-log's beside the logs."""
+"""Files of s6-log's next to the logs."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class _Collection:
                 yield file, lambda file=file, command=command: self._run(file, *command)
 
     def attempt(self, step: _Step) -> list[str]:
-        """Do a step; whatever goes wrong is a line, not an error."""
+        """Do a step; an error of any kind becomes a line."""
         if time.monotonic() >= self._deadline:
             return ["left out: no time was left"]
         try:

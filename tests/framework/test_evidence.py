@@ -9,7 +9,8 @@ import pytest
 from monopod.cluster import state
 from tests.framework.evidence import KUBERNETES, MONOPOD, Limits, collect, slug
 
-_QUICK = Limits(whole_s=8, step_s=4)
+_AMPLE = Limits(whole_s=60, step_s=30)
+"""Nothing here takes long but on a busy host."""
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def _kubectl(home: Path, script: str) -> None:
 def test_logs_consoles_and_objects_become_files(home: Path, tmp_path: Path) -> None:
     _kubectl(home, 'case "$*" in *custom-columns*) echo web;; *) echo "$@";; esac')
     out = tmp_path / "out"
-    collect(out, home, ["e2e-uml-vpc"], _QUICK)
+    collect(out, home, ["e2e-uml-vpc"], _AMPLE)
     assert (out / "logs" / "scheduler.log").read_text() == "one\ntwo\n"
     assert (out / "consoles" / "mvm-0123456789-console.log").read_text() == "boot\n"
     assert len(list((out / "consoles").iterdir())) == 1
@@ -52,14 +53,14 @@ def test_no_secret_is_asked_for() -> None:
 
 
 def test_a_command_that_hangs_costs_its_own_file_alone(home: Path, tmp_path: Path) -> None:
-    # A child of its own keeps what it prints to open.
+    # Its child keeps the file open that it prints to.
     _kubectl(home, "echo begun; sleep 600 & wait")
     out = tmp_path / "out"
     began = time.monotonic()
-    collect(out, home, ["e2e-uml-vpc"], Limits(whole_s=4, step_s=1))
-    assert time.monotonic() - began < 8
+    collect(out, home, ["e2e-uml-vpc"], Limits(whole_s=8, step_s=2))
+    assert time.monotonic() - began < 30
     assert (out / "kubernetes.yaml").read_text() == "begun\n"
-    assert "kubernetes.yaml: no end within 1.0 s" in (out / "failures.txt").read_text()
+    assert "kubernetes.yaml: no end within 2.0 s" in (out / "failures.txt").read_text()
     assert (out / "logs" / "scheduler.log").exists()
 
 
@@ -67,7 +68,7 @@ def test_nothing_is_larger_than_it_may_be(home: Path, tmp_path: Path) -> None:
     _kubectl(home, "yes | head -c 100000")
     (home / "logs" / "scheduler" / "current").write_text("x" * 1000 + "the end")
     out = tmp_path / "out"
-    collect(out, home, (), Limits(whole_s=8, step_s=4, log_bytes=7, output_bytes=100))
+    collect(out, home, (), Limits(whole_s=60, step_s=30, log_bytes=7, output_bytes=100))
     assert (out / "logs" / "scheduler.log").read_text() == "the end"
     assert (out / "kubernetes.yaml").stat().st_size == 100
     assert "kubernetes.yaml is cut at 100 bytes" in (out / "failures.txt").read_text()
@@ -75,7 +76,7 @@ def test_nothing_is_larger_than_it_may_be(home: Path, tmp_path: Path) -> None:
 
 def test_without_a_cluster_the_reasons_are_all_there_is(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    collect(out, tmp_path / "none", ["e2e-uml-vpc"], _QUICK)
+    collect(out, tmp_path / "none", ["e2e-uml-vpc"], _AMPLE)
     said = (out / "failures.txt").read_text()
     assert "there is no cluster" in said
     assert "logs: no file" in said

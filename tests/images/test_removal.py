@@ -1,6 +1,7 @@
-"""Images in a real registry: what its directory tells of them, and taking them out."""
+"""Images in a real registry: what its directory says of them, and their removal."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from monopod.images import ImageConfig, push, write_archive
 from monopod.images.errors import RegistryError
 from monopod.images.remove import remover
-from monopod.images.stored import StoredImage, read, unneeded
+from monopod.images.stored import StoredImage, make, read, unneeded
 from tests.images.conftest import collect_garbage, digest, members, registry_by_socket
 
 _URL = "http://10.9.8.7:5000"
@@ -59,6 +60,16 @@ def _blobs(socket: Path) -> set[str]:
 
 async def test_a_new_registry_holds_nothing(registry_socket: Path) -> None:
     assert read(registry_socket.parent / "data") == ()
+
+
+def test_garbage_of_an_empty_registry_can_be_collected(tmp_path: Path) -> None:
+    with registry_by_socket(tmp_path):
+        pass
+    (tmp_path / "data").mkdir(exist_ok=True)
+    for _ in range(2):
+        make(tmp_path / "data", os.geteuid())
+        collect_garbage(tmp_path)
+    assert read(tmp_path / "data") == ()
 
 
 async def test_what_is_stored_is_told_with_size_and_tags(registry_socket: Path) -> None:

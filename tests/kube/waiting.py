@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tests.framework.eventually import eventually
+
 TIMEOUT_S = 60.0
 
 
 async def until(holds: Callable[[], object]) -> None:
     """Wait until something holds."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while not holds():  # noqa: ASYNC110 - it may depend on anything
-            await asyncio.sleep(0.01)
+    await eventually(holds, timeout_s=TIMEOUT_S, every_s=0.01)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -20,6 +20,7 @@ from monopod.machines.keeper import keep
 from monopod.machines.settings import MachinesSettings
 from monopod.machines.surroundings import Surroundings
 from tests.apiserver import ApiServer
+from tests.framework.eventually import eventually
 from tests.machines.fakes import FakeCapacity, FakeHost
 
 T = TypeVar("T")
@@ -28,19 +29,6 @@ TINY = "machines-tiny"
 """A subnet with room for eleven pods."""
 SETTINGS = MachinesSettings(registration_timeout_s=30, unready_timeout_s=30)
 _SURROUNDINGS = Surroundings("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
-
-
-async def eventually(
-    look: Callable[[], Awaitable[T | None]], what: str, timeout_s: float = 15.0
-) -> T:
-    """Look until there is something to see."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            while not (seen := await look()):  # noqa: ASYNC110 - nobody sets an event
-                await asyncio.sleep(0.02)
-            return seen
-    except TimeoutError:
-        raise AssertionError(f"not within {timeout_s} s: {what}") from None
 
 
 class World:

@@ -16,6 +16,7 @@ from monopod.network import services
 from monopod.network.namespaces import Namespace
 from monopod.network.plan import API_PORT
 from tests.apiserver import LOOPBACK, ApiServer
+from tests.framework.eventually import eventually
 from tests.network.lab import Lab, make_socket
 
 _PATIENCE_S = 60.0
@@ -116,6 +117,4 @@ def apply(server: ApiServer, *objects: Mapping[str, Any]) -> None:
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait until something holds."""
-    async with asyncio.timeout(_PATIENCE_S):
-        while not await holds():  # noqa: ASYNC110 - other processes cannot set our events
-            await asyncio.sleep(0.05)
+    await eventually(holds, timeout_s=_PATIENCE_S, every_s=0.05)

@@ -125,10 +125,8 @@ async def test_a_veth_link_ends_with_its_vmm_and_a_tap_when_it_is_removed(lab: L
     for spec in (packet, tap):
         await lab.links.ensure(spec)
         (await lab.links.open(spec)).close()
-    async with asyncio.timeout(10):
-        # Namespaces are taken down by the kernel in its own time.
-        while lab.links.present() != {tap.name}:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    # Namespaces are taken down by the kernel in its own time.
+    await until(lambda: lab.links.present() == {tap.name})
     for spec in (packet, tap):
         await lab.links.ensure(spec)
         with await lab.links.open(spec) as wire:

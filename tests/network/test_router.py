@@ -1,6 +1,5 @@
 """What passes the router and what does not, with real packets."""
 
-import asyncio
 import socket
 import struct
 from collections.abc import Generator
@@ -20,6 +19,7 @@ from monopod.network.plan import (
     NODE_LINK_GROUP,
     REGISTRY_PORT,
 )
+from tests.framework.eventually import eventually
 from tests.guest.test_configuration import NODE
 from tests.network.lab import (
     CLOSED,
@@ -125,9 +125,16 @@ async def test_ipv6_is_dropped_and_counted(lab: Lab, target: str, reason: str) -
     with guest.namespace.call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)) as own:
         gateway = bytes.fromhex(addresses.GATEWAY_MAC.replace(":", ""))
         own.sendto(nothing_follows + b"".join(ends), (guest.spec.name, 0x86DD, 0, 0, gateway))
-    async with asyncio.timeout(5):
-        while await lab.counted(reason) == before:  # noqa: ASYNC110 - the kernel tells nobody
-            await asyncio.sleep(0.02)
+    await _counted(lab, reason, before)
+
+
+async def _counted(lab: Lab, reason: str, before: int) -> None:
+    """Wait until more has been dropped than before."""
+
+    async def more() -> bool:
+        return await lab.counted(reason) != before
+
+    await eventually(more, f"more than {before} {reason}", 5)
 
 
 @pytest.mark.row("S5")
@@ -347,9 +354,7 @@ async def test_whatever_a_machine_says_by_arp_is_dropped_and_counted(lab: Lab) -
         for operation, sender, target in said:
             before = await lab.counted("arp_blocked")
             _say_arp(guest, operation, sender, target)
-            async with asyncio.timeout(5):
-                while await lab.counted("arp_blocked") == before:  # noqa: ASYNC110 - as above
-                    await asyncio.sleep(0.02)
+            await _counted(lab, "arp_blocked", before)
         with pytest.raises(BlockingIOError):
             heard.recv(100)
     listed = ip(lab.router, "neigh", "show", "dev", guest.spec.name).splitlines()

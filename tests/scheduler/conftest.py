@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from monopod.scheduler.decision import machine_name
 from monopod.scheduler.settings import SchedulerSettings
 from monopod.settings import Settings
 from tests.apiserver import ApiServer
+from tests.framework.eventually import eventually
 from tests.scheduler import build
 
 USER = "monopod:fargate-scheduler"
@@ -198,13 +199,3 @@ async def world(admin: Client, namespace: str) -> AsyncIterator[World]:
     # Other tests' schedulers would go on with what is left here.
     for pod in (await admin.list(Pod, namespace)).items:
         await admin.delete(Pod, meta(pod).name or "", namespace, grace_period_s=0)
-
-
-async def eventually(look: Callable[[], Awaitable[_T | None]]) -> _T:
-    """Look until there is something to see."""
-    async with asyncio.timeout(_TIMEOUT_S):
-        while True:
-            found = await look()
-            if found:
-                return found
-            await asyncio.sleep(0.02)

@@ -21,6 +21,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
 from monopod.kube import Client, meta
 from tests.apiserver import ApiServer
+from tests.framework.eventually import eventually
 from tests.scheduler import build
 from tests.scheduler.conftest import World
 
@@ -89,9 +90,7 @@ async def _scheduler(identity: Path, home: Path) -> AsyncGenerator[_Scheduler]:
 
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
-        while not await holds():  # noqa: ASYNC110 - another process cannot set our events
-            await asyncio.sleep(0.2)
+    await eventually(holds, timeout_s=_PATIENCE_S, every_s=0.2)
 
 
 async def _all(what: list[Callable[[], Awaitable[object]]]) -> None:

@@ -23,6 +23,7 @@ from monopod.vmm.qemu import QemuDriver
 from monopod.vmm.qemu_command import Accelerator
 from monopod.vmm.uml import UmlDriver, largest_mappings
 from monopod.vmm.watchdog import Patience
+from tests.framework.eventually import eventually
 
 UID = 1_000_070_321
 MAC = "02:6d:64:40:03:21"
@@ -87,9 +88,13 @@ class Bench:
 
     async def printed(self, name: str, words: str) -> None:
         """Wait until a machine has printed something."""
-        async with asyncio.timeout(120):
-            while words not in await asyncio.to_thread(tail, self.console_of(name)):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+
+        async def looked() -> bool:
+            console = await asyncio.to_thread(tail, self.console_of(name))
+            assert words in console
+            return True
+
+        await eventually(looked, f"{name} prints {words!r}", 120, every_s=0.05)
 
     async def machine(
         self, name: str, files: Mapping[str, bytes], *, milli_cpu: int = 250

@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show the images in the registry, and the pods that use them."""
         stored, uses = asyncio.run(images.listing(Settings()))
-        plain_console().print(_table(stored, uses))
+        plain_console().print(table(stored, uses))
 
     @image.command()
     def remove(  # pyright: ignore[reportUnusedFunction]
@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
             done = asyncio.run(
                 images.remove(Settings(), references, force=force, report=screen.report)
             )
-        _show(done)
+        show(done)
 
     @image.command()
     def prune(  # pyright: ignore[reportUnusedFunction]
@@ -60,16 +60,17 @@ def register(app: typer.Typer) -> None:
         """Remove images that no tag names and no pod uses, and layers that no image has."""
         with Screen(plain_console(stderr=True)) as screen:
             done = asyncio.run(images.prune(Settings(), screen.report))
-        _show(done)
+        show(done)
 
 
-def _table(stored: Sequence[StoredImage], uses: Sequence[Use]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def table(stored: Sequence[StoredImage], uses: Sequence[Use]) -> Table:
+    """Return what there is: a row for each tag, and one for each image without any."""
+    rows = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("REPOSITORY", "TAG", "DIGEST", "SIZE", "CREATED", "PUSHED", "PODS"):
-        table.add_column(name, overflow="fold")
+        rows.add_column(name, overflow="fold")
     for image in stored:
         for tag in image.tags or ("",):
-            table.add_row(
+            rows.add_row(
                 image.repository,
                 tag or "<none>",
                 image.digest,
@@ -78,10 +79,11 @@ def _table(stored: Sequence[StoredImage], uses: Sequence[Use]) -> Table:
                 f"{image.pushed:%Y-%m-%d %H:%M}",
                 ", ".join(users(image, tag, uses)),
             )
-    return table
+    return rows
 
 
-def _show(done: images.Pruned) -> None:
+def show(done: images.Pruned) -> None:
+    """Print what was removed, a line each, and what that freed."""
     for name in done.names:
         typer.echo(f"removed {name}")
     typer.echo(f"{size(done.freed_bytes)} freed")

@@ -27,8 +27,6 @@ class Registry:
     """As guests know it."""
     socket: Path
     """Where this host reaches the instance that takes images; only root can open it."""
-    data: Path
-    """Directory of its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def registry(settings: Settings) -> Registry:
         ClusterError: What it left cannot be read.
     """
     layout, _ = _cluster(settings)
-    return Registry(f"http://{layout.registry}", layout.push_socket, layout.image_data)
+    return Registry(f"http://{layout.registry}", layout.push_socket)
 
 
 def eks(settings: Settings) -> Eks:

@@ -26,7 +26,7 @@ from monopod.settings import Settings
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LISTENS_WITHIN_S: Final = 60.0
 _POLL_S: Final = 0.05
-_TASK: Final = "images"
+_TASK: Final = "image"
 _USER_AGENT: Final = "monopod-image"
 
 
@@ -50,8 +50,8 @@ async def listing(settings: Settings) -> tuple[tuple[StoredImage, ...], tuple[Us
         RegistryError: The registry's files cannot be read.
     """
     registry = access.registry(settings)
-    images = await asyncio.to_thread(stored.read, registry.data)
-    return images, await _uses(settings)
+    async with exclusion.pushing(registry.socket):
+        return await _look(settings)
 
 
 async def remove(
@@ -68,7 +68,7 @@ async def remove(
     registry = access.registry(settings)
     layout = _layout(settings)
     async with exclusion.collecting(registry.socket, report):
-        images, uses = await listing(settings)
+        images, uses = await _look(settings)
         removals = use.plan(references, layout.registry, images, uses, force=force)
         in_use = {digest for each in uses for digest in each.digests}
         async with remover(registry.url, registry.socket) as remote:
@@ -98,7 +98,7 @@ async def prune(settings: Settings, report: Report = ignore) -> Pruned:
     """
     registry = access.registry(settings)
     async with exclusion.collecting(registry.socket, report):
-        images, uses = await listing(settings)
+        images, uses = await _look(settings)
         in_use = {digest for each in uses for digest in each.digests}
         unneeded = stored.unneeded(images, in_use)
         async with remover(registry.url, registry.socket) as remote:
@@ -131,18 +131,20 @@ def _references(pod: Pod) -> list[str]:
         for containers in (spec.containers, spec.initContainers, spec.ephemeralContainers):
             found += [each.image for each in containers or ()]
     if status is not None:
-        told: list[ContainerStatus] = [
+        statuses: list[ContainerStatus] = [
             *(status.containerStatuses or ()),
             *(status.initContainerStatuses or ()),
             *(status.ephemeralContainerStatuses or ()),
         ]
-        found += [each.imageID for each in told]
+        found += [each.imageID for each in statuses]
     return [each for each in found if each]
 
 
-async def _uses(settings: Settings) -> tuple[Use, ...]:
-    async with connect(access.administrator(settings).kubeconfig, _USER_AGENT) as client:
-        return uses_of((await client.list(Pod)).items, _layout(settings).registry)
+async def _look(settings: Settings) -> tuple[tuple[StoredImage, ...], tuple[Use, ...]]:
+    layout = _layout(settings)
+    images = await asyncio.to_thread(stored.read, layout.image_data)
+    async with connect(layout.admin_kubeconfig, _USER_AGENT) as client:
+        return images, uses_of((await client.list(Pod)).items, layout.registry)
 
 
 async def _collect(layout: Layout, report: Report) -> int:

@@ -24,6 +24,7 @@ from monopod.cluster.service import Service
 from monopod.cluster.supervision import State, Supervisor
 from monopod.components import Components
 from monopod.identity.vault import Vault
+from monopod.images import stored
 from monopod.kube import Client, KubeError, connect
 from monopod.network.addresses import CLUSTER_DNS
 from monopod.network.host import Host
@@ -128,6 +129,7 @@ class ControlPlane:
         ):
             path.mkdir(mode=0o700, exist_ok=True)
             os.chown(path, layout.uid(user), layout.uid(user))
+        stored.make(layout.image_data, layout.uid(User.REGISTRY))
         layout.balancers.mkdir(mode=0o711, exist_ok=True)
         keeper, kept = layout.uid(User.BALANCING), layout.uid(User.BALANCERS)
         for path, owner, group in (

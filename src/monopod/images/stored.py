@@ -15,6 +15,8 @@ import msgspec
 from monopod.images.errors import RegistryError
 
 _ROOT: Final = Path("docker/registry/v2")
+_REPOSITORIES: Final = _ROOT / "repositories"
+_BLOBS: Final = _ROOT / "blobs" / "sha256"
 _MANIFESTS: Final = "_manifests"
 _LINK: Final = "link"
 
@@ -35,6 +37,23 @@ class StoredImage:
     """When it was made, if it says so."""
     children: frozenset[str]
     """Digests of the manifests that an image of several platforms consists of."""
+
+
+def make(directory: Path, uid: int) -> None:
+    """Make what an empty registry has; without it, collecting its garbage fails.
+
+    Args:
+        directory: What the registry is configured to keep its files in; it is there.
+        uid: The user and group that the registry runs as.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    for path in (*reversed(_BLOBS.parents), _BLOBS, _REPOSITORIES):
+        made = directory / path
+        if not made.exists():
+            made.mkdir(mode=0o755)
+            os.chown(made, uid, uid)
 
 
 def read(directory: Path) -> tuple[StoredImage, ...]:
@@ -75,11 +94,16 @@ def unneeded(images: tuple[StoredImage, ...], in_use: Set[str]) -> tuple[StoredI
 
 
 def _repositories(root: Path) -> Iterator[str]:
-    for place, directories, _ in os.walk(root):
+    for place, directories, _ in os.walk(root, onerror=_fail):
         if _MANIFESTS in directories:
             yield str(Path(place).relative_to(root))
         # Below a name that begins so there are no more repositories, but a file for each layer.
         directories[:] = [name for name in directories if not name.startswith("_")]
+
+
+def _fail(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _images(root: Path, repository: str) -> Iterator[StoredImage]:
@@ -111,8 +135,8 @@ def _images(root: Path, repository: str) -> Iterator[StoredImage]:
 def _created(root: Path, manifest: dict[str, Any]) -> datetime | None:
     for configuration in _configuration(manifest):
         try:
-            told = _json(root, configuration["digest"]).get("created")
-            return None if told is None else msgspec.convert(told, datetime)
+            created = _json(root, configuration["digest"]).get("created")
+            return None if created is None else msgspec.convert(created, datetime)
         except (OSError, msgspec.MsgspecError):
             return None
     return None
