@@ -11,5 +11,5 @@ class RejectedError(BalancingError):
     """HAProxy does not accept a configuration, and goes on with the one it has."""
 
 
-class ConditionError(Exception):
+class ConditionError(BalancingError):
     """A condition of a rule cannot be served; says why."""
