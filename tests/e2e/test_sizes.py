@@ -78,7 +78,8 @@ async def test_a_pod_has_what_its_size_says(namespace: Namespace, image: str, si
 async def _check_memory(namespace: Namespace, name: str, allocatable_mib: int) -> None:
     """All of it can be used, but for what the shell and the page tables take; in any order too."""
     await _use_memory(namespace, name, "hold", allocatable_mib * 99 // 100 - 16)
-    if allocatable_mib > _SCATTERED_MIB:
+    # Once for each driver is enough.
+    if _SCATTERED_MIB < allocatable_mib <= 10 * _SCATTERED_MIB:
         await _use_memory(namespace, name, "scatter", _SCATTERED_MIB)
 
 
