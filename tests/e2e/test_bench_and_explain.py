@@ -25,7 +25,7 @@ async def test_bench_start_sees_every_phase_and_leaves_nothing(
     assert "not observed" not in said
     report = json.loads((tmp_path / "report.json").read_text())
     assert [(each["kind"], each["atOnce"]) for each in report["series"]] == [
-        ("microVM", 1), ("microVM", 2), ("ordinary node", 1), ("ordinary node", 2),
+        ("microVM", 1), ("microVM", 2), ("baseline node", 1), ("baseline node", 2),
     ]  # fmt: skip
     for each in report["series"]:
         assert each["failed"] == 0
@@ -54,7 +54,7 @@ async def test_bench_network_has_every_figure_and_leaves_nothing(
     )
     assert "not observed" not in said
     report = json.loads((tmp_path / "report.json").read_text())
-    kinds, ways = ("microVM", "ordinary node"), ("direct", "NLB", "ALB")
+    kinds, ways = ("microVM", "baseline node"), ("direct", "NLB", "ALB")
     assert [(each["kind"], each["way"]) for each in report["legs"]] == [
         (kind, way) for kind in kinds for way in ways
     ]
