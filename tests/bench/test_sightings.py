@@ -151,12 +151,12 @@ def test_last_word_is_what_a_late_pod_waits_for() -> None:
             pod(
                 conditions=[
                     {"type": "PodScheduled", "status": "False", "reason": "CapacityUnavailable",
-                     "message": "no room"},
+                     "message": "no capacity"},
                 ]
             ),
         )
     )  # fmt: skip
-    assert seen.last_word("u") == "PodScheduled: CapacityUnavailable no room"
+    assert seen.last_word("u") == "PodScheduled: CapacityUnavailable no capacity"
     waiting = {"waiting": {"reason": "ErrImageNeverPull"}}
     seen.pod_changed(
         modified(

@@ -17,7 +17,7 @@ async def test_an_event_is_shown_by_kubectl_describe(
 ) -> None:
     made = await admin.create(pod(namespace))
     recorder = EventRecorder(admin, "fargate-scheduler")
-    recorder.record(made, EventType.WARNING, "FailedScheduling", "no room")
+    recorder.record(made, EventType.WARNING, "FailedScheduling", "no capacity")
     async with running(recorder.run()):
         await recorder.flush()
     shown = api_server.kubectl("-n", namespace, "describe", "pod", "p").stdout.splitlines()[-1]
