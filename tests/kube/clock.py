@@ -34,7 +34,7 @@ class ManualClock:
         return call
 
     def turn(self, seconds: float) -> None:
-        """Advances the clock and runs the calls that are due."""
+        """Advance the clock and run the calls that are due."""
         end = self._now + seconds
         while self._calls and self._calls[0].when <= end:
             call = heapq.heappop(self._calls)

@@ -31,7 +31,7 @@ async def push(
     authorization: str | None = None,
     report: Report = ignore,
 ) -> str:
-    """Push the image of an OCI or Docker archive; skips blobs that the registry has.
+    """Push the image of an OCI or Docker archive, except for blobs that the registry has.
 
     Args:
         archive: The file, compressed or not.

@@ -252,7 +252,7 @@ class Client:
         answer_s: float = 10.0,
         idle_s: float = 150.0,
     ) -> AsyncGenerator[AsyncIterator[bytes]]:
-        """Open a watch and yields its lines, one JSON document each, bookmarks included.
+        """Open a watch and yield its lines, one JSON document each, bookmarks included.
 
         Args:
             kind: Class of the objects.

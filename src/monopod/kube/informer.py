@@ -124,7 +124,7 @@ class Informer(Generic[_T]):
         return self._failures
 
     async def run(self) -> None:
-        """List and watches until cancelled."""
+        """List and watch until cancelled."""
         while True:
             before = self._heard
             try:

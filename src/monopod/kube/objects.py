@@ -15,7 +15,7 @@ _NAMESPACED: Final = (res.NamespacedResource, res.NamespacedSubResource)
 
 
 def meta(obj: res.Resource) -> meta_v1.ObjectMeta:
-    """Return an object's metadata; sets an empty one if it has none."""
+    """Return an object's metadata; set an empty one if it has none."""
     holder = cast("Any", obj)
     if holder.metadata is None:
         holder.metadata = meta_v1.ObjectMeta()

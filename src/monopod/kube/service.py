@@ -64,7 +64,7 @@ def configure_logging(name: str, level: LogLevel = "info") -> None:
 
 
 def serve(name: str, main: Main, *, metrics_port: int | None = None) -> int:
-    """Run a process of Monopod to its end and returns its exit status.
+    """Run a process of Monopod to its end and return its exit status.
 
     Args:
         name: Name in logs.

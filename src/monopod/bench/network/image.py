@@ -23,7 +23,7 @@ _CONFIG: Final = ImageConfig(
 
 
 async def fortio_image(cluster: Cluster, program: Path, report: Report) -> Image:
-    """Build the image and pushes it to the cluster's registry for the machines.
+    """Build the image and push it to the cluster's registry for the machines.
 
     Raises:
         ImageError: The registry rejects the image.

@@ -46,7 +46,7 @@ class CgroupTree:
         return [root / self.path / DAEMONS / "cgroup.procs" for root in self._roots]
 
     async def destroy(self, timeout_s: float) -> None:
-        """Kill the cgroups' processes and removes the cgroups. Idempotent.
+        """Kill the cgroups' processes and remove the cgroups. Idempotent.
 
         Raises:
             BenchError: A process did not end in time.

@@ -87,7 +87,7 @@ class OrdinaryNode:
 
     @asynccontextmanager
     async def running(self, sandbox: Image, *images: Image) -> AsyncGenerator["OrdinaryNode"]:
-        """Run the node, ready, for the length of a block, and removes it completely.
+        """Run the node, ready, for the length of a block, and remove it completely.
 
         Args:
             sandbox: The image of pod sandboxes; pods can run it as well.

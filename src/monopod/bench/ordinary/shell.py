@@ -32,7 +32,7 @@ class Shell:
     async def start(
         cls, root: Path, hostname: str, programs: Path, cgroup_files: Sequence[Path]
     ) -> "Shell":
-        """Create the namespaces and waits in them, before any process of the node starts.
+        """Create the namespaces and wait in them, before any process of the node starts.
 
         Args:
             root: Directory that becomes ``/run``, ``/tmp`` and ``/var``.
