@@ -1,4 +1,4 @@
-"""What is read from files of the host."""
+"""Parsers of the host's files."""
 
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ LEGACY = "cache 250925056\nrss 1000\nshmem 200000\nmapped_file 244416512\n"
 UNIFIED = "anon 1000\nfile 5000\nkernel 30\nshmem 200000\n"
 
 
-def test_kubelets_first_line_tells_when_it_started() -> None:
+def test_kubelet_started_is_its_first_line() -> None:
     at = console.kubelet_started(CONSOLE.splitlines())
     whole = datetime(2026, 11, 23, 19, 18, 55).astimezone().timestamp()
     assert at == pytest.approx(whole + 0.803871612, abs=1e-6)

@@ -1,4 +1,4 @@
-"""What ``bench network`` makes of what it is told, without a cluster."""
+"""``bench network`` without a cluster: parsing, ratios, rendering, manifests."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ def shown(report: NetworkReport) -> str:
     return capture.get()
 
 
-def test_a_result_is_read_as_fortio_writes_it() -> None:
+def test_fortio_s_result_is_decoded() -> None:
     result = {
         "ActualDuration": 2_000_000_000,
         "ActualQPS": 999.0,
@@ -79,12 +79,12 @@ def test_a_result_is_read_as_fortio_writes_it() -> None:
         b'{"ActualDuration": 1, "DurationHistogram": {"Percentiles": null}, "RetCodes": {}}',
     ],
 )
-def test_what_is_no_result_is_none(result: bytes) -> None:
+def test_a_malformed_result_is_an_error(result: bytes) -> None:
     with pytest.raises(BenchError):
         loads.parse(result)
 
 
-def test_ratios_are_of_what_both_kinds_have() -> None:
+def test_ratios_need_both_kinds() -> None:
     found = {(each.of, each.figure): each.times for each in REPORT.ratios}
     assert found[("direct", "requestsPerSecond")] == pytest.approx(0.25)
     assert found[("NLB", "p99Seconds")] == pytest.approx(4)
@@ -94,7 +94,7 @@ def test_ratios_are_of_what_both_kinds_have() -> None:
     assert ratios([(UML, "direct", {"x": 1.0}), (ORDINARY, "direct", {"x": 0.0})]) == ()
 
 
-def test_throughput_is_of_bodies_alone() -> None:
+def test_throughput_counts_bodies_only() -> None:
     assert REPORT.legs[0].mib_per_second == pytest.approx(50 / 16)
 
 
@@ -108,7 +108,7 @@ def test_the_document_has_every_figure() -> None:
     assert document["host"]["processors"] == 2
 
 
-def test_a_table_shows_figures_beside_each_other_and_what_is_missing() -> None:
+def test_the_table_shows_figures_and_gaps() -> None:
     said = shown(REPORT)
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines()]
     assert ["direct", "requests/s", "100.00", "400.00", "0.25"] in cells
@@ -118,14 +118,14 @@ def test_a_table_shows_figures_beside_each_other_and_what_is_missing() -> None:
     assert "note: something was not there" in said
 
 
-def test_failed_requests_are_told() -> None:
+def test_failed_requests_are_shown() -> None:
     failing = NetworkReport(
         "", REPORT.host, "", 1, 1, legs=(leg(UML, Way.NLB, 5.0, failed=1),), first_bytes=()
     )
     assert "microVM, uml, NLB: 1 request failed" in shown(failing)
 
 
-def test_load_balancers_lead_to_the_pod_they_are_for() -> None:
+def test_load_balancers_select_their_pod() -> None:
     pod = fortio_pod("m-0", "ns", Subject(Kind.MICROVM), "image")
     assert pod.metadata is not None
     service = network_balancer("m-0", "ns", {"monopod.dev/bench-pod": "m-0"}, INTERNAL)
@@ -142,7 +142,7 @@ def test_load_balancers_lead_to_the_pod_they_are_for() -> None:
     assert backend.name == "m-0"
 
 
-def test_the_block_of_ordinary_pods_is_public_and_nobody_else_s() -> None:
+def test_baseline_pods_get_an_unused_public_block() -> None:
     vpc = Vpc(metadata=ObjectMeta(name="v"), spec=VpcSpec(cidrBlocks=["10.0.0.0/16"]))
     others = [
         Subnet(
@@ -161,14 +161,14 @@ def test_the_block_of_ordinary_pods_is_public_and_nobody_else_s() -> None:
     assert subnet_of_its_own([vpc], others, ["10.0.0.0/16"], "bench") is None
 
 
-async def test_the_first_byte_comes_from_whoever_answers_first() -> None:
+async def test_first_byte_is_of_the_first_answer() -> None:
     turns: list[int] = []
     over = asyncio.Event()
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         turns.append(len(turns))
         if len(turns) == 1:
-            # This one never hears anything.
+            # This connection gets no answer.
             await over.wait()
         if len(turns) > 3:
             writer.write(b"HTTP/1.0 200 OK\r\n\r\n")

@@ -1,4 +1,4 @@
-"""The parts of an ordinary node, each as real as it can be without a cluster around."""
+"""Parts of a baseline node, against the real kernel but without a cluster."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ RUN = PurePosixPath("/run/config")
 CGROUP = f"monopod-test-{os.getpid()}/ordinary"
 
 
-def test_what_the_node_is_told() -> None:
+def test_configuration_files() -> None:
     found = configuration.files(NODE)
     kubelet = json.loads(found[RUN / "kubelet.json"].content)
     assert kubelet["cgroupRoot"] == "/monopod-abc123/ordinary"
@@ -60,7 +60,7 @@ def test_what_the_node_is_told() -> None:
     assert script.mode == 0o700
 
 
-def test_secrets_are_files_that_only_root_reads_and_no_arguments() -> None:
+def test_secrets_are_files_for_root_only_and_no_arguments() -> None:
     found = configuration.files(NODE)
     holding = {path for path, file in found.items() if b"SECRET" in file.content}
     assert holding == {RUN / "client.pem", RUN / "serving.key"}
@@ -69,7 +69,7 @@ def test_secrets_are_files_that_only_root_reads_and_no_arguments() -> None:
     assert "SECRET" not in repr(NODE)
 
 
-def test_its_addresses_are_no_machines() -> None:
+def test_its_addresses_are_disjoint_from_machines() -> None:
     assert ADDRESS in MANAGEMENT
     assert PODS.subnet_of(MANAGEMENT)
     assert ADDRESS not in PODS
@@ -78,7 +78,7 @@ def test_its_addresses_are_no_machines() -> None:
             vmm_uid("abc123", address)
 
 
-def test_hierarchies_of_either_version() -> None:
+def test_hierarchies_of_both_cgroup_versions() -> None:
     mountinfo = (
         "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
         "33 31 0:30 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
@@ -95,7 +95,7 @@ def traces(path: str) -> list[Path]:
     return [root / path for root in roots if (root / path).exists()]
 
 
-async def test_cgroups_are_joined_killed_and_removed_everywhere() -> None:
+async def test_cgroups_are_created_joined_killed_and_removed() -> None:
     tree = CgroupTree.on_this_host(CGROUP)
     joins = tree.create()
     try:
@@ -115,7 +115,7 @@ async def test_cgroups_are_joined_killed_and_removed_everywhere() -> None:
 
 
 def make_root(directory: Path) -> Path:
-    """A node's directory with one service that only waits."""
+    """Create a node's directory with one service that only waits."""
     for path in configuration.directories():
         (directory / path.relative_to("/")).mkdir(parents=True)
     service = directory / configuration.SERVICES.relative_to("/") / "waiter" / "run"
@@ -147,7 +147,7 @@ def processes_in(root: Path) -> list[int]:
     return found
 
 
-async def test_the_shell_has_its_own_view_and_ends_whole(tmp_path: Path) -> None:
+async def test_the_shell_is_isolated_and_ends_completely(tmp_path: Path) -> None:
     root = make_root(tmp_path / "node")
     panic = read("/proc/sys/kernel/panic")
     shell = await Shell.start(root, "some-node", Path("/usr/bin"), [])
@@ -167,7 +167,7 @@ async def test_the_shell_has_its_own_view_and_ends_whole(tmp_path: Path) -> None
     assert str(root) not in read("/proc/self/mountinfo")
 
 
-async def test_nothing_survives_a_starter_that_is_killed(tmp_path: Path) -> None:
+async def test_everything_ends_when_the_parent_is_killed(tmp_path: Path) -> None:
     root = make_root(tmp_path / "node")
     starter = (
         "import asyncio, pathlib, sys\n"
@@ -189,14 +189,14 @@ async def test_nothing_survives_a_starter_that_is_killed(tmp_path: Path) -> None
     await eventually(lambda: not processes_in(root))
 
 
-async def test_a_shell_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+async def test_an_error_says_why_namespaces_cannot_be_created(tmp_path: Path) -> None:
     root = make_root(tmp_path / "node")
-    with pytest.raises(BenchError, match=r"namespaces cannot be made: .*not-there"):
+    with pytest.raises(BenchError, match=r"cannot create .* namespaces: .*not-there"):
         await Shell.start(root, "n", tmp_path / "not-there", [])
     assert processes_in(root) == []
 
 
-async def test_the_wire_leads_both_ways_and_goes(tmp_path: Path) -> None:
+async def test_the_link_routes_both_ways_and_is_removed(tmp_path: Path) -> None:
     router = Namespace(tmp_path / "router")
     router.create()
     try:
@@ -209,11 +209,11 @@ async def test_the_wire_leads_both_ways_and_goes(tmp_path: Path) -> None:
             assert f"via {ADDRESS} dev node-test" in said
             said = await shell.run_inside("ip", "route", "get", "10.100.0.1")
             assert f"via 100.64.0.1 dev eth0 src {ADDRESS}" in said
-            # The router takes no ARP from machines' links, this one among them.
+            # The router drops ARP from machines' links, including this one.
             for inside in (f"--net={router.path}", f"--net={shell.network.path}"):
                 said = await run("nsenter", inside, "ip", "neigh")
                 assert said.strip().endswith("PERMANENT"), said
-            # A refusal comes from the other side: packets go there and back.
+            # A "connection refused" comes from the other side: packets pass both ways.
             with pytest.raises(ConnectionRefusedError):
                 router.call(lambda: socket.create_connection((str(ADDRESS), 9), timeout=5))
             await wire.disconnect(router)

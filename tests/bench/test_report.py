@@ -35,7 +35,7 @@ def texts(picture: ET.Element) -> list[str]:
 
 
 def bars(picture: ET.Element) -> list[tuple[float, float]]:
-    """Begin and end of every bar, in pixels."""
+    """Start and end of every bar, in pixels."""
     found = [rect for rect in picture.iter(f"{SVG}rect") if rect.get("rx")]
     return [(float(r.attrib["x"]), float(r.attrib["x"]) + float(r.attrib["width"])) for r in found]
 
@@ -67,7 +67,7 @@ def test_the_table_shows_phases_ratio_footprint_and_notes() -> None:
     ]
 
 
-def test_what_was_not_seen_is_said() -> None:
+def test_an_unobserved_phase_is_shown_as_such() -> None:
     unseen = Series(Subject(Kind.MICROVM, "uml"), 1, (story((*MICROVM[:3], None, *MICROVM[4:])),))
     report = with_series(unseen)
     said = shown(report)
@@ -77,7 +77,7 @@ def test_what_was_not_seen_is_said() -> None:
     assert len(bars(picture)) == 6
 
 
-def test_failures_are_told() -> None:
+def test_failures_are_shown() -> None:
     failed = Series(
         Subject(Kind.MICROVM, "uml"),
         1,
@@ -89,7 +89,7 @@ def test_failures_are_told() -> None:
     assert "microVM, uml, one at a time (0 starts, 1 failed)" in texts(drawn(report))
 
 
-def test_bars_follow_each_other_and_stay_inside() -> None:
+def test_bars_are_consecutive_and_inside_the_picture() -> None:
     picture = drawn(REPORT)
     width = float(picture.attrib["width"])
     found = bars(picture)
@@ -98,16 +98,16 @@ def test_bars_follow_each_other_and_stay_inside() -> None:
     for before, after in pairwise(first):
         assert after[0] <= before[1] + 0.1
     assert all(130 <= begin < end <= width - 190 + 2 for begin, end in found)
-    # 8 s of 40 s, on a microVM alone; 0.9 s on the ordinary node.
+    # 8 s of 40 s, on a microVM alone; 0.9 s on the baseline node.
     assert first[-1][1] - 130 == pytest.approx((width - 320) * 8 / 40, abs=1)
     assert found[16][1] - 130 == pytest.approx((width - 320) * 0.9 / 40, abs=1)
 
 
-def test_names_from_the_host_are_text_and_not_markup() -> None:
+def test_names_from_the_host_are_escaped() -> None:
     assert any("Some <CPU> & more" in text for text in texts(drawn(REPORT)))
 
 
-def test_a_report_of_nothing_can_be_shown() -> None:
+def test_an_empty_report_renders() -> None:
     empty = dataclasses.replace(REPORT, series=(), footprints=(), notes=())
     assert bars(drawn(empty)) == []
     assert "phase" in shown(empty)

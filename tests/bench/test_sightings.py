@@ -1,4 +1,4 @@
-"""What watches tell becomes phases, in whatever order they tell it."""
+"""Watch events become phases, in whichever order they arrive."""
 
 import asyncio
 from itertools import permutations
@@ -17,7 +17,7 @@ NODE = "fargate-ip-1"
 
 
 class Clock:
-    """One second later each time it is read."""
+    """Advances by one second at each reading."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -76,7 +76,7 @@ def modified(obj: Any) -> Change[Any]:
     return Modified("key", obj, obj)
 
 
-def test_every_phase_is_noted_when_it_is_first_seen() -> None:
+def test_every_phase_is_recorded_at_its_first_observation() -> None:
     seen = Sightings(Clock())
     seen.pod_changed(Added("p", pod()))  # 1
     seen.machine_changed(Added("mvm-1", machine(node="")))  # 2
@@ -100,7 +100,7 @@ def test_every_phase_is_noted_when_it_is_first_seen() -> None:
     assert seen.is_ready("u")
 
 
-def test_watches_may_tell_in_any_order() -> None:
+def test_watches_may_report_in_any_order() -> None:
     for order in permutations(range(3)):
         seen = Sightings(Clock())
         tell = (
@@ -113,14 +113,14 @@ def test_watches_may_tell_in_any_order() -> None:
         assert set(seen.moments("u")) == set(Phase) - {Phase.ADMITTED, Phase.BOOTED}
 
 
-def test_an_ordinary_node_has_no_registration_of_the_pods_own() -> None:
+def test_a_baseline_node_has_no_registration_phase() -> None:
     seen = Sightings(Clock())
     seen.node_changed(Added(NODE, node()))
     seen.pod_changed(Added("p", pod(NODE)))
     assert set(seen.moments("u")) == {Phase.BOUND}
 
 
-def test_a_node_name_that_is_used_again_is_another_node() -> None:
+def test_a_reused_node_name_is_another_node() -> None:
     seen = Sightings(Clock())
     seen.node_changed(Added(NODE, node()))
     seen.node_changed(Deleted(NODE, node()))
@@ -142,21 +142,21 @@ async def test_gone_means_pod_and_machine() -> None:
     assert not await seen.until(lambda: False, 0.01)
 
 
-def test_what_a_late_pod_waits_for_is_told() -> None:
+def test_last_word_is_what_a_late_pod_waits_for() -> None:
     seen = Sightings(Clock())
-    assert seen.last_word("u") == "there is no pod"
+    assert seen.last_word("u") == "the pod does not exist"
     seen.pod_changed(
         Added(
             "p",
             pod(
                 conditions=[
                     {"type": "PodScheduled", "status": "False", "reason": "CapacityUnavailable",
-                     "message": "no room"},
+                     "message": "no capacity"},
                 ]
             ),
         )
     )  # fmt: skip
-    assert seen.last_word("u") == "PodScheduled: CapacityUnavailable no room"
+    assert seen.last_word("u") == "PodScheduled: CapacityUnavailable no capacity"
     waiting = {"waiting": {"reason": "ErrImageNeverPull"}}
     seen.pod_changed(
         modified(
@@ -173,7 +173,7 @@ def test_what_a_late_pod_waits_for_is_told() -> None:
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Running"])
-def test_without_a_reason_the_phase_is_told(phase: str) -> None:
+def test_last_word_falls_back_to_the_phase(phase: str) -> None:
     seen = Sightings(Clock())
     seen.pod_changed(Added("p", pod(phase=phase, conditions=[])))
     assert seen.last_word("u") == f"phase {phase}"

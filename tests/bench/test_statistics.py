@@ -25,30 +25,30 @@ def test_percentiles(values: list[float], percent: float, expected: float) -> No
 
 
 @given(st.lists(seconds, min_size=1), st.floats(min_value=0, max_value=100))
-def test_a_percentile_was_measured(values: list[float], percent: float) -> None:
+def test_a_percentile_is_a_measured_value(values: list[float], percent: float) -> None:
     assert percentile(values, percent) in values
 
 
-def test_there_is_no_percentile_of_nothing() -> None:
+def test_a_percentile_needs_values() -> None:
     assert spread([]) is None
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(ValueError, match="no values"):
         percentile([], 50)
 
 
 @given(st.dictionaries(st.sampled_from(Phase), seconds))
-def test_durations_add_up_to_the_last_moment(moments: dict[Phase, float]) -> None:
+def test_durations_add_up_to_the_total(moments: dict[Phase, float]) -> None:
     taken = durations(Story("p", moments))
     assert taken.keys() == moments.keys()
     assert all(each >= 0 for each in taken.values())
     assert sum(taken.values()) == pytest.approx(max(moments.values(), default=0))
 
 
-def test_a_phase_seen_out_of_order_takes_no_time() -> None:
+def test_a_phase_observed_out_of_order_takes_no_time() -> None:
     taken = durations(Story("p", {Phase.ADMITTED: 0.2, Phase.CLAIMED: 0.1, Phase.LAUNCHED: 0.5}))
     assert taken == pytest.approx({Phase.ADMITTED: 0.2, Phase.CLAIMED: 0.0, Phase.LAUNCHED: 0.3})
 
 
-def test_a_phase_that_was_not_seen_is_said_and_its_time_falls_to_the_next() -> None:
+def test_an_unobserved_phase_counts_towards_the_next() -> None:
     unseen = Series(Subject(Kind.MICROVM), 1, (story((*MICROVM[:3], None, *MICROVM[4:])),))
     by_phase = {each.phase: each for each in unseen.summaries}
     assert by_phase[Phase.BOOTED].took is None
@@ -58,7 +58,7 @@ def test_a_phase_that_was_not_seen_is_said_and_its_time_falls_to_the_next() -> N
     assert registered.p50 == pytest.approx(4.2)
 
 
-def test_pods_that_failed_are_counted_apart() -> None:
+def test_failed_pods_are_counted_separately() -> None:
     mixed = Series(
         Subject(Kind.MICROVM),
         1,
@@ -72,7 +72,7 @@ def test_pods_that_failed_are_counted_apart() -> None:
     assert admitted.p95 == pytest.approx(0.01)
 
 
-def test_ratios_compare_like_with_like() -> None:
+def test_ratios_compare_equal_concurrency() -> None:
     found = {each.at_once: each for each in ratios(REPORT.series)}
     assert found[1].p50 == pytest.approx(8.0 / 0.9)
     assert found[10].p95 == pytest.approx(5 * 8.0 / (3 * 0.9))

@@ -17,7 +17,7 @@ async def test_only_one_benchmark_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_both_kinds_of_pod_are_the_same_but_for_what_leads_them_to_their_node() -> None:
+def test_pods_of_both_kinds_differ_only_in_placement() -> None:
     machine = bench_pod("p", "n", Subject(Kind.MICROVM))
     ordinary = bench_pod("p", "n", Subject(Kind.ORDINARY))
     assert machine != ordinary

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it says, where, and with which exit status."""
+"""The command line as a user meets it: output, streams and exit status."""
 
 import datetime as dt
 import os
@@ -35,7 +35,7 @@ def _monopod(
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """What a cluster that was brought up once leaves for commands that do not ask it anything."""
+    """The home of a cluster, with the files that commands need without asking the cluster."""
     known = state.State(transit=3, components=str(tmp_path / "components"))
     home = tmp_path / "home"
     home.mkdir()
@@ -65,7 +65,7 @@ def test_the_help_names_every_command(tmp_path: Path) -> None:
         ("access-key", "list"),
     ],
 )
-def test_without_a_cluster_one_line_says_so(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_without_a_cluster_the_error_is_one_line(tmp_path: Path, words: tuple[str, ...]) -> None:
     home = tmp_path / "none"
     done = _monopod(home, *words)
     assert (done.returncode, done.stdout) == (1, "")
@@ -73,7 +73,7 @@ def test_without_a_cluster_one_line_says_so(tmp_path: Path, words: tuple[str, ..
     assert not home.exists()
 
 
-def test_a_bad_setting_is_named_as_the_variable_it_is(tmp_path: Path) -> None:
+def test_a_bad_setting_is_named_by_its_variable(tmp_path: Path) -> None:
     done = _monopod(tmp_path, "kubeconfig", MONOPOD_REGION="Here")
     assert done.returncode == 1
     assert done.stderr.startswith("error: MONOPOD_REGION: String should match")
@@ -91,12 +91,12 @@ def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
     assert str(state_file) in done.stderr
 
 
-def test_the_kubeconfig_is_a_path_alone_on_standard_output(home: Path) -> None:
+def test_kubeconfig_prints_only_a_path(home: Path) -> None:
     done = _monopod(home, "kubeconfig")
     assert done.stdout == f"{home}/identities/admin/kubeconfig\n"
 
 
-def test_kubectl_gets_every_word_and_the_credentials(home: Path, tmp_path: Path) -> None:
+def test_kubectl_gets_all_arguments_and_the_credentials(home: Path, tmp_path: Path) -> None:
     program = tmp_path / "components" / "kubectl"
     program.parent.mkdir()
     program.write_text('#!/bin/sh\necho "$0|$KUBECONFIG|$*"\nexit 7\n')
@@ -113,7 +113,7 @@ def test_kubectl_gets_every_word_and_the_credentials(home: Path, tmp_path: Path)
         assert done.stdout.rstrip("\n").endswith(said + arrived)
 
 
-def test_logs_are_shown_and_their_names_offered(home: Path) -> None:
+def test_logs_are_shown_and_their_names_listed(home: Path) -> None:
     for name, text in (("logs/etcd", "one\ntwo\n"), ("machines/mvm-0123456789/console", "boot\n")):
         directory = home / name
         directory.mkdir(parents=True)
@@ -144,7 +144,7 @@ def _reachable(path: Path) -> bool:
     return all(place.stat().st_mode & 0o001 for place in places)
 
 
-def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path) -> None:
+def test_preflight_errors_come_before_any_change(tmp_path: Path) -> None:
     home = tmp_path / ("x" * 90)
     done = _monopod(home, "up")
     assert done.returncode == 1
@@ -154,7 +154,7 @@ def test_what_is_missing_is_told_before_anything_is_made(tmp_path: Path) -> None
 
 @pytest.fixture
 def furnished(home: Path) -> Path:
-    """Such a home with its identities."""
+    """The same home with identities."""
     layout = Layout.of(Settings(home=home), 3)
     Vault(layout.identities).fill(holdings(layout), dt.datetime.now(dt.UTC))
     return home
@@ -166,7 +166,7 @@ def _exports(text: str) -> dict[str, str]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_aws_s_clients_get_all_they_need(furnished: Path) -> None:
+def test_env_aws_exports_all_that_clients_need(furnished: Path) -> None:
     done = _monopod(furnished, "env", "aws", MONOPOD_REGION="here-1")
     exported = _exports(done.stdout)
     key_id, secret = (

@@ -1,4 +1,4 @@
-"""What ``monopod image`` shows."""
+"""Output of ``monopod image``."""
 
 import io
 from datetime import UTC, datetime
@@ -36,6 +36,6 @@ def test_each_tag_is_a_row_with_the_pods_that_use_it() -> None:
     ]
 
 
-def test_a_removal_says_what_went_and_what_it_freed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_removal_lists_images_and_freed_space(capsys: pytest.CaptureFixture[str]) -> None:
     image.show(Pruned(("app:1", f"app@{_DIGEST}"), 3 << 20))
     assert capsys.readouterr().out == f"removed app:1\nremoved app@{_DIGEST}\n3.0 MiB freed\n"

@@ -32,7 +32,7 @@ def _lines(screen: Screen) -> list[str]:
     return [" ".join(line.split()) for line in screen.console.file.getvalue().splitlines()]
 
 
-def test_a_log_gets_a_line_at_the_start_and_one_at_the_end(screen: Screen, clock: _Clock) -> None:
+def test_a_log_gets_a_line_at_start_and_end(screen: Screen, clock: _Clock) -> None:
     screen.report(Progress("kube", "compiling", 0, 9))
     for done in range(9):
         screen.report(Progress("kube", f"compiling {done}", done, 9))
@@ -41,24 +41,24 @@ def test_a_log_gets_a_line_at_the_start_and_one_at_the_end(screen: Screen, clock
     assert _lines(screen) == ["… kube compiling", "✓ kube 61.2 s built"]
 
 
-def test_work_of_unknown_length_is_not_done(screen: Screen) -> None:
+def test_a_task_of_unknown_length_is_not_done(screen: Screen) -> None:
     screen.report(Progress("network"))
     screen.report(Progress("network"))
     assert _lines(screen) == ["… network"]
 
 
-def test_what_was_done_is_told_once(screen: Screen) -> None:
+def test_a_finished_task_is_shown_once(screen: Screen) -> None:
     for _ in range(3):
         screen.report(Progress("image", "there", 1, 1))
     assert _lines(screen) == ["… image there", "✓ image 0.0 s there"]
 
 
-def test_words_are_not_markup(screen: Screen) -> None:
+def test_text_is_not_markup(screen: Screen) -> None:
     screen.report(Progress("image", "[red]x[/red]"))
     assert _lines(screen) == ["… image [red]x[/red]"]
 
 
-def test_a_failure_marks_what_was_being_done() -> None:
+def test_an_error_marks_the_current_task() -> None:
     console = Console(file=io.StringIO(), width=120)
     with pytest.raises(RuntimeError), Screen(console, _Clock()) as screen:
         screen.report(Progress("network", "links"))
@@ -66,7 +66,7 @@ def test_a_failure_marks_what_was_being_done() -> None:
     assert _lines(screen)[-1] == "✗ network 0.0 s links"
 
 
-def test_a_terminal_shows_what_goes_on_and_keeps_what_is_done() -> None:
+def test_a_terminal_shows_current_and_finished_tasks() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=100)
     with Screen(console, _Clock()) as screen:

@@ -14,5 +14,5 @@ from monopod.cli.sizes import size
         (1 << 60, "1048576.0 TiB"),
     ],
 )
-def test_bytes_are_told_in_the_largest_unit_that_fits(count: int, shown: str) -> None:
+def test_bytes_are_in_the_largest_unit_that_fits(count: int, shown: str) -> None:
     assert size(count) == shown

@@ -1,4 +1,4 @@
-"""A component of three files that builds in a second, so that building itself can be tested."""
+"""A component of three files that builds in a second, to test building itself."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +49,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def hello(modules: Path) -> Component:
-    """One binary that serves two programs."""
+    """One binary that provides two programs."""
     del modules
     return Component(
         name="hello",

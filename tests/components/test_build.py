@@ -1,4 +1,4 @@
-"""Components are built once, from what was pinned, and only sound results are kept."""
+"""Components are built once, from pinned sources, and only verified results are kept."""
 
 import asyncio
 import dataclasses
@@ -29,7 +29,7 @@ def _everything(settings: Settings) -> set[str]:
     return {path.name for path in (settings.cache / "components").iterdir()}
 
 
-async def test_programs_answer_to_their_names(settings: Settings, hello: Component) -> None:
+async def test_programs_know_their_names(settings: Settings, hello: Component) -> None:
     directory = await _have(settings, hello)
     assert {path.name for path in directory.iterdir()} == {"salute", "greet", "manifest.json"}
     assert (directory / "salute").samefile(directory / "greet")
@@ -94,7 +94,7 @@ async def test_a_missing_program_is_put_back(settings: Settings, hello: Componen
     assert _builds(said) == 0
 
 
-async def test_a_copied_cache_is_as_good(settings: Settings, hello: Component) -> None:
+async def test_a_copied_cache_is_valid(settings: Settings, hello: Component) -> None:
     directory = await _have(settings, hello)
     for path in directory.iterdir():
         os.utime(path, (0, 0))
@@ -103,7 +103,7 @@ async def test_a_copied_cache_is_as_good(settings: Settings, hello: Component) -
     assert _builds(said) == 0
 
 
-async def test_what_does_not_build_says_why_and_leaves_nothing(
+async def test_a_failed_build_says_why_and_leaves_nothing(
     settings: Settings, hello: Component
 ) -> None:
     (hello.directory / "main.go").write_text("package main\n\nfunc main() { nonsense() }\n")
@@ -122,7 +122,7 @@ async def test_a_wrong_version_is_not_kept(settings: Settings, hello: Component)
     assert _everything(settings) == {".lock"}
 
 
-async def test_a_killed_builder_leaves_nothing_for_long(
+async def test_leftovers_of_a_killed_builder_are_removed(
     settings: Settings, hello: Component
 ) -> None:
     left = settings.cache / "components" / ".hello-0123456789abcdef.cafe0000"
@@ -131,7 +131,7 @@ async def test_a_killed_builder_leaves_nothing_for_long(
     assert not left.exists()
 
 
-async def test_installing_elsewhere_shares_the_file_and_repeats(
+async def test_installing_links_files_and_is_idempotent(
     settings: Settings, hello: Component, tmp_path: Path
 ) -> None:
     components = await provide(settings, components=[hello])

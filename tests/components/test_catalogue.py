@@ -1,4 +1,4 @@
-"""The table of components and the modules that pin them agree."""
+"""The table of components agrees with the modules that pin them."""
 
 import re
 
@@ -45,12 +45,12 @@ def test_an_unknown_module_has_no_version() -> None:
         module_version("kube", "example.com/none")
 
 
-def test_the_oldest_usable_toolchain_is_the_newest_that_any_module_asks_for() -> None:
+def test_the_required_toolchain_is_the_highest_of_all_modules() -> None:
     needed = tuple(int(part) for part in needed_version(COMPONENTS).split("."))
     assert needed >= (1, 26)
 
 
-def test_a_key_follows_the_toolchain() -> None:
+def test_a_cache_key_depends_on_the_toolchain() -> None:
     old, new = (Toolchain(go=None, version=v) for v in ("go1.26.6", "go1.26.8"))  # type: ignore[arg-type]
     for component in COMPONENTS:
         assert content_key(component, old) != content_key(component, new)

@@ -1,4 +1,4 @@
-"""Which Go is used: the one on PATH when it is new enough, else one from the cache."""
+"""Which Go is used: the one on PATH if it is new enough, else one from the cache."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ def _go(directory: Path, version: str) -> Path:
         ("go1.9", "go1.24.7"),
     ],
 )
-async def test_the_one_on_path_if_it_is_new_enough(
+async def test_a_new_enough_go_on_path_is_used(
     tmp_path: Path, hello: Component, monkeypatch: pytest.MonkeyPatch, on_path: str, chosen: str
 ) -> None:
     _go(tmp_path / "bin", on_path)
@@ -39,11 +39,11 @@ async def test_the_one_on_path_if_it_is_new_enough(
     assert found.version == chosen
 
 
-async def test_none_to_be_had_is_one_clear_error(
+async def test_no_toolchain_is_one_clear_error(
     tmp_path: Path, hello: Component, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    # Neither installer may look anywhere, so that the test needs no network and does no harm.
+    # Neither installer may search anywhere, so that the test needs no network and does no harm.
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_NO_CACHE", "1")
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -25,7 +25,7 @@ async def test_bench_start_sees_every_phase_and_leaves_nothing(
     assert "not observed" not in said
     report = json.loads((tmp_path / "report.json").read_text())
     assert [(each["kind"], each["atOnce"]) for each in report["series"]] == [
-        ("microVM", 1), ("microVM", 2), ("ordinary node", 1), ("ordinary node", 2),
+        ("microVM", 1), ("microVM", 2), ("baseline node", 1), ("baseline node", 2),
     ]  # fmt: skip
     for each in report["series"]:
         assert each["failed"] == 0
@@ -54,7 +54,7 @@ async def test_bench_network_has_every_figure_and_leaves_nothing(
     )
     assert "not observed" not in said
     report = json.loads((tmp_path / "report.json").read_text())
-    kinds, ways = ("microVM", "ordinary node"), ("direct", "NLB", "ALB")
+    kinds, ways = ("microVM", "baseline node"), ("direct", "NLB", "ALB")
     assert [(each["kind"], each["way"]) for each in report["legs"]] == [
         (kind, way) for kind in kinds for way in ways
     ]
@@ -89,26 +89,26 @@ async def objects(cluster: Cluster) -> set[str]:
     return set(said.split())
 
 
-async def test_explain_tells_of_a_running_pod(namespace: Namespace, image: str) -> None:
+async def test_explain_shows_a_running_pod(namespace: Namespace, image: str) -> None:
     await namespace.apply(pod("told", image))
     await namespace.ready("told")
     said = await namespace.cluster.monopod("explain", "told", "-n", namespace.name)
     assert f"{namespace.name}/told: Running, ready, on fargate-ip-" in said
-    assert f"{namespace.profile} matches, and is the alphanumerically first that does" in said
+    assert f"{namespace.profile} matches, and is the alphanumerically first match" in said
     assert "0.25 vCPU 0.5 GB" in said
     for step in ("machine launched", "kubelet registered", "node ready", "pod bound", "pod ready"):
         assert step in said
 
 
-async def test_explain_tells_the_way_out_of_a_refusal(namespace: Namespace, image: str) -> None:
+async def test_explain_shows_the_remedy(namespace: Namespace, image: str) -> None:
     await namespace.apply(pod("vast", image, container={"resources": {"requests": {"cpu": "17"}}}))
     await namespace.wait("condition=PodScheduled=False", "pod/vast", timeout_s=30)
     said = await namespace.cluster.monopod("explain", "vast", "-n", namespace.name)
-    assert "no size holds that; the largest is 16 vCPU 120 GB" in said
+    assert "no size is large enough; the largest is 16 vCPU 120 GB" in said
     assert "→ lower the containers' requests" in said
 
 
-async def test_explain_knows_where_a_pod_is_that_was_asked_for_elsewhere(
+async def test_explain_names_the_namespace_of_a_pod_elsewhere(
     namespace: Namespace, image: str
 ) -> None:
     await namespace.apply(pod("only-here", image))

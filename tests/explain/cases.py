@@ -1,4 +1,4 @@
-"""Snapshots for the tests, from fields as they stand in manifests."""
+"""Snapshots for the tests, from fields as in manifests."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -120,7 +120,7 @@ def snapshot(
 
 
 def lines(explanation: Explanation, title: str) -> list[str]:
-    """One section, its marks and depths shown."""
+    """One section, with marks and indentation."""
     for section in explanation.sections:
         if section.title == title:
             return [f"{'  ' * f.depth}{f.mark.value} {f.text}" for f in section.findings]

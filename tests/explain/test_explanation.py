@@ -1,4 +1,4 @@
-"""The answer for every place that a pod can be in."""
+"""The explanation of every state of a pod."""
 
 import pytest
 
@@ -57,9 +57,9 @@ def test_a_running_pod() -> None:
         of_node=node(),
     )
     assert found.headline == f"shop/web: Running, ready, on {NODE}"
-    assert found.answer == f"It has a microVM of its own, {MACHINE}, which is its node."
+    assert found.answer == f"It has its own microVM, {MACHINE}, which is its node."
     assert lines(found, "Profiles") == [
-        "✓ fp matches, and is the alphanumerically first that does",
+        "✓ fp matches, and is the alphanumerically first match",
         "  ✓ selector 1 (namespace shop) matches",
         "· other matches too",
         "  ✓ selector 1 (namespace shop) matches",
@@ -70,7 +70,7 @@ def test_a_running_pod() -> None:
     assert lines(found, "Size") == [
         "· cpu: nothing requested",
         "· memory: nothing requested + 256 MiB (platform) = 256 MiB",
-        "✓ the least vCPU, and with it the least memory, that holds both: 0.25 vCPU 0.5 GB",
+        "✓ smallest vCPU, and with it the smallest memory, for both: 0.25 vCPU 0.5 GB",
         "· ephemeral storage: nothing requested; with 10 % of it and 5 GiB for the platform,"
         " and 20 GiB at least, provisioned 20 GiB",
         "✓ CapacityProvisioned: 0.25vCPU 0.5GB",
@@ -82,16 +82,16 @@ def test_a_running_pod() -> None:
     ]
     assert lines(found, "Start") == [
         "✓ 12:00:00    0   s  pod created",
-        "✓ 12:00:01    1   s  machine asked for",
+        "✓ 12:00:01    1   s  machine created",
         "✓ 12:00:01    1.2 s  machine addressed",
         "✓ 12:00:01    1.4 s  machine launched",
         "✓ 12:00:05    5.1 s  kubelet registered",
         "✓ 12:00:05    5.6 s  node ready",
         "✓ 12:00:06    6   s  pod bound",
         "✓ 12:00:08    8   s  pod ready",
-        "· times without a fraction are the API server's, cut to whole seconds",
+        "· times without a fraction are the API server's, truncated to seconds",
     ]
-    assert lines(found, "In the way") == []
+    assert lines(found, "Blockers") == []
 
 
 def test_the_arithmetic_names_every_share() -> None:
@@ -117,7 +117,7 @@ def test_the_arithmetic_names_every_share() -> None:
         "· cpu: 0.1 vCPU (proxy, restartable init container) + 0.2 vCPU (main) = 0.3 vCPU",
         "· memory: 100 MiB (proxy, restartable init container) + 700 MiB (main)"
         " + 256 MiB (platform) = 1056 MiB",
-        "✓ the least vCPU, and with it the least memory, that holds both: 0.5 vCPU 2 GB",
+        "✓ smallest vCPU, and with it the smallest memory, for both: 0.5 vCPU 2 GB",
         "· ephemeral storage: 100 GiB (main); with 10 % of it and 5 GiB for the platform,"
         " and 20 GiB at least, provisioned 115 GiB",
     ]
@@ -126,10 +126,10 @@ def test_the_arithmetic_names_every_share() -> None:
 @pytest.mark.parametrize(
     ("memory", "mark", "said"),
     [
-        ("100Mi", "✓", "the pod was resized since it was scheduled, and its machine holds what it"
-         " requests now"),
-        ("2Gi", "✗", "the pod's requests have changed since it was scheduled, and a machine keeps"
-         " its size"),
+        ("100Mi", "✓", "the pod was resized since it was scheduled, and its machine has enough for"
+         " its current requests"),
+        ("2Gi", "✗", "the pod's requests have changed since it was scheduled, but a machine's size"
+         " is fixed"),
     ],
 )  # fmt: skip
 def test_a_pod_that_was_resized(memory: str, mark: str, said: str) -> None:
@@ -154,7 +154,7 @@ def test_a_pod_that_was_resized(memory: str, mark: str, said: str) -> None:
 
 
 @pytest.mark.row("S8")
-def test_a_refusal_comes_with_the_way_out() -> None:
+def test_a_refusal_has_a_remedy() -> None:
     message = "Your pod's cpu/memory requirements exceed the max Fargate configuration"
     found = explained(
         pod(
@@ -173,21 +173,21 @@ def test_a_refusal_comes_with_the_way_out() -> None:
         profile("fp", IN_SHOP),
         warnings=(Warned(NOW, "FailedScheduling", message, 3, "fargate-scheduler"),),
     )
-    assert found.answer == f"It cannot start as things are: {message}."
-    assert "✗ no size holds that; the largest is 16 vCPU 120 GB" in lines(found, "Size")
-    assert lines(found, "In the way") == [
+    assert found.answer == f"It cannot start: {message}."
+    assert "✗ no size is large enough; the largest is 16 vCPU 120 GB" in lines(found, "Size")
+    assert lines(found, "Blockers") == [
         f"✗ POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE: {message}",
         "  → lower the containers' requests, or opt the pod out of Fargate",
     ]
 
 
-def test_every_refusal_has_a_way_out() -> None:
+def test_every_reason_has_a_remedy() -> None:
     ways = set(refusal.WAYS_OUT)
     assert ways >= reasons.REFUSALS
     assert ways - reasons.REFUSALS == {reasons.PROVISIONING_FAILED, "Unschedulable"}
 
 
-def test_a_machine_on_its_way() -> None:
+def test_a_starting_machine() -> None:
     found = explained(
         pod(
             labels=MARKED,
@@ -201,9 +201,9 @@ def test_a_machine_on_its_way() -> None:
             nodeName=NODE, conditions=[turned("Launched", "2026-11-23T12:00:01.400Z")]
         ),
     )
-    assert found.answer == f"Its microVM {MACHINE} is on its way: it boots."
+    assert found.answer == f"Its microVM {MACHINE} is starting: it is booting."
     assert lines(found, "Start")[-1] == "· next: machine addressed"
-    assert f"· node {NODE}: not there" in lines(found, "Machine")
+    assert f"· node {NODE}: does not exist" in lines(found, "Machine")
 
 
 def test_a_machine_that_cannot_be_launched() -> None:
@@ -224,11 +224,11 @@ def test_a_machine_that_cannot_be_launched() -> None:
     assert lines(found, "Start")[-1] == "· next: machine launched: JailFailed: no user namespace"
 
 
-def test_the_scheduler_is_silent() -> None:
+def test_a_pod_that_the_scheduler_has_not_processed() -> None:
     found = explained(pod(), profile("fp", IN_SHOP))
-    assert found.answer == "Fargate's scheduler has not said anything about it yet."
+    assert found.answer == "fargate-scheduler has not processed it yet."
     said = lines(found, "Scheduler")
-    assert any("the webhook has not marked this pod" in line for line in said)
+    assert any("the webhook has not mutated this pod" in line for line in said)
     assert any("monopod status" in line for line in said)
     assert lines(found, "Machine") == ["· there is no MicroVM for this pod yet"]
 
@@ -243,16 +243,16 @@ def test_scheduling_gates() -> None:
         profile("fp", IN_SHOP),
     )
     assert found.answer == "It waits for its scheduling gates to be removed."
-    assert lines(found, "In the way")[0] == "✗ scheduling gate example.com/hold"
+    assert lines(found, "Blockers")[0] == "✗ scheduling gate example.com/hold"
 
 
-def test_an_ordinary_pod_that_nothing_selects() -> None:
+def test_a_pod_that_no_profile_selects() -> None:
     found = explained(
         pod(schedulerName="default-scheduler", nodeName="worker"),
         profile("fp", {"namespace": "prod"}),
     )
     assert found.answer == (
-        "It is on the ordinary node worker, not on a microVM:"
+        "It is on the worker node worker, not on a microVM:"
         " no Fargate profile matches the pod: fp does not (namespace shop is not prod)."
     )
     assert lines(found, "Size") == []
@@ -260,7 +260,7 @@ def test_an_ordinary_pod_that_nothing_selects() -> None:
     assert lines(found, "Machine") == []
 
 
-def test_an_ordinary_pod_by_its_own_wish() -> None:
+def test_a_pod_that_opts_out() -> None:
     found = explained(
         pod(
             schedulerName="default-scheduler",
@@ -274,14 +274,12 @@ def test_an_ordinary_pod_by_its_own_wish() -> None:
         profile("fp", IN_SHOP),
     )
     assert found.answer == (
-        "It waits for an ordinary node, not on a microVM: the pod's annotation"
+        "It waits for a worker node, not on a microVM: the pod's annotation"
         " eks.amazonaws.com/compute-type: ec2 keeps it off Fargate."
     )
-    assert lines(found, "In the way")[0] == "✗ Unschedulable: 0/0 nodes are"
-    assert (
-        lines(found, "Profiles")[0] == "· fp matches, and is the alphanumerically first that does"
-    )
-    assert "keeps it off Fargate, whatever profiles match" in lines(found, "Scheduler")[1]
+    assert lines(found, "Blockers")[0] == "✗ Unschedulable: 0/0 nodes are"
+    assert lines(found, "Profiles")[0] == "· fp matches, and is the alphanumerically first match"
+    assert "keeps it off Fargate, whichever profiles match" in lines(found, "Scheduler")[1]
 
 
 @pytest.mark.parametrize(
@@ -291,13 +289,13 @@ def test_an_ordinary_pod_by_its_own_wish() -> None:
         ("2026-11-23T11:00:00Z", "Monopod's webhook did not answer"),
     ],
 )
-def test_an_ordinary_pod_that_a_profile_selects(born: str, why: str) -> None:
+def test_a_worker_node_s_pod_that_a_profile_selects(born: str, why: str) -> None:
     found = explained(pod(schedulerName="default-scheduler"), profile("fp", IN_SHOP, born=born))
     assert why in found.answer
     assert lines(found, "Scheduler")[-1].startswith("→ delete the pod")
 
 
-def test_a_label_that_names_a_later_profile() -> None:
+def test_a_label_of_a_profile_that_is_not_first() -> None:
     found = explained(
         pod(labels={keys.PROFILE_LABEL: "late"}),
         profile("early", IN_SHOP),
@@ -310,7 +308,7 @@ def test_a_label_that_names_a_later_profile() -> None:
     )
 
 
-def test_a_label_that_names_nothing() -> None:
+def test_a_label_of_an_unknown_profile() -> None:
     found = explained(pod(labels={keys.PROFILE_LABEL: "gone"}), profile("fp", {"namespace": "x"}))
     assert lines(found, "Profiles")[-1] == "✗ gone, which the pod's label names, does not exist"
 
@@ -341,7 +339,7 @@ def test_containers_that_fail_and_warnings() -> None:
         warnings=tuple(Warned(NOW, "BackOff", f"again {n}", 1, "kubelet") for n in range(7)),
     )  # fmt: skip
     assert found.headline == f"shop/web: Running, not ready, on {NODE}"
-    assert lines(found, "In the way") == [
+    assert lines(found, "Blockers") == [
         "✗ container main waits, CrashLoopBackOff: back-off",
         "✗ container main ended with 137 (OOMKilled)",
     ]
@@ -360,7 +358,7 @@ def test_a_pod_that_has_ended() -> None:
     assert found.answer == "It has ended. VmmKilled: by hand."
 
 
-def test_requests_that_are_no_quantities() -> None:
+def test_invalid_quantities() -> None:
     found = explained(
         pod(
             labels=MARKED,
@@ -371,7 +369,7 @@ def test_requests_that_are_no_quantities() -> None:
     assert lines(found, "Size")[0].startswith("✗ 'lots' is not a quantity")
 
 
-def test_subnets_that_cannot_be_used() -> None:
+def test_unusable_subnets() -> None:
     found = explained(
         pod(labels=MARKED),
         profile("fp", IN_SHOP, subnets=("gone", "open")),
@@ -381,5 +379,5 @@ def test_subnets_that_cannot_be_used() -> None:
         "· profile fp names gone, open",
         "✗ The subnet ID 'gone' does not exist",
         "✗ Subnet open provided in Fargate Profile is not a private subnet",
-        "  → make a private Subnet, or another profile: a profile cannot be changed",
+        "  → create a private Subnet, or another profile: a profile is immutable",
     ]

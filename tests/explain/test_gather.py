@@ -1,4 +1,4 @@
-"""Reading a snapshot from a real API server."""
+"""Reads a snapshot from a real API server."""
 
 from datetime import UTC, datetime
 
@@ -66,9 +66,9 @@ async def test_a_pod_with_its_machine_and_its_warnings(admin: Client, namespace:
     assert explain(found).headline == f"{namespace}/web: Pending"
 
 
-async def test_an_unknown_pod_is_told_with_what_there_is(admin: Client, namespace: str) -> None:
+async def test_an_unknown_pod_s_error_lists_known_ones(admin: Client, namespace: str) -> None:
     name = f"web-of-{namespace}"
-    with pytest.raises(UnknownPodError, match="there are none at all in it"):
+    with pytest.raises(UnknownPodError, match="which has no pods"):
         await gather(admin, namespace, name, NOW)
     await made(admin, namespace, f"{name}-1")
     await made(admin, namespace, "other")

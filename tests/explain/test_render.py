@@ -8,7 +8,7 @@ EXPLANATION = Explanation(
     "It waits.",
     (
         Section(
-            "In the way",
+            "Blockers",
             (good("fine"), bad("[red]not[/red] so good, alas"), remedy("do it", 1)),
         ),
     ),
@@ -22,13 +22,13 @@ def shown(*, soft_wrap: bool = False) -> str:
     return capture.get()
 
 
-def test_without_a_terminal_a_finding_is_a_line() -> None:
+def test_without_a_terminal_a_finding_is_one_line() -> None:
     assert "  ✗ [red]not[/red] so good, alas\n" in shown(soft_wrap=True)
 
 
-def test_lines_wrap_behind_their_marks_and_markup_is_text() -> None:
+def test_lines_wrap_behind_their_marks_and_markup_is_escaped() -> None:
     assert shown() == (
-        "shop/web: Pending\nIt waits.\n\nIn the way\n"
+        "shop/web: Pending\nIt waits.\n\nBlockers\n"
         "  ✓ fine\n"
         "  ✗ [red]not[/red] so\n    good, alas\n"
         "    → do it\n"

@@ -22,7 +22,7 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of Debian's registry, which this process started and ends."""
+    """The URL of Debian's registry, run for the session."""
     port = _free_port()
     listening = {"addr": f"127.0.0.1:{port}"}
     with _running_registry(tmp_path_factory.mktemp("registry"), listening, ("127.0.0.1", port)):
@@ -31,14 +31,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def registry_socket(tmp_path: Path) -> Iterator[Path]:
-    """The Unix socket of such a registry, in the directory that holds its ``data``."""
+    """The Unix socket of a registry, next to its ``data``."""
     with registry_by_socket(tmp_path) as path:
         yield path
 
 
 @contextmanager
 def registry_by_socket(directory: Path) -> Generator[Path]:
-    """Have a registry run in a directory; what an earlier one left there is there still."""
+    """Run a registry in a directory, with the content of earlier runs."""
     path = directory / "socket"
     path.unlink(missing_ok=True)
     with _running_registry(directory, {"net": "unix", "addr": str(path)}, str(path)):
@@ -46,7 +46,7 @@ def registry_by_socket(directory: Path) -> Generator[Path]:
 
 
 def collect_garbage(directory: Path) -> None:
-    """Do what the registry does before it starts."""
+    """Collect garbage, as the registry's service does before it starts."""
     subprocess.run(
         ["docker-registry", "garbage-collect", directory / "config.yml"],
         check=True,

@@ -1,4 +1,4 @@
-"""Bad archives are refused before anything is sent, with the reason."""
+"""Bad archives are rejected before anything is sent, with the reason."""
 
 import gzip
 import json
@@ -31,13 +31,13 @@ def _change_index(edit: Edit, how: Callable[[dict[str, Any]], None]) -> Path:
     return edit(change)
 
 
-def test_what_is_no_archive(tmp_path: Path) -> None:
+def test_no_tar_archive(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(b"not a tar archive at all" * 100)
-    assert "is not a whole tar archive" in _refusal(path)
+    assert "is not a complete tar archive" in _refusal(path)
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     assert "No such file" in _refusal(tmp_path / "x.tar")
 
 
@@ -48,13 +48,13 @@ def test_another_kind_of_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
-def test_a_download_that_broke_off(oci_archive: Path, share: float) -> None:
+def test_a_truncated_compressed_archive(oci_archive: Path, share: float) -> None:
     whole = gzip.compress(oci_archive.read_bytes())
     oci_archive.write_bytes(whole[: int(len(whole) * share)])
-    assert "is not a whole tar archive" in _refusal(oci_archive)
+    assert "is not a complete tar archive" in _refusal(oci_archive)
 
 
-def test_a_tar_that_broke_off(oci_archive: Path) -> None:
+def test_a_truncated_tar(oci_archive: Path) -> None:
     whole = oci_archive.read_bytes()
     oci_archive.write_bytes(whole[: len(whole) // 3])
     assert _refusal(oci_archive)
@@ -76,8 +76,8 @@ def test_a_missing_blob(edit: Edit) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"manifests": 3}', b"\xff"])
-def test_an_index_that_makes_no_sense(edit: Edit, text: bytes) -> None:
-    assert "index.json makes no sense" in _refusal(
+def test_a_malformed_index(edit: Edit, text: bytes) -> None:
+    assert "cannot decode index.json" in _refusal(
         edit(lambda files: files.update({"index.json": text}))
     )
 
@@ -86,17 +86,17 @@ def test_another_platform(edit: Edit) -> None:
     def change(index: dict[str, Any]) -> None:
         index["manifests"][0]["platform"] = {"architecture": "s390x", "os": "linux"}
 
-    assert "holds no image for linux/" in _refusal(_change_index(edit, change))
+    assert "contains no image for linux/" in _refusal(_change_index(edit, change))
 
 
 def test_several_images(edit: Edit) -> None:
     def change(index: dict[str, Any]) -> None:
         index["manifests"] *= 2
 
-    assert "holds 2 images" in _refusal(_change_index(edit, change))
+    assert "contains 2 images" in _refusal(_change_index(edit, change))
 
 
-def test_an_image_for_many_platforms_gives_the_one_of_this_host(edit: Edit) -> None:
+def test_a_multi_platform_image_gives_the_host_s(edit: Edit) -> None:
     def change(files: dict[str, bytes]) -> None:
         index = json.loads(files["index.json"])
         entry = index["manifests"][0]
@@ -129,9 +129,7 @@ def test_an_image_for_many_platforms_gives_the_one_of_this_host(edit: Edit) -> N
         ({}, "hello:latest"),
     ],
 )
-def test_names_as_other_tools_write_them(
-    edit: Edit, annotations: dict[str, str], name: str
-) -> None:
+def test_names_written_by_other_tools(edit: Edit, annotations: dict[str, str], name: str) -> None:
     def change(index: dict[str, Any]) -> None:
         index["manifests"][0]["annotations"] = annotations
 

@@ -1,4 +1,4 @@
-"""The images that Monopod brings do what they are for: their programs run in a sandbox here."""
+"""The images that Monopod ships: their programs run in a sandbox here."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ def _unpack(archive: Path, root: Path) -> Path:
 
 
 def _inside(root: Path, *command: str, **environment: str) -> str:
-    """Run a program with an image as its root, without network and without privileges."""
+    """Run a program in an image's root, without network and privileges."""
     settings = [word for pair in environment.items() for word in ("--setenv", *pair)]
     sandbox = ["bwrap", "--unshare-all", "--clearenv", "--bind", root, "/", "--proc", "/proc"]
     return subprocess.run(
@@ -59,7 +59,7 @@ def test_the_demo_page_is_a_page_for_browsers(demo: Path) -> None:
     assert re.search(r"<tr><th>boot id<td>[0-9a-f-]{36}", said)
 
 
-def test_the_demo_serves_and_ends_when_asked_to(demo: Path) -> None:
+def test_the_demo_serves_and_stops_on_sigterm(demo: Path) -> None:
     script = (
         "ip link set lo up; /bin/serve & server=$!;"
         " until wget -q -O - http://127.0.0.1:8080/; do :; done;"
@@ -86,11 +86,11 @@ def test_the_probe_echoes_datagrams(tools: Path) -> None:
         probe.kill()
 
 
-def test_the_probe_says_how_it_is_used(tools: Path) -> None:
+def test_the_probe_prints_its_usage(tools: Path) -> None:
     assert _inside(tools, "/bin/sh", "-c", "probe nonsense 2>&1 || echo $?").endswith("\n2\n")
 
 
-def test_the_probe_holds_memory(tools: Path) -> None:
+def test_the_probe_allocates_memory(tools: Path) -> None:
     script = (
         "mkfifo /tmp/said; probe hold 40 > /tmp/said & read word < /tmp/said;"
         " grep VmRSS /proc/$!/status; kill $!; rm /tmp/said"

@@ -1,4 +1,4 @@
-"""Pushes wait for a collection, and a collection for pushes."""
+"""A garbage collection excludes pushes, and pushes exclude a collection."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,7 @@ from monopod.progress import Progress
 
 
 async def _is_held_up(socket: Path, *, by_a_push: bool) -> bool:
-    """Whether somebody who wants the registry now has to wait; they are not let in."""
+    """Whether another user of the registry now has to wait; it is then cancelled."""
     said: list[Progress] = []
     entered, waiting = asyncio.Event(), asyncio.Event()
 
@@ -34,7 +34,7 @@ async def _is_held_up(socket: Path, *, by_a_push: bool) -> bool:
     return held_up
 
 
-async def test_pushes_go_on_together_and_hold_up_a_collection(tmp_path: Path) -> None:
+async def test_pushes_are_concurrent_and_delay_a_collection(tmp_path: Path) -> None:
     socket = tmp_path / "socket"
     async with pushing(socket):
         assert not await _is_held_up(socket, by_a_push=True)
@@ -42,7 +42,7 @@ async def test_pushes_go_on_together_and_hold_up_a_collection(tmp_path: Path) ->
     assert not await _is_held_up(socket, by_a_push=False)
 
 
-async def test_a_collection_is_alone(tmp_path: Path) -> None:
+async def test_a_collection_is_exclusive(tmp_path: Path) -> None:
     socket = tmp_path / "socket"
     async with collecting(socket):
         assert await _is_held_up(socket, by_a_push=True)
@@ -50,7 +50,7 @@ async def test_a_collection_is_alone(tmp_path: Path) -> None:
     assert not await _is_held_up(socket, by_a_push=True)
 
 
-async def test_no_registry_there_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(RegistryError, match="cannot be used"):
+async def test_a_missing_registry_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="cannot lock the registry"):
         async with pushing(tmp_path / "none" / "socket"):
             pass

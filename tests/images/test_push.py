@@ -1,4 +1,4 @@
-"""Archives pushed to a real registry come back from it whole."""
+"""Archives pushed to a real registry are pulled unchanged."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ from tests.images.conftest import digest, members, tar_of
 
 
 async def _pull(registry: str, reference: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Fetch an image as a node does: its manifest, then every blob, each held to its digest."""
+    """Pull an image as a node does: manifest, then blobs, with their digests verified."""
     repository, _, tag = reference.partition("/")[2].rpartition(":")
     accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
     blobs: dict[str, bytes] = {}
@@ -31,7 +31,7 @@ async def _pull(registry: str, reference: str) -> tuple[dict[str, Any], dict[str
 
 
 def _docker_archive(path: Path, *, compressed_layer: bool = False) -> list[bytes]:
-    """An archive as ``docker save`` wrote it for years, its second layer a link to the first's."""
+    """Write the older ``docker save`` format, with the second layer linked to the first."""
     layer = tar_of({"bin/a": b"a"})
     if compressed_layer:
         layer = gzip.compress(layer)
@@ -90,7 +90,7 @@ async def test_a_docker_archive(
     assert [one["mediaType"] for one in manifest["layers"]] == [kind, kind]
 
 
-async def test_a_name_of_ones_own(registry: str, oci_archive: Path) -> None:
+async def test_a_name_given_by_the_caller(registry: str, oci_archive: Path) -> None:
     reference = await push(oci_archive, registry, name="mine:3")
     assert reference.endswith("/mine:3")
     await _pull(registry, reference)
@@ -102,7 +102,7 @@ async def test_by_a_unix_socket(registry_socket: Path, oci_archive: Path) -> Non
         assert reference == "10.9.8.7:5000/tests/hello:1"
 
 
-async def test_a_large_blob_arrives_in_pieces(registry: str, tmp_path: Path) -> None:
+async def test_a_large_blob_is_sent_in_chunks(registry: str, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "large").write_bytes(bytes(range(256)) * (1 << 14))
     archive = tmp_path / "large.tar"
@@ -114,11 +114,11 @@ async def test_a_large_blob_arrives_in_pieces(registry: str, tmp_path: Path) -> 
     assert len(set(shares)) > 3
 
 
-async def test_no_registry_there_is_one_clear_error(oci_archive: Path) -> None:
-    with pytest.raises(PushError, match=r"http://127\.0\.0\.1:9 cannot be used"):
+async def test_an_unreachable_registry_is_one_clear_error(oci_archive: Path) -> None:
+    with pytest.raises(PushError, match=r"cannot reach the registry http://127\.0\.0\.1:9"):
         await push(oci_archive, "http://127.0.0.1:9")
 
 
-async def test_a_refusal_says_what_was_refused(registry: str, oci_archive: Path) -> None:
-    with pytest.raises(PushError, match=r"refuses: .* was answered with 404"):
+async def test_a_rejection_names_the_request(registry: str, oci_archive: Path) -> None:
+    with pytest.raises(PushError, match=r"rejects the push: .* returned 404"):
         await push(oci_archive, f"{registry}/elsewhere")

@@ -1,4 +1,4 @@
-"""Names of images."""
+"""Image references."""
 
 import pytest
 from hypothesis import given
@@ -20,13 +20,13 @@ from monopod.images.reference import from_file_name, parse
         ("ghcr.io/a/b:1@sha256:" + "0" * 64, "a/b:1"),
     ],
 )
-def test_the_registry_goes_and_the_rest_stays(text: str, name: str) -> None:
+def test_parse_strips_the_registry(text: str, name: str) -> None:
     assert str(parse(text)) == name
 
 
 @pytest.mark.parametrize("text", ["", "UPPER", "a b", "a:", ":1", "a/../b", "-a", "a:tag:", "a//b"])
-def test_what_no_registry_takes(text: str) -> None:
-    with pytest.raises(ArchiveError, match="is not a name"):
+def test_invalid_names(text: str) -> None:
+    with pytest.raises(ArchiveError, match="is not a valid image name"):
         parse(text)
 
 

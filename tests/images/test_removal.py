@@ -1,4 +1,4 @@
-"""Images in a real registry: what its directory says of them, and their removal."""
+"""Images in a real registry: reading its directory, and removal."""
 
 import json
 import os
@@ -35,7 +35,7 @@ async def _push(socket: Path, content: str, name: str) -> Path:
 
 
 def _read(socket: Path) -> dict[str, StoredImage]:
-    """By their tags, untagged ones by their digest."""
+    """Return images by their tags, untagged ones by their digest."""
     return {
         f"{image.repository}:{tag}" if tag else image.digest: image
         for image in read(socket.parent / "data")
@@ -58,7 +58,7 @@ def _blobs(socket: Path) -> set[str]:
     return {f"sha256:{path.parent.name}" for path in root.rglob("data")}
 
 
-async def test_a_new_registry_holds_nothing(registry_socket: Path) -> None:
+async def test_a_new_registry_is_empty(registry_socket: Path) -> None:
     assert read(registry_socket.parent / "data") == ()
 
 
@@ -72,7 +72,7 @@ def test_garbage_of_an_empty_registry_can_be_collected(tmp_path: Path) -> None:
     assert read(tmp_path / "data") == ()
 
 
-async def test_what_is_stored_is_told_with_size_and_tags(registry_socket: Path) -> None:
+async def test_images_are_read_with_size_and_tags(registry_socket: Path) -> None:
     archive = await _push(registry_socket, "one", "team/app:1")
     await push(archive, _URL, socket=registry_socket, name="team/app:2")
     await push(archive, _URL, socket=registry_socket, name="app:1")
@@ -90,7 +90,7 @@ async def test_what_is_stored_is_told_with_size_and_tags(registry_socket: Path) 
     assert {each.created for each in stored} == {None}
 
 
-async def test_a_tag_that_moved_on_leaves_an_image_that_prune_finds(registry_socket: Path) -> None:
+async def test_an_image_whose_tag_moved_is_unneeded(registry_socket: Path) -> None:
     await _push(registry_socket, "one", "app:1")
     first = _read(registry_socket)["app:1"]
     await _push(registry_socket, "two", "app:1")
@@ -101,7 +101,7 @@ async def test_a_tag_that_moved_on_leaves_an_image_that_prune_finds(registry_soc
     assert unneeded(stored, {old.digest}) == (), "a pod runs it"
 
 
-async def test_a_part_of_an_image_for_several_platforms_is_needed(registry_socket: Path) -> None:
+async def test_a_part_of_a_multi_platform_image_is_needed(registry_socket: Path) -> None:
     await _push(registry_socket, "one", "app:part")
     part = _read(registry_socket)["app:part"]
     index = json.dumps(
@@ -132,7 +132,7 @@ async def test_a_part_of_an_image_for_several_platforms_is_needed(registry_socke
     assert unneeded(read(registry_socket.parent / "data"), set()) == ()
 
 
-async def test_a_removed_image_goes_with_the_layers_that_only_it_had(tmp_path: Path) -> None:
+async def test_removing_an_image_frees_its_unshared_layers(tmp_path: Path) -> None:
     with registry_by_socket(tmp_path) as socket:
         await _push(socket, "kept", "app:kept")
         kept = _blobs(socket)
@@ -146,12 +146,12 @@ async def test_a_removed_image_goes_with_the_layers_that_only_it_had(tmp_path: P
     with registry_by_socket(tmp_path) as socket:
         assert _blobs(socket) == kept
         assert await _status(socket, "app/manifests/kept") == 200
-        # What was collected can be pushed again.
+        # Collected blobs can be pushed again.
         await _push(socket, "gone", "app:gone")
         assert set(_read(socket)) == {"app:kept", "app:gone"}
 
 
-async def test_one_tag_of_several_is_removed_alone(tmp_path: Path) -> None:
+async def test_removing_one_tag_of_several(tmp_path: Path) -> None:
     with registry_by_socket(tmp_path) as socket:
         archive = await _push(socket, "one", "app:1")
         blobs = _blobs(socket)
@@ -168,7 +168,7 @@ async def test_one_tag_of_several_is_removed_alone(tmp_path: Path) -> None:
         assert await _status(socket, "app/manifests/1") == 404
 
 
-async def test_removing_twice_is_harmless(registry_socket: Path) -> None:
+async def test_removing_is_idempotent(registry_socket: Path) -> None:
     await _push(registry_socket, "one", "app:1")
     image = _read(registry_socket)["app:1"]
     async with remover(_URL, registry_socket) as remote:
@@ -177,10 +177,12 @@ async def test_removing_twice_is_harmless(registry_socket: Path) -> None:
     assert _read(registry_socket) == {}
 
 
-async def test_no_registry_there_is_one_clear_error(tmp_path: Path) -> None:
+async def test_an_unreachable_registry_is_one_clear_error(tmp_path: Path) -> None:
     image = StoredImage("app", digest(b""), (), 0, _NOW, None, frozenset())
     async with remover(_URL, tmp_path / "none") as remote:
-        with pytest.raises(RegistryError, match=r"registry http://10\.9\.8\.7:5000 cannot be used"):
+        with pytest.raises(
+            RegistryError, match=r"cannot reach the registry http://10\.9\.8\.7:5000"
+        ):
             await remote.remove(image)
 
 
@@ -189,5 +191,5 @@ async def test_a_damaged_registry_is_one_clear_error(registry_socket: Path) -> N
     root = registry_socket.parent / "data" / "docker" / "registry" / "v2"
     for path in root.glob("blobs/sha256/*/*/data"):
         path.write_text("[]")
-    with pytest.raises(RegistryError, match="cannot be read"):
+    with pytest.raises(RegistryError, match="cannot read the registry"):
         read(registry_socket.parent / "data")

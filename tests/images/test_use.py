@@ -1,4 +1,4 @@
-"""What pods use, and what may be removed: tables."""
+"""Which pods use which images, and which images may be removed."""
 
 from datetime import UTC, datetime
 
@@ -27,7 +27,7 @@ def _uses(*references: str) -> Use:
     return use_of("default/web", _REGISTRY, [f"{_REGISTRY}/{each}" for each in references])
 
 
-def test_a_pod_uses_what_it_names_and_what_it_runs() -> None:
+def test_a_pod_uses_the_images_of_spec_and_status() -> None:
     images = [
         f"{_REGISTRY}/team/app",
         f"{_REGISTRY}/team/app:1",
@@ -44,7 +44,7 @@ def test_a_pod_uses_what_it_names_and_what_it_runs() -> None:
     )
 
 
-def test_users_are_those_of_the_tag_and_those_of_the_digest() -> None:
+def test_users_by_tag_and_by_digest() -> None:
     by_tag, by_digest = _uses("team/app:1"), _uses(f"team/app@{_A}")
     assert users(_ONE, "1", [by_tag]) == ("default/web",)
     assert users(_ONE, "1", [by_digest]) == ("default/web",)
@@ -62,11 +62,11 @@ def test_users_are_those_of_the_tag_and_those_of_the_digest() -> None:
         (f"team/app@{_C}", Removal(_OLD, (), whole=True)),
     ],
 )
-def test_a_reference_leads_to_its_image(reference: str, removal: Removal) -> None:
+def test_a_reference_selects_its_image(reference: str, removal: Removal) -> None:
     assert plan([reference], _REGISTRY, _IMAGES, ()) == (removal,)
 
 
-def test_all_tags_of_an_image_are_the_image() -> None:
+def test_removing_all_tags_removes_the_image() -> None:
     assert plan(["team/app:2", "team/app"], _REGISTRY, _IMAGES, ()) == (
         Removal(_TWO, ("2", "latest"), whole=True),
     )
@@ -76,14 +76,14 @@ def test_all_tags_of_an_image_are_the_image() -> None:
     "reference",
     ["app:1", "team/app:3", f"team/other@{_A}", "elsewhere:5000/team/app:1"],
 )
-def test_what_is_not_there_is_named(reference: str) -> None:
+def test_an_unknown_image_is_named(reference: str) -> None:
     with pytest.raises(UnknownImageError, match=f"there is no image {reference} in the registry"):
         plan(["team/app:1", reference], _REGISTRY, _IMAGES, ())
 
 
 @pytest.mark.parametrize("reference", ["", "App:1", "app@sha256:abc"])
-def test_what_is_no_reference_is_refused(reference: str) -> None:
-    with pytest.raises(ArchiveError, match="is not a name"):
+def test_an_invalid_reference_is_rejected(reference: str) -> None:
+    with pytest.raises(ArchiveError, match="is not a valid image name"):
         plan([reference], _REGISTRY, _IMAGES, ())
 
 
@@ -97,18 +97,18 @@ def test_what_is_no_reference_is_refused(reference: str) -> None:
         (f"team/app@{_B}", "team/app:latest"),
     ],
 )
-def test_what_a_pod_uses_is_not_removed_unless_forced(removed: str, used: str) -> None:
+def test_a_used_image_is_removed_only_by_force(removed: str, used: str) -> None:
     with pytest.raises(ImageInUseError, match=r"is used by default/web: .*--force"):
         plan([removed], _REGISTRY, _IMAGES, [_uses(used)])
     assert plan([removed], _REGISTRY, _IMAGES, [_uses(used)], force=True)
 
 
-def test_a_tag_may_go_while_its_image_runs_by_another() -> None:
+def test_a_tag_is_removed_while_its_image_runs_by_another() -> None:
     uses = [_uses("team/app:latest", f"team/app@{_B}")]
     assert plan(["team/app:2"], _REGISTRY, _IMAGES, uses) == (Removal(_TWO, ("2",), whole=False),)
 
 
-def test_one_that_is_used_keeps_all_and_each_is_named() -> None:
+def test_one_used_image_prevents_all_and_each_is_named() -> None:
     uses = [_uses("team/app:1"), use_of("kube-system/dns", _REGISTRY, [f"{_REGISTRY}/team/app:2"])]
     with pytest.raises(ImageInUseError) as caught:
         plan(["team/app:1", "team/app:2", f"team/app@{_C}"], _REGISTRY, _IMAGES, uses)

@@ -1,4 +1,4 @@
-"""A clock that tests turn."""
+"""A clock that tests advance by hand."""
 
 import heapq
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class _Call:
 
 
 class ManualClock:
-    """Time stands still until it is turned on."""
+    """Stands still until a test advances it."""
 
     def __init__(self) -> None:
         self._now = 1000.0
@@ -34,7 +34,7 @@ class ManualClock:
         return call
 
     def turn(self, seconds: float) -> None:
-        """Let time pass, and what is due happen."""
+        """Advance the clock and run the calls that are due."""
         end = self._now + seconds
         while self._calls and self._calls[0].when <= end:
             call = heapq.heappop(self._calls)
@@ -45,6 +45,6 @@ class ManualClock:
 
     @property
     def next_in(self) -> float | None:
-        """Seconds until the next call."""
+        """Seconds until the next scheduled call, or None."""
         waiting = [call.when for call in self._calls if not call.cancelled]
         return min(waiting) - self._now if waiting else None

@@ -1,4 +1,4 @@
-"""A line between client and API server that can be cut, held, or gone."""
+"""A proxy between client and API server that can be cut, stalled or closed."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -10,7 +10,7 @@ from monopod.identity.kubeconfig import render
 
 
 class Proxy:
-    """Passes bytes on, unless told otherwise."""
+    """Forwards bytes until a test interrupts it."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
@@ -21,21 +21,21 @@ class Proxy:
         self.connections = 0
 
     def hold(self) -> None:
-        """Let what is connected now fall silent, for ever; new connections are fine."""
+        """Stall the current connections for ever; new connections work."""
         self._held |= self._lines
 
     def cut(self) -> None:
-        """Close what is connected now."""
+        """Close the current connections."""
         for line in tuple(self._lines):
             line.transport.abort()
 
     def close(self) -> None:
-        """Cut, and close every new connection at once."""
+        """Close the current connections, and every new one at once."""
         self._open = False
         self.cut()
 
     def reopen(self) -> None:
-        """Take connections again."""
+        """Accept connections again."""
         self._open = True
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

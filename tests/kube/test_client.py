@@ -37,7 +37,7 @@ def pod(namespace: str, name: str = "p") -> Pod:
     )
 
 
-async def test_a_life(admin: Client, namespace: str) -> None:
+async def test_object_lifecycle(admin: Client, namespace: str) -> None:
     made = await admin.create(config(namespace, x="1"))
     assert (made.apiVersion, made.kind) == ("v1", "ConfigMap")
     with pytest.raises(AlreadyExistsError):
@@ -62,9 +62,7 @@ async def test_a_life(admin: Client, namespace: str) -> None:
         await admin.get(ConfigMap, "a", namespace)
 
 
-async def test_patches_may_insist_on_an_individual_and_a_version(
-    admin: Client, namespace: str
-) -> None:
+async def test_patch_preconditions_on_uid_and_version(admin: Client, namespace: str) -> None:
     made = await admin.create(config(namespace))
     await admin.patch(ConfigMap, "a", {"data": {"x": "1"}}, namespace)
     for stale in ({"resourceVersion": meta(made).resourceVersion}, {"uid": "another"}):
@@ -73,7 +71,7 @@ async def test_patches_may_insist_on_an_individual_and_a_version(
 
 
 @pytest.mark.parametrize("subresource", [None, "status"])
-async def test_a_patch_for_one_pod_does_not_reach_the_next_of_its_name(
+async def test_a_patch_with_a_uid_does_not_reach_a_later_pod_of_the_name(
     admin: Client, namespace: str, subresource: str | None
 ) -> None:
     await admin.create(pod(namespace))
@@ -89,7 +87,7 @@ async def test_a_patch_for_one_pod_does_not_reach_the_next_of_its_name(
             )
 
 
-async def test_apply_owns_its_fields_alone(admin: Client, namespace: str) -> None:
+async def test_apply_owns_only_its_fields(admin: Client, namespace: str) -> None:
     await admin.apply(config(namespace, x="1"), field_manager="one")
     await admin.apply(config(namespace, y="2"), field_manager="two")
     await admin.apply(config(namespace), field_manager="one")
@@ -98,7 +96,7 @@ async def test_apply_owns_its_fields_alone(admin: Client, namespace: str) -> Non
         await admin.apply(config(namespace, y="3"), field_manager="one", force=False)
 
 
-async def test_long_lists_come_whole(admin: Client, namespace: str) -> None:
+async def test_long_lists_are_paged(admin: Client, namespace: str) -> None:
     for number in range(7):
         await admin.create(config(namespace, f"n-{number}"))
     pages = await admin.list_raw(ConfigMap, namespace, page=2)
@@ -119,7 +117,7 @@ async def test_a_pod_is_bound_once(admin: Client, namespace: str) -> None:
         await admin.bind(made, "elsewhere")
 
 
-async def test_status_is_a_world_of_its_own(admin: Client, namespace: str) -> None:
+async def test_status_is_a_subresource(admin: Client, namespace: str) -> None:
     made = await admin.create(pod(namespace))
     condition = {"type": "PodScheduled", "status": "False", "reason": "Why"}
     patched = await admin.patch(
@@ -146,7 +144,7 @@ async def test_cluster_scoped_and_custom_resources(admin: Client, namespace: str
     await admin.delete(FargateProfile, namespace)
 
 
-async def test_refusals_have_types(admin: Client, api_server: ApiServer, namespace: str) -> None:
+async def test_errors_are_typed(admin: Client, api_server: ApiServer, namespace: str) -> None:
     with pytest.raises(InvalidError, match="containers"):
         await admin.create(
             Pod(metadata=ObjectMeta(name="p", namespace=namespace), spec=PodSpec(containers=[]))
@@ -164,7 +162,7 @@ async def test_refusals_have_types(admin: Client, api_server: ApiServer, namespa
             await nobody.list(Namespace)
 
 
-async def test_a_server_that_is_not_there(api_server: ApiServer, tmp_path: Path) -> None:
+async def test_an_unreachable_server(api_server: ApiServer, tmp_path: Path) -> None:
     lost = tmp_path / "kubeconfig"
     lost.write_text(api_server.admin.read_text().replace(api_server.url, "https://127.0.0.1:1"))
     async with connect(lost, "tests") as client:
@@ -173,7 +171,7 @@ async def test_a_server_that_is_not_there(api_server: ApiServer, tmp_path: Path)
 
 
 @pytest.mark.parametrize("broken", ["", "{", "clusters: []", "current-context: gone"])
-async def test_kubeconfigs_that_are_none(broken: str, tmp_path: Path) -> None:
+async def test_invalid_kubeconfigs(broken: str, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     file.write_text(broken)
     with pytest.raises(KubeconfigError, match="kubeconfig"):
@@ -184,7 +182,7 @@ async def test_kubeconfigs_that_are_none(broken: str, tmp_path: Path) -> None:
             pass
 
 
-async def test_a_renewed_certificate_is_taken_up(api_server: ApiServer) -> None:
+async def test_a_renewed_certificate_is_used(api_server: ApiServer) -> None:
     kubeconfig = api_server.kubeconfig("renewed", "system:masters")
     home = kubeconfig.parent
     good = [(home / name).read_bytes() for name in ("client.crt", "client.key")]
@@ -198,7 +196,7 @@ async def test_a_renewed_certificate_is_taken_up(api_server: ApiServer) -> None:
     async with connect(kubeconfig, "tests") as client:
         with pytest.raises((UnauthorizedError, TransientError)):
             await client.list(Namespace)
-        # Half way through a renewal certificate and key do not fit: the old pair goes on.
+        # Halfway through a renewal, certificate and key do not match: the old pair stays in use.
         (home / "client.crt").write_bytes(good[0])
         with pytest.raises((UnauthorizedError, TransientError)):
             await client.list(Namespace)

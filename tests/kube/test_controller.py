@@ -7,7 +7,7 @@ from tests.kube.waiting import running, until
 
 
 class _Work:
-    """A reconcile that does what the test lists, and then nothing."""
+    """A reconciler with scripted results; None once the script is used up."""
 
     def __init__(self, *script: float | Exception | None) -> None:
         self.script = list(script)
@@ -22,7 +22,7 @@ class _Work:
 
 
 async def _play(work: _Work, looks: int, turn: Callable[[ManualClock], None]) -> list[float]:
-    """Run until a key was looked at so often; return the pauses between."""
+    """Run until a key was reconciled so often; return the pauses between."""
     clock = ManualClock()
     controller = Controller("test", work, clock=clock, base_s=1, cap_s=60)
     controller.enqueue("key")
@@ -37,9 +37,9 @@ async def _play(work: _Work, looks: int, turn: Callable[[ManualClock], None]) ->
     return pauses
 
 
-async def test_whatever_is_raised_the_key_is_looked_at_again() -> None:
+async def test_a_key_is_retried_after_any_exception() -> None:
     work = _Work(
-        ValueError("a mistake of ours"),
+        ValueError("a bug of ours"),
         TransientError("busy"),
         TransientError("slow down", retry_after_s=30),
         ConflictError("changed"),
@@ -51,13 +51,13 @@ async def test_whatever_is_raised_the_key_is_looked_at_again() -> None:
     assert pauses == [1, 2, 30, 8, 16, 32]
 
 
-async def test_a_wish_to_look_again_is_no_failure() -> None:
+async def test_requeueing_is_no_failure() -> None:
     work = _Work(5.0, 7.0, TransientError("busy"), None)
     pauses = await _play(work, 4, lambda clock: clock.turn(clock.next_in or 0))
     assert pauses == [5, 7, 1]
 
 
-async def test_workers_share_the_keys_and_no_key_has_two() -> None:
+async def test_workers_run_concurrently_but_never_on_one_key() -> None:
     busy: set[str] = set()
     most = 0
     gate = asyncio.Event()

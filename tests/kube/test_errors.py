@@ -43,7 +43,7 @@ from monopod.kube.errors import (
         (0, {"code": 500, "reason": "InternalError"}, TransientError),
     ],
 )
-def test_a_status_becomes_the_error_that_callers_need(
+def test_a_status_becomes_a_typed_error(
     code: int, status: dict[str, Any], kind: type[KubeError]
 ) -> None:
     error = from_status(json.dumps({"message": "so it is", **status}).encode(), code)
@@ -52,13 +52,13 @@ def test_a_status_becomes_the_error_that_callers_need(
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"<html>bad gateway</html>", b"\xff{", b"[1]"])
-def test_whatever_a_proxy_sends_is_an_error_too(body: bytes) -> None:
+def test_a_proxy_s_error_page_is_an_error(body: bytes) -> None:
     error = from_status(body, 502)
     assert isinstance(error, TransientError)
     assert str(error)
 
 
-def test_the_pause_that_the_server_asks_for() -> None:
+def test_retry_after() -> None:
     told = from_status(b"{}", 429, "7")
     assert isinstance(told, TransientError)
     assert told.retry_after_s == 7

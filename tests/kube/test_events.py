@@ -12,12 +12,12 @@ from tests.kube.waiting import running
 NOW = datetime(2026, 11, 23, 18, 0, 0, 5, tzinfo=UTC)
 
 
-async def test_an_event_is_as_kubectl_describe_shows_it(
+async def test_an_event_is_shown_by_kubectl_describe(
     admin: Client, namespace: str, api_server: ApiServer
 ) -> None:
     made = await admin.create(pod(namespace))
     recorder = EventRecorder(admin, "fargate-scheduler")
-    recorder.record(made, EventType.WARNING, "FailedScheduling", "no room")
+    recorder.record(made, EventType.WARNING, "FailedScheduling", "no capacity")
     async with running(recorder.run()):
         await recorder.flush()
     shown = api_server.kubectl("-n", namespace, "describe", "pod", "p").stdout.splitlines()[-1]
@@ -31,9 +31,7 @@ async def test_an_event_is_as_kubectl_describe_shows_it(
     ]
 
 
-async def test_repetitions_are_counted_even_by_another_process(
-    admin: Client, namespace: str
-) -> None:
+async def test_repetitions_are_counted_across_processes(admin: Client, namespace: str) -> None:
     made = await admin.create(pod(namespace))
     times = iter(NOW + timedelta(minutes=number) for number in range(9))
     for _ in range(2):
@@ -56,7 +54,7 @@ async def test_repetitions_are_counted_even_by_another_process(
     )
 
 
-async def test_an_event_that_expired_is_told_anew(admin: Client, namespace: str) -> None:
+async def test_an_expired_event_is_created_again(admin: Client, namespace: str) -> None:
     made = await admin.create(pod(namespace))
     recorder = EventRecorder(admin, "us")
     async with running(recorder.run()):
@@ -80,7 +78,9 @@ async def test_long_names_and_messages_are_cut(admin: Client, namespace: str) ->
     assert event.involvedObject.name == meta(made).name
 
 
-async def test_cluster_scoped_objects_are_told_of_in_default(admin: Client, namespace: str) -> None:
+async def test_events_of_cluster_scoped_objects_are_in_default(
+    admin: Client, namespace: str
+) -> None:
     made = await admin.create(Node(metadata=ObjectMeta(name=namespace)))
     recorder = EventRecorder(admin, "us")
     async with running(recorder.run()):
@@ -96,7 +96,7 @@ def _dropped(why: str) -> float:
     return REGISTRY.get_sample_value("monopod_events_dropped_total", labels) or 0
 
 
-async def test_nobody_waits_for_events(admin: Client, namespace: str) -> None:
+async def test_recording_never_blocks(admin: Client, namespace: str) -> None:
     about = pod(namespace)
     recorder = EventRecorder(admin, "flood")
     for number in range(1001):
@@ -104,7 +104,7 @@ async def test_nobody_waits_for_events(admin: Client, namespace: str) -> None:
     assert _dropped("full") == 1
 
 
-async def test_events_nobody_wants_are_dropped(admin: Client) -> None:
+async def test_rejected_events_are_dropped(admin: Client) -> None:
     recorder = EventRecorder(admin, "flood")
     async with running(recorder.run()):
         recorder.record(pod("no-such-namespace"), EventType.NORMAL, "Told", "it")

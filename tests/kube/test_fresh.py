@@ -9,7 +9,7 @@ from tests.kube.clock import ManualClock
 
 
 class _Source:
-    """An informer whose watch is the test."""
+    """An informer driven by the test."""
 
     def __init__(self) -> None:
         self.store: Store[ConfigMap] = Store()
@@ -37,7 +37,7 @@ def fresh() -> tuple[_Source, Fresh[ConfigMap], ManualClock]:
     return source, Fresh(source, trusted_s=10, time=clock.time), clock
 
 
-def test_a_newer_note_hides_what_the_informer_has() -> None:
+def test_a_newer_write_hides_the_informer_s_version() -> None:
     source, notes, _ = fresh()
     source.show(thing("9"))
     notes.note(thing("10"))
@@ -46,7 +46,7 @@ def test_a_newer_note_hides_what_the_informer_has() -> None:
     assert notes.get("a") == thing("11")
 
 
-def test_an_answer_that_comes_after_its_watch_event_counts_for_nothing() -> None:
+def test_a_response_older_than_its_watch_event_is_ignored() -> None:
     source, notes, _ = fresh()
     source.show(thing("11"))
     notes.note(thing("10"))
@@ -56,7 +56,7 @@ def test_an_answer_that_comes_after_its_watch_event_counts_for_nothing() -> None
     assert notes.get("a") is None
 
 
-def test_what_is_to_be_made_is_there_until_the_real_one_is() -> None:
+def test_an_object_about_to_be_created_is_shown_until_the_real_one_is() -> None:
     source, notes, _ = fresh()
     notes.note(thing(None, uid=None))
     assert notes.get("a") is not None
@@ -66,7 +66,7 @@ def test_what_is_to_be_made_is_there_until_the_real_one_is() -> None:
     assert list(notes.unconfirmed()) == []
 
 
-def test_a_note_that_is_never_confirmed_is_forgotten() -> None:
+def test_an_unconfirmed_write_expires() -> None:
     _, notes, clock = fresh()
     notes.note(thing("5"))
     clock.turn(10)
@@ -76,7 +76,7 @@ def test_a_note_that_is_never_confirmed_is_forgotten() -> None:
     assert notes.get("a") is None
 
 
-def test_the_note_of_one_individual_does_not_speak_for_the_next() -> None:
+def test_a_write_does_not_hide_a_later_object_of_the_name() -> None:
     source, notes, _ = fresh()
     notes.note(thing("7", uid="old"))
     source.show(thing("6", uid="new"))

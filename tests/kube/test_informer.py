@@ -1,4 +1,4 @@
-"""The informer against a real API server, over a line that fails in every way."""
+"""The informer against a real API server, over a connection that fails in every way."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.kube.waiting import running, until
 
 
 class _Seen:
-    """What an informer told, and whether it made sense."""
+    """Records an informer's changes and checks that they are consistent."""
 
     def __init__(self, informer: Informer[ConfigMap]) -> None:
         self.changes: list[tuple[str, str]] = []
@@ -53,7 +53,7 @@ def _lists() -> float:
     return REGISTRY.get_sample_value(name, {"kind": "ConfigMap"}) or 0
 
 
-async def test_it_lists_then_follows(admin: Client, namespace: str) -> None:
+async def test_it_lists_then_watches(admin: Client, namespace: str) -> None:
     await admin.create(config(namespace, "before", x="0"))
     informer = Informer(admin, ConfigMap, namespace=namespace)
     seen = _Seen(informer)
@@ -64,7 +64,7 @@ async def test_it_lists_then_follows(admin: Client, namespace: str) -> None:
         await admin.patch(ConfigMap, "a", {"data": {"x": "2"}}, namespace)
         await until(lambda: seen.known.get("a") == "2")
         late = _Seen(informer)
-        assert late.known == seen.known, "who comes late is told what there is"
+        assert late.known == seen.known, "a late subscriber gets every cached object"
         await admin.delete(ConfigMap, "before", namespace)
         await until(lambda: "before" not in seen.known)
     assert seen.changes == [
@@ -79,7 +79,7 @@ async def test_it_lists_then_follows(admin: Client, namespace: str) -> None:
     assert [meta(each).name for each in informer.items()] == ["a"]
 
 
-async def test_selectors_make_objects_come_and_go(admin: Client, namespace: str) -> None:
+async def test_objects_that_enter_and_leave_a_selector(admin: Client, namespace: str) -> None:
     informer = Informer(admin, ConfigMap, namespace=namespace, labels="side=left")
     seen = _Seen(informer)
     async with running(informer.run()):
@@ -92,11 +92,11 @@ async def test_selectors_make_objects_come_and_go(admin: Client, namespace: str)
     assert [change for change, _ in seen.changes] == ["Added", "Deleted", "Added"]
 
 
-async def test_a_callback_that_fails_harms_nobody(admin: Client, namespace: str) -> None:
+async def test_a_failing_callback_affects_no_other(admin: Client, namespace: str) -> None:
     informer = Informer(admin, ConfigMap, namespace=namespace)
 
     def fail(_: Change[ConfigMap]) -> None:
-        raise ValueError("a mistake of ours")
+        raise ValueError("a bug of ours")
 
     informer.subscribe(fail)
     seen = _Seen(informer)
@@ -107,7 +107,7 @@ async def test_a_callback_that_fails_harms_nobody(admin: Client, namespace: str)
         await until(lambda: set(seen.known) == {"a", "b"})
 
 
-async def test_a_broken_line_is_taken_up_where_it_broke(
+async def test_a_broken_watch_resumes_where_it_broke(
     admin: Client, namespace: str, line: tuple[Proxy, Client]
 ) -> None:
     proxy, client = line
@@ -123,11 +123,11 @@ async def test_a_broken_line_is_taken_up_where_it_broke(
                 await admin.delete(ConfigMap, f"n-{number - 1}", namespace)
             proxy.reopen()
             await until(lambda number=number: set(seen.known) == {f"n-{number}"})
-        assert _lists() == lists, "nothing was listed anew"
+        assert _lists() == lists, "no relist"
     assert len(seen.changes) == 9
 
 
-async def test_a_line_that_fell_silent_is_given_up(
+async def test_an_idle_watch_is_abandoned(
     admin: Client, namespace: str, line: tuple[Proxy, Client]
 ) -> None:
     proxy, client = line
@@ -141,10 +141,10 @@ async def test_a_line_that_fell_silent_is_given_up(
         assert informer.silent_for_s < 5
 
 
-async def test_what_vanished_while_the_server_forgot_is_told(
+async def test_deletions_missed_after_gone_are_reported(
     admin: Client, namespace: str, line: tuple[Proxy, Client], api_server: ApiServer
 ) -> None:
-    """A restarted API server knows no versions before its start: 410, and a fresh list."""
+    """A restarted API server has no versions from before its start: 410, then a relist."""
     proxy, client = line
     for name in ("stays", "goes", "is-replaced"):
         await admin.create(config(namespace, name, x="1"))
@@ -172,7 +172,7 @@ async def test_what_vanished_while_the_server_forgot_is_told(
     assert seen.known == {"stays": "1", "is-replaced": "2", "comes": ""}
 
 
-async def test_it_waits_for_a_server_that_is_not_there_yet(
+async def test_it_waits_for_an_unreachable_server(
     admin: Client, namespace: str, line: tuple[Proxy, Client]
 ) -> None:
     proxy, client = line
@@ -186,8 +186,10 @@ async def test_it_waits_for_a_server_that_is_not_there_yet(
     assert informer.get(f"{namespace}/a")
 
 
-async def test_rights_that_come_late(api_server: ApiServer, admin: Client, namespace: str) -> None:
-    """As at an installation's start: the process is up before its role is."""
+async def test_permissions_granted_late(
+    api_server: ApiServer, admin: Client, namespace: str
+) -> None:
+    """During installation, the process starts before its role exists."""
     group = "rbac.authorization.k8s.io"
     async with connect(api_server.kubeconfig(namespace), "tests") as client:
         informer = Informer(client, ConfigMap, namespace=namespace)

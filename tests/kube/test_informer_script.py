@@ -1,4 +1,4 @@
-"""The informer against a server that says what no real one says within seconds."""
+"""The informer against a scripted server: responses that no real one gives within seconds."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ _NO_ANSWER = 0
 
 
 class _Script:
-    """What the server answers: lists in order, then watches in order; then it falls silent."""
+    """The server's responses: lists in order, then watches in order, then silence."""
 
     def __init__(self) -> None:
         self.lists: list[tuple[int, list[dict[str, Any]]] | int] = []
@@ -49,7 +49,7 @@ class _Script:
         await response.prepare(request)
         for chunk in part or ():
             await response.write(chunk)
-            # Lets the chunk be a packet of its own.
+            # Sends the chunk as a separate packet.
             await asyncio.sleep(0)
         if part is None:
             await asyncio.Event().wait()
@@ -102,7 +102,7 @@ async def scripted(tmp_path: Path) -> AsyncIterator[_Fixture]:
     await runner.cleanup()
 
 
-async def test_bookmarks_move_the_place_to_go_on_from(scripted: _Fixture) -> None:
+async def test_bookmarks_advance_the_resource_version(scripted: _Fixture) -> None:
     script = scripted.script
     script.lists = [(10, [thing("a", 5)])]
     bookmark = {"metadata": {"resourceVersion": "50"}}
@@ -113,7 +113,7 @@ async def test_bookmarks_move_the_place_to_go_on_from(scripted: _Fixture) -> Non
     assert scripted.changes == ["Added a", "Modified a"]
 
 
-async def test_a_watch_that_ends_in_time_is_no_failure(scripted: _Fixture) -> None:
+async def test_a_watch_that_times_out_is_no_failure(scripted: _Fixture) -> None:
     scripted.script.lists = [(10, [])]
     scripted.script.watches = [[], [], []]
     async with running(scripted.informer.run()):
@@ -122,9 +122,7 @@ async def test_a_watch_that_ends_in_time_is_no_failure(scripted: _Fixture) -> No
 
 
 @pytest.mark.parametrize("said", ["in the stream", "as an answer"])
-async def test_gone_means_a_fresh_list_and_deletions_found_by_it(
-    scripted: _Fixture, said: str
-) -> None:
+async def test_gone_causes_a_relist_that_finds_deletions(scripted: _Fixture, said: str) -> None:
     script = scripted.script
     gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
     script.lists = [(10, [thing("a", 5), thing("b", 6)]), (90, [thing("b", 6)])]
@@ -134,7 +132,7 @@ async def test_gone_means_a_fresh_list_and_deletions_found_by_it(
     assert scripted.changes == ["Added a", "Added b", "Deleted a"]
 
 
-async def test_what_is_sent_twice_is_told_once(scripted: _Fixture) -> None:
+async def test_duplicate_events_are_reported_once(scripted: _Fixture) -> None:
     script = scripted.script
     script.lists = [(10, [thing("a", 5)])]
     again = [line("ADDED", thing("a", 5)), line("DELETED", thing("never", 6))]
@@ -144,7 +142,7 @@ async def test_what_is_sent_twice_is_told_once(scripted: _Fixture) -> None:
     assert scripted.changes == ["Added a", "Deleted a"]
 
 
-async def test_lines_may_come_in_pieces(scripted: _Fixture) -> None:
+async def test_lines_split_over_chunks(scripted: _Fixture) -> None:
     script = scripted.script
     script.lists = [(10, [])]
     whole = (
@@ -156,7 +154,7 @@ async def test_lines_may_come_in_pieces(scripted: _Fixture) -> None:
     assert scripted.changes == ["Added a", "Added b"]
 
 
-async def test_an_object_past_its_schema_does_not_blind_us_to_others(scripted: _Fixture) -> None:
+async def test_an_object_that_violates_its_schema_is_skipped(scripted: _Fixture) -> None:
     script = scripted.script
     bad = thing("bad", 11, data=["not", "a", "map"])
     script.lists = [(10, [thing("a", 5), bad])]
@@ -166,7 +164,7 @@ async def test_an_object_past_its_schema_does_not_blind_us_to_others(scripted: _
     assert scripted.changes == ["Added a", "Added b"]
 
 
-async def test_nonsense_leads_to_a_fresh_list(scripted: _Fixture) -> None:
+async def test_an_unparsable_line_causes_a_relist(scripted: _Fixture) -> None:
     script = scripted.script
     script.lists = [(10, []), (11, [thing("a", 5)])]
     script.watches = [[b"<html>bad gateway</html>\n"]]
@@ -175,7 +173,7 @@ async def test_nonsense_leads_to_a_fresh_list(scripted: _Fixture) -> None:
     assert scripted.changes == ["Added a"]
 
 
-async def test_errors_are_borne_and_the_pause_asked_for_is_kept(scripted: _Fixture) -> None:
+async def test_errors_are_retried_after_the_requested_pause(scripted: _Fixture) -> None:
     script = scripted.script
     script.lists = [429, 500, 403, (10, [thing("a", 5)])]
     script.watches = [500, 401]
@@ -183,12 +181,12 @@ async def test_errors_are_borne_and_the_pause_asked_for_is_kept(scripted: _Fixtu
     began = loop.time()
     async with running(scripted.informer.run()):
         await scripted.informer.synced()
-        assert loop.time() - began >= 0.4, "twice what the server asked for"
+        assert loop.time() - began >= 0.4, "twice the pause that the server requested"
         await until(lambda: script.asked[4:] == ["10", "10", "10"])
     assert scripted.changes == ["Added a"]
 
 
-async def test_a_watch_that_does_not_begin_is_asked_for_again(scripted: _Fixture) -> None:
+async def test_a_watch_without_a_response_is_reopened(scripted: _Fixture) -> None:
     script = scripted.script
     script.lists = [(10, [])]
     script.watches = [_NO_ANSWER, [line("ADDED", thing("a", 11))]]

@@ -17,12 +17,12 @@ async def test_a_key_added_twice_is_handed_out_once() -> None:
     assert len(queue) == 0
 
 
-async def test_a_key_added_during_its_work_comes_again_after_it() -> None:
+async def test_a_key_added_during_processing_is_queued_again() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add("a")
     await queue.get()
     queue.add("a")
-    assert len(queue) == 0, "nobody else gets it meanwhile"
+    assert len(queue) == 0, "no other worker gets it meanwhile"
     queue.done("a")
     assert await queue.get() == "a"
     queue.done("a")
@@ -44,7 +44,7 @@ async def test_the_earliest_of_several_delays_counts() -> None:
     assert queue.idle
 
 
-async def test_failures_stretch_the_pauses_of_their_key_alone() -> None:
+async def test_back_off_is_per_key() -> None:
     queue: WorkQueue[str] = WorkQueue(ManualClock(), base_s=1, cap_s=10)
     assert [queue.retry("a") for _ in range(6)] == [1, 2, 4, 8, 10, 10]
     assert queue.retry("b") == 1
@@ -53,7 +53,7 @@ async def test_failures_stretch_the_pauses_of_their_key_alone() -> None:
     assert queue.retry("a") == 1
 
 
-async def test_a_waiter_who_gave_up_does_not_swallow_a_key() -> None:
+async def test_a_cancelled_get_loses_no_key() -> None:
     queue: WorkQueue[str] = WorkQueue()
     first = asyncio.create_task(queue.get())
     second = asyncio.create_task(queue.get())
@@ -66,7 +66,7 @@ async def test_a_waiter_who_gave_up_does_not_swallow_a_key() -> None:
         assert await second == "a"
 
 
-async def test_closing_drops_what_is_delayed() -> None:
+async def test_close_drops_delayed_keys() -> None:
     clock = ManualClock()
     queue: WorkQueue[str] = WorkQueue(clock)
     queue.add_after("a", 1)
@@ -79,7 +79,7 @@ _verbs = st.sampled_from(["add", "later", "get", "done", "retry", "turn"])
 
 
 @given(st.lists(st.tuples(_verbs, st.sampled_from("ab")), max_size=40))
-def test_no_key_is_lost_and_none_is_worked_on_twice_at_once(steps: list[tuple[str, str]]) -> None:
+def test_no_key_is_lost_or_processed_concurrently(steps: list[tuple[str, str]]) -> None:
     async def play() -> None:
         clock = ManualClock()
         queue: WorkQueue[str] = WorkQueue(clock)

@@ -1,4 +1,4 @@
-"""Processes as s6 sees them."""
+"""Processes, as s6 supervises them."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ async def _run(
     kill: signal.Signals | None = None,
     level: str | None = None,
 ) -> tuple[int | None, list[dict[str, Any]], bytes]:
-    """Start a service, wait until it is ready, send it a signal; return how it ended."""
+    """Start a process, wait until it is ready, send it a signal; return how it ended."""
     readable, writable = os.pipe()
     environment = {**os.environ, "NOTIFY_FD": str(writable)}
     if level is not None:
@@ -62,13 +62,13 @@ async def _run(
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-async def test_it_goes_when_bidden(how: signal.Signals) -> None:
+async def test_it_stops_on_a_signal(how: signal.Signals) -> None:
     status, logs, _ = await _run("await asyncio.Event().wait()", kill=how)
     assert status == 0
     assert logs[-1]["event"] == "stopped"
 
 
-async def test_metrics_are_there_to_be_read() -> None:
+async def test_metrics_are_served() -> None:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -85,27 +85,27 @@ async def test_metrics_are_there_to_be_read() -> None:
         ("WARNING", {"careful"}),
     ],
 )
-async def test_the_level_decides_which_lines_are_logged(level: str | None, seen: set[str]) -> None:
+async def test_the_log_level_filters_lines(level: str | None, seen: set[str]) -> None:
     body = "log.debug('detail'); log.warning('careful'); raise SystemExit(0)"
     _, logs, _ = await _run(body, level=level)
     assert {each["event"] for each in logs} == seen
 
 
-async def test_a_service_that_dies_says_of_what() -> None:
+async def test_a_failure_is_logged_with_its_exception() -> None:
     status, logs, _ = await _run("raise ValueError('no use')")
     assert status == 1
-    assert logs[-1]["event"] == "died"
+    assert logs[-1]["event"] == "process_failed"
     assert logs[-1]["exception"][0]["exc_value"] == "no use"
 
 
-async def test_a_failure_on_the_way_out_is_told() -> None:
+async def test_a_failure_during_shutdown_is_logged() -> None:
     body = "try: await asyncio.Event().wait()\n    finally: raise ValueError('stuck')"
     status, logs, _ = await _run(body, kill=signal.SIGTERM)
     assert status == 1
-    assert logs[-1]["event"] == "did not end cleanly"
+    assert logs[-1]["event"] == "shutdown_failed"
 
 
-async def test_a_service_that_ends_by_itself_has_failed() -> None:
+async def test_a_main_that_returns_is_a_failure() -> None:
     status, logs, _ = await _run("pass")
     assert status == 1
-    assert logs[-1]["event"] == "ended by itself"
+    assert logs[-1]["event"] == "process_returned"

@@ -11,7 +11,7 @@ def thing(name: str, uid: str = "u", version: str = "1") -> ConfigMap:
     return ConfigMap(metadata=metadata)
 
 
-def test_what_is_shown_twice_is_told_once() -> None:
+def test_an_unchanged_version_is_no_change() -> None:
     store: Store[ConfigMap] = Store()
     first, second = thing("a"), thing("a", version="2")
     assert store.put(first) == [Added("ns/a", first)]
@@ -21,14 +21,14 @@ def test_what_is_shown_twice_is_told_once() -> None:
     assert store.remove(second) == []
 
 
-def test_another_individual_of_the_same_name_is_another_object() -> None:
+def test_an_object_with_another_uid_is_another_object() -> None:
     store: Store[ConfigMap] = Store()
     old, new = thing("a"), thing("a", uid="v", version="2")
     store.put(old)
     assert store.put(new) == [Deleted("ns/a", old), Added("ns/a", new)]
 
 
-def test_a_fresh_list_tells_of_what_vanished() -> None:
+def test_a_new_list_finds_deletions() -> None:
     store: Store[ConfigMap] = Store()
     a, b, c = thing("a"), thing("b"), thing("c", version="3")
     store.put(a)
@@ -64,7 +64,7 @@ def _follow(known: dict[str, ConfigMap], change: Change[ConfigMap]) -> None:
 
 
 @given(_steps)
-def test_whoever_follows_the_changes_knows_what_the_store_knows(
+def test_applying_the_changes_gives_the_store_s_content(
     steps: list[tuple[str, ConfigMap | list[ConfigMap]]],
 ) -> None:
     store: Store[ConfigMap] = Store()

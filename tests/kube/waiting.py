@@ -1,4 +1,4 @@
-"""Waiting for what must come."""
+"""Helpers that wait for conditions."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -11,13 +11,13 @@ TIMEOUT_S = 60.0
 
 
 async def until(holds: Callable[[], object]) -> None:
-    """Wait until something holds."""
+    """Wait until a condition holds."""
     await eventually(holds, timeout_s=TIMEOUT_S, every_s=0.01)
 
 
 @asynccontextmanager
 async def running(*work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
-    """Have things run meanwhile; one that fails of itself fails the test."""
+    """Run coroutines in the background; a failure of one fails the test."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
         yield

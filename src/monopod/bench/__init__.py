@@ -1,5 +1,5 @@
-"""``bench start``: how long each phase of a pod's start takes, and what an idle machine costs.
+"""``bench start``: measures the phases of a pod's start and the footprint of idle machines.
 
-Pods are watched in one process and on one clock, and compared with the same pod on an ordinary
-node of the same cluster, host and run. What was not seen is said, never estimated.
+One process watches the pods on one clock and compares them with the same pod on a baseline node of
+the same cluster, host and run. What was not observed is reported as such, never estimated.
 """

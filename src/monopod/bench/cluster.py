@@ -1,4 +1,4 @@
-"""What the benchmark has to be told about the cluster it runs against."""
+"""What the benchmark needs to know about the cluster it measures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +11,26 @@ class Cluster:
     """A running cluster of this host."""
 
     home: Path
-    """Its ``MONOPOD_HOME``."""
+    """The cluster's ``MONOPOD_HOME``."""
     plan: Plan
     kubeconfig: Path
-    """Of an administrator."""
+    """Kubeconfig of an administrator."""
     signing_kubeconfig: Path
-    """Of the user that has machines' certificates made."""
+    """Kubeconfig of the user that requests machines' certificates."""
     ca_certificate: Path
-    """Of the authority that the API server's certificate is from."""
+    """Certificate of the CA that signed the API server's certificate."""
     programs: Path
     """Directory of the component programs."""
     pause_source: Path
-    """Upstream's ``pause.c``, of which the image that pods run is made."""
+    """Upstream's ``pause.c``, from which the pods' image is built."""
     root_image: Path
-    """The root file system that machines share."""
+    """The root file system that machines share read-only."""
     registry: str
-    """URL of its registry, as pods' images name it."""
+    """URL of the cluster's registry, as pods' images name it."""
     push_socket: Path
-    """Where the registry takes images."""
+    """Unix socket on which the registry accepts pushes."""
 
     @property
     def machines(self) -> Path:
-        """Holds a directory for each machine."""
+        """Directory with one subdirectory for each machine."""
         return self.home / "machines"

@@ -1,6 +1,6 @@
-"""When a guest started its kubelet: the first line that kubelet wrote on the machine's console.
+"""Finds when a guest started its kubelet: kubelet's first line on the machine's console.
 
-Lines carry the time at which this host's logger read them, so no guest's clock is involved.
+Lines carry this host's time at which the logger read them, so no guest's clock is involved.
 """
 
 import re
@@ -16,18 +16,18 @@ _FIRST_OF_KUBELET: Final = re.compile(
 
 
 def kubelet_started(lines: Iterable[str]) -> float | None:
-    """Return the seconds since the epoch of kubelet's first line; None if there is none."""
+    """Return the seconds since the epoch of kubelet's first line, or None."""
     for line in lines:
         found = _FIRST_OF_KUBELET.match(line)
         if found is not None:
-            # The logger writes this host's local time.
+            # The logger writes local time.
             whole = datetime.fromisoformat(found["at"]).astimezone()
             return whole.timestamp() + float(found["fraction"])
     return None
 
 
 def read(machines: Path, name: str) -> float | None:
-    """Look into a machine's console log, as far as it was kept."""
+    """Read a machine's console log, as far as it is kept."""
     directory = machines / name / "console"
     for file in (*sorted(directory.glob("@*")), directory / "current"):
         try:

@@ -1,7 +1,7 @@
-"""The one error tree of this room's boundary."""
+"""Errors of the benchmark."""
 
 from monopod.errors import MonopodError
 
 
 class BenchError(MonopodError):
-    """The benchmark cannot be run, or its ordinary node did not come up; says why."""
+    """The benchmark cannot run, or its baseline node did not start."""

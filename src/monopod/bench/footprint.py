@@ -1,4 +1,4 @@
-"""What machines take of their host while they and their pods do nothing."""
+"""Measures the memory and CPU that idle machines take of their host."""
 
 import asyncio
 import time
@@ -15,23 +15,23 @@ from monopod.kube import Client, KubeError
 from monopod.process import ProcessError, run
 
 SETTLE_S: Final = 10.0
-"""How long machines get to come to rest first: kubelet's housekeeping after a start goes on."""
+"""Seconds that machines get to settle first: kubelet's housekeeping goes on after a start."""
 WATCH_S: Final = 20.0
 _MIB: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class IdleMachine:
-    """A machine that runs."""
+    """A running machine."""
 
     name: str
     node: str
     cgroup: Path
-    """Of cgroup version 2: all of its processes are in it."""
+    """Its cgroup of version 2, which contains all of its processes."""
     memory_cgroup: Path
-    """The one that its memory is charged to, of either version."""
+    """The cgroup that its memory is charged to, of either version."""
     disks: tuple[Path, ...]
-    """Its own."""
+    """Its own disks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ async def measure(
     settle_s: float = SETTLE_S,
     watch_s: float = WATCH_S,
 ) -> Footprint:
-    """Watch machines for a while, in which nothing else should start or stop."""
+    """Measure machines over a period in which nothing else should start or stop."""
     await asyncio.sleep(settle_s)
     before = {each.name: _cpu_s(each.cgroup) for each in machines}
     began = time.monotonic()
@@ -96,17 +96,17 @@ def _processes_mib(cgroup: Path) -> float | None:
 
 
 def processes_bytes(stat: str, legacy_kernel: str | None) -> int:
-    """Return the memory charged to a group that is no cache of a file on disk, in bytes.
+    """Return the memory charged to a cgroup without the page cache of disk files, in bytes.
 
-    Proportional set sizes would not do: processes that share an address space, as a UML kernel and
-    its helpers do, would each count it.
+    Proportional set sizes are unsuitable: processes that share an address space, as a UML kernel
+    and its helpers do, would each count it.
 
     Args:
-        stat: The group's ``memory.stat``.
-        legacy_kernel: What version 1 tells apart: the kernel's own memory for the group.
+        stat: The cgroup's ``memory.stat``.
+        legacy_kernel: In version 1, the kernel memory of the cgroup; None in version 2.
 
     Raises:
-        KeyError: That is not the ``memory.stat`` of either version.
+        KeyError: ``stat`` is the ``memory.stat`` of neither version.
     """
     values = {name: int(value) for name, value in (line.split() for line in stat.splitlines())}
     if legacy_kernel is not None:
@@ -122,7 +122,7 @@ def _cpu_s(cgroup: Path) -> float | None:
 
 
 def cpu_s(stat: str) -> float | None:
-    """Return the CPU time in a group's ``cpu.stat``, in seconds."""
+    """Return the CPU time in a cgroup's ``cpu.stat``, in seconds, or None."""
     for line in stat.splitlines():
         name, _, value = line.partition(" ")
         if name == "usage_usec":
@@ -131,7 +131,7 @@ def cpu_s(stat: str) -> float | None:
 
 
 async def _cached_mib(files: Sequence[Path]) -> float | None:
-    """Ask how much of some files the host holds in memory."""
+    """Return how much of some files is in the host's page cache, in MiB."""
     words = ("fincore", "--bytes", "--noheadings", "--raw", "--output", "RES")
     try:
         said = await run(*words, *files)

@@ -1,4 +1,4 @@
-"""The phases of a pod's start, and the story of one pod that went through them."""
+"""Phases of a pod's start, and the timeline of one pod."""
 
 import enum
 from collections.abc import Mapping
@@ -7,29 +7,29 @@ from typing import Final
 
 
 class Phase(enum.Enum):
-    """What a pod has reached, in the order of its way."""
+    """A milestone of a pod's start, in order."""
 
     ADMITTED = "admitted"
-    """The call that creates the pod has returned: the webhook has marked it."""
+    """The API server has created the pod: the webhook has mutated it."""
     CLAIMED = "claimed"
-    """There is a MicroVM object for it."""
+    """The pod's MicroVM object exists."""
     LAUNCHED = "launched"
-    """Its machine's VMM runs."""
+    """The machine's VMM runs."""
     BOOTED = "booted"
     """The guest has started its kubelet."""
     REGISTERED = "registered"
     """The kubelet has reported its node's status for the first time."""
     BOUND = "bound"
-    """The pod is on its node."""
+    """The pod is bound to its node."""
     READY = "Ready"
-    """The pod's own condition."""
+    """The pod's condition Ready is True."""
 
 
 class Kind(enum.Enum):
     """What a pod runs on."""
 
     MICROVM = "microVM"
-    ORDINARY = "ordinary node"
+    ORDINARY = "baseline node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class Subject:
 
     kind: Kind
     driver: str = ""
-    """Of their machines; empty for the one that is chosen by itself, until it is known."""
+    """Driver of the machines; empty for the default driver, until it is known."""
 
     @property
     def title(self) -> str:
-        """As a heading."""
+        """The subject as a heading."""
         return f"{self.kind.value}, {self.driver}" if self.driver else self.kind.value
 
 
@@ -50,33 +50,33 @@ PHASES: Final[Mapping[Kind, tuple[Phase, ...]]] = {
     Kind.MICROVM: tuple(Phase),
     Kind.ORDINARY: (Phase.ADMITTED, Phase.BOUND, Phase.READY),
 }
-"""The phases that each kind of start has."""
+"""The phases of each kind of start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One pod's start."""
+    """The timeline of one pod's start."""
 
     pod: str
     moments: Mapping[Phase, float] = field(default_factory=dict[Phase, float])
-    """Seconds from sending the call that creates the pod to seeing each phase reached. A phase that
-    was not seen is not in it."""
+    """Seconds from the create request to the observation of each phase. Unobserved ones are
+    absent."""
     driver: str = ""
-    """Of the machine that it got."""
+    """Driver of the pod's machine."""
     failure: str = ""
-    """Why the pod did not become ready, if it did not."""
+    """Why the pod did not become Ready; empty if it did."""
 
     @property
     def complete(self) -> bool:
-        """Whether the pod became ready."""
+        """Whether the pod became Ready."""
         return Phase.READY in self.moments
 
 
 def durations(story: Story) -> dict[Phase, float]:
-    """Return how long each phase that was seen took, in seconds; they add up to the whole.
+    """Return the duration of each observed phase, in seconds; they add up to the total.
 
-    A phase begins when everything before it is reached. What was seen reached before that - watches
-    of different kinds of objects are not ordered among each other - took no time of its own.
+    A phase begins when all earlier ones are reached. One that was observed before an earlier one -
+    watches of different kinds of objects are not ordered among each other - took 0 s.
     """
     taken: dict[Phase, float] = {}
     reached = 0.0

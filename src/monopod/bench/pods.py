@@ -1,4 +1,4 @@
-"""The pod that is started over and over, on either kind of node, and what has to be around it."""
+"""The pod that is started repeatedly, on either kind of node, with its namespace and profile."""
 
 from typing import Final
 
@@ -13,9 +13,9 @@ from monopod.bench.phases import Kind, Subject
 from monopod.guest.pause import REFERENCE
 
 IMAGE: Final = REFERENCE
-"""Baked into every machine and imported into the ordinary node: no start waits for a registry."""
+"""Baked into every machine and imported into the baseline node: no start pulls it."""
 LABEL: Final = "monopod.dev/bench"
-"""On what a run makes in the cluster, so that the next run finds it if the first was killed."""
+"""Label of a run's objects, by which the next run finds those of one that was killed."""
 LABELS: Final = {LABEL: "true"}
 _ROLE: Final = "arn:aws:iam::000000000000:role/monopod-bench"
 
@@ -27,14 +27,14 @@ def bench_pod(
     container: models.Container | None = None,
     labels: dict[str, str] | None = None,
 ) -> Pod:
-    """Return the pod; what differs between subjects is only what leads it to its node.
+    """Return the pod; subjects differ only in how it gets to its node.
 
     Args:
-        name: Its name.
-        namespace: Where it is.
-        subject: What it runs on.
-        container: What it runs, if not the image that does nothing.
-        labels: By which services find it.
+        name: The pod's name.
+        namespace: The pod's namespace.
+        subject: The kind of node it runs on.
+        container: Its container; None means the pause image.
+        labels: Further labels, by which services select it.
     """
     ordinary = subject.kind is Kind.ORDINARY
     annotations = {keys.DRIVER_ANNOTATION: subject.driver} if subject.driver else None
@@ -64,7 +64,7 @@ def bench_namespace(name: str) -> Namespace:
 
 
 def bench_profile(name: str) -> FargateProfile:
-    """Return the profile of one run, for the namespace of the same name."""
+    """Return the Fargate profile of one run, for the namespace of the same name."""
     return FargateProfile(
         metadata=ObjectMeta(name=name, labels=LABELS),
         spec=FargateProfileSpec(selectors=[Selector(namespace=name)], podExecutionRoleArn=_ROLE),

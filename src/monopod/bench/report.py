@@ -1,4 +1,4 @@
-"""Everything that one run of the benchmark has found, as data."""
+"""Results of one run of the start benchmark, as data."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,17 +11,17 @@ _DIGITS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the figures depend on."""
+    """The host that the figures depend on."""
 
     processors: int
     model: str
     memory_mib: int
     kernel: str
     load: float
-    """Load average over a minute when the run began: what else kept the host busy."""
+    """Load average over a minute when the run began."""
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the host as JSON data."""
         return {
             "processors": self.processors,
             "model": self.model,
@@ -31,7 +31,7 @@ class Host:
         }
 
     def __str__(self) -> str:
-        """In a line."""
+        """The host in one line."""
         return (
             f"{self.processors} x {self.model}, {self.memory_mib} MiB, Linux {self.kernel},"
             f" load {self.load:.1f} before"
@@ -40,46 +40,46 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What idle machines, each with its pod running, take of their host."""
+    """Resources that idle machines, each with its pod running, take of their host."""
 
     driver: str
     machines: int
     processes_mib: Spread | None
-    """Memory charged to a machine's cgroup - its guest's, its VMM's, the host kernel's for them -
-    without what is cached of files."""
+    """Memory charged to a machine's cgroup - of its guest, its VMM and the host kernel for them -
+    without the page cache of files."""
     disks_mib: Spread | None
-    """What the host caches of a machine's own disks."""
+    """Page cache of a machine's own disks."""
     root_image_mib: float | None
-    """What the host caches of the root image: once, however many machines share it."""
+    """Page cache of the root image, which all machines share."""
     guest_mib: Spread | None
-    """What kubelet reports as in use in the guest (working set of its root cgroup)."""
+    """Memory in use in the guest, as kubelet reports it (working set of its root cgroup)."""
     idle_cpu_percent: Spread | None
-    """CPU time of a machine, VMM and all, in per cent of one core."""
+    """CPU time of a machine, including its VMM, in per cent of one core."""
     watched_s: float
-    """How long CPU time was watched, in seconds."""
+    """Duration of the CPU measurement, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run."""
+    """Results of one run."""
 
     taken_at: str
-    """RFC 3339."""
+    """Start of the run, as RFC 3339."""
     host: Host
     image: str
-    """The container image that the pods ran; it is on every node before its pod is."""
+    """The container image that the pods ran; every node has it before its pod starts."""
     series: tuple[Series, ...]
     footprints: tuple[Footprint, ...]
     notes: tuple[str, ...] = field(default=())
-    """What could not be measured, and why."""
+    """Measurements that failed, with their reasons."""
 
     @property
     def ratios(self) -> tuple[Ratio, ...]:
-        """The figure of this benchmark."""
+        """The key result of this benchmark."""
         return ratios(self.series)
 
     def document(self) -> dict[str, Any]:
-        """Return the report as JSON has it: summaries first, every single start at the end."""
+        """Return the report as JSON data: summaries first, every single start at the end."""
         return {
             "takenAt": self.taken_at,
             "host": self.host.document(),
@@ -146,12 +146,12 @@ def _story(story: Story) -> dict[str, Any]:
 
 
 def spread_document(spread: Spread | None) -> dict[str, float] | None:
-    """Return a spread as JSON has it."""
+    """Return a spread as JSON data."""
     if spread is None:
         return None
     return {"p50": rounded(spread.p50), "p95": rounded(spread.p95), "count": spread.count}
 
 
 def rounded(value: float) -> float:
-    """Leave out the digits that say nothing."""
+    """Rounds to the significant digits."""
     return round(value, _DIGITS)

@@ -1,4 +1,4 @@
-"""Rounds of starts: so many pods at the same time, watched until Ready, then removed."""
+"""Rounds of starts: creates pods concurrently, observes them until Ready, deletes them."""
 
 import asyncio
 import time
@@ -21,44 +21,44 @@ from monopod.kube import Client, Informer, KubeError, NotFoundError, identity
 
 _FIRST_S: Final = 120.0
 _EACH_S: Final = 20.0
-"""How long pods may take to become ready: this for the first, and this for each one more."""
+"""Seconds in which pods must be Ready: ``_FIRST_S`` for one, ``_EACH_S`` for each further one."""
 _GONE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A pod of a round, while it runs."""
+    """A Ready pod of a round, before its deletion."""
 
     pod: str
     machine: str | None
     node: str | None
     ready_at: float
-    """When it was seen to be Ready, on the clock of the sightings."""
+    """When it was observed to be Ready, on the observer's clock."""
 
 
 MakePod = Callable[[str, str, Subject], Pod]
-"""Makes a pod of a name, in a namespace, that runs on a subject."""
+"""Returns a pod of a name, in a namespace, for a subject."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A pod whose creation was asked for."""
+    """A pod whose creation was requested."""
 
     name: str
     at: float
-    """When, on the clock of the sightings."""
+    """When the request was sent, on the observer's clock."""
     admitted: float | None = None
-    """When the call had returned."""
+    """When the request returned."""
     uid: str = ""
     refusal: str = ""
 
 
 WhileRunning = Callable[[Sequence[Running]], Awaitable[None]]
-"""Called with the pods that have become ready, before they are removed."""
+"""Called with the pods that became Ready, before they are deleted."""
 
 
 class Rounds:
-    """Starts pods in one namespace of one cluster."""
+    """Runs rounds of starts in one namespace of one cluster."""
 
     def __init__(
         self,
@@ -78,10 +78,10 @@ class Rounds:
     async def run(
         self, subject: Subject, at_once: int, while_running: WhileRunning | None = None
     ) -> tuple[Story, ...]:
-        """Start pods at the same time, wait until all are Ready or never will be, remove them.
+        """Create pods concurrently, waits until each is Ready or has failed, deletes them.
 
         Raises:
-            BenchError: They did not go away.
+            BenchError: The pods or their machines were not deleted in time.
         """
         kind = subject.kind
         names = [
@@ -124,7 +124,7 @@ class Rounds:
         marked = made.spec is not None and made.spec.schedulerName == keys.SCHEDULER_NAME
         refusal = ""
         if marked != (subject.kind is Kind.MICROVM):
-            refusal = "the webhook did not mark it" if not marked else "the webhook marked it"
+            refusal = "the webhook did not mutate it" if not marked else "the webhook mutated it"
         return _Sent(name, at, admitted, identity(made), refusal)
 
     def _story(self, sent: _Sent, booted: float | None, late_s: float) -> Story:
@@ -142,7 +142,7 @@ class Rounds:
         return Story(sent.name, reached, self._seen.driver(sent.uid), failure)
 
     def _booted(self, made: Sequence[_Sent]) -> dict[str, float]:
-        """Read the machines' consoles, whose times are put on the clock of the sightings."""
+        """Return the times at which guests started their kubelets, on the observer's clock."""
         behind = time.time() - time.monotonic()
         found: dict[str, float] = {}
         for each in made:
@@ -160,12 +160,12 @@ class Rounds:
                 continue
         if not await self._seen.until(lambda: all(map(self._seen.is_gone, uids)), _GONE_S):
             left = sum(not self._seen.is_gone(uid) for uid in uids)
-            raise BenchError(f"{left} pods or machines are still there after {_GONE_S:.0f} s")
+            raise BenchError(f"{left} pods or machines are not deleted after {_GONE_S:.0f} s")
 
 
 @asynccontextmanager
 async def watching(client: Client, namespace: str) -> AsyncGenerator[Sightings]:
-    """Watch pods of a namespace, all machines and all nodes for the length of a block."""
+    """Observe a namespace's pods, all machines and all nodes for the length of a block."""
     sightings = Sightings(time.monotonic)
     pods = Informer(client, Pod, namespace=namespace)
     machines, nodes = Informer(client, MicroVM), Informer(client, Node)

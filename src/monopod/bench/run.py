@@ -1,4 +1,4 @@
-"""One run of the benchmark, from an empty namespace to the report."""
+"""One run of the start benchmark, from an empty namespace to the report."""
 
 import asyncio
 import functools
@@ -35,20 +35,20 @@ _USER_AGENT: Final = "monopod-bench"
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How much is to be measured."""
+    """Parameters of a run."""
 
     count: int = 5
-    """Starts one at a time."""
+    """Number of sequential starts."""
     at_once: int = 10
-    """Starts at the same time; 0 for none."""
+    """Number of concurrent starts; 0 for none."""
     ordinary: bool = True
-    """Measure the same on an ordinary node."""
+    """Whether to measure a baseline node too."""
     drivers: tuple[str, ...] = ("",)
-    """Words of ``keys.DRIVER_WORDS``, one after the other; empty for what is chosen by itself."""
+    """Values of ``keys.DRIVER_WORDS`` to measure; empty for the default driver."""
 
 
 class _Run:
-    """What the steps of a run share."""
+    """State that the steps of a run share."""
 
     def __init__(self, cluster: Cluster, client: Client, wishes: Wishes, tell: Tell) -> None:
         self.cluster = cluster
@@ -59,10 +59,10 @@ class _Run:
         self.notes: list[str] = []
 
     async def machines(self, rounds: Rounds) -> list[Series]:
-        """Measure every driver that is wished for; what this host cannot run becomes a note.
+        """Measure every requested driver; one that this host cannot run becomes a note.
 
         Raises:
-            BenchError: It can run none of them.
+            BenchError: This host can run none of them.
         """
         found: list[Series] = []
         for driver in self.wishes.drivers:
@@ -75,10 +75,10 @@ class _Run:
         return found
 
     async def series(self, rounds: Rounds, subject: Subject) -> list[Series]:
-        """Start pods on a subject: one that does not count, then one at a time, then at once.
+        """Start pods on a subject: a warm-up, then sequential starts, then concurrent ones.
 
         Raises:
-            BenchError: The first does not become ready.
+            BenchError: The warm-up pod does not become Ready.
         """
         subject = await self._warm_up(rounds, subject)
         found = [Series(subject, 1, await self._one_at_a_time(rounds, subject))]
@@ -92,13 +92,13 @@ class _Run:
         return found
 
     async def _warm_up(self, rounds: Rounds, subject: Subject) -> Subject:
-        """Return the subject with the driver that it turned out to have."""
+        """Start one uncounted pod; returns the subject with the driver that its machine has."""
         task = f"{subject.title}, warm-up"
-        self.tell(Progress(task, "one start that does not count"))
+        self.tell(Progress(task, "one uncounted start"))
         (story,) = await rounds.run(subject, 1)
         if not story.complete:
-            raise BenchError(f"no pod starts on {subject.title}: {story.failure}")
-        self.tell(Progress(task, "one start that does not count", 1, 1))
+            raise BenchError(f"no pod became Ready on {subject.title}: {story.failure}")
+        self.tell(Progress(task, "one uncounted start", 1, 1))
         return replace(subject, driver=story.driver)
 
     async def _one_at_a_time(self, rounds: Rounds, subject: Subject) -> tuple[Story, ...]:
@@ -119,7 +119,7 @@ class _Run:
 
     async def _measure(self, driver: str, running: Sequence[Running]) -> None:
         task = "idle machines"
-        self.tell(Progress(task, f"watching for {footprint.SETTLE_S + footprint.WATCH_S:.0f} s"))
+        self.tell(Progress(task, f"measuring for {footprint.SETTLE_S + footprint.WATCH_S:.0f} s"))
         mounts, parent = Hierarchies.of_this_host(), f"monopod-{self.cluster.plan.instance}"
         charged = mounts.legacy.get("memory", mounts.unified)
         machines = [
@@ -146,10 +146,10 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
     """Measure starts of pods on a running cluster.
 
     Raises:
-        BenchError: Another run is at it, no pod could be started at all, or what was made does not
-            go away.
-        KubeError: The API server could not be asked.
-        ImageBuildError: The pods' image cannot be made for the ordinary node.
+        BenchError: Another benchmark is running, no pod became Ready, or the run's objects are not
+            deleted.
+        KubeError: The API server rejected a request or was unreachable.
+        ImageBuildError: The pods' image cannot be built for the baseline node.
     """
     before = host()
     taken_at = moment()
@@ -176,12 +176,12 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
 
 
 def moment() -> str:
-    """Return the time, as RFC 3339 has it."""
+    """Return the time, as RFC 3339."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def host() -> Host:
-    """Describe this host as it is now."""
+    """Describe this host's current state."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = next((line for line in cpuinfo.splitlines() if line.startswith("model name")), "")
     memory = next(
@@ -204,8 +204,8 @@ async def ordinary_node(
     *images: Image,
     pods: IPv4Network | None = None,
 ) -> AsyncGenerator[None]:
-    """Have an ordinary node on this host for the length of a block; as ``OrdinaryNode`` is told."""
-    task = "ordinary node"
+    """Run a baseline node on this host for the length of a block; see ``OrdinaryNode``."""
+    task = "baseline node"
     tell(Progress(task, "starting containerd and kubelet"))
     with tempfile.TemporaryDirectory(prefix="monopod-") as scratch:
         archive = await pause.build(cluster.pause_source, Path(scratch))
@@ -226,7 +226,7 @@ async def ordinary_node(
 
 
 def _outcome(stories: Sequence[Story]) -> str:
-    """Say how the last start went."""
+    """Return how many of the last starts succeeded and failed."""
     complete = sum(story.complete for story in stories)
     failed = len(stories) - complete
     return f"{complete} ready" + (f", {failed} failed" if failed else "")

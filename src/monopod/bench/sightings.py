@@ -1,6 +1,6 @@
-"""When each phase of each pod's start was first seen, on one clock: this process's.
+"""Observes when each phase of each pod's start is reached, on one clock: this process's.
 
-The API server's own times stop at whole seconds; what counts here is when a watch told.
+The API server's own times are whole seconds; here the arrival of the watch event counts.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ _REFUSED: Final = (words.DRIVER_UNAVAILABLE, words.SIZE_UNSUPPORTED)
 
 
 class Sightings:
-    """Takes in changes and remembers the first of each kind.
+    """Records the first observation of each phase.
 
     Args:
-        clock: Seconds from any fixed point.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -37,7 +37,7 @@ class Sightings:
         self._refusals: dict[str, str] = {}
 
     def pod_changed(self, change: Change[Pod]) -> None:
-        """Take in what became of a pod."""
+        """Handles a change of a pod."""
         now, uid = self._clock(), identity(change.object)
         if isinstance(change, Deleted):
             self._pods.pop(uid, None)
@@ -52,7 +52,7 @@ class Sightings:
         self._changed.set()
 
     def machine_changed(self, change: Change[MicroVM]) -> None:
-        """Take in what became of a machine."""
+        """Handles a change of a machine."""
         now, machine = self._clock(), change.object
         uid, name = machine.spec.podRef.uid, meta(machine).name or ""
         if isinstance(change, Deleted):
@@ -73,7 +73,7 @@ class Sightings:
         self._changed.set()
 
     def node_changed(self, change: Change[Node]) -> None:
-        """Take in what became of a node: its object exists before its kubelet has reported."""
+        """Handles a change of a node: its object exists before its kubelet has reported."""
         now, node = self._clock(), change.object
         info = node.status.nodeInfo if node.status else None
         name = meta(node).name or ""
@@ -83,7 +83,7 @@ class Sightings:
             self._registered.setdefault(name, now)
 
     def moments(self, uid: str) -> dict[Phase, float]:
-        """Return the clock's time of each phase that was seen of a pod."""
+        """Return the clock's time of each observed phase of a pod."""
         found = dict(self._seen.get(uid, {}))
         node = self._node_of.get(uid)
         if uid in self._machine_of and node in self._registered:
@@ -91,15 +91,15 @@ class Sightings:
         return found
 
     def machine(self, uid: str) -> str | None:
-        """Return the name of a pod's machine, if it ever had one."""
+        """Return the name of a pod's machine, or None if it never had one."""
         return self._machine_of.get(uid)
 
     def node(self, uid: str) -> str | None:
-        """Return the name of a pod's node."""
+        """Return the name of a pod's node, or None."""
         return self._node_of.get(uid)
 
     def is_ready(self, uid: str) -> bool:
-        """Say whether a pod has ever been Ready."""
+        """Return whether a pod has ever been Ready."""
         return Phase.READY in self._seen.get(uid, {})
 
     def driver(self, uid: str) -> str:
@@ -107,22 +107,22 @@ class Sightings:
         return self._driver_of.get(uid, "")
 
     def refusal(self, uid: str) -> str:
-        """Return why there is no machine for a pod on this host; empty if nobody said so."""
+        """Return why this host has no machine for a pod; empty if it was not rejected."""
         return self._refusals.get(uid, "")
 
     def is_decided(self, uid: str) -> bool:
-        """Say whether a pod has ever been Ready, or has no machine to hope for."""
+        """Return whether a pod has ever been Ready, or its machine was rejected."""
         return self.is_ready(uid) or uid in self._refusals
 
     def is_gone(self, uid: str) -> bool:
-        """Say whether neither a pod nor its machine is there any more."""
+        """Return whether both a pod and its machine are deleted."""
         return uid not in self._pods and self._machine_of.get(uid) not in self._machines
 
     def last_word(self, uid: str) -> str:
-        """Return what a pod's status says of what it waits for."""
+        """Return what a pod waits for, from its status."""
         pod = self._pods.get(uid)
         if pod is None or pod.status is None:
-            return "there is no pod"
+            return "the pod does not exist"
         said = [
             f"container {each.name}: {each.state.waiting.reason} {each.state.waiting.message or ''}"
             for each in pod.status.containerStatuses or ()
@@ -136,7 +136,7 @@ class Sightings:
         return "; ".join(text.strip() for text in said) or f"phase {pod.status.phase}"
 
     async def until(self, holds: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until something holds of what is seen; say whether it did in time."""
+        """Wait until a condition holds; return whether it did in time."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not holds():

@@ -1,4 +1,4 @@
-"""Percentiles that were really measured, and what they say of a series of starts."""
+"""Statistics of a series of starts; percentiles are always measured values."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from monopod.bench.phases import PHASES, Kind, Phase, Story, Subject, durations
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median and 95th percentile of some measurements, in their unit."""
+    """Median and 95th percentile of measurements, in their unit."""
 
     p50: float
     p95: float
@@ -17,13 +17,13 @@ class Spread:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the nearest-rank percentile: always one of the values, never between two.
+    """Return the nearest-rank percentile: always one of the values, never an interpolation.
 
     Raises:
         ValueError: There are no values.
     """
     if not values:
-        raise ValueError("there is no percentile of nothing")
+        raise ValueError("no values to take a percentile of")
     rank = max(1, math.ceil(len(values) * percent / 100))
     return sorted(values)[rank - 1]
 
@@ -37,29 +37,29 @@ def spread(values: Iterable[float]) -> Spread | None:
 
 
 def how_many(at_once: int) -> str:
-    """Say how many pods are started at the same time."""
+    """Return how many pods are started concurrently, in words."""
     return "one at a time" if at_once == 1 else f"{at_once} at once"
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number of things."""
+    """Return a number of things in words."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseSummary:
-    """One phase in a series of starts; all in seconds."""
+    """One phase in a series of starts, in seconds."""
 
     phase: Phase
     took: Spread | None
-    """The phase alone; None if it was never seen."""
+    """The phase alone; None if it was never observed."""
     reached: Spread | None
     """From the creation of the pod."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Starts on one subject, so many at a time."""
+    """Starts on one subject, with a fixed concurrency."""
 
     subject: Subject
     at_once: int
@@ -67,12 +67,12 @@ class Series:
 
     @property
     def title(self) -> str:
-        """As a heading."""
+        """The series as a heading."""
         return f"{self.subject.title}, {how_many(self.at_once)}"
 
     @property
     def summaries(self) -> tuple[PhaseSummary, ...]:
-        """Every phase that this kind of start has; pods that never became ready do not count."""
+        """Every phase of this kind of start; pods that never became Ready are excluded."""
         complete = [story for story in self.stories if story.complete]
         taken = [durations(story) for story in complete]
         return tuple(
@@ -91,23 +91,23 @@ class Series:
 
     @property
     def failures(self) -> tuple[Story, ...]:
-        """The pods that never became ready."""
+        """The pods that never became Ready."""
         return tuple(story for story in self.stories if not story.complete)
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as long a pod takes to become ready on a microVM as on an ordinary node."""
+    """A pod's time to Ready on a microVM, divided by that on the baseline node."""
 
     driver: str
-    """Of the microVM."""
+    """Driver of the microVM."""
     at_once: int
     p50: float
     p95: float
 
 
 def ratios(series: Iterable[Series]) -> tuple[Ratio, ...]:
-    """Compare each driver, where both were measured with the same number at once."""
+    """Divide each driver's times by the baseline node's of the same concurrency, if both exist."""
     whole = {(each.subject, each.at_once): each.whole for each in series}
     found: list[Ratio] = []
     for (subject, at_once), machine in whole.items():

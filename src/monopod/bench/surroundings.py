@@ -1,4 +1,4 @@
-"""What has to be around a run: nobody else at it, a namespace and a profile of its own."""
+"""Environment of a run: a lock, a namespace, a profile and a block of addresses."""
 
 import asyncio
 import fcntl
@@ -29,10 +29,10 @@ _GONE_S: Final = 120.0
 
 @asynccontextmanager
 async def alone(home: Path) -> AsyncGenerator[None]:
-    """Be the only one who measures this cluster; ends with this process.
+    """Lock this cluster's benchmarks; the lock ends with this process.
 
     Raises:
-        BenchError: Somebody else is at it.
+        BenchError: Another benchmark holds the lock.
     """
     descriptor = os.open(home / "bench.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -46,9 +46,9 @@ async def alone(home: Path) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def surroundings(client: Client) -> AsyncGenerator[str]:
-    """Have a namespace and a profile for the length of a block; yields their name.
+    """Create a namespace and a profile for the length of a block; yields their name.
 
-    What a run that was killed has left is removed first.
+    Objects of a run that was killed are removed first.
 
     Raises:
         BenchError: The namespace or the profile does not become usable.
@@ -68,18 +68,18 @@ async def surroundings(client: Client) -> AsyncGenerator[str]:
 
 @asynccontextmanager
 async def block_of_the_vpc(client: Client, name: str) -> AsyncGenerator[IPv4Network]:
-    """Have addresses of the VPC that nobody else is given, for the length of a block.
+    """Reserve addresses of the VPC for the length of a block.
 
-    They are a public subnet: no machine is ever put into one.
+    They are a public subnet: no machine is ever placed into one.
 
     Raises:
-        BenchError: There are none left.
+        BenchError: No VPC has a free block.
     """
     subnets = (await client.list(Subnet)).items
     taken = taken_blocks(subnets, (await client.list(MicroVM)).items)
     found = subnet_of_its_own((await client.list(Vpc)).items, subnets, taken, name)
     if found is None:
-        raise BenchError("no VPC has a /24 left that is in no subnet: add a block to one")
+        raise BenchError("no VPC has a free /24 outside its subnets: add a CIDR block to one")
     await client.create(found)
     try:
         yield IPv4Network(found.spec.cidrBlock)
@@ -90,7 +90,7 @@ async def block_of_the_vpc(client: Client, name: str) -> AsyncGenerator[IPv4Netw
 def subnet_of_its_own(
     vpcs: Iterable[Vpc], subnets: Iterable[Subnet], taken: Iterable[str], name: str
 ) -> Subnet | None:
-    """Return a subnet of addresses that are free, in a VPC and a zone that there is a subnet in."""
+    """Return a subnet of free addresses, in a VPC and a zone that a subnet exists in."""
     zones = {each.spec.vpc: each.spec.availabilityZone for each in subnets}
     used = list(taken)
     for vpc in vpcs:
@@ -114,7 +114,7 @@ async def _sweep(client: Client) -> None:
         name = meta(left).name or ""
         await _delete(client, Namespace, name)
         for pod in (await client.list(Pod, name)).items:
-            # The ordinary node ended with its run: nobody is left there to end the pod in peace.
+            # The baseline node ended with its run, so no kubelet is left to terminate the pod.
             with suppress(NotFoundError):
                 await client.delete(Pod, meta(pod).name or "", name, grace_period_s=0)
     for kind in (FargateProfile, Subnet):
@@ -142,10 +142,10 @@ async def _until(
     labels: str | None = None,
     within_s: float = _THERE_S,
 ) -> None:
-    """Wait until something holds of all objects of a kind, a namespace, a name, a label.
+    """Wait until a condition holds for all objects of a kind, namespace, name and label.
 
     Raises:
-        BenchError: It did not come to that.
+        BenchError: The condition did not hold in time.
     """
     fields = None if name is None else f"metadata.name={name}"
     informer = Informer(client, kind, namespace=namespace, labels=labels, fields=fields)
@@ -160,7 +160,7 @@ async def _until(
                 await changed.wait()
     except TimeoutError:
         where = " ".join(part for part in (kind.__name__, namespace, name, labels) if part)
-        raise BenchError(f"{where}: not as it should be after {within_s:.0f} s") from None
+        raise BenchError(f"{where}: not in the expected state after {within_s:.0f} s") from None
     finally:
         following.cancel()
         with suppress(asyncio.CancelledError):

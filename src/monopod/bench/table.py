@@ -1,4 +1,4 @@
-"""A report on a terminal."""
+"""Renders a report on a terminal."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ _SHOWN_FAILURES: Final = 5
 
 
 def render(report: Report) -> RenderableType:
-    """Return what a console prints: phases, the ratio, the footprint, and what went wrong."""
+    """Return the console output: phases, ratio, footprint, failures and notes."""
     parts: list[RenderableType] = [Text(_heading(report), style="dim"), _phases(report)]
     parts += [
         Text(
@@ -54,7 +54,7 @@ def _phases(report: Report) -> Table:
     for phase in sorted(shown, key=list(Phase).index):
         cells = [_phase(column.get(phase)) for column in summaries]
         table.add_row(phase.value, *cells, end_section=phase is Phase.READY)
-    table.add_row("in all", *(_cell(each.whole) for each in report.series), style="bold")
+    table.add_row("total", *(_cell(each.whole) for each in report.series), style="bold")
     return table
 
 
@@ -76,7 +76,7 @@ def _footprint(footprint: Footprint) -> Table:
     table.add_column("p95", justify="right")
     rows = (
         ("host memory: guest and VMM", footprint.processes_mib, "MiB"),
-        ("host memory: cached of its disks", footprint.disks_mib, "MiB"),
+        ("host memory: page cache of its disks", footprint.disks_mib, "MiB"),
         ("guest memory in use", footprint.guest_mib, "MiB"),
         (f"CPU, over {footprint.watched_s:.0f} s", footprint.idle_cpu_percent, "% of a core"),
     )
@@ -87,7 +87,7 @@ def _footprint(footprint: Footprint) -> Table:
             table.add_row(name, f"{spread.p50:.1f} {unit}", f"{spread.p95:.1f} {unit}")
     shared = footprint.root_image_mib
     table.add_row(
-        "host memory: cached of the root image, once for all machines",
+        "host memory: page cache of the root image, once for all machines",
         NOT_OBSERVED if shared is None else f"{shared:.1f} MiB",
         "",
     )

@@ -1,7 +1,7 @@
-"""A report as a picture: where the time of a pod's start goes. Plain SVG, written here.
+"""Draws a report as an SVG timeline: where the time of a pod's start goes.
 
-Each series is a panel on one scale of seconds. A phase is a bar from where the one before it ended
-to where it ended itself, both at the median; a thin line leads on to the 95th percentile.
+Each series is a panel on a common scale of seconds. A phase is a bar from the end of the one before
+it to its own end, both at the median; a thin line extends to the 95th percentile.
 """
 
 import math
@@ -26,7 +26,7 @@ _AXIS: Final = 34
 _STEPS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 _MOST_STEPS: Final = 12
 _COLOURS: Final = {
-    # Okabe and Ito's palette: told apart by everybody, on screen and on paper.
+    # Okabe and Ito's palette, which colour-blind readers can distinguish, on screen and on paper.
     Phase.ADMITTED: "#56b4e9",
     Phase.CLAIMED: "#0072b2",
     Phase.LAUNCHED: "#e69f00",
@@ -46,7 +46,7 @@ _STYLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """From seconds to pixels."""
+    """Converts seconds to pixels."""
 
     longest_s: float
     step_s: float
@@ -60,7 +60,7 @@ class _Scale:
 
 
 def draw(report: Report) -> str:
-    """Return the picture as the text of an SVG file."""
+    """Return the picture as SVG."""
     scale = _scale(report.series)
     panels = [_panel_height(series) for series in report.series]
     bottom = _TOP + sum(panels) + _PANEL_GAP * max(0, len(panels) - 1)
@@ -88,8 +88,8 @@ def draw(report: Report) -> str:
         top += panel + _PANEL_GAP
     for number, ratio in enumerate(report.ratios):
         said = (
-            f"{ratio.driver}, {how_many(ratio.at_once)}: {ratio.p50:.1f} times as long as on an"
-            f" ordinary node (p95: {ratio.p95:.1f} times)"
+            f"{ratio.driver}, {how_many(ratio.at_once)}: {ratio.p50:.1f} times as long as on a"
+            f" baseline node (p95: {ratio.p95:.1f} times)"
         )
         lines.append(_text(_LEFT, bottom + _AXIS + 12 + 16 * number, said, "head"))
     return "\n".join([*lines, "</svg>", ""])
@@ -129,7 +129,7 @@ def _panel(series: Series, top: int, scale: _Scale) -> Iterator[str]:
     )
     yield _text(16, top + 18, f"{series.title} ({said})", "head")
     if whole is not None:
-        text = f"{whole.p50:.2f} · {whole.p95:.2f} in all"
+        text = f"{whole.p50:.2f} · {whole.p95:.2f} total"
         yield _text(_WIDTH - _RIGHT + 14, top + 18, text, "head figure")
     began = 0.0
     for number, summary in enumerate(series.summaries):

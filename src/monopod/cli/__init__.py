@@ -1,7 +1,7 @@
-"""The command ``monopod``: what people type, see, and are told when something is wrong.
+"""The command ``monopod``.
 
-One module for each command, imported only when it is asked for: most of a short command's time
-would otherwise go into reading what it never uses. Each has a function ``register`` that adds it.
+One module for each command, imported only when it is used: otherwise most of a short command's time
+would go into imports. Each has a function ``register`` that adds the command.
 """
 
 import logging
@@ -40,9 +40,9 @@ def main() -> None:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    # Rooms log for s6; people get progress, and errors that say what was wrong.
+    # Packages log for s6; users get progress and error messages instead.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    # With only one command, Typer would leave out its name.
+    # With only one command, Typer would omit its name.
     app.callback()(lambda: None)
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     for name in (asked,) if asked in COMMANDS else COMMANDS:

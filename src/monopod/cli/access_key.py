@@ -1,4 +1,4 @@
-"""``monopod access-key``: keys of the EKS API for other users than the administrator."""
+"""``monopod access-key``: access keys of the EKS API for users besides the administrator."""
 
 from typing import Annotated
 
@@ -13,18 +13,20 @@ from monopod.settings import Settings
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    group = typer.Typer(help="Make, list and delete access keys for AWS's clients.")
+    group = typer.Typer(help="Create, list and delete access keys for AWS's clients.")
 
     @group.command()
     def create(  # pyright: ignore[reportUnusedFunction]
-        user: Annotated[str, typer.Argument(help="The Kubernetes user that the key stands for.")],
+        user: Annotated[
+            str, typer.Argument(help="The Kubernetes user that the key authenticates.")
+        ],
         groups: Annotated[
-            list[str] | None, typer.Option("--group", help="A group of the user's; repeatable.")
+            list[str] | None, typer.Option("--group", help="A group of the user; repeatable.")
         ] = None,
     ) -> None:
-        """Make a key, and print it once, as shell commands: eval "$(... create alice)"."""
+        """Create a key and print it once, as shell commands: eval "$(... create alice)"."""
         if not user.strip():
-            raise typer.BadParameter("a user has a name")
+            raise typer.BadParameter("the user's name must not be empty")
         made = keys.create(Settings(), user, groups or ())
         typer.echo(export("AWS_ACCESS_KEY_ID", made.id))
         typer.echo(export("AWS_SECRET_ACCESS_KEY", made.secret))
@@ -32,7 +34,7 @@ def register(app: typer.Typer) -> None:
     @group.command(name="list")
     def list_(  # pyright: ignore[reportUnusedFunction]
     ) -> None:
-        """Show the keys there are, without their secrets."""
+        """List access keys, without their secrets."""
         table = Table("KEY", "USER", "GROUPS", box=None, pad_edge=False, header_style="bold")
         for each in keys.issued(Settings()):
             table.add_row(each.id, each.user, ", ".join(each.groups))
@@ -40,9 +42,9 @@ def register(app: typer.Typer) -> None:
 
     @group.command()
     def delete(  # pyright: ignore[reportUnusedFunction]
-        key: Annotated[str, typer.Argument(help="Its id.")],
+        key: Annotated[str, typer.Argument(help="The key's id.")],
     ) -> None:
-        """Delete a key; it is refused from then on."""
+        """Delete a key; requests signed with it are rejected from then on."""
         keys.delete(Settings(), key)
 
     app.add_typer(group, name="access-key")

@@ -1,4 +1,4 @@
-"""``monopod bench``: what a pod's start takes, and what the way between pods costs."""
+"""``monopod bench``: measures pod starts and requests between pods."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ from monopod.settings import Settings
 _KUBERNETES = "k8s.io/kubernetes"
 _PAUSE = "build/pause/linux/pause.c"
 _MOST_SECONDS = 20
-"""Shorter than the API server's clients wait for an answer."""
+"""Below the timeout of the API server's clients."""
 
 
 def register(app: typer.Typer) -> None:
@@ -39,30 +39,30 @@ def register(app: typer.Typer) -> None:
     @bench.command()
     def start(  # pyright: ignore[reportUnusedFunction]
         *,
-        count: Annotated[int, typer.Option(min=1, help="Starts one at a time.")] = 5,
-        at_once: Annotated[int, typer.Option(min=0, help="Starts at the same time.")] = 10,
+        count: Annotated[int, typer.Option(min=1, help="Sequential starts.")] = 5,
+        at_once: Annotated[int, typer.Option(min=0, help="Concurrent starts.")] = 10,
         json_file: Annotated[
-            Path | None, typer.Option("--json", help="Write the report there.")
+            Path | None, typer.Option("--json", help="Write the report to this file.")
         ] = None,
         svg_file: Annotated[
-            Path | None, typer.Option("--svg", help="Write a timeline there.")
+            Path | None, typer.Option("--svg", help="Write a timeline to this file.")
         ] = None,
         driver: Annotated[
             list[str] | None,
             typer.Option(
-                help="Kind of machine, each time one more: "
-                f"{', '.join(keys.DRIVER_WORDS)}. [default: the one chosen by itself]"
+                help="Driver to measure; repeatable: "
+                f"{', '.join(keys.DRIVER_WORDS)}. [default: this host's default driver]"
             ),
         ] = None,
         ordinary: Annotated[
-            bool, typer.Option(help="Start the same pods on an ordinary node too.")
+            bool, typer.Option(help="Also start the pods on a baseline node.")
         ] = True,
     ) -> None:
-        """Measure each phase of a pod's start, next to the same pod on an ordinary node."""
+        """Measure each phase of a pod's start, and of the same pod on a baseline node."""
         drivers = tuple(driver or ("",))
         if unknown := [word for word in drivers if word not in ("", *keys.DRIVER_WORDS)]:
             known = ", ".join(keys.DRIVER_WORDS)
-            raise typer.BadParameter(f"no driver is called {', '.join(unknown)}; known: {known}")
+            raise typer.BadParameter(f"unknown driver {', '.join(unknown)}; known: {known}")
         wishes = Wishes(count, at_once, ordinary, drivers)
         report = asyncio.run(_start(Settings(), wishes))
         Console(highlight=False).print(table.render(report))
@@ -75,20 +75,20 @@ def register(app: typer.Typer) -> None:
     def network(  # pyright: ignore[reportUnusedFunction]
         *,
         seconds: Annotated[
-            int, typer.Option(min=1, max=_MOST_SECONDS, help="Length of each load.")
+            int, typer.Option(min=1, max=_MOST_SECONDS, help="Seconds of each load.")
         ] = 10,
-        connections: Annotated[int, typer.Option(min=1, max=64, help="At the same time.")] = 4,
+        connections: Annotated[int, typer.Option(min=1, max=64, help="Connections of a load.")] = 4,
         repeats: Annotated[
-            int, typer.Option(min=1, max=50, help="Starts whose first byte is waited for.")
+            int, typer.Option(min=1, max=50, help="Starts whose first byte is measured.")
         ] = 7,
         json_file: Annotated[
-            Path | None, typer.Option("--json", help="Write the report there.")
+            Path | None, typer.Option("--json", help="Write the report to this file.")
         ] = None,
         ordinary: Annotated[
-            bool, typer.Option(help="Measure ordinary pods too, for the ratios.")
+            bool, typer.Option(help="Also measure pods on a baseline node, for the ratios.")
         ] = True,
     ) -> None:
-        """Measure requests from pod to pod, direct and through load balancers."""
+        """Measure requests between pods, direct and through load balancers."""
         wishes = NetworkWishes(seconds, connections, repeats, ordinary)
         report = asyncio.run(_network(Settings(), wishes))
         Console(highlight=False).print(network_table.render(report))
@@ -97,7 +97,7 @@ def register(app: typer.Typer) -> None:
 
 
 async def _start(settings: Settings, wishes: Wishes) -> Report:
-    # Standard output is for the report alone.
+    # Standard output carries the report only.
     with Screen(Console(stderr=True, highlight=False)) as screen:
         cluster = await _cluster(settings)
         return await bench_start(cluster, wishes, screen.report)
@@ -117,7 +117,7 @@ async def _network(settings: Settings, wishes: NetworkWishes) -> NetworkReport:
 async def _cluster(settings: Settings) -> Cluster:
     known = state.require(settings.home)
     if known.guest_image is None:
-        raise ClusterError("this cluster runs no machines: `monopod up` starts them")
+        raise ClusterError("this cluster runs no machines: run `monopod up`")
     layout = Layout.of(settings, known.transit)
     sources = await components.module_directory(_KUBERNETES, settings)
     image, registry = Path(known.guest_image), access.registry(settings)

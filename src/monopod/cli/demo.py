@@ -1,4 +1,4 @@
-"""The demo: three pods, three machines, three kernels, and where the time of their start went."""
+"""The demo workload: three pods on three machines, and a timeline of their start."""
 
 import asyncio
 from collections.abc import Sequence
@@ -31,19 +31,19 @@ _TASK: Final = "demo"
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """One pod of the demo, with proof of a kernel of its own."""
+    """One pod of the demo, with its boot id as proof of a separate kernel."""
 
     snapshot: Snapshot
     boot_id: str
 
 
 async def run(settings: Settings, plane: ControlPlane, screen: Screen) -> None:
-    """Run the demo workload and show what became of it.
+    """Run the demo workload and show its pods and their timeline.
 
     Raises:
-        ClusterError: Its pods did not become ready in time; says what they wait for.
+        ClusterError: The pods did not become ready in time; names those that did not.
         ImageError: Its image could not be built or pushed.
-        KubeError: The API server could not be asked.
+        KubeError: The API server rejected a request or was unreachable.
     """
     archive = await build_demo_image(settings, screen.report)
     registry = access.registry(settings)
@@ -90,7 +90,7 @@ async def _pods_of(client: Client) -> list[Pod]:
 
 
 def _new_and_ready(deployment: Deployment) -> int:
-    """Return how many pods are as the Deployment wants them, less those that still are not."""
+    """Return how many pods are up to date and ready, less those of older revisions."""
     status, generation = deployment.status, meta(deployment).generation or 0
     if status is None or (status.observedGeneration or 0) < generation:
         return 0
@@ -101,7 +101,7 @@ def _new_and_ready(deployment: Deployment) -> int:
 def _late(pods: Sequence[Pod]) -> str:
     names = ", ".join(meta(pod).name or "" for pod in pods if not _is_ready(pod))
     said = f"the demo's pods are not ready after {_READY_WITHIN_S:.0f} s"
-    return f"{said}: {names}; `monopod explain POD` tells why" if names else said
+    return f"{said}: {names}; `monopod explain POD` shows why" if names else said
 
 
 def _is_ready(pod: Pod) -> bool:
@@ -128,7 +128,7 @@ def _pods(shown: Sequence[_Shown]) -> Table:
 
 
 def _phases(shown: Sequence[_Shown]) -> Table:
-    """Return the seconds from each pod's creation to each step of its way."""
+    """Return the seconds from each pod's creation to each step of its start."""
     ways = [moments(each.snapshot) for each in shown]
     table = Table("SECONDS AFTER CREATION", box=None, pad_edge=False)
     for each in shown:

@@ -1,4 +1,4 @@
-"""``monopod down``: nothing is left but the cache."""
+"""``monopod down``: removes everything but the build cache."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def down() -> None:  # pyright: ignore[reportUnusedFunction]
-        """Stop the cluster and remove every trace of it; the build cache stays."""
+        """Stop the cluster and remove everything of it but the build cache."""
         asyncio.run(_down(Settings()))
 
 
@@ -23,4 +23,4 @@ async def _down(settings: Settings) -> None:
     with Screen() as screen:
         left = await life.down(settings, screen.report)
     if left:
-        raise ClusterError("still there:\n" + "\n".join(left))
+        raise ClusterError("could not remove:\n" + "\n".join(left))

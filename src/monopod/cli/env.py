@@ -1,4 +1,4 @@
-"""``monopod env``: what other programs need in their environment, as shell commands."""
+"""``monopod env``: environment variables for other programs, as shell commands."""
 
 import shlex
 import sys
@@ -13,7 +13,8 @@ from monopod.settings import Settings
 def register(app: typer.Typer) -> None:
     """Add the command."""
     env = typer.Typer(
-        help="Print what other programs need, as shell commands.", add_completion=False
+        help="Print environment variables for other programs, as shell commands.",
+        add_completion=False,
     )
 
     @env.callback()
@@ -22,9 +23,9 @@ def register(app: typer.Typer) -> None:
 
     @env.command()
     def aws() -> None:  # pyright: ignore[reportUnusedFunction]
-        """Print what AWS's clients need: eval "$(monopod env aws)"."""
+        """Print the environment of AWS's clients: eval "$(monopod env aws)"."""
         if sys.stdout.isatty():
-            typer.echo('# A secret follows. It is meant for: eval "$(monopod env aws)"', err=True)
+            typer.echo('# Contains a secret. Use it as: eval "$(monopod env aws)"', err=True)
         typer.echo(exports(access.eks(Settings())))
 
     app.add_typer(env, name="env")
@@ -39,11 +40,11 @@ def exports(eks: access.Eks) -> str:
         "AWS_REGION": eks.region,
         "AWS_ACCESS_KEY_ID": eks.key.id,
         "AWS_SECRET_ACCESS_KEY": eks.key.secret,
-        # Or clients would first wait for an instance's metadata that is not there.
+        # Clients would first query an instance metadata service that does not exist.
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     lines = [export(name, value) for name, value in values.items()]
-    # Left over from another account, they would go before or beside ours.
+    # Leftovers of another account would take precedence over ours or combine with them.
     return "\n".join([*lines, "unset AWS_SESSION_TOKEN AWS_PROFILE"])
 
 

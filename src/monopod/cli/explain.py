@@ -1,4 +1,4 @@
-"""``monopod explain``: why a pod is where it is."""
+"""``monopod explain``: explains where a pod runs, or why it does not."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
             str, typer.Option("--namespace", "-n", help="The pod's namespace.")
         ] = "default",
     ) -> None:
-        """Tell why a pod is where it is: profile, size, subnet, machine, and what is in its way."""
+        """Explain where a pod runs or why it does not: profile, size, subnet, machine, blockers."""
         asyncio.run(_explain(Settings(), namespace, pod))
 
 

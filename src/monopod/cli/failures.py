@@ -1,6 +1,6 @@
-"""Errors as people see them: one line, or as many as there are things to mend, never a traceback.
+"""Renders errors for users: one line for each problem, never a traceback.
 
-What a developer would want of an error nobody foresaw goes to a file in the logs.
+The traceback of an unexpected error goes to a file in the logs.
 """
 
 import sys
@@ -22,7 +22,7 @@ def explained() -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on where this one stopped")
+        console.print("interrupted; run the same command again to continue")
         sys.exit(130)
     except ValidationError as error:
         for each in error.errors():

@@ -1,4 +1,4 @@
-"""``monopod image``: the container images in the cluster's own registry."""
+"""``monopod image``: container images in the cluster's registry."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,23 +19,23 @@ from monopod.settings import Settings
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    image = typer.Typer(help="Container images in the cluster's own registry.")
+    image = typer.Typer(help="Manage container images in the cluster's registry.")
     app.add_typer(image, name="image")
 
     @image.command()
     def push(  # pyright: ignore[reportUnusedFunction]
         file: Annotated[Path, typer.Argument(help="An OCI or Docker archive.")],
         name: Annotated[
-            str | None, typer.Option(help="What to call it, instead of its own name.")
+            str | None, typer.Option(help="Its name in the registry, instead of the archive's.")
         ] = None,
     ) -> None:
-        """Push an archive; the last line is the reference that pods use."""
+        """Push an archive; the last line is the reference for pods."""
         typer.echo(asyncio.run(_push(Settings(), file, name)))
 
     @image.command(name="list")
     def list_(  # pyright: ignore[reportUnusedFunction]
     ) -> None:
-        """Show the images in the registry, and the pods that use them."""
+        """List the images in the registry, and the pods that use them."""
         stored, uses = asyncio.run(images.listing(Settings()))
         plain_console().print(table(stored, uses))
 
@@ -45,9 +45,11 @@ def register(app: typer.Typer) -> None:
             list[str], typer.Argument(metavar="REF...", help="NAME, NAME:TAG or NAME@sha256:….")
         ],
         *,
-        force: Annotated[bool, typer.Option("--force", help="Remove what pods use, too.")] = False,
+        force: Annotated[
+            bool, typer.Option("--force", help="Remove images that pods use, too.")
+        ] = False,
     ) -> None:
-        """Remove images, and the layers that only they have."""
+        """Remove images, and the layers that no other image has."""
         with Screen(plain_console(stderr=True)) as screen:
             done = asyncio.run(
                 images.remove(Settings(), references, force=force, report=screen.report)
@@ -57,14 +59,14 @@ def register(app: typer.Typer) -> None:
     @image.command()
     def prune(  # pyright: ignore[reportUnusedFunction]
     ) -> None:
-        """Remove images that no tag names and no pod uses, and layers that no image has."""
+        """Remove images without a tag and a pod, and layers without an image."""
         with Screen(plain_console(stderr=True)) as screen:
             done = asyncio.run(images.prune(Settings(), screen.report))
         show(done)
 
 
 def table(stored: Sequence[StoredImage], uses: Sequence[Use]) -> Table:
-    """Return what there is: a row for each tag, and one for each image without any."""
+    """Return a row for each tag, and one for each untagged image."""
     rows = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("REPOSITORY", "TAG", "DIGEST", "SIZE", "CREATED", "PUSHED", "PODS"):
         rows.add_column(name, overflow="fold")
@@ -83,7 +85,7 @@ def table(stored: Sequence[StoredImage], uses: Sequence[Use]) -> Table:
 
 
 def show(done: images.Pruned) -> None:
-    """Print what was removed, a line each, and what that freed."""
+    """Print what was removed, a line each, and the space that this freed."""
     for name in done.names:
         typer.echo(f"removed {name}")
     typer.echo(f"{size(done.freed_bytes)} freed")
@@ -91,7 +93,7 @@ def show(done: images.Pruned) -> None:
 
 async def _push(settings: Settings, file: Path, name: str | None) -> str:
     registry = access.registry(settings)
-    # Standard output is for the reference alone: scripts read it.
+    # Standard output carries the reference only: scripts read it.
     with Screen(plain_console(stderr=True)) as screen:
         return await send(
             file, registry.url, socket=registry.socket, name=name, report=screen.report

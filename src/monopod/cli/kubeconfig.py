@@ -1,4 +1,4 @@
-"""``monopod kubeconfig``: where the administrator's credentials are."""
+"""``monopod kubeconfig``: path of the administrator's kubeconfig."""
 
 import typer
 

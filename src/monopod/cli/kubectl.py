@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     def kubectl(  # pyright: ignore[reportUnusedFunction]
         words: Annotated[
             list[str] | None,
-            typer.Argument(metavar="[-- ARGUMENTS]", help="What kubectl shall do."),
+            typer.Argument(metavar="[-- ARGUMENTS]", help="Arguments of kubectl."),
         ] = None,
     ) -> None:
         """Run kubectl as administrator: monopod kubectl -- get pods."""
@@ -29,6 +29,6 @@ def _become(words: list[str]) -> None:
     environment = {**os.environ, "KUBECONFIG": str(allowed.kubeconfig)}
     program = allowed.components / "kubectl"
     try:
-        os.execve(program, ["kubectl", *words], environment)  # noqa: S606 - to become it is the point
+        os.execve(program, ["kubectl", *words], environment)  # noqa: S606 - replaces this process
     except OSError as error:
         raise ClusterError(f"cannot run {program}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""``monopod logs``: what a component or a machine has said."""
+"""``monopod logs``: log of a component or console of a machine."""
 
 import os
 from pathlib import Path
@@ -17,10 +17,8 @@ def register(app: typer.Typer) -> None:
     def logs(  # pyright: ignore[reportUnusedFunction]
         name: Annotated[str, typer.Argument(help="A component, or a machine: mvm-….")],
         *,
-        follow: Annotated[
-            bool, typer.Option("--follow", "-f", help="Go on as lines come.")
-        ] = False,
-        lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines back.")] = 200,
+        follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log.")] = False,
+        lines: Annotated[int, typer.Option("--lines", "-n", help="Number of last lines.")] = 200,
     ) -> None:
         """Show the log of a component, or the console of a machine."""
         path = _find(Settings(), name)
@@ -35,7 +33,7 @@ def _find(settings: Settings, name: str) -> Path:
     """Return the newest file of a log.
 
     Raises:
-        ClusterError: Nothing of this name has one; names what does.
+        ClusterError: No log has this name; lists the names that exist.
     """
     candidates = (
         settings.logs / name / "current",
@@ -46,4 +44,4 @@ def _find(settings: Settings, name: str) -> Path:
             return path
     known = sorted(path.parent.name for path in settings.logs.glob("*/current"))
     known += sorted(path.name for path in settings.machines.glob("*"))
-    raise ClusterError(f"nothing called {name} has a log; there are: {', '.join(known) or 'none'}")
+    raise ClusterError(f"no log of {name}; there are: {', '.join(known) or 'none'}")

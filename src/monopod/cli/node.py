@@ -1,4 +1,4 @@
-"""``monopod node``: ordinary nodes beside Fargate's."""
+"""``monopod node``: worker nodes besides Fargate's nodes."""
 
 import asyncio
 import re
@@ -19,21 +19,21 @@ _USER_AGENT: Final = "monopod-node"
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    group = typer.Typer(help="Add, list and remove ordinary nodes, which take any pod.")
+    group = typer.Typer(help="Add, list and remove worker nodes, which take any pod.")
 
     @group.command()
     def add(  # pyright: ignore[reportUnusedFunction]
-        name: Annotated[str, typer.Argument(help="What to call it.")],
+        name: Annotated[str, typer.Argument(help="The node's name.")],
         cpu: Annotated[float, typer.Option("--cpu", help="vCPU.")] = 1,
         memory: Annotated[float, typer.Option("--memory", help="Memory in GiB.")] = 2,
         storage: Annotated[int, typer.Option("--storage", min=20, max=198, help="GiB.")] = 20,
         subnet: Annotated[
-            str, typer.Option("--subnet", help="Lends it zone and way out; a private one.")
+            str, typer.Option("--subnet", help="A private subnet: gives zone and egress.")
         ] = "",
     ) -> None:
-        """Make an ordinary node and wait until it is ready."""
+        """Create a worker node and wait until it is ready."""
         if not _NAME.fullmatch(name):
-            raise typer.BadParameter("a name is lower-case letters, digits and dashes")
+            raise typer.BadParameter("a name consists of lower-case letters, digits and dashes")
         size = Size(round(cpu * 1000), round(memory * 1024))
         if size not in TABLE:
             fit = [str(each) for each in TABLE if each.milli_cpu == size.milli_cpu]
@@ -46,14 +46,14 @@ def register(app: typer.Typer) -> None:
     @group.command(name="list")
     def list_(  # pyright: ignore[reportUnusedFunction]
     ) -> None:
-        """Show the ordinary nodes there are."""
+        """List worker nodes."""
         asyncio.run(_list())
 
     @group.command()
     def remove(  # pyright: ignore[reportUnusedFunction]
-        name: Annotated[str, typer.Argument(help="What it is called.")],
+        name: Annotated[str, typer.Argument(help="The node's name.")],
     ) -> None:
-        """Remove an ordinary node; `kubectl drain` moves its pods before."""
+        """Remove a worker node; move its pods first, with `kubectl drain`."""
         with Screen() as screen:
             asyncio.run(_remove(name, screen))
 

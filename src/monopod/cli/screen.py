@@ -1,7 +1,7 @@
-"""Progress as people see it: a line for each piece of work, what it is at, and how long it took.
+"""Shows progress: a line for each task, with its current step and duration.
 
-On a terminal the lines of unfinished work move; elsewhere each piece gets a line when it starts and
-one when it is done, so that a log stays readable.
+On a terminal the lines of unfinished tasks are live; elsewhere each task gets a line at its start
+and one at its end, so that a log stays readable.
 """
 
 import time
@@ -22,7 +22,7 @@ _REFRESHES_A_SECOND: Final = 8
 
 
 def plain_console(*, stderr: bool = False) -> Console:
-    """Return a console without colours of its own choice; a pipe is as wide as it needs to be."""
+    """Return a console without highlighting; a pipe is as wide as needed."""
     console = Console(highlight=False, stderr=stderr)
     return console if console.is_terminal else Console(highlight=False, stderr=stderr, width=240)
 
@@ -36,7 +36,7 @@ class _Task:
 
 
 class Screen:
-    """Shows reports of progress while it is open."""
+    """Shows progress reports while it is open."""
 
     def __init__(
         self, console: Console | None = None, clock: Callable[[], float] = time.monotonic
@@ -69,7 +69,7 @@ class Screen:
                 self._line("✗", name, task.detail, self._clock() - task.started)
 
     def report(self, progress: Progress) -> None:
-        """Show how far a piece of work is; one that is done gets its final line."""
+        """Show a task's progress; a finished one gets its final line."""
         now = self._clock()
         done = progress.total > 0 and progress.done >= progress.total
         task = self._tasks.get(progress.task)

@@ -1,4 +1,4 @@
-"""``monopod status``: what runs, and for how long."""
+"""``monopod status``: state of components, drivers, network, profiles and machines."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -63,17 +63,17 @@ def _show_host(settings: Settings, console: Console) -> None:
     host = report.read(settings)
     if host is None:
         return
-    drivers = _table("DRIVER", "STATE", "LOOKED AT", "WHY")
+    drivers = _table("DRIVER", "STATE", "PROBED", "WHY")
     for each in host.drivers:
         driver, age = each.candidate, datetime.now(UTC) - each.at
         drivers.add_row(
             driver.name,
-            "cannot be used" if driver.unusable else f"up to {driver.max_milli_cpu / 1000:g} vCPU",
+            "unavailable" if driver.unusable else f"up to {driver.max_milli_cpu / 1000:g} vCPU",
             f"{timedelta(seconds=max(0, int(age.total_seconds())))} ago",
             driver.unusable or each.found,
         )
     console.print("", drivers, sep="\n")
-    console.print(f"Where nobody insists: {host.automatic}", soft_wrap=True)
+    console.print(f"Default driver: {host.automatic}", soft_wrap=True)
     now = report.occupancy(settings, host.whole)
     console.print(
         f"{now.machines} machines have {_share(now.promised)} of {_share(host.whole)};"

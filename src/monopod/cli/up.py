@@ -1,4 +1,4 @@
-"""``monopod up``: a cluster, and proof that it works."""
+"""``monopod up``: starts a cluster and proves that it works."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--no-demo", help="Do not run the demo workload.")
         ] = False,
     ) -> None:
-        """Start the cluster; build what is missing first. Again is quick and harmless."""
+        """Start the cluster; build what is missing first. Idempotent."""
         asyncio.run(_up(Settings(), with_demo=not no_demo))
 
 

@@ -1,7 +1,7 @@
-"""Upstream's programs, built once from their own modules into the cache.
+"""Upstream's programs, built once from pinned Go modules into the cache.
 
 Nothing of Kubernetes, containerd or CoreDNS is rewritten here; the folder ``components`` pins each
-as a Go module, and this room turns those pins into programs that others can run.
+as a Go module, and this package builds the pinned programs.
 """
 
 from monopod.components.catalogue import COMPONENTS, FORTIO, Component, Program, module_version

@@ -1,6 +1,6 @@
 """Build the components with plain progress lines: ``python -m monopod.components``.
 
-For continuous integration and for people who work on the components; ``monopod up`` does the same.
+For continuous integration and for developers of the components; ``monopod up`` does the same.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from monopod.settings import Settings
 
 
 class _Log:
-    """Prints a line whenever the work changes, and every tenth of it."""
+    """Prints a line at each new step, and at every tenth of a step."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()

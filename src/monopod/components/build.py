@@ -1,4 +1,4 @@
-"""Building one component, with its progress counted in packages."""
+"""Builds one component and reports progress in packages."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from monopod.progress import Progress, Report
 
 
 def content_key(component: Component, toolchain: Toolchain) -> str:
-    """Sixteen hexadecimal digits that change with anything that decides what is built."""
+    """Return the cache key: sixteen hexadecimal digits that depend on every input of the build."""
     digest = hashlib.sha256()
     machine = os.uname().machine
     recipe = (toolchain.version, machine, str(component.cgo), *component.flags())
@@ -36,10 +36,10 @@ def _sources(directory: Path) -> Iterable[Path]:
 async def build(
     component: Component, toolchain: Toolchain, directory: Path, report: Report
 ) -> None:
-    """Build a component's files and put them, checked and sealed, at ``directory``.
+    """Build a component's files and publish them, verified and sealed, at ``directory``.
 
     Raises:
-        BuildError: It does not build, or a program does not report the pinned version.
+        BuildError: The build fails, or a program does not report the pinned version.
     """
     title = f"{component.name} {component.version}"
     if component.cgo:
@@ -81,7 +81,7 @@ async def build(
 
 
 class Reporter:
-    """Turns the lines that ``go`` prints into progress."""
+    """Turns the output lines of ``go`` into progress."""
 
     def __init__(self, report: Report, title: str, total: int = 0) -> None:
         self._report = report
@@ -90,7 +90,7 @@ class Reporter:
         self._done = 0
 
     def line(self, line: str) -> None:
-        """Take one line: a module being fetched, a package being compiled, or an error."""
+        """Handle a line: a module being fetched, a package being compiled, or an error."""
         if line.startswith("go: downloading "):
             self.say("fetching " + line.removeprefix("go: downloading "))
         elif line and not line.startswith(("#", "go: ")) and " " not in line:
@@ -98,21 +98,21 @@ class Reporter:
             self.say("linking" if self._done == self._total else f"compiling {line}")
 
     def say(self, detail: str) -> None:
-        """Report where the work is."""
+        """Report the current step."""
         self._report(Progress(self._title, detail, self._done, self._total))
 
     def finished(self) -> None:
-        """Report the end."""
+        """Report completion."""
         self._done = self._total = self._total or 1
         self.say("built")
 
 
 async def _stale_packages(component: Component, toolchain: Toolchain, reporter: Reporter) -> int:
-    """How many packages are to be compiled: all those that Go's own cache does not hold.
+    """Return how many packages will be compiled: those that Go's own cache lacks.
 
-    Main packages are left out: one that was compiled counts as stale until it is linked.
+    Main packages are excluded: a compiled one counts as stale until it is linked.
     """
-    reporter.say("looking at what is to be compiled")
+    reporter.say("listing packages to compile")
     stale = 0
 
     def count(line: str) -> None:
@@ -133,7 +133,7 @@ async def _stale_packages(component: Component, toolchain: Toolchain, reporter: 
             cwd=component.directory,
         )
     except process.ProcessError as error:
-        message = f"the sources of {component.name} {component.version} cannot be had: {error}"
+        message = f"cannot fetch the sources of {component.name} {component.version}: {error}"
         raise BuildError(message) from error
     return max(0, stale - len(component.packages))
 
@@ -151,10 +151,10 @@ async def _check_c_compiler(component: Component) -> None:
 
 
 async def complaint_about(component: Component, program: Program, file: Path) -> str | None:
-    """Ask a program for its version; what is wrong with it, or None when it is the right one."""
+    """Run a program for its version; return what is wrong with it, or None if it is correct."""
     expected = component.expected_answer(program)
     lines: list[str] = []
-    # A program of many names answers to the name that it is called by.
+    # A multi-call program is called by one of its names.
     called = ("bash", "-c", 'exec -a "$0" "$@"', program.name, str(file))
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent"}
     try:

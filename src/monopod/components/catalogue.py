@@ -1,6 +1,6 @@
-"""What is built, from which module, and how each program shows that it is the right one.
+"""The components: modules, build options, programs, and how each program's version is checked.
 
-Versions stand in the modules' ``go.mod`` files and nowhere else; everything that needs one asks
+Versions are only in the modules' ``go.mod`` files; all other code reads them with
 :func:`module_version`.
 """
 
@@ -16,55 +16,55 @@ from monopod.components.errors import ComponentsError
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One program under the name by which everybody calls it."""
+    """One program, by the name under which it is installed."""
 
     name: str
     version_arguments: tuple[str, ...]
-    """Arguments that make it tell its version and end with 0."""
+    """Arguments that make it print its version and exit with 0."""
     answer: str
-    """What the answer contains; ``{version}`` is the expected version without its ``v``."""
+    """Required part of that output; ``{version}`` is the expected version without its ``v``."""
     binary: str = ""
-    """The built file that serves it, where that is called otherwise."""
+    """The built file that contains it; None if the file has the program's name."""
     module: str = ""
-    """The module whose version it reports, where that is not its component's."""
+    """The module whose version it reports; None means its component's module."""
 
     @property
     def file(self) -> str:
-        """The built file's name."""
+        """Name of the built file."""
         return self.binary or self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One Go module of the folder ``components`` and what is built from it."""
+    """One Go module of the folder ``components``, and the files built from it."""
 
     name: str
-    """Its directory in that folder."""
+    """Name of its directory in that folder."""
     module: str
     """The required module whose version is the component's version."""
     packages: Mapping[str, str]
-    """Built file → import path of its main package."""
+    """Built file: import path of its main package."""
     programs: tuple[Program, ...]
     tags: tuple[str, ...] = ()
     cgo: bool = False
     static: bool = False
     """Link C libraries statically; needs cgo."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
-    """String variables set at link time; ``{version}``, ``{major}`` and ``{minor}`` stand for
+    """String variables set at link time; ``{version}``, ``{major}`` and ``{minor}`` are replaced by
     parts of the version, without a ``v``."""
 
     @property
     def directory(self) -> Path:
-        """Where its ``go.mod`` is."""
+        """Directory of its ``go.mod``."""
         return modules_root() / self.name
 
     @property
     def version(self) -> str:
-        """Its version with the leading ``v``, as ``go.mod`` pins it."""
+        """Its version with the leading ``v``, as pinned in ``go.mod``."""
         return module_version(self.name, self.module)
 
     def flags(self) -> tuple[str, ...]:
-        """The flags of ``go build`` that decide what comes out."""
+        """Flags of ``go build`` that affect the result."""
         version = self.version.removeprefix("v")
         major, minor, *_ = version.split(".")
         linker = ["-s", "-w"]
@@ -79,30 +79,30 @@ class Component:
         return tuple(flags)
 
     def expected_answer(self, program: Program) -> str:
-        """What this program must say when asked for its version."""
+        """Return the required output of a program that is run for its version."""
         version = module_version(self.name, program.module or self.module)
         return program.answer.format(version=version.removeprefix("v"))
 
 
 @cache
 def modules_root() -> Path:
-    """The folder of Go modules: inside an installed package, or at the top of the repository.
+    """Return the folder of Go modules: in an installed package, or at the repository's root.
 
     Raises:
-        ComponentsError: Neither is there.
+        ComponentsError: Neither exists.
     """
     here = Path(__file__).resolve()
     candidates = (here.with_name("modules"), here.parents[3] / "components")
     for candidate in candidates:
         if (candidate / "kube" / "go.mod").is_file():
             return candidate
-    places = " nor ".join(str(candidate) for candidate in candidates)
-    raise ComponentsError(f"the components' Go modules are neither in {places}")
+    places = " or ".join(str(candidate) for candidate in candidates)
+    raise ComponentsError(f"cannot find the components' Go modules in {places}")
 
 
 @cache
 def module_version(component: str, module: str) -> str:
-    """The version, with its leading ``v``, that a component's ``go.mod`` pins a module to.
+    """Return the version, with its leading ``v``, to which a component pins a module.
 
     Raises:
         ComponentsError: The component's ``go.mod`` does not name the module.
@@ -182,7 +182,7 @@ COMPONENTS: Final[tuple[Component, ...]] = (
         tags=("seccomp", "netgo", "osusergo"),
         cgo=True,
         # It runs in the guest, whose C library is not this host's; and runc starts itself several
-        # times for each container, which is dear where every system call is traced.
+        # times for each container, which is slow where every system call is traced.
         static=True,
     ),
     Component(
@@ -203,7 +203,7 @@ COMPONENTS: Final[tuple[Component, ...]] = (
         programs=(Program("coredns", ("-version",), "CoreDNS-{version}"),),
     ),
 )
-"""Everything a cluster and its machines run, the longest build first."""
+"""Everything that a cluster and its machines run, the longest build first."""
 
 FORTIO: Final = Component(
     name="fortio",
@@ -211,4 +211,4 @@ FORTIO: Final = Component(
     packages={"fortio": "./cmd/fortio"},
     programs=(Program("fortio", ("version",), "fortio {version}"),),
 )
-"""What measures the network. No cluster runs it: it is built when it is first asked for."""
+"""Load generator of the network benchmark. No cluster runs it: built at its first use."""

@@ -1,19 +1,19 @@
-"""Why upstream's programs cannot be had."""
+"""Errors of building or finding upstream's programs."""
 
 from monopod.errors import MonopodError
 
 
 class ComponentsError(MonopodError):
-    """The programs a cluster consists of cannot be had; says what to change."""
+    """A cluster's programs are not available; the message says what to change."""
 
 
 class ToolchainError(ComponentsError):
-    """There is no Go toolchain that is new enough, and none could be installed."""
+    """No Go toolchain is new enough, and none could be installed."""
 
 
 class BuildError(ComponentsError):
-    """A component did not build, or what was built is not what it should be."""
+    """A component's build failed, or its result is wrong."""
 
 
 class PrebuiltError(ComponentsError):
-    """The directory of prebuilt programs does not hold what is needed."""
+    """The directory of prebuilt programs lacks a program, or has a wrong one."""

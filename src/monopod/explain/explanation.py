@@ -1,4 +1,4 @@
-"""From a snapshot to its explanation."""
+"""Turns a snapshot into its explanation."""
 
 from typing import Final
 
@@ -15,13 +15,13 @@ _ENDED: Final = ("Succeeded", "Failed")
 _PENDING_STEPS: Final = (
     ("Ready", "its node is ready, the pod is about to be bound"),
     ("Registered", "its kubelet has registered and is getting ready"),
-    ("Launched", "it boots"),
+    ("Launched", "it is booting"),
     ("Addressed", "it is about to be launched"),
 )
 
 
 def explain(snapshot: Snapshot) -> Explanation:
-    """Explain why a pod is where it is."""
+    """Explain where a pod runs, or why it does not."""
     possible = (
         _scheduler(snapshot),
         matching.section(snapshot),
@@ -64,9 +64,9 @@ def _answer(snapshot: Snapshot) -> str:
     if snapshot.on_fargate:
         return _on_fargate(snapshot)
     where = (
-        f"It is on the ordinary node {snapshot.bound_to}"
+        f"It is on the worker node {snapshot.bound_to}"
         if snapshot.bound_to
-        else "It waits for an ordinary node"
+        else "It waits for a worker node"
     )
     return f"{where}, not on a microVM: {_why_ordinary(snapshot)}"
 
@@ -74,16 +74,16 @@ def _answer(snapshot: Snapshot) -> str:
 def _on_fargate(snapshot: Snapshot) -> str:
     if snapshot.bound_to:
         name = meta(snapshot.machine).name if snapshot.machine else None
-        return f"It has a microVM of its own{f', {name}' if name else ''}, which is its node."
+        return f"It has its own microVM{f', {name}' if name else ''}, which is its node."
     if snapshot.spec.schedulingGates:
         return "It waits for its scheduling gates to be removed."
     refused = refusal.refusal(snapshot)
     if refused is not None:
-        return f"It cannot start as things are: {refused[1].rstrip('.')}."
+        return f"It cannot start: {refused[1].rstrip('.')}."
     if snapshot.machine is not None:
         name = meta(snapshot.machine).name
-        return f"Its microVM {name} is on its way: {_progress(snapshot.machine)}."
-    return "Fargate's scheduler has not said anything about it yet."
+        return f"Its microVM {name} is starting: {_progress(snapshot.machine)}."
+    return "fargate-scheduler has not processed it yet."
 
 
 def _progress(found: MicroVM) -> str:
@@ -91,7 +91,7 @@ def _progress(found: MicroVM) -> str:
     for kind, words in _PENDING_STEPS:
         if conditions.is_true(turned, kind):
             return words
-    return "it has been asked for"
+    return "it has been created"
 
 
 def _why_ordinary(snapshot: Snapshot) -> str:
@@ -105,35 +105,33 @@ def _why_ordinary(snapshot: Snapshot) -> str:
         )
     return (
         f"Fargate profile {choice.profile} selects it, but the pod was created with"
-        f" schedulerName {snapshot.spec.schedulerName}: it asked for that, or Monopod's webhook"
+        f" schedulerName {snapshot.spec.schedulerName}: it requested that, or Monopod's webhook"
         " did not answer when it was created."
     )
 
 
 def _scheduler(snapshot: Snapshot) -> Section | None:
-    """What the pod's own fields say about who is to place it."""
+    """Describe which scheduler the pod's own fields choose."""
     findings: list[Finding] = []
     if snapshot.on_fargate:
         if keys.PROFILE_LABEL not in snapshot.labels:
             findings += [
                 bad(
                     f"schedulerName is {keys.SCHEDULER_NAME}, but there is no label"
-                    f" {keys.PROFILE_LABEL}: the webhook has not marked this pod"
+                    f" {keys.PROFILE_LABEL}: the webhook has not mutated this pod"
                 )
             ]
         if not snapshot.bound_to and snapshot.condition("PodScheduled") is None:
             findings += [
-                bad("fargate-scheduler has written nothing on this pod"),
-                remedy("see whether it runs: monopod status", 1),
+                bad("fargate-scheduler has not written a condition on this pod"),
+                remedy("check whether it runs: monopod status", 1),
             ]
     else:
         findings.append(plain(f"schedulerName is {snapshot.spec.schedulerName}"))
         if snapshot.annotations.get(keys.COMPUTE_TYPE_KEY) == keys.COMPUTE_TYPE_EC2:
             said = f"annotation {keys.COMPUTE_TYPE_KEY}: {keys.COMPUTE_TYPE_EC2}"
-            findings.append(plain(f"{said} keeps it off Fargate, whatever profiles match"))
+            findings.append(plain(f"{said} keeps it off Fargate, whichever profiles match"))
         choice = matching.natural_choice(snapshot)
         if choice.profile is not None:
-            findings.append(
-                remedy("delete the pod and let it be created anew, to have it on a microVM")
-            )
+            findings.append(remedy("delete the pod and create it again, to run it on a microVM"))
     return Section(_TITLE, tuple(findings)) if findings else None

@@ -1,11 +1,11 @@
-"""What an explanation consists of, whatever it is shown on."""
+"""Parts of an explanation, independent of how it is rendered."""
 
 import enum
 from dataclasses import dataclass
 
 
 class Mark(enum.Enum):
-    """What a finding means for the pod; the value is its sign."""
+    """Meaning of a finding for the pod; the value is its sign."""
 
     GOOD = "✓"
     BAD = "✗"
@@ -15,17 +15,17 @@ class Mark(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line."""
+    """One line of an explanation."""
 
     mark: Mark
     text: str
     depth: int = 0
-    """How far it is indented: it belongs to the finding above it."""
+    """Indentation: a finding belongs to the one above it with less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The findings about one question."""
+    """The findings on one question."""
 
     title: str
     findings: tuple[Finding, ...]
@@ -33,7 +33,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The answer in one sentence, and what it rests on."""
+    """The answer in one sentence, with the findings that it is based on."""
 
     headline: str
     answer: str
@@ -41,20 +41,20 @@ class Explanation:
 
 
 def good(text: str, depth: int = 0) -> Finding:
-    """Something as it should be."""
+    """Return a finding that is as it should be."""
     return Finding(Mark.GOOD, text, depth)
 
 
 def bad(text: str, depth: int = 0) -> Finding:
-    """Something in the way."""
+    """Return a finding that prevents or delays the pod's start."""
     return Finding(Mark.BAD, text, depth)
 
 
 def plain(text: str, depth: int = 0) -> Finding:
-    """Something to know."""
+    """Return a neutral finding."""
     return Finding(Mark.PLAIN, text, depth)
 
 
 def remedy(text: str, depth: int = 0) -> Finding:
-    """Something to do."""
+    """Return a finding that says what to do."""
     return Finding(Mark.REMEDY, text, depth)

@@ -1,4 +1,4 @@
-"""Reads the snapshot that an explanation is made from. The only I/O of this room."""
+"""Reads the snapshot that an explanation is made from. The only I/O of this package."""
 
 import asyncio
 from collections.abc import Iterable
@@ -23,15 +23,15 @@ class ExplainError(MonopodError):
 
 
 class UnknownPodError(ExplainError):
-    """There is no pod of this name in this namespace; says where there are any."""
+    """No pod has this name in this namespace; the message names namespaces that have one."""
 
 
 async def gather(client: Client, namespace: str, name: str, now: datetime) -> Snapshot:
-    """Read a pod and all that bears on where it is.
+    """Read a pod and all objects that its placement depends on.
 
     Raises:
-        UnknownPodError: There is no such pod.
-        KubeError: The API server could not be asked.
+        UnknownPodError: The pod does not exist.
+        KubeError: The API server rejected a request or was unreachable.
     """
     try:
         pod = await client.get(Pod, name, namespace)
@@ -63,7 +63,7 @@ async def gather(client: Client, namespace: str, name: str, now: datetime) -> Sn
 
 
 def newest_first(events: Iterable[Event]) -> tuple[Warned, ...]:
-    """Return warnings as an explanation shows them."""
+    """Sort warnings, the newest first."""
     warned = [_warned(event) for event in events]
     dated = sorted(
         (w for w in warned if w.last), key=lambda w: w.last or datetime.min, reverse=True
@@ -112,6 +112,6 @@ async def _unknown(client: Client, namespace: str, name: str) -> str:
     names = sorted(meta(pod).name or "" for pod in here.items)
     close = [each for each in names if each.startswith(name)] or names
     if not close:
-        return f"{said}; there are none at all in it"
+        return f"{said}, which has no pods"
     more = ", ..." if len(close) > _SUGGESTED else ""
     return f"{said}; there are {', '.join(close[:_SUGGESTED])}{more}"

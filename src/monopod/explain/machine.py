@@ -1,4 +1,4 @@
-"""The machine of a pod: what it is, where it runs, in which state."""
+"""The machine of a pod: its size, host-side state and node."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,7 +13,7 @@ _TITLE: Final = "Machine"
 
 
 def section(snapshot: Snapshot) -> Section | None:
-    """Return the machine's description; nothing for a pod that has none and wants none."""
+    """Describe the pod's machine; None for a pod that has none and needs none."""
     if snapshot.machine is None and not snapshot.on_fargate:
         return None
     return Section(_TITLE, tuple(_findings(snapshot)))
@@ -33,7 +33,7 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
     if meta(machine).deletionTimestamp is not None:
         yield bad("it is being removed")
     if status is None:
-        yield plain("the machines controller has not taken it up yet")
+        plain("the machines controller has not processed it yet")
         return
     if status.driver:
         attempts = f", {status.attempts} launches" if status.attempts > 1 else ""
@@ -57,7 +57,7 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
 def _node(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     node = snapshot.node
     if node is None:
-        yield plain(f"node {name}: not there")
+        yield plain(f"node {name}: does not exist")
         return
     ready = next(
         (c for c in (node.status.conditions if node.status else None) or () if c.type == "Ready"),
@@ -74,4 +74,4 @@ def _node(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     owner = (meta(node).labels or {}).get(keys.MACHINE_LABEL)
     machine = meta(snapshot.machine).name if snapshot.machine else None
     if owner is not None and owner != machine:
-        yield bad(f"that node belongs to {owner}")
+        yield bad(f"this node belongs to {owner}")

@@ -1,4 +1,4 @@
-"""Which profiles match a pod, and which selector does not for what reason."""
+"""Which Fargate profiles match a pod, and why each other selector does not."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,13 +14,13 @@ _TITLE: Final = "Profiles"
 
 
 def natural_choice(snapshot: Snapshot) -> Choice:
-    """Decide anew which profile the pod would start under, the webhook's own label left out."""
+    """Return the profile that matches the pod now, ignoring the label that the webhook set."""
     labels = {name: v for name, v in snapshot.labels.items() if name != keys.PROFILE_LABEL}
     return choose_profile(snapshot.profiles, snapshot.namespace, labels, {**snapshot.annotations})
 
 
 def created_after(snapshot: Snapshot, profile: str) -> bool:
-    """Whether a profile is younger than the pod: matching happens once, when a pod is created."""
+    """Whether a profile is younger than the pod: a pod is matched only at its creation."""
     made = next(
         (meta(p).creationTimestamp for p in snapshot.profiles if meta(p).name == profile), None
     )
@@ -29,7 +29,7 @@ def created_after(snapshot: Snapshot, profile: str) -> bool:
 
 
 def section(snapshot: Snapshot) -> Section:
-    """Return each profile's verdict on the pod, in the order of precedence."""
+    """Describe each profile's match with the pod, in the order of precedence."""
     if not snapshot.profiles:
         return Section(_TITLE, (bad("there is no FargateProfile in this cluster"),))
     labels = snapshot.labels
@@ -42,7 +42,7 @@ def section(snapshot: Snapshot) -> Section:
         findings += _profile(verdict, profile, carried, first)
         if verdict.matched and not snapshot.on_fargate and created_after(snapshot, name):
             findings.append(
-                bad("it was made after the pod; a pod is matched once, when it is created", 1)
+                bad("it was created after the pod; a pod is matched once, when it is created", 1)
             )
     if carried is not None and carried not in known:
         findings.append(bad(f"{carried}, which the pod's label names, does not exist"))
@@ -54,15 +54,15 @@ def _profile(
 ) -> Iterator[Finding]:
     name = verdict.profile
     if verdict.going:
-        yield bad(f"{name} is being deleted and takes no pods any more")
+        yield bad(f"{name} is being deleted and matches no more pods")
     elif not verdict.matched:
         yield bad(f"{name} does not match") if name == carried else plain(f"{name} does not match")
     elif name == carried and carried != first:
         yield good(f"{name} matches, and the pod's label {keys.PROFILE_LABEL} names it")
     elif name == carried:
-        yield good(f"{name} matches, and is the alphanumerically first that does")
+        yield good(f"{name} matches, and is the alphanumerically first match")
     elif name == first and carried is None:
-        yield plain(f"{name} matches, and is the alphanumerically first that does")
+        yield plain(f"{name} matches, and is the alphanumerically first match")
     elif name == first:
         yield plain(f"{name} matches and would be first, but the pod's label names {carried}")
     else:

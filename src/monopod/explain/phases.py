@@ -1,4 +1,4 @@
-"""How far a pod is on its way, and how long each part of it took."""
+"""Timeline of a pod's start: the steps so far, and the next one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,22 +23,22 @@ _POD: Final = (
     ("Initialized", "init containers done"),
     ("Ready", "pod ready"),
 )
-"""In the order in which they usually come; what is shown is sorted by time."""
+"""In their usual order; the output is sorted by time."""
 _NO_INIT: Final = "Initialized"
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One step of a pod's way that has been taken."""
+    """A completed step of a pod's start."""
 
     name: str
     at: datetime
     exact: bool
-    """Not cut to whole seconds, as the API server's own times are."""
+    """Whether the time has a fraction; the API server's own times are whole seconds."""
 
 
 def moments(snapshot: Snapshot) -> list[Moment]:
-    """Return the steps that have been taken, in the order of their times."""
+    """Return the completed steps, in the order of their times."""
     found: list[Moment] = []
     born = meta(snapshot.pod).creationTimestamp
     if born is not None:
@@ -47,7 +47,7 @@ def moments(snapshot: Snapshot) -> list[Moment]:
     if machine is not None:
         made = meta(machine).creationTimestamp
         if made is not None:
-            found.append(Moment("machine asked for", made, exact=False))
+            found.append(Moment("machine created", made, exact=False))
         turned = machine.status.conditions if machine.status else []
         for kind, name in _MACHINE:
             condition = conditions.find_condition(turned, kind)
@@ -61,12 +61,12 @@ def moments(snapshot: Snapshot) -> list[Moment]:
             at = turned_at.lastTransitionTime
             if at is not None:
                 found.append(Moment(name, at, exact=False))
-    # A stable sort: what falls into the same second keeps the order of the way.
+    # A stable sort: steps of the same second keep their usual order.
     return sorted(found, key=_second)
 
 
 def section(snapshot: Snapshot) -> Section:
-    """Return the steps taken with the seconds since the pod's creation, and what is awaited."""
+    """Describe the steps with the seconds since the pod's creation, and the next step."""
     return Section(_TITLE, (*_taken(snapshot), *_awaited(snapshot)))
 
 
@@ -80,7 +80,7 @@ def _taken(snapshot: Snapshot) -> Iterator[Finding]:
         since = f"{passed:6.1f} s" if moment.exact else f"{passed:4.0f}   s"
         yield good(f"{moment.at:%H:%M:%S} {since}  {moment.name}")
     if any(moment.exact for moment in taken):
-        yield plain("times without a fraction are the API server's, cut to whole seconds")
+        yield plain("times without a fraction are the API server's, truncated to seconds")
 
 
 def _awaited(snapshot: Snapshot) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Which subnet a pod's address comes from, and which others it could have been."""
+"""The subnet of a pod's address, and its profile's other subnets."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,7 +14,7 @@ _TITLE: Final = "Subnet"
 
 
 def section(snapshot: Snapshot) -> Section | None:
-    """Return what the profile's subnets offer; nothing for a pod without a profile."""
+    """Describe the profile's subnets; None for a pod without a profile."""
     name = snapshot.machine.spec.profile if snapshot.machine else None
     name = name or snapshot.labels.get(keys.PROFILE_LABEL)
     profile = next((each for each in snapshot.profiles if meta(each).name == name), None)
@@ -27,13 +27,13 @@ def _findings(snapshot: Snapshot, profile: FargateProfile | None) -> Iterator[Fi
     machine = snapshot.machine
     chosen = machine.spec.subnet if machine else None
     if profile is None:
-        yield plain(f"{chosen}; the profile it was chosen for is gone")
+        yield plain(f"{chosen}; the profile it was chosen for does not exist any more")
         return
     offered = subnets_of_profile(profile, snapshot.subnets, snapshot.vpcs)
     if profile.spec.subnets:
         yield plain(f"profile {meta(profile).name} names {', '.join(profile.spec.subnets)}")
     else:
-        yield plain(f"profile {meta(profile).name} names none: every private subnet will do")
+        yield plain(f"profile {meta(profile).name} names none: any private subnet is eligible")
     for subnet in offered.usable:
         if meta(subnet).name == chosen:
             address = machine.status.podAddress if machine and machine.status else ""
@@ -43,7 +43,7 @@ def _findings(snapshot: Snapshot, profile: FargateProfile | None) -> Iterator[Fi
     for fault in subnet_faults(offered):
         yield bad(fault.message)
     if not offered.usable:
-        yield remedy("make a private Subnet, or another profile: a profile cannot be changed", 1)
+        yield remedy("create a private Subnet, or another profile: a profile is immutable", 1)
     elif chosen is not None and chosen not in {meta(each).name for each in offered.usable}:
         yield bad(f"{chosen}, which was chosen, is not one of them any more")
 

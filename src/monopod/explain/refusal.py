@@ -1,4 +1,4 @@
-"""What stands between a pod and its start, and the way out of it."""
+"""Why a pod does not start, with the remedy for each reason."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -8,70 +8,70 @@ from monopod.explain.findings import Finding, Section, bad, plain, remedy
 from monopod.explain.snapshot import Snapshot
 from monopod.scheduler import reasons
 
-_TITLE: Final = "In the way"
+_TITLE: Final = "Blockers"
 _WARNINGS: Final = "Warnings"
 _SHOWN_WARNINGS: Final = 5
-_RETRIED: Final = "nothing: it is tried again by itself; if that goes on, see monopod logs machines"
+_RETRIED: Final = "none: it is retried; if it goes on failing, see monopod logs machines"
 
 WAYS_OUT: Final[Mapping[str, str]] = {
     reasons.TOO_LARGE: "lower the containers' requests, or opt the pod out of Fargate",
     reasons.TOO_MUCH_STORAGE: "lower the containers' ephemeral-storage requests",
     reasons.UNSUPPORTED: (
-        "take what is named out of the pod's manifest, or let the pod run on an ordinary node:"
+        "remove the named fields from the pod's manifest, or let the pod run on a worker node:"
         f" annotation {keys.COMPUTE_TYPE_KEY}: {keys.COMPUTE_TYPE_EC2}"
     ),
     reasons.NO_PROFILE: (
-        "make a FargateProfile that selects the pod: it is looked at again by itself"
+        "create a FargateProfile that selects the pod: the pod is retried automatically"
     ),
     reasons.PROFILE_UNKNOWN: (
-        "make the profile that the pod's label names: the pod is looked at again by itself; or"
-        " create the pod anew without the label"
+        "create the profile that the pod's label names: the pod is retried automatically; or"
+        " recreate the pod without the label"
     ),
     reasons.PROFILE_MISMATCH: (
-        "give the pod's labels what the profile selects, or create it anew without the label"
+        "give the pod the labels that the profile selects, or recreate it without the label"
         f" {keys.PROFILE_LABEL}"
     ),
     reasons.OPTED_OUT: (
-        f"create the pod anew, without the annotation {keys.COMPUTE_TYPE_KEY} or without"
+        f"recreate the pod, without the annotation {keys.COMPUTE_TYPE_KEY} or without"
         f" schedulerName {keys.SCHEDULER_NAME}"
     ),
-    reasons.NO_ADDRESS: "delete pods of these subnets, or make a profile with a larger Subnet",
+    reasons.NO_ADDRESS: "delete pods of these subnets, or create a profile with a larger Subnet",
     reasons.PROVISIONING_FAILED: _RETRIED,
     reasons.MISCONFIGURED: (
-        "make the subnets or the ExecutionRole that the profile names, or another profile: a"
-        " profile cannot be changed"
+        "create the subnets or the ExecutionRole that the profile names, or another profile: a"
+        " profile is immutable"
     ),
     reasons.SELECTOR: (
-        "drop the pod's nodeSelector or affinity, or make a profile with a Subnet in that zone"
+        "remove the pod's nodeSelector or affinity, or create a profile with a Subnet in that zone"
     ),
     reasons.TOPOLOGY: (
-        "loosen the pod's topologySpreadConstraints or pod affinity, or make a profile with a"
-        " Subnet in another zone: the pod is looked at again as others come and go"
+        "relax the pod's topologySpreadConstraints or pod affinity, or create a profile with a"
+        " Subnet in another zone: the pod is retried when other pods change"
     ),
     reasons.SECURITY_GROUPS: (
-        "make the SecurityGroup in the VPC of the pod's subnet, or correct the SecurityGroupPolicy:"
-        " the pod is looked at again by itself"
+        "create the SecurityGroup in the VPC of the pod's subnet, or fix the SecurityGroupPolicy:"
+        " the pod is retried automatically"
     ),
     reasons.NO_CAPACITY: (
-        "free memory on this host, by deleting pods for instance: it is tried again by itself"
+        "free memory on this host, for example by deleting pods: it is retried automatically"
     ),
     reasons.NO_SIZE: (
         "request at most that much, or give this host the driver for larger machines: the pod is"
-        " looked at again by itself"
+        " retried automatically"
     ),
     reasons.NO_DRIVER: (
-        "give this host what the driver lacks: the pod is looked at again by itself; or create the"
-        f" pod anew without the annotation {keys.DRIVER_ANNOTATION}"
+        "give this host what the driver lacks: the pod is retried automatically; or recreate the"
+        f" pod without the annotation {keys.DRIVER_ANNOTATION}"
     ),
     reasons.UNKNOWN_DRIVER: f"correct the annotation {keys.DRIVER_ANNOTATION}, or remove it",
-    reasons.INVALID: "correct the containers' requests and create the pod anew",
-    "Unschedulable": "make room on ordinary nodes, or a FargateProfile and then the pod anew",
+    reasons.INVALID: "correct the containers' requests and recreate the pod",
+    "Unschedulable": "free capacity on worker nodes, or make a FargateProfile and recreate the pod",
 }
-"""What to do, by the reason in a pod's PodScheduled condition."""
+"""The remedy for each reason of a pod's PodScheduled condition."""
 
 
 def refusal(snapshot: Snapshot) -> tuple[str, str] | None:
-    """Return reason and message for which a pod is not scheduled; none while all goes well."""
+    """Return reason and message of a pod that is not scheduled; None if none is reported."""
     condition = snapshot.condition("PodScheduled")
     if condition is None or condition.status == conditions.TRUE:
         return None
@@ -81,13 +81,13 @@ def refusal(snapshot: Snapshot) -> tuple[str, str] | None:
 
 
 def section(snapshot: Snapshot) -> Section | None:
-    """Return the last refusal and the containers that fail, if there are any."""
+    """Describe why the pod is not scheduled and which containers fail; None if neither."""
     findings = (*_refusal(snapshot), *_containers(snapshot))
     return Section(_TITLE, findings) if findings else None
 
 
 def warnings(snapshot: Snapshot) -> Section | None:
-    """Return the newest warnings that tell more than the refusal does, if there are any."""
+    """Describe the newest warnings that are not the reason itself; None if there are none."""
     findings = tuple(_warnings(snapshot))
     return Section(_WARNINGS, findings) if findings else None
 
@@ -95,7 +95,7 @@ def warnings(snapshot: Snapshot) -> Section | None:
 def _refusal(snapshot: Snapshot) -> Iterator[Finding]:
     for gate in snapshot.spec.schedulingGates or ():
         yield bad(f"scheduling gate {gate.name}")
-        yield remedy("whoever set the gate must remove it", 1)
+        yield remedy("the controller that set the gate must remove it", 1)
     refused = refusal(snapshot)
     if refused is None or snapshot.spec.schedulingGates:
         return

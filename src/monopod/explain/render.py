@@ -1,4 +1,4 @@
-"""An explanation on a terminal; without one, plain text."""
+"""Renders an explanation on a terminal, or as plain text elsewhere."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +18,7 @@ _STYLES: Final = {
 
 
 def render(explanation: Explanation) -> RenderableType:
-    """Return what a console prints; words are wrapped, never markup."""
+    """Return the console output; text is wrapped, and never markup."""
     parts: list[RenderableType] = [
         Text(explanation.headline, style="bold"),
         Text(explanation.answer),
@@ -31,7 +31,7 @@ def render(explanation: Explanation) -> RenderableType:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A finding whose further lines stand behind its mark; one line where nothing wraps."""
+    """A finding whose wrapped lines are indented behind its mark; one line where nothing wraps."""
 
     finding: Finding
 

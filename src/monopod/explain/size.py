@@ -1,4 +1,4 @@
-"""How large a pod's machine is, with every number that led there."""
+"""The size of a pod's machine, with every number that it is computed from."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -24,13 +24,13 @@ from monopod.sizing import (
 
 _TITLE: Final = "Size"
 _RESIZES: Final = ("PodResizePending", "PodResizeInProgress")
-"""Conditions of a pod whose requests were changed in place, while its kubelet has not followed."""
+"""Conditions of a pod during an in-place resize that its kubelet has not completed."""
 _MIB: Final = 1 << 20
 _GIB: Final = 1 << 30
 
 
 def section(snapshot: Snapshot) -> Section:
-    """Return the arithmetic from the containers' requests to a row of Fargate's table."""
+    """Describe the arithmetic from the containers' requests to a row of Fargate's table."""
     return Section(_TITLE, tuple(_findings(snapshot)))
 
 
@@ -45,10 +45,10 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
     total = memory(sized.memory_needed_bytes * 1000)
     yield plain(f"memory: {_sum(sized.memory, memory, extra=reserve, total=total)}")
     if sized.size is None:
-        yield bad(f"no size holds that; the largest is {TABLE[-1]}")
+        yield bad(f"no size is large enough; the largest is {TABLE[-1]}")
         yield remedy("lower the containers' requests, or opt the pod out of Fargate", 1)
     else:
-        yield good(f"the least vCPU, and with it the least memory, that holds both: {sized.size}")
+        yield good(f"smallest vCPU, and with it the smallest memory, for both: {sized.size}")
     storage = _sum(sized.storage, memory)
     if sized.storage_gib is None:
         yield bad(f"ephemeral storage: {storage}; at most {MAX_STORAGE_REQUEST_GIB} GiB")
@@ -66,7 +66,7 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _given(snapshot: Snapshot, sized: Arithmetic) -> Iterator[Finding]:
-    """Compare what the pod was provisioned with what it would be now."""
+    """Compare the pod's provisioned size with the size for its current requests."""
     given = snapshot.annotations.get(keys.CAPACITY_ANNOTATION)
     if given is None or sized.size is None:
         return
@@ -76,22 +76,22 @@ def _given(snapshot: Snapshot, sized: Arithmetic) -> Iterator[Finding]:
     elif machine is not None and sized.fits(Size(machine.spec.milliCPU, machine.spec.memoryMiB)):
         yield good(
             f"{keys.CAPACITY_ANNOTATION}: {given} - the pod was resized since it was scheduled, and"
-            " its machine holds what it requests now"
+            " its machine has enough for its current requests"
         )
     else:
         yield bad(
             f"{keys.CAPACITY_ANNOTATION}: {given} - the pod's requests have changed since it was"
-            " scheduled, and a machine keeps its size"
+            " scheduled, but a machine's size is fixed"
         )
 
 
 def cpu(milli: int) -> str:
-    """Write thousandths of a vCPU."""
+    """Format thousandths of a vCPU."""
     return f"{milli / 1000:g} vCPU"
 
 
 def memory(milli_bytes: int) -> str:
-    """Write thousandths of a byte in the unit that people request in."""
+    """Format thousandths of a byte in the units of requests."""
     amount = -(-milli_bytes // 1000)
     if amount >= _GIB and amount % _GIB == 0:
         return f"{amount // _GIB} GiB"
@@ -106,7 +106,7 @@ def _sum(
     total: str | None = None,
 ) -> str:
     if demand.pod_level:
-        parts = [f"{write(demand.milli - demand.overhead_milli)} (the whole pod's own request)"]
+        parts = [f"{write(demand.milli - demand.overhead_milli)} (pod-level request)"]
     else:
         parts = [
             f"{write(share.milli)} ({share.container}"

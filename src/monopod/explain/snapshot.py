@@ -1,4 +1,4 @@
-"""Everything an explanation is made from, as of one moment."""
+"""Snapshot of all objects that an explanation is made from."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,72 +13,72 @@ from monopod.kube import meta
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """An event of type Warning about the pod, or about its machine."""
+    """An event of type Warning about the pod or its machine."""
 
     last: datetime | None
     reason: str
     message: str
     count: int
     source: str
-    """The program that wrote it."""
+    """The component that reported it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A pod and all that bears on where it is."""
+    """A pod and all objects that its placement depends on."""
 
     pod: Pod
     profiles: tuple[FargateProfile, ...]
     subnets: tuple[Subnet, ...]
     machine: MicroVM | None
-    """The one made for this pod, not for an earlier one of its name."""
+    """The MicroVM created for this pod's uid."""
     node: Node | None
-    """The one the pod is bound to, or its machine is to become."""
+    """The node that the pod is bound to, or that its machine will register."""
     warnings: tuple[Warned, ...]
-    """The newest first."""
+    """Sorted, the newest first."""
     now: datetime
     vpcs: tuple[Vpc, ...] = ()
 
     @property
     def namespace(self) -> str:
-        """The pod's."""
+        """The pod's namespace."""
         return meta(self.pod).namespace or ""
 
     @property
     def name(self) -> str:
-        """The pod's."""
+        """The pod's name."""
         return meta(self.pod).name or ""
 
     @property
     def labels(self) -> dict[str, str]:
-        """The pod's."""
+        """The pod's labels."""
         return dict(meta(self.pod).labels or {})
 
     @property
     def annotations(self) -> dict[str, str]:
-        """The pod's."""
+        """The pod's annotations."""
         return dict(meta(self.pod).annotations or {})
 
     @property
     def spec(self) -> models.PodSpec:
-        """The pod's."""
+        """The pod's spec."""
         return self.pod.spec or models.PodSpec(containers=[])
 
     @property
     def status(self) -> models.PodStatus:
-        """The pod's."""
+        """The pod's status."""
         return self.pod.status or models.PodStatus()
 
     @property
     def on_fargate(self) -> bool:
-        """Whether the pod was given to Fargate's scheduler."""
+        """Whether the pod has Fargate's scheduler."""
         return self.spec.schedulerName == keys.SCHEDULER_NAME
 
     @property
     def bound_to(self) -> str | None:
-        """Name of the node the pod is bound to."""
+        """Name of the node the pod is bound to, or None."""
         return self.spec.nodeName or None
 
     def condition(self, kind: str) -> models.PodCondition | None:
-        """Return the pod's condition of this type, if it has it."""
+        """Return the pod's condition of this type, or None."""
         return next((c for c in self.status.conditions or () if c.type == kind), None)

@@ -1,4 +1,4 @@
-"""Container images without Docker: reading and writing archives, pushing them to a registry."""
+"""Container images without Docker: builds, reads, pushes, lists and removes them."""
 
 from monopod.images.catalogue import build_demo_image, build_test_image
 from monopod.images.errors import ArchiveError, BuildError, ImageError, PushError

@@ -1,6 +1,6 @@
-"""Reading image archives: OCI layouts and what ``docker save`` writes, as files of blobs.
+"""Reads image archives: OCI layouts and ``docker save`` output.
 
-Everything is checked here, before a byte of it goes anywhere, so a bad archive is one clear error.
+All content is verified here before any of it is sent, so a bad archive is one clear error.
 """
 
 import gzip
@@ -22,14 +22,14 @@ from monopod.images.errors import ArchiveError
 
 _T = TypeVar("_T")
 _MAX_JSON_BYTES: Final = 4 << 20
-"""What registries take at most as a manifest."""
+"""Maximal size of a manifest that registries accept."""
 _INDEXES: Final = (wire.INDEX, wire.DOCKER_INDEX)
 _MAGIC: Final = ((b"\x1f\x8b", "+gzip"), (b"\x28\xb5\x2f\xfd", "+zstd"))
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Content that is named by its digest, and the archive's member that holds it."""
+    """Content with its digest, and the archive's member that holds it."""
 
     digest: str
     size: int
@@ -43,9 +43,9 @@ class Image:
     name: reference.Name
     manifest: bytes
     media_type: str
-    """The manifest's."""
+    """Media type of the manifest."""
     blobs: tuple[Blob, ...]
-    """Layers, then the configuration, each once."""
+    """Layers, then the configuration, without duplicates."""
 
 
 class Archive:
@@ -57,13 +57,13 @@ class Archive:
         self._members = {name.removeprefix("./"): name for name in tar.getnames()}
 
     def image(self, name: str | None = None) -> Image:
-        """Find the one image for this host in the archive and check every digest of it.
+        """Select the archive's image for this host and verify all of its digests.
 
         Args:
-            name: What to call it instead of the name that the archive gives.
+            name: Name of the image; None means the name in the archive.
 
         Raises:
-            ArchiveError: There is none, there are several, or it is damaged.
+            ArchiveError: The archive has no such image, several, or is damaged.
         """
         if wire.LAYOUT_FILE in self._members and wire.INDEX_FILE in self._members:
             return self._from_layout(name)
@@ -75,14 +75,14 @@ class Archive:
         )
 
     def open(self, blob: Blob) -> IO[bytes]:
-        """Open a blob's content for reading."""
+        """Open a blob for reading."""
         return self._member(blob.member)
 
     def _from_layout(self, name: str | None) -> Image:
         chosen = self._choose(self._decode(wire.INDEX_FILE, wire.Index))
         found = self._annotated_name(chosen.annotations or {})
         if chosen.media_type in _INDEXES:
-            # An image for many platforms is an index inside the index.
+            # A multi-platform image is an index inside the index.
             chosen = self._choose(self._decode(self._blob(chosen).member, wire.Index))
         member = self._blob(chosen).member
         manifest = self._decode(member, wire.Manifest)
@@ -96,13 +96,13 @@ class Archive:
     def _from_docker(self, name: str | None) -> Image:
         entries = self._decode(wire.DOCKER_MANIFEST_FILE, list[wire.DockerImage])
         if len(entries) != 1:
-            raise self._bad(f"holds {len(entries)} images; save one at a time")
+            raise self._bad(f"contains {len(entries)} images; save one at a time")
         entry = entries[0]
         config = self._describe(entry.config)
         layers = [self._describe(layer) for layer in entry.layers]
         parsed = self._decode(entry.config, wire.Configuration)
         if len(parsed.rootfs.diff_ids) != len(layers):
-            raise self._bad("has not as many layers as its configuration tells")
+            raise self._bad("has another number of layers than its configuration")
         manifest = wire.Manifest(
             wire.Descriptor(wire.CONFIG, config.digest, config.size),
             [
@@ -119,7 +119,7 @@ class Archive:
         )
 
     def _choose(self, index: wire.Index) -> wire.Descriptor:
-        """The one entry of an index that this host can run."""
+        """Return the only entry of an index for this host's platform."""
         ours = wire.Platform(wire.architecture(), "linux")
         fitting = [
             entry
@@ -130,8 +130,8 @@ class Archive:
         if len(fitting) == 1:
             return fitting[0]
         if not fitting:
-            raise self._bad(f"holds no image for {ours.os}/{ours.architecture}")
-        raise self._bad(f"holds {len(fitting)} images; save one at a time")
+            raise self._bad(f"contains no image for {ours.os}/{ours.architecture}")
+        raise self._bad(f"contains {len(fitting)} images; save one at a time")
 
     def _annotated_name(self, annotations: Mapping[str, str]) -> str | None:
         if whole := annotations.get(wire.REFERENCE_ANNOTATION):
@@ -149,11 +149,11 @@ class Archive:
         return self._path.name.partition(".")[0]
 
     def _blob(self, entry: wire.Descriptor) -> Blob:
-        """The blob that a descriptor stands for, its content checked against it."""
+        """Return the blob of a descriptor, after verifying its digest."""
         algorithm, _, value = entry.digest.partition(":")
         blob = self._describe(f"blobs/{algorithm}/{value}")
         if (blob.digest, blob.size) != (entry.digest, entry.size):
-            raise self._bad(f"is damaged: {entry.digest} has other content")
+            raise self._bad(f"is damaged: {entry.digest} does not match its content")
         return blob
 
     def _describe(self, member: str) -> Blob:
@@ -171,18 +171,18 @@ class Archive:
         try:
             return msgspec.json.decode(self._read(member), type=kind)
         except msgspec.DecodeError as error:
-            raise self._bad(f"is damaged: {member} makes no sense: {error}") from error
+            raise self._bad(f"is damaged: cannot decode {member}: {error}") from error
 
     def _read(self, member: str) -> bytes:
         with self._member(member) as content:
             data = content.read(_MAX_JSON_BYTES + 1)
         if len(data) > _MAX_JSON_BYTES:
-            raise self._bad(f"is damaged: {member} is far too large")
+            raise self._bad(f"is damaged: {member} is too large")
         return data
 
     def _member(self, name: str) -> IO[bytes]:
         stored = self._members.get(name)
-        # Follows links, by which older versions of Docker save a layer once.
+        # Follows links: older versions of Docker store a repeated layer once.
         content = self._tar.extractfile(stored) if stored is not None else None
         if content is None:
             raise self._bad(f"is incomplete: {name} is missing")
@@ -201,21 +201,21 @@ def open_archive(path: Path) -> Generator[Archive]:
     """Open an archive, compressed or not.
 
     Raises:
-        ArchiveError: It cannot be read or is no archive; also for whatever is wrong with its
-            contents while it is open.
+        ArchiveError: The file is unreadable or no archive; also for faulty content that is read
+            while it is open.
     """
     try:
         with _uncompressed(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             yield Archive(path, tar)
     except OSError as error:
-        raise ArchiveError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise ArchiveError(f"cannot read {path}: {error.strerror or error}") from error
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ArchiveError(f"{path} is not a whole tar archive: {error}") from error
+        raise ArchiveError(f"{path} is not a complete tar archive: {error}") from error
 
 
 @contextmanager
 def _uncompressed(path: Path) -> Generator[IO[bytes]]:
-    """The archive as a file in which one can go back and forth at no cost."""
+    """Open the archive as an uncompressed file, in which seeking is cheap."""
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)

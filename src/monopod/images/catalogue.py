@@ -1,4 +1,4 @@
-"""The images that Monopod brings: one to show, one to test with. Built once, into the cache."""
+"""The images that Monopod ships, for the demo and for tests. Built once, into the cache."""
 
 import asyncio
 import hashlib
@@ -19,21 +19,21 @@ from monopod.settings import Settings
 
 _PACKAGES: Final = ("busybox", "libc6")
 _LIBRARIES: Final = ("ld-linux-x86-64.so.2", "libc.so.6", "libresolv.so.2")
-"""What busybox is linked to. Its static build cannot look up names: glibc loads what does."""
+"""glibc, which busybox is linked to. A static build could not resolve names."""
 _FORMAT: Final = "3"
-"""Raised when what this module does with the same inputs changes."""
+"""Version of the build; changes the cache key when the same inputs give another result."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """An image of busybox, all its names, and a few files of ours."""
+    """An image of busybox with all its applets, and additional files."""
 
     name: str
     config: ImageConfig
     files: tuple[tuple[str, str], ...] = ()
-    """Path in the image, name of the file beside this module; executable."""
+    """Path in the image: name of an executable in ``content``."""
     programs: tuple[tuple[str, str], ...] = ()
-    """Path in the image, C source beside this module."""
+    """Path in the image: C source in ``content``."""
 
 
 _DEMO: Final = _Recipe(
@@ -54,19 +54,19 @@ _TEST: Final = _Recipe(
 
 
 async def build_demo_image(settings: Settings | None = None, report: Report = ignore) -> Path:
-    """A web page on port 8080 that shows which machine answers; returns an OCI archive.
+    """Build a web page on port 8080 that shows which machine answers; returns an OCI archive.
 
     Raises:
-        BuildError: It cannot be built; says what is missing.
+        BuildError: The build failed; the message names what is missing.
     """
     return await _build(_DEMO, settings or Settings(), report)
 
 
 async def build_test_image(settings: Settings | None = None, report: Report = ignore) -> Path:
-    """Every tool of busybox, and ``probe`` with what ``content/probe.c`` says that it does.
+    """Build busybox with all applets, and ``content/probe.c``; returns an OCI archive.
 
     Raises:
-        BuildError: It cannot be built; says what is missing.
+        BuildError: The build failed; the message names what is missing.
     """
     return await _build(_TEST, settings or Settings(), report)
 
@@ -98,7 +98,7 @@ async def _build(recipe: _Recipe, settings: Settings, report: Report) -> Path:
 
 
 async def _fill(recipe: _Recipe, packages: Sequence[debian.Package], work: Path) -> None:
-    """Make the image's root directory at ``work/root``."""
+    """Create the image's root directory at ``work/root``."""
     root, unpacked = work / "root", work / "unpacked"
     _make_directories(root, unpacked)
     await debian.unpack(packages, unpacked, work)
@@ -117,14 +117,14 @@ async def _compile(source: str, target: Path, work: Path) -> None:
     try:
         await process.run("gcc", "-Os", "-Wall", "-static", "-s", "-o", target, path)
     except process.ProcessError as error:
-        raise BuildError(f"{source} does not compile (it needs gcc, libc6-dev): {error}") from error
+        raise BuildError(f"cannot compile {source} (needs gcc, libc6-dev): {error}") from error
 
 
 async def _busybox(unpacked: Path, *words: str) -> str:
     try:
         return await process.run(unpacked / "bin" / "busybox", *words)
     except process.ProcessError as error:
-        raise BuildError(f"Debian's busybox does not run here: {error}") from error
+        raise BuildError(f"cannot run Debian's busybox on this host: {error}") from error
 
 
 def _make_directories(root: Path, unpacked: Path) -> None:
@@ -157,7 +157,7 @@ def _install_file(content: bytes, path: Path) -> None:
 
 
 def _set_modes(root: Path) -> None:
-    """Make modes the same whatever the builder's umask is."""
+    """Set modes that do not depend on the builder's umask."""
     for path in root.rglob("*"):
         if not path.is_symlink():
             executable = path.is_dir() or path.stat().st_mode & 0o100

@@ -1,4 +1,4 @@
-"""Files of Debian packages, taken without installing anything on this host."""
+"""Downloads and unpacks Debian packages without installing them."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from monopod.images.errors import BuildError
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One version of a package, as the host's own package lists name it."""
+    """One version of a package, from the host's package lists."""
 
     name: str
     version: str
@@ -19,10 +19,10 @@ class Package:
 
 
 async def find(names: Sequence[str]) -> list[Package]:
-    """Look packages up in the host's lists, which are brought up to date if they lack one.
+    """Find packages in the host's package lists, which are updated if one is missing.
 
     Raises:
-        BuildError: There is no such package.
+        BuildError: A package does not exist.
     """
     try:
         return [await _look_up(name) for name in names]
@@ -30,26 +30,26 @@ async def find(names: Sequence[str]) -> list[Package]:
         try:
             await process.run("apt-get", "update", "-q")
         except process.ProcessError as error:
-            raise BuildError(f"the package lists cannot be brought up to date: {error}") from error
+            raise BuildError(f"cannot update the package lists: {error}") from error
         return [await _look_up(name) for name in names]
 
 
 async def unpack(packages: Sequence[Package], directory: Path, downloads: Path) -> None:
-    """Download packages, which apt holds to its signed lists, and unpack them into a directory.
+    """Download packages, which apt verifies against its signed lists, and unpack them.
 
     Raises:
-        BuildError: One cannot be had.
+        BuildError: A package cannot be downloaded or unpacked.
     """
     exact = [f"{package.name}={package.version}" for package in packages]
     try:
-        # apt's own unprivileged user cannot write to directories of ours.
+        # apt's own unprivileged user cannot write to our directories.
         await process.run(
             *("apt-get", "download", "-q", "-o", "APT::Sandbox::User=root"), *exact, cwd=downloads
         )
         for archive in _archives(downloads):
             await process.run("dpkg-deb", "--extract", archive, directory)
     except process.ProcessError as error:
-        raise BuildError(f"the packages {', '.join(exact)} cannot be had: {error}") from error
+        raise BuildError(f"cannot download packages {', '.join(exact)}: {error}") from error
 
 
 def _archives(directory: Path) -> list[Path]:
@@ -60,8 +60,8 @@ async def _look_up(name: str) -> Package:
     try:
         said = await process.run("apt-cache", "show", "--no-all-versions", name)
     except process.ProcessError as error:
-        raise BuildError(f"Debian's package {name} is not to be found: {error}") from error
+        raise BuildError(f"cannot find Debian package {name}: {error}") from error
     fields = dict(re.findall(r"^(Version|SHA256): (\S+)$", said, re.MULTILINE))
     if fields.keys() != {"Version", "SHA256"}:
-        raise BuildError(f"the package lists of this host tell no digest of {name}")
+        raise BuildError(f"this host's package lists contain no digest of {name}")
     return Package(name, fields["Version"], fields["SHA256"])

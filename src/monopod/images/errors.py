@@ -1,22 +1,22 @@
-"""Why an image cannot be built, read or pushed."""
+"""Errors of building, reading, pushing and removing images."""
 
 from monopod.errors import MonopodError
 
 
 class ImageError(MonopodError):
-    """Something about a container image went wrong; says what to change."""
+    """Base of all errors about container images."""
 
 
 class BuildError(ImageError):
-    """An image could not be built."""
+    """An image cannot be built."""
 
 
 class ArchiveError(ImageError):
-    """A file is not an image archive that can be used."""
+    """A file or a name is not usable as an image archive or an image's name."""
 
 
 class PushError(ImageError):
-    """A registry did not take an image."""
+    """A registry rejected an image or is unreachable."""
 
 
 class RegistryError(ImageError):
@@ -24,8 +24,8 @@ class RegistryError(ImageError):
 
 
 class UnknownImageError(ImageError):
-    """The registry holds no image of this name."""
+    """The registry has no image of this name."""
 
 
 class ImageInUseError(ImageError):
-    """Pods use an image that was to be removed; names them."""
+    """Pods use an image that is to be removed; the message names them."""

@@ -1,6 +1,6 @@
-"""Locks of a registry: many may push at once; who collects garbage has it alone.
+"""Locks of a registry: pushes are shared, garbage collection is exclusive.
 
-Layers whose manifest is not there yet look like garbage.
+A push's layers look like garbage until its manifest exists.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _POLL_S: Final = 0.1
 
 @asynccontextmanager
 async def pushing(socket: Path, report: Report = ignore) -> AsyncGenerator[None]:
-    """Be one of those who push to the registry behind a Unix socket.
+    """Hold the shared lock of pushes to the registry behind a Unix socket.
 
     Raises:
         RegistryError: The socket's directory cannot be opened.
@@ -30,7 +30,7 @@ async def pushing(socket: Path, report: Report = ignore) -> AsyncGenerator[None]
 
 @asynccontextmanager
 async def collecting(socket: Path, report: Report = ignore) -> AsyncGenerator[None]:
-    """Be the only one who changes what is in the registry behind a Unix socket.
+    """Hold the exclusive lock of the registry behind a Unix socket.
 
     Raises:
         RegistryError: The socket's directory cannot be opened.
@@ -44,10 +44,10 @@ async def _locked(directory: Path, kind: int, report: Report) -> AsyncGenerator[
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise RegistryError(f"the registry cannot be used: {error}") from error
+        raise RegistryError(f"cannot lock the registry: {error}") from error
     try:
         while not _try_lock(descriptor, kind):
-            report(Progress("image", "waiting for other `monopod image` commands to end"))
+            report(Progress("image", "waiting for other `monopod image` commands to finish"))
             await asyncio.sleep(_POLL_S)
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Pushing an image archive to a registry by the distribution API, without Docker."""
+"""Pushes an image archive to a registry by the distribution API, without Docker."""
 
 import asyncio
 import ssl as tls
@@ -18,7 +18,7 @@ from monopod.progress import Progress, Report, ignore
 _TASK: Final = "image"
 _CHUNK_BYTES: Final = 1 << 20
 _SILENCE_S: Final = 60
-"""How long a registry may say nothing before it counts as gone."""
+"""Seconds without an answer after which the registry counts as unreachable."""
 
 
 async def push(
@@ -31,24 +31,24 @@ async def push(
     authorization: str | None = None,
     report: Report = ignore,
 ) -> str:
-    """Push the image of an OCI or Docker archive; what the registry holds already is not sent.
+    """Push the image of an OCI or Docker archive, except for blobs that the registry has.
 
     Args:
         archive: The file, compressed or not.
-        registry_url: Where the registry answers: ``https://100.127.0.6:5000``.
-        name: What to call it, instead of the name in the archive.
-        socket: A Unix socket to reach the registry by, instead of the address in its URL.
-        ssl: Whom to trust and who we are; left out, the system's authorities.
-        authorization: The value of an ``Authorization`` header.
-        report: Hears of bytes sent.
+        registry_url: URL of the registry: ``https://100.127.0.6:5000``.
+        name: Name of the image; None means the name in the archive.
+        socket: A Unix socket of the registry, used instead of the URL's address.
+        ssl: Trusted CA and client certificate; None means the system's CAs.
+        authorization: Value of the ``Authorization`` header.
+        report: Receives progress, in bytes sent.
 
     Returns:
-        The reference by which pods use it: ``100.127.0.6:5000/monopod/demo:1``.
+        The reference for pods: ``100.127.0.6:5000/monopod/demo:1``.
 
     Raises:
-        ArchiveError: The file is no image archive, or a damaged one.
-        PushError: The registry does not answer, or does not take it.
-        RegistryError: Its socket cannot be reached.
+        ArchiveError: The file is no image archive, or is damaged.
+        PushError: The registry does not answer, or rejects the image.
+        RegistryError: The directory of its socket cannot be opened.
     """
     with open_archive(archive) as opened:
         report(Progress(_TASK, f"checking {archive.name}"))
@@ -69,12 +69,12 @@ async def push(
                 await _Push(session, registry, opened, image, report).run()
             except (aiohttp.ClientError, TimeoutError) as error:
                 reason = str(error) or "no answer"
-                raise PushError(f"the registry {registry_url} cannot be used: {reason}") from error
+                raise PushError(f"cannot reach the registry {registry_url}: {reason}") from error
     return f"{registry.authority}/{image.name}"
 
 
 class _Push:
-    """One image on its way to one registry."""
+    """The push of one image to one registry."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class _Push:
     async def run(self) -> None:
         for blob in self._image.blobs:
             if await self._has(blob):
-                self._count(blob.size, f"{blob.digest[:19]} is there already")
+                self._count(blob.size, f"{blob.digest[:19]} exists already")
             else:
                 await self._send(blob)
         await self._send_manifest()
@@ -146,5 +146,5 @@ async def _expect(answer: aiohttp.ClientResponse, status: int) -> None:
     if answer.status == status:
         return
     said = (await answer.text(errors="replace")).strip()[:500]
-    what = f"{answer.method} {answer.url.path} was answered with {answer.status} {answer.reason}"
-    raise PushError(f"the registry {answer.url.authority} refuses: {what}: {said}")
+    what = f"{answer.method} {answer.url.path} returned {answer.status} {answer.reason}"
+    raise PushError(f"the registry {answer.url.authority} rejects the push: {what}: {said}")

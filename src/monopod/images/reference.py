@@ -1,4 +1,4 @@
-"""Names of images: taking them apart, and giving an image its name in another registry."""
+"""Parses image references, and derives an image's name in another registry."""
 
 import re
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ _DEFAULT_TAG: Final = "latest"
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """An image's name without the registry that holds it."""
+    """An image's name without its registry."""
 
     repository: str
-    """Path in a registry: ``library/nginx``."""
+    """Repository: ``library/nginx``."""
     tag: str
 
     def __str__(self) -> str:
@@ -28,36 +28,36 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image as pods name it."""
+    """An image reference as in a pod's spec."""
 
     registry: str
-    """Host and port; empty where the reference names none."""
+    """Host and port; empty if the reference has none."""
     repository: str
     tag: str
-    """``latest`` where the reference has neither tag nor digest; empty where a digest decides."""
+    """``latest`` if the reference has neither tag nor digest; empty if it has a digest only."""
     digest: str
-    """Empty where a tag decides; with both, the digest does."""
+    """Empty if there is none; takes precedence over a tag."""
 
 
 def parse(text: str) -> Name:
-    """Take the registry and the digest off a reference; no tag means ``latest``.
+    """Strip registry and digest from a reference; no tag means ``latest``.
 
     Raises:
-        ArchiveError: No registry would take such a name.
+        ArchiveError: It is no valid name of an image.
     """
     without_digest = split(text.partition("@")[0])
     return Name(without_digest.repository, without_digest.tag)
 
 
 def split(text: str) -> Reference:
-    """Take a reference apart.
+    """Parse a reference.
 
     Raises:
-        ArchiveError: It is none.
+        ArchiveError: It is no valid reference.
     """
     name, at, digest = text.partition("@")
     first, slash, rest = name.partition("/")
-    # A registry's part is told from a path's first part as Docker does it.
+    # Docker's rule distinguishes a registry from the first part of a path.
     is_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
     path = rest if is_registry else name
     repository, colon, tag = path.rpartition(":")
@@ -65,17 +65,19 @@ def split(text: str) -> Reference:
         repository, tag = path, _DEFAULT_TAG
     sound = _REPOSITORY.fullmatch(repository) and _TAG.fullmatch(tag)
     if not sound or (at and not _DIGEST.fullmatch(digest)):
-        raise ArchiveError(f"'{text}' is not a name that an image can have in a registry")
+        raise ArchiveError(f"'{text}' is not a valid image name")
     return Reference(first if is_registry else "", repository, "" if digest else tag, digest)
 
 
 def from_file_name(stem: str) -> Name:
-    """A name for an image whose archive has none: its file's.
+    """Derive the name of an image whose archive has none from its file name.
 
     Raises:
-        ArchiveError: Nothing of the file's name can be used.
+        ArchiveError: The file name contains no valid name.
     """
     words = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
     if not words:
-        raise ArchiveError(f"the archive names no image, and its file name '{stem}' cannot be one")
+        raise ArchiveError(
+            f"the archive names no image, and its file name '{stem}' is no valid name"
+        )
     return Name(words, _DEFAULT_TAG)

@@ -1,4 +1,4 @@
-"""Taking images out of a registry by the distribution API."""
+"""Removes images from a registry by the distribution API."""
 
 import secrets
 from collections.abc import AsyncGenerator
@@ -19,28 +19,28 @@ _EMPTY: Final = b"{}"
 
 
 class Remover:
-    """Removes from one registry. Each method may be repeated."""
+    """Removes images from one registry. Every method is idempotent."""
 
     def __init__(self, session: aiohttp.ClientSession, registry: URL) -> None:
         self._session = session
         self._api = registry / "v2"
 
     async def remove(self, image: StoredImage) -> None:
-        """Remove an image, with all tags that name it; its layers stay until they are collected.
+        """Remove an image with all of its tags; its layers remain until garbage collection.
 
         Raises:
-            RegistryError: The registry does not answer, or refuses.
+            RegistryError: The registry does not answer, or rejects the request.
         """
         await self._delete(image.repository, image.digest)
 
     async def untag(self, image: StoredImage, tag: str) -> None:
-        """Remove one tag and leave the image.
+        """Remove one tag but not its image.
 
-        The API deletes by digest alone, so the tag is made to name an empty image first,
-        which is then deleted.
+        The API deletes by digest only, so the tag is first moved to an empty image, which is then
+        deleted.
 
         Raises:
-            RegistryError: The registry does not answer, or refuses.
+            RegistryError: The registry does not answer, or rejects the request.
         """
         repository = image.repository
         manifest = wire.encode(
@@ -83,16 +83,16 @@ class Remover:
                 said = (await answer.text(errors="replace")).strip()[:500]
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = str(error) or "no answer"
-            raise RegistryError(f"the registry {url.origin()} cannot be used: {reason}") from error
+            raise RegistryError(f"cannot reach the registry {url.origin()}: {reason}") from error
         if answer.status not in expected:
-            outcome = f"{method} {url.path} was answered with {answer.status}: {said}"
-            raise RegistryError(f"the registry refuses: {outcome}")
+            outcome = f"{method} {url.path} returned {answer.status}: {said}"
+            raise RegistryError(f"the registry rejects the request: {outcome}")
         return url.join(URL(answer.headers.get("Location", ""), encoded=True))
 
 
 @asynccontextmanager
 async def remover(registry_url: str, socket: Path) -> AsyncGenerator[Remover]:
-    """Open the way to a registry that is reached by a Unix socket."""
+    """Connect to a registry by its Unix socket."""
     connector = aiohttp.UnixConnector(str(socket))
     async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session:
         yield Remover(session, URL(registry_url))

@@ -1,6 +1,6 @@
-"""What a registry holds, read from its directory: its API lists neither untagged images nor times.
+"""Reads a registry's directory: its API lists neither untagged images nor times.
 
-The layout is the one that the distribution registry has had since its version 2.0.
+The layout is that of the distribution registry since version 2.0.
 """
 
 import os
@@ -28,26 +28,26 @@ class StoredImage:
     repository: str
     digest: str
     tags: tuple[str, ...]
-    """Those that name it; none for an image whose tag names another one by now."""
+    """Its tags; empty for an image whose tag has moved to another one."""
     size: int
-    """Bytes of its layers and configuration, as the registry keeps them; for an image of several
-    platforms, of those that are here."""
+    """Bytes of its layers and configuration as stored; for a multi-platform image, of those
+    platforms that are stored."""
     pushed: datetime
     created: datetime | None
-    """When it was made, if it says so."""
+    """Creation time in its configuration, or None."""
     children: frozenset[str]
-    """Digests of the manifests that an image of several platforms consists of."""
+    """Digests of the manifests of a multi-platform image."""
 
 
 def make(directory: Path, uid: int) -> None:
-    """Make what an empty registry has; without it, collecting its garbage fails.
+    """Create the directories of an empty registry; without them, its garbage collection fails.
 
     Args:
-        directory: What the registry is configured to keep its files in; it is there.
-        uid: The user and group that the registry runs as.
+        directory: The registry's configured storage directory, which must exist.
+        uid: User and group of the registry's process.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: A directory cannot be created.
     """
     for path in (*reversed(_BLOBS.parents), _BLOBS, _REPOSITORIES):
         made = directory / path
@@ -60,10 +60,10 @@ def read(directory: Path) -> tuple[StoredImage, ...]:
     """Return all images of a registry, by repository and time.
 
     Args:
-        directory: What the registry is configured to keep its files in.
+        directory: The registry's configured storage directory.
 
     Raises:
-        RegistryError: Something in it cannot be read.
+        RegistryError: Part of it is unreadable.
     """
     root = directory / _ROOT
     try:
@@ -73,15 +73,15 @@ def read(directory: Path) -> tuple[StoredImage, ...]:
             for image in _images(root, repository)
         ]
     except (OSError, msgspec.DecodeError, AttributeError, KeyError, TypeError) as error:
-        raise RegistryError(f"the registry in {directory} cannot be read: {error}") from error
+        raise RegistryError(f"cannot read the registry in {directory}: {error}") from error
     return tuple(sorted(found, key=lambda image: (image.repository, image.pushed)))
 
 
 def unneeded(images: tuple[StoredImage, ...], in_use: Set[str]) -> tuple[StoredImage, ...]:
-    """Return the images that no tag names, no pod uses and no other image consists of.
+    """Return the images without a tag, a pod that uses them and a multi-platform image.
 
     Args:
-        images: All of a registry.
+        images: All images of a registry.
         in_use: Digests of the manifests that pods use.
     """
     needed = {
@@ -97,7 +97,7 @@ def _repositories(root: Path) -> Iterator[str]:
     for place, directories, _ in os.walk(root, onerror=_fail):
         if _MANIFESTS in directories:
             yield str(Path(place).relative_to(root))
-        # Below a name that begins so there are no more repositories, but a file for each layer.
+        # Directories with such a prefix contain no repositories, but a file for each layer.
         directories[:] = [name for name in directories if not name.startswith("_")]
 
 

@@ -1,4 +1,4 @@
-"""Which pods use which images of a registry, and what may therefore be removed. No I/O."""
+"""Which pods use which images of a registry, and which images may be removed. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,29 +15,29 @@ class Use:
     pod: str
     """Namespace and name: ``default/web``."""
     tags: frozenset[tuple[str, str]]
-    """Repository and tag, as its specification names them."""
+    """Repository and tag of the references in its spec."""
     digests: frozenset[str]
-    """Of manifests: those its specification names, and those its containers run."""
+    """Digests of manifests: those in its spec, and those that its containers run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What is to be taken out of a registry."""
+    """An image or some of its tags to remove."""
 
     image: StoredImage
     tags: tuple[str, ...]
-    """The tags to take off it."""
+    """The tags to remove."""
     whole: bool
-    """Whether nothing needs the image itself any more."""
+    """Whether to remove the image itself: it is not needed any more."""
 
 
 def use_of(pod: str, registry: str, images: Iterable[str]) -> Use:
-    """Return what a pod uses.
+    """Return the images that a pod uses.
 
     Args:
         pod: Namespace and name.
-        registry: Host and port, as references name it; images of others are left out.
-        images: From the pod's specification and status, as Kubernetes has them.
+        registry: Host and port as in references; images of other registries are ignored.
+        images: References in the pod's spec and status.
     """
     found = [each for each in map(_try_split, images) if each and each.registry == registry]
     return Use(
@@ -64,22 +64,22 @@ def plan(
     *,
     force: bool = False,
 ) -> tuple[Removal, ...]:
-    """Decide what to do to remove these images.
+    """Decide which tags and images to remove.
 
-    A tag may go while pods use its image by another tag. The image itself goes with its last tag,
-    unless a pod runs it.
+    A tag can be removed while pods use its image by another tag. The image itself is removed with
+    its last tag, unless a pod runs it.
 
     Args:
-        references: What to remove: by tag one tag, by digest an image with all its tags.
-        registry: Host and port, which references may begin with.
-        images: All of the registry.
-        uses: What pods use.
-        force: Whether to remove what pods use.
+        references: With a tag: removes the tag; with a digest: removes the image and all its tags.
+        registry: Host and port, with which references may begin.
+        images: All images of the registry.
+        uses: The images that pods use.
+        force: Whether to remove images that pods use.
 
     Raises:
-        ArchiveError: A reference is none.
-        UnknownImageError: The registry does not hold one of them.
-        ImageInUseError: Pods use one of them; names all such pods.
+        ArchiveError: A reference is invalid.
+        UnknownImageError: The registry does not have a reference's image.
+        ImageInUseError: Pods use one of the images; the message names all of them.
     """
     chosen: dict[StoredImage, set[str]] = {}
     for text in references:

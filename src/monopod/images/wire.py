@@ -1,4 +1,4 @@
-"""The words of the OCI image specification that this room reads and writes."""
+"""Media types and structures of the OCI image specification."""
 
 import hashlib
 import os
@@ -18,38 +18,38 @@ DOCKER_INDEX: Final = "application/vnd.docker.distribution.manifest.list.v2+json
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 
 REFERENCE_ANNOTATION: Final = "io.containerd.image.name"
-"""The whole name of an image; containerd and Docker write and read it."""
+"""The complete image name; containerd and Docker write and read it."""
 TAG_ANNOTATION: Final = "org.opencontainers.image.ref.name"
-"""The specification's own: some write the tag here, some the whole name."""
+"""Of the OCI specification: some tools write the tag here, some the complete name."""
 
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def architecture() -> str:
-    """This host's architecture, as images call it."""
+    """Return this host's architecture, as in OCI platforms."""
     machine = os.uname().machine
     return _ARCHITECTURES.get(machine, machine)
 
 
 def encode(value: object) -> bytes:
-    """JSON that is the same for the same value."""
+    """Return canonical JSON: equal values give equal bytes."""
     return msgspec.json.encode(value, order="sorted")
 
 
 def digest(content: bytes) -> str:
-    """The digest that names this content."""
+    """Return the digest of content."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 class Platform(msgspec.Struct, frozen=True):
-    """What an image runs on."""
+    """Platform of an image."""
 
     architecture: str
     os: str
 
 
 class Descriptor(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What stands for a blob, a manifest or an index."""
+    """Reference to a blob, a manifest or an index."""
 
     media_type: str
     digest: str
@@ -59,7 +59,7 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
 
 
 class Index(msgspec.Struct, frozen=True, rename="camel"):
-    """Several images, or one for several platforms."""
+    """Several images, or one multi-platform image."""
 
     manifests: list[Descriptor]
     media_type: str = INDEX

@@ -1,4 +1,4 @@
-"""Making an image archive of a directory: the same bytes for the same files, on any day."""
+"""Writes an image archive from a directory, reproducibly: equal files give equal bytes."""
 
 import hashlib
 import io
@@ -13,19 +13,19 @@ from monopod.images import wire
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """How containers of an image run, unless a pod says otherwise."""
+    """Defaults of an image's containers, which a pod can override."""
 
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     working_directory: str = "/"
     user: str = ""
-    """Numbers, ``uid`` or ``uid:gid``: the image need not have an account for it."""
+    """Numeric, ``uid`` or ``uid:gid``: the image needs no account for it."""
     ports: tuple[str, ...] = ()
-    """Ports it listens on, for people: ``8080/tcp``."""
+    """Ports it listens on, as documentation: ``8080/tcp``."""
 
     def to_wire(self) -> dict[str, Any]:
-        """The ``config`` object of an image's configuration."""
+        """Return the ``config`` object of an image's configuration."""
         fields: dict[str, Any] = {
             "Entrypoint": list(self.entrypoint),
             "Cmd": list(self.command),
@@ -38,16 +38,16 @@ class ImageConfig:
 
 
 def write_archive(root: Path, archive: Path, *, name: str, config: ImageConfig) -> None:
-    """Write an OCI image archive whose one layer is a directory, owned by root throughout.
+    """Write an OCI image archive with one layer, a directory whose files are owned by root.
 
-    The layer is not compressed: registries of ours are one link away, and unpacking costs a small
-    machine more than fetching does.
+    The layer is not compressed: our registries are one link away, and decompression costs a small
+    machine more than the transfer.
 
     Args:
         root: The image's root directory.
         archive: The file to write.
-        name: The image's name with a tag, which a push takes over: ``monopod/demo:1``.
-        config: How its containers run.
+        name: The image's name with a tag, which a push uses: ``monopod/demo:1``.
+        config: Defaults of its containers.
     """
     layer_path = archive.with_name(archive.name + ".layer")
     try:
@@ -66,7 +66,7 @@ def write_archive(root: Path, archive: Path, *, name: str, config: ImageConfig) 
 
 
 def _describe(layer_digest: str, size: int, name: str, config: ImageConfig) -> dict[str, bytes]:
-    """Every file of the archive but the layer."""
+    """Return every file of the archive except the layer."""
     platform = wire.Platform(wire.architecture(), "linux")
     configuration = wire.encode(
         wire.Configuration(

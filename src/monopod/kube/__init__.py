@@ -1,4 +1,4 @@
-"""The API server's client and what controllers are built from. Nothing here knows Fargate."""
+"""Kubernetes API client and the building blocks of controllers. Independent of Fargate."""
 
 from monopod.kube.client import Client, Listing, PatchType, connect
 from monopod.kube.controller import Controller

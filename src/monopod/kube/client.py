@@ -1,6 +1,6 @@
 """A typed client for the API server: lightkube's models and kubeconfigs, our own errors and watch.
 
-lightkube's own client is not used: its watch loses deletions when it starts over, it cannot ask for
+lightkube's own client is not used: its watch loses deletions when it reconnects, it cannot request
 bookmarks or deletion preconditions, and it leaves network errors to the caller.
 """
 
@@ -32,23 +32,23 @@ _log: Final = structlog.get_logger("client")
 
 
 class PatchType(enum.Enum):
-    """How the server reads a patch."""
+    """Content type by which the server interprets a patch."""
 
     MERGE = "application/merge-patch+json"
-    """Maps are merged, lists replaced, ``None`` removes."""
+    """Maps are merged, lists are replaced, ``None`` removes."""
     STRATEGIC = "application/strategic-merge-patch+json"
-    """As merge, but lists with keys (a pod's conditions) merge too. Built-in kinds only."""
+    """Like merge, but keyed lists (a pod's conditions) merge too. Built-in kinds only."""
     JSON = "application/json-patch+json"
     APPLY = "application/apply-patch+yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[_T]):
-    """All objects of a kind, as of one version of the cluster's state."""
+    """All objects of a kind at one resource version."""
 
     items: tuple[_T, ...]
     version: str
-    """The resource version that a watch goes on from."""
+    """The resource version that a watch continues from."""
 
 
 class _ListMeta(msgspec.Struct):
@@ -62,7 +62,7 @@ class _RawList(msgspec.Struct):
 
 
 class Client:
-    """Verbs over the API server. Each raises ``KubeError`` or one of its children."""
+    """Typed verbs of the API server. Each raises ``KubeError`` or a subclass of it."""
 
     def __init__(self, connections: Connections, field_manager: str) -> None:
         self._connections = connections
@@ -72,7 +72,7 @@ class Client:
         """Read one object.
 
         Raises:
-            NotFoundError: There is none of this name.
+            NotFoundError: No object has this name.
         """
         return wire.decode(kind, await self._ask("GET", wire.path_of(kind, namespace, name)))
 
@@ -80,20 +80,20 @@ class Client:
         """Create an object; its namespace comes from its metadata unless given.
 
         Raises:
-            AlreadyExistsError: There is one of this name.
-            InvalidError: The server does not accept it.
+            AlreadyExistsError: An object of this name exists.
+            InvalidError: The server rejects the object.
         """
         kind = type(obj)
         path = wire.path_of(kind, namespace or objects.meta(obj).namespace, None)
         return wire.decode(kind, await self._ask("POST", path, body=objects.with_type(obj)))
 
     async def replace(self, obj: _T, subresource: str | None = None) -> _T:
-        """Write an object as a whole; its ``resourceVersion`` guards against lost updates.
+        """Replace a whole object; its ``resourceVersion`` guards against lost updates.
 
-        Fields that our models do not know are lost: prefer ``patch`` for objects of others.
+        Fields that our models lack are lost: use ``patch`` for objects that others own.
 
         Raises:
-            ConflictError: It has changed since it was read.
+            ConflictError: The object has changed since it was read.
         """
         kind = type(obj)
         metadata = objects.meta(obj)
@@ -112,12 +112,12 @@ class Client:
         force: bool = False,
         field_manager: str | None = None,
     ) -> _T:
-        """Change part of an object; ``subresource="status"`` for its status.
+        """Patch an object; ``subresource="status"`` patches its status.
 
         A ``metadata.resourceVersion`` or ``metadata.uid`` in the patch is a precondition.
 
         Raises:
-            ConflictError: The precondition does not hold, or another manager owns a field.
+            ConflictError: The precondition fails, or another manager owns a field.
         """
         query: dict[str, str | bool | None] = {"fieldManager": field_manager or self._field_manager}
         if kind_of_patch is PatchType.APPLY:
@@ -134,7 +134,7 @@ class Client:
         force: bool = True,
         field_manager: str | None = None,
     ) -> _T:
-        """Say what the fields we own shall be (server-side apply); creates a missing object."""
+        """Apply the fields we own (server-side apply); creates the object if it is missing."""
         metadata = objects.meta(obj)
         return await self.patch(
             type(obj),
@@ -157,19 +157,19 @@ class Client:
         version: str | None = None,
         grace_period_s: int | None = None,
     ) -> None:
-        """Ask for an object's deletion.
+        """Delete an object.
 
         Args:
             kind: Its class.
             name: Its name.
             namespace: Its namespace.
-            uid: Delete only this individual, not a later one of the same name.
-            version: Delete it only in this resource version.
-            grace_period_s: Seconds a pod gets to end; 0 removes the object at once.
+            uid: Delete only the object with this uid, not a later one of the same name.
+            version: Delete only this resource version.
+            grace_period_s: Seconds a pod gets to terminate; 0 removes the object at once.
 
         Raises:
-            NotFoundError: It is not there.
-            ConflictError: ``uid`` or ``version`` are of another.
+            NotFoundError: The object does not exist.
+            ConflictError: ``uid`` or ``version`` differs.
         """
         options = meta_v1.DeleteOptions(
             gracePeriodSeconds=grace_period_s,
@@ -180,11 +180,11 @@ class Client:
         await self._ask("DELETE", wire.path_of(kind, namespace, name), body=options)
 
     async def bind(self, pod: core_v1.Pod, node: str) -> None:
-        """Put a pod on a node: this individual, once and for all.
+        """Bind a pod, by its uid, to a node; a binding is final.
 
         Raises:
-            ConflictError: It is bound already, or a later pod has taken its name.
-            NotFoundError: The pod is gone.
+            ConflictError: The pod is bound already, or another pod has this name now.
+            NotFoundError: The pod does not exist.
         """
         metadata = objects.meta(pod)
         binding = core_v1.Binding(
@@ -211,17 +211,17 @@ class Client:
         fields: str | None = None,
         page: int = _PAGE,
     ) -> tuple[list[msgspec.Raw], str]:
-        """List objects undecoded, with the resource version they are of.
+        """List objects undecoded, with the list's resource version.
 
         Args:
             kind: Class of the objects.
             namespace: Only in this namespace.
             labels: A label selector.
             fields: A field selector.
-            page: How many are asked for at once.
+            page: Objects in a page (``limit``).
 
         Raises:
-            GoneError: The list took so long that its version was forgotten half way.
+            GoneError: The list's resource version expired between two pages.
         """
         items: list[msgspec.Raw] = []
         token = ""
@@ -252,23 +252,23 @@ class Client:
         answer_s: float = 10.0,
         idle_s: float = 150.0,
     ) -> AsyncGenerator[AsyncIterator[bytes]]:
-        """Open a watch and yield its lines, one JSON document each, bookmarks among them.
+        """Open a watch and yield its lines, one JSON document each, bookmarks included.
 
         Args:
             kind: Class of the objects.
-            version: Resource version to go on from.
+            version: Resource version to continue from.
             namespace: Only in this namespace.
             labels: A label selector.
             fields: A field selector.
             timeout_s: Seconds after which the server ends the watch.
-            answer_s: Seconds within which the server has to begin its answer: it does so at once,
-                even if there is nothing to tell.
-            idle_s: Seconds of silence after which the connection counts as dead; the server sends
+            answer_s: Seconds within which the server must send response headers: it does so at
+                once, even without events.
+            idle_s: Seconds without data after which the connection counts as dead; the server sends
                 a bookmark about every minute.
 
         Raises:
-            GoneError: The version is too old.
-            TransientError: The connection broke or fell silent.
+            GoneError: The resource version has expired.
+            TransientError: The connection broke or went idle.
         """
         query: Query = {
             "watch": True,
@@ -311,7 +311,7 @@ class Client:
         labels: str | None = None,
         fields: str | None = None,
     ) -> Listing[_T]:
-        """Read all objects of a kind, of all namespaces unless one is given."""
+        """List all objects of a kind, in all namespaces unless one is given."""
         items, version = await self.list_raw(kind, namespace, labels=labels, fields=fields)
         return Listing(tuple(wire.decode(kind, item) for item in items), version)
 
@@ -344,11 +344,11 @@ class Client:
 
 @asynccontextmanager
 async def connect(kubeconfig: Path, user_agent: str) -> AsyncGenerator[Client]:
-    """Open a client; certificate files are read again whenever they change.
+    """Open a client; certificate files are reread whenever they change.
 
     Args:
-        kubeconfig: Names the server and our identity; its current context counts.
-        user_agent: Program name; up to the first slash or blank it is our field manager too.
+        kubeconfig: Names the server and our identity; its current context is used.
+        user_agent: Program name; up to the first slash or blank it is also our field manager.
 
     Raises:
         KubeconfigError: The kubeconfig, or a certificate it names, cannot be used.

@@ -1,8 +1,8 @@
-"""Connections to one API server, and their certificates.
+"""HTTP connections to one API server, and their client certificates.
 
-Client certificates are short-lived and renewed on disk while we run. A connection keeps the
-certificate it was made with, and the API server checks its expiry at every request; so when a file
-changes, new requests go over new connections, and the old ones close when their last user leaves.
+Client certificates are short-lived and renewed on disk while the process runs. A connection keeps
+the certificate it was made with, and the API server checks its expiry at every request; so when a
+file changes, new requests use a new pool, and the old pool closes after its last request.
 """
 
 import ssl
@@ -23,15 +23,15 @@ _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _REQUESTS: Final = httpx2.Limits(
     max_connections=16, max_keepalive_connections=16, keepalive_expiry=60.0
 )
-"""Each request looks at every connection of its pool, so there are few, and all of them stay; but
-not as long as the 90 s after which the API server itself closes them."""
+"""Each request scans every connection of its pool, so connections are few and long-lived; but less
+than the 90 s after which the API server closes idle ones."""
 _WATCHES: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
 _UNUSABLE: Final = (
     OSError,
     ssl.SSLError,
     ConfigError,
     yaml.YAMLError,
-    # What the loader stumbles over when parts are missing or of another type.
+    # What lightkube's loader raises when parts are missing or of another type.
     AttributeError,
     KeyError,
     TypeError,
@@ -41,12 +41,12 @@ _Stamp = tuple[int, ...]
 
 
 class _Pool:
-    """The connections made with one version of the files."""
+    """The connections made with one version of the certificate files."""
 
     def __init__(self, config: SingleConfig, user_agent: str) -> None:
         user = config.user
         if user is None:
-            raise KubeconfigError(f"{config.fname}: the context names no user")
+            raise KubeconfigError(f"{config.fname}: the current context names no user")
         context = client_adapter.verify_cluster(
             config.cluster, user, config.abs_file, trust_env=False
         )
@@ -78,13 +78,13 @@ class _Pool:
 
 
 class Connections:
-    """Hands out HTTP clients that carry the newest certificates."""
+    """Lends HTTP clients that use the newest certificates."""
 
     def __init__(self, kubeconfig: Path, user_agent: str) -> None:
         """Read the kubeconfig.
 
         Raises:
-            KubeconfigError: It, or a certificate it names, is missing or unusable.
+            KubeconfigError: The kubeconfig, or a certificate it names, is missing or unusable.
         """
         self._kubeconfig = kubeconfig
         self._user_agent = user_agent
@@ -94,13 +94,13 @@ class Connections:
 
     @asynccontextmanager
     async def for_request(self) -> AsyncGenerator[httpx2.AsyncClient]:
-        """Lend a client for the length of one request."""
+        """Lend a client for one request."""
         async with self._use() as pool:
             yield pool.requests
 
     @asynccontextmanager
     async def for_watch(self) -> AsyncGenerator[httpx2.AsyncClient]:
-        """Lend a client for the length of one watch, which takes no connection from requests."""
+        """Lend a client for one watch, which takes no connection from requests."""
         async with self._use() as pool:
             yield pool.watches
 
@@ -126,7 +126,7 @@ class Connections:
         try:
             pool = self._load()
         except KubeconfigError:
-            # Caught between the writing of a certificate and of its key: the next request sees.
+            # A renewal has written only one of certificate and key: the next request retries.
             return
         old, self._pool, self._stamp = self._pool, pool, stamp
         old.retired = True
@@ -137,7 +137,7 @@ class Connections:
         try:
             config = KubeConfig.from_file(self._kubeconfig).get()
             if config is None:
-                raise KubeconfigError(f"{self._kubeconfig} names no current context")
+                raise KubeconfigError(f"{self._kubeconfig}: has no current context")
             pool = _Pool(config, self._user_agent)
         except _UNUSABLE as error:
             raise KubeconfigError(f"{self._kubeconfig}: {error}") from error

@@ -1,4 +1,4 @@
-"""Workers that bring the world to what each key asks for, again and again if need be."""
+"""Controller: a work queue and the workers that reconcile its keys, with back-off."""
 
 import asyncio
 import time
@@ -13,18 +13,18 @@ from monopod.kube.objects import Key
 from monopod.kube.queue import Clock, WorkQueue
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
-"""Looks at one key and does the next thing; returns seconds after which to look again, if any."""
+"""Reconciles one key; returns the seconds after which to requeue it, or None."""
 
 _RUNS: Final = Counter(
-    "monopod_reconcile_total", "Keys looked at, by outcome.", ["controller", "result"]
+    "monopod_reconcile_total", "Reconciles, by outcome.", ["controller", "result"]
 )
-_SECONDS: Final = Histogram("monopod_reconcile_seconds", "Time spent on one key.", ["controller"])
+_SECONDS: Final = Histogram("monopod_reconcile_seconds", "Time for one key.", ["controller"])
 _DEPTH: Final = Gauge("monopod_queue_depth", "Keys waiting for a worker.", ["controller"])
 _log: Final = structlog.get_logger("controller")
 
 
 class Controller:
-    """A queue of keys and the workers on it."""
+    """A work queue and its workers."""
 
     def __init__(
         self,
@@ -36,15 +36,15 @@ class Controller:
         base_s: float = 0.05,
         cap_s: float = 60.0,
     ) -> None:
-        """Describe the work.
+        """Configure the controller; ``run`` starts it.
 
         Args:
             name: For logs and metrics.
-            reconcile: What is done for a key; never for the same key twice at once.
-            workers: How many keys are looked at at once.
+            reconcile: Called for each key; never concurrently for one key.
+            workers: Keys reconciled concurrently.
             clock: The running event loop unless given.
-            base_s: The pause after a key's first failure, in seconds; it doubles with each.
-            cap_s: The longest pause.
+            base_s: Back-off after a key's first failure, in seconds; it doubles with each.
+            cap_s: The longest back-off, in seconds.
         """
         self._name = name
         self._reconcile = reconcile
@@ -54,15 +54,15 @@ class Controller:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is waiting, delayed or being worked on."""
+        """Whether no key is queued, delayed or being reconciled."""
         return self._queue.idle
 
     def enqueue(self, key: Key) -> None:
-        """Have a key looked at soon."""
+        """Add a key to the work queue."""
         self._queue.add(key)
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Run the workers until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._workers):
@@ -87,20 +87,20 @@ class Controller:
             again_s = await self._reconcile(key)
         except TransientError as error:
             pause = self._queue.retry(key, error.retry_after_s or 0.0)
-            log.warning("try again", why=error.message, pause_s=round(pause, 2))
+            log.warning("reconcile_unavailable", why=error.message, pause_s=round(pause, 2))
             return "transient"
         except ConflictError as error:
-            # Somebody else wrote first, and their change is on its way to our cache.
+            # Another client wrote first; our cache receives its change soon.
             pause = self._queue.retry(key)
-            log.info("try again", why=error.message, pause_s=round(pause, 2))
+            log.info("reconcile_conflict", why=error.message, pause_s=round(pause, 2))
             return "conflict"
         except KubeError as error:
-            pause = self._queue.retry(key)
-            log.error("refused", why=error.message, reason=error.reason, pause_s=round(pause, 2))
+            pause = round(self._queue.retry(key), 2)
+            log.error("reconcile_rejected", why=error.message, reason=error.reason, pause_s=pause)
             return "refused"
         except Exception:
             pause = self._queue.retry(key)
-            log.exception("failed", pause_s=round(pause, 2))
+            log.exception("reconcile_failed", pause_s=round(pause, 2))
             return "failed"
         self._queue.forget(key)
         if again_s is not None:

@@ -1,6 +1,6 @@
-"""What can go wrong between us and the API server, as one tree of exceptions.
+"""Errors of the API server and its client, as one tree of exceptions.
 
-Whether trying again may help is a type here, so that no caller has to read a message.
+Whether a retry may help is in the type, so that no caller parses a message.
 """
 
 from http import HTTPStatus
@@ -15,9 +15,9 @@ _FUTURE_VERSION: Final = "ResourceVersionTooLarge"
 
 
 class KubeError(MonopodError):
-    """The API server refused a request, or could not be asked.
+    """The API server rejected a request, or could not be reached.
 
-    ``code`` is the HTTP status, 0 if there was none; ``reason`` the server's word for it.
+    ``code`` is the HTTP status, 0 if there was none; ``reason`` is the server's ``reason``.
     """
 
     def __init__(self, message: str, *, code: int = 0, reason: str = "") -> None:
@@ -28,41 +28,41 @@ class KubeError(MonopodError):
 
 
 class KubeconfigError(KubeError):
-    """A kubeconfig, or a certificate that it names, cannot be used."""
+    """A kubeconfig, or a certificate that it names, is unusable."""
 
 
 class NotFoundError(KubeError):
-    """There is no such object, namespace or resource type."""
+    """The object, namespace or resource type does not exist."""
 
 
 class AlreadyExistsError(KubeError):
-    """An object of this name is there already."""
+    """An object of this name exists already."""
 
 
 class ConflictError(KubeError):
-    """The object is not in the version, or not the individual, that the request was made for."""
+    """The object has another resource version or uid than the request requires."""
 
 
 class InvalidError(KubeError):
-    """The server does not accept the object; asking again cannot help."""
+    """The server rejects the object as invalid; a retry cannot help."""
 
 
 class ForbiddenError(KubeError):
-    """Our identity may not do this, or an admission rule is against it."""
+    """RBAC or an admission rule forbids the request."""
 
 
 class UnauthorizedError(KubeError):
-    """The server does not know our identity: a certificate that expired or is of another CA."""
+    """The server does not accept our credentials: an expired certificate, or one of another CA."""
 
 
 class GoneError(KubeError):
-    """The resource version that a watch or a list asked for is no longer to be had: list anew."""
+    """The resource version of a watch or a list has expired: relist."""
 
 
 class TransientError(KubeError):
-    """The server could not be reached or could not answer now; asking again may help.
+    """The server cannot be reached or cannot answer now; a retry may help.
 
-    ``retry_after_s`` is the pause in seconds that the server asked for, if it did.
+    ``retry_after_s`` is the pause in seconds that the server requested, if it did.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class _Status(msgspec.Struct):
 
 
 def from_status(body: bytes, code: int = 0, retry_after: str | None = None) -> KubeError:
-    """Turn a ``Status`` object, or whatever came in its place, into an error.
+    """Turn a ``Status`` object, or any other error body, into an error.
 
     Args:
         body: What the server sent.
-        code: The HTTP status; without it, the one in the object counts.
-        retry_after: The header of that name.
+        code: The HTTP status; 0 means that the one in the object is used.
+        retry_after: The ``Retry-After`` header.
     """
     try:
         status = msgspec.json.decode(body, type=_Status)
@@ -108,7 +108,7 @@ def from_status(body: bytes, code: int = 0, retry_after: str | None = None) -> K
     if code == HTTPStatus.GONE or reason in _GONE_REASONS:
         return GoneError(message, code=code, reason=reason)
     if any(cause.reason == _FUTURE_VERSION for cause in details.causes or ()):
-        # etcd was restored from a backup: our version lies in a future that never came.
+        # etcd was restored from a backup: our resource version is newer than the server's.
         return GoneError(message, code=code, reason=_FUTURE_VERSION)
     if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code in (
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -122,7 +122,7 @@ def from_status(body: bytes, code: int = 0, retry_after: str | None = None) -> K
         return AlreadyExistsError(message, code=code, reason=reason)
     kind = _BY_CODE.get(code, KubeError)
     if kind is InvalidError and any(each.field == "metadata.uid" for each in details.causes or ()):
-        # A patch that insists on another individual is told that uids do not change.
+        # The server answers a patch with another uid that uids are immutable.
         kind = ConflictError
     return kind(message, code=code, reason=reason)
 

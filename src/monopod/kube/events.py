@@ -1,7 +1,7 @@
-"""Events: what people see at the end of ``kubectl describe``.
+"""Records Kubernetes events, as ``kubectl describe`` shows them.
 
-Recording never waits and never fails. An event's name is derived from what it says about what, so
-a repetition, even by a restarted process, raises the count of the first instead of adding another.
+Recording never blocks and never raises. An event's name is derived from its object and its text,
+so a repetition, even by a restarted process, raises the first one's count and adds no other.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _log: Final = structlog.get_logger("events")
 
 
 class EventType(enum.Enum):
-    """How an event is meant."""
+    """The type of an event."""
 
     NORMAL = "Normal"
     WARNING = "Warning"
@@ -65,12 +65,12 @@ class EventRecorder:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Describe the writer.
+        """Configure the recorder.
 
         Args:
-            client: Where events go.
-            component: Who speaks, as ``kubectl describe`` shows it under "From".
-            now: The time.
+            client: Writes the events.
+            component: The source, as ``kubectl describe`` shows it under "From".
+            now: Returns the time.
         """
         self._client = client
         self._component = component
@@ -80,7 +80,7 @@ class EventRecorder:
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def record(self, about: res.Resource, kind: EventType, reason: str, message: str) -> None:
-        """Say something about an object.
+        """Queue an event about an object.
 
         Args:
             about: The object.
@@ -116,11 +116,11 @@ class EventRecorder:
             _DROPPED.labels(self._component, "full").inc()
 
     async def flush(self) -> None:
-        """Wait until everything said so far is written or given up."""
+        """Wait until every queued event is written or dropped."""
         await self._queue.join()
 
     async def run(self) -> None:
-        """Write until cancelled."""
+        """Write queued events until cancelled."""
         while True:
             entry = await self._queue.get()
             try:
@@ -135,8 +135,8 @@ class EventRecorder:
             except TransientError as error:
                 await asyncio.sleep(error.retry_after_s or 0.2 * 2**attempt)
             except KubeError as error:
-                # A namespace that is going away takes no events: nobody is left to read them.
-                _log.info("event refused", event_reason=entry.reason, why=error.message)
+                # A namespace that is being deleted accepts no new events, which no one needs.
+                _log.info("event_rejected", event_reason=entry.reason, why=error.message)
                 break
             else:
                 return

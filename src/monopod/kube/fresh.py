@@ -1,6 +1,6 @@
-"""What we have just written, until the informer shows it: a controller must read its own writes.
+"""Mutation cache: a controller's own writes until its informer shows them (read-your-writes).
 
-Without it a second look at a pod, caused by any event, would not know of the first look's work.
+Without it, a reconcile that follows another at once would not see what that one wrote.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ _TRUSTED_S: Final = 10.0
 
 
 class Source(Protocol[_T]):
-    """What notes are laid over: an informer."""
+    """The informer that the cache overlays."""
 
     def get(self, key: Key) -> _T | None:
-        """Return the object of this key, if there is one."""
+        """Return the object of this key, or None."""
         ...
 
     def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
@@ -30,9 +30,9 @@ class Source(Protocol[_T]):
 
 
 class Fresh(Generic[_T]):
-    """An informer's objects, or newer ones that we noted ourselves.
+    """An informer's objects, overlaid with newer ones that this process wrote.
 
-    A note is believed for some seconds only: if the informer never shows it, it is not so.
+    A local write wins for a few seconds at most; then the informer does.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Fresh(Generic[_T]):
         trusted_s: float = _TRUSTED_S,
         time: Callable[[], float] | None = None,
     ) -> None:
-        """Lay notes over an informer.
+        """Overlay an informer.
 
         Args:
-            informer: What the API server shows.
-            trusted_s: How long a note is believed, in seconds.
+            informer: The objects as the API server shows them.
+            trusted_s: Seconds for which a local write wins.
             time: A monotonic clock; the event loop's unless given.
         """
         self._informer = informer
@@ -57,23 +57,23 @@ class Fresh(Generic[_T]):
         informer.subscribe(self._changed)
 
     def note(self, obj: _T) -> None:
-        """Remember an object as we wrote it, or are about to create it."""
-        # An answer may come after the word of the object's end.
+        """Store an object as we wrote it, or are about to create it."""
+        # A write's response may arrive after the object's deletion event.
         if identity(obj) not in self._gone:
             self._notes[key_of(obj)] = (self._time() + self._trusted_s, obj)
 
     def drop(self, key: Key) -> None:
-        """Forget a note: the write did not come about."""
+        """Remove a stored object: its write failed."""
         self._notes.pop(key, None)
 
     def get(self, key: Key) -> _T | None:
-        """Return the newest that is known of an object."""
+        """Return the newest known version of an object, or None."""
         self._settle(key)
         noted = self._notes.get(key)
         return noted[1] if noted is not None else self._informer.get(key)
 
     def unconfirmed(self) -> Iterator[_T]:
-        """Yield the noted objects that the informer does not have at all."""
+        """Yield stored objects that the informer does not have at all."""
         for key in tuple(self._notes):
             self._settle(key)
             noted = self._notes.get(key)

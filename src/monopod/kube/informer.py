@@ -1,8 +1,8 @@
-"""A live copy of all objects of one kind, and word of each change.
+"""Informer: a live cache of all objects of one kind, with a callback for each change.
 
-It lists once, watches on from there, and lists again only when the server has forgotten the version
-it watched from; what vanished meanwhile is then reported as deleted. It never ends on its own: a
-broken, silent or refused watch is opened again, sooner or later, for as long as it runs.
+It lists once, watches from there, and relists only when the resource version has expired; objects
+that vanished meanwhile are then reported as deleted. It never stops by itself: a watch that breaks,
+goes idle or is rejected is reopened, with back-off, for as long as ``run`` runs.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _SERVER_TIMEOUT_S: Final = (300, 600)
 _ANSWER_S: Final = 10.0
 _IDLE_S: Final = 150.0
 _BACKOFF_S: Final = (0.05, 5.0)
-_LISTS: Final = Counter("monopod_informer_lists_total", "Full lists, the first included.", ["kind"])
+_LISTS: Final = Counter("monopod_informer_lists_total", "Lists, including the first.", ["kind"])
 _BREAKS: Final = Counter(
     "monopod_informer_breaks_total", "Watches that ended with an error.", ["kind"]
 )
@@ -50,7 +50,7 @@ class _Versioned(msgspec.Struct):
 
 
 class Informer(Generic[_T]):
-    """Objects of one kind as the API server has them, kept current while ``run`` runs."""
+    """A cache of the objects of one kind, kept current while ``run`` runs."""
 
     def __init__(
         self,
@@ -63,16 +63,16 @@ class Informer(Generic[_T]):
         answer_s: float = _ANSWER_S,
         idle_s: float = _IDLE_S,
     ) -> None:
-        """Describe what to follow.
+        """Configure the informer; ``run`` starts it.
 
         Args:
-            client: Where to ask.
+            client: Lists and watches.
             kind: Class of the objects.
             namespace: Only in this namespace.
             labels: A label selector.
             fields: A field selector.
-            answer_s: Seconds after which a watch that has not begun is given up.
-            idle_s: Seconds of silence after which a watch counts as dead.
+            answer_s: Seconds after which a watch without response headers is abandoned.
+            idle_s: Seconds without data after which a watch counts as dead.
         """
         self._client = client
         self._kind = kind
@@ -92,17 +92,17 @@ class Informer(Generic[_T]):
         self._failures = 0
 
     def get(self, key: Key) -> _T | None:
-        """Return the object of this key, if there is one. Not to be changed by the caller."""
+        """Return the object of this key, or None. Callers must not modify it."""
         return self._store.objects.get(key)
 
     def items(self) -> Sequence[_T]:
-        """Return all objects, as of now. Not to be changed by the caller."""
+        """Return all cached objects. Callers must not modify them."""
         return tuple(self._store)
 
     def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
-        """Call back with every change, and with an ``Added`` for each object already known.
+        """Call back with every change, and with an ``Added`` for each cached object.
 
-        The callback must not block; what it raises is logged. Returns the way to end this.
+        The callback must not block; its exceptions are logged. The result unsubscribes.
         """
         self._callbacks.append(callback)
         for key, obj in tuple(self._store.objects.items()):
@@ -115,16 +115,16 @@ class Informer(Generic[_T]):
 
     @property
     def silent_for_s(self) -> float:
-        """Seconds since the server last told us anything, bookmarks included."""
+        """Seconds since the server last sent anything, bookmarks included."""
         return time.monotonic() - self._heard
 
     @property
     def failures(self) -> int:
-        """How often in a row the server could not be listened to."""
+        """Consecutive failures to list or watch."""
         return self._failures
 
     async def run(self) -> None:
-        """Follow the API server until cancelled."""
+        """List and watch until cancelled."""
         while True:
             before = self._heard
             try:
@@ -134,15 +134,15 @@ class Informer(Generic[_T]):
                 self._failures = 0
                 continue
             except GoneError as error:
-                _log.info("list anew", kind=self._name, why=error.message)
+                _log.info("informer_relist", kind=self._name, why=error.message)
                 self._version = ""
                 pause = None
             except KubeError as error:
-                _log.warning("watch broke", kind=self._name, why=error.message)
+                _log.warning("informer_watch_broken", kind=self._name, why=error.message)
                 pause = error.retry_after_s if isinstance(error, TransientError) else None
             except Exception:
-                # A controller whose cache stands still is worse than one that logs too much.
-                _log.exception("watch failed", kind=self._name)
+                # A controller with a stale cache is worse than one that logs too much.
+                _log.exception("informer_watch_failed", kind=self._name)
                 self._version = ""
                 pause = None
             _BREAKS.labels(self._name).inc()
@@ -197,10 +197,10 @@ class Informer(Generic[_T]):
         try:
             obj = with_type(self._decoder.decode(raw))
         except msgspec.ValidationError as error:
-            # One object that somebody wrote past the schema must not blind us to all others.
+            # One object that violates its schema must not hide all others.
             bad = _versioned(raw)
             _log.error(
-                "object skipped",
+                "informer_object_skipped",
                 kind=self._name,
                 namespace=bad.namespace,
                 name=bad.name,
@@ -219,7 +219,7 @@ class Informer(Generic[_T]):
         try:
             callback(change)
         except Exception:
-            _log.exception("callback failed", kind=self._name, key=change.key)
+            _log.exception("informer_callback_failed", kind=self._name, key=change.key)
 
 
 def _versioned(raw: msgspec.Raw) -> _VersionMeta:

@@ -1,7 +1,7 @@
-"""Runs the controllers of one process: shared informers first, then first passes, then workers.
+"""Runs the controllers of one process: shared informers, then first passes, then workers.
 
-The order is controller-runtime's: no controller works before every informer has its first list, and
-the process is ready when each controller has done its first pass.
+The order is controller-runtime's: controllers start after every informer's first list, and the
+process is ready after each controller's first pass.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from monopod.kube.informer import Informer
 
 _T = TypeVar("_T", bound=res.Resource)
 Work = Callable[[], Coroutine[Any, Any, None]]
-"""Runs until cancelled, or once."""
+"""A coroutine that runs until cancelled, or once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class _Controller:
 
 
 class Manager:
-    """The controllers of one process and what they share."""
+    """The controllers of one process, with their shared informers and recorders."""
 
     def __init__(self, client: Client) -> None:
-        """Start with no informer and no controller.
+        """Create a manager without informers and controllers.
 
         Args:
-            client: With which informers list and recorders write.
+            client: Used by the informers and recorders.
         """
         self._client = client
         self._informers: dict[tuple[object, ...], Informer[Any]] = {}
@@ -49,7 +49,7 @@ class Manager:
         labels: str | None = None,
         fields: str | None = None,
     ) -> Informer[_T]:
-        """Return the process's one informer for these objects.
+        """Return the process's shared informer of these objects.
 
         Args:
             kind: Class of the objects.
@@ -66,10 +66,10 @@ class Manager:
         return found
 
     def recorder(self, component: str) -> EventRecorder:
-        """Return the process's one recorder of a component's events.
+        """Return the process's shared event recorder of a component.
 
         Args:
-            component: What ``kubectl describe`` shows under "From".
+            component: The source, as ``kubectl describe`` shows it under "From".
         """
         if component not in self._recorders:
             self._recorders[component] = EventRecorder(self._client, component)
@@ -85,9 +85,9 @@ class Manager:
         """Add a controller.
 
         Args:
-            run: Works until cancelled; started when all informers are complete.
-            prepare: Runs once before any controller's ``run``, in the order of adding.
-            first_pass: Set by the controller after its first pass; the process is not ready before.
+            run: Runs until cancelled; started when all informers are synced.
+            prepare: Called once before any controller's ``run``, in the order of adding.
+            first_pass: Set by the controller after its first pass; readiness waits for it.
         """
         self._controllers.append(_Controller(run, prepare, first_pass))
 
@@ -95,7 +95,7 @@ class Manager:
         """Run everything until cancelled, or until a part of it fails.
 
         Args:
-            ready: Called once, after the first pass of every controller.
+            ready: Called once, after every controller's first pass.
         """
         async with asyncio.TaskGroup() as group:
             for recorder in self._recorders.values():

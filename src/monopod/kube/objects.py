@@ -1,4 +1,4 @@
-"""Small questions about any Kubernetes object, typed."""
+"""Typed helpers for any Kubernetes object."""
 
 from typing import Any, Final, TypeVar, cast
 
@@ -15,7 +15,7 @@ _NAMESPACED: Final = (res.NamespacedResource, res.NamespacedSubResource)
 
 
 def meta(obj: res.Resource) -> meta_v1.ObjectMeta:
-    """Return an object's metadata; one that has none yet gets it."""
+    """Return an object's metadata; set an empty one if it has none."""
     holder = cast("Any", obj)
     if holder.metadata is None:
         holder.metadata = meta_v1.ObjectMeta()
@@ -23,12 +23,12 @@ def meta(obj: res.Resource) -> meta_v1.ObjectMeta:
 
 
 def is_namespaced(kind: type[res.Resource]) -> bool:
-    """Say whether objects of this class live in a namespace."""
+    """Whether a resource class is namespaced."""
     return issubclass(kind, _NAMESPACED)
 
 
 def make_key(name: str, namespace: str | None = None) -> Key:
-    """Join what tells an object from others of its kind."""
+    """Join namespace and name into a key."""
     return f"{namespace}/{name}" if namespace else name
 
 
@@ -39,18 +39,18 @@ def key_of(obj: res.Resource) -> Key:
 
 
 def key_parts(key: Key) -> tuple[str | None, str]:
-    """Split a key into namespace, None for a cluster-scoped object, and name."""
+    """Split a key into namespace (None if cluster-scoped) and name."""
     namespace, slash, name = key.rpartition("/")
     return (namespace if slash else None), name
 
 
 def identity(obj: res.Resource) -> str:
-    """Return an object's uid: what tells it from a later one of the same name."""
+    """Return an object's uid, which differs from that of a later object of the same name."""
     return meta(obj).uid or ""
 
 
 def with_type(obj: T) -> T:
-    """Fill in ``apiVersion`` and ``kind``, which items of a list do not carry."""
+    """Set ``apiVersion`` and ``kind``, which items of a list lack."""
     holder = cast("Any", obj)
     definition = res.api_info(obj).resource
     holder.apiVersion = definition.api_version

@@ -1,7 +1,7 @@
-"""A queue of keys to look at: each at most once at a time, and never forgotten.
+"""Work queue of keys, with client-go's semantics: deduplicated, delayed and rate-limited.
 
-The rules are client-go's: a key added while it is being worked on is worked on once more after
-that; a key added twice before is worked on once; failures of a key stretch its own pauses only.
+A key added while it is being processed is processed once more afterwards; a key added twice before
+is processed once; failures of a key lengthen that key's back-off only.
 """
 
 import asyncio
@@ -17,37 +17,37 @@ _CAP_S: Final = 60.0
 
 
 class Timer(Protocol):
-    """A call that has not happened yet."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """See that it does not happen."""
+        """Cancel the call."""
         ...
 
 
 class Clock(Protocol):
-    """Time as the queue sees it; an asyncio event loop is one."""
+    """The queue's source of time; an asyncio event loop is one."""
 
     def time(self) -> float:
-        """Seconds since some fixed moment."""
+        """Return the seconds since a fixed point in time."""
         ...
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
-        """Call back at a time."""
+        """Schedule a call."""
         ...
 
 
 class WorkQueue(Generic[_K]):
-    """Keys in the order they were added, handed to any number of workers."""
+    """Keys in the order of adding, distributed to any number of workers."""
 
     def __init__(
         self, clock: Clock | None = None, *, base_s: float = _BASE_S, cap_s: float = _CAP_S
     ) -> None:
-        """Make an empty queue.
+        """Create an empty queue.
 
         Args:
             clock: The running event loop unless given.
-            base_s: The pause after a key's first failure, in seconds; it doubles with each.
-            cap_s: The longest pause.
+            base_s: Back-off after a key's first failure, in seconds; it doubles with each.
+            cap_s: The longest back-off, in seconds.
         """
         self._clock = clock
         self._base_s = base_s
@@ -64,11 +64,11 @@ class WorkQueue(Generic[_K]):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is waiting, delayed or being worked on."""
+        """Whether no key is queued, delayed or being processed."""
         return not (self._dirty or self._busy or self._timers)
 
     def add(self, key: _K) -> None:
-        """Have a key looked at as soon as a worker is free."""
+        """Queue a key."""
         if key in self._dirty:
             return
         self._dirty.add(key)
@@ -76,7 +76,7 @@ class WorkQueue(Generic[_K]):
             self._push(key)
 
     def add_after(self, key: _K, delay_s: float) -> None:
-        """Have a key looked at in a while; of several such wishes the earliest counts."""
+        """Queue a key after a delay; the earliest of several delays wins."""
         if delay_s <= 0:
             self.add(key)
             return
@@ -90,7 +90,7 @@ class WorkQueue(Generic[_K]):
         self._timers[key] = (when, clock.call_at(when, partial(self._due, key)))
 
     def retry(self, key: _K, at_least_s: float = 0.0) -> float:
-        """Have a key that failed looked at again after its back-off; returns the pause taken."""
+        """Queue a failed key after its back-off; returns the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = max(at_least_s, min(self._cap_s, self._base_s * 2 ** min(failures, 32)))
@@ -98,11 +98,11 @@ class WorkQueue(Generic[_K]):
         return delay
 
     def forget(self, key: _K) -> None:
-        """End a key's row of failures."""
+        """Reset a key's count of failures."""
         self._failures.pop(key, None)
 
     async def get(self) -> _K:
-        """Wait for a key; ``done`` must follow."""
+        """Wait for a key; the caller must call ``done`` afterwards."""
         while not self._ready:
             getter = asyncio.get_running_loop().create_future()
             self._getters.append(getter)
@@ -120,7 +120,7 @@ class WorkQueue(Generic[_K]):
         return key
 
     def done(self, key: _K) -> None:
-        """Give a key back; if it was added meanwhile it is due again."""
+        """Mark a key as processed; if it was added meanwhile it is queued again."""
         self._busy.discard(key)
         if key in self._dirty:
             self._push(key)

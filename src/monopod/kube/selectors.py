@@ -1,4 +1,4 @@
-"""Label selectors as Kubernetes means them. Pure."""
+"""Matches Kubernetes label selectors. Pure."""
 
 from collections.abc import Mapping
 

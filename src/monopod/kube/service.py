@@ -1,7 +1,7 @@
-"""What every long-running Monopod process has in common.
+"""Main function of every long-running Monopod process.
 
-Logs as JSON lines on standard output, a clean end on SIGTERM, a line on the descriptor that s6
-listens on when ready, and metrics on this network namespace's loopback.
+It logs JSON lines to standard output, stops cleanly on SIGTERM, notifies s6 of readiness, and
+serves metrics on the loopback of its network namespace.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from prometheus_client import start_http_server
 from monopod.settings import LogLevel, Settings
 
 NOTIFY_FD_VARIABLE: Final = "NOTIFY_FD"
-"""Environment variable that names the descriptor to report readiness on, as s6 has it."""
+"""Environment variable with the descriptor for s6's readiness notification."""
 _METRICS_ADDRESS: Final = "127.0.0.1"
 _log: Final = structlog.get_logger("service")
 
@@ -31,7 +31,7 @@ class Service:
         self._notify_fd = environment.get(NOTIFY_FD_VARIABLE)
 
     def ready(self) -> None:
-        """Report, once, that the service does its work from now on."""
+        """Report readiness, once."""
         _log.info("ready", service=self.name)
         if self._notify_fd is None:
             return
@@ -46,7 +46,7 @@ Main = Callable[[Service], Coroutine[Any, Any, None]]
 
 
 def configure_logging(name: str, level: LogLevel = "info") -> None:
-    """Log JSON lines to standard output: ``at``, ``level``, ``service``, ``event`` and the rest."""
+    """Log JSON lines to standard output: ``at``, ``level``, ``service``, ``event``, fields."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -67,12 +67,12 @@ def serve(name: str, main: Main, *, metrics_port: int | None = None) -> int:
     """Run a process of Monopod to its end and return its exit status.
 
     Args:
-        name: For logs.
-        main: The work; cancelled on SIGTERM or SIGINT, and awaited.
-        metrics_port: Port on 127.0.0.1 for Prometheus; none unless given.
+        name: Name in logs.
+        main: The main coroutine; cancelled on SIGTERM or SIGINT, and awaited.
+        metrics_port: Port on 127.0.0.1 for Prometheus; None means no metrics.
 
     Raises:
-        ValidationError: A setting, such as ``MONOPOD_LOG_LEVEL``, has a value that it cannot have.
+        ValidationError: A setting, such as ``MONOPOD_LOG_LEVEL``, has an invalid value.
     """
     configure_logging(name, Settings().log_level)
     return asyncio.run(_serve(Service(name, os.environ), main, metrics_port))
@@ -99,7 +99,7 @@ async def _serve(service: Service, main: Main, metrics_port: int | None) -> int:
         if not stopping:
             raise
     except Exception:
-        _log.exception("did not end cleanly" if stopping else "died")
+        _log.exception("shutdown_failed" if stopping else "process_failed")
         return 1
     finally:
         if metrics is not None:
@@ -108,5 +108,5 @@ async def _serve(service: Service, main: Main, metrics_port: int | None) -> int:
     if stopping:
         _log.info("stopped")
         return 0
-    _log.error("ended by itself")
+    _log.error("process_returned")
     return 1

@@ -1,4 +1,4 @@
-"""The objects a watch has shown so far, and what changed: the informer without its I/O."""
+"""Cache of an informer, without I/O: objects by key, and the changes between versions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _T = TypeVar("_T", bound=res.Resource)
 
 @dataclass(frozen=True, slots=True)
 class Added(Generic[_T]):
-    """An object is there that was not known."""
+    """An object is new."""
 
     key: Key
     object: _T
@@ -21,7 +21,7 @@ class Added(Generic[_T]):
 
 @dataclass(frozen=True, slots=True)
 class Modified(Generic[_T]):
-    """A known object is in another version."""
+    """A known object has another resource version."""
 
     key: Key
     object: _T
@@ -30,7 +30,7 @@ class Modified(Generic[_T]):
 
 @dataclass(frozen=True, slots=True)
 class Deleted(Generic[_T]):
-    """A known object is gone; ``object`` is the last that was seen of it."""
+    """A known object is gone; ``object`` is its last known version."""
 
     key: Key
     object: _T
@@ -47,11 +47,11 @@ class Store(Generic[_T]):
 
     @property
     def objects(self) -> Mapping[Key, _T]:
-        """What is known now; not to be kept across an await."""
+        """All cached objects; not valid across an await."""
         return self._objects
 
     def put(self, obj: _T) -> list[Change[_T]]:
-        """Take in an object; one already held in this version changes nothing."""
+        """Store an object; an unchanged resource version changes nothing."""
         key = key_of(obj)
         old = self._objects.get(key)
         self._objects[key] = obj
@@ -64,14 +64,14 @@ class Store(Generic[_T]):
         return [Modified(key, obj, old)]
 
     def remove(self, obj: _T) -> list[Change[_T]]:
-        """Take out an object; one not held changes nothing."""
+        """Remove an object; an unknown one changes nothing."""
         key = key_of(obj)
         if self._objects.pop(key, None) is None:
             return []
         return [Deleted(key, obj)]
 
     def replace(self, objects: Mapping[Key, _T]) -> list[Change[_T]]:
-        """Become what a fresh list says: deletions that no watch told of are found here."""
+        """Replace the content with a new list, and so finds deletions that no watch reported."""
         gone = [key for key in self._objects if key not in objects]
         changes: list[Change[_T]] = [Deleted(key, self._objects.pop(key)) for key in gone]
         for obj in objects.values():

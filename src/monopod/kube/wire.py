@@ -1,4 +1,4 @@
-"""How requests are written and answers read: paths, queries, errors, the lines of a watch."""
+"""Encodes requests and decodes responses: paths, queries, errors, lines of a watch."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar
@@ -14,7 +14,7 @@ from monopod.kube.errors import KubeError, TransientError, from_status
 _T = TypeVar("_T", bound=res.Resource)
 
 Query = Mapping[str, str | int | bool | None]
-"""Parameters of a request; those that are None are left out."""
+"""Query parameters; those that are None are omitted."""
 
 
 def path_of(
@@ -23,10 +23,10 @@ def path_of(
     name: str | None,
     subresource: str | None = None,
 ) -> str:
-    """Return the path of an object, or without a name of all of a kind.
+    """Return the path of an object, or, without a name, of all objects of a kind.
 
     Raises:
-        KubeError: The name is empty, which would mean all of them, or a namespace is missing.
+        KubeError: The name is empty, which would mean all objects, or a namespace is missing.
     """
     info = res.api_info(kind)
     owner = info.parent or info.resource
@@ -36,9 +36,9 @@ def path_of(
     parts.append(info.plural)
     if name is not None:
         if not name:
-            raise KubeError(f"a {owner.kind} without a name was asked for")
+            raise KubeError(f"request for a {owner.kind} without a name")
         if objects.is_namespaced(kind) and not namespace:
-            raise KubeError(f"{owner.kind} {name} was asked for without its namespace")
+            raise KubeError(f"request for {owner.kind} {name} without its namespace")
         parts.append(quote(name, safe=""))
     action = subresource or info.action
     if action:
@@ -47,7 +47,7 @@ def path_of(
 
 
 def text_of(query: Query) -> dict[str, str]:
-    """Return a query as the server reads it."""
+    """Return query parameters as the server parses them."""
     return {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in query.items()
@@ -56,35 +56,35 @@ def text_of(query: Query) -> dict[str, str]:
 
 
 def decode(kind: type[_T], body: bytes | msgspec.Raw) -> _T:
-    """Return an object.
+    """Decode an object.
 
     Raises:
-        KubeError: It is not of this kind.
+        KubeError: The body is no object of this kind.
     """
     try:
         return objects.with_type(msgspec.json.decode(body, type=kind))
     except msgspec.DecodeError as error:
-        raise KubeError(f"a {kind.__name__} from the API server is malformed: {error}") from error
+        raise KubeError(f"malformed {kind.__name__} from the API server: {error}") from error
 
 
 def error_of(response: httpx2.Response) -> KubeError:
-    """Return what an answer that is none means."""
+    """Return the error of an unsuccessful response."""
     return from_status(response.content, response.status_code, response.headers.get("Retry-After"))
 
 
 def network_error(error: httpx2.HTTPError) -> TransientError:
-    """Return what the lack of an answer means."""
+    """Return the error for a request without a response."""
     said = str(error) or type(error).__name__
     return TransientError(f"the API server cannot be reached: {said}", reason="Network")
 
 
 def no_answer(within_s: float) -> TransientError:
-    """Return what it means that a watch does not begin."""
-    return TransientError(f"the API server does not answer within {within_s:g} s", reason="Network")
+    """Return the error for a watch without response headers in time."""
+    return TransientError(f"the API server did not answer within {within_s:g} s", reason="Network")
 
 
 async def lines_of(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Yield the lines of an answer as they come; the last counts only when it is whole."""
+    """Yield the lines of a response as they arrive; an unfinished last line is dropped."""
     rest = b""
     async for chunk in response.aiter_bytes():
         *lines, rest = (rest + chunk).split(b"\n")

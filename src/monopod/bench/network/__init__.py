@@ -1,4 +1,4 @@
-"""``bench network``: what requests between pods cost, direct and through load balancers."""
+"""``bench network``: measures requests between pods, direct and through load balancers."""
 
 from monopod.bench.network.run import Wishes, bench_network
 

@@ -1,4 +1,4 @@
-"""When an address first answers, asked again and again from this host."""
+"""Measures when an address first answers, by repeated requests from this host."""
 
 import asyncio
 import time
@@ -6,15 +6,15 @@ from contextlib import suppress
 from typing import Final
 
 INTERVAL_S: Final = 0.02
-"""Between two requests: no time is told more exactly than that."""
+"""Pause between two requests: the resolution of the measurement."""
 _PATIENCE_S: Final = 1.0
 _REQUEST: Final = b"GET / HTTP/1.0\r\n\r\n"
 
 
 async def first_byte(address: str, port: int) -> float:
-    """Wait for the first byte of an answer to any request; returns when it came, by the clock.
+    """Wait for the first byte of an answer; returns when it arrived, by the monotonic clock.
 
-    A request that gets none does not keep the next from being made.
+    Requests overlap: one without an answer does not delay the next.
     """
     answered: asyncio.Future[float] = asyncio.get_running_loop().create_future()
     asking: set[asyncio.Task[None]] = set()

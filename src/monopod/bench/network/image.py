@@ -1,4 +1,4 @@
-"""The image that pods run: Fortio, which answers requests and, when it is told to, makes them."""
+"""The image of the network benchmark's pods: Fortio, which serves and generates requests."""
 
 import asyncio
 import shutil
@@ -23,10 +23,10 @@ _CONFIG: Final = ImageConfig(
 
 
 async def fortio_image(cluster: Cluster, program: Path, report: Report) -> Image:
-    """Make it, and push it to the cluster's registry for the machines.
+    """Build the image and push it to the cluster's registry for the machines.
 
     Raises:
-        ImageError: The registry does not take it.
+        ImageError: The registry rejects the image.
     """
     name = f"monopod/{_PROGRAM}:{FORTIO.version.removeprefix('v')}"
     with tempfile.TemporaryDirectory(prefix="monopod-") as scratch:
@@ -35,6 +35,6 @@ async def fortio_image(cluster: Cluster, program: Path, report: Report) -> Image
         await asyncio.to_thread(shutil.copy, program, root / _PROGRAM)
         await asyncio.to_thread(write_archive, root, archive, name=name, config=_CONFIG)
         reference = await push(archive, cluster.registry, socket=cluster.push_socket, report=report)
-        # A runtime that is given an archive calls the image what the archive does.
+        # An imported archive keeps the image name that it contains.
         await asyncio.to_thread(write_archive, root, archive, name=reference, config=_CONFIG)
         return Image(reference, await asyncio.to_thread(archive.read_bytes))

@@ -1,4 +1,4 @@
-"""One load on one address, made by a pod that is told to by way of the API server."""
+"""Generates load on one address, from a pod that is controlled through the API server."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,17 +10,17 @@ from monopod.bench.network.image import PORT
 from monopod.kube import Client, KubeError
 
 RESOLUTION_S: Final = 0.00001
-"""Of the histogram that percentiles come from."""
+"""Resolution of the histogram that percentiles come from, in seconds."""
 _OK: Final = "200"
 _NS: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of one."""
+    """The result of one load."""
 
     per_second: float
-    """Answers that were as they should be."""
+    """Successful answers."""
     p50_s: float
     p99_s: float
     count: int
@@ -37,7 +37,7 @@ class _Histogram(msgspec.Struct, rename="pascal"):
 
 
 class _Result(msgspec.Struct, rename="pascal"):
-    """What of Fortio's result counts here."""
+    """The part of Fortio's result that is used."""
 
     actual_duration: int
     """Nanoseconds."""
@@ -46,18 +46,18 @@ class _Result(msgspec.Struct, rename="pascal"):
 
 
 def parse(result: bytes) -> Load:
-    """Read Fortio's result.
+    """Decode Fortio's result.
 
     Raises:
-        BenchError: It is none, or one without percentiles.
+        BenchError: The result is malformed, or has no percentiles.
     """
     try:
         found = msgspec.json.decode(result, type=_Result)
     except msgspec.DecodeError as error:
-        raise BenchError(f"Fortio's answer makes no sense: {error}") from error
+        raise BenchError(f"Fortio's result cannot be decoded: {error}") from error
     at = {each.percentile: each.value for each in found.duration_histogram.percentiles or ()}
     if not {50, 99} <= at.keys() or found.actual_duration <= 0:
-        raise BenchError("Fortio measured nothing")
+        raise BenchError("Fortio's result contains no measurement")
     count = sum(found.ret_codes.values())
     good = found.ret_codes.get(_OK, 0)
     seconds = found.actual_duration / _NS
@@ -65,12 +65,12 @@ def parse(result: bytes) -> Load:
 
 
 class Loader:
-    """A pod that makes requests.
+    """A pod that generates load.
 
     Args:
-        client: May reach pods through the API server.
-        namespace: Of the pod.
-        pod: Its name.
+        client: Reaches pods through the API server.
+        namespace: The pod's namespace.
+        pod: The pod's name.
     """
 
     def __init__(self, client: Client, namespace: str, pod: str) -> None:
@@ -78,7 +78,7 @@ class Loader:
         self._path = f"/api/v1/namespaces/{namespace}/pods/{pod}:{PORT}/proxy/fortio/rest/run"
 
     async def run(self, url: str, *, connections: int, seconds: int) -> Load:
-        """Make requests for some seconds, on each connection the next as soon as one is answered.
+        """Send requests for some seconds, back to back on each connection.
 
         Raises:
             BenchError: The address does not answer at all.
@@ -86,7 +86,7 @@ class Loader:
         return await self._run(url, c=str(connections), t=f"{seconds}s")
 
     async def answers(self, url: str) -> bool:
-        """Say whether a few requests one after the other are all answered."""
+        """Return whether a few consecutive requests all succeed."""
         try:
             return not (await self._run(url, c="1", n="5")).failed
         except BenchError:
@@ -97,4 +97,4 @@ class Loader:
         try:
             return parse(await self._client.raw(self._path, query))
         except KubeError as error:
-            raise BenchError(f"{url} cannot be loaded: {error}") from error
+            raise BenchError(f"cannot generate load on {url}: {error}") from error

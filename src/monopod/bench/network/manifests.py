@@ -1,4 +1,4 @@
-"""What is made in the cluster: pods, and load balancers before them. Pure."""
+"""Manifests of the network benchmark: pods and the load balancers in front of them. Pure."""
 
 from typing import Final
 
@@ -14,20 +14,20 @@ from monopod.bench.pods import bench_pod
 
 CPU: Final = "1"
 MEMORY: Final = "1Gi"
-"""Of each pod, of either kind, as request and as limit: a machine of 1 vCPU and 2 GB."""
+"""CPU request and limit of each pod, of either kind: gives a machine of 1 vCPU and 2 GB."""
 _NLB: Final = "service.beta.kubernetes.io/aws-load-balancer-"
 _ALB: Final = "alb.ingress.kubernetes.io/"
 NAME_LABEL: Final = "monopod.dev/bench-pod"
-"""On a pod, its name: services select one by it."""
+"""Label with a pod's name: services select one pod by it."""
 KIND_LABEL: Final = "monopod.dev/bench-kind"
-"""On a pod, the name of what kind of node it is meant for: services select all of these by it."""
+"""Label with the kind of a pod's node: services select all pods of a kind by it."""
 INTERNAL: Final = "internal"
 INTERNET_FACING: Final = "internet-facing"
-"""What the host reaches too."""
+"""A scheme that this host reaches too."""
 
 
 def fortio_pod(name: str, namespace: str, subject: Subject, image: str) -> Pod:
-    """Return a pod that answers requests, and makes them when told to."""
+    """Return a pod that answers requests, and generates load on demand."""
     share = {"cpu": CPU, "memory": MEMORY}
     get = core.HTTPGetAction(port=PORT, path="/")
     container = core.Container(
@@ -42,12 +42,12 @@ def fortio_pod(name: str, namespace: str, subject: Subject, image: str) -> Pod:
 
 
 def kind_label(subject: Subject) -> str:
-    """Return what the label of the kind says."""
+    """Return the value of the kind label."""
     return subject.kind.name.lower()
 
 
 def network_balancer(name: str, namespace: str, selector: dict[str, str], scheme: str) -> Service:
-    """Return a Service that is a Network Load Balancer."""
+    """Return a Service with a Network Load Balancer."""
     annotations = {"type": "external", "nlb-target-type": "ip", "scheme": scheme}
     return Service(
         metadata=ObjectMeta(
@@ -66,7 +66,7 @@ def network_balancer(name: str, namespace: str, selector: dict[str, str], scheme
 
 
 def application_balancer(service: Service) -> Ingress:
-    """Return an Ingress that is an Application Load Balancer before a Service's pods."""
+    """Return an Ingress with an Application Load Balancer in front of a Service's pods."""
     metadata = service.metadata
     name = (metadata.name if metadata else None) or ""
     backend = networking.IngressServiceBackend(

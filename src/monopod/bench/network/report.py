@@ -1,4 +1,4 @@
-"""Everything that one run has found, as data, and what it comes to beside ordinary pods."""
+"""Results of one network benchmark as data, with ratios to pods on the baseline node."""
 
 import enum
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ from monopod.bench.report import Host, rounded, spread_document
 from monopod.bench.statistics import Spread, spread
 
 BODY_BYTES: Final = 64 << 10
-"""Of the answers that throughput is measured by; Fortio's client takes no more than twice that."""
+"""Size of the bodies that throughput is measured with; Fortio's client reads at most twice that."""
 _MIB: Final = 1 << 20
 
 
 class Way(enum.Enum):
-    """How requests go from one pod to another."""
+    """The path of requests from one pod to another."""
 
     DIRECT = "direct"
     NLB = "NLB"
@@ -26,7 +26,7 @@ class Way(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One way between two pods of one kind."""
+    """One path between two pods of one kind."""
 
     subject: Subject
     way: Way
@@ -37,12 +37,12 @@ class Leg:
 
     @property
     def mib_per_second(self) -> float:
-        """Of bodies."""
+        """Throughput of bodies."""
         return self.large.per_second * BODY_BYTES / _MIB
 
     @property
     def figures(self) -> dict[str, float]:
-        """By the names that the report has for them."""
+        """Returns the figures by their names in the report."""
         return {
             "requestsPerSecond": self.small.per_second,
             "p50Seconds": self.small.p50_s,
@@ -53,40 +53,40 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class FirstBytes:
-    """From Ready to the first byte through a Network Load Balancer, of pods of one kind."""
+    """Seconds from Ready to the first byte through a Network Load Balancer, for one kind of pod."""
 
     subject: Subject
     seconds: tuple[float, ...]
 
     @property
     def spread(self) -> Spread | None:
-        """Of all of them."""
+        """Median and 95th percentile of all starts."""
         return spread(self.seconds)
 
     @property
     def figures(self) -> dict[str, float]:
-        """By the names that the report has for them."""
+        """Returns the figures by their names in the report."""
         found = self.spread
         return {} if found is None else {"p50Seconds": found.p50, "p95Seconds": found.p95}
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A figure of microVMs, divided by that of ordinary pods."""
+    """A figure of microVMs, divided by the same figure of the baseline node."""
 
     driver: str
     of: str
-    """A way, or the first byte."""
+    """A path, or the first byte."""
     figure: str
     times: float
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkReport:
-    """One run."""
+    """Results of one run."""
 
     taken_at: str
-    """RFC 3339."""
+    """Start of the run, as RFC 3339."""
     host: Host
     image: str
     connections: int
@@ -94,17 +94,17 @@ class NetworkReport:
     legs: tuple[Leg, ...]
     first_bytes: tuple[FirstBytes, ...]
     notes: tuple[str, ...] = field(default=())
-    """What could not be measured, and why."""
+    """Measurements that failed, with their reasons."""
 
     @property
     def ratios(self) -> tuple[Ratio, ...]:
-        """The figure of this benchmark."""
+        """The key result of this benchmark."""
         legs = ((each.subject, each.way.value, each.figures) for each in self.legs)
         firsts = ((each.subject, FIRST_BYTE, each.figures) for each in self.first_bytes)
         return ratios((*legs, *firsts))
 
     def document(self) -> dict[str, Any]:
-        """Return the report as JSON has it."""
+        """Return the report as JSON data."""
         return {
             "takenAt": self.taken_at,
             "host": self.host.document(),
@@ -134,7 +134,7 @@ FIRST_BYTE: Final = "first byte"
 
 
 def ratios(figures: Iterable[tuple[Subject, str, dict[str, float]]]) -> tuple[Ratio, ...]:
-    """Compare each figure of each driver with the same of ordinary pods, where there are both."""
+    """Divides each figure of each driver by the baseline node's, where both exist."""
     known = list(figures)
     ordinary = {of: found for subject, of, found in known if subject.kind is Kind.ORDINARY}
     return tuple(

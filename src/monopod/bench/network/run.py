@@ -1,4 +1,4 @@
-"""One run of the network's benchmark, from an empty namespace to the report."""
+"""One run of the network benchmark, from an empty namespace to the report."""
 
 import asyncio
 import functools
@@ -38,27 +38,27 @@ from monopod.progress import Report as Tell
 
 _USER_AGENT: Final = "monopod-bench"
 _WITHIN_S: Final = 60.0
-"""How long a load balancer may take to be there, and to have its targets."""
+"""Seconds within which a load balancer must exist and have its targets."""
 _POLL_S: Final = 0.2
 _WARM_UP_S: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How much is to be measured."""
+    """Parameters of a run."""
 
     seconds: int = 10
-    """Of each load."""
+    """Duration of each load."""
     connections: int = 4
-    """At the same time."""
+    """Concurrent connections."""
     repeats: int = 7
-    """Starts whose first byte is waited for."""
+    """Starts whose first byte is measured."""
     ordinary: bool = True
-    """Measure the same with ordinary pods."""
+    """Whether to measure pods on a baseline node too."""
 
 
 class _Run:
-    """What the steps of a run share."""
+    """State that the steps of a run share."""
 
     def __init__(
         self, client: Client, namespace: str, rounds: Rounds, wishes: Wishes, tell: Tell
@@ -73,19 +73,19 @@ class _Run:
         self.notes: list[str] = []
 
     async def subject(self, subject: Subject) -> None:
-        """Measure everything with the pods of one kind.
+        """Run all measurements with the pods of one kind.
 
         Raises:
-            BenchError: They do not start, or what is measured does not answer.
+            BenchError: The pods do not start, or an address does not answer.
         """
         legs: list[Leg] = []
         task = f"{subject.title}, requests"
-        self._tell(Progress(task, "two pods start"))
+        self._tell(Progress(task, "starting two pods"))
         measure = functools.partial(self._measure, subject, task, legs)
         stories = await self._rounds.run(subject, 2, measure)
         failures = [each.failure for each in stories if not each.complete]
         if failures:
-            raise BenchError(f"no pod starts on {subject.title}: {'; '.join(failures)}")
+            raise BenchError(f"no pod became Ready on {subject.title}: {'; '.join(failures)}")
         known = replace(subject, driver=stories[0].driver)
         self.legs += [replace(each, subject=known) for each in legs]
         self._tell(Progress(task, "measured", 1, 1))
@@ -118,7 +118,7 @@ class _Run:
         return Leg(subject, way, small=loads[1], large=loads[3])
 
     async def _ways(self, server: str) -> dict[Way, str]:
-        """Make load balancers before a pod; returns where it is reached."""
+        """Create load balancers in front of a pod; returns its URL for each path."""
         service = network_balancer(server, self._namespace, {NAME_LABEL: server}, INTERNAL)
         await self._client.create(service)
         await self._client.create(application_balancer(service))
@@ -139,10 +139,10 @@ class _Run:
                 if each.ip:
                     return each.ip
             await asyncio.sleep(_POLL_S)
-        raise BenchError(f"{kind.__name__} {name} got no load balancer within {_WITHIN_S:.0f} s")
+        raise BenchError(f"{kind.__name__} {name} has no load balancer after {_WITHIN_S:.0f} s")
 
     async def _starts(self, subject: Subject) -> tuple[float, ...]:
-        """Measure starts; those that fail become notes."""
+        """Measure starts; failed ones become notes."""
         task = f"{subject.title}, first byte"
         kind = kind_label(subject)
         await self._client.create(
@@ -175,8 +175,7 @@ async def _wait(
                 found.append(await asyncio.shield(asking) - each.ready_at)
         except TimeoutError:
             raise BenchError(
-                f"nothing came through the load balancer {_WITHIN_S:.0f} s after {each.pod} was"
-                " Ready"
+                f"no answer through the load balancer {_WITHIN_S:.0f} s after {each.pod} was Ready"
             ) from None
 
 
@@ -187,15 +186,15 @@ async def bench_network(
 
     Args:
         cluster: The cluster.
-        fortio: The program.
-        wishes: How much.
-        tell: Hears how far it is.
+        fortio: Path of the Fortio program.
+        wishes: Parameters of the run.
+        tell: Receives progress.
 
     Raises:
-        BenchError: Another run is at it, pods do not start, a load balancer does not answer, or
-            what was made does not go away.
-        KubeError: The API server could not be asked.
-        ImageError: The registry does not take the image.
+        BenchError: Another benchmark is running, pods do not start, a load balancer does not
+            answer, or the run's objects are not deleted.
+        KubeError: The API server rejected a request or was unreachable.
+        ImageError: The registry rejects the image.
     """
     before, taken_at = host(), moment()
     async with (

@@ -1,4 +1,4 @@
-"""A report on a terminal."""
+"""Renders a network report on a terminal."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -20,17 +20,17 @@ _FIGURES: Final[Mapping[str, tuple[str, float]]] = {
     "p99Seconds": ("p99, ms", 1000),
     "mibPerSecond": (f"MiB/s, bodies of {BODY_BYTES >> 10} KiB", 1),
 }
-"""How each is called, and by what its value is multiplied."""
+"""Title of each figure, and the factor for its unit."""
 _OF_A_LEG: Final = ("requestsPerSecond", "p50Seconds", "p99Seconds", "mibPerSecond")
 _OF_A_FIRST_BYTE: Final = ("p50Seconds", "p95Seconds")
 _WHERE: Final = (
-    "Two pods on microVMs: each on a machine of its own. Two ordinary pods: both on one node, which"
-    " is this host itself; their direct way does not leave it."
+    "Two pods on microVMs: each on its own machine. Two baseline pods: both on one node, which is"
+    " this host itself; their direct requests do not leave it."
 )
 
 
 def render(report: NetworkReport) -> RenderableType:
-    """Return what a console prints: the legs, the first byte, and what went wrong."""
+    """Return the console output: paths, first byte, failures and notes."""
     heading = (
         f"{report.taken_at}: {report.host}; image {report.image}; {CPU} CPU and {MEMORY} for each"
         " pod"

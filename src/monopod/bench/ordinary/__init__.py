@@ -1,7 +1,7 @@
-"""An ordinary managed node on this host: the same kubelet and containerd, without a machine around.
+"""Baseline node: the same kubelet and containerd on this host, without a machine around them.
 
-It has namespaces, a cgroup and a directory of its own and hangs on the VPC's router by a link like
-a machine's. Everything of it ends with the process that started it, even when that is killed.
+It has its own namespaces, cgroup and directory, and a link to the VPC's router like a machine's.
+All of it ends with the process that started it, even if that process is killed.
 """
 
 from monopod.bench.ordinary.node import OrdinaryNode

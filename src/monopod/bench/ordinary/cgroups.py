@@ -1,7 +1,7 @@
-"""The cgroups of an ordinary node: one path in every hierarchy of this host.
+"""The cgroups of a baseline node: one path in every cgroup hierarchy of this host.
 
-kubelet and runc use whatever hierarchies there are, so the path must be in all of them, and must be
-removed from all.
+kubelet and runc use every mounted hierarchy, so the path is created in all of them, and removed
+from all of them.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from typing import Final
 from monopod.bench.errors import BenchError
 
 DAEMONS: Final = "daemons"
-"""The group that kubelet and containerd run in, beside the pods': version 2 allows no processes in
-a group that has groups below it."""
+"""The cgroup of kubelet and containerd, a sibling of the pods' cgroups: version 2 allows no
+processes in a cgroup that has child cgroups."""
 _POLL_S: Final = 0.02
 
 
@@ -29,32 +29,32 @@ class CgroupTree:
 
     @classmethod
     def on_this_host(cls, path: str) -> "CgroupTree":
-        """Find the hierarchies."""
+        """Return the path in this host's mounted hierarchies."""
         return cls(path, tuple(hierarchies(Path("/proc/self/mountinfo").read_text())))
 
     def create(self) -> list[Path]:
-        """Make the groups; returns the files by which a process joins that of the daemons.
+        """Create the cgroups; returns the files by which a process joins that of the daemons.
 
         Raises:
-            BenchError: The kernel refuses.
+            BenchError: The kernel rejects it.
         """
         try:
             for root in self._roots:
                 self._create_in(root)
         except OSError as error:
-            raise BenchError(f"cgroups cannot be made on this host: {error}") from error
+            raise BenchError(f"cannot create cgroup {self.path}: {error}") from error
         return [root / self.path / DAEMONS / "cgroup.procs" for root in self._roots]
 
     async def destroy(self, timeout_s: float) -> None:
-        """Kill what is in the groups and remove them; again is harmless.
+        """Kill the cgroups' processes and remove the cgroups. Idempotent.
 
         Raises:
-            BenchError: Something in them did not die in time.
+            BenchError: A process did not end in time.
         """
         deadline = time.monotonic() + timeout_s
         while processes := self._processes():
             if time.monotonic() > deadline:
-                raise BenchError(f"processes {sorted(processes)} of the ordinary node do not die")
+                raise BenchError(f"processes {sorted(processes)} of the baseline node do not end")
             for pid in processes:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -63,7 +63,7 @@ class CgroupTree:
             for group in (*_below(root / self.path), root / self.path):
                 with suppress(FileNotFoundError):
                     group.rmdir()
-            # The cluster's own group stays as long as anything else of the cluster is in it.
+            # The cluster's own cgroup remains as long as it contains anything else.
             with suppress(OSError):
                 (root / self.path).parent.rmdir()
 
@@ -74,7 +74,7 @@ class CgroupTree:
             group /= name
             group.mkdir(exist_ok=True)
             for file in ("cpuset.cpus", "cpuset.mems"):
-                # In version 1 these start empty, and nothing may join a group without them.
+                # In version 1 these start empty, and no process may join the cgroup without them.
                 if (group / file).exists() and not (group / file).read_text().strip():
                     (group / file).write_text((group.parent / file).read_text())
 
@@ -88,7 +88,7 @@ class CgroupTree:
 
 
 def hierarchies(mountinfo: str) -> list[Path]:
-    """Return where hierarchies are mounted, given ``/proc/self/mountinfo``."""
+    """Return the mount points of hierarchies, given ``/proc/self/mountinfo``."""
     found: list[Path] = []
     for line in mountinfo.splitlines():
         place, _, kind = line.partition(" - ")
@@ -98,7 +98,7 @@ def hierarchies(mountinfo: str) -> list[Path]:
 
 
 def _pass_on(group: Path) -> None:
-    """Let groups below a version 2 group have its controllers, as far as the kernel agrees."""
+    """Delegates a version 2 cgroup's controllers to its children, as far as the kernel allows."""
     if (group / "cgroup.controllers").exists():
         for controller in (group / "cgroup.controllers").read_text().split():
             with suppress(OSError):
@@ -106,6 +106,6 @@ def _pass_on(group: Path) -> None:
 
 
 def _below(group: Path) -> list[Path]:
-    """Return the groups below a group, the deepest first."""
+    """Return the descendants of a cgroup, the deepest first."""
     found = [path for path in group.rglob("*") if path.is_dir()]
     return sorted(found, key=lambda path: len(path.parts), reverse=True)

@@ -1,6 +1,6 @@
-"""The files that an ordinary node starts from. Pure.
+"""The configuration files of a baseline node. Pure.
 
-Paths are those that the node sees: it has a ``/run``, a ``/tmp`` and a ``/var`` of its own.
+Paths are those inside the node, which has its own ``/run``, ``/tmp`` and ``/var``.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 PROGRAMS: Final = PurePosixPath("/run/monopod/bin")
-"""Where the node finds the component programs."""
+"""Path of the component programs inside the node."""
 SERVICES: Final = PurePosixPath("/run/services")
 RUNTIME_SOCKET: Final = PurePosixPath("/run/containerd/containerd.sock")
 LOGS: Final = PurePosixPath("/var/log/monopod")
@@ -26,13 +26,13 @@ TUNABLES: Final[Mapping[str, str]] = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
 }
-"""Kernel parameters that a kubelet sets for its whole host (pkg/kubelet/cm, v1.37). This one finds
-them set already, in files of its own: the host keeps what it has."""
+"""Kernel parameters that a kubelet sets for its whole host (pkg/kubelet/cm, v1.37). The node finds
+them set already, in bind-mounted files: the host's values do not change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taint:
-    """Keeps other pods away."""
+    """A taint of the node, which repels other pods."""
 
     key: str
     value: str
@@ -41,20 +41,20 @@ class Taint:
 
 @dataclass(frozen=True, slots=True)
 class OrdinaryConfiguration:
-    """What an ordinary node must be told."""
+    """Parameters of a baseline node."""
 
     name: str
     address: IPv4Address
     pods: IPv4Network
-    """Where its pods' addresses come from."""
+    """The block of its pods' addresses."""
     resolver: IPv4Address
-    """For pods with DNS policy ``Default``."""
+    """DNS server for pods with DNS policy ``Default``."""
     cluster_dns: IPv4Address
     api_server: str
     """URL."""
     sandbox_image: str
     cgroup: str
-    """Path in every hierarchy, below which pods' groups are made."""
+    """Path in every cgroup hierarchy below which pods' cgroups are created."""
     ca_certificate: bytes
     client_certificate: bytes
     client_key: bytes = field(repr=False)
@@ -66,7 +66,7 @@ class OrdinaryConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file's content and permissions."""
+    """Content and permissions of a file."""
 
     content: bytes
     mode: int = 0o600
@@ -107,7 +107,7 @@ def links() -> dict[PurePosixPath, PurePosixPath]:
 
 
 def directories() -> tuple[PurePosixPath, ...]:
-    """Return directories that must be there, empty."""
+    """Return the directories that must exist, empty."""
     return (
         PROGRAMS,
         LOGS / "containerd",
@@ -119,12 +119,12 @@ def directories() -> tuple[PurePosixPath, ...]:
 
 
 def image_archive(number: int) -> PurePosixPath:
-    """Return where the node finds an image that it has from its start."""
+    """Return the path inside the node of an image archive that it imports at its start."""
     return PurePosixPath(f"/var/image-{number}.tar")
 
 
 def tunable_copy(name: str) -> PurePosixPath:
-    """Return where the node's own copy of a kernel parameter is."""
+    """Return the path of the node's own copy of a kernel parameter."""
     return _CONFIG / "sysctl" / name.replace("/", ".")
 
 
@@ -171,7 +171,7 @@ disabled_plugins = ['io.containerd.nri.v1.nri']
 
 [plugins.'io.containerd.cri.v1.runtime']
   disable_apparmor = true
-  # Without CAP_SYS_RESOURCE, no process may be made less likely to be killed than its parent is.
+  # Without CAP_SYS_RESOURCE, a process cannot lower its OOM score below its parent's.
   restrict_oom_score_adj = true
   tolerate_missing_hugetlb_controller = true
   [plugins.'io.containerd.cri.v1.runtime'.cni]
@@ -233,12 +233,12 @@ def _kubelet(node: OrdinaryConfiguration) -> dict[str, Any]:
         "containerRuntimeEndpoint": f"unix://{RUNTIME_SOCKET}",
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": node.cgroup,
-        # Hosts that still mount version 1 are none of the node's business.
+        # Cgroup version 1 on the host is no failure of the node.
         "failCgroupV1": False,
         "failSwapOn": False,
         "oomScoreAdj": 0,
         "serializeImagePulls": False,
-        # The disk is the host's, and how full it is says nothing about this node.
+        # The disk is the host's: its usage is unrelated to this node.
         "evictionHard": {"nodefs.available": "0%", "imagefs.available": "0%"},
         "imageGCHighThresholdPercent": 100,
         "containerLogMaxSize": "10Mi",

@@ -1,4 +1,4 @@
-"""An ordinary node from its first process to its last trace."""
+"""Lifecycle of a baseline node: start, readiness and complete removal."""
 
 import asyncio
 import shutil
@@ -28,7 +28,7 @@ from monopod.network.plan import NODE_LINK_GROUP, Plan
 from monopod.process import ProcessError
 
 LABEL: Final = "monopod.dev/ordinary"
-"""On the node; also the key of the taint that keeps pods away that are not meant for it."""
+"""Label of the node; also the key of the taint that repels pods without a toleration."""
 _RUNTIME_WITHIN_S: Final = 30.0
 _READY_WITHIN_S: Final = 90.0
 _DEAD_WITHIN_S: Final = 15.0
@@ -38,15 +38,15 @@ _LOG_LINES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A container image that the node has from its start."""
+    """A container image that the node imports at its start."""
 
     reference: str
     archive: bytes
-    """OCI or docker archive."""
+    """Path of an OCI or Docker archive."""
 
 
 class OrdinaryNode:
-    """One ordinary node of a running cluster."""
+    """One baseline node of a running cluster."""
 
     def __init__(
         self,
@@ -59,18 +59,18 @@ class OrdinaryNode:
         ca_certificate: bytes,
         pods: IPv4Network | None = None,
     ) -> None:
-        """Describe it; nothing is touched yet.
+        """Describe the node; ``running`` starts it.
 
         Args:
-            client: May read and delete nodes.
-            signing: May have nodes' certificates made, and is not so mighty that
-                kube-controller-manager would approve its requests before it does itself.
+            client: Reads and deletes nodes.
+            signing: Requests nodes' certificates; has so few rights that kube-controller-manager
+                does not approve its requests first.
             plan: The cluster's network.
-            home: The cluster's ``MONOPOD_HOME``; the node's files are in ``ordinary`` below it.
+            home: The cluster's ``MONOPOD_HOME``; the node's files are in its ``ordinary``.
             programs: Directory of the component programs.
-            ca_certificate: PEM of the authority that the API server's certificate is from.
-            pods: A block of the VPC that its pods get addresses of, for load balancers: these, and
-                nothing else, reach them. Without one, they have addresses that lead nowhere.
+            ca_certificate: PEM of the CA that signed the API server's certificate.
+            pods: A block of the VPC for its pods' addresses, which only load balancers reach. None
+                means unrouted addresses.
         """
         self.name = f"ordinary-{plan.instance}"
         self._client = client
@@ -81,22 +81,22 @@ class OrdinaryNode:
         self._ca = ca_certificate
         wire = f"node-{plan.instance}"
         self._wire = Wire(wire) if pods is None else Wire(wire, pods=pods, group=NODE_LINK_GROUP)
-        # Below the cluster's own group, so that whoever takes the cluster down ends this as well.
+        # Below the cluster's own cgroup, so that `monopod down` ends this as well.
         self._cgroups = CgroupTree.on_this_host(f"monopod-{plan.instance}/ordinary")
         self._shell: Shell | None = None
 
     @asynccontextmanager
     async def running(self, sandbox: Image, *images: Image) -> AsyncGenerator["OrdinaryNode"]:
-        """Have it run, ready, for the length of a block, and leave nothing of it behind.
+        """Run the node, ready, for the length of a block, and remove it completely.
 
         Args:
-            sandbox: The image of pods' sandboxes; pods can run it as well.
-            images: What else pods can run.
+            sandbox: The image of pod sandboxes; pods can run it as well.
+            images: Further images that pods can run.
 
         Raises:
-            BenchError: It did not come up; the end of its logs is in the message.
-            IdentityError: It got no certificates.
-            NetworkError: The cluster's network is not there.
+            BenchError: The node did not become ready; the message ends with its log.
+            IdentityError: Its certificates were not issued.
+            NetworkError: The cluster's network does not exist.
         """
         await self.remove()
         try:
@@ -106,10 +106,10 @@ class OrdinaryNode:
             await asyncio.shield(self.remove())
 
     async def remove(self) -> None:
-        """Remove every trace, of one that was killed as well; again is harmless.
+        """Remove everything of the node, even if its process was killed. Idempotent.
 
         Raises:
-            BenchError: Something of it does not go.
+            BenchError: Something cannot be removed.
         """
         if self._shell is not None:
             await self._shell.kill()
@@ -157,7 +157,7 @@ class OrdinaryNode:
                 await self._signing.delete(CertificateSigningRequest, meta(request).name or "")
 
     def _furnish(self, images: Sequence[Image], certificates: NodeCertificates) -> None:
-        """Write the node's files below its root, which nobody but root may enter."""
+        """Write the node's files below its root, which only root may enter."""
         sandbox, *_ = images
         self._root.mkdir(mode=0o700)
         for directory in configuration.directories():
@@ -206,7 +206,7 @@ class OrdinaryNode:
                 *("images", "import", "--snapshotter=overlayfs", str(archive)),
             )
         except ProcessError as error:
-            raise BenchError(f"containerd did not take image {image.reference}: {error}") from error
+            raise BenchError(f"cannot import image {image.reference}: {error}") from error
 
     async def _until_ready(self) -> None:
         ready = asyncio.Event()
@@ -237,8 +237,8 @@ class OrdinaryNode:
     def _late(self, service: str, seconds: float) -> BenchError:
         log = self._host_path(configuration.LOGS / service / "current")
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        said = "\n".join(lines[-_LOG_LINES:]) or "(it said nothing)"
+        said = "\n".join(lines[-_LOG_LINES:]) or "(the log is empty)"
         return BenchError(
-            f"{service} of the ordinary node is not ready after {seconds:.0f} s; its last words:\n"
+            f"{service} of the baseline node is not ready after {seconds:.0f} s; its log ends:\n"
             f"{said}"
         )

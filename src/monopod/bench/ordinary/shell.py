@@ -1,7 +1,7 @@
-"""What a node's processes run in: namespaces, mounts and a process tree of their own.
+"""Namespaces, mounts and process tree of a baseline node.
 
-All of it hangs on one process that ends when ours does, however ours ends; and with that process,
-the first of its pid namespace, the kernel ends every other and lets go of their mounts and network.
+All of it depends on one process that ends when ours does, however ours ends: it is the first of its
+pid namespace, so the kernel then kills every other, and releases their mounts and network.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from monopod.network.namespaces import Namespace
 from monopod.process import run
 
 _OWN: Final = ("run", "tmp", "var")
-"""Directories of the root that the node has instead of the host's."""
+"""Directories that the node has instead of the host's."""
 _UNSHARED: Final = "unshared"
 _UNSHARED_WITHIN_S: Final = 30.0
 
 
 class Shell:
-    """The process that everything of a node hangs on."""
+    """The first process of a node's namespaces."""
 
     def __init__(self, child: asyncio.subprocess.Process) -> None:
         self._child = child
@@ -32,16 +32,16 @@ class Shell:
     async def start(
         cls, root: Path, hostname: str, programs: Path, cgroup_files: Sequence[Path]
     ) -> "Shell":
-        """Make the namespaces and wait in them, before anything of the node runs.
+        """Create the namespaces and wait in them, before any process of the node starts.
 
         Args:
-            root: Holds what becomes ``/run``, ``/tmp`` and ``/var``.
-            hostname: The node's own.
+            root: Directory that becomes ``/run``, ``/tmp`` and ``/var``.
+            hostname: The node's host name.
             programs: Directory of component programs.
-            cgroup_files: Files to join the node's cgroups by.
+            cgroup_files: Files by which a process joins the node's cgroups.
 
         Raises:
-            BenchError: This host does not allow it.
+            BenchError: This host does not allow the namespaces.
         """
         child = await asyncio.create_subprocess_exec(
             *("setpriv", "--pdeathsig", "KILL"),
@@ -62,7 +62,7 @@ class Shell:
             raise
         if said:
             await shell.kill()
-            raise BenchError(f"the ordinary node's namespaces cannot be made: {said}")
+            raise BenchError(f"cannot create the baseline node's namespaces: {said}")
         return shell
 
     @property
@@ -72,11 +72,11 @@ class Shell:
 
     @property
     def runs(self) -> bool:
-        """Whether it is still there."""
+        """Whether the process is running."""
         return self._child.returncode is None
 
     async def release(self) -> None:
-        """Start the node's services: the network is ready."""
+        """Start the node's services; the network must be ready."""
         if self._child.stdin is None:
             return
         self._child.stdin.write(b"\n")
@@ -84,23 +84,23 @@ class Shell:
         self._child.stdin.close()
 
     async def run_inside(self, *argv: str | Path) -> str:
-        """Run a program in the node's view of the file system.
+        """Run a program in the node's mount namespace.
 
         Raises:
-            ProcessError: It did not succeed.
+            ProcessError: The program failed.
         """
         return await run(
             *("nsenter", f"--target={self._child.pid}", "--mount", "--net", "--", *argv)
         )
 
     async def kill(self) -> None:
-        """End everything in it; again is harmless."""
+        """Kill every process of the node. Idempotent."""
         with suppress(ProcessLookupError):
             self._child.kill()
         await self._child.wait()
 
     async def _until_unshared(self) -> str:
-        """Wait for the word; returns what was said instead of it."""
+        """Wait for the ready line; returns the output if it does not come, else nothing."""
         if self._child.stdout is None:
             return "no output"
         said: list[str] = []
@@ -108,16 +108,16 @@ class Shell:
             if line.strip() == _UNSHARED:
                 return ""
             said.append(line.strip())
-        return "; ".join(said) or "it ended without a word"
+        return "; ".join(said) or "it exited without output"
 
 
 def script(hostname: str, programs: Path, cgroup_files: Iterable[Path]) -> str:
-    """Return what the first process does, in the node's root directory, before s6 takes over."""
+    """Return the shell script of the first process, run in the node's directory, that execs s6."""
     quote = shlex.quote
     own_programs = str(PROGRAMS).lstrip("/")
     lines = [f"echo 0 >{quote(str(file))}" for file in cgroup_files]
-    # The directory the node lives in may lie below one that is about to be covered: so the paths
-    # are relative to where the process stands, and must not be resolved by mount(8).
+    # The node's directory may lie below one that is about to be covered by a mount: so the paths
+    # are relative to the working directory, and mount(8) must not resolve them.
     lines += [f"mount --no-canonicalize --bind {quote(str(programs))} {own_programs}"]
     lines += [f"mount --no-canonicalize --rbind {name} /{name}" for name in _OWN]
     lines += [f"mount --bind {tunable_copy(name)} /proc/sys/{name}" for name in sorted(TUNABLES)]

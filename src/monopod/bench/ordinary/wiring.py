@@ -1,4 +1,4 @@
-"""The link of an ordinary node: to the router, one more machine."""
+"""Network link of a baseline node; the router treats it like a machine's."""
 
 import errno
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from monopod.network.namespaces import Namespace
 from monopod.network.plan import LINK_GROUP
 
 ADDRESS: Final = MANAGEMENT.broadcast_address - 1
-"""Far above those that machines get: a host has room for the first 65 536 of them only."""
+"""Far above the indices of machines: a host has only 65 536 of them."""
 PODS: Final = IPv4Network((int(ADDRESS) - 0x100 & ~0xFF, 24))
 _INSIDE: Final = "eth0"
 _SCOPE_LINK: Final = 253
@@ -28,18 +28,18 @@ class Wire:
     """A point-to-point link from the router into a node's namespace."""
 
     name: str
-    """Of the router's end. Not that of a machine: those are collected when no MicroVM has them."""
+    """Name of the router's end. Differs from machines' links, which are garbage-collected."""
     address: IPv4Address = ADDRESS
     pods: IPv4Network = PODS
     group: int = LINK_GROUP
-    """Of the router's end: what the router's rules go by."""
+    """Interface group of the router's end, which the router's rules match."""
 
     async def connect(self, router: Namespace, node: Namespace) -> None:
-        """Make the link and the routes on both sides.
+        """Create the link and the routes on both sides.
 
         Raises:
-            BenchError: The kernel refuses.
-            NetworkError: A namespace is not there: is the cluster up?
+            BenchError: The kernel rejects it.
+            NetworkError: A namespace does not exist; `monopod up` creates the network.
         """
         try:
             async with await router.netlink() as outer, await node.netlink() as inner:
@@ -60,11 +60,11 @@ class Wire:
                 await self._router_side(outer)
                 await self._node_side(inner)
         except NetlinkError as error:
-            raise BenchError(f"the ordinary node cannot be wired: {error}") from error
+            raise BenchError(f"cannot connect the baseline node to the router: {error}") from error
         node.set_sysctls(_FORWARDING)
 
     async def disconnect(self, router: Namespace) -> None:
-        """Remove the link, and the routes with it; again is harmless."""
+        """Remove the link, and with it its routes. Idempotent."""
         if router.exists():
             async with await router.netlink() as outer:
                 await _delete(outer, self.name)
@@ -101,7 +101,7 @@ async def _index(netlink: AsyncIPRoute, name: str) -> int:
 
 
 async def _know(netlink: AsyncIPRoute, index: int, address: IPv4Address, mac: str) -> None:
-    """Tell one end the other's hardware address: the router takes no ARP from such links."""
+    """Add a neighbour entry for the other end: the router drops ARP from such links."""
     await netlink.neigh("replace", index=index, dst=str(address), lladdr=mac, state=_NUD_PERMANENT)
 
 
