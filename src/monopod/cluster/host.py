@@ -69,7 +69,7 @@ def judge(found: Findings) -> tuple[str, ...]:
             f"apt-get install --no-install-recommends {packages}"
         )
     if lacking := sorted(set(_NAMESPACES) - found.namespaces):
-        missing.append(f"the kernel lacks namespaces of kind {', '.join(lacking)}")
+        missing.append(f"the kernel has no namespaces of kind {', '.join(lacking)}")
     elif found.user_namespaces == 0:
         missing.append("user namespaces are disabled: sysctl -w user.max_user_namespaces=65536")
     if not found.cgroups:
