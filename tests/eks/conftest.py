@@ -145,7 +145,7 @@ async def subnets(admin: Client) -> tuple[str, str]:
 
 @pytest.fixture
 async def eks(subnets: tuple[str, str], admin: Client, _boto3: Any) -> Any:
-    """boto3's client of a cluster without profiles: other tests leave theirs, and a quota applies."""
+    """boto3's client of a cluster without profiles, because the quota counts other tests' too."""
     for each in (await admin.list(FargateProfile)).items:
         name = meta(each).name or ""
         with suppress(NotFoundError):

@@ -119,7 +119,7 @@ def _resident_bytes(pid: int) -> int:
 
 
 def test_malformed_requests_get_a_client_error(running: Running) -> None:
-    """10,000 requests, half of them validly signed; the process's memory does not grow with them."""
+    """10,000 requests, half of them validly signed; memory does not grow with their number."""
     at = urlsplit(running.url)
     assert at.hostname is not None
     choice = random.Random(20)  # noqa: S311 - the same every time
