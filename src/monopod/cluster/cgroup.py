@@ -1,4 +1,4 @@
-"""The cgroup that holds every process of the control plane, so that each can be found and killed.
+"""The cgroup of all control plane processes, so that each can be found and killed.
 
 It only lists and kills processes and limits nothing, so any hierarchy will do: version 2 where it
 is mounted, even without controllers, else any of version 1.

@@ -60,7 +60,7 @@ def bearer(token: str, cluster: str, keys: Mapping[str, AccessKey], now: dt.date
         raise _no_token("it names no cluster")
     sigv4.check(request, claim, key.secret, region=None, service=_SERVICE)
     if not now - LIFETIME <= claim.at <= now + sigv4.SKEW:
-        raise _no_token(f"it is of {claim.at:%Y-%m-%d %H:%M:%S} UTC")
+        raise _no_token(f"it was signed at {claim.at:%Y-%m-%d %H:%M:%S} UTC, valid for {LIFETIME}")
     return key
 
 
@@ -75,12 +75,12 @@ def _request(token: str, cluster: str) -> sigv4.Request:
         parts = urlsplit(url)
         pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=20)
     except (binascii.Error, ValueError) as error:
-        raise _no_token("it holds no URL") from error
+        raise _no_token("it contains no valid URL") from error
     names = [name for name, _ in pairs]
     if (parts.scheme, parts.path, parts.fragment) != ("https", "/", ""):
         raise _no_token("its URL is not one of STS")
     if len(set(names)) < len(names) or not _PARAMETERS.issuperset(names):
-        raise _no_token("its URL has parameters that have no place there")
+        raise _no_token("its URL has repeated or unexpected parameters")
     if dict(pairs).get("Action") != _ACTION:
         raise _no_token(f"its URL does not ask for {_ACTION}")
     # The cluster's name is not in the URL: the signature must match with our name as the header.
@@ -89,4 +89,4 @@ def _request(token: str, cluster: str) -> sigv4.Request:
 
 
 def _no_token(why: str) -> EksError:
-    return EksError("AccessDeniedException", f"The token is refused: {why}.", 403)
+    return EksError("AccessDeniedException", f"The token is rejected: {why}.", 403)
