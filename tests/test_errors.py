@@ -1,4 +1,4 @@
-"""Every error has one root, by which the command line knows it."""
+"""Every error derives from one root, by which the command line recognises it."""
 
 import importlib
 import inspect
@@ -15,7 +15,7 @@ from monopod.guest.errors import DiskError
 
 
 def _errors() -> Iterator[type[Exception]]:
-    """Every public exception class that a module of Monopod defines."""
+    """All public exception classes of Monopod's modules."""
     for found in pkgutil.walk_packages(monopod.__path__, "monopod."):
         if found.name.endswith("__main__"):
             continue
@@ -39,7 +39,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def test_an_error_of_any_package_is_its_message_alone(
+def test_an_error_of_any_package_is_shown_as_its_message(
     capsys: pytest.CaptureFixture[str], home: Path
 ) -> None:
     with pytest.raises(SystemExit) as caught, explained():

@@ -1,4 +1,4 @@
-"""Files that are written whole."""
+"""Atomic file writes."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from monopod.files import write_whole
 
 
-def test_what_is_there_already_is_left_alone(tmp_path: Path) -> None:
+def test_an_identical_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "file"
     assert write_whole(path, b"one")
     was = path.stat()
@@ -37,7 +37,7 @@ def test_another_mode_is_a_change(tmp_path: Path) -> None:
     assert S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_reader_has_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+def test_a_reader_sees_the_old_or_the_new_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_whole(path, b"old")
     with path.open("rb") as reader:
@@ -47,14 +47,14 @@ def test_a_reader_has_the_old_one_or_the_new_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_the_owner_is_given_with_the_content(tmp_path: Path) -> None:
+def test_the_owner_is_set_with_the_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_whole(path, b"secret", owner=os.getuid())
     assert write_whole(path, b"secret", owner=12345)
     assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12345)
 
 
-def test_what_cannot_be_put_in_place_leaves_nothing_beside(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.mkdir()
     (path / "something").touch()

@@ -1,4 +1,4 @@
-"""The repository holds together: what one file says of another is true."""
+"""Consistency of the repository: references between files are valid."""
 
 import ast
 import re
@@ -32,7 +32,7 @@ def _name(path: Path) -> str:
 
 
 def _slug(heading: str) -> str:
-    """The anchor that a heading gets on a page."""
+    """Return the anchor of a heading on a page."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
@@ -59,7 +59,7 @@ def _dead(page: Path, link: str) -> bool:
 
 
 def test_every_page_can_be_reached() -> None:
-    """By links from the front page, folders standing for all that is in them."""
+    """By links from the front page; a link to a folder covers all its pages."""
     seen: set[Path] = set()
     waiting = [_ROOT / "README.md"]
     while waiting:
@@ -139,7 +139,7 @@ def test_targets_that_pages_name_exist() -> None:
 
 
 def test_python_packages_in_the_notice_are_those_of_the_lock() -> None:
-    """Everything that is installed to run Monopod is credited."""
+    """Every package that Monopod needs at runtime is credited."""
     lock = tomllib.loads((_ROOT / "uv.lock").read_text())
     packages = {package["name"]: package for package in lock["package"]}
     needed: set[str] = set()

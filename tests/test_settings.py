@@ -1,4 +1,4 @@
-"""What the environment variables ``MONOPOD_*`` may be."""
+"""The values of the environment variables ``MONOPOD_*``."""
 
 import pytest
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ def test_a_log_level_may_be_written_in_any_case(
     assert Settings().log_level == given.lower()
 
 
-def test_processes_log_at_info_unless_asked_for_another_level(
+def test_the_default_log_level_is_info(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("MONOPOD_LOG_LEVEL", raising=False)
@@ -22,7 +22,7 @@ def test_processes_log_at_info_unless_asked_for_another_level(
 
 
 @pytest.mark.parametrize("given", ["", "chatty", "10"])
-def test_an_unknown_log_level_is_one_error_that_names_the_known_ones(
+def test_an_unknown_log_level_is_an_error_that_names_the_known_ones(
     monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     monkeypatch.setenv("MONOPOD_LOG_LEVEL", given)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, whoever is killed meanwhile."""
+"""Atomic file writes and directory locks that survive the death of any process."""
 
 import fcntl
 import os
@@ -16,24 +16,24 @@ def write_whole(
     owner: int | None = None,
     lasting: bool = False,
 ) -> bool:
-    """Put content in the place of a file; a reader sees the old one or the new one.
+    """Write a file atomically: readers see the old content or the new.
 
     Args:
-        path: The file, in a directory that is there.
+        path: The file; its directory must exist.
         content: All of it.
-        mode: What the file has from its first moment there, whatever the umask.
-        owner: The user and group, by number, that it has from then on; None for our own.
-        lasting: It must survive the loss of power, not just of a process.
+        mode: The file's mode from its creation on, regardless of the umask.
+        owner: The numeric user and group from its creation on; None means our own.
+        lasting: Whether to fsync, so that the content survives a power loss.
 
     Returns:
-        Whether that changed anything.
+        Whether anything changed.
 
     Raises:
-        OSError: It cannot be written; what was there is there still.
+        OSError: The file cannot be written; the old content is unchanged.
     """
     if _is(path, content, mode, owner):
         return False
-    # The number keeps apart two processes that write the same file.
+    # The pid separates two processes that write the same file.
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -55,16 +55,16 @@ def write_whole(
 
 @contextmanager
 def locked_directory(directory: Path) -> Generator[None]:
-    """Hold the lock on a directory, which is made if it is missing.
+    """Hold the lock on a directory, which is created if it is missing.
 
-    The holder may remove the directory. The lock ends with the process.
+    The holder may remove the directory. The lock is released when the process ends.
     """
     while True:
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / "lock"
         with path.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # The holder before may have removed everything, this lock included.
+            # The previous holder may have removed the directory, this lock included.
             if path.exists() and path.samefile(f"/proc/self/fd/{lock.fileno()}"):
                 yield
                 return

@@ -1,7 +1,7 @@
-"""The one way Monopod runs other programs.
+"""Runs other programs; all of Monopod does so through this module.
 
-Arguments are always a list, never a shell line; what a program printed travels with the error, so
-that a failure explains itself where it is shown.
+Arguments are always a list, never a shell line. The error carries the program's output, so that a
+failure explains itself where it is shown.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _SHOWN_OUTPUT_CHARS: Final = 4000
 
 
 class ProcessError(MonopodError):
-    """A program could not be started or did not succeed."""
+    """A program did not start or failed."""
 
     def __init__(
         self, argv: Sequence[str], returncode: int | None, stdout: str, stderr: str
@@ -41,18 +41,18 @@ async def run(
     timeout_s: float | None = None,
     pass_fds: Sequence[int] = (),
 ) -> str:
-    """Run a program to its end and return what it wrote to standard output.
+    """Run a program to completion and return its standard output.
 
     Args:
         argv: The program and its arguments.
-        stdin: Bytes for its standard input; without them it gets an empty one.
-        env: Its whole environment; without it, ours.
+        stdin: Bytes for its standard input; None means empty.
+        env: Its whole environment; None means ours.
         cwd: Its working directory.
         timeout_s: Seconds after which it is killed.
         pass_fds: File descriptors it inherits.
 
     Raises:
-        ProcessError: It did not start, exited with anything but 0, or ran out of time.
+        ProcessError: It did not start, exited with a status other than 0, or timed out.
     """
     words = [str(word) for word in argv]
     try:
@@ -75,7 +75,7 @@ async def run(
             child.kill()
             await child.wait()
         if isinstance(error, TimeoutError):
-            raise ProcessError(words, None, "", f"no end within {timeout_s} s") from error
+            raise ProcessError(words, None, "", f"timed out after {timeout_s} s") from error
         raise
     if child.returncode != 0:
         raise ProcessError(
@@ -90,12 +90,12 @@ async def stream(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> None:
-    """Run a program to its end, handing each line of its merged output to ``on_line``.
+    """Run a program to completion, passing each line of its merged output to ``on_line``.
 
-    For long work whose progress is shown while it goes on.
+    For long work that shows its progress.
 
     Raises:
-        ProcessError: It did not start, or exited with anything but 0; its last lines are in it.
+        ProcessError: It did not start or exited with a status other than 0; holds its last lines.
     """
     words = [str(word) for word in argv]
     try:

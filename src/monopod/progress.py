@@ -1,6 +1,6 @@
-"""How long work tells those who wait for it how far it is.
+"""Progress reports of long-running work.
 
-Rooms report; only the command line decides what that looks like.
+Packages report; only the command line decides how reports are shown.
 """
 
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One moment of a long piece of work."""
+    """One progress report."""
 
     task: str
-    """What is being done, the same words from the first report to the last: ``kube``."""
+    """The task's name, the same from the first report to the last: ``kube``."""
     detail: str = ""
-    """What it is at now, for people: ``compiling k8s.io/api/core/v1``."""
+    """The current step, for people: ``compiling k8s.io/api/core/v1``."""
     done: int = 0
     """Finished steps."""
     total: int = 0
-    """All steps; 0 while nobody knows."""
+    """All steps; 0 while unknown."""
 
     @property
     def percent(self) -> int | None:
-        """Whole per cent done, or None while nobody knows."""
+        """Whole per cent done; None while unknown."""
         return min(100, self.done * 100 // self.total) if self.total else None
 
 
@@ -30,5 +30,5 @@ Report = Callable[[Progress], None]
 
 
 def ignore(progress: Progress) -> None:
-    """Report to nobody."""
+    """Discard a report."""
     del progress

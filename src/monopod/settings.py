@@ -1,4 +1,4 @@
-"""Configuration: the environment variables ``MONOPOD_*``, checked once, at start.
+"""Configuration from the environment variables ``MONOPOD_*``, validated once, at start.
 
 Everything that depends on *where* an installation lives derives from :class:`Settings`, so two
 installations with different homes share nothing but the build cache.
@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-def _lower(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over what it was given
+def _lower(value: Any) -> Any:  # noqa: ANN401 - pydantic passes the raw value
     return value.lower() if isinstance(value, str) else value
 
 
@@ -34,20 +34,20 @@ class Settings(BaseSettings):
     cluster: str = Field(default="monopod", pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$")
     """The cluster's name, as the EKS API shows it."""
     account: str = Field(default="000000000000", pattern=r"^[0-9]{12}$")
-    """The account that the ARNs of the EKS API carry."""
+    """The account in the ARNs of the EKS API."""
     region: str = Field(default="local-1", pattern=r"^[a-z]{2,}(-[a-z0-9]+)*-[0-9]+$")
-    """The region that node names and topology labels carry."""
+    """The region in node names and topology labels."""
     unsupported_regions: frozenset[str] = frozenset({"us-gov-east-1", "us-gov-west-1"})
-    """Regions in which there are no Fargate profiles; those of the US government, as on AWS."""
+    """Regions without Fargate profiles; the default is AWS's: the US government's."""
     max_profiles: int = Field(default=10, gt=0)
-    """Fargate profiles that this cluster may have; AWS's quota, adjustable there too."""
+    """The quota of Fargate profiles of this cluster; the default is AWS's, adjustable there too."""
 
     log_level: LogLevel = "info"
-    """What Monopod's processes log; upstream's keep their own levels."""
+    """Log level of Monopod's processes; upstream's processes have their own levels."""
 
     @property
     def instance(self) -> str:
-        """Six hexadecimal digits that tell this installation's host objects from another's.
+        """Six hexadecimal digits that distinguish this installation's host objects from another's.
 
         Network namespaces, cgroups and links are host-wide; their names carry it.
         """
@@ -55,12 +55,12 @@ class Settings(BaseSettings):
 
     @property
     def machines(self) -> Path:
-        """One directory for each machine that runs here."""
+        """One directory for each machine of this host."""
         return self.home / "machines"
 
     @property
     def identities(self) -> Path:
-        """Certificates, keys and kubeconfigs, one file each, private to their users."""
+        """Certificates, keys and kubeconfigs, one file each, readable only by their users."""
         return self.home / "identities"
 
     @property

@@ -1,4 +1,4 @@
-"""Independent work at the same time, with an error as if it had been done in a row."""
+"""Runs independent work concurrently, with the error that sequential work would raise."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def together(*work: Coroutine[Any, Any, Any]) -> None:
-    """Do all of it at once; the first failure cancels the rest and is raised as it is."""
+    """Run all coroutines concurrently; the first failure cancels the rest and is raised as is."""
     try:
         async with asyncio.TaskGroup() as group:
             for coroutine in work:

@@ -1,4 +1,4 @@
-"""Short ways to the objects that load balancers come from."""
+"""Builders of the objects that load balancers are derived from."""
 
 import uuid
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def service(
     ports: tuple[dict[str, Any], ...] = ({"name": "http", "port": 80},),
     **spec: Any,
 ) -> Service:
-    """A service that asks for a network load balancer; annotations without their prefix."""
+    """A service with a network load balancer; annotations without their prefix."""
     return wire.decode(
         Service,
         msgspec.json.encode(
@@ -55,7 +55,7 @@ def slice_of(
     ports: Mapping[str, int] | None = None,
     node: str = "fargate-ip-192-168-1-2.local-1.compute.internal",
 ) -> EndpointSlice:
-    """A slice of a service, with the conditions of each address."""
+    """An EndpointSlice of a service, with the conditions of each address."""
     return wire.decode(
         EndpointSlice,
         msgspec.json.encode(

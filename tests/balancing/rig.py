@@ -1,4 +1,4 @@
-"""A real HAProxy in a network namespace of its own, with web servers beside it as targets."""
+"""A real HAProxy in its own network namespace, with web servers in it as targets."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ PORT = 8080
 
 @dataclass
 class Rig:
-    """Where HAProxy runs, and the way to it."""
+    """A running HAProxy, its namespace and its runtime socket."""
 
     where: Namespace
     plan: Plan
@@ -66,19 +66,19 @@ class Rig:
             )
 
     def kill(self) -> None:
-        """Kill its master process; its worker ends with it."""
+        """Kill its master process; its worker exits with it."""
         assert self._child is not None
         os.kill(self._child.pid, signal.SIGKILL)
         self._child.wait()
 
     def stop(self) -> None:
-        """End it, with all workers."""
+        """Stop it with all workers."""
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()
             self._child.wait()
 
     async def answers(self) -> bool:
-        """Whether its master process can be talked to: at its start it cannot yet."""
+        """Whether its runtime socket answers; it does not yet right after the start."""
         try:
             _, writer = await asyncio.open_unix_connection(self.home / "socket")
         except OSError:
@@ -92,12 +92,12 @@ class Rig:
         address: str,
         port: int,
     ) -> asyncio.Server:
-        """Another server where HAProxy runs."""
+        """Start another server in HAProxy's namespace."""
         made = make_socket(self.where, socket.SOCK_STREAM, (address, port))
         return await asyncio.start_server(serve, sock=made)
 
     def client(self, jar: aiohttp.CookieJar | None = None) -> aiohttp.ClientSession:
-        """A client where HAProxy runs, with a connection for each request."""
+        """A client in HAProxy's namespace, with a connection for each request."""
 
         def make(address: Any) -> socket.socket:
             family, kind, protocol, *_ = address
@@ -112,7 +112,7 @@ class Rig:
 
 @asynccontextmanager
 async def rig(directory: Path) -> AsyncGenerator[Rig]:
-    """Run one; nothing of it is left at the end."""
+    """Run an HAProxy, and remove it completely at the end."""
     name = secrets.token_hex(3)
     home = directory / "haproxy"
     (home / "d").mkdir(parents=True)

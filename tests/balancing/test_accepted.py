@@ -1,4 +1,4 @@
-"""The record of what was accepted: true after any end, and no more than that."""
+"""The last-known-good record, which is valid after any crash."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ def _part_of_an_ingress() -> HttpPart:
 _network, _http = _part_of_a_service(), _part_of_an_ingress()
 
 
-def test_what_is_kept_is_known_to_the_next_process(tmp_path: Path) -> None:
+def test_the_record_survives_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "accepted.json"
     Accepted(file).keep({"a": _network, "b": _http}, {"a", "b"})
     read = Accepted(file)
@@ -73,7 +73,7 @@ def test_what_is_kept_is_known_to_the_next_process(tmp_path: Path) -> None:
 
 
 def test_a_record_of_an_older_version_is_read(tmp_path: Path) -> None:
-    """Settings that it does not know have their defaults."""
+    """Settings that it lacks have their defaults."""
     file = tmp_path / "accepted.json"
     Accepted(file).keep({"a": _network, "b": _http}, {"a", "b"})
     record = json.loads(file.read_text())
@@ -97,7 +97,7 @@ def _without(value: Any, names: set[str]) -> Any:
     return value
 
 
-def test_objects_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+def test_deleted_objects_are_dropped(tmp_path: Path) -> None:
     file = tmp_path / "accepted.json"
     kept = Accepted(file)
     kept.keep({"a": _network, "b": _http}, {"a", "b"})
@@ -107,7 +107,7 @@ def test_objects_that_are_gone_are_forgotten(tmp_path: Path) -> None:
         assert each.http("b") == _http
 
 
-def test_a_record_of_others_counts_as_none(tmp_path: Path) -> None:
+def test_an_unreadable_record_counts_as_empty(tmp_path: Path) -> None:
     file = tmp_path / "accepted.json"
     for content in ("", "{", '{"network": {"a": {"scheme": "nowhere"}}}', "[1]"):
         file.write_text(content)
@@ -117,7 +117,7 @@ def test_a_record_of_others_counts_as_none(tmp_path: Path) -> None:
         assert Accepted(file).network("a") == _network
 
 
-def test_what_cannot_be_written_is_known_and_written_later(tmp_path: Path) -> None:
+def test_a_failed_write_is_retried(tmp_path: Path) -> None:
     directory = tmp_path / "later"
     kept = Accepted(directory / "accepted.json")
     kept.keep({"a": _network}, {"a"})

@@ -1,4 +1,4 @@
-"""No two load balancers ever have the same address."""
+"""Allocated addresses are unique."""
 
 from ipaddress import IPv4Address, IPv4Network
 
@@ -21,7 +21,7 @@ _claims = st.dictionaries(
 
 
 @given(_claims)
-def test_addresses_are_unique_in_their_pool_and_only_short_when_it_is_full(
+def test_addresses_are_unique_and_missing_only_when_the_pool_is_full(
     claims: dict[str, Claim],
 ) -> None:
     given_ = assign(claims)
@@ -37,12 +37,12 @@ def test_addresses_are_unique_in_their_pool_and_only_short_when_it_is_full(
 
 
 @given(_claims)
-def test_what_was_given_stays(claims: dict[str, Claim]) -> None:
+def test_allocated_addresses_are_stable(claims: dict[str, Claim]) -> None:
     first = assign(claims)
     again = {name: Claim(claim.pool, first[name]) for name, claim in claims.items()}
     assert assign(again) == first
 
 
-def test_a_place_in_another_pool_counts_for_nothing() -> None:
+def test_an_address_of_another_pool_is_ignored() -> None:
     moved = assign({"a": Claim(_OTHER, IPv4Address("100.127.0.130"))})
     assert moved["a"] in _OTHER

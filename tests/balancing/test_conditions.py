@@ -1,4 +1,4 @@
-"""What the annotations ``conditions.<name>`` add to rules, and what is refused."""
+"""The annotations ``conditions.<name>``: parsing, and rejected ones."""
 
 import json
 from typing import Any
@@ -79,12 +79,12 @@ def test_hosts_and_paths_are_alternatives_to_the_rules_own() -> None:
         ),
     ],
 )
-def test_others_are_conditions_of_their_own(condition: Any, made: Any) -> None:
-    """Keys count in any case, as in Go."""
+def test_other_fields_are_separate_conditions(condition: Any, made: Any) -> None:
+    """Keys are case-insensitive, as in Go."""
     assert _rule(condition).conditions == (made,)
 
 
-def test_networks_are_read_under_both_spellings() -> None:
+def test_networks_are_parsed_under_both_spellings() -> None:
     for name in ("sourceIpConfig", "sourceIPConfig"):
         (made,) = _rule({"field": "source-ip", name: _values("10.0.0.0/8")}).conditions
         assert isinstance(made, SourceCondition)
@@ -116,7 +116,7 @@ def test_networks_are_read_under_both_spellings() -> None:
                     "httpHeaderConfig": {"httpHeaderName": "a b", "values": ["x"]},
                 },
             ),
-            "no name of a header",
+            "is not a header name",
         ),
         (
             tuple(
@@ -135,7 +135,7 @@ def test_networks_are_read_under_both_spellings() -> None:
         ),
     ],
 )
-def test_what_aws_does_not_take_is_refused(conditions: tuple[Any, ...], why: str) -> None:
+def test_conditions_that_aws_rejects_are_rejected(conditions: tuple[Any, ...], why: str) -> None:
     made = _made(*conditions)
     assert isinstance(made, Refusal)
     assert "conditions.rule" in made.message
@@ -149,15 +149,15 @@ def test_a_prefix_counts_as_two_values() -> None:
     assert "6 condition values" in made.message
 
 
-def test_conditions_that_no_rule_has_are_refused() -> None:
-    """A misspelt name would leave open what they are to restrict."""
+def test_unused_conditions_are_rejected() -> None:
+    """A misspelt name would leave open what they should restrict."""
     condition = '[{"field":"source-ip","sourceIpConfig":{"values":["10.0.0.0/8"]}}]'
     made = http_part(ingress(path("/"), annotations={"conditions.wbe": condition}), AROUND)
     assert isinstance(made, Refusal)
     assert "conditions.wbe: no path has a backend of this name" in made.message
 
 
-def test_not_a_list_is_refused() -> None:
+def test_a_value_that_is_not_a_list_is_rejected() -> None:
     """As a user wrote it in the AWS Load Balancer Controller's issue 1481."""
     said = '{"Field":"http-header","HttpHeaderConfig":{"HttpHeaderName":"d","Values":["t"]}}'
     made = http_part(ingress(path("/"), annotations={"conditions.web": said}), AROUND)

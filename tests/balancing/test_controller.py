@@ -1,4 +1,4 @@
-"""The keeper against a real API server and a real HAProxy."""
+"""The controller against a real API server and a real HAProxy."""
 
 import asyncio
 import base64
@@ -45,7 +45,7 @@ async def _rig(  # pyright: ignore[reportUnusedFunction]
 
 
 def _keeper(rig: Rig, admin: Client) -> BalancerController:
-    """One that starts anew, and knows what is on disk alone."""
+    """A restarted controller, which knows only what is on disk."""
     accepted = Accepted(rig.home / "d" / "accepted.json")
     return BalancerController(admin, rig.haproxy, accepted, rig.plan, "local-1", look_every_s=0.5)
 
@@ -89,7 +89,7 @@ async def _answers(rig: Rig, url: str, times: int = 6, host: str = "") -> set[st
 
 
 @pytest.mark.row("S6")
-async def test_targets_follow_their_pods_and_connections_outlive_that(
+async def test_targets_follow_pods_without_closing_connections(
     rig: Rig, admin: Client, namespace: str
 ) -> None:
     await _web(admin, namespace, _ONE, _TWO)
@@ -114,9 +114,7 @@ async def test_targets_follow_their_pods_and_connections_outlive_that(
     assert set().union(*(await asyncio.gather(*under_way))) == {_ONE, _TWO}
 
 
-async def test_haproxy_that_was_killed_comes_back_as_it_was(
-    rig: Rig, admin: Client, namespace: str
-) -> None:
+async def test_a_killed_haproxy_is_restored(rig: Rig, admin: Client, namespace: str) -> None:
     await _web(admin, namespace, _ONE)
     url = f"http://{await _address(admin, namespace)}/"
     assert await _answers(rig, url) == {_ONE}
@@ -135,7 +133,7 @@ async def test_haproxy_that_was_killed_comes_back_as_it_was(
     await _eventually(gone)
 
 
-async def test_what_is_refused_is_told_and_shows_no_address(
+async def test_an_invalid_object_gets_an_event_and_no_address(
     rig: Rig, admin: Client, namespace: str
 ) -> None:
     await admin.create(service(namespace=namespace, annotations={"nlb-target-type": "instance"}))
@@ -159,9 +157,7 @@ async def _told(admin: Client, namespace: str, reason: str, part: str = "") -> N
 
 
 @pytest.mark.row("S6")
-async def test_what_no_controller_serves_is_said_once(
-    rig: Rig, admin: Client, namespace: str
-) -> None:
+async def test_an_unclaimed_object_gets_one_event(rig: Rig, admin: Client, namespace: str) -> None:
     await admin.create(service(namespace=namespace, loadBalancerClass=None))
     unknown = _ingress(namespace, "web", "/", {})
     assert unknown.metadata is not None
@@ -173,7 +169,7 @@ async def test_what_no_controller_serves_is_said_once(
     }
     for reason, part in reasons.items():
         await _told(admin, namespace, reason, part)
-    # Two looks later, each made by an object that is served, nothing more was said.
+    # Two reconciles later, each triggered by a served object, there is no further event.
     for name in ("one", "two"):
         await admin.create(service(name, namespace=namespace))
 
@@ -193,10 +189,10 @@ async def _annotate(admin: Client, kind: type[Any], name: str, namespace: str, *
 
 
 @pytest.mark.row("S6")
-async def test_a_bad_edit_leaves_a_load_balancer_as_it_was(
+async def test_an_invalid_edit_leaves_a_load_balancer_unchanged(
     tmp_path: Path, api_server: ApiServer, admin: Client, namespace: str
 ) -> None:
-    """Also for a keeper that starts after the edit, as after a kill."""
+    """Also for a controller that starts after the edit, as after a kill."""
     bad = f"{SERVICE_PREFIX}nlb-target-type"
     async with rig(tmp_path) as made:
         async with running(_keeper(made, admin).run(lambda: None)):
@@ -246,7 +242,7 @@ async def _targets(admin: Client, namespace: str, *addresses: str) -> None:
 
 
 @pytest.mark.row("S6")
-async def test_a_bad_member_of_a_group_keeps_its_part_and_others_change(
+async def test_an_invalid_member_of_a_group_keeps_its_part_while_others_change(
     rig: Rig, admin: Client, namespace: str
 ) -> None:
     await _web(admin, namespace, _ONE)
@@ -334,7 +330,7 @@ async def test_requests_over_tls_with_a_certificate_from_a_secret(
 
 
 async def _gated_pod(admin: Client, namespace: str, gate: str) -> str:
-    """A pod whose containers are ready, as its kubelet tells it; returns its uid."""
+    """Create a pod whose containers its kubelet reports ready; return its uid."""
     spec = {
         "containers": [{"name": "main", "image": "none"}],
         "automountServiceAccountToken": False,
@@ -350,7 +346,7 @@ async def _gated_pod(admin: Client, namespace: str, gate: str) -> str:
 
 
 @pytest.mark.row("S6")
-async def test_a_pod_with_a_gate_is_a_target_and_is_told_when_it_is_healthy(
+async def test_a_pod_with_a_gate_becomes_ready_when_its_target_is_healthy(
     rig: Rig, admin: Client, namespace: str
 ) -> None:
     await admin.create(service(namespace=namespace))

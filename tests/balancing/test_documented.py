@@ -1,4 +1,4 @@
-"""The reference has every annotation and attribute of AWS's controller, and what becomes of it."""
+"""The reference documents every annotation and attribute of AWS's controller."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +37,7 @@ def row(name: str, meaning: Meaning) -> str:
         attributes.NETWORK_TARGETS,
     ],
 )
-def test_the_reference_says_what_becomes_of_each(meanings: Mapping[str, Meaning]) -> None:
+def test_the_reference_documents_each_meaning(meanings: Mapping[str, Meaning]) -> None:
     lines = _PAGE.read_text().splitlines()
     missing = [made for name, of in meanings.items() if (made := row(name, of)) not in lines]
     assert not missing, "\n".join(missing)

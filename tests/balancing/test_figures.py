@@ -1,4 +1,4 @@
-"""How long a thousand endpoints of one service take to be targets.
+"""Measures how long a thousand endpoints of one service take to become targets.
 
 Figures want a host that does nothing else: ``MONOPOD_FIGURES=1 pytest -s`` with this file takes
 them, and prints how busy the host was.
@@ -77,7 +77,7 @@ async def _in_use(rig: Rig, count: int) -> None:
         try:
             reader, writer = await asyncio.open_unix_connection(rig.home / "socket")
         except OSError:
-            # It starts still.
+            # It is still starting.
             return False
         writer.write(b"@1 show servers state\n")
         writer.write_eof()

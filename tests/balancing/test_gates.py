@@ -1,4 +1,4 @@
-"""Readiness gates: who counts as a target, and what pods are told."""
+"""Readiness gates: which pods are targets, and their conditions."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -44,7 +44,7 @@ def _is_target(pod: Pod, state: dict[str, bool] = UNREADY, uid: str = "1") -> bo
     return [each for each in found if not each.draining] != []
 
 
-def test_a_pod_that_waits_for_load_balancers_alone_is_a_target() -> None:
+def test_a_pod_that_waits_only_for_load_balancers_is_a_target() -> None:
     assert _is_target(_pod(_GATE))
     assert _is_target(_pod(_GATE, "own", true=(_CONTAINERS, "own")))
 
@@ -59,11 +59,11 @@ def test_a_pod_that_waits_for_load_balancers_alone_is_a_target() -> None:
         _pod(_GATE, going=True),
     ],
 )
-def test_others_are_not(pod: Pod) -> None:
+def test_other_pods_are_not_targets(pod: Pod) -> None:
     assert not _is_target(pod)
 
 
-def test_nor_is_one_that_ends_or_is_another_by_now() -> None:
+def test_terminating_and_recreated_pods_are_not_targets() -> None:
     assert not _is_target(_pod(_GATE), uid="2")
     slice_ = slice_of("web", {_ADDRESS: ENDING, "192.168.1.10": UNREADY})
     assert with_waiting([slice_], {}.get) == [slice_]
@@ -86,18 +86,18 @@ def _said(pod: Pod, health: dict[str, dict[str, bool]]) -> list[tuple[str, str]]
         ({_GATE: {_ADDRESS: True}}, ("True", "")),
     ],
 )
-def test_a_pod_is_told_what_is_found(
+def test_a_condition_shows_the_result_of_health_checks(
     health: dict[str, dict[str, bool]], said: tuple[str, str]
 ) -> None:
     assert _said(_pod(_GATE), health) == [said]
 
 
-def test_once_healthy_it_stays_told_so() -> None:
+def test_a_true_condition_is_permanent() -> None:
     pod = _pod(_GATE, true=(_CONTAINERS, _GATE))
     assert _said(pod, {}) == _said(pod, {_GATE: {_ADDRESS: False}}) == []
 
 
-def test_checks_are_awaited_by_pods_that_could_be_ready() -> None:
+def test_only_otherwise_ready_pods_await_health_checks() -> None:
     health = {_GATE: {_ADDRESS: False}}
     assert outstanding([_pod(_GATE)], health)
     assert not outstanding([_pod(_GATE, true=())], health)

@@ -1,4 +1,4 @@
-"""What Ingresses ask for, and what is refused: rules without I/O."""
+"""Application load balancers derived from Ingresses, and refusals, without I/O."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -90,7 +90,7 @@ def test_certificates_and_redirects() -> None:
     assert (away.code, away.protocol, away.port) == (301, "HTTPS", "443")
 
 
-def test_weights_and_what_does_not_exist() -> None:
+def test_weights_and_missing_backends() -> None:
     weights = (
         '{"type":"forward","forwardConfig":{"targetGroups":['
         '{"serviceName":"web","servicePort":"http","weight":20},'
@@ -110,7 +110,7 @@ def test_weights_and_what_does_not_exist() -> None:
     assert actions["/ccc"] == FixedResponse(503, body="Backend action does not exist")
 
 
-def test_a_redirect_changes_what_it_names_alone() -> None:
+def test_a_redirect_changes_only_the_parts_it_names() -> None:
     said = {
         "actions.code": '{"type":"redirect","redirectConfig":{"host":"b","statusCode":"HTTP_302"}}',
         "actions.secure": '{"Type":"redirect","RedirectConfig":'
@@ -126,7 +126,7 @@ def test_a_redirect_changes_what_it_names_alone() -> None:
     }
 
 
-def test_a_group_shares_one_and_leaves_out_who_disagrees() -> None:
+def test_a_group_shares_one_and_leaves_out_conflicting_members() -> None:
     group = {"group.name": "shop"}
     one = ingress(path("/a"), name="one", annotations={**group, "scheme": "internal"})
     two = ingress(path("/b"), name="two", annotations={**group, "group.order": "-1"})
@@ -151,7 +151,7 @@ _SHOP = {"group.name": "shop"}
 _BAD = {"wafv2-acl-arn": "arn"}
 
 
-def test_who_asks_for_what_cannot_be_done_keeps_what_it_had() -> None:
+def test_an_invalid_ingress_keeps_its_last_known_good_part() -> None:
     one = ingress(path("/a"), name="one", annotations=_SHOP)
     two = ingress(path("/b"), name="two", annotations=_SHOP)
     bad = ingress(path("/z"), name="two", annotations={**_SHOP, **_BAD})
@@ -162,17 +162,17 @@ def test_who_asks_for_what_cannot_be_done_keeps_what_it_had() -> None:
     assert set(wanted.parts) == {"uid-one"}
     (group,) = (each for each in wanted.groups if ".two." in each.name)
     assert [each.name for each in group.targets] == ["10.0.0.1:8080"]
-    # One that was never served has nothing to keep.
+    # One that was never served has no last-known-good part.
     (wanted,), _ = application_balancers([one, bad], AROUND, lambda _: None, {})
     assert _paths(wanted) == ["/a"]
-    # And one that is found to be wrong by others steps back as well.
+    # One that is rejected later falls back as well.
     rejected = {"uid-two": Refusal(two, ("no",))}
     other = ingress(path("/c"), name="two", annotations=_SHOP)
     (wanted,), (refusal,) = application_balancers([one, other], AROUND, kept.get, rejected)
     assert (_paths(wanted), refusal) == (["/a", "/b"], rejected["uid-two"])
 
 
-def test_an_edit_does_not_drive_others_out_of_their_group() -> None:
+def test_an_edit_does_not_evict_other_members_of_a_group() -> None:
     inside, outside = ({**_SHOP, "scheme": each} for each in ("internal", "internet-facing"))
     before = [ingress(path("/a"), name=name, annotations=inside) for name in ("one", "two")]
     after = [ingress(path("/b"), name=name, annotations=outside) for name in ("one", "two")]
@@ -188,7 +188,7 @@ def test_an_edit_does_not_drive_others_out_of_their_group() -> None:
     )
 
 
-def test_a_faulty_move_leaves_an_ingress_in_the_group_it_was_in() -> None:
+def test_an_invalid_move_leaves_an_ingress_in_its_group() -> None:
     one = ingress(path("/a"), name="one", annotations=_SHOP)
     two = ingress(path("/b"), name="two")
     moved = ingress(path("/b"), name="two", annotations={**_SHOP, **_BAD})
@@ -207,7 +207,7 @@ def test_certificates_follow_their_secret_and_outlive_it() -> None:
         assert _http(wanted, 443).certificates == (found,)
 
 
-def test_everything_wrong_is_named_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     asked = ingress(
         path("/a", port={"number": 81}),
         path("/b*"),

@@ -1,4 +1,4 @@
-"""Rules that a listener leaves out: redirects to themselves, and what is behind a redirect."""
+"""Rules that a listener leaves out: redirects to themselves, and rules after a redirect."""
 
 from dataclasses import replace
 
@@ -26,8 +26,8 @@ _TO_HTTPS = (
 _SECURE = Redirect(301, protocol="HTTPS", port="443")
 
 
-def test_a_redirect_to_https_is_on_the_http_listener_alone() -> None:
-    """The classic of AWS's guide; behind it on port 80 nothing is reached."""
+def test_a_redirect_to_https_is_only_on_the_http_listener() -> None:
+    """The example of AWS's guide; rules after it on port 80 are unreachable."""
     (wanted,), _ = made(
         ingress(
             path("/*", "ImplementationSpecific", "ssl-redirect", _USE),
@@ -61,11 +61,11 @@ def test_a_redirect_to_https_is_on_the_http_listener_alone() -> None:
         (Rule(FixedResponse(404)), False),
     ],
 )
-def test_a_redirect_leads_to_itself_as_aws_judges_it(rule: Rule, itself: bool) -> None:
+def test_a_redirect_leads_to_itself_by_awss_criterion(rule: Rule, itself: bool) -> None:
     assert leads_to_itself(rule, 443, secure=True) is itself
 
 
-def test_rules_behind_a_redirect_of_all_their_requests_are_left_out() -> None:
+def test_unreachable_rules_after_a_redirect_are_left_out() -> None:
     away = Rule(Redirect(host="new"), host="old", path="/a")
     same = Rule(FixedResponse(200), host="old", path="/a/*", match=Match.WILDCARD)
     others = (
@@ -78,8 +78,8 @@ def test_rules_behind_a_redirect_of_all_their_requests_are_left_out() -> None:
     assert effective([some, same], 80, secure=False) == (some, same)
 
 
-def test_a_default_that_redirects_to_itself_is_refused() -> None:
-    """As the API of AWS does; a listener's default cannot be left out."""
+def test_a_default_that_redirects_to_itself_is_rejected() -> None:
+    """As AWS's API does; a listener's default cannot be left out."""
     said = {"listen-ports": _BOTH, "actions.secure": _TO_HTTPS}
     asked = ingress(path("/"), annotations=said, tls="shop")
     assert asked.spec is not None
@@ -90,7 +90,7 @@ def test_a_default_that_redirects_to_itself_is_refused() -> None:
     asked.spec.defaultBackend = backend.rules[0].http.paths[0].backend
     refused = http_part(asked, AROUND)
     assert isinstance(refused, Refusal)
-    assert "spec.defaultBackend: it redirects requests on port 443" in refused.message
+    assert "spec.defaultBackend: its redirect leads to itself on port 443" in refused.message
     assert asked.metadata is not None
     assert asked.metadata.annotations is not None
     asked.metadata.annotations["alb.ingress.kubernetes.io/listen-ports"] = '[{"HTTP": 80}]'

@@ -1,4 +1,4 @@
-"""Every configuration that can come about is one that HAProxy accepts."""
+"""HAProxy accepts every configuration that can be rendered."""
 
 import datetime as dt
 import subprocess
@@ -42,12 +42,12 @@ from monopod.balancing.render import base, render
 
 _CERTIFICATE = "one.pem"
 _PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
-"""Making a failure smaller would ask HAProxy thousands of times."""
+"""Shrinking a failure would run HAProxy thousands of times."""
 _ADDRESS = IPv4Address("127.0.0.1")
 
 
 def self_signed(name: str) -> tuple[bytes, bytes]:
-    """A certificate for a host, and its key."""
+    """A host's certificate and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -72,7 +72,7 @@ def self_signed(name: str) -> tuple[bytes, bytes]:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the one certificate is that listeners may name."""
+    """The directory of the one certificate that listeners may name."""
     made = tmp_path_factory.mktemp("haproxy")
     (made / _CERTIFICATE).write_bytes(b"".join(self_signed("a.example.com")))
     (made / "base.cfg").write_text(base())
@@ -93,7 +93,7 @@ def _accepted(balancers: Sequence[Balancer], directory: Path) -> None:
     assert "WARNING" not in said, f"{said}\n{config.read_text()}"
 
 
-def test_no_load_balancers_are_a_configuration_too(directory: Path) -> None:
+def test_haproxy_accepts_a_configuration_without_load_balancers(directory: Path) -> None:
     _accepted([], directory)
 
 
@@ -238,15 +238,15 @@ def application_balancers(draw: st.DrawFn) -> Balancer:
 
 @settings(max_examples=25, deadline=None, phases=_PHASES)
 @given(network_balancers(), application_balancers())
-def test_haproxy_accepts_whatever_is_made(
+def test_haproxy_accepts_every_rendered_configuration(
     directory: Path, network: Balancer, application: Balancer
 ) -> None:
     _accepted([network, application], directory)
 
 
 @given(application_balancers())
-def test_lines_are_ours_alone(balancer: Balancer) -> None:
-    """No text of a user's begins a line, whatever it holds."""
+def test_users_text_never_begins_a_line(balancer: Balancer) -> None:
+    """A user's text cannot inject a line."""
     known = ("backend ", "frontend ", "    ")
     text = render([balancer], Path("/certificates")).text
     assert all(line.startswith(known) for line in text.splitlines() if line.strip())
@@ -273,7 +273,7 @@ def test_lines_are_ours_alone(balancer: Balancer) -> None:
     }
 
 
-def test_targets_alone_do_not_change_the_version(directory: Path) -> None:
+def test_a_change_of_targets_does_not_change_the_version(directory: Path) -> None:
     def of(*targets: Target, interval_s: int = 10) -> str:
         check = HealthCheck(Protocol.TCP, interval_s=interval_s)
         group = TargetGroup("80", Protocol.TCP, check, targets)

@@ -1,4 +1,4 @@
-"""What users of AWS's controller reported, where it means something with IP targets.
+"""Issues that users of AWS's controller reported, where they apply to IP targets.
 
 Numbers are those of issues of kubernetes-sigs/aws-load-balancer-controller.
 """
@@ -77,7 +77,7 @@ def test_4060_a_group_has_one_port_to_redirect_to() -> None:
     assert "ssl-redirect: 4443 conflicts with 443" in refusal.message
 
 
-def test_2614_the_longest_prefix_counts_and_matches_by_elements() -> None:
+def test_2614_the_longest_prefix_wins_and_matches_by_elements() -> None:
     (wanted,), _ = made(ingress(path("/"), path("/some/path/", name="new")))
     assert isinstance(wanted.listeners[0], HttpListener)
     assert [each.path for each in wanted.listeners[0].rules] == ["/some/path/", "/"]
@@ -111,7 +111,7 @@ def test_2494_stickiness_with_blanks_between_attributes() -> None:
         ("healthcheck-port", "metrics", "not a number"),
     ],
 )
-def test_what_would_do_nothing_is_said(name: str, value: str, why: str) -> None:
+def test_a_setting_without_effect_is_rejected(name: str, value: str, why: str) -> None:
     part = _part(**{name: value})
     assert isinstance(part, Refusal)
     assert why in part.message
@@ -128,12 +128,12 @@ def test_what_would_do_nothing_is_said(name: str, value: str, why: str) -> None:
         ("subnets", "a, b"),
     ],
 )
-def test_what_asks_for_nothing_else_is_taken(name: str, value: str) -> None:
+def test_a_setting_that_requests_the_default_is_accepted(name: str, value: str) -> None:
     assert isinstance(_part(**{name: value}), HttpPart)
 
 
-def test_auth_on_a_service_is_refused() -> None:
-    """Passed over, it would leave open what it is to protect."""
+def test_auth_on_a_service_is_rejected() -> None:
+    """If ignored, it would leave open what it should protect."""
     asked = service()
     assert asked.metadata is not None
     asked.metadata.annotations = {"alb.ingress.kubernetes.io/auth-type": "oidc"}
@@ -143,8 +143,8 @@ def test_auth_on_a_service_is_refused() -> None:
     assert "service default/web: alb.ingress.kubernetes.io/auth-type" in part.message
 
 
-def test_a_class_with_parameters_is_refused() -> None:
-    """They count for more than annotations on AWS, and may make a load balancer internal."""
+def test_a_class_with_parameters_is_rejected() -> None:
+    """They override annotations on AWS, and may make a load balancer internal."""
     body = {
         "metadata": {"name": "alb"},
         "spec": {
@@ -191,14 +191,14 @@ def test_a_group_has_one_value_of_each_attribute() -> None:
         ("ELBSecurityPolicy-TLS13-1-3-2021-06", "TLSv1.3"),
     ],
 )
-def test_a_policy_of_tls_1_3_alone_is_kept(policy: str, lowest: str) -> None:
+def test_a_policy_with_only_tls_1_3_is_honoured(policy: str, lowest: str) -> None:
     (wanted,), _ = made(ingress(path("/"), annotations={"ssl-policy": policy}, tls="shop"))
     (listener,) = wanted.listeners
     assert isinstance(listener, HttpListener)
     assert listener.options.lowest_tls == lowest
 
 
-def test_1150_conditions_of_a_service_are_for_its_paths_alone() -> None:
+def test_1150_conditions_of_a_service_apply_only_to_its_paths() -> None:
     condition = '[{"Field":"source-ip","SourceIpConfig":{"Values":["10.0.0.0/8"]}}]'
     (wanted,), _ = made(
         ingress(path("/a"), path("/bb", name="new"), annotations={"conditions.web": condition})

@@ -1,4 +1,4 @@
-"""What a real HAProxy does with requests, as an Application or Network Load Balancer does."""
+"""A real HAProxy handles requests as an Application or Network Load Balancer does."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ _WITHIN_S = 20.0
 _GROUP = "web"
 _TARGETS = tuple(Target(address, PORT) for address in TARGETS)
 _UNMET = HealthCheck(Protocol.HTTP, path="/", codes="404", interval_s=1, healthy=2, unhealthy=2)
-"""What no target answers."""
+"""A body that no target returns."""
 _MET = replace(_UNMET, codes="200")
 
 
@@ -90,14 +90,14 @@ async def _get(
 
 
 async def _healthy(haproxy: HAProxy, balancer: Balancer) -> set[bool]:
-    """Whether HAProxy finds targets healthy; none before each was asked."""
+    """Whether HAProxy reports targets healthy; None before all were checked."""
     standing = (await haproxy.apply([balancer], {}))[backend_name(balancer, _GROUP)]
     return {each.healthy for each in standing.values()}
 
 
 @pytest.mark.row("S6")
 @pytest.mark.parametrize("network", [False, True])
-async def test_when_no_target_is_healthy_all_get_requests(rig: Rig, network: bool) -> None:
+async def test_without_a_healthy_target_all_get_requests(rig: Rig, network: bool) -> None:
     bad = _group(*_TARGETS, check=_UNMET)
     made = _application(rig, group=bad)
     if network:
@@ -111,7 +111,7 @@ async def test_when_no_target_is_healthy_all_get_requests(rig: Rig, network: boo
     await _eventually(all_fail)
     seen = {await _get(rig, made) for _ in range(6)}
     assert seen == {(200, str(address)) for address in TARGETS}
-    # A target that comes later is among them, one that drains is not.
+    # A target added later is among them, a draining one is not.
     one, two = made.groups[0].targets
     draining = replace(one, draining=True)
     fewer = replace(made, groups=(replace(made.groups[0], targets=(draining, two)),))
@@ -130,7 +130,7 @@ async def test_when_no_target_is_healthy_all_get_requests(rig: Rig, network: boo
 
 @pytest.mark.row("S6")
 async def test_an_unhealthy_target_gets_none_while_another_is_healthy(rig: Rig) -> None:
-    """Its port is checked and closed; requests would be answered."""
+    """Its health check's port is closed; its traffic port would answer."""
     check = HealthCheck(Protocol.TCP, port=PORT + 1, interval_s=1, healthy=2, unhealthy=2)
     good, bad = _TARGETS
     made = _application(rig, group=_group(good, bad, check=check))
@@ -147,7 +147,7 @@ async def test_an_unhealthy_target_gets_none_while_another_is_healthy(rig: Rig) 
 
         await _eventually(settled)
         assert {await _get(rig, made) for _ in range(6)} == {(200, str(good.address))}
-        # A healthy one that drains does not count.
+        # A healthy draining target does not count.
         group = replace(made.groups[0], targets=(replace(good, draining=True), bad))
         ending = replace(made, groups=(group,))
         await _apply(rig, ending)
@@ -155,12 +155,12 @@ async def test_an_unhealthy_target_gets_none_while_another_is_healthy(rig: Rig) 
 
 
 def _line(length: int, name: str = "X-A") -> dict[str, str]:
-    """A header whose line has that many bytes."""
+    """A header with a line of this many bytes."""
     return {name: "a" * (length - len(name) - 2)}
 
 
 @pytest.mark.row("S6")
-async def test_headers_are_as_long_as_aws_takes_them(rig: Rig) -> None:
+async def test_the_limits_on_headers_are_awss(rig: Rig) -> None:
     made = _application(rig, options=HttpOptions())
     await _apply(rig, made)
     assert (await _get(rig, made, headers=_line(16 << 10)))[0] == 200
@@ -201,7 +201,7 @@ async def test_forwarded_for_is_one_line_that_ends_with_the_client(rig: Rig) -> 
 
 
 @pytest.mark.row("S6")
-async def test_conditions_decide_as_aws_has_them(rig: Rig) -> None:
+async def test_conditions_match_as_on_aws(rig: Rig) -> None:
     def rule(number: int, **of: object) -> Rule:
         return replace(Rule(FixedResponse(200, body=str(number))), **of)  # pyright: ignore
 
@@ -247,7 +247,7 @@ async def test_a_cookie_binds_a_client_to_its_target(rig: Rig) -> None:
     group = replace(_group(), cookie_s=60, slow_start_s=30)
     made = _application(rig, group=group)
     await _apply(rig, made)
-    # Both come while HAProxy runs, when a target's line can hold no cookie.
+    # Both are added at runtime, where a target's line cannot set a cookie.
     made = _application(rig, group=replace(group, targets=_TARGETS))
     await _apply(rig, made)
     jar = aiohttp.CookieJar(unsafe=True)
@@ -262,7 +262,7 @@ async def test_a_cookie_binds_a_client_to_its_target(rig: Rig) -> None:
 
 
 @pytest.mark.row("S6")
-async def test_idle_connections_are_closed_after_their_time(rig: Rig) -> None:
+async def test_idle_connections_are_closed_after_the_timeout(rig: Rig) -> None:
     quick = HttpOptions(idle_s=1)
     made = _application(rig, group=replace(_group(*_TARGETS), idle_s=1), options=quick)
     await _apply(rig, made)
@@ -275,7 +275,7 @@ async def test_idle_connections_are_closed_after_their_time(rig: Rig) -> None:
 
 
 @pytest.mark.row("S6")
-async def test_a_redirect_keeps_what_it_does_not_name(rig: Rig) -> None:
+async def test_a_redirect_keeps_the_parts_it_does_not_name(rig: Rig) -> None:
     made = _application(rig, Rule(Redirect(301, protocol="HTTPS", port="443")))
     await _apply(rig, made)
     async with rig.client() as http:

@@ -1,4 +1,4 @@
-"""What services ask for, and what is refused: rules without I/O."""
+"""Network load balancers derived from services, and refusals, without I/O."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def _faults(made: Wanted | Refusal) -> tuple[str, ...]:
         ({"type": "external"}, {"type": "ClusterIP", "loadBalancerClass": None}, False),
     ],
 )
-def test_a_service_is_claimed_as_aws_claims_it(
+def test_services_are_claimed_as_on_aws(
     annotations: dict[str, str], spec: dict[str, Any], ours: bool
 ) -> None:
     assert is_network_balancer(service(annotations=annotations, **spec)) is ours
@@ -63,13 +63,13 @@ def test_targets_are_the_addresses_of_ready_pods() -> None:
     assert made.listeners == (NetworkListener(80, "80"),)
 
 
-def test_pods_that_end_serve_on_while_there_are_no_others() -> None:
+def test_terminating_pods_serve_while_there_are_no_others() -> None:
     own = slice_of("web", {"10.0.0.2": ENDING, "10.0.0.3": UNREADY})
     (group,) = _wanted(_asked(service(), lambda _: [own])).groups
     assert group.targets == (Target(group.targets[0].address, 8080, draining=False),)
 
 
-def test_every_port_is_a_listener_with_targets_of_its_own() -> None:
+def test_every_port_is_a_listener_with_its_own_targets() -> None:
     ports = ({"name": "http", "port": 80}, {"name": "admin", "port": 81})
     own = slice_of("web", {"10.0.0.1": READY}, ports={"http": 8080, "admin": 9090})
     made = _wanted(_asked(service(ports=ports), lambda _: [own]))
@@ -79,7 +79,7 @@ def test_every_port_is_a_listener_with_targets_of_its_own() -> None:
     ]
 
 
-def test_annotations_are_heeded() -> None:
+def test_annotations_are_applied() -> None:
     made = _wanted(
         _asked(
             service(
@@ -113,12 +113,12 @@ def test_annotations_are_heeded() -> None:
 
 
 @pytest.mark.row("S6")
-def test_instance_targets_are_refused() -> None:
+def test_instance_targets_are_rejected() -> None:
     (fault,) = _faults(_asked(service(annotations={"nlb-target-type": "instance"}), lambda _: []))
     assert "instance targets are not supported on Fargate" in fault
 
 
-def test_everything_wrong_is_named_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     faults = _faults(
         _asked(
             service(
@@ -154,7 +154,7 @@ def test_everything_wrong_is_named_at_once() -> None:
 
 
 @pytest.mark.row("S7")
-def test_node_ports_of_fargate_pods_are_told_to_serve_nothing() -> None:
+def test_node_ports_of_fargate_pods_get_a_warning() -> None:
     ports = ({"name": "http", "port": 80, "nodePort": 30080},)
     asked = service(ports=ports, type="NodePort", loadBalancerClass=None)
     hint = node_port_hint(asked, [slice_of("web", {"10.0.0.1": READY})])

@@ -1,4 +1,4 @@
-"""What is said of objects that no controller serves."""
+"""Warnings about objects that no controller serves."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -56,11 +56,11 @@ def test_a_service_that_no_controller_serves(
         {"loadBalancerClass": None, "type": "ClusterIP"},
     ],
 )
-def test_others_are_left_alone(spec: dict[str, Any]) -> None:
+def test_services_of_other_controllers_are_left_alone(spec: dict[str, Any]) -> None:
     assert service_hint(service(**spec)) is None
 
 
-def test_a_service_that_shows_an_address_is_left_alone() -> None:
+def test_a_service_with_an_address_is_left_alone() -> None:
     asked = service(loadBalancerClass=None)
     body = msgspec.to_builtins(asked) | {"status": _SHOWN}
     assert service_hint(wire.decode(Service, msgspec.json.encode(body))) is None

@@ -1,4 +1,4 @@
-"""Whatever an object's owner writes is a part of a load balancer or is refused: it ends nothing."""
+"""Any annotations give a part or a refusal, and never an exception."""
 
 import json
 from collections.abc import Mapping
@@ -114,7 +114,7 @@ _condition = st.fixed_dictionaries(
 
 
 def _names(of: Mapping[str, object]) -> st.SearchStrategy[str]:
-    """Names of annotations; of those that are known by their beginning, some."""
+    """Names of annotations, with examples of those known by prefix."""
     return st.sampled_from(sorted(of)).map(lambda name: f"{name}80" if name[-1] in ".-" else name)
 
 

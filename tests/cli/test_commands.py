@@ -198,4 +198,6 @@ def test_access_keys_come_and_go(furnished: Path) -> None:
     assert key_id not in read_keys(path)
     again = _monopod(furnished, "access-key", "delete", key_id)
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == f"error: there is no access key {key_id} that could be deleted\n"
+    assert (
+        again.stderr == f"error: there is no access key {key_id}: see `monopod access-key list`\n"
+    )

@@ -1,4 +1,4 @@
-"""What each of Monopod's users may do, written down a second time, for the test to hold against."""
+"""The permissions of each of Monopod's users, written a second time for the test to compare."""
 
 from typing import Final
 
@@ -87,4 +87,4 @@ MAY: Final[dict[str, set[Right]]] = {
 EVERYBODY: Final = rights(
     "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews", "create"
 ) | rights("authentication.k8s.io", "selfsubjectreviews", "create")
-"""What upstream lets every user ask about itself."""
+"""Permissions about itself that upstream gives to every user."""

@@ -1,4 +1,4 @@
-"""A whole control plane without machines: up, its identities, faults, and down without a trace."""
+"""A whole control plane without machines: start, identities, faults, and complete removal."""
 
 import asyncio
 import contextlib
@@ -101,13 +101,13 @@ def plane(settings: Settings) -> Iterator[ControlPlane]:
 
 
 def _nobody(plane: ControlPlane) -> aiohttp.ClientSession:
-    """A client without a certificate, that believes the cluster's authority."""
+    """A client without a certificate that trusts the cluster's authority."""
     authority = plane.layout.identity("admin") / "ca.crt"
     context = ssl.create_default_context(cafile=authority)
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
 
 
-async def test_everything_is_up_and_ready(plane: ControlPlane) -> None:
+async def test_every_service_is_up_and_ready(plane: ControlPlane) -> None:
     status = await plane.status()
     assert sorted(each.name for each in status) == _NAMES
     assert [each.name for each in status if not each.healthy] == []
@@ -115,7 +115,7 @@ async def test_everything_is_up_and_ready(plane: ControlPlane) -> None:
         assert await client.raw("/readyz") == b"ok"
 
 
-async def test_up_again_leaves_every_process_alone(plane: ControlPlane, settings: Settings) -> None:
+async def test_a_second_up_restarts_no_process(plane: ControlPlane, settings: Settings) -> None:
     before = {each.name: each.state and each.state.pid for each in await plane.status()}
     await life.up(settings, machines=False)
     after = {each.name: each.state and each.state.pid for each in await plane.status()}
@@ -123,7 +123,7 @@ async def test_up_again_leaves_every_process_alone(plane: ControlPlane, settings
 
 
 @pytest.mark.parametrize(("directory", "user"), sorted(_CERTIFIED.items()))
-async def test_a_certificate_makes_the_user_it_is_for(
+async def test_a_client_certificate_authenticates_its_user(
     plane: ControlPlane, directory: str, user: str
 ) -> None:
     async with connect(plane.layout.identity(directory) / "kubeconfig", "tests") as client:
@@ -139,7 +139,7 @@ async def test_a_certificate_makes_the_user_it_is_for(
     "directory",
     ["admission", "balancing", "coredns", "eks", "machines", "network", "scheduler"],
 )
-async def test_a_user_may_do_what_its_work_needs_and_nothing_else(
+async def test_each_user_has_exactly_its_listed_permissions(
     plane: ControlPlane, directory: str
 ) -> None:
     async with connect(plane.layout.identity(directory) / "kubeconfig", "tests") as client:
@@ -164,7 +164,9 @@ async def test_a_user_may_do_what_its_work_needs_and_nothing_else(
 
 @pytest.mark.row("S22")
 @pytest.mark.parametrize("directory", ["machines", "scheduler"])
-async def test_leases_are_for_those_who_watch_kubelets(plane: ControlPlane, directory: str) -> None:
+async def test_only_controllers_that_watch_kubelets_read_leases(
+    plane: ControlPlane, directory: str
+) -> None:
     verbs = await _verbs(plane, directory, "kube-node-lease", "leases")
     assert verbs == ({"get", "list", "watch"} if directory == "machines" else set[str]())
 
@@ -173,7 +175,7 @@ async def test_leases_are_for_those_who_watch_kubelets(plane: ControlPlane, dire
 @pytest.mark.parametrize(
     "directory", ["admission", "coredns", "eks", "machines", "network", "scheduler"]
 )
-async def test_registry_credentials_are_read_by_the_machines_controller_alone(
+async def test_only_the_machines_controller_reads_registry_credentials(
     plane: ControlPlane, directory: str
 ) -> None:
     verbs = await _verbs(plane, directory, keys.SYSTEM_NAMESPACE, "secrets")
@@ -193,13 +195,13 @@ async def _verbs(plane: ControlPlane, directory: str, namespace: str, resource: 
     }
 
 
-async def test_nobody_is_anonymous(plane: ControlPlane) -> None:
+async def test_anonymous_requests_are_rejected(plane: ControlPlane) -> None:
     async with _nobody(plane) as http, http.get(f"{plane.layout.api_server}/readyz") as answer:
         assert answer.status == 401
 
 
 @pytest.mark.row("S19")
-async def test_anybody_can_verify_a_service_account_s_token(
+async def test_service_account_tokens_are_verified_without_a_credential(
     plane: ControlPlane, settings: Settings
 ) -> None:
     server = plane.layout.api_server
@@ -229,7 +231,7 @@ async def test_anybody_can_verify_a_service_account_s_token(
         jwt.decode(made.strip()[:-8] + "AAAAAAAA", keys_of_issuer)
 
 
-async def test_a_process_runs_as_its_own_user_without_a_privilege(plane: ControlPlane) -> None:
+async def test_each_process_runs_unprivileged_as_its_own_user(plane: ControlPlane) -> None:
     uids = {holding.directory: holding.uid for holding in holdings(plane.layout)}
     seen: dict[str, tuple[int, int, str]] = {}
     for each in await plane.status():
@@ -244,7 +246,7 @@ async def test_a_process_runs_as_its_own_user_without_a_privilege(plane: Control
     assert seen == {name: (uids[name], allowed.get(name, 0), "1") for name in _NAMES}
 
 
-async def test_images_are_pushed_from_here_and_only_read_from_elsewhere(
+async def test_only_the_host_pushes_images_and_others_only_pull(
     plane: ControlPlane, settings: Settings
 ) -> None:
     registry = access.registry(settings)
@@ -295,7 +297,7 @@ async def test_images_are_removed_unless_a_pod_uses_them(
         assert removed.names == ("tests/app:free",)
         assert removed.freed_bytes >= 4 << 16
 
-        # Its tag names another one by now; nothing knows yet which of them the pod would run.
+        # Its tag names another image now; which of the two the pod will run is not known yet.
         await _push(settings, tmp_path, "more", "tests/app:used")
         pruned = await images.prune(settings)
         assert pruned.names == (f"tests/app@{stored[0].digest}",)
@@ -308,7 +310,7 @@ async def test_images_are_removed_unless_a_pod_uses_them(
 
 @pytest.mark.row("S8")
 @pytest.mark.parametrize("name", _NAMES)
-async def test_a_killed_process_is_started_again(plane: ControlPlane, name: str) -> None:
+async def test_a_killed_process_is_restarted(plane: ControlPlane, name: str) -> None:
     before = {each.name: each for each in await plane.status()}[name].state
     assert before is not None
     killed = innermost(cast("int", before.pid))
@@ -329,7 +331,7 @@ async def _in_router(plane: ControlPlane, *words: str) -> str:
 
 
 @pytest.mark.row("S8")
-async def test_services_keep_their_addresses_whenever_kube_proxy_starts_again(
+async def test_service_addresses_survive_restarts_of_kube_proxy(
     plane: ControlPlane,
 ) -> None:
     program = "import urllib.request as r, sys; print(r.urlopen(sys.argv[1]).read().decode())"
@@ -346,7 +348,7 @@ async def test_services_keep_their_addresses_whenever_kube_proxy_starts_again(
         return any(float(count) >= 1 for count in counts)
 
     await eventually(written)
-    # Its second start is the first that finds what itself has written.
+    # Its second start is the first that finds rules of its own.
     for _ in range(2):
         before = {each.name: each for each in await plane.status()}["kube-proxy"].state
         assert before is not None
@@ -362,7 +364,7 @@ async def test_services_keep_their_addresses_whenever_kube_proxy_starts_again(
 
 
 @pytest.mark.parametrize("name", ["etcd", "network"])
-async def test_a_process_dies_with_its_supervisor_and_both_come_again(
+async def test_a_process_dies_with_its_supervisor_and_both_restart(
     plane: ControlPlane, name: str
 ) -> None:
     before = {each.name: each for each in await plane.status()}[name].state
@@ -377,7 +379,7 @@ async def test_a_process_dies_with_its_supervisor_and_both_come_again(
     assert not is_alive(cast("int", before.pid))
 
 
-async def test_everything_is_healthy_after_all_that(plane: ControlPlane) -> None:
+async def test_every_service_is_healthy_after_the_faults(plane: ControlPlane) -> None:
     async def healthy() -> bool:
         return all(each.healthy for each in await plane.status())
 
@@ -422,11 +424,11 @@ async def test_down_leaves_nothing(plane: ControlPlane, settings: Settings) -> N
     assert mounts_and_cgroups(settings.home, network.instance) == []
 
 
-async def test_down_of_nothing_is_harmless(settings: Settings) -> None:
+async def test_down_without_a_cluster_is_harmless(settings: Settings) -> None:
     assert await life.down(settings) == []
 
 
-async def test_down_takes_a_half_made_cluster_too(settings: Settings) -> None:
+async def test_down_removes_a_partly_created_cluster(settings: Settings) -> None:
     settings.home.mkdir()
     (settings.home / "cluster.json").write_text("{")
     (settings.home / "services" / "etcd").mkdir(parents=True)
@@ -434,7 +436,7 @@ async def test_down_takes_a_half_made_cluster_too(settings: Settings) -> None:
     assert await life.down(settings) == []
 
 
-async def test_up_goes_on_where_a_killed_one_stopped(settings: Settings) -> None:
+async def test_up_resumes_after_it_was_killed(settings: Settings) -> None:
     words = f"asyncio.run(life.up(Settings(home=Path({str(settings.home)!r})), machines=False))"
     program = (
         "import asyncio; from pathlib import Path; from monopod.cluster import life;"
@@ -458,7 +460,7 @@ async def test_up_goes_on_where_a_killed_one_stopped(settings: Settings) -> None
         assert await life.down(settings) == []
 
 
-async def test_two_do_not_work_on_one_cluster(settings: Settings) -> None:
+async def test_concurrent_commands_on_one_cluster_are_rejected(settings: Settings) -> None:
     settings.home.mkdir()
     with life.state.locked(settings.home), pytest.raises(ClusterError, match="another"):
         await life.down(settings)

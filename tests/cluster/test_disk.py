@@ -1,4 +1,4 @@
-"""How much of a disk files take."""
+"""Disk usage of files and clusters."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ def _write(path: Path, size: int) -> None:
     path.write_bytes(os.urandom(size))
 
 
-def test_holes_take_nothing_and_a_file_with_two_names_counts_once(tmp_path: Path) -> None:
+def test_holes_count_nothing_and_hard_links_count_once(tmp_path: Path) -> None:
     _write(tmp_path / "a" / "file", _MIB)
     (tmp_path / "a" / "again").hardlink_to(tmp_path / "a" / "file")
     with (tmp_path / "sparse").open("wb") as sparse:
@@ -22,7 +22,7 @@ def test_holes_take_nothing_and_a_file_with_two_names_counts_once(tmp_path: Path
     assert _MIB <= disk.used(tmp_path) < 1.2 * _MIB
 
 
-def test_each_part_of_a_cluster_is_told_apart(tmp_path: Path) -> None:
+def test_each_part_of_a_cluster_is_listed(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", cache=tmp_path / "cache")
     _write(settings.home / "registry" / "data" / "blob", 2 * _MIB)
     _write(settings.home / "machines" / "mvm-0123456789" / "data.img", _MIB)
@@ -36,5 +36,5 @@ def test_each_part_of_a_cluster_is_told_apart(tmp_path: Path) -> None:
     assert all(each.free_bytes > 0 for each in found.values())
 
 
-def test_what_is_not_there_takes_nothing(tmp_path: Path) -> None:
+def test_a_missing_directory_takes_nothing(tmp_path: Path) -> None:
     assert disk.used(tmp_path / "none") == 0

@@ -33,7 +33,7 @@ def test_a_fit_host_lacks_nothing() -> None:
         ({"home": Path("/" + "x" * 90)}, "too long"),
     ],
 )
-def test_each_lack_is_named(change: dict[str, Any], said: str) -> None:
+def test_each_missing_requirement_is_named(change: dict[str, Any], said: str) -> None:
     (line,) = judge(replace(FIT, **change))
     assert said in line
 
@@ -44,7 +44,7 @@ def test_missing_programs_come_with_the_command_that_installs_them() -> None:
     assert line.endswith("apt-get install --no-install-recommends nftables s6")
 
 
-def test_everything_that_is_missing_is_told_at_once() -> None:
+def test_all_missing_requirements_are_listed_at_once() -> None:
     missing = judge(replace(FIT, uid=1, cgroups=False, free_bytes=0))
     assert len(missing) == 3
     assert all(line in str(HostUnfitError(missing)) for line in missing)

@@ -1,4 +1,4 @@
-"""What pods use of the registry, and who may delete from it."""
+"""Images of the registry that pods use, and the registry's rights to delete."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def _pod(phase: str | None, **containers: Any) -> Pod:
 
 
 @pytest.mark.parametrize("phase", [None, "Pending", "Running", "Unknown"])
-def test_a_pod_that_is_not_finished_uses_the_images_of_all_its_containers(
+def test_an_unfinished_pod_uses_the_images_of_all_its_containers(
     phase: str | None,
 ) -> None:
     pod = _pod(
@@ -62,7 +62,7 @@ def test_a_finished_pod_uses_nothing(phase: str) -> None:
     assert uses_of([_pod(phase)], _REGISTRY) == ()
 
 
-def test_a_pod_with_images_from_elsewhere_uses_nothing() -> None:
+def test_a_pod_with_images_of_another_registry_uses_nothing() -> None:
     assert uses_of([_pod("Running")], "100.127.9.6:5000") == ()
 
 
@@ -70,7 +70,7 @@ def _configuration(service: Service) -> dict[str, Any]:
     return yaml.safe_load(service.configuration["config.yml"])
 
 
-def test_images_are_deleted_by_the_socket_alone() -> None:
+def test_images_are_deleted_only_through_the_socket() -> None:
     pull, push = upstream.registry(_LAYOUT), upstream.registry_push(_LAYOUT)
     storage = _configuration(pull)["storage"]
     assert storage["delete"] == {"enabled": False}

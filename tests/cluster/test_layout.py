@@ -9,12 +9,12 @@ from monopod.settings import Settings
 LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 
 
-def test_addresses_follow_from_the_transit_number() -> None:
+def test_addresses_derive_from_the_transit_number() -> None:
     assert LAYOUT.api_server == "https://100.127.7.6:6443"
     assert LAYOUT.registry == "100.127.7.6:5000"
 
 
-def test_every_user_has_a_uid_of_its_own_that_no_machine_of_any_cluster_has() -> None:
+def test_every_user_has_a_unique_uid_outside_the_machines_range() -> None:
     uids = [LAYOUT.uid(user) for user in User]
     assert len(set(uids)) == len(uids)
     highest = vmm_uid("fff000", MANAGEMENT.network_address + (1 << 16) - 1)
@@ -28,7 +28,7 @@ def test_two_clusters_share_no_uid() -> None:
     assert not {one.uid(user) for user in User} & {other.uid(user) for user in User}
 
 
-def test_only_the_administrator_is_in_a_group() -> None:
+def test_only_the_administrators_certificate_names_a_group() -> None:
     groups = {
         holding.directory: leaf.subject.organisation
         for holding in holdings(LAYOUT)
@@ -38,7 +38,7 @@ def test_only_the_administrator_is_in_a_group() -> None:
     assert groups == {"admin": "system:masters"}
 
 
-def test_who_holds_more_than_a_name_of_its_own() -> None:
+def test_which_identities_hold_more_than_a_client_certificate() -> None:
     every = {holding.directory: holding for holding in holdings(LAYOUT)}
     assert {name for name, each in every.items() if each.signs_nodes} == {"kube-controller-manager"}
     assert {name for name, each in every.items() if each.signs_tokens} == {"kube-apiserver"}
@@ -48,7 +48,7 @@ def test_who_holds_more_than_a_name_of_its_own() -> None:
     assert etcd == {"etcd", "kube-apiserver"}
 
 
-def test_the_api_server_serves_under_every_name_it_is_called_by() -> None:
+def test_the_api_servers_certificate_has_all_its_names() -> None:
     (api,) = (each for each in holdings(LAYOUT) if each.directory == "kube-apiserver")
     (serving,) = (leaf.subject for leaf in api.leaves if leaf.file == "serving")
     assert set(serving.addresses) == {

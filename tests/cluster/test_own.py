@@ -16,7 +16,7 @@ from monopod.settings import Settings
 LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 
 
-def test_each_process_is_told_its_own_settings_and_no_other_s(
+def test_each_process_gets_only_its_own_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MONOPOD_ADMISSION_MODE", "enforce")
@@ -27,8 +27,8 @@ def test_each_process_is_told_its_own_settings_and_no_other_s(
     assert every["machines"]["MONOPOD_MACHINES_IMAGE"] == "/image", "ours is not to be overridden"
 
 
-def test_the_log_level_reaches_every_process_and_another_one_restarts_it() -> None:
-    """``up`` starts a service again when its script is another."""
+def test_the_log_level_reaches_every_process_and_a_change_restarts_it() -> None:
+    """``up`` restarts a service when its run script changes."""
     quiet, chatty = (
         Layout.of(Settings(home=LAYOUT.home, log_level=level), 7) for level in ("info", "debug")
     )
@@ -44,7 +44,7 @@ def test_the_log_level_reaches_every_process_and_another_one_restarts_it() -> No
     assert names == {"admission", "balancing", "eks", "machines", "network", "scheduler"}
 
 
-def test_each_process_has_a_metrics_port_of_its_own() -> None:
+def test_each_process_has_its_own_metrics_port() -> None:
     """They share a network namespace."""
     kinds = (
         AdmissionSettings,

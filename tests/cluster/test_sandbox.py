@@ -1,4 +1,4 @@
-"""The sandbox: its command line, and what a process in it can really see and do."""
+"""The sandbox: its command line, and what a process in it can see and do."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def _service(namespace: str, *argv: str, **parts: object) -> Service:
     return Service("probe", argv, uid=UID, namespace=namespace, **parts)  # type: ignore[arg-type]
 
 
-def test_privileges_are_given_up_after_the_view_was_made() -> None:
+def test_privileges_are_dropped_after_the_file_system_is_set_up() -> None:
     words = sandbox.command(_service("ns", "/bin/true"))
     assert words.index("nsenter") < words.index("bwrap") < words.index("setpriv")
     assert words[-2:] == ("--", "/bin/true")
@@ -41,19 +41,19 @@ def test_privileges_are_given_up_after_the_view_was_made() -> None:
     assert "--bounding-set=-all" in words
 
 
-def test_a_listed_capability_is_kept_and_no_other() -> None:
+def test_only_listed_capabilities_are_retained() -> None:
     words = sandbox.command(_service("ns", "/bin/true", capabilities=("net_admin",)))
     assert "--bounding-set=-all,+net_admin" in words
     assert "--ambient-caps=-all,+net_admin" in words
 
 
-def test_the_way_to_a_private_directory_is_open() -> None:
+def test_the_parents_of_a_private_directory_are_accessible() -> None:
     words = sandbox.command(_service("ns", "/bin/true", readable=(Path("/a/b/c"),)))
     made = [words[at + 1] for at, word in enumerate(words) if word == "--dir"]
     assert made == ["/etc", "/a", "/a/b"]
 
 
-def test_the_environment_is_what_is_listed() -> None:
+def test_the_environment_is_exactly_the_listed_one() -> None:
     for confined in (True, False):
         words = sandbox.command(
             _service("ns", "/bin/true", environment={"A": "1"}, confined=confined, notifies=True)
@@ -70,7 +70,7 @@ async def _look(namespace: str, program: str, **parts: object) -> dict[str, obje
     return json.loads(await process.run(*sandbox.command(service)))
 
 
-async def test_a_process_is_nobody_and_can_become_nobody_else(namespace: str) -> None:
+async def test_a_process_is_unprivileged_and_cannot_change_its_user(namespace: str) -> None:
     seen = await _look(
         namespace,
         """
@@ -95,7 +95,7 @@ print(json.dumps({
     assert set(seen["links"]) == {"all", "default", "lo"}  # type: ignore[arg-type]
 
 
-async def test_a_process_sees_its_own_files_alone(namespace: str, tmp_path: Path) -> None:
+async def test_a_process_sees_only_its_own_files(namespace: str, tmp_path: Path) -> None:
     mine, other, state = (tmp_path / name for name in ("mine", "other", "state"))
     for directory in (mine, other, state):
         directory.mkdir(mode=0o700)
@@ -144,7 +144,7 @@ print(json.dumps({{
     assert (state / "new").stat().st_uid == UID
 
 
-async def test_a_capability_that_is_listed_works_without_root(namespace: str) -> None:
+async def test_a_listed_capability_works_without_root(namespace: str) -> None:
     program = """
 import json, subprocess
 done = subprocess.run(["nft", "add table ip probe; list ruleset"], capture_output=True, text=True)

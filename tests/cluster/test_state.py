@@ -10,25 +10,25 @@ from monopod.cluster.state import State
 KNOWN = State(transit=3, components="/cache/components", guest_image="/cache/guest")
 
 
-def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+def test_saved_state_is_loaded(tmp_path: Path) -> None:
     state.save(tmp_path, KNOWN)
     assert state.load(tmp_path) == KNOWN
 
 
-def test_no_cluster_is_no_error_unless_there_has_to_be_one(tmp_path: Path) -> None:
+def test_a_missing_cluster_is_an_error_only_if_required(tmp_path: Path) -> None:
     assert state.load(tmp_path) is None
     with pytest.raises(NoClusterError, match="monopod up"):
         state.require(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"transit": "x"}', "[]"])
-def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+def test_the_error_for_a_damaged_file_names_it(tmp_path: Path, text: str) -> None:
     (tmp_path / "cluster.json").write_text(text)
     with pytest.raises(ClusterError, match=r"cluster\.json"):
         state.load(tmp_path)
 
 
-def test_only_one_is_at_work(tmp_path: Path) -> None:
+def test_the_lock_is_exclusive(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     with (
         state.locked(tmp_path),
@@ -36,7 +36,7 @@ def test_only_one_is_at_work(tmp_path: Path) -> None:
         state.locked(tmp_path),
     ):
         pass
-    # A process that dies lets go.
+    # The lock is released when its process dies.
     child = context.Process(target=_die_locked, args=(tmp_path,))
     child.start()
     child.join()

@@ -1,4 +1,4 @@
-"""What there is of a cluster on this host, looked for without Monopod's own code."""
+"""Finds a cluster's resources on this host without Monopod's own code."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def innermost(pid: int) -> int:
-    """Return the last of a chain of only children: the program that a sandbox was made for."""
+    """Return the last of a chain of only children: the program that a sandbox runs."""
     while True:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         if len(children) != 1:
@@ -20,7 +20,7 @@ def proc_status(pid: int) -> dict[str, str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that is only waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return not proc_status(pid)["State"].startswith("Z")
     except FileNotFoundError:
@@ -42,7 +42,7 @@ def processes(words: str) -> list[int]:
 
 
 def in_network(*words: str) -> list[str]:
-    """Return the lines about namespaces, links, routes and rules that hold one of the words."""
+    """Return the lines about namespaces, links, routes and rules that contain one of the words."""
     commands = (("ip", "netns"), ("ip", "-o", "link"), ("ip", "route"), ("nft", "list", "tables"))
     said = [
         subprocess.run(command, capture_output=True, text=True, check=True) for command in commands

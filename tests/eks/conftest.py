@@ -33,24 +33,24 @@ _START_TIMEOUT_S: Final = 30.0
 
 @dataclass(frozen=True)
 class Running:
-    """The process, and keys that it knows."""
+    """The running process, and keys that it knows."""
 
     url: str
     metrics: str
     tokens: str
-    """Where the API server would ask about tokens."""
+    """The URL of the token webhook."""
     authority: Path
     server: str
     administrator: AccessKey
     reader: AccessKey
-    """Of a user who may look at profiles and nothing else."""
+    """Of a user that may only read profiles."""
     stranger: AccessKey
-    """One that the process does not know."""
+    """A key that the process does not know."""
     pid: int
     log: Path
 
     def client(self, key: AccessKey | None = None, **overrides: Any) -> Any:
-        """boto3's client, as the administrator unless told otherwise."""
+        """boto3's client, as the administrator unless given another key."""
         key = key or self.administrator
         return boto3.client(
             "eks",
@@ -145,7 +145,7 @@ async def subnets(admin: Client) -> tuple[str, str]:
 
 @pytest.fixture
 async def eks(subnets: tuple[str, str], admin: Client, _boto3: Any) -> Any:
-    """boto3's client, of a cluster without profiles: others leave theirs, and the API counts."""
+    """boto3's client of a cluster without profiles, because the quota counts other tests' too."""
     for each in (await admin.list(FargateProfile)).items:
         name = meta(each).name or ""
         with suppress(NotFoundError):
@@ -176,5 +176,5 @@ async def _reader_s_rights(admin: Client) -> None:
 
 @pytest.fixture
 def reader(running: Running, _reader_s_rights: None) -> Any:
-    """The client of a user who may only look."""
+    """The client of a user that may only read."""
     return running.client(running.reader)

@@ -1,4 +1,4 @@
-"""Who may ask, and what malformed requests get."""
+"""Authentication, authorization, and malformed requests."""
 
 import http.client
 import os
@@ -21,7 +21,7 @@ from tests.eks.test_profiles_api import CLUSTER, create, describe, refusal
 
 
 @pytest.mark.row("S20")
-def test_keys_that_are_not_known_and_secrets_that_are_wrong(running: Running) -> None:
+def test_unknown_keys_and_wrong_secrets_are_rejected(running: Running) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"aws_access_key_id": running.stranger.id}, "UnrecognizedClientException"),
         ({"aws_secret_access_key": running.stranger.secret}, "InvalidSignatureException"),
@@ -35,7 +35,7 @@ def test_keys_that_are_not_known_and_secrets_that_are_wrong(running: Running) ->
 
 
 @pytest.mark.row("S22")
-def test_rbac_decides_what_a_key_may_do(eks: Any, reader: Any) -> None:
+def test_rbac_authorizes_a_keys_user(eks: Any, reader: Any) -> None:
     made = create(eks, "web")
     assert describe(reader, "web") == made
     arn = made["fargateProfileArn"]
@@ -54,7 +54,7 @@ def test_rbac_decides_what_a_key_may_do(eks: Any, reader: Any) -> None:
     assert describe(eks, "web") == made
 
 
-def test_secrets_are_in_no_log(running: Running, eks: Any) -> None:
+def test_no_log_contains_a_secret(running: Running, eks: Any) -> None:
     create(eks, "web")
     said = running.log.read_text()
     assert running.administrator.id in said
@@ -68,8 +68,8 @@ def test_requests_are_counted(running: Running, eks: Any) -> None:
     assert 'monopod_eks_requests_total{operation="ListClusters",result="OK"}' in text
 
 
-def test_what_is_not_answered_is_named(eks: Any) -> None:
-    with pytest.raises(ClientError, match="Monopod does not answer ListNodegroups") as told:
+def test_an_operation_that_is_not_implemented_is_named(eks: Any) -> None:
+    with pytest.raises(ClientError, match="Monopod does not implement ListNodegroups") as told:
         eks.list_nodegroups(clusterName=CLUSTER)
     assert refusal(told)[:2] == ("UnknownOperationException", 404)
 
@@ -118,8 +118,8 @@ def _resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_malformed_requests_get_an_answer_and_never_a_server_error(running: Running) -> None:
-    """10,000 of them, half with a good signature; the process does not grow with their number."""
+def test_malformed_requests_get_a_client_error(running: Running) -> None:
+    """10,000 requests, half of them validly signed; memory does not grow with their number."""
     at = urlsplit(running.url)
     assert at.hostname is not None
     choice = random.Random(20)  # noqa: S311 - the same every time

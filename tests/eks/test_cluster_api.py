@@ -1,4 +1,4 @@
-"""The cluster itself, as the aws CLI takes it."""
+"""The cluster's description, as the aws CLI reads it."""
 
 import base64
 import os

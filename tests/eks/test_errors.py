@@ -1,4 +1,4 @@
-"""What the API server's refusals become."""
+"""The translation of the API server's rejections."""
 
 import pytest
 
@@ -28,7 +28,7 @@ _TURN = (
         ("spec.tags: Too many", "spec.tags: Too many", "InvalidParameterException", 400),
     ],
 )
-def test_webhooks_are_heard_in_their_own_words(
+def test_a_webhooks_message_reaches_the_client(
     said: str, told: str, code: str, status: int
 ) -> None:
     error = refused_by_cluster(said, cluster="monopod", profile="b")

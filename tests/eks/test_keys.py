@@ -14,7 +14,7 @@ def _replace(path: Path, *keys: AccessKey) -> None:
     beside.rename(path)
 
 
-def test_keys_count_as_soon_as_they_are_in_the_file_and_no_longer(tmp_path: Path) -> None:
+def test_keys_are_valid_exactly_while_they_are_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     (tmp_path / SEAL_FILE).write_bytes(_SEAL.key)
     first, second = new_access_key("a"), new_access_key("b", ["dev"])

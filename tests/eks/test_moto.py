@@ -1,4 +1,4 @@
-"""The same calls to moto's EKS and to ours: where they differ, and why.
+"""Compares the same calls to moto's EKS and to ours; differences are listed with their reason.
 
 moto stores profiles and never acts on them; ours are Kubernetes objects that pods run under.
 """
@@ -84,14 +84,14 @@ def moto_s() -> list[Outcome]:
             "eks",
             region_name="us-east-1",
             aws_access_key_id="any",
-            aws_secret_access_key="any",  # noqa: S106 - moto does not look
+            aws_secret_access_key="any",  # noqa: S106 - moto does not check it
         )
         client.create_cluster(name=CLUSTER, roleArn=ROLE, resourcesVpcConfig={})
         return [_outcome(client, call) for call in _CALLS]
 
 
 @pytest.mark.row("S20")
-async def test_where_moto_and_we_differ_is_known(
+async def test_differences_from_moto_are_listed(
     eks: Any, moto_s: list[Outcome], admin: Client
 ) -> None:
     ours = [_outcome(eks, call) for call in _CALLS]

@@ -1,4 +1,4 @@
-"""Pages of a list that changes while it is read."""
+"""Pagination of a list that changes while it is read."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ _NAMES = st.sets(st.from_regex(r"[a-z0-9-]{1,5}", fullmatch=True), max_size=30)
 
 
 @given(names=_NAMES, size=st.integers(1, LARGEST) | st.none())
-def test_pages_make_up_the_list(names: set[str], size: int | None) -> None:
+def test_pages_add_up_to_the_list(names: set[str], size: int | None) -> None:
     got: list[str] = []
     shown, token = page(names, size, None)
     got += shown
@@ -23,7 +23,7 @@ def test_pages_make_up_the_list(names: set[str], size: int | None) -> None:
 
 
 @given(stay=_NAMES, gone=_NAMES, new=_NAMES, size=st.integers(1, 5))
-def test_what_is_there_all_the_while_is_shown_once(
+def test_names_that_exist_throughout_are_listed_once(
     stay: set[str], gone: set[str], new: set[str], size: int
 ) -> None:
     shown, token = page(stay | gone, size, None)
@@ -35,7 +35,7 @@ def test_what_is_there_all_the_while_is_shown_once(
 
 
 @given(token=st.text(min_size=1, max_size=20), size=st.integers())
-def test_nonsense_is_refused(token: str, size: int) -> None:
+def test_invalid_tokens_and_sizes_are_rejected(token: str, size: int) -> None:
     with pytest.raises(EksError):
         page([], None, token)
     if not 1 <= size <= LARGEST:

@@ -1,4 +1,4 @@
-"""Fargate profiles by boto3, unchanged, against the process and a real API server."""
+"""Fargate profiles through unmodified boto3, against the process and a real API server."""
 
 import uuid
 from typing import Any
@@ -49,7 +49,7 @@ def refusal(told: pytest.ExceptionInfo[ClientError]) -> tuple[str, int, str]:
 
 
 @pytest.mark.row("S20")
-async def test_what_the_api_makes_is_the_object_that_kubectl_shows(
+async def test_the_api_creates_the_object_that_kubectl_shows(
     eks: Any, admin: Client, subnets: tuple[str, str]
 ) -> None:
     private, _ = subnets
@@ -78,7 +78,7 @@ async def test_what_the_api_makes_is_the_object_that_kubectl_shows(
 
 
 @pytest.mark.row("S20")
-async def test_what_kubectl_makes_the_api_shows(eks: Any, admin: Client) -> None:
+async def test_the_api_returns_objects_created_by_kubectl(eks: Any, admin: Client) -> None:
     spec = FargateProfileSpec(selectors=[Selector(namespace="web", labels={"a": "b"})])
     await admin.create(FargateProfile(metadata=ObjectMeta(name="by-kubectl"), spec=spec))
     shown = describe(eks, "by-kubectl")
@@ -88,7 +88,7 @@ async def test_what_kubectl_makes_the_api_shows(eks: Any, admin: Client) -> None
 
 
 @pytest.mark.parametrize("word", ["ACTIVE", "CREATE_FAILED", "DELETE_FAILED"])
-async def test_status_and_health_are_the_objects(eks: Any, admin: Client, word: str) -> None:
+async def test_status_and_health_come_from_the_object(eks: Any, admin: Client, word: str) -> None:
     create(eks, "web")
     issue = {"code": "AccessDenied", "message": "because", "resourceIds": ["a"]}
     status = {"status": word, "health": {"issues": [] if word == "ACTIVE" else [issue]}}
@@ -177,7 +177,9 @@ _INVALID = "InvalidParameterException"
         ),
     ],
 )
-def test_profiles_that_cannot_be(eks: Any, change: dict[str, Any], code: str, message: str) -> None:
+def test_invalid_profiles_are_rejected(
+    eks: Any, change: dict[str, Any], code: str, message: str
+) -> None:
     with pytest.raises(ClientError) as told:
         create(eks, "web", **change)
     said, status, text = refusal(told)
@@ -186,7 +188,7 @@ def test_profiles_that_cannot_be(eks: Any, change: dict[str, Any], code: str, me
     assert names(eks) == []
 
 
-def test_a_public_subnet_is_refused_in_aws_s_words(eks: Any, subnets: tuple[str, str]) -> None:
+def test_a_public_subnet_is_rejected_with_awss_message(eks: Any, subnets: tuple[str, str]) -> None:
     private, public = subnets
     with pytest.raises(ClientError) as told:
         create(eks, "web", subnets=[private, public])
@@ -197,7 +199,7 @@ def test_a_public_subnet_is_refused_in_aws_s_words(eks: Any, subnets: tuple[str,
     )
 
 
-async def test_a_subnet_of_another_kind_of_zone_is_refused(eks: Any, admin: Client) -> None:
+async def test_a_subnet_in_an_unsupported_zone_is_rejected(eks: Any, admin: Client) -> None:
     name = f"edge-{uuid.uuid4().hex[:8]}"
     spec = SubnetSpec("default", "192.168.1.0/24", "local-1-edge-1a", zoneType="local-zone")
     await admin.create(Subnet(metadata=ObjectMeta(name=name), spec=spec))
@@ -211,7 +213,7 @@ async def test_a_subnet_of_another_kind_of_zone_is_refused(eks: Any, admin: Clie
     assert "local-1-edge-1a" not in answer["validZones"]
 
 
-def test_a_name_that_is_taken_is_refused_in_aws_s_words(eks: Any) -> None:
+def test_a_taken_name_is_rejected_with_awss_message(eks: Any) -> None:
     create(eks, "web")
     with pytest.raises(ClientError) as told:
         create(eks, "web")
@@ -222,7 +224,7 @@ def test_a_name_that_is_taken_is_refused_in_aws_s_words(eks: Any) -> None:
     )
 
 
-def test_the_same_token_makes_one_profile(eks: Any) -> None:
+def test_the_same_token_creates_one_profile(eks: Any) -> None:
     token = uuid.uuid4().hex
     first = create(eks, "web", clientRequestToken=token, tags={"a": "1", "b": "2"})
     assert create(eks, "web", clientRequestToken=token, tags={"b": "2", "a": "1"}) == first
@@ -234,7 +236,7 @@ def test_the_same_token_makes_one_profile(eks: Any) -> None:
     assert names(eks) == ["web"]
 
 
-def test_no_more_profiles_than_the_quota_has(eks: Any) -> None:
+def test_the_quota_of_profiles_is_enforced(eks: Any) -> None:
     for number in range(10):
         create(eks, f"p{number}")
     with pytest.raises(ClientError) as told:
@@ -257,7 +259,7 @@ async def test_pages(eks: Any, admin: Client) -> None:
 
 
 @pytest.mark.parametrize("asked", [{"maxResults": 101}, {"nextToken": "x"}, {"nextToken": "YQ=="}])
-def test_pages_that_cannot_be(eks: Any, asked: dict[str, Any]) -> None:
+def test_invalid_pages_are_rejected(eks: Any, asked: dict[str, Any]) -> None:
     with pytest.raises(ClientError) as told:
         eks.list_fargate_profiles(clusterName=CLUSTER, **asked)
     assert refusal(told)[:2] == (_INVALID, 400)
@@ -285,7 +287,7 @@ async def test_tags(eks: Any, admin: Client) -> None:
         ("nonsense", "BadRequest"),
     ],
 )
-def test_tags_of_nothing(eks: Any, of: str, code: str) -> None:
+def test_tags_of_an_unknown_resource(eks: Any, of: str, code: str) -> None:
     create(eks, "web")
     with pytest.raises(ClientError) as told:
         eks.list_tags_for_resource(resourceArn=of)

@@ -1,4 +1,4 @@
-"""AWS's published vectors, botocore's own signer, and everything that must not pass."""
+"""AWS's published vectors, botocore's signer, and requests that must be rejected."""
 
 import datetime as dt
 from dataclasses import replace
@@ -79,7 +79,7 @@ def test_published_vectors(request_: Request, signature: str) -> None:
 def by_header(
     method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None
 ) -> Request:
-    """What botocore sends, as a server gets it."""
+    """Botocore's request as a server receives it."""
     asked = AWSRequest(method, url, headers=headers or {}, data=body)
     SigV4Auth(Credentials(KEY_ID, SECRET), "eks", "local-1").add_auth(asked)
     return _received(asked, body)
@@ -117,7 +117,7 @@ _text = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), max
     body=st.binary(max_size=40),
     method=st.sampled_from(["GET", "POST", "DELETE"]),
 )
-def test_whatever_botocore_signs_is_believed(
+def test_requests_signed_by_botocore_are_accepted(
     segments: list[str], query: list[tuple[str, str]], body: bytes, method: str
 ) -> None:
     path = "/".join(quote(segment, safe="") for segment in segments)
@@ -137,7 +137,7 @@ _SIGNED = by_header(
     change=st.sampled_from(["method", "path", "query", "body", "host", "header"]),
     text=st.text(st.sampled_from("abc/%21&="), min_size=1, max_size=3),
 )
-def test_nothing_that_was_signed_can_be_changed(change: str, text: str) -> None:
+def test_a_change_to_any_signed_part_is_rejected(change: str, text: str) -> None:
     headers = dict(_SIGNED.headers)
     forged = {
         "method": replace(_SIGNED, method=_SIGNED.method + "X"),
@@ -168,7 +168,7 @@ def test_clocks_may_differ_by_five_minutes(seconds: int, refused: str) -> None:
 
 
 @pytest.mark.parametrize(("after_s", "good"), [(-301, False), (0, True), (60, True), (61, False)])
-def test_a_presigned_url_ends(after_s: int, good: bool) -> None:
+def test_a_presigned_url_expires(after_s: int, good: bool) -> None:
     asked = presigned("https://100.127.1.6:6444/clusters", expires=60)
     now = sigv4.read_claim(asked).at + dt.timedelta(seconds=after_s)
     if good:
@@ -273,7 +273,7 @@ _PRESIGNED = (
         ),
     ],
 )
-def test_what_is_refused_and_why(request_: Request, code: str, says: str) -> None:
+def test_rejections_and_their_reasons(request_: Request, code: str, says: str) -> None:
     with pytest.raises(EksError) as told:
         check(request_)
     assert told.value.code == code
@@ -285,7 +285,7 @@ def test_what_is_refused_and_why(request_: Request, code: str, says: str) -> Non
     date=st.text(max_size=20),
     query=st.text(max_size=60),
 )
-def test_nonsense_is_refused_like_anything_else(authorization: str, date: str, query: str) -> None:
+def test_arbitrary_headers_are_rejected(authorization: str, date: str, query: str) -> None:
     for headers in ((("Authorization", authorization), ("X-Amz-Date", date)), ()):
         for prefix in ("", "X-Amz-Algorithm=AWS4-HMAC-SHA256&"):
             with pytest.raises(EksError):

@@ -1,4 +1,4 @@
-"""Tokens as the aws command makes them, and what must not pass for one."""
+"""Tokens of the aws command, and tokens that must be rejected."""
 
 import base64
 import datetime as dt
@@ -37,22 +37,22 @@ def _now() -> dt.datetime:
 
 @pytest.mark.row("S20")
 @pytest.mark.parametrize("after", [-4 * _MINUTE, 0 * _MINUTE, LIFETIME - _MINUTE])
-def test_a_token_stands_for_its_key(after: dt.timedelta) -> None:
+def test_a_token_authenticates_its_key(after: dt.timedelta) -> None:
     assert bearer(token_of(_KEY), "monopod", _KEYS, _now() + after) is _KEY
 
 
 @pytest.mark.parametrize("after", [-6 * _MINUTE, LIFETIME + _MINUTE])
-def test_a_token_is_good_for_fifteen_minutes(after: dt.timedelta) -> None:
-    with pytest.raises(EksError, match="it is of"):
+def test_a_token_is_valid_for_fifteen_minutes(after: dt.timedelta) -> None:
+    with pytest.raises(EksError, match="it was signed at"):
         bearer(token_of(_KEY), "monopod", _KEYS, _now() + after)
 
 
-def test_a_token_of_another_cluster_is_refused() -> None:
+def test_a_token_of_another_cluster_is_rejected() -> None:
     with pytest.raises(EksError, match="does not match"):
         bearer(token_of(_KEY, "other"), "monopod", _KEYS, _now())
 
 
-def test_a_token_of_an_unknown_key_is_refused() -> None:
+def test_a_token_of_an_unknown_key_is_rejected() -> None:
     with pytest.raises(EksError, match="not known"):
         bearer(token_of(new_access_key("x")), "monopod", _KEYS, _now())
     forged = AccessKey(_KEY.id, new_access_key("x").secret, "x")
@@ -86,13 +86,13 @@ def _wrapped(url: str) -> str:
         ("X-Amz-Expires=60", "X-Amz-Expires=600"),
     ],
 )
-def test_an_altered_token_is_refused(old: str, new: str) -> None:
+def test_an_altered_token_is_rejected(old: str, new: str) -> None:
     with pytest.raises(EksError):
         bearer(_altered(old, new), "monopod", _KEYS, _now())
 
 
 @given(text=st.text(max_size=80), url=st.text(max_size=80))
-def test_nonsense_is_refused(text: str, url: str) -> None:
+def test_arbitrary_text_is_rejected(text: str, url: str) -> None:
     for token in (text, _PREFIX + text, _wrapped("https://sts.x/?" + url)):
         with pytest.raises(EksError):
             bearer(token, "monopod", _KEYS, _now())
@@ -105,7 +105,7 @@ def _asked(running: Running, body: object) -> Any:
         return json.load(answer)
 
 
-def test_the_api_server_s_question(running: Running) -> None:
+def test_the_token_review(running: Running) -> None:
     key = running.administrator
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview"}
     answer = _asked(running, {**review, "spec": {"token": token_of(key)}})

@@ -1,4 +1,4 @@
-"""The generated module is botocore's model, and what is answered is what it says."""
+"""The generated module matches botocore's model, and so do the implemented operations."""
 
 import runpy
 from pathlib import Path
@@ -9,7 +9,7 @@ from monopod.eks.operation import Router
 _TOOL = Path(__file__).resolve().parents[2] / "tools" / "generate_eks_wire.py"
 
 
-def test_the_module_is_what_the_model_gives() -> None:
+def test_the_module_is_generated_from_the_current_model() -> None:
     tool = runpy.run_path(str(_TOOL))
     assert tool["TARGET"].read_text() == tool["generate"](), "run tools/generate_eks_wire.py"
 

@@ -8,7 +8,7 @@ from monopod.identity.access_key import Seal, new_access_key
 from monopod.identity.errors import IdentityError
 
 
-def test_a_file_of_keys_shows_nothing_and_stays_the_same() -> None:
+def test_encryption_of_keys_is_opaque_and_deterministic() -> None:
     seal, keys = Seal.new(), [new_access_key("alice", ["dev"]), new_access_key("bob")]
     closed = seal.close(keys)
     for each in keys:
@@ -18,18 +18,18 @@ def test_a_file_of_keys_shows_nothing_and_stays_the_same() -> None:
     assert seal.open(closed) == {each.id: each for each in keys}
 
 
-def test_another_seal_or_a_changed_file_opens_nothing() -> None:
+def test_another_seal_or_a_changed_file_is_rejected() -> None:
     seal = Seal.new()
     closed = seal.close([new_access_key("alice")])
     with pytest.raises(IdentityError):
         Seal.new().open(closed)
     with pytest.raises(IdentityError):
         seal.open(closed[:-1] + bytes([closed[-1] ^ 1]))
-    with pytest.raises(IdentityError, match="length"):
+    with pytest.raises(IdentityError, match="64 bytes"):
         Seal(b"short")
 
 
 @given(st.binary(max_size=64))
-def test_noise_is_no_file_of_keys(noise: bytes) -> None:
+def test_arbitrary_bytes_are_rejected(noise: bytes) -> None:
     with pytest.raises(IdentityError):
         Seal.new().open(noise)

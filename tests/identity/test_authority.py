@@ -30,7 +30,7 @@ def authority() -> Authority:
     return new_authority("test", NOW)
 
 
-def test_a_leaf_says_what_was_asked_for(authority: Authority) -> None:
+def test_a_leaf_has_the_requested_subject_and_usages(authority: Authority) -> None:
     subject = Subject("monopod:machines", organisation="group")
     leaf = x509.load_pem_x509_certificate(authority.issue(subject, NOW).certificate)
     assert leaf.subject.rfc4514_string() == "CN=monopod:machines,O=group"
@@ -38,7 +38,7 @@ def test_a_leaf_says_what_was_asked_for(authority: Authority) -> None:
     leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.pair.certificate))
 
 
-def test_openssl_believes_a_server_certificate(authority: Authority, tmp_path: Path) -> None:
+def test_openssl_verifies_a_server_certificate(authority: Authority, tmp_path: Path) -> None:
     now = dt.datetime.now(dt.UTC)
     fresh = new_authority("test", now)
     pair = fresh.issue(SERVER, now)
@@ -68,7 +68,7 @@ def _shake_hands(asking: ssl.SSLContext, serving: ssl.SSLContext) -> bool:
 
 class TestStillGood:
     @given(st.integers(0, 400))
-    def test_until_little_time_is_left(self, days: int) -> None:
+    def test_until_the_renewal_margin(self, days: int) -> None:
         pair = _AUTHORITY.issue(SERVER, NOW)
         later = NOW + dt.timedelta(days=days)
         kept = _AUTHORITY.still_good(pair, SERVER, later)
@@ -96,7 +96,7 @@ class TestStillGood:
         assert not _AUTHORITY.still_good(Pair(one.certificate, other.key), SERVER, NOW)
 
     @given(st.binary(max_size=200))
-    def test_not_when_it_is_garbage(self, garbage: bytes) -> None:
+    def test_not_when_it_is_malformed(self, garbage: bytes) -> None:
         pair = _AUTHORITY.issue(SERVER, NOW)
         assert not _AUTHORITY.still_good(Pair(garbage, pair.key), SERVER, NOW)
         assert not _AUTHORITY.still_good(Pair(pair.certificate, garbage), SERVER, NOW)
@@ -105,9 +105,9 @@ class TestStillGood:
 _AUTHORITY = new_authority("test", NOW)
 
 
-def test_an_authority_refuses_the_key_of_another(authority: Authority) -> None:
+def test_an_authority_rejects_the_key_of_another(authority: Authority) -> None:
     other = new_authority("test", NOW)
-    with pytest.raises(IdentityError, match="do not belong together"):
+    with pytest.raises(IdentityError, match="do not match"):
         Authority(Pair(authority.pair.certificate, other.pair.key))
 
 

@@ -31,7 +31,7 @@ def _contents(vault: Vault, user: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in vault.directory(user).iterdir()}
 
 
-def test_everybody_holds_what_is_theirs_and_nothing_else(vault: Vault) -> None:
+def test_each_user_holds_exactly_its_files(vault: Vault) -> None:
     assert vault.fill([USER, SIGNER], NOW) == ["user", "signer"]
     assert set(_contents(vault, "user")) == {"ca.crt", "client.crt", "client.key", "kubeconfig"}
     assert set(_contents(vault, "signer")) == {
@@ -42,7 +42,7 @@ def test_everybody_holds_what_is_theirs_and_nothing_else(vault: Vault) -> None:
     }
 
 
-def test_nobody_else_can_read_any_of_it(vault: Vault, tmp_path: Path) -> None:
+def test_other_users_cannot_read_the_files(vault: Vault, tmp_path: Path) -> None:
     vault.fill([USER, SIGNER], NOW)
     for path in (tmp_path / "identities").rglob("*"):
         wanted = 0o700 if path.is_dir() else 0o600
@@ -50,20 +50,20 @@ def test_nobody_else_can_read_any_of_it(vault: Vault, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(UID != 0, reason="only root can give files away")
-def test_files_belong_to_the_user_they_are_for(vault: Vault) -> None:
+def test_files_are_owned_by_their_user(vault: Vault) -> None:
     vault.fill([Holding("user", uid=1234567890)], NOW)
     directory = vault.directory("user")
     assert {directory.stat().st_uid, (directory / "ca.crt").stat().st_uid} == {1234567890}
 
 
-def test_again_changes_nothing(vault: Vault) -> None:
+def test_fill_is_idempotent(vault: Vault) -> None:
     vault.fill([USER, SIGNER], NOW)
     before = _contents(vault, "user"), _contents(vault, "signer")
     assert vault.fill([USER, SIGNER], NOW + dt.timedelta(days=1)) == []
     assert (_contents(vault, "user"), _contents(vault, "signer")) == before
 
 
-def test_what_nearly_ends_is_renewed_and_its_authority_stays(vault: Vault) -> None:
+def test_a_nearly_expired_leaf_is_renewed_under_the_same_authority(vault: Vault) -> None:
     vault.fill([USER, SIGNER], NOW)
     before = _contents(vault, "user")
     assert vault.fill([USER, SIGNER], NOW + LEAF_LIFETIME - dt.timedelta(days=1)) == ["user"]
@@ -71,7 +71,7 @@ def test_what_nearly_ends_is_renewed_and_its_authority_stays(vault: Vault) -> No
     assert {name for name in after if after[name] != before[name]} == {"client.crt", "client.key"}
 
 
-def test_half_a_pair_and_strays_are_mended(vault: Vault) -> None:
+def test_incomplete_pairs_and_stray_files_are_repaired(vault: Vault) -> None:
     vault.fill([USER], NOW)
     directory = vault.directory("user")
     (directory / "client.key").unlink()
@@ -80,7 +80,7 @@ def test_half_a_pair_and_strays_are_mended(vault: Vault) -> None:
     assert set(_contents(vault, "user")) == {"ca.crt", "client.crt", "client.key", "kubeconfig"}
 
 
-def test_what_was_cut_off_in_mid_write_is_no_obstacle(vault: Vault) -> None:
+def test_an_interrupted_write_is_harmless(vault: Vault) -> None:
     vault.fill([USER], NOW)
     (vault.directory("user") / ".client.crt.new").write_text("half")
     (vault.directory("user") / "client.crt").unlink()
@@ -88,7 +88,7 @@ def test_what_was_cut_off_in_mid_write_is_no_obstacle(vault: Vault) -> None:
     assert "half" not in [each.decode() for each in _contents(vault, "user").values()]
 
 
-def test_a_kubeconfig_names_files_and_holds_no_secret(vault: Vault) -> None:
+def test_a_kubeconfig_references_files_and_contains_no_secret(vault: Vault) -> None:
     vault.fill([USER], NOW)
     directory = vault.directory("user")
     config = yaml.safe_load((directory / "kubeconfig").read_text())
@@ -115,7 +115,7 @@ def _keys(vault: Vault, user: str) -> dict[str, str]:
     return {key.user: key.id for key in held.values()}
 
 
-def test_the_first_access_key_stays_and_is_held_by_both_sides(vault: Vault) -> None:
+def test_the_first_access_key_is_stable_and_held_by_both_sides(vault: Vault) -> None:
     assert vault.fill([BEARER, VERIFIER], NOW) == ["bearer", "verifier"]
     first = _keys(vault, "bearer")
     assert set(first) == {"monopod:admin"}
@@ -123,7 +123,7 @@ def test_the_first_access_key_stays_and_is_held_by_both_sides(vault: Vault) -> N
     assert vault.fill([BEARER, VERIFIER], NOW + dt.timedelta(days=1000)) == []
 
 
-def test_issued_access_keys_are_the_verifier_s_alone(vault: Vault) -> None:
+def test_only_verifiers_hold_issued_access_keys(vault: Vault) -> None:
     vault.fill([BEARER, VERIFIER], NOW)
     made = vault.issue_key("alice", ["dev"])
     assert (made.user, made.groups, len(made.id), len(made.secret)) == ("alice", ("dev",), 20, 40)

@@ -1,5 +1,5 @@
 """Load balancers with IP targets: Services of class NLB and Ingresses of class ALB, on HAProxy.
 
-Everything is derived from objects in the API server, anew at every change: from Services, Ingresses
-and EndpointSlices to plain data (``model``), from that to HAProxy's configuration (``render``).
+Level-triggered: each reconcile derives everything from the objects in the API server: Services,
+Ingresses and EndpointSlices → plain data (``model``) → HAProxy's configuration (``render``).
 """

@@ -1,4 +1,4 @@
-"""``python -m monopod.balancing``: the process that keeps the load balancers."""
+"""``python -m monopod.balancing``: runs the load balancer controller."""
 
 import sys
 from typing import Final

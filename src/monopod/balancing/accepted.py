@@ -1,13 +1,12 @@
-"""What each object last asked for that could be done: what it has while it asks for what cannot.
+"""Last-known-good configuration per object, used while its spec is invalid.
 
-AWS's controller needs no such record: a model that fails to build leaves the load balancer as it is
-in AWS. Here the load balancer is HAProxy, and its configuration does not say whose each line is. So
-the record lies beside that configuration, on the same disk, and is what no process remembers: it is
-written whole, after HAProxy has taken what it says, and whoever is killed at any moment leaves one
-that was true. It is not in the API server, because an annotation would take the right to write
-every Service and Ingress, would be in the way of whoever applies those from files, and could be
-edited into what was never accepted. Whoever loses the file loses the load balancers of just those
-objects that are refused at that time.
+AWS's controller needs no such record: a model that fails to build leaves the load balancer in AWS
+unchanged. Here the load balancer is HAProxy, whose configuration does not name the owner of each
+line. So the record is a file next to that configuration: it is written atomically, after HAProxy
+has loaded its content, so that a kill at any moment leaves a valid record. It is not in the API
+server, because an annotation would take the permission to write every Service and Ingress, would
+conflict with users who apply those from files, and could be edited into what was never accepted.
+If the file is lost, only objects that are invalid at that time lose their load balancers.
 """
 
 from collections.abc import Collection, Mapping
@@ -33,27 +32,27 @@ class Accepted:
     """The record, by objects' uids."""
 
     def __init__(self, path: Path) -> None:
-        """Read it; one that cannot be read counts as none."""
+        """Read the record; an unreadable one counts as empty."""
         self._path = path
         self._record = _read(path)
         self._written = True
 
     def network(self, uid: str) -> NetworkPart | None:
-        """What a Service last asked for that could be done."""
+        """Return a Service's last-known-good part; None means that it has none."""
         return self._record.network.get(uid)
 
     def http(self, uid: str) -> HttpPart | None:
-        """What an Ingress last asked for that could be done."""
+        """Return an Ingress's last-known-good part; None means that it has none."""
         return self._record.http.get(uid)
 
     def keep(self, done: Mapping[str, Part], present: Collection[str]) -> None:
-        """Remember what is being done, and forget objects that are gone.
+        """Record the applied parts, and drop objects that no longer exist.
 
         Args:
-            done: What HAProxy does now because objects ask for it now.
-            present: The uids of all objects that ask for a load balancer, whatever comes of it.
+            done: The parts that HAProxy now serves and that objects currently request.
+            present: The uids of all objects that request a load balancer, valid or not.
 
-        What cannot be written is tried again at the next look: load balancers do not wait for it.
+        A failed write is retried at the next reconcile: load balancers do not wait for it.
         """
         network = {uid: part for uid, part in self._record.network.items() if uid in present}
         http = {uid: part for uid, part in self._record.http.items() if uid in present}
@@ -70,7 +69,7 @@ class Accepted:
             write_whole(self._path, msgspec.json.encode(record, enc_hook=str), lasting=True)
             self._written = True
         except OSError as error:
-            _log.error("cannot remember what was accepted", why=str(error))
+            _log.error("accepted_record_write_failed", why=str(error))
 
 
 def _read(path: Path) -> _Record:
@@ -79,11 +78,11 @@ def _read(path: Path) -> _Record:
     except FileNotFoundError:
         return _Record()
     except (OSError, msgspec.DecodeError) as error:
-        _log.warning("no record of what was accepted", why=str(error))
+        _log.warning("accepted_record_read_failed", why=str(error))
         return _Record()
 
 
-def _decode(kind: type[Any], said: Any) -> Any:  # noqa: ANN401 - whatever JSON has no word for
+def _decode(kind: type[Any], said: Any) -> Any:  # noqa: ANN401 - any type that JSON lacks
     if kind is not IPv4Network:
         raise NotImplementedError(f"{kind} is not written")
     return IPv4Network(said)

@@ -1,7 +1,7 @@
-"""What an Ingress's annotations ``actions.<name>`` say is to be done with requests. Pure.
+"""Parses an Ingress's annotations ``actions.<name>`` into actions on requests. Pure.
 
-Source: the AWS Load Balancer Controller's guide to Ingress annotations; its values are JSON, whose
-keys it takes in any case.
+Source: the AWS Load Balancer Controller's guide to Ingress annotations; values are JSON with
+case-insensitive keys.
 """
 
 import re
@@ -17,7 +17,7 @@ from monopod.errors import MonopodError
 ServicePort = str
 """A service's port, by number or name."""
 Group = Callable[[str, ServicePort], str]
-"""Sees to a target group of a service's port, and returns its name.
+"""Ensures that a service's port has a target group, and returns its name.
 
 Raises:
     ActionError: There is no such port.
@@ -36,7 +36,7 @@ _UNCHANGED: Final = Redirect()
 
 
 class ActionError(MonopodError):
-    """An action cannot be carried out; says why."""
+    """An action is invalid or not supported; the message has the reason."""
 
 
 class _TargetGroup(msgspec.Struct, rename=without_underscores, forbid_unknown_fields=True):
@@ -84,14 +84,14 @@ _REDIRECT: Final = _RedirectConfig("")
 
 
 def read_action(text: str, group: Group) -> Action:
-    """Read one action.
+    """Parse one action.
 
     Args:
         text: The annotation's value.
-        group: Called for each target group that it names.
+        group: Called for each target group in it.
 
     Raises:
-        ActionError: It is none, or one that cannot be carried out.
+        ActionError: It is invalid or not supported.
     """
     try:
         said = decode(text, _Action)
@@ -135,14 +135,14 @@ def _forward(said: _ForwardConfig, group: Group) -> Forward:
 
 def _redirect(said: _RedirectConfig) -> Redirect:
     if said.status_code not in _CODES:
-        raise ActionError(f"statusCode {said.status_code!r} is none of {', '.join(_CODES)}")
+        raise ActionError(f"statusCode {said.status_code!r} is not one of {', '.join(_CODES)}")
     if said.protocol.upper() not in ("HTTP", "HTTPS", "#{PROTOCOL}"):
         raise ActionError(f"protocol {said.protocol!r} is neither HTTP nor HTTPS")
     for name in ("host", "port", "path", "query"):
         if not _LOCATION.fullmatch(getattr(said, name)):
             raise ActionError(f"{name} {getattr(said, name)!r} cannot be in a location")
     if said.port != _REDIRECT.port and not _is_port(said.port):
-        raise ActionError(f"port {said.port!r} is no port")
+        raise ActionError(f"port {said.port!r} is not a port number")
     return Redirect(
         _CODES[said.status_code], said.protocol, said.host, said.port, said.path, said.query
     )
@@ -155,12 +155,12 @@ def _is_port(text: str) -> bool:
 def _fixed_response(said: _FixedResponseConfig) -> FixedResponse:
     code = said.status_code
     if not re.fullmatch(r"[245]\d\d", code):
-        raise ActionError(f"statusCode {code!r} is none that an answer can have")
+        raise ActionError(f"statusCode {code!r} is not a valid status of a response")
     if not _TYPE.fullmatch(said.content_type):
-        raise ActionError(f"contentType {said.content_type!r} is none")
+        raise ActionError(f"contentType {said.content_type!r} is not a media type")
     body = said.message_body
     if any(ord(character) < 32 and character not in "\t\r\n" for character in body):
-        raise ActionError("messageBody holds control characters")
+        raise ActionError("messageBody contains control characters")
     if len(body.encode()) > _BODY_BYTES:
         raise ActionError(f"messageBody is longer than {_BODY_BYTES} bytes")
     return FixedResponse(int(code), said.content_type, body)

@@ -1,7 +1,7 @@
-"""Which load balancer has which address. Pure.
+"""Allocates load balancers' addresses. Pure.
 
-The record is the status that its owners carry. An address that was once given stays; two that claim
-the same one are told apart by name, and the second gets another.
+Allocations are stored in the status of the load balancer's owners. An allocated address is stable;
+of two claims to the same one, the first by name keeps it and the second gets another.
 """
 
 import hashlib
@@ -12,16 +12,16 @@ from ipaddress import IPv4Address, IPv4Network
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A load balancer that is to have an address."""
+    """A load balancer that needs an address."""
 
     pool: IPv4Network
-    """Where it comes from; its first and last address are not given."""
+    """The pool to allocate from; its first and last addresses are reserved."""
     had: IPv4Address | None = None
-    """What its owners' status says."""
+    """The address in its owners' status; None means that there is none."""
 
 
 def assign(claims: Mapping[str, Claim]) -> dict[str, IPv4Address | None]:
-    """Return each name's address; nothing for those that found their pool exhausted."""
+    """Return each name's address; None means that the pool is exhausted."""
     given: dict[str, IPv4Address | None] = {}
     taken: set[IPv4Address] = set()
     for name, claim in sorted(claims.items()):
@@ -40,7 +40,7 @@ def _usable(pool: IPv4Network, address: IPv4Address) -> bool:
 
 
 def _free(pool: IPv4Network, taken: set[IPv4Address], name: str) -> IPv4Address | None:
-    """Return the first free address from a place that the name alone decides."""
+    """Return the first free address from a start that is derived from the name."""
     size = pool.num_addresses - 2
     start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % size
     for step in range(size):

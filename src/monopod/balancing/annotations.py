@@ -1,4 +1,4 @@
-"""Reading annotations: every fault is found and named, not just the first one.
+"""Parses annotations and collects all faults instead of stopping at the first.
 
 Names and meanings are the AWS Load Balancer Controller's (source: its guides to Service and Ingress
 annotations).
@@ -19,13 +19,13 @@ _E = TypeVar("_E", bound=Enum)
 
 _CODES: Final = re.compile(r"[1-5]\d\d(-[1-5]\d\d)?(,[1-5]\d\d(-[1-5]\d\d)?)*")
 PATH: Final = re.compile(r"/[\x21-\x7e]{0,1023}")
-"""Printable, and so short that HAProxy takes it."""
+"""Printable, and within HAProxy's limit on length."""
 TRAFFIC_PORT: Final = "traffic-port"
 
 
 @dataclass(frozen=True, slots=True)
 class HealthNames:
-    """What the annotations about health checks are called."""
+    """The names of the annotations on health checks."""
 
     protocol: str = "healthcheck-protocol"
     port: str = "healthcheck-port"
@@ -38,28 +38,28 @@ class HealthNames:
 
     @property
     def all(self) -> frozenset[str]:
-        """Every one of them."""
+        """All names."""
         return frozenset(astuple(self))
 
 
 @dataclass(slots=True)
 class Reader:
-    """One object's annotations below a prefix, and what is wrong with them."""
+    """One object's annotations with a prefix, and their faults."""
 
     prefix: str
     annotations: Mapping[str, str]
     faults: list[str] = field(default_factory=list[str])
 
     def fault(self, name: str, why: str) -> None:
-        """Note a fault of an annotation."""
+        """Record a fault of an annotation."""
         self.faults.append(f"{self.prefix}{name}: {why}")
 
     def text(self, name: str, default: str = "") -> str:
-        """Return a value as it is, but for blanks around it."""
+        """Return a value without surrounding blanks."""
         return self.annotations.get(self.prefix + name, default).strip()
 
     def require_ip_targets(self, name: str, *also: str) -> None:
-        """Note a fault unless targets are wanted by address: ``ip``, or ``also`` another word."""
+        """Record a fault unless the target type is ``ip`` or one of ``also``."""
         kind = self.text(name, "ip").lower()
         if kind == "instance":
             self.fault(
@@ -70,7 +70,7 @@ class Reader:
             self.fault(name, f"{kind!r} is not ip")
 
     def choice(self, name: str, kind: type[_E], default: _E) -> _E:
-        """Return a value that is one of an enumeration's, in whatever case."""
+        """Return a case-insensitive value of an enumeration."""
         text = self.text(name)
         if not text:
             return default
@@ -78,11 +78,11 @@ class Reader:
             if str(each.value).lower() == text.lower():
                 return each
         known = ", ".join(str(each.value) for each in kind)
-        self.fault(name, f"{text!r} is none of {known}")
+        self.fault(name, f"{text!r} is not one of {known}")
         return default
 
     def integer(self, name: str, lowest: int, highest: int, default: int) -> int:
-        """Return a whole number."""
+        """Return an integer within limits."""
         text = self.text(name)
         if not text:
             return default
@@ -92,14 +92,14 @@ class Reader:
         return int(text)
 
     def switch(self, name: str, default: bool) -> bool:
-        """Return whether something is wanted."""
+        """Return a boolean."""
         text = self.text(name).lower()
         if text not in ("", "true", "false"):
             self.fault(name, f"{text!r} is neither true nor false")
         return {"true": True, "false": False}.get(text, default)
 
     def networks(self, name: str) -> tuple[IPv4Network, ...]:
-        """Return networks, joined by commas; all of the world is as good as none."""
+        """Return comma-separated networks; empty if one of them is the whole address space."""
         found: list[IPv4Network] = []
         for text in filter(None, map(str.strip, self.text(name).split(","))):
             network = network_of(text)
@@ -110,7 +110,7 @@ class Reader:
         return () if any(each.prefixlen == 0 for each in found) else tuple(found)
 
     def pairs(self, name: str) -> dict[str, str]:
-        """Return ``key=value`` pairs, joined by commas."""
+        """Return comma-separated ``key=value`` pairs."""
         found: dict[str, str] = {}
         for text in filter(None, map(str.strip, self.text(name).split(","))):
             key, sign, value = text.partition("=")
@@ -122,22 +122,22 @@ class Reader:
     def health_check(
         self, names: HealthNames, default: HealthCheck, ports: Mapping[str, int | None]
     ) -> HealthCheck:
-        """Return a health check, from annotations and for the rest from a default.
+        """Return a health check from annotations, with defaults for the rest.
 
         Limits are the Elastic Load Balancing API's.
 
         Args:
-            names: What the annotations are called.
-            default: What holds where there is none.
+            names: The annotations' names.
+            default: The values for missing annotations.
             ports: Numbers of the Service's target ports by the names of its ports; None for one
                 that itself has a name.
         """
         protocol = self.choice(names.protocol, Protocol, default.protocol)
         if protocol is Protocol.TLS:
-            self.fault(names.protocol, "'TLS' is none of TCP, HTTP, HTTPS")
+            self.fault(names.protocol, "'TLS' is not one of TCP, HTTP, HTTPS")
         codes = self.text(names.codes, default.codes)
         if not _CODES.fullmatch(codes):
-            self.fault(names.codes, f"{codes!r} is no list of status codes")
+            self.fault(names.codes, f"{codes!r} is not a list of status codes")
         path = self.text(names.path, default.path)
         if not PATH.fullmatch(path):
             self.fault(names.path, f"{path!r} is not a path")
@@ -161,11 +161,11 @@ class Reader:
         )
 
     def scheme(self, name: str) -> Scheme:
-        """Return from where a load balancer is to be reached: from inside unless said."""
+        """Return the scheme; internal by default."""
         return self.choice(name, Scheme, Scheme.INTERNAL)
 
     def names(self) -> list[str]:
-        """Return the names of all annotations below the prefix."""
+        """Return the names of all annotations with the prefix, without it."""
         found = (key for key in self.annotations if key.startswith(self.prefix))
         return sorted(key.removeprefix(self.prefix) for key in found)
 
@@ -183,7 +183,7 @@ def target_ports(spec: ServiceSpec | None) -> dict[str, int | None]:
 
 
 def network_of(text: str) -> IPv4Network | None:
-    """Return a network in whatever way it is written, or nothing if it is none."""
+    """Parse a network, host bits permitted; None means that it is invalid."""
     try:
         return IPv4Network(text, strict=False)
     except (AddressValueError, NetmaskValueError, ValueError):

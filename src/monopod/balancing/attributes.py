@@ -123,7 +123,7 @@ _COOKIE_S: Final = 86400
 
 
 def http_options(attributes: Mapping[str, str], lowest_tls: str) -> HttpOptions:
-    """Return how a load balancer treats requests, from attributes that are served."""
+    """Return a load balancer's HTTP options from its supported attributes."""
     default = HttpOptions()
     return HttpOptions(
         idle_s=int(attributes.get("idle_timeout.timeout_seconds", default.idle_s)),
@@ -139,18 +139,18 @@ def http_options(attributes: Mapping[str, str], lowest_tls: str) -> HttpOptions:
 
 
 def open_below(attributes: Mapping[str, str]) -> int:
-    """Return the number of healthy targets below which all targets get traffic."""
+    """Return the number of healthy targets below which the group fails open."""
     name = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
     return int(attributes.get(name, 1))
 
 
 def balance(attributes: Mapping[str, str]) -> Balance:
-    """Return how targets are chosen."""
+    """Return the load-balancing algorithm."""
     return Balance(attributes.get("load_balancing.algorithm.type", Balance.ROUND_ROBIN.value))
 
 
 def cookie_s(attributes: Mapping[str, str]) -> int:
-    """Return the seconds for which a cookie binds a client to a target; 0 if none does."""
+    """Return the lifetime of the stickiness cookie in seconds; 0 means no stickiness."""
     if attributes.get("stickiness.enabled") != "true":
         return 0
     return int(attributes.get("stickiness.lb_cookie.duration_seconds", _COOKIE_S))

@@ -1,4 +1,4 @@
-"""TargetGroupBindings: what target groups there are, for pods' readiness gates and for people."""
+"""Reconciles TargetGroupBindings, which expose target groups to readiness gates and to users."""
 
 from collections.abc import Iterable, Sequence
 
@@ -25,18 +25,18 @@ from monopod.kube import (
 )
 
 LABEL = "monopod.dev/balancer"
-"""On those that are ours: the load balancer's name."""
+"""The label of our own bindings; its value is the load balancer's name."""
 
 
 def binding_key(balancer: str, group: TargetGroup) -> Key:
-    """Return the key of a target group's binding; its name is the gate's too."""
+    """Return the key of a target group's binding; its name is also that of the readiness gate."""
     namespace, name = key_parts(group.service)
     unique = f"{balancer}/{group.name}"
     return make_key(balancer_name(namespace or "", name, unique=unique), namespace)
 
 
 def bindings(wanted: Iterable[Wanted]) -> dict[Key, TargetGroupBinding]:
-    """Return the bindings of all target groups, by their keys. Pure."""
+    """Return the desired bindings of all target groups, by their keys. Pure."""
     return {
         binding_key(each.name, group): _binding(each, group)
         for each in wanted
@@ -48,10 +48,10 @@ def bindings(wanted: Iterable[Wanted]) -> dict[Key, TargetGroupBinding]:
 async def keep(
     client: Client, wanted: dict[Key, TargetGroupBinding], there: Sequence[TargetGroupBinding]
 ) -> None:
-    """Have exactly these; bindings of other people's are left alone.
+    """Create and delete our bindings to match the desired ones; others' are left alone.
 
     Raises:
-        KubeError: The API server did not take one.
+        KubeError: The API server rejected a change.
     """
     ours = {key_of(each) for each in there if LABEL in (meta(each).labels or {})}
     for key in wanted.keys() - ours:

@@ -1,8 +1,8 @@
-"""Certificates for listeners, from the Secrets that Ingresses name.
+"""Reads listeners' certificates from the Secrets that Ingresses name.
 
-Secrets are read one by one, by name: this process may neither list nor watch them. One that changes
-is noticed at the next reading. Files are named by what they hold, so a changed certificate is
-another file, and a listener changes from one to the other in one step.
+Secrets are read one by one, by name: this process may neither list nor watch them. A change is
+noticed at the next read. Files are named by a hash of their content, so a changed certificate is
+another file, and a listener switches to it atomically.
 """
 
 import base64
@@ -27,17 +27,17 @@ _log: Final = structlog.get_logger("certificates")
 
 
 class Certificates:
-    """What Secrets hold, as files to be."""
+    """The content of Secrets, as files for HAProxy."""
 
     def __init__(
         self, client: Client, time: Callable[[], float], *, read_again_s: float = _READ_AGAIN_S
     ) -> None:
-        """Describe where they come from.
+        """Describe the source of certificates.
 
         Args:
             client: May read Secrets by name.
             time: A monotonic clock.
-            read_again_s: Seconds after which a Secret is read again.
+            read_again_s: Seconds after which a Secret is reread.
         """
         self._client = client
         self._time = time
@@ -45,13 +45,13 @@ class Certificates:
         self._known: dict[str, tuple[float, bytes]] = {}
 
     async def read(self, keys: Iterable[str]) -> None:
-        """See that these Secrets, and no others, are known and fresh."""
+        """Refresh the cache so that it holds exactly these Secrets."""
         wanted = set(keys)
         self._known = {key: of for key, of in self._known.items() if key in wanted}
         now = self._time()
         for key in sorted(wanted):
             read_at, content = self._known.get(key, (float("-inf"), b""))
-            # What is missing, or no good, may come at any moment.
+            # Missing and invalid Secrets are reread at once: they may appear at any moment.
             if not content or now - read_at >= self._read_again_s:
                 self._known[key] = (now, await self._fetch(key))
 
@@ -61,7 +61,7 @@ class Certificates:
         return f"{hashlib.sha256(content).hexdigest()[:32]}.pem" if content else ""
 
     def files(self) -> dict[str, bytes]:
-        """Return all files, with what they hold."""
+        """Return the content of all files by name."""
         return {self.file(key): content for key, (_, content) in self._known.items() if content}
 
     async def _fetch(self, key: str) -> bytes:
@@ -75,18 +75,18 @@ class Certificates:
         try:
             return pem(secret.data or {})
         except ValueError as error:
-            _log.info("no certificate", secret=key, why=str(error))
+            _log.info("certificate_invalid", secret=key, why=str(error))
             return b""
 
 
 def pem(data: dict[str, str]) -> bytes:
-    """Return certificates and their key in one file's content, as HAProxy reads them.
+    """Return certificates and their key as one PEM file for HAProxy.
 
     Args:
-        data: A Secret's, still in base64.
+        data: A Secret's data, still in base64.
 
     Raises:
-        ValueError: Something is missing or malformed, or the key is of another certificate.
+        ValueError: A part is missing or malformed, or the key does not match the certificate.
     """
     try:
         certificate = base64.b64decode(data[_CERTIFICATE], validate=True)
@@ -99,7 +99,7 @@ def pem(data: dict[str, str]) -> bytes:
         raise ValueError("the key is encrypted") from error
     leaf = x509.load_pem_x509_certificates(certificate)[0]
     if _public(leaf.public_key()) != _public(private.public_key()):
-        raise ValueError("the key is another certificate's")
+        raise ValueError("the key does not match the certificate")
     return certificate.rstrip() + b"\n" + key.rstrip() + b"\n"
 
 

@@ -1,7 +1,7 @@
-"""What an Ingress's annotations ``conditions.<name>`` add to the conditions of its rules. Pure.
+"""Parses an Ingress's annotations ``conditions.<name>``, which restrict its rules. Pure.
 
-Each is a JSON list. Of one condition's values one has to hold, of the conditions all; but values
-for host and path are alternatives to the rule's own host and path. Source: the AWS Load Balancer
+Each is a JSON list. One value of each condition has to match; but values for host and path are
+alternatives to the rule's own host and path. Source: the AWS Load Balancer
 Controller's guide to Ingress annotations, and the API reference of Elastic Load Balancing,
 ``RuleCondition``, for the limits on values.
 """
@@ -72,7 +72,7 @@ class _Condition(msgspec.Struct, rename=without_underscores, forbid_unknown_fiel
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What an annotation adds to each rule of its name."""
+    """The conditions that an annotation adds to each rule with its backend."""
 
     hosts: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
@@ -80,11 +80,10 @@ class Conditions:
 
 
 def read_conditions(text: str) -> Conditions:
-    """Read one annotation's value.
+    """Parse one annotation's value.
 
     Raises:
-        ConditionError: It is no list of conditions, or one that AWS would not take, or cannot be
-            served.
+        ConditionError: It is not a list of conditions, or one is invalid on AWS or not supported.
     """
     try:
         listed = decode(text, list[_Condition])
@@ -117,10 +116,10 @@ def read_conditions(text: str) -> Conditions:
 
 
 def with_conditions(rule: Rule, also: Conditions) -> Rule:
-    """Return a rule with what an annotation adds to it.
+    """Return a rule with an annotation's conditions added.
 
     Raises:
-        ConditionError: It then has more values or wildcards than a rule may have.
+        ConditionError: The rule then exceeds AWS's quota of values or wildcards.
     """
     made = replace(rule, or_hosts=also.hosts, or_paths=also.paths, conditions=also.all)
     texts = list(_texts(made))
@@ -138,7 +137,7 @@ def with_conditions(rule: Rule, also: Conditions) -> Rule:
 
 
 def _texts(rule: Rule) -> list[str]:
-    """Return a rule's values as AWS has them: a prefix is two, of which one has a wildcard."""
+    """Return a rule's values as AWS counts them: a prefix is two, one with a wildcard."""
     found = [each for each in (rule.host, *rule.or_hosts, *rule.or_paths) if each]
     if rule.path:
         found.append(rule.path)
@@ -171,8 +170,8 @@ def _checked(
     for each in values:
         if len(each) > _CHARS or not allowed.fullmatch(each):
             raise ConditionError(
-                f"condition {field}: {each!r} is longer than {_CHARS} characters, or has one that"
-                " is not allowed"
+                f"condition {field}: {each!r} is longer than {_CHARS} characters, or contains one"
+                " that is not allowed"
             )
     return tuple(values)
 
@@ -192,7 +191,7 @@ def _header(said: _Header | None) -> HeaderCondition:
         raise ConditionError("condition http-header lacks its configuration")
     name = said.http_header_name
     if not _HEADER_NAME.fullmatch(name):
-        raise ConditionError(f"condition http-header: {name!r} is no name of a header")
+        raise ConditionError(f"condition http-header: {name!r} is not a header name")
     if name.lower() == "host":
         raise ConditionError("condition http-header: for the host write a condition host-header")
     return HeaderCondition(

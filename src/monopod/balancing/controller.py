@@ -1,8 +1,8 @@
-"""The keeper of the load balancers: one look at everything, at each change and at intervals.
+"""The load balancer controller: reconciles all load balancers at each change and periodically.
 
-A look derives what there shall be from all objects at once, has HAProxy do it, and only then tells:
-a status never shows an address at which nothing listens yet. An object that asks for what cannot be
-done keeps what it had.
+A reconcile derives the desired load balancers from all objects at once, applies them to HAProxy,
+and only then writes status: a status never shows an address at which nothing listens yet. An
+invalid object keeps its last-known-good configuration.
 """
 
 import asyncio
@@ -51,15 +51,15 @@ from monopod.network.addresses import balancer_host_name
 from monopod.network.plan import Plan
 
 _EVERYTHING: Final = "the load balancers"
-"""A key that no object can have: names have no blanks."""
+"""The queue's single key; no object can have it, as names have no blanks."""
 _LOOK_EVERY_S: Final = 10.0
 _CHECKED_WITHIN_S: Final = 0.5
-"""Seconds between two looks while pods wait for health checks."""
+"""Seconds between two reconciles while pods wait for health checks."""
 _log: Final = structlog.get_logger("balancing")
 
 
 class BalancerController:
-    """Keeps all load balancers of a cluster."""
+    """Reconciles all load balancers of a cluster."""
 
     def __init__(
         self,
@@ -71,15 +71,15 @@ class BalancerController:
         *,
         look_every_s: float = _LOOK_EVERY_S,
     ) -> None:
-        """Describe the work.
+        """Set up informers and the queue.
 
         Args:
             client: As the user ``monopod:balancing``.
-            haproxy: What the load balancers are.
-            accepted: What HAProxy was last told for each object.
-            plan: Of the network that they are in.
-            region: The region in their names.
-            look_every_s: Seconds between two looks when nothing changes.
+            haproxy: Runs the load balancers.
+            accepted: The last-known-good configuration per object.
+            plan: The cluster's network plan.
+            region: The region in their host names.
+            look_every_s: Resync period in seconds.
         """
         self._client = client
         self._accepted = accepted
@@ -95,7 +95,7 @@ class BalancerController:
         self._certificates = Certificates(client, time.monotonic)
         self._serving = Serving(haproxy, accepted, self._certificates, plan)
         self._slices_of: dict[str, dict[Key, EndpointSlice]] = defaultdict(dict)
-        # As AWS's controller names itself in its events.
+        # The event sources that AWS's controller uses.
         self._events = {
             Service: EventRecorder(client, "service"),
             Ingress: EventRecorder(client, "ingress"),
@@ -105,7 +105,7 @@ class BalancerController:
         self._in_place = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Work until cancelled; ``ready`` is called when everything first is as it should be."""
+        """Reconcile until cancelled; ``ready`` is called after the first successful reconcile."""
         informers: tuple[Informer[Any], ...] = (
             self._services,
             self._slices,
@@ -176,7 +176,7 @@ class BalancerController:
         return await self._open_gates(placed, served.standing)
 
     def _secrets(self, applicants: Sequence[Ingress]) -> set[str]:
-        """Return the keys of all Secrets whose certificates are, or were, asked for."""
+        """Return the keys of all Secrets in current and last-known-good configurations."""
         found: set[str] = set()
         for ingress in applicants:
             found.update(secret_keys(ingress))
@@ -187,7 +187,7 @@ class BalancerController:
     async def _open_gates(
         self, placed: Sequence[tuple[Wanted, Balancer]], standing: servers.Standings
     ) -> float:
-        """Tell pods what health checks found; returns seconds until the next look."""
+        """Write health check results to pods; return the seconds until the next reconcile."""
         pods = [each for each in self._pods.items() if gates.gates_of(each)]
         if not pods:
             return self._look_every_s
@@ -226,11 +226,11 @@ class BalancerController:
         ]
 
     async def _show(self, owner: Owner, wanted: Shown) -> None:
-        """Have an object's status show where its load balancer is, or that it has none."""
+        """Write the load balancer's address, or its absence, to an object's status."""
         there = shown(owner)
         if there == wanted or (not wanted and not shown_addresses(owner, self._all)):
             return
-        # A proxy, not a mere address: kube-proxy must not send pods past it.
+        # Mode Proxy, so that kube-proxy does not bypass the load balancer for pods.
         mode = {"ipMode": "Proxy"} if isinstance(owner, Service) else {}
         entries = [{"ip": ip, "hostname": host, **mode} for ip, host in wanted]
         metadata = meta(owner)
@@ -248,10 +248,10 @@ class BalancerController:
             )
         except NotFoundError:
             return
-        _log.info("shown", owner=f"{metadata.namespace}/{metadata.name}", at=wanted)
+        _log.info("status_written", owner=f"{metadata.namespace}/{metadata.name}", at=wanted)
 
     def _say(self, owner: Owner, kind: EventType, reason: str, message: str) -> None:
-        """Record an event, unless it is what was last said about the object."""
+        """Record an event, unless it repeats the object's last one."""
         uid = identity(owner)
         if self._said.get(uid) != (reason, message):
             self._said[uid] = (reason, message)

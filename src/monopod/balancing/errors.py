@@ -1,15 +1,15 @@
-"""The error tree of this room."""
+"""The errors that this package raises."""
 
 from monopod.errors import MonopodError
 
 
 class BalancingError(MonopodError):
-    """HAProxy does not do what it was told; says what it answered."""
+    """An HAProxy command failed; the message has HAProxy's answer."""
 
 
 class RejectedError(BalancingError):
-    """HAProxy does not accept a configuration, and goes on with the one it has."""
+    """HAProxy rejected a configuration and still runs the previous one."""
 
 
 class ConditionError(BalancingError):
-    """A condition of a rule cannot be served; says why."""
+    """A condition of a rule is invalid or not supported; the message has the reason."""

@@ -1,9 +1,8 @@
-"""Readiness gates: a pod is ready when its load balancers have found it healthy. Pure.
+"""Readiness gates: a pod becomes ready when its load balancers report it healthy. Pure.
 
-As AWS's load balancer controller has them (source: its guide, "Pod readiness gate"): a gate's name
-is that of a TargetGroupBinding. A pod with gates is a target before it is ready, or it would wait
-for ever; and once it was found healthy its condition stays, for whether it still serves is its own
-probes' business.
+As in AWS's load balancer controller (source: its guide, "Pod readiness gate"): a gate's name is
+that of a TargetGroupBinding. A pod with gates is a target before it is ready, or it would wait for
+ever; once it was healthy its condition stays true, because its own probes report later failures.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,11 +21,11 @@ from monopod.kube import make_key, meta
 _CONTAINERS_READY: Final = "ContainersReady"
 
 Health = Mapping[str, Mapping[str, bool]]
-"""By a target group's gate and a target's address: whether it has passed its health check."""
+"""Gate of a target group → address of a target → whether it has passed its health check."""
 
 
 def gates_of(pod: Pod) -> list[str]:
-    """Return the names of a pod's gates that load balancers open."""
+    """Return a pod's readiness gates that belong to load balancers."""
     every = (pod.spec.readinessGates if pod.spec else None) or ()
     return [
         each.conditionType for each in every if each.conditionType.startswith(TARGET_HEALTH_PREFIX)
@@ -36,17 +35,17 @@ def gates_of(pod: Pod) -> list[str]:
 def with_waiting(
     slices: Sequence[EndpointSlice], pod: Callable[[str], Pod | None]
 ) -> list[EndpointSlice]:
-    """Return slices in which pods that wait for load balancers alone count as ready.
+    """Return slices in which pods whose only open conditions are ours count as ready.
 
     Args:
-        slices: A service's own.
+        slices: A service's slices.
         pod: A pod by its key.
     """
     return [_with_waiting(each, pod) for each in slices]
 
 
 def patches(pods: Sequence[Pod], health: Health, now: datetime) -> Iterator[tuple[Pod, Any]]:
-    """Yield the pods whose conditions have to be written, each with its patch."""
+    """Yield the pods whose conditions have to change, each with its patch."""
     for pod in pods:
         changed = [
             condition
@@ -59,7 +58,7 @@ def patches(pods: Sequence[Pod], health: Health, now: datetime) -> Iterator[tupl
 
 
 def outstanding(pods: Sequence[Pod], health: Health) -> bool:
-    """Whether a pod that could be ready waits for the result of a health check."""
+    """Whether an otherwise ready pod waits for the result of a health check."""
     return any(
         _waits(pod) and any(gate in health and not _holds(pod, gate) for gate in gates_of(pod))
         for pod in pods
@@ -88,7 +87,7 @@ def _admitted(endpoint: models.Endpoint, pod: Callable[[str], Pod | None]) -> mo
 
 
 def _waits(pod: Pod) -> bool:
-    """Whether nothing but load balancers keeps a pod from being ready."""
+    """Whether a pod is ready except for load balancers' gates."""
     ours = set(gates_of(pod))
     if not ours or meta(pod).deletionTimestamp is not None:
         return False

@@ -1,8 +1,8 @@
-"""The way to HAProxy: its files, and its master process's socket.
+"""Applies configuration to HAProxy through its files and its master's runtime socket.
 
-A change of targets is told to the running worker. Anything else is a reload: the master starts a
-new worker, which takes over the listening sockets themselves, so no connection is refused; the old
-worker ends with the last of its connections.
+A change of targets is sent to the running worker as commands. Any other change is a reload: the
+master starts a new worker, which takes over the listening sockets, so no connection is refused; the
+old worker exits after its last connection.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from monopod.files import write_whole
 
 _FILE: Final = "balancers.cfg"
 _OURS_AND_HAPROXYS: Final = 0o640
-"""Certificates' keys are in them; the directory hands its group on."""
+"""Files hold certificates' keys; the directory's setgid bit sets their group."""
 _CERTIFICATE_SUFFIX: Final = ".pem"
 _ANSWER_WITHIN_S: Final = 10.0
 _RELOAD_WITHIN_S: Final = 20.0
@@ -32,9 +32,9 @@ _POLL_S: Final = 0.01
 _MASTER: Final = re.compile(r"^\d+\s+master\s+(\d+)\s+\[failed: (\d+)\]", re.MULTILINE)
 _AS_WANTED: Final = re.compile("New server|Server deleted")
 _COMMANDS_AT_ONCE: Final = 16
-"""In one line, which has to fit in HAProxy's buffer."""
+"""Commands in one line, which has to fit in HAProxy's buffer."""
 _WORKER: Final = "@1 "
-"""Before a command for the present worker."""
+"""The prefix of a command for the current worker."""
 _log: Final = structlog.get_logger("haproxy")
 
 
@@ -45,15 +45,15 @@ class _Reloads:
 
 
 class HAProxy:
-    """One HAProxy, run by somebody else, that is told what to do."""
+    """A client of one HAProxy, which s6 supervises."""
 
     def __init__(self, base: Path, directory: Path, socket: Path) -> None:
-        """Name its places.
+        """Set its paths.
 
         Args:
-            base: The part of its configuration that never changes.
-            directory: Where it finds the rest; ours to write.
-            socket: Where its master takes orders.
+            base: The static part of its configuration.
+            directory: The directory of the rest, which we write.
+            socket: Its master's runtime socket.
         """
         self._base = base
         self._directory = directory
@@ -62,19 +62,19 @@ class HAProxy:
     async def apply(
         self, balancers: Sequence[Balancer], certificates: Mapping[str, bytes]
     ) -> servers.Standings:
-        """Have exactly these load balancers run; again changes nothing.
+        """Run exactly these load balancers. Idempotent.
 
         Args:
             balancers: All of them.
-            certificates: Contents of the files that their listeners name; one that is missing is
-                there from before.
+            certificates: Contents of the files that their listeners name; files not given must
+                exist already.
 
         Returns:
-            Their targets as they stood before the last changes to them.
+            The state of their targets before this call's commands.
 
         Raises:
-            RejectedError: HAProxy does not accept one of them; nothing has changed.
-            BalancingError: HAProxy takes no orders, or does not like these.
+            RejectedError: HAProxy rejects the configuration; nothing has changed.
+            BalancingError: HAProxy is unreachable, or a reload failed.
         """
         rendered = render(balancers, self._directory)
         for name, content in certificates.items():
@@ -87,10 +87,12 @@ class HAProxy:
             candidate.rename(path)
         if await self._version() != rendered.version:
             await self._reload()
-            _log.info("reloaded", balancers=len(balancers), version=rendered.version)
+            _log.info("haproxy_reloaded", balancers=len(balancers), version=rendered.version)
             running = await self._version()
             if running != rendered.version:
-                raise BalancingError(f"HAProxy runs {running}, not {rendered.version}")
+                raise BalancingError(
+                    f"HAProxy runs configuration {running} after a reload to {rendered.version}"
+                )
         used = {*certificates, *_certificates(balancers)}
         for stale in set(self._directory.glob(f"*{_CERTIFICATE_SUFFIX}")):
             if stale.name not in used:
@@ -104,7 +106,7 @@ class HAProxy:
         return standing
 
     async def accepts(self, balancer: Balancer) -> bool:
-        """Whether a load balancer's configuration, alone, is one; its certificates are there."""
+        """Whether HAProxy accepts one load balancer alone; its certificate files must exist."""
         candidate = self._directory / "alone.new"
         content = render([balancer], self._directory).text.encode()
         write_whole(candidate, content, mode=_OURS_AND_HAPROXYS)
@@ -120,7 +122,7 @@ class HAProxy:
         try:
             await process.run("haproxy", "-c", "-q", "-f", self._base, "-f", candidate)
         except process.ProcessError as error:
-            raise RejectedError(f"HAProxy does not accept what it should do: {error}") from error
+            raise RejectedError(f"HAProxy rejects the configuration: {error}") from error
 
     async def _version(self) -> str:
         names = (await self._ask(f"{_WORKER}show backend")).split()
@@ -134,11 +136,13 @@ class HAProxy:
             try:
                 now = await self._reloads()
             except BalancingError:
-                # It takes no orders while it replaces itself.
+                # The socket is closed while the master re-executes itself.
                 await asyncio.sleep(_POLL_S)
                 continue
             if now.failed > before.failed:
-                raise BalancingError("HAProxy did not start a new worker; its log says why")
+                raise BalancingError(
+                    "HAProxy did not start a new worker: see `monopod logs haproxy`"
+                )
             if now.tried > before.tried:
                 return
             await asyncio.sleep(_POLL_S)
@@ -148,7 +152,7 @@ class HAProxy:
         said = await self._ask("show proc")
         found = _MASTER.search(said)
         if found is None:
-            raise BalancingError(f"HAProxy's master does not tell of itself: {said!r}")
+            raise BalancingError(f"unexpected answer to HAProxy's `show proc`: {said!r}")
         return _Reloads(int(found[1]), int(found[2]))
 
     async def _ask(self, command: str) -> str:
@@ -162,11 +166,13 @@ class HAProxy:
                 finally:
                     writer.close()
         except (OSError, TimeoutError) as error:
-            raise BalancingError(f"HAProxy takes no orders: {error or 'no answer'}") from error
+            raise BalancingError(
+                f"cannot reach HAProxy's runtime socket: {error or 'timeout'}"
+            ) from error
 
 
 def _batched(commands: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Yield commands in their order, some at a time."""
+    """Yield commands in order, in batches."""
     for start in range(0, len(commands), size):
         yield commands[start : start + size]
 

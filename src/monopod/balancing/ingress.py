@@ -1,4 +1,4 @@
-"""What one Ingress of class ``alb`` asks for. Pure."""
+"""Parses one Ingress of class ``alb`` into its part of a load balancer. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _GROUP: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 
 def is_application_balancer(ingress: Ingress, classes: Mapping[str, IngressClass]) -> bool:
-    """Whether an Ingress is of a class of ours."""
+    """Whether an Ingress's class is one of ours."""
     name = ingress.spec.ingressClassName if ingress.spec else None
     if not name:
         return (meta(ingress).annotations or {}).get(CLASS_ANNOTATION) == "alb"
@@ -42,7 +42,7 @@ def secret_keys(ingress: Ingress) -> list[str]:
 
 
 def http_part(ingress: Ingress, around: Surroundings) -> HttpPart | Refusal:
-    """Return what an Ingress asks for, or everything that is against it."""
+    """Return an Ingress's desired part, or a refusal with all its faults."""
     reader = Reader(PREFIX, meta(ingress).annotations or {})
     refuse_others(reader, INGRESS, reader.names())
     _check_class(ingress, around, reader)
@@ -82,14 +82,14 @@ def http_part(ingress: Ingress, around: Surroundings) -> HttpPart | Refusal:
 def _check_default(
     reader: Reader, default: Action | None, ports: Mapping[int, bool], redirect_to: int | None
 ) -> None:
-    """Find fault with a default action that redirects to itself, as the API of AWS does."""
+    """Record a fault for a default action that redirects to itself, as AWS's API does."""
     if default is None:
         return
     for port, secure in ports.items():
         replaced = redirect_to is not None and not secure
         if not replaced and leads_to_itself(Rule(default), port, secure=secure):
             reader.faults.append(
-                f"spec.defaultBackend: it redirects requests on port {port} to where they are:"
+                f"spec.defaultBackend: its redirect leads to itself on port {port}:"
                 " write the redirect as a path of a rule, or the annotation ssl-redirect"
             )
 
@@ -128,7 +128,7 @@ def _ports(reader: Reader, has_certificates: bool, *, alone: bool) -> dict[int, 
     found: dict[int, bool] = {}
     for protocol, port in (pair for each in listed for pair in each.items()):
         if protocol not in ("HTTP", "HTTPS") or not 0 < port < 65536 or port in found:
-            reader.fault("listen-ports", f"{protocol} {port} is not possible, or said twice")
+            reader.fault("listen-ports", f"{protocol} {port} is invalid or repeated")
         found[port] = protocol == "HTTPS"
     if not found:
         reader.fault("listen-ports", "no port is named")
@@ -147,12 +147,12 @@ def _redirect_port(reader: Reader, ports: Mapping[int, bool], *, alone: bool) ->
 
 
 def no_redirect(port: int) -> str:
-    """Return what is wrong with a redirect to a port that no HTTPS listener has."""
+    """Return the fault of a redirect to a port without an HTTPS listener."""
     return f"listener does not exist for SSL redirect port: {port}"
 
 
 def _check_class(ingress: Ingress, around: Surroundings, reader: Reader) -> None:
-    """Find fault with a class that has parameters, which would count for more than annotations."""
+    """Record a fault for a class with parameters, which would override annotations."""
     name = (ingress.spec.ingressClassName if ingress.spec else None) or ""
     found = around.classes.get(name)
     if found is not None and found.spec is not None and found.spec.parameters is not None:
@@ -162,10 +162,10 @@ def _check_class(ingress: Ingress, around: Surroundings, reader: Reader) -> None
 
 
 def _lowest_tls(reader: Reader) -> str:
-    """Return the lowest version that a security policy allows and we serve; empty for none."""
+    """Return the lowest TLS version of a security policy; empty means that none is set."""
     policy = reader.text("ssl-policy")
     if not policy:
         return ""
     if not policy.startswith("ELBSecurityPolicy-"):
-        reader.fault("ssl-policy", f"{policy!r} is no security policy of AWS's load balancers")
+        reader.fault("ssl-policy", f"{policy!r} is not a security policy of AWS's load balancers")
     return "TLSv1.3" if "TLS13-1-3" in policy else "TLSv1.2"

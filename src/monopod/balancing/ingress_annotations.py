@@ -30,7 +30,7 @@ TARGET_GROUP: Final[Mapping[str, Meaning]] = {
     "unhealthy-threshold-count": Served("2 to 10, 2 by default"),
     "success-codes": Served("200 by default; codes and ranges, joined by commas"),
 }
-"""Those that a Service may have as well, where they count for more."""
+"""Annotations that a Service may have as well; the Service's override the Ingress's."""
 SERVICE: Final[Mapping[str, Meaning]] = {
     **TARGET_GROUP,
     "auth-type": Refused(_AUTH, NONE),
@@ -44,7 +44,7 @@ SERVICE: Final[Mapping[str, Meaning]] = {
     "tags": NoMeaning("nothing has tags"),
     "target-node-labels": NoMeaning("only with instance targets, which are refused"),
 }
-"""Those that count on a Service that an Ingress names."""
+"""Annotations that apply on a Service that is an Ingress's backend."""
 INGRESS: Final[Mapping[str, Meaning]] = {
     **SERVICE,
     "scheme": Served("internal (the default) or internet-facing"),
@@ -86,4 +86,4 @@ INGRESS: Final[Mapping[str, Meaning]] = {
     "enable-frontend-nlb": Refused(_NLB, OFF),
     "frontend-nlb-": _ONLY_NLB,
 }
-"""All of them."""
+"""All annotations of Ingresses."""

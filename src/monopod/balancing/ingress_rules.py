@@ -1,4 +1,4 @@
-"""The rules of one Ingress, and the target groups that they speak of. Pure."""
+"""Parses the rules of one Ingress and the target groups that they reference. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -50,25 +50,25 @@ _CHECK: Final = HealthCheck(
 """Source: the defaults of the AWS Load Balancer Controller."""
 _NO_SERVICE: Final = FixedResponse(503, body="Backend service does not exist")
 _NO_ACTION: Final = FixedResponse(503, body="Backend action does not exist")
-"""Source: what the AWS Load Balancer Controller answers in their place."""
+"""Source: the AWS Load Balancer Controller's responses for missing backends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What Ingresses speak of, by lookups."""
+    """Lookups of the objects that Ingresses reference."""
 
     service: Callable[[str], Service | None]
     """A service by its key."""
     slices: Slices
     certificate: Callable[[str], str]
-    """The file that holds a Secret's certificate and key, by the Secret's key; empty if there is
-    no such Secret, or it is none of a certificate."""
+    """The file of a Secret's certificate and key, by the Secret's key; empty if the Secret is
+    missing or holds no certificate."""
     classes: Mapping[str, IngressClass] = field(default_factory=dict[str, IngressClass])
     """By name."""
 
 
 class Rules:
-    """Reads one Ingress's rules, and gathers the target groups that they speak of."""
+    """Parses one Ingress's rules, and collects the target groups that they reference."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Rules:
         self._conditions = dict(self._read_conditions())
 
     def default(self) -> Action | None:
-        """Return what is done with requests that no rule of any Ingress is for."""
+        """Return the action on requests that no rule of any Ingress matches."""
         backend = self._spec.defaultBackend
         return None if backend is None else self._action(backend, "spec.defaultBackend")
 
@@ -103,10 +103,10 @@ class Rules:
                 yield self._conditional(Rule(action, rule.host or "", text, match), path.backend)
 
     def check_unused(self) -> None:
-        """Find fault with annotations that no rule uses and that cannot be what is meant.
+        """Record faults for unused annotations that cannot be intended.
 
-        Conditions that no rule has leave open what they are to restrict. An action that no rule has
-        does no harm, unless it is none: it may be another annotation that is misspelt.
+        Unused conditions leave open what they should restrict. An unused action is harmless if it
+        is valid; otherwise it may be another annotation that is misspelt.
         """
         rules = [rule.http for rule in self._spec.rules or () if rule.http]
         backends = [path.backend for http in rules for path in http.paths]
@@ -177,7 +177,7 @@ class Rules:
         return Forward(((self._group(service, port), 1),))
 
     def _group(self, service_name: str, port: str) -> str:
-        """Return the name of the target group of a service's port, which is made if need be."""
+        """Return the name of the target group of a service's port; create it unless it exists."""
         key = make_key(service_name, self._namespace)
         service = self._around.service(key)
         if service is None:
@@ -198,7 +198,7 @@ class Rules:
         return name
 
     def _described(self, name: str, service: Service, port: ServicePort) -> TargetGroup:
-        # What a service says of its own targets counts more, as with AWS's controller.
+        # A service's own annotations override the Ingress's, as in AWS's controller.
         own = meta(service).annotations or {}
         self._check_service(key_of(service), own)
         reader = Reader(PREFIX, {**self._reader.annotations, **own})
@@ -239,7 +239,7 @@ class Rules:
 
 
 def _precedence(path: models.HTTPIngressPath) -> tuple[int, int]:
-    """Order paths as AWS's controller does; those it leaves in order stay in order."""
+    """Return a sort key that orders paths as AWS's controller does; the sort is stable."""
     if path.pathType == "Exact":
         return 0, 0
     if path.pathType == "Prefix":

@@ -1,8 +1,7 @@
-"""Application Load Balancers, from Ingresses of class ``alb``. Pure.
+"""Derives Application Load Balancers from Ingresses of class ``alb``. Pure.
 
-Ingresses of one group share a load balancer; one of them that asks for what it cannot get has what
-it last asked for that could be done, or is left out, and the others are served. Whoever names no
-target type gets IP targets.
+Ingresses of one group share a load balancer; an invalid member keeps its last-known-good part, or
+is left out if it has none, and the others are served. The default target type is IP.
 """
 
 from collections import defaultdict
@@ -28,7 +27,7 @@ from monopod.balancing.wanted import Refusal, Wanted, balancer_name
 from monopod.kube import identity, key_of, meta
 
 Kept = Callable[[str], HttpPart | None]
-"""Looks up what an Ingress last asked for that could be done, by its uid."""
+"""Looks up an Ingress's last-known-good part by its uid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +37,13 @@ class _Member:
     ingress: Ingress
     part: HttpPart
     current: bool
-    """Whether it is what the Ingress asks for now, and not what it asked for before."""
+    """Whether it is the Ingress's current part and not its last-known-good one."""
     standing: bool
-    """Whether what others have to agree with is as it was."""
+    """Whether its settings that the group shares are unchanged."""
 
     @property
     def uid(self) -> str:
-        """Of the Ingress."""
+        """The Ingress's uid."""
         return identity(self.ingress)
 
 
@@ -54,13 +53,13 @@ def application_balancers(
     kept: Kept,
     rejected: Mapping[str, Refusal],
 ) -> tuple[list[Wanted], list[Refusal]]:
-    """Return the load balancers that Ingresses have, and what is against those that ask for others.
+    """Return the desired load balancers of Ingresses, and the refusals of invalid Ingresses.
 
     Args:
-        ingresses: All that there are.
-        around: What they speak of.
-        kept: What they get while they ask for what cannot be done.
-        rejected: What is against what some ask for, by their uids, though it looks good from here.
+        ingresses: All Ingresses of our classes.
+        around: Lookups of the objects that they reference.
+        kept: Their last-known-good parts, used while they are invalid.
+        rejected: Refusals found later, by uid: of Ingresses without faults of their own.
     """
     refusals: dict[str, Refusal] = {}
     members: dict[str, _Member] = {}
@@ -90,20 +89,20 @@ def application_balancers(
 
 
 def _fresh(part: HttpPart, around: Surroundings) -> HttpPart:
-    """Return what was kept with its certificates of today, where there are any."""
+    """Return a last-known-good part with current certificates, where they exist."""
     certificates = {key: around.certificate(key) or file for key, file in part.certificates.items()}
     return replace(part, certificates=certificates)
 
 
 def _binding(part: HttpPart | None) -> object:
-    """Return what others of a group have to agree with."""
+    """Return the settings on which members of a group have to agree."""
     if part is None:
         return None
     return part.group, part.scheme, part.ports, part.attributes, part.lowest_tls, part.redirect_to
 
 
 def _together(members: Mapping[str, _Member]) -> list[list[_Member]]:
-    """Return who shares a load balancer, in the order of their rules."""
+    """Return members grouped by load balancer, in the order of their rules."""
     found: dict[str, list[_Member]] = defaultdict(list)
     for each in members.values():
         found[each.part.group or f"/{each.uid}"].append(each)
@@ -114,9 +113,9 @@ def _together(members: Mapping[str, _Member]) -> list[list[_Member]]:
 
 
 def _disagreeing(members: Sequence[_Member]) -> list[tuple[_Member, Refusal]]:
-    """Return those that cannot share with the others.
+    """Return the members that conflict with the others.
 
-    What stood before has its way, then what comes earlier: an edit does not drive others out.
+    Unchanged members take precedence, then earlier ones: an edit does not evict other members.
     """
     left_out: list[tuple[_Member, Refusal]] = []
     agreed = _Agreed()
@@ -136,16 +135,16 @@ def _disagreeing(members: Sequence[_Member]) -> list[tuple[_Member, Refusal]]:
 
 @dataclass(slots=True)
 class _Agreed:
-    """What Ingresses that share a load balancer have said of it."""
+    """The settings that Ingresses of one load balancer agree on."""
 
     settings: dict[str, str] = field(default_factory=dict[str, str])
-    """By the annotation, or annotation and attribute."""
+    """By annotation, or by annotation and attribute."""
     ports: dict[int, bool] = field(default_factory=dict[int, bool])
     certified: set[int] = field(default_factory=set[int])
-    """Ports of Ingresses that have a certificate."""
+    """Ports of Ingresses with a certificate."""
 
     def conflicts(self, part: HttpPart) -> list[str]:
-        """Return what a part says differently."""
+        """Return the faults of a part that conflicts."""
         settings = [
             f"{PREFIX}{name}: {value} conflicts with {self.settings[name]} of its group"
             for name, value in _settings(part).items()
@@ -159,14 +158,14 @@ class _Agreed:
         return settings + ports
 
     def join(self, part: HttpPart) -> None:
-        """Take over what a part says."""
+        """Add a part's settings."""
         self.settings |= _settings(part)
         self.ports |= part.ports
         if part.certificates:
             self.certified |= part.ports.keys()
 
     def lacking(self, part: HttpPart) -> Iterator[str]:
-        """Yield what a part counts on and no part has."""
+        """Yield faults for what a part requires and no part provides."""
         port = part.redirect_to
         if port is not None and not self.ports.get(port):
             yield f"{PREFIX}ssl-redirect: {no_redirect(port)}"
@@ -175,7 +174,7 @@ class _Agreed:
 
 
 def _settings(part: HttpPart) -> dict[str, str]:
-    """Return what a part says that its group can have once alone."""
+    """Return a part's settings of which its group can have only one value."""
     found = {f"load-balancer-attributes: {name}": value for name, value in part.attributes.items()}
     if part.scheme:
         found["scheme"] = part.scheme.value

@@ -1,4 +1,4 @@
-"""JSON in annotations, read as Go reads it: the case of keys does not count.
+"""Parses JSON in annotations as Go does: with case-insensitive keys.
 
 AWS's controller is a Go program, so ``httpHeaderConfig`` and ``HttpHeaderConfig`` are both in use.
 """
@@ -12,15 +12,15 @@ _T = TypeVar("_T")
 
 
 def without_underscores(name: str) -> str:
-    """Return a field's name as keys are compared; for ``rename`` of a msgspec Struct."""
+    """Return a field's name without underscores; for ``rename`` of a msgspec Struct."""
     return name.replace("_", "")
 
 
 def decode(text: str, kind: type[_T]) -> _T:
-    """Read a text as a value of a kind whose structs are renamed by ``without_underscores``.
+    """Parse a text into a type whose structs are renamed by ``without_underscores``.
 
     Raises:
-        msgspec.ValidationError: It is no JSON, or not of that kind.
+        msgspec.ValidationError: It is not JSON, or not of that type.
     """
     try:
         value = msgspec.json.decode(text)

@@ -1,7 +1,7 @@
-"""What becomes of a setting that AWS's load balancers have: served, refused, or without meaning.
+"""The support of each setting of AWS's load balancers: served, refused, or without meaning.
 
-Every annotation and attribute that AWS knows is in one of three states, with a reason where it is
-not served; docs/reference/load-balancers.md has the same tables, which a test holds to these.
+Every annotation and attribute of AWS is in one of three states, with a reason where it is not
+served; a test compares these tables with docs/reference/load-balancers.md.
 """
 
 import re
@@ -14,29 +14,29 @@ from monopod.balancing.annotations import Reader
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """It does what it does on AWS, or what ``note`` says."""
+    """It works as on AWS, or as ``note`` describes."""
 
     note: str
     values: str = ".*"
-    """An expression for the values that it may have."""
+    """A regular expression of the permitted values."""
     lowest: int | None = None
     highest: int | None = None
-    """Limits, if it is a number."""
+    """The limits of a number."""
 
     def complaint(self, value: str) -> str:
-        """Return what is wrong with a value, or nothing."""
+        """Return the fault of a value; empty means that it is valid."""
         if self.lowest is not None and self.highest is not None:
             good = value.isascii() and value.isdigit()
             if not good or not self.lowest <= int(value) <= self.highest:
                 return f"{value!r} is not a number from {self.lowest} to {self.highest}"
         elif not re.fullmatch(self.values, value, re.DOTALL):
-            return f"{value!r} is not possible: {self.note}"
+            return f"{value!r} is invalid: {self.note}"
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An object that has it is refused, unless its value asks for what is the case anyway."""
+    """It makes an object invalid, unless its value requests the default behaviour."""
 
     why: str
     unless: frozenset[str] = frozenset()
@@ -44,7 +44,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class NoMeaning:
-    """It may stand there, and changes nothing."""
+    """It is accepted and has no effect."""
 
     why: str
 
@@ -55,12 +55,12 @@ NONE: Final = frozenset({"none"})
 
 
 def refuse_others(reader: Reader, meanings: Mapping[str, Meaning], names: Iterable[str]) -> None:
-    """Find fault with annotations that are refused, and with those that AWS does not know.
+    """Record faults for refused annotations and for those unknown to AWS.
 
     Args:
-        reader: Of the annotations.
-        meanings: By name; one that ends with a dot or dash is for all names that begin with it.
-        names: Of the annotations to look at.
+        reader: The reader of the annotations.
+        meanings: By name; a name that ends with a dot or dash is a prefix.
+        names: The annotations to check.
     """
     for name in names:
         match meaning_of(name, meanings):
@@ -73,7 +73,7 @@ def refuse_others(reader: Reader, meanings: Mapping[str, Meaning], names: Iterab
 
 
 def meaning_of(name: str, meanings: Mapping[str, Meaning]) -> Meaning | None:
-    """Return what a name means, or None if it is unknown."""
+    """Return the meaning of a name; None means that it is unknown."""
     if name in meanings:
         return meanings[name]
     for known, meaning in meanings.items():
@@ -85,13 +85,13 @@ def meaning_of(name: str, meanings: Mapping[str, Meaning]) -> Meaning | None:
 def served_attributes(
     reader: Reader, name: str, meanings: Mapping[str, Meaning], what: str
 ) -> dict[str, str]:
-    """Return an annotation's attributes that are served, and find fault with those that cannot be.
+    """Return an annotation's supported attributes, and record faults for the others.
 
     Args:
-        reader: Of the annotations.
-        name: The annotation, ``key=value`` pairs joined by commas.
-        meanings: By the attributes' names.
-        what: What these are attributes of.
+        reader: The reader of the annotations.
+        name: The annotation, which holds comma-separated ``key=value`` pairs.
+        meanings: By attribute name.
+        what: The attributes' owner, for messages.
     """
     found: dict[str, str] = {}
     for key, value in reader.pairs(name).items():

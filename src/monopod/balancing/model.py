@@ -1,4 +1,4 @@
-"""Load balancers as plain data, free of both Kubernetes' and HAProxy's words."""
+"""Load balancers as plain data, independent of Kubernetes and HAProxy."""
 
 import enum
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ import msgspec
 
 
 class Scheme(enum.Enum):
-    """From where a load balancer can be reached."""
+    """From which networks a load balancer is reachable."""
 
     INTERNAL = "internal"
     INTERNET_FACING = "internet-facing"
 
 
 class Protocol(enum.Enum):
-    """How targets are spoken to, or asked whether they work."""
+    """The protocol to targets, or of health checks."""
 
     TCP = "TCP"
     TLS = "TLS"
@@ -25,35 +25,35 @@ class Protocol(enum.Enum):
 
     @property
     def is_http(self) -> bool:
-        """Whether it is about requests, not connections."""
+        """Whether it carries requests instead of plain connections."""
         return self in (Protocol.HTTP, Protocol.HTTPS)
 
     @property
     def is_secure(self) -> bool:
-        """Whether it is spoken over TLS."""
+        """Whether it uses TLS."""
         return self in (Protocol.TLS, Protocol.HTTPS)
 
 
 class Balance(enum.Enum):
-    """How a target is chosen."""
+    """The load-balancing algorithm."""
 
     ROUND_ROBIN = "round_robin"
     LEAST_OUTSTANDING = "least_outstanding_requests"
 
 
 class Match(enum.Enum):
-    """How a path is compared."""
+    """How a path is matched."""
 
     EXACT = "exact"
     PREFIX = "prefix"
     """Element by element: ``/a`` is a prefix of ``/a`` and ``/a/b``, not of ``/ab``."""
     WILDCARD = "wildcard"
-    """``*`` is any run of characters, ``?`` any one."""
+    """``*`` matches any run of characters, ``?`` any one."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
-    """One address that takes traffic."""
+    """One address that receives traffic."""
 
     address: IPv4Address
     port: int
@@ -62,20 +62,20 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What tells it from others of its group."""
+        """Its unique name in its group."""
         return f"{self.address}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """How targets are asked whether they work."""
+    """The health check of a target group."""
 
     protocol: Protocol
     port: int | None = None
-    """The port that is asked; the one that takes traffic unless given."""
+    """The port that is checked; None means the traffic port."""
     path: str = "/"
     codes: str = "200-399"
-    """Answers that mean yes: numbers and ranges, joined by commas."""
+    """Successful status codes: comma-separated numbers and ranges."""
     interval_s: int = 10
     timeout_s: int = 10
     healthy: int = 3
@@ -86,7 +86,7 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class TargetGroup:
-    """Addresses that do the same work."""
+    """A set of targets with the same health check and options."""
 
     name: str
     """Unique in its load balancer."""
@@ -94,46 +94,46 @@ class TargetGroup:
     check: HealthCheck
     targets: tuple[Target, ...] = ()
     proxy_protocol: bool = False
-    """Whether each connection to a target begins with a header of PROXY protocol, version 2."""
+    """Whether each connection to a target begins with a PROXY protocol v2 header."""
     balance: Balance = Balance.ROUND_ROBIN
     service: str = ""
-    """Key of the service whose pods these are."""
+    """Key of the service of the targets."""
     service_port: int = 0
-    """Number of its port."""
+    """The service port's number."""
     port_name: str = ""
-    """The port's name, empty if it has none."""
+    """The service port's name; empty means that it has none."""
     idle_s: int = 350
-    """Seconds without a byte after which a connection is closed, or a request answered with 504."""
+    """Idle timeout in seconds, after which a connection is closed or a request gets a 504."""
     open_below: int = 1
-    """With fewer healthy targets than this, traffic goes to all targets, healthy or not."""
+    """Fail open: with fewer healthy targets than this, all targets get traffic."""
     slow_start_s: int = 0
-    """Seconds in which the share of a target that became healthy rises to its full share."""
+    """Seconds over which the share of a newly healthy target rises to its full share."""
     cookie_s: int = 0
-    """Seconds for which a cookie binds a client to its target; 0 means that none does."""
+    """Lifetime of the stickiness cookie in seconds; 0 means no stickiness."""
     by_source: bool = False
-    """Whether a client's address decides which target it gets."""
+    """Whether a hash of the client's address chooses the target."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkListener:
-    """A port whose connections are passed on."""
+    """A port that forwards connections to a target group."""
 
     port: int
     group: str
     sources: tuple[IPv4Network, ...] = ()
-    """Who may connect; everybody unless given."""
+    """Networks that may connect; empty means all."""
     idle_s: int = 350
-    """Seconds without a byte after which a connection is closed."""
+    """Idle timeout in seconds, after which a connection is closed."""
 
 
 class Forward(msgspec.Struct, frozen=True, tag=True):
-    """Pass a request on: to one of these groups, chosen by weight."""
+    """Forward a request to one of these groups, chosen by weight."""
 
     groups: tuple[tuple[str, int], ...]
 
 
 class Redirect(msgspec.Struct, frozen=True, tag=True):
-    """Send a client elsewhere; ``#{…}`` stand for parts of its request, as AWS has them."""
+    """Redirect a client; ``#{…}`` are AWS's placeholders for parts of its request."""
 
     code: int = 302
     protocol: str = "#{protocol}"
@@ -144,7 +144,7 @@ class Redirect(msgspec.Struct, frozen=True, tag=True):
 
 
 class FixedResponse(msgspec.Struct, frozen=True, tag=True):
-    """Answer at once."""
+    """Return a fixed response."""
 
     code: int
     content_type: str = "text/plain"
@@ -153,27 +153,27 @@ class FixedResponse(msgspec.Struct, frozen=True, tag=True):
 
 Action = Forward | Redirect | FixedResponse
 NOT_FOUND = FixedResponse(404)
-"""What an Application Load Balancer does with a request that no rule is for."""
+"""The action of an Application Load Balancer on a request that no rule matches."""
 
 
 class MethodCondition(msgspec.Struct, frozen=True, tag=True):
-    """The request's method is one of these, in this case."""
+    """The request's method is one of these; case-sensitive."""
 
     values: tuple[str, ...]
 
 
 class HeaderCondition(msgspec.Struct, frozen=True, tag=True):
-    """A header's value matches one of these patterns, in any case."""
+    """A header's value matches one of these patterns; case-insensitive."""
 
     name: str
     values: tuple[str, ...]
 
 
 class QueryCondition(msgspec.Struct, frozen=True, tag=True):
-    r"""A parameter of the query string matches one of these, in any case.
+    r"""A parameter of the query string matches one of these; case-insensitive.
 
-    Each is a pattern for the key, any key if it is None, and one for the value; ``\*`` and ``\?``
-    match these characters themselves.
+    Each is a pattern for the key, where None means any key, and one for the value; ``\*`` and
+    ``\?`` match these characters literally.
     """
 
     values: tuple[tuple[str | None, str], ...]
@@ -190,24 +190,24 @@ Condition = MethodCondition | HeaderCondition | QueryCondition | SourceCondition
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What to do with some requests."""
+    """Conditions on requests and the action on those that match."""
 
     action: Action
     host: str = ""
-    """Only those to this host, in which ``*`` and ``?`` are wildcards; to any unless given."""
+    """Host to match, with the wildcards ``*`` and ``?``; empty means any."""
     path: str = ""
-    """Only those for this path; for any unless given."""
+    """Path to match; empty means any."""
     match: Match = Match.PREFIX
     or_hosts: tuple[str, ...] = ()
-    """Requests to one of these hosts as well."""
+    """Alternative hosts."""
     or_paths: tuple[str, ...] = ()
-    """Requests for a path that matches one of these patterns as well."""
+    """Alternative path patterns."""
     conditions: tuple[Condition, ...] = ()
-    """Only requests for which all of these hold."""
+    """Further conditions, all of which have to hold."""
 
 
 class ForwardedFor(enum.Enum):
-    """What is done with ``X-Forwarded-For``."""
+    """The handling of the header ``X-Forwarded-For``."""
 
     APPEND = "append"
     PRESERVE = "preserve"
@@ -216,31 +216,31 @@ class ForwardedFor(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """How an Application Load Balancer treats all requests."""
+    """Options of an Application Load Balancer for all requests."""
 
     idle_s: int = 60
-    """Seconds without a byte after which a connection is closed."""
+    """Idle timeout in seconds, after which a connection is closed."""
     http2: bool = True
-    """Whether clients may speak HTTP/2 over TLS."""
+    """Whether clients may use HTTP/2 over TLS."""
     forwarded_for: ForwardedFor = ForwardedFor.APPEND
     client_port: bool = False
-    """Whether ``X-Forwarded-For`` has the client's port."""
+    """Whether ``X-Forwarded-For`` includes the client's port."""
     drop_invalid_headers: bool = False
-    """Whether headers whose names hold more than letters, digits and dashes are removed."""
+    """Whether to remove headers whose names contain anything but letters, digits and dashes."""
     lowest_tls: str = "TLSv1.2"
 
 
 @dataclass(frozen=True, slots=True)
 class HttpListener:
-    """A port whose requests are judged one by one; the first rule that fits counts."""
+    """A port that routes each request by the first rule that matches."""
 
     port: int
     rules: tuple[Rule, ...]
     default: Action = NOT_FOUND
     certificates: tuple[str, ...] = ()
-    """File names; with any, clients have to speak TLS. The first is for who names no host."""
+    """File names; if any, the listener uses TLS. The first is the default without SNI."""
     sources: tuple[IPv4Network, ...] = ()
-    """Who may connect; everybody unless given."""
+    """Networks that may connect; empty means all."""
     options: HttpOptions = HttpOptions()
 
 
@@ -256,7 +256,7 @@ class Balancer:
 
 
 def groups_of(action: Action) -> Iterator[str]:
-    """Yield the names of the groups that an action passes requests on to."""
+    """Yield the names of the groups that an action forwards to."""
     if isinstance(action, Forward):
         for name, _ in action.groups:
             yield name

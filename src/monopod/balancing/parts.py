@@ -1,7 +1,6 @@
-"""What one object asks of a load balancer, apart from whose pods take the traffic at the moment.
+"""The configuration that one object contributes to a load balancer, without current targets.
 
-A part is derived from its object, and stays what it is while the object is edited into what cannot
-be done.
+A part is derived from its object; the last valid one is used while the object is invalid.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +14,12 @@ from monopod.balancing.model import Action, NetworkListener, Rule, Scheme, Targe
 from monopod.balancing.targets import targets
 
 Slices = Callable[[str], Sequence[EndpointSlice]]
-"""Looks up the slices of a service by its key."""
+"""Looks up a service's EndpointSlices by its key."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkPart:
-    """What a Service asks for: a load balancer of its own."""
+    """A Service's part: a whole load balancer."""
 
     scheme: Scheme
     listeners: tuple[NetworkListener, ...]
@@ -30,16 +29,16 @@ class NetworkPart:
 
 @dataclass(frozen=True, slots=True)
 class HttpPart:
-    """What an Ingress asks for: a part of a load balancer that it may share."""
+    """An Ingress's part of a load balancer, which it may share."""
 
     group: str = ""
-    """The name of those it shares with; empty: it is alone."""
+    """The name of the group that shares the load balancer; empty means that it is not shared."""
     order: int = 0
     scheme: Scheme | None = None
     ports: Mapping[int, bool] = field(default_factory=dict[int, bool])
-    """Whether clients speak TLS, by port."""
+    """Whether clients use TLS, by port."""
     certificates: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Files by the keys of the Secrets that they come from."""
+    """Files, by the keys of their Secrets."""
     redirect_to: int | None = None
     sources: tuple[IPv4Network, ...] = ()
     rules: tuple[Rule, ...] = ()
@@ -47,9 +46,9 @@ class HttpPart:
     groups: Mapping[str, TargetGroup] = field(default_factory=dict[str, TargetGroup])
     """Without targets, by name."""
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Those of the load balancer that are named and served."""
+    """The load balancer's attributes that are set and supported."""
     lowest_tls: str = ""
-    """The lowest version of TLS that is wanted; empty if nothing is said."""
+    """The lowest version of TLS; empty means that none is set."""
 
 
 Part = NetworkPart | HttpPart
@@ -57,5 +56,5 @@ NOTHING: Final[Mapping[str, Part]] = {}
 
 
 def with_targets(group: TargetGroup, slices: Slices) -> TargetGroup:
-    """Return a target group with the addresses that serve its service's port now."""
+    """Return a target group with the current targets of its service's port."""
     return replace(group, targets=targets(slices(group.service), group.port_name))

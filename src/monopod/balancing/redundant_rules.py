@@ -1,10 +1,10 @@
-"""Which rules a listener leaves out, because they cannot do what they say. Pure.
+"""Removes rules that are without effect on a listener. Pure.
 
-An Ingress gives its rules to all its listeners, so a redirect from HTTP to HTTPS is on the HTTPS
-listener too, where it would lead to itself. AWS's controller leaves such rules out and so do we, by
-its criterion (source: the AWS Load Balancer Controller, its rule optimizer): protocol, port and
-query stay as they are, and host and path do or are among the rule's own. Rules behind a redirect
-that takes all their requests are left out as well; they would never be reached.
+An Ingress's rules apply to all its listeners, so a redirect from HTTP to HTTPS is on the HTTPS
+listener too, where it would lead to itself. Like AWS's controller we remove such rules, by its
+criterion (source: the AWS Load Balancer Controller, its rule optimizer): protocol, port and query
+are unchanged, and host and path are unchanged or among the rule's own. Rules after a redirect that
+matches all their requests are removed as well, as they are unreachable.
 """
 
 from collections.abc import Iterable
@@ -18,12 +18,12 @@ _EVERY_PATH: Final = "/*"
 
 
 def leads_to_itself(rule: Rule, port: int, *, secure: bool) -> bool:
-    """Whether a rule redirects requests of a listener to where they already are.
+    """Whether a rule redirects requests of a listener to themselves.
 
     Args:
         rule: Any rule.
-        port: The listener's.
-        secure: Whether its clients speak TLS.
+        port: The listener's port.
+        secure: Whether the listener uses TLS.
     """
     to = rule.action
     if not isinstance(to, Redirect):
@@ -39,7 +39,7 @@ def leads_to_itself(rule: Rule, port: int, *, secure: bool) -> bool:
 
 
 def effective(rules: Iterable[Rule], port: int, *, secure: bool) -> tuple[Rule, ...]:
-    """Return the rules that a listener has, in their order."""
+    """Return a listener's effective rules, in order."""
     kept: list[Rule] = []
     taken: list[_Requests] = []
     for rule in rules:
@@ -54,13 +54,13 @@ def effective(rules: Iterable[Rule], port: int, *, secure: bool) -> tuple[Rule, 
 
 @dataclass(frozen=True, slots=True)
 class _Requests:
-    """Those to some hosts for some paths; an empty set is all of them."""
+    """The requests to some hosts and paths; an empty set means all."""
 
     hosts: frozenset[str]
     paths: frozenset[str]
 
     def cover(self, others: "_Requests") -> bool:
-        """Whether all the others are among these."""
+        """Whether these requests include all the others."""
         every_host = not self.hosts or (others.hosts and self.hosts >= others.hosts)
         every_path = not self.paths or _EVERY_PATH in self.paths
         return bool(every_host and (every_path or (others.paths and self.paths >= others.paths)))
@@ -71,7 +71,7 @@ def _hosts(rule: Rule) -> frozenset[str]:
 
 
 def _paths(rule: Rule) -> frozenset[str]:
-    """Return a rule's paths as the patterns that AWS has for them."""
+    """Return a rule's paths as AWS's patterns."""
     if not rule.path:
         return frozenset(rule.or_paths)
     if rule.match is not Match.PREFIX:

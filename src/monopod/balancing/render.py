@@ -1,7 +1,7 @@
-"""HAProxy's configuration from plain data. Pure.
+"""Renders HAProxy's configuration from plain data. Pure.
 
-Targets are named by their address and port, so a worker that runs can be told of new ones without
-an exchange of names; ``Rendered.version`` covers everything that a running worker cannot be told.
+Targets are named by their address and port, so that new ones can be added to a running worker
+without a mapping of names; ``Rendered.version`` covers everything that takes a reload.
 """
 
 import hashlib
@@ -31,47 +31,47 @@ from monopod.balancing.render_rules import (
 )
 
 VERSION_PREFIX: Final = "version-"
-"""Of the name of a backend that is never used; HAProxy tells by it what it runs."""
+"""The prefix of an unused backend's name, which identifies the configuration that HAProxy runs."""
 WEIGHT: Final = 100
-"""Of a target; one that drains has 0."""
+"""A target's weight; a draining one has 0."""
 _ANY: Final = Target(IPv4Address(0), 0)
 _BALANCE: Final = {
     Balance.ROUND_ROBIN: "roundrobin",
     Balance.LEAST_OUTSTANDING: "leastconn",
 }
 _NETWORKS_IN_A_LINE: Final = 32
-"""HAProxy takes 64 words."""
+"""HAProxy accepts 64 words in a line."""
 _LARGEST_LINE: Final = 16 << 10
 _LARGEST_REQUEST_HEADER: Final = 64 << 10
 _LARGEST_RESPONSE_HEADER: Final = 32 << 10
 """Bytes. Source: the quotas of Application Load Balancers, "HTTP headers"."""
 _BUFFER: Final = _LARGEST_REQUEST_HEADER + (32 << 10)
-"""Bytes: the largest header, HAProxy's own index of it, and what is added to it."""
+"""Bytes: the largest header, HAProxy's index of it, and the headers added to it."""
 _FILES: Final = 20000
-"""Open at once: twice the connections. One that has no data under way has no buffer; a limit on
-buffers instead stalls all load balancers once it is reached, for longer than what reached it."""
+"""Open files: twice the connections. Idle connections have no buffer; a limit on buffers instead
+would stall all load balancers once reached, and for longer than the load that reached it."""
 _HEADERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A configuration, ready to be loaded."""
+    """A rendered configuration."""
 
     text: str
     version: str
-    """Name of a backend in it: equal for two that differ in nothing but targets."""
+    """Name of a backend in it: equal for configurations that differ only in targets."""
 
 
 def base() -> str:
-    """Return what holds for all load balancers.
+    """Return the static configuration of all load balancers.
 
-    Time-outs are AWS's for Network Load Balancers: 350 s without a byte. Headers are read whole, so
-    buffers hold the largest that an Application Load Balancer takes; the number of open files
-    bounds connections, and with them the memory.
+    Time-outs are AWS's for Network Load Balancers: 350 s idle. Headers are buffered whole, so
+    buffers fit the largest that an Application Load Balancer accepts; the number of open files
+    bounds connections, and so memory.
     """
     return f"""\
 global
-    # Old workers end with their last connection, whenever that is.
+    # Old workers exit after their last connection, without a time limit.
     fd-hard-limit {_FILES}
     tune.bufsize {_BUFFER}
     tune.maxrewrite 2048
@@ -93,7 +93,7 @@ defaults
     option clitcpka
     option srvtcpka
 
-# There is always something to listen for; and this is where it is measured.
+# HAProxy needs at least one listener; this one serves metrics.
 frontend metrics
     mode http
     bind 127.0.0.1:8405
@@ -107,8 +107,8 @@ def render(balancers: Iterable[Balancer], certificates: Path) -> Rendered:
     """Return the configuration of these load balancers.
 
     Args:
-        balancers: All there are.
-        certificates: The directory of the files that listeners name.
+        balancers: All load balancers.
+        certificates: The directory of the certificate files.
     """
     lines: list[str] = []
     shape: list[str] = []
@@ -121,7 +121,7 @@ def render(balancers: Iterable[Balancer], certificates: Path) -> Rendered:
             for name, checked in backends(balancer, group):
                 made = [f"backend {name}", *_backend(balancer, group, checked=checked)]
                 lines += made
-                # The version covers how targets are treated, and not which there are.
+                # The version covers the options of targets, not the list of targets.
                 shape += [*made, server(group, _ANY, checked=checked)]
                 lines += [
                     f"    server {each.name} {server(group, each, checked=checked)}"
@@ -138,10 +138,10 @@ def weight(target: Target) -> int:
 
 
 def backends(balancer: Balancer, group: TargetGroup) -> tuple[tuple[str, bool], ...]:
-    """Return what HAProxy calls a group, and whether targets are checked there.
+    """Return a group's backend names, each with whether its targets are health-checked.
 
-    A group is there twice: the one whose targets are not checked takes the traffic when too few of
-    the other's are healthy.
+    A group has two backends: the one without health checks gets the traffic when too few targets of
+    the other are healthy.
     """
     return (
         (backend_name(balancer, group.name), True),
@@ -150,7 +150,7 @@ def backends(balancer: Balancer, group: TargetGroup) -> tuple[tuple[str, bool], 
 
 
 def server(group: TargetGroup, target: Target, *, checked: bool = True) -> str:
-    """Return a target's parameters, as a file and as the command ``add server`` have them."""
+    """Return a target's parameters, for the configuration and for the command ``add server``."""
     words = [target.name, f"weight {weight(target)}"]
     if group.proxy_protocol:
         words.append("send-proxy-v2")
@@ -218,7 +218,7 @@ def _security(listener: NetworkListener | HttpListener, certificates: Path) -> s
 
 
 def _limits() -> Iterator[str]:
-    """Yield the lines that answer what AWS does not pass on: long headers, and TRACE."""
+    """Yield the lines that reject what AWS rejects: long headers, and TRACE."""
     total = f"{{ req.hdrs -m len gt {_LARGEST_REQUEST_HEADER} }}"
     large = f"{{ req.hdrs -m len gt {_LARGEST_LINE} }}"
     line = quoted(f"(?m)^[^\r\n]{{{_LARGEST_LINE + 1}}}")
@@ -231,7 +231,7 @@ def _limits() -> Iterator[str]:
 
 
 def _headers(options: HttpOptions) -> Iterator[str]:
-    """Yield the lines that change a request's headers on its way to a target."""
+    """Yield the lines that change the headers of forwarded requests."""
     if options.drop_invalid_headers:
         yield "    http-request del-header [^-A-Za-z0-9] -m reg"
     client = "%[src]:%[src_port]" if options.client_port else "%[src]"
@@ -239,7 +239,7 @@ def _headers(options: HttpOptions) -> Iterator[str]:
         case ForwardedFor.REMOVE:
             yield "    http-request del-header X-Forwarded-For"
         case ForwardedFor.APPEND:
-            # In the same line: many programs read one line alone, and a client may send the first.
+            # On one line: many programs read only the first, which a client may have sent.
             one = "{ req.fhdr_cnt(x-forwarded-for) eq 1 }"
             yield f"    http-request set-var(txn.only) bool(true) if {one}"
             both = f'"%[req.fhdr(x-forwarded-for)], {client}"'
@@ -256,7 +256,7 @@ def _backend(balancer: Balancer, group: TargetGroup, *, checked: bool) -> Iterat
     http = group.protocol.is_http
     if http:
         yield "    mode http"
-        # What may have been done already must not be done twice.
+        # A request that may have been processed must not be repeated.
         yield "    retry-on conn-failure empty-response"
         yield "    http-request disable-l7-retry if !METH_GET"
     yield f"    timeout server {group.idle_s}s"
@@ -267,7 +267,7 @@ def _backend(balancer: Balancer, group: TargetGroup, *, checked: bool) -> Iterat
     else:
         yield f"    balance {_BALANCE[group.balance]}"
     if http and group.cookie_s:
-        # A dynamic cookie follows from this key and the target's address: `add server` takes none.
+        # A cookie derived from this key and the target's address, as `add server` accepts none.
         yield f"    dynamic-cookie-key {balancer.name}"
         yield (
             "    cookie AWSALB insert indirect nocache dynamic"

@@ -1,7 +1,7 @@
-"""Rules of Application Load Balancers in HAProxy's words. Pure.
+"""Renders rules of Application Load Balancers for HAProxy. Pure.
 
-The first rule that fits decides: HAProxy would look at its own kinds of rules kind by kind, so the
-number of the rule that fits is found first, in the variable ``txn.rule``, and acted on after that.
+The first rule that matches applies. HAProxy evaluates its rules grouped by kind, so the number of
+the matching rule is stored in the variable ``txn.rule`` first, and acted on after that.
 """
 
 import re
@@ -28,7 +28,7 @@ from monopod.balancing.model import (
 )
 
 DICE: Final = 1 << 20
-"""A request's random number is below it."""
+"""The exclusive upper bound of a request's random number."""
 _REDIRECT_PARTS: Final = {
     "#{protocol}": "%[var(txn.scheme)]",
     "#{host}": "%[var(txn.host)]",
@@ -39,40 +39,40 @@ _REDIRECT_PARTS: Final = {
     "#{query}": "%[query]",
 }
 _ESCAPES: Final = {"'": r"'\''", "\n": r"'\n'", "\r": r"'\r'", "\t": r"'\t'"}
-"""Within quotes nothing is special, not even a backslash: so they are left for a moment."""
+"""Within quotes no character is special, not even a backslash: so escapes leave the quotes."""
 _BODILESS: Final = frozenset({204, 205, 304})
 _PLACEHOLDER: Final = re.compile("(" + "|".join(map(re.escape, _REDIRECT_PARTS)) + ")")
 _UNDECIDED: Final = "!{ var(txn.rule) -m found }"
 
 
 def backend_name(balancer: Balancer, group: str) -> str:
-    """Return what HAProxy calls a group."""
+    """Return the name of a group's backend."""
     return f"{balancer.name}:{group}"
 
 
 def open_backend_name(balancer: Balancer, group: str) -> str:
-    """Return what HAProxy calls a group's targets when too few of them are healthy."""
+    """Return the name of a group's fail-open backend, used when too few targets are healthy."""
     return f"{backend_name(balancer, group)}:open"
 
 
 def quoted(text: str) -> str:
-    """Return a text as one word of HAProxy's configuration, whatever is in it.
+    """Quote any text as one word of HAProxy's configuration.
 
     Raises:
-        ValueError: It holds a control character, which no word can.
+        ValueError: It contains a control character, which no word can.
     """
     if any(ord(character) < 32 and character not in _ESCAPES for character in text):
-        raise ValueError(f"{text!r} holds a control character")
+        raise ValueError(f"{text!r} contains a control character")
     return "'" + "".join(_ESCAPES.get(character, character) for character in text) + "'"
 
 
 def forward_lines(balancer: Balancer, group: TargetGroup, condition: str = "") -> Iterator[str]:
-    """Yield the lines that pass traffic on to a group, whether its targets are healthy or not.
+    """Yield the lines that forward traffic to a group, fail-open included.
 
     Args:
-        balancer: The group's.
-        group: Where traffic goes.
-        condition: What has to hold; without one, the group is for everything else.
+        balancer: The group's load balancer.
+        group: The destination.
+        condition: The condition; empty means that the group is the default.
     """
     name = backend_name(balancer, group.name)
     too_few = f"{{ nbsrv({name}) lt {group.open_below} }}"
@@ -82,7 +82,7 @@ def forward_lines(balancer: Balancer, group: TargetGroup, condition: str = "") -
 
 
 def rule_lines(balancer: Balancer, listener: HttpListener) -> Iterator[str]:
-    """Yield the lines that find out which rule a request is for, and do what it says."""
+    """Yield the lines that match a request to a rule and execute its action."""
     for number, rule in enumerate(listener.rules):
         for conjunction in _alternatives(rule):
             condition = " ".join((_UNDECIDED, *conjunction))
@@ -92,23 +92,23 @@ def rule_lines(balancer: Balancer, listener: HttpListener) -> Iterator[str]:
         actions += _act(balancer, rule.action, f"{{ var(txn.rule) -m int {number} }}")
     otherwise = "" if isinstance(listener.default, Forward) else _UNDECIDED
     actions += _act(balancer, listener.default, otherwise)
-    # Rules exclude each other, so HAProxy may have its kinds in its own order.
+    # Actions are mutually exclusive, so they can be in the order that HAProxy requires.
     yield from sorted(actions, key=lambda line: not line.startswith("    http-request"))
 
 
 def _alternatives(rule: Rule) -> Iterator[tuple[str, ...]]:
-    """Yield conjunctions, one of which has to hold; an empty one always does."""
+    """Yield conjunctions, one of which has to hold; an empty one always holds."""
     dimensions = [_hosts(rule), _paths(rule), *map(_tests, rule.conditions)]
     return product(*(each for each in dimensions if each))
 
 
 def _hosts(rule: Rule) -> list[str]:
-    """Return tests of the host, one of which has to hold; none if any host will do."""
+    """Return tests of the host, one of which has to hold; empty means any host."""
     return _matches("var(txn.host)", [each.lower() for each in (rule.host, *rule.or_hosts) if each])
 
 
 def _paths(rule: Rule) -> list[str]:
-    """Return tests of the path, one of which has to hold; none if any path will do."""
+    """Return tests of the path, one of which has to hold; empty means any path."""
     own = [rule.path] if rule.path else []
     if rule.match is Match.WILDCARD:
         return _matches("var(txn.path)", [*own, *rule.or_paths])

@@ -1,7 +1,7 @@
-"""The least that brings a running worker's targets to what they shall be. Pure.
+"""Computes the minimal commands that bring a running worker's targets to the desired ones. Pure.
 
-Commands are those of HAProxy's own command line (management guide, section 9.3); none of them
-touches a connection that is open.
+Commands are those of HAProxy's runtime API (management guide, section 9.3); none of them affects
+an open connection.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,29 +12,29 @@ from monopod.balancing.model import Balancer, TargetGroup
 from monopod.balancing.render import backends, server, weight
 
 _MAINTENANCE: Final = 0x3F
-"""Bits of ``srv_admin_state`` by which a target is out of use, for whatever reason."""
+"""Bits of ``srv_admin_state`` that take a target out of use for any reason."""
 _STOPPED: Final = 0
 _PASSED: Final = 3
-"""``srv_check_result``: the last check was good. One that was never asked counts as running."""
+"""``srv_check_result``: the last check succeeded. An unchecked target counts as running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One target as a worker has it."""
+    """The current state of one target in a worker."""
 
     weight: int
     in_use: bool
     healthy: bool
     passed: bool = False
-    """It has been asked, and is healthy."""
+    """Whether it has been checked and is healthy."""
 
 
 Standings = Mapping[str, Mapping[str, Standing]]
-"""By the names of backends and targets."""
+"""By backend name and target name."""
 
 
 def read(listing: str) -> Standings:
-    """Read the answer to ``show servers state``, whose second line names its columns."""
+    """Parse the answer to ``show servers state``, whose second line names its columns."""
     found: dict[str, dict[str, Standing]] = {}
     columns: list[str] = []
     for line in listing.splitlines():
@@ -54,7 +54,7 @@ def read(listing: str) -> Standings:
 
 
 def changes(balancers: Iterable[Balancer], standing: Standings) -> list[str]:
-    """Return the commands that make what stands what these load balancers have."""
+    """Return the commands that change the current targets to those of these load balancers."""
     return [
         command
         for balancer in balancers
@@ -74,7 +74,7 @@ def _changes(
             if checked:
                 yield f"enable health {name}"
             if group.cookie_s:
-                # HAProxy makes cookies of targets added at runtime when asked for all of them.
+                # HAProxy generates cookies of runtime targets only by this command for all.
                 yield f"enable dynamic-cookie backend {backend}"
             yield f"enable server {name}"
             continue
@@ -85,5 +85,5 @@ def _changes(
     for gone in sorted(there.keys() - {target.name for target in group.targets}):
         if there[gone].in_use:
             yield f"set server {backend}/{gone} state maint"
-        # Refused as long as it has connections; asked again at the next look.
+        # HAProxy rejects it while there are connections; retried at the next reconcile.
         yield f"del server {backend}/{gone}"

@@ -64,9 +64,9 @@ SERVICE: Final[Mapping[str, Meaning]] = {
     "additional-resource-tags": NoMeaning("nothing has tags"),
     "target-node-labels": NoMeaning("only with instance targets, which are refused"),
 }
-"""Those below ``service.beta.kubernetes.io/aws-load-balancer-``."""
+"""Annotations with the prefix ``service.beta.kubernetes.io/aws-load-balancer-``."""
 WITHOUT_PREFIX: Final[Mapping[str, Meaning]] = {
     "load-balancer-source-ranges": Served("IPv4 networks that may connect, if the spec names none"),
     "actions.": Refused("a listener has the targets of its own Service alone"),
 }
-"""Those below ``service.beta.kubernetes.io/``."""
+"""Annotations with the prefix ``service.beta.kubernetes.io/``."""

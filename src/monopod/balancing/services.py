@@ -1,7 +1,7 @@
-"""Network Load Balancers, from Services of type LoadBalancer. Pure.
+"""Derives Network Load Balancers from Services of type LoadBalancer. Pure.
 
-Claimed are those of class ``service.k8s.aws/nlb`` and those whose annotation says ``external`` or
-``nlb-ip``. Whoever names no target type gets IP targets: there are no others here.
+Claims Services of class ``service.k8s.aws/nlb`` and those whose type annotation is ``external`` or
+``nlb-ip``. The default target type is IP, the only one supported.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ _ATTRIBUTES: Final = "target-group-attributes"
 
 
 def is_network_balancer(service: Service) -> bool:
-    """Whether a service asks for a load balancer of ours."""
+    """Whether a service is claimed by this controller."""
     spec = service.spec
     if spec is None or spec.type != "LoadBalancer":
         return False
@@ -52,7 +52,7 @@ def is_network_balancer(service: Service) -> bool:
 
 
 def network_part(service: Service) -> NetworkPart | Refusal:
-    """Return what a service asks for, or everything that is against it."""
+    """Return a service's desired part, or a refusal with all its faults."""
     spec = service.spec or ServiceSpec()
     reader = Reader(PREFIX, meta(service).annotations or {})
     refuse_others(reader, SERVICE, reader.names())
@@ -99,10 +99,10 @@ def network_balancer(
     """Return the load balancer of a service.
 
     Args:
-        service: Whose it is.
-        part: What it asks for, or what it last asked for that could be done.
-        slices: Where its targets are.
-        current: Whether it is what the service asks for now.
+        service: The owner.
+        part: Its current or its last-known-good part.
+        slices: Looks up its EndpointSlices.
+        current: Whether the part is the current one.
     """
     metadata, uid = meta(service), identity(service)
     return Wanted(
@@ -116,7 +116,7 @@ def network_balancer(
 
 
 def node_port_hint(service: Service, slices: Iterable[EndpointSlice]) -> Hint | None:
-    """Return a warning for a service of type NodePort that has pods on Fargate nodes."""
+    """Return a warning for a service of type NodePort with pods on Fargate nodes."""
     spec = service.spec
     if spec is None or spec.type != "NodePort":
         return None
@@ -148,7 +148,7 @@ def _scheme(reader: Reader) -> Scheme:
 
 
 def _check_ports(reader: Reader, ports: Sequence[ServicePort]) -> None:
-    """Find fault with ports that are not TCP, and with annotations for ports that are not there."""
+    """Record faults for ports other than TCP, and for annotations on missing ports."""
     reader.faults += [
         f"spec.ports[{number}].protocol: {each.protocol} cannot be balanced, only TCP can"
         for number, each in enumerate(ports)
@@ -185,7 +185,7 @@ def _proxy_protocol(reader: Reader, attributes: Mapping[str, str], port: Service
     if listed := reader.text(name):
         ports = [each.strip() for each in listed.split(",")]
         if not all(each.isascii() and each.isdigit() for each in ports):
-            reader.fault(name, f"{listed!r} is no list of port numbers")
+            reader.fault(name, f"{listed!r} is not a list of port numbers")
         return str(port.port) in ports
     return attributes.get("proxy_protocol_v2.enabled") == "true"
 

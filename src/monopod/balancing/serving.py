@@ -1,4 +1,4 @@
-"""Has HAProxy do, at one look at everything, what all objects ask for, as far as it can be done."""
+"""Applies the desired load balancers of all objects to HAProxy, invalid objects excepted."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,43 +27,43 @@ _log: Final = structlog.get_logger("balancing")
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """A cluster's objects at one look."""
+    """A cluster's objects at one reconcile."""
 
     services: Mapping[str, Service]
-    """All, by their keys; those too that are being deleted."""
+    """All by key, including those being deleted."""
     ingresses: Sequence[Ingress]
-    """Those of our classes that stay."""
+    """Those of our classes that are not being deleted."""
     slices: Slices
     other_ingresses: Sequence[Ingress] = ()
-    """Those of no class of ours."""
+    """Those of other classes."""
     classes: Mapping[str, IngressClass] = field(default_factory=dict[str, IngressClass])
     """All, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What came of one look."""
+    """The result of one reconcile."""
 
     asked: Asked
     placed: Sequence[tuple[Wanted, Balancer]]
     refusals: Mapping[str, Refusal]
-    """By their owners' uids."""
+    """By owner's uid."""
     standing: servers.Standings
 
 
 class Serving:
-    """Knows HAProxy, and what it had before."""
+    """Deploys load balancers to HAProxy, with last-known-good parts for invalid objects."""
 
     def __init__(
         self, haproxy: HAProxy, accepted: Accepted, certificates: Certificates, plan: Plan
     ) -> None:
-        """Describe the work.
+        """Set the dependencies.
 
         Args:
-            haproxy: What the load balancers are.
-            accepted: What HAProxy was last told for each object.
-            certificates: Those that Ingresses name, read by now.
-            plan: Of the network that the load balancers are in.
+            haproxy: Runs the load balancers.
+            accepted: The last-known-good part per object.
+            certificates: The Ingresses' certificates, already read.
+            plan: The cluster's network plan.
         """
         self._haproxy = haproxy
         self._accepted = accepted
@@ -71,11 +71,11 @@ class Serving:
         self._plan = plan
 
     async def serve(self, objects: Objects) -> Served:
-        """Have HAProxy do what is asked for, and of objects that cannot be served what was.
+        """Apply current parts of valid objects and last-known-good parts of invalid ones.
 
-        What is wrong with an object may be seen only when there is no address for it, or when
-        HAProxy does not like what follows. It steps back to what it had, and all is looked at anew;
-        each time one more does, so this ends.
+        Some faults show only when no address is free, or when HAProxy rejects the configuration.
+        Then the object falls back to its last-known-good part and the pass is repeated; each
+        repetition marks at least one more object, so it terminates.
         """
         rejected: dict[str, Refusal] = {}
         hopeless: set[str] = set()
@@ -95,9 +95,9 @@ class Serving:
                     [made for _, made in placed], self._certificates.files()
                 )
             except RejectedError as error:
-                # One that we should have refused ourselves must not keep the others from changing.
-                _log.error("refused by HAProxy", why=str(error))
-                why = ("HAProxy does not accept what follows from it",)
+                # A fault that validation missed must not block the other load balancers.
+                _log.error("haproxy_config_rejected", why=str(error))
+                why = ("HAProxy rejects the resulting configuration",)
                 worse = [each for each in placed if not await self._haproxy.accepts(each[1])]
                 bad = _by_owner(Refusal(owner, why) for of, _ in worse for owner in of.owners)
                 if not bad:
@@ -149,7 +149,7 @@ class Serving:
     def _place(
         self, wanted: Sequence[Wanted]
     ) -> tuple[list[tuple[Wanted, Balancer]], list[Refusal]]:
-        """Give each an address; those that get none are refused."""
+        """Assign each an address; return refusals for those that get none."""
         pools = {
             Scheme.INTERNAL: self._plan.internal_balancers,
             Scheme.INTERNET_FACING: self._plan.public_balancers,

@@ -1,4 +1,4 @@
-"""Configuration of the balancers' keeper: the environment variables ``MONOPOD_BALANCING_*``."""
+"""Configuration of monopod-balancing: the environment variables ``MONOPOD_BALANCING_*``."""
 
 from pathlib import Path
 
@@ -7,17 +7,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class BalancingSettings(BaseSettings):
-    """Where HAProxy is told what, and where the keeper is looked at."""
+    """HAProxy's paths, and the port of the controller's metrics."""
 
     model_config = SettingsConfigDict(env_prefix="MONOPOD_BALANCING_", frozen=True)
 
     transit: int = Field(ge=0, lt=256)
     """The number of the cluster's transit network, which holds the load balancers' addresses."""
     base: Path
-    """The part of HAProxy's configuration that never changes."""
+    """The static part of HAProxy's configuration."""
     configuration: Path
-    """The directory that HAProxy reads the rest from."""
+    """The directory of the rest of HAProxy's configuration."""
     socket: Path
-    """Where HAProxy's master process takes orders."""
+    """The runtime socket of HAProxy's master process."""
     metrics_port: int = Field(default=9474, ge=0, lt=65536)
-    """On 127.0.0.1, for Prometheus; 0 takes any that is free."""
+    """On 127.0.0.1, for Prometheus; 0 means any free port."""

@@ -1,4 +1,4 @@
-"""Which addresses take a service's traffic. Pure."""
+"""Derives a service's targets from its EndpointSlices. Pure."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import AddressValueError, IPv4Address
@@ -13,21 +13,21 @@ SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 def service_key(slice_: EndpointSlice) -> str:
-    """Return the key of the service whose addresses these are; empty if of none."""
+    """Return the key of a slice's service; empty means that it has none."""
     metadata = meta(slice_)
     name = (metadata.labels or {}).get(SERVICE_LABEL, "")
     return make_key(name, metadata.namespace) if name else ""
 
 
 def targets(slices: Iterable[EndpointSlice], port_name: str) -> tuple[Target, ...]:
-    """Return the addresses that serve a port.
+    """Return the targets of a port.
 
-    Ready ones, and as draining those that end but still serve. While there are only such, they go
-    on taking connections, as with kube-proxy.
+    Ready endpoints, and terminating ones that still serve, as draining. If all are terminating,
+    they continue to get connections, as with kube-proxy.
 
     Args:
-        slices: The service's own.
-        port_name: The port's name in the service, empty if it has none.
+        slices: The service's slices.
+        port_name: The service port's name; empty means that it has none.
     """
     found: dict[tuple[IPv4Address, int], bool] = {}
     for slice_ in slices:
@@ -41,7 +41,7 @@ def targets(slices: Iterable[EndpointSlice], port_name: str) -> tuple[Target, ..
             if state is None:
                 continue
             for address in _addresses(endpoint.addresses):
-                # An address may stand in two slices while it moves from one to the other.
+                # An address may be in two slices while it moves from one to the other.
                 found[address, port] = found.get((address, port), True) and state
     only_draining = all(found.values())
     return tuple(
@@ -58,11 +58,11 @@ def _port(ports: Sequence[models.EndpointPort], name: str) -> int | None:
 
 
 def _draining(endpoint: models.Endpoint) -> bool | None:
-    """Say whether an endpoint only finishes what it has; nothing if it takes no part."""
+    """Return whether an endpoint is draining; None means that it is not a target."""
     conditions = endpoint.conditions
     if conditions is None or conditions.ready is None or conditions.ready:
         return False
-    # "serving" is what "ready" would be if the pod did not end.
+    # "serving" is what "ready" would be if the pod were not terminating.
     return True if conditions.serving and conditions.terminating else None
 
 

@@ -1,7 +1,7 @@
-"""What to say of objects that ask for a load balancer, and that no controller serves. Pure.
+"""Warnings for objects that request a load balancer and that no controller serves. Pure.
 
-Nothing happens to them, which their owners would otherwise have to find out by waiting. An object
-of a class that another controller may serve, or whose status shows that one does, is left alone.
+Without a warning, their owners would have to find out by waiting. An object of a class that another
+controller may serve, or whose status shows that one does, is left alone.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from monopod.balancing.wanted import Hint, shown
 from monopod.kube import meta
 
 _AUTO_MODE: Final = "eks.amazonaws.com/"
-"""Classes of EKS Auto Mode begin with it; they are served in AWS alone."""
+"""The prefix of EKS Auto Mode's classes, which are served only on AWS."""
 _WRITE: Final = (
     f"set spec.loadBalancerClass to {CLASS}, or the annotations {PREFIX}type to external and"
     f" {PREFIX}nlb-target-type to ip"
@@ -48,7 +48,7 @@ def ingress_hint(ingress: Ingress, classes: Mapping[str, IngressClass]) -> Hint 
     """Return a warning for an Ingress that no controller serves.
 
     Args:
-        ingress: Any.
+        ingress: Any Ingress.
         classes: All IngressClasses, by name.
     """
     if is_application_balancer(ingress, classes) or shown(ingress):

@@ -1,4 +1,4 @@
-"""What objects ask for, before it has addresses, and what there is to say to their owners."""
+"""Desired load balancers before they have addresses, and messages to their owners."""
 
 import hashlib
 import re
@@ -14,12 +14,12 @@ from monopod.balancing.parts import NOTHING, Part
 
 Owner = Service | Ingress
 Shown = tuple[tuple[str, str], ...]
-"""Addresses and host names."""
+"""Pairs of address and host name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A load balancer that one object, or a group of objects, asks for."""
+    """The desired load balancer of one object or a group of objects."""
 
     name: str
     scheme: Scheme
@@ -28,25 +28,25 @@ class Wanted:
     owners: tuple[Owner, ...]
     """The objects whose status shows it."""
     parts: Mapping[str, Part] = field(default_factory=lambda: NOTHING)
-    """What those of them ask for that get what they ask for, by their uids."""
+    """The current parts of the owners that are valid, by their uids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An object that asks for what it cannot get."""
+    """An invalid object and its faults."""
 
     owner: Owner
     faults: tuple[str, ...]
 
     @property
     def message(self) -> str:
-        """Everything that is wrong, in one sentence."""
+        """All faults in one sentence, as AWS's controller reports them."""
         return f"Failed build model due to {'; '.join(self.faults)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A warning about an object that is no load balancer's owner."""
+    """A warning about an object without a load balancer."""
 
     owner: Owner
     reason: str
@@ -55,7 +55,7 @@ class Hint:
 
 @dataclass(slots=True)
 class Asked:
-    """All that a cluster's objects ask for."""
+    """The desired load balancers, refusals and hints of all objects."""
 
     wanted: list[Wanted] = field(default_factory=list[Wanted])
     refusals: list[Refusal] = field(default_factory=list[Refusal])
@@ -63,11 +63,11 @@ class Asked:
 
 
 def balancer_name(*parts: str, unique: str) -> str:
-    """Return a load balancer's name, in the shape that AWS's controller gives them.
+    """Return a load balancer's name, in the form of AWS's controller.
 
     Args:
-        parts: What people know it by; each is cut to eight characters.
-        unique: What tells it from all others.
+        parts: Readable parts; each is cut to eight characters.
+        unique: A string that is unique to the load balancer.
     """
     short = [re.sub(r"[^a-z0-9]", "", part.lower())[:8] for part in parts]
     digest = hashlib.sha256(unique.encode()).hexdigest()[:10]
@@ -75,14 +75,14 @@ def balancer_name(*parts: str, unique: str) -> str:
 
 
 def shown(owner: Owner) -> Shown:
-    """Return where an object's status says that its load balancer is."""
+    """Return the load balancer addresses in an object's status."""
     balancer = owner.status.loadBalancer if owner.status else None
     found = (balancer.ingress if balancer else None) or []
     return tuple((each.ip or "", each.hostname or "") for each in found)
 
 
 def shown_addresses(owner: Owner, pool: IPv4Network) -> list[IPv4Address]:
-    """Return the addresses of a pool that an object's status shows."""
+    """Return the addresses in an object's status that belong to a pool."""
     found: list[IPv4Address] = []
     for text, _ in shown(owner):
         try:

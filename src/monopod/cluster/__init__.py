@@ -1,6 +1,5 @@
-"""The embedded control plane: a real cluster's processes, supervised by s6, on this one host.
+"""The embedded control plane: the processes of a real cluster, supervised by s6, on one host.
 
-Every process is *crash-only*: to stop one is to kill it, and whatever it finds when it starts
-again it must cope with. So there is one path to test, and ``monopod down`` needs nobody's good
-will.
+Every process is *crash-only*: stopping one means killing it, and it must start from any state it
+finds. So there is one path to test, and ``monopod down`` depends on no process's cooperation.
 """

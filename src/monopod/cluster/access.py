@@ -1,4 +1,4 @@
-"""The way to a running cluster for this host's administrator, without asking it anything."""
+"""Access to a running cluster for this host's administrator, read from files only."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ class Administrator:
 
     kubeconfig: Path
     components: Path
-    """Directory of upstream's programs, of the version that the cluster runs."""
+    """Directory of upstream's programs in the version that the cluster runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +24,18 @@ class Registry:
     """Where images are pushed to."""
 
     url: str
-    """As guests know it."""
+    """The URL that guests use."""
     socket: Path
-    """Where this host reaches the instance that takes images; only root can open it."""
+    """The Unix socket of the instance that accepts pushes; only root can open it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Eks:
-    """What AWS's clients need for the EKS API."""
+    """What AWS's clients need to call the EKS API."""
 
     url: str
     authority: Path
-    """PEM of what its certificate, and the API server's, are verified by."""
+    """PEM of the authority that verifies its certificate and the API server's."""
     region: str
     key: AccessKey
     """The administrator's."""
@@ -46,29 +46,29 @@ def administrator(settings: Settings) -> Administrator:
 
     Raises:
         NoClusterError: There is no cluster in this home.
-        ClusterError: What it left cannot be read.
+        ClusterError: Its state cannot be read.
     """
     layout, known = _cluster(settings)
     return Administrator(layout.admin_kubeconfig, Path(known.components))
 
 
 def registry(settings: Settings) -> Registry:
-    """Return the way to the registry.
+    """Return the registry's URL and push socket.
 
     Raises:
         NoClusterError: There is no cluster in this home.
-        ClusterError: What it left cannot be read.
+        ClusterError: Its state cannot be read.
     """
     layout, _ = _cluster(settings)
     return Registry(f"http://{layout.registry}", layout.push_socket)
 
 
 def eks(settings: Settings) -> Eks:
-    """Return the way to the EKS API.
+    """Return the EKS API's URL and the administrator's credentials for it.
 
     Raises:
         NoClusterError: There is no cluster in this home.
-        ClusterError: What it left cannot be read.
+        ClusterError: Its state cannot be read.
         IdentityError: The administrator's access key cannot be read.
     """
     layout, _ = _cluster(settings)

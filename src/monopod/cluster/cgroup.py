@@ -1,7 +1,7 @@
-"""The cgroup that holds every process of the control plane, so that none can be lost.
+"""The cgroup of all control plane processes, so that each can be found and killed.
 
-It only tells and ends processes, it limits nothing; so any hierarchy will do: version 2 where it is
-mounted, even without controllers, else whichever of version 1 there is.
+It only lists and kills processes and limits nothing, so any hierarchy will do: version 2 where it
+is mounted, even without controllers, else any of version 1.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _POLL_S: Final = 0.02
 
 
 def hierarchies(mountinfo: str) -> list[Path]:
-    """Return where hierarchies are mounted, given ``/proc/self/mountinfo``; the best one first."""
+    """Return the mount points of hierarchies in ``/proc/self/mountinfo``; version 2 first."""
     version_1: list[Path] = []
     version_2: list[Path] = []
     for line in mountinfo.splitlines():
@@ -32,36 +32,36 @@ def hierarchies(mountinfo: str) -> list[Path]:
 
 
 def mounted() -> list[Path]:
-    """Return where hierarchies are mounted on this host; the best one first."""
+    """Return the mount points of this host's hierarchies; version 2 first."""
     return hierarchies(Path("/proc/self/mountinfo").read_text())
 
 
 class Cgroup:
-    """One cgroup below a hierarchy's root, by its path there."""
+    """One cgroup, by its path below a hierarchy's root."""
 
     def __init__(self, path: str, root: Path | None = None) -> None:
-        """Name a cgroup, whether or not it exists.
+        """Name a cgroup, which need not exist.
 
         Args:
             path: Its path in the hierarchy.
-            root: Where that is mounted; the best there is unless given.
+            root: The hierarchy's mount point; None means the first of :func:`mounted`.
 
         Raises:
             ClusterError: This host has no cgroups mounted.
         """
         found = root or next(iter(mounted()), None)
         if found is None:
-            raise ClusterError("no cgroup hierarchy is mounted")
+            raise ClusterError("no cgroup hierarchy is mounted: mount one on /sys/fs/cgroup")
         self._root = found
         self._directory = found / path
 
     @property
     def procs(self) -> Path:
-        """The file that a process joins by."""
+        """The file through which a process joins."""
         return self._directory / "cgroup.procs"
 
     def create(self) -> None:
-        """See that it exists."""
+        """Create it unless it exists."""
         self._directory.mkdir(parents=True, exist_ok=True)
 
     def processes(self) -> list[int]:
@@ -73,15 +73,18 @@ class Cgroup:
         return found
 
     async def destroy(self, timeout_s: float) -> None:
-        """Kill everything in it, wait until it is gone, and remove it; again is harmless.
+        """Kill every process in it, wait until they are gone, and remove it. Idempotent.
 
         Raises:
-            ClusterError: Something in it did not die in time.
+            ClusterError: A process in it did not end in time.
         """
         deadline = time.monotonic() + timeout_s
         while not self._try_to_destroy():
             if time.monotonic() > deadline:
-                raise ClusterError(f"processes {self.processes()} of {self._directory} do not die")
+                raise ClusterError(
+                    f"processes {self.processes()} in {self._directory} did not end"
+                    f" within {timeout_s:.0f} s of SIGKILL"
+                )
             await asyncio.sleep(_POLL_S)
         parent = self._directory.parent
         while parent != self._root:
@@ -104,11 +107,11 @@ class Cgroup:
             except FileNotFoundError:
                 continue
             except OSError:
-                # Processes stay in it for a moment after they were killed.
+                # Killed processes stay in it for a moment.
                 return False
         return True
 
     def _below(self) -> list[Path]:
-        """Return the cgroups in it, the deepest first."""
+        """Return the cgroups below it, the deepest first."""
         below = [path for path in self._directory.rglob("*") if path.is_dir()]
         return sorted(below, key=lambda path: len(path.parts), reverse=True)

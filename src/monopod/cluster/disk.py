@@ -1,4 +1,4 @@
-"""How much of this host's disks a cluster takes, and where."""
+"""Measures a cluster's disk usage by part."""
 
 import os
 import shutil
@@ -19,19 +19,19 @@ _PLACES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DiskUse:
-    """What one part of a cluster takes."""
+    """The disk usage of one part of a cluster."""
 
     what: str
     path: Path
     used_bytes: int
     free_bytes: int
-    """That its file system has left."""
+    """What its file system has free."""
 
 
 def used(path: Path) -> int:
-    """Return the bytes that a directory takes: holes take none, and a file with many names one's.
+    """Return the bytes that a directory takes; holes count nothing and hard links count once.
 
-    What cannot be looked at, or goes meanwhile, is left out.
+    Files that cannot be read, or are removed meanwhile, are left out.
     """
     seen: set[tuple[int, int]] = set()
     total = 0
@@ -48,7 +48,7 @@ def used(path: Path) -> int:
 
 
 def usage(settings: Settings) -> list[DiskUse]:
-    """Return what each part of a cluster takes; the cache is every cluster's of this host."""
+    """Return the usage of each part of a cluster; the cache is shared by this host's clusters."""
     places = {what: settings.home.resolve() / name for what, name in _PLACES.items()}
     places["cache"] = settings.cache
     return [

@@ -1,14 +1,14 @@
-"""The one error tree of this room's boundary."""
+"""The errors that this package raises."""
 
 from monopod.errors import MonopodError
 
 
 class ClusterError(MonopodError):
-    """The control plane could not be brought up, asked or taken down."""
+    """The control plane could not be started, queried or removed."""
 
 
 class HostUnfitError(ClusterError):
-    """This host lacks something; ``missing`` has one line for each thing, with its remedy."""
+    """This host lacks requirements; ``missing`` has one line for each, with its remedy."""
 
     def __init__(self, missing: tuple[str, ...]) -> None:
         self.missing = missing

@@ -1,4 +1,4 @@
-"""Scripts in execline, the language s6's own scripts are written in: no shell, no surprises."""
+"""Renders scripts in execline, the language of s6's own scripts; no shell is involved."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,10 +7,10 @@ _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\
 
 
 def quote(word: str) -> str:
-    r"""Return a word as execlineb reads it back, whatever is in it.
+    r"""Return any word quoted for execlineb.
 
     Raises:
-        ValueError: It holds a NUL, which no argument can.
+        ValueError: It contains a NUL, which no argument can.
     """
     if "\0" in word:
         raise ValueError("an argument cannot hold a NUL")
@@ -18,11 +18,11 @@ def quote(word: str) -> str:
 
 
 def script(*commands: Sequence[str], prepare: Sequence[Sequence[str]] = ()) -> str:
-    """Return a script that becomes the given commands, chained; each replaces the one before.
+    """Return a script that executes the given commands as a chain; each replaces the one before.
 
     Args:
         commands: Each executes the next, as ``env`` and ``nsenter`` do.
-        prepare: Commands that are run to their end, first.
+        prepare: Commands that run to completion first.
     """
     lines = [f"foreground {{ {_line(command)} }}" for command in prepare]
     lines += [_line(command) for command in commands]

@@ -1,8 +1,8 @@
-"""Asking processes in another network namespace how they are, without a process in there.
+"""Health probes into another network namespace, without a process in it.
 
-A socket belongs for good to the namespace it was made in. So one made while this thread was inside
-can be used from outside, and a health port that listens on that namespace's loopback is reached
-without being opened to anyone else.
+A socket belongs permanently to the namespace it was created in. So one created while this thread
+was inside can be used from outside, and reaches a health port on that namespace's loopback, which
+need not be opened any further.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
 
 
 class Prober:
-    """Asks health ports in one network namespace."""
+    """Probes health ports in one network namespace."""
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self._http = http
 
     async def healthy(self, url: str) -> bool:
-        """Whether something there answers 200."""
+        """Whether the URL answers 200."""
         try:
             async with self._http.get(url) as response:
                 return response.status == 200
@@ -38,7 +38,7 @@ class Prober:
 
 @asynccontextmanager
 async def prober(namespace: str) -> AsyncGenerator[Prober]:
-    """Open a prober; certificates are not looked at, as only "works or not" is asked."""
+    """Open a prober; certificates are not verified, as only the status counts."""
     inside = Namespace.named(namespace)
 
     def make_socket(address: Any) -> socket.socket:  # noqa: ANN401 - aiohttp hides the type
@@ -54,7 +54,7 @@ async def prober(namespace: str) -> AsyncGenerator[Prober]:
 
 
 async def listens(path: Path) -> bool:
-    """Whether something takes connections on a Unix socket."""
+    """Whether a process accepts connections on a Unix socket."""
     try:
         _, writer = await asyncio.open_unix_connection(path)
     except OSError:

@@ -1,8 +1,8 @@
-"""Who holds which certificates: the cluster's identities, each with no more than its work needs.
+"""The cluster's identities: the certificates of each process, no more than its work needs.
 
-Names are upstream's where upstream's default rules are bound to them. A group stands in a
-certificate only for ``admin``: whoever can read its key can read the authority's too, and it has to
-work before there is any rule.
+Names are upstream's where upstream's default rules are bound to them. Only ``admin``'s certificate
+names a group: a process that can read its key can read the authority's too, and it has to work
+before any RBAC rule exists.
 """
 
 from ipaddress import IPv4Address
@@ -14,7 +14,7 @@ from monopod.identity.vault import Holding, Leaf
 
 ADMIN: Final = "admin"
 KUBELET_CLIENT: Final = "monopod:kubelet-client"
-"""The API server, as kubelets see it."""
+"""The user that the API server is to kubelets."""
 MONOPOD_USERS: Final = {
     "admission": "monopod:admission",
     "scheduler": "monopod:fargate-scheduler",
@@ -23,13 +23,13 @@ MONOPOD_USERS: Final = {
     "eks": "monopod:eks",
     "balancing": "monopod:balancing",
 }
-"""Room → the user that its process is. The room's name is its directory's and its service's too."""
+"""Package → its process's user. Its directory and its service have the package's name too."""
 _LOOPBACK: Final = IPv4Address("127.0.0.1")
 _ADMINISTRATOR: Final = Subject("monopod:admin", "system:masters")
 
 
 def holdings(layout: Layout) -> tuple[Holding, ...]:
-    """Return what everybody holds, the whole truth: a directory with more loses the rest."""
+    """Return every identity, completely: other files in an identity's directory are deleted."""
     return (
         Holding(
             ADMIN,

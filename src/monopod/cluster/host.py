@@ -1,6 +1,6 @@
-"""What a host must have before a cluster is started on it, looked for all at once.
+"""Preflight: checks at once everything a host needs before a cluster starts on it.
 
-Whoever reads the answer can mend everything in one go, instead of meeting refusal after refusal.
+The error lists all that is missing, so that one round of fixes is enough.
 """
 
 import os
@@ -30,34 +30,34 @@ PACKAGE_OF_PROGRAM: Final[Mapping[str, str]] = {
     "setpriv": "util-linux",
     "setsid": "util-linux",
 }
-"""Programs that a running cluster calls, and the Debian packages that have them."""
-_NOT_ROOT: Final = "must run as root: it makes namespaces, links and cgroups"
+"""Programs that a running cluster calls, and their Debian packages."""
+_NOT_ROOT: Final = "must run as root: it creates namespaces, links and cgroups"
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAMESPACES: Final = ("net", "pid", "mnt", "ipc", "uts", "user")
 _HOME_BYTES: Final = 2 << 30
-"""The database, the registry and the logs; machines' disks come on top, as they fill."""
+"""For the database, the registry and the logs; machines' disks add to it as they fill."""
 _LONGEST_HOME: Final = 80
 """Characters; a socket's path may have 107."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found on a host, before it is judged."""
+    """The facts about a host that the preflight checks."""
 
     uid: int
     programs: frozenset[str]
     namespaces: frozenset[str]
     user_namespaces: int
-    """How many a user may make."""
+    """How many a user may create."""
     cgroups: bool
-    """Whether a hierarchy is mounted and can be written."""
+    """Whether a hierarchy is mounted and writable."""
     free_bytes: int
-    """Where the cluster's state goes."""
+    """On the file system of the cluster's state."""
     home: Path
 
 
 def judge(found: Findings) -> tuple[str, ...]:
-    """Return what is missing, one line each, with the remedy; nothing for a fit host."""
+    """Return what is missing, one line each, with the remedy; empty for a fit host."""
     missing: list[str] = []
     if found.uid != 0:
         missing.append(_NOT_ROOT)
@@ -71,12 +71,13 @@ def judge(found: Findings) -> tuple[str, ...]:
     if lacking := sorted(set(_NAMESPACES) - found.namespaces):
         missing.append(f"the kernel has no namespaces of kind {', '.join(lacking)}")
     elif found.user_namespaces == 0:
-        missing.append("user namespaces are forbidden: sysctl -w user.max_user_namespaces=65536")
+        missing.append("user namespaces are disabled: sysctl -w user.max_user_namespaces=65536")
     if not found.cgroups:
-        missing.append("no cgroup hierarchy can be written: mount one on /sys/fs/cgroup")
+        missing.append("no cgroup hierarchy is writable: mount one on /sys/fs/cgroup")
     if found.free_bytes < _HOME_BYTES:
         missing.append(
-            f"{found.home} has {found.free_bytes >> 20} MiB free, {_HOME_BYTES >> 20} are needed"
+            f"{found.home} has {found.free_bytes >> 20} MiB free,"
+            f" {_HOME_BYTES >> 20} MiB are required"
         )
     if len(str(found.home)) > _LONGEST_HOME:
         missing.append(f"the path {found.home} is too long: at most {_LONGEST_HOME} characters")
@@ -84,27 +85,27 @@ def judge(found: Findings) -> tuple[str, ...]:
 
 
 def check(settings: Settings) -> None:
-    """Look at this host.
+    """Check that this host can run a cluster.
 
     Raises:
-        HostUnfitError: Something is missing; it names everything.
+        HostUnfitError: A requirement is missing; lists all of them.
     """
     if missing := judge(_look(settings.home.resolve())):
         raise HostUnfitError(missing)
 
 
 def check_root() -> None:
-    """See that we may do what a cluster's start or end takes.
+    """Check for the privileges that starting or removing a cluster takes.
 
     Raises:
-        HostUnfitError: We may not.
+        HostUnfitError: Not root.
     """
     if os.geteuid() != 0:
         raise HostUnfitError((_NOT_ROOT,))
 
 
 def _look(home: Path) -> Findings:
-    # Not Path.exists, which raises where somebody other than root may not look.
+    # Not Path.exists, which raises where users other than root may not look.
     existing = next(path for path in (home, *home.parents) if os.access(path, os.F_OK))
     return Findings(
         uid=os.geteuid(),

@@ -1,4 +1,4 @@
-"""The images of a running cluster: what is there, what uses it, and removing what nothing needs."""
+"""Lists, removes and prunes the images in a running cluster's registry."""
 
 import asyncio
 import time
@@ -32,21 +32,21 @@ _USER_AGENT: Final = "monopod-image"
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What a removal came to."""
+    """The result of a removal."""
 
     names: tuple[str, ...]
-    """What was removed: ``team/app:1``, or a repository with a digest."""
+    """The removed images: ``team/app:1``, or a repository with a digest."""
     freed_bytes: int
-    """Of the registry's disk."""
+    """Freed on the registry's disk."""
 
 
 async def listing(settings: Settings) -> tuple[tuple[StoredImage, ...], tuple[Use, ...]]:
-    """Return every image in the registry, and what pods use.
+    """Return every image in the registry, and the images that pods use.
 
     Raises:
         NoClusterError: There is no cluster in this home.
-        ClusterError: What it left cannot be read.
-        KubeError: The API server could not be asked.
+        ClusterError: Its state cannot be read.
+        KubeError: The API server request failed.
         RegistryError: The registry's files cannot be read.
     """
     registry = access.registry(settings)
@@ -57,13 +57,13 @@ async def listing(settings: Settings) -> tuple[tuple[StoredImage, ...], tuple[Us
 async def remove(
     settings: Settings, references: Sequence[str], *, force: bool = False, report: Report = ignore
 ) -> Pruned:
-    """Remove images; layers that only they had go too.
+    """Remove images and the layers that only they use.
 
     Raises:
         NoClusterError: There is no cluster in this home.
-        ClusterError: What it left cannot be read, or the registry does not come back.
-        KubeError: The API server could not be asked.
-        ImageError: A reference names no image, or one that pods use; then nothing is removed.
+        ClusterError: Its state cannot be read, or the registry does not restart in time.
+        KubeError: The API server request failed.
+        ImageError: A reference matches no image, or one that pods use; then nothing is removed.
     """
     registry = access.registry(settings)
     layout = _layout(settings)
@@ -88,13 +88,13 @@ async def remove(
 
 
 async def prune(settings: Settings, report: Report = ignore) -> Pruned:
-    """Remove the images that no tag names and no pod uses, and layers that no image has.
+    """Remove images without a tag that no pod uses, and layers that no image uses.
 
     Raises:
         NoClusterError: There is no cluster in this home.
-        ClusterError: What it left cannot be read, or the registry does not come back.
-        KubeError: The API server could not be asked.
-        ImageError: The registry cannot be read, or refuses.
+        ClusterError: Its state cannot be read, or the registry does not restart in time.
+        KubeError: The API server request failed.
+        ImageError: The registry cannot be read or refuses a removal.
     """
     registry = access.registry(settings)
     async with exclusion.collecting(registry.socket, report):
@@ -110,11 +110,11 @@ async def prune(settings: Settings, report: Report = ignore) -> Pruned:
 
 
 def uses_of(pods: Iterable[Pod], registry: str) -> tuple[Use, ...]:
-    """Return what pods that are not finished use of a registry, without those that use nothing.
+    """Return the images of a registry that unfinished pods use; pods that use none are left out.
 
     Args:
-        pods: All there are.
-        registry: Host and port, as references name it.
+        pods: All pods.
+        registry: Host and port, as image references name it.
     """
     found = (
         use.use_of(f"{meta(pod).namespace}/{meta(pod).name}", registry, _references(pod))
@@ -148,16 +148,16 @@ async def _look(settings: Settings) -> tuple[tuple[StoredImage, ...], tuple[Use,
 
 
 async def _collect(layout: Layout, report: Report) -> int:
-    """Have the registry collect its garbage, which it does when it starts; returns bytes freed."""
-    report(Progress(_TASK, "collecting layers that no image has"))
+    """Restart the registry, which collects its garbage at start; return the bytes freed."""
+    report(Progress(_TASK, "collecting layers that no image uses"))
     before = await asyncio.to_thread(disk.used, layout.image_data)
     await supervisor(layout).restart(REGISTRY_PUSH)
     deadline = time.monotonic() + _LISTENS_WITHIN_S
     while not await listens(layout.push_socket):
         if time.monotonic() > deadline:
             raise ClusterError(
-                f"{REGISTRY_PUSH} does not listen after {_LISTENS_WITHIN_S:.0f} s:"
-                f" `monopod logs {REGISTRY_PUSH}` shows why"
+                f"{REGISTRY_PUSH} does not listen {_LISTENS_WITHIN_S:.0f} s after its restart:"
+                f" see `monopod logs {REGISTRY_PUSH}`"
             )
         await asyncio.sleep(_POLL_S)
     freed = max(0, before - await asyncio.to_thread(disk.used, layout.image_data))

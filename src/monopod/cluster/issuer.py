@@ -1,8 +1,8 @@
-"""The cluster as an OpenID Connect provider: who verifies its service accounts' tokens, and how.
+"""The cluster as an OpenID Connect provider for its service accounts' tokens.
 
-Whoever trusts the cluster - an STS, a vault - fetches the provider's description and keys without a
-credential, as on EKS. The API server serves both itself, at the URL that the tokens name; to
-everything else nobody is anonymous.
+A relying party - an STS, a vault - fetches the provider's description and keys without a
+credential, as on EKS. The API server serves both itself, at the URL that the tokens name, and
+allows anonymous requests to no other path.
 """
 
 from typing import Any, Final
@@ -12,7 +12,7 @@ KEYS: Final = "/openid/v1/jwks"
 
 
 def authentication() -> dict[str, Any]:
-    """Return the API server's configuration of who may come without a credential, and where."""
+    """Return the API server's authentication configuration: paths open to anonymous requests."""
     return {
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "AuthenticationConfiguration",

@@ -1,6 +1,6 @@
-"""Access keys of a running cluster: issued and withdrawn for its users.
+"""Issues and withdraws access keys for the users of a running cluster.
 
-A key only says who somebody is. What its user may do is up to the cluster's RBAC rules.
+A key only authenticates. The cluster's RBAC rules authorize its user.
 """
 
 import datetime as dt
@@ -15,12 +15,12 @@ from monopod.settings import Settings
 
 
 def create(settings: Settings, user: str, groups: Sequence[str] = ()) -> AccessKey:
-    """Issue a key for a Kubernetes user; it counts at once.
+    """Issue a key for a Kubernetes user; it is valid at once.
 
     Raises:
         NoClusterError: There is no cluster in this home.
-        ClusterError: What it left cannot be read, or another monopod is at work on it.
-        IdentityError: The key could not be kept.
+        ClusterError: Its state cannot be read, or another monopod command holds its lock.
+        IdentityError: The key could not be written.
     """
     layout = _layout(settings)
     with state.locked(layout.home):
@@ -31,22 +31,22 @@ def create(settings: Settings, user: str, groups: Sequence[str] = ()) -> AccessK
 
 
 def issued(settings: Settings) -> list[AccessKey]:
-    """Return all that were issued, but for the administrator's first.
+    """Return all issued keys except the administrator's first.
 
     Raises:
         NoClusterError: There is no cluster in this home.
-        ClusterError: What it left cannot be read.
-        IdentityError: One cannot be read.
+        ClusterError: Its state cannot be read.
+        IdentityError: A key cannot be read.
     """
     return Vault(_layout(settings).identities).issued_keys()
 
 
 def delete(settings: Settings, key_id: str) -> None:
-    """Withdraw a key; requests signed with it are refused at once, tokens within two minutes.
+    """Withdraw a key; requests signed with it are rejected at once, tokens within two minutes.
 
     Raises:
         NoClusterError: There is no cluster in this home.
-        ClusterError: What it left cannot be read, or another monopod is at work on it.
+        ClusterError: Its state cannot be read, or another monopod command holds its lock.
         IdentityError: There is no such key.
     """
     layout = _layout(settings)
@@ -57,7 +57,7 @@ def delete(settings: Settings, key_id: str) -> None:
 
 
 def _fill(vault: Vault, layout: Layout) -> None:
-    # Whoever else's certificates it renewed would have to be restarted: that is for `up` to do.
+    # Only verifiers: other processes would need a restart after a renewal, which `up` does.
     verifiers = [holding for holding in holdings(layout) if holding.verifies]
     vault.fill(verifiers, dt.datetime.now(dt.UTC))
 

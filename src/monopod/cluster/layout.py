@@ -1,7 +1,7 @@
-"""Where everything of one cluster is: directories, namespaces, addresses, users, ports.
+"""The layout of one cluster: directories, namespaces, addresses, users, ports.
 
-All of it follows from the settings and from one number, that of the transit network, which is
-chosen when the cluster is made and kept in ``cluster.json``.
+All of it derives from the settings and from one number, that of the transit network, which is
+chosen when the cluster is created and stored in ``cluster.json``.
 """
 
 import enum
@@ -16,19 +16,19 @@ from monopod.network.plan import API_PORT, EKS_PORT, REGISTRY_PORT, Plan
 from monopod.settings import Settings
 
 KUBERNETES_ADDRESS: Final = SERVICES.network_address + 1
-"""What upstream gives the service ``kubernetes``: the first of the range."""
+"""The address that upstream assigns to the service ``kubernetes``: the first of the range."""
 CLUSTER_DOMAIN: Final = keys.CLUSTER_DOMAIN
 HAPROXY: Final = "haproxy"
-"""The service that the load balancers are."""
+"""The service that runs the load balancers."""
 HAPROXY_FILE: Final = "haproxy.cfg"
-"""The part of its configuration that never changes."""
+"""The static part of its configuration."""
 _FIRST_UID: Final = 1_300_000_000
 """Above the machines' uids, which end at 1 268 435 455."""
 _UIDS_PER_CLUSTER: Final = 256
 
 
 class User(enum.Enum):
-    """Who runs on the host; the value is the offset in the cluster's range of uids. Never reuse."""
+    """The host users of processes; values are offsets in its uid range. Never reuse one."""
 
     LOGS = 1
     ETCD = 2
@@ -57,14 +57,14 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The places of one cluster."""
+    """The paths, addresses and users of one cluster."""
 
     settings: Settings
     network: Plan
 
     @classmethod
     def of(cls, settings: Settings, transit: int) -> "Layout":
-        """Lay out the cluster that has this transit network."""
+        """Return the layout of the cluster with this transit network."""
         return cls(settings, Plan(settings.instance, transit))
 
     @property
@@ -94,7 +94,7 @@ class Layout:
 
     @property
     def admin_kubeconfig(self) -> Path:
-        """The administrator's way to the API server."""
+        """The administrator's kubeconfig."""
         return self.identity("admin") / "kubeconfig"
 
     @property
@@ -119,22 +119,22 @@ class Layout:
 
     @property
     def push_socket(self) -> Path:
-        """Where root, and nobody else, pushes images to."""
+        """The Unix socket for pushing images; only root can open it."""
         return self.images / "push" / "socket"
 
     @property
     def balancers(self) -> Path:
-        """The directory of what load balancers are told and hold."""
+        """The directory of the load balancers' configuration and runtime socket."""
         return self.home / "balancers"
 
     @property
     def balancer_configuration(self) -> Path:
-        """Written by who keeps the load balancers, read by them: certificates' keys too."""
+        """Written by monopod-balancing, read by HAProxy; holds certificates' keys too."""
         return self.balancers / "configuration"
 
     @property
     def balancer_socket(self) -> Path:
-        """Where the load balancers take orders, from that one alone."""
+        """HAProxy's runtime socket; only monopod-balancing can open it."""
         return self.balancers / "control" / "socket"
 
     def configuration(self, service: str) -> Path:
@@ -142,7 +142,7 @@ class Layout:
         return self.home / "configuration" / service
 
     def uid(self, user: User) -> int:
-        """Return the uid, and gid, of a user of this cluster."""
+        """Return the uid of a user of this cluster, which is its gid too."""
         cluster = int(self.settings.instance[:3], 16)
         return _FIRST_UID + cluster * _UIDS_PER_CLUSTER + user.value
 

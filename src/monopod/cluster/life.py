@@ -1,4 +1,4 @@
-"""The life of a cluster: up, and down again without a trace."""
+"""The lifecycle of a cluster: start, and complete removal."""
 
 import asyncio
 import shutil
@@ -30,20 +30,20 @@ _DEATH_WITHIN_S: Final = 20.0
 
 
 async def up(settings: Settings, report: Report = ignore, *, machines: bool = True) -> ControlPlane:
-    """Have the cluster run; again is quick and changes nothing that is as it should be.
+    """Start the cluster. Idempotent: what is up to date is left alone.
 
     Args:
-        settings: Where it lives.
-        report: Told how far each step is.
-        machines: Whether it runs machines; without, their image is not built and pods wait.
+        settings: The installation.
+        report: Receives the progress of each step.
+        machines: Whether to run machines; if not, their image is not built and pods stay pending.
 
     Raises:
-        HostUnfitError: This host lacks something.
-        ClusterError: Something did not come up.
-        ComponentsError: Upstream's programs cannot be had.
-        GuestError: The image that machines run cannot be built.
-        NetworkError: The host's network is against it.
-        IdentityError: Certificates could not be kept.
+        HostUnfitError: This host lacks requirements.
+        ClusterError: A process did not become ready.
+        ComponentsError: Upstream's programs cannot be provided.
+        GuestError: The guest image cannot be built.
+        NetworkError: The host's network could not be set up.
+        IdentityError: Certificates could not be written.
     """
     host.check(settings)
     home = settings.home.resolve()
@@ -71,42 +71,42 @@ async def up(settings: Settings, report: Report = ignore, *, machines: bool = Tr
 
 
 def running(settings: Settings) -> ControlPlane:
-    """Return the control plane that was brought up in this home.
+    """Return the control plane that was started in this home.
 
     Raises:
-        NoClusterError: None was.
-        ClusterError: What it left cannot be read.
+        NoClusterError: There is no cluster in this home.
+        ClusterError: Its state cannot be read.
     """
     return _plane(settings, state.require(settings.home))
 
 
 async def down(settings: Settings, report: Report = ignore) -> list[str]:
-    """Remove every trace of the cluster, whatever state it is in; again is harmless.
+    """Remove the cluster completely, from any state. Idempotent.
 
     Returns:
-        What could not be removed, a line for each; nothing if all went well.
+        What could not be removed, a line for each; empty on success.
 
     Raises:
         HostUnfitError: Not root.
-        ClusterError: Processes did not die, or another monopod is at work on this cluster.
-        NetworkError: The host did not let go of the network.
+        ClusterError: Processes did not end, or another monopod command holds the cluster's lock.
+        NetworkError: The network could not be removed.
     """
     host.check_root()
     home = settings.home.resolve()
     with state.locked(home) if home.exists() else nullcontext():
         layout = Layout(settings, Plan(settings.instance, 0))
-        report(Progress("processes", "ending all of them"))
+        report(Progress("processes", "killing all of them"))
         # The control plane's cgroup is in one hierarchy, the machines' may be in several.
         for root in mounted():
             await Cgroup(f"monopod-{settings.instance}", root).destroy(_DEATH_WITHIN_S)
         report(Progress("processes", "none left", 1, 1))
         report(Progress("network", "namespaces, links and rules"))
         await Topology(layout.network, Host(Namespace.own())).remove()
-        report(Progress("network", "gone", 1, 1))
+        report(Progress("network", "removed", 1, 1))
         _release_map_count(settings.instance, report)
         report(Progress("files", str(home)))
         await asyncio.to_thread(_remove_tree, home)
-        report(Progress("files", "gone; the cache stays", 1, 1))
+        report(Progress("files", "removed; the cache is kept", 1, 1))
     return await remains.find(layout)
 
 
@@ -126,7 +126,7 @@ def _release_map_count(instance: str, report: Report) -> None:
     except VmmError as error:
         raise ClusterError(str(error)) from error
     if value is not None:
-        report(Progress("host", f"vm.max_map_count put back to {value}", 1, 1))
+        report(Progress("host", f"vm.max_map_count restored to {value}", 1, 1))
 
 
 async def _guest_image(

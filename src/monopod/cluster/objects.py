@@ -1,4 +1,4 @@
-"""Putting objects into the API server, as data, by server-side apply: again changes nothing."""
+"""Writes manifests to the API server by server-side apply. Idempotent."""
 
 import asyncio
 import time
@@ -58,10 +58,10 @@ _AT_ONCE: Final = 8
 
 
 async def apply(client: Client, manifests: Sequence[Manifest]) -> None:
-    """Have these objects be as they are here; fields of other owners stay theirs.
+    """Apply these objects; fields of other owners are left alone.
 
     Raises:
-        ClusterError: One was refused; says which and why.
+        ClusterError: The API server rejected one; names it and the reason.
     """
     slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -73,10 +73,10 @@ async def apply(client: Client, manifests: Sequence[Manifest]) -> None:
 
 
 async def provide(client: Client, manifests: Sequence[Manifest]) -> None:
-    """Create the objects that do not exist, and leave alone those that do.
+    """Create the objects that do not exist; leave the others alone.
 
     Raises:
-        ClusterError: One was refused; says which and why.
+        ClusterError: The API server rejected one; names it and the reason.
     """
     for manifest in manifests:
         metadata: dict[str, Any] = manifest["metadata"]
@@ -103,7 +103,7 @@ async def _apply_one(client: Client, manifest: Manifest) -> None:
                 force=True,
             )
         except (NotFoundError, TransientError) as error:
-            # A kind whose definition was created a moment ago, or a namespace upstream makes.
+            # A kind whose CRD is not served yet, or a namespace that upstream has yet to create.
             if time.monotonic() > deadline:
                 raise _refused(manifest, error) from error
             await asyncio.sleep(_POLL_S)
@@ -118,9 +118,9 @@ async def _apply_one(client: Client, manifest: Manifest) -> None:
 
 
 async def _free_address(client: Client, manifest: Manifest) -> bool:
-    """Give back the address of a Service that was never made; tells whether trying again may help.
+    """Free the address of a Service that was never created; return whether a retry may succeed.
 
-    An API server that loses its caller between two writes keeps the address, and frees it itself
+    An API server that loses its caller between two writes keeps the address allocated, and frees it
     only after minutes.
     """
     address = manifest.get("spec", {}).get("clusterIP")
@@ -147,9 +147,9 @@ def _class_of(manifest: Manifest) -> type[Resource]:
         definition = api_info(kind).resource
         if (definition.api_version, definition.kind) == (manifest["apiVersion"], manifest["kind"]):
             return kind
-    raise ClusterError(f"no manifest of kind {manifest['apiVersion']} {manifest['kind']} is known")
+    raise ClusterError(f"unknown manifest kind {manifest['apiVersion']} {manifest['kind']}")
 
 
 def _refused(manifest: Manifest, error: KubeError) -> ClusterError:
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
-    return ClusterError(f"the API server did not take {name}: {error}")
+    return ClusterError(f"the API server rejected {name}: {error}")

@@ -1,4 +1,4 @@
-"""Monopod's own processes: modules of this very installation, each with what it alone needs."""
+"""Monopod's own processes as services: modules of this installation, with least privilege."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _OS: Final = Path("/usr")
 
 
 def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
-    """Return all of them; without an image of the guest there is nothing to keep machines for."""
+    """Return all services; without a guest image, monopod-machines is left out."""
     every = (
         network(layout),
         admission(layout),
@@ -32,12 +32,12 @@ def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
 
 
 def admission(layout: Layout) -> Service:
-    """Return the webhooks' server, which the API server calls on the loopback."""
+    """Return the admission webhook server, which the API server calls on the loopback."""
     return _confined(layout, "admission", layout.uid(User.ADMISSION))
 
 
 def eks(layout: Layout) -> Service:
-    """Return the EKS API's server, which the host reaches."""
+    """Return the EKS API's server, which is reachable from the host."""
     return _confined(
         layout,
         "eks",
@@ -56,7 +56,7 @@ def scheduler(layout: Layout) -> Service:
 
 
 def balancing(layout: Layout) -> Service:
-    """Return the keeper of the load balancers: it writes their configuration and gives orders."""
+    """Return the load balancer controller: it writes HAProxy's configuration and commands it."""
     confined = _confined(layout, "balancing", layout.uid(User.BALANCING))
     own = {
         "TRANSIT": layout.network.transit,
@@ -80,11 +80,11 @@ def balancing(layout: Layout) -> Service:
 
 
 def machines(layout: Layout, guest_image: Path) -> Service:
-    """Return the keeper of the machines: it makes jails, and so needs what makes them.
+    """Return the machines controller, with the capabilities that building jails takes.
 
-    Raw sockets and the network for the machines' links; ``sys_admin`` for namespaces and mounts;
-    users, ownership and modes for files and processes that are a machine's; ``mknod`` for a device
-    that is one machine's alone.
+    ``net_raw`` and ``net_admin`` for the machines' links; ``sys_admin`` for namespaces and mounts;
+    those of users, ownership and modes for a machine's files and processes; ``mknod`` for a
+    machine's private device.
     """
     return _unconfined(
         layout,
@@ -109,7 +109,7 @@ def machines(layout: Layout, guest_image: Path) -> Service:
 
 
 def network(layout: Layout) -> Service:
-    """Return the keeper of the VPC: it enters the router's namespace and writes its rules there."""
+    """Return the VPC controller: it enters the router's namespace and writes its rules there."""
     return _unconfined(layout, "network", ("net_admin", "sys_admin"))
 
 
@@ -155,7 +155,7 @@ def _argv(module: str) -> tuple[str, ...]:
 
 
 def _given(*prefixes: str) -> dict[str, str]:
-    """Return the settings that are no cluster's but a process's own, as people set them."""
+    """Return the environment variables with these prefixes, a process's own settings."""
     return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
 
 
@@ -176,19 +176,19 @@ def _environment(layout: Layout, identity: Path) -> dict[str, str]:
     return {
         **{f"MONOPOD_{name}": str(value) for name, value in values.items()},
         "KUBECONFIG": str(identity / "kubeconfig"),
-        # Where nothing can be written, looking for a place to write to is wasted.
+        # The file system is read-only, so looking for a place to write is wasted time.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
 def _settings(module: str) -> dict[str, str]:
-    """Return what this process was told for that one: its own variables, as they are documented."""
+    """Return the variables in our environment that are documented as this module's."""
     prefix = f"MONOPOD_{module.upper()}_"
     return {name: value for name, value in os.environ.items() if name.startswith(prefix)}
 
 
 def python_paths() -> tuple[Path, ...]:
-    """Return what an interpreter needs beyond the operating system's own directories."""
+    """Return the paths that an interpreter needs beyond the operating system's directories."""
     places = dict.fromkeys((Path(sys.base_prefix).resolve(), Path(sys.prefix), _SOURCES))
     return tuple(
         place

@@ -1,4 +1,4 @@
-"""The control plane as a whole: brought up and looked at, by steps that may each be repeated."""
+"""The control plane as a whole: its start and its status, in idempotent steps."""
 
 import asyncio
 import datetime as dt
@@ -40,18 +40,18 @@ _USER_AGENT: Final = "monopod-cluster"
 
 @dataclass(frozen=True, slots=True)
 class ComponentStatus:
-    """One process of the control plane, now."""
+    """The current status of one process of the control plane."""
 
     name: str
     state: State | None
-    """What its supervisor says; nothing if it has none."""
+    """What its supervisor reports; None means that it has none."""
     healthy: bool
-    """Whether it answered just now, or has told that it is ready."""
+    """Whether its health probe succeeded, or it notified that it is ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """Ways to ask processes how they are."""
+    """Open clients for health checks."""
 
     client: Client
     probers: Mapping[str, Prober]
@@ -62,31 +62,31 @@ class ControlPlane:
     """The processes of one cluster, their identities, and the objects they start with."""
 
     def __init__(self, layout: Layout, components: Components, guest_image: Path | None) -> None:
-        """Describe a control plane; nothing is touched yet.
+        """Describe a control plane; changes nothing yet.
 
         Args:
-            layout: Its places.
+            layout: Its layout.
             components: Upstream's programs.
-            guest_image: Directory of the image that machines run; without one there are none.
+            guest_image: Directory of the image that machines run; None means no machines.
         """
         self.layout = layout
         self._first = upstream.services(layout, components)
-        # These have no rights before the objects that give them are applied.
+        # These have no permissions before the RBAC objects are applied.
         self._then = (upstream.coredns(layout, components), *own.services(layout, guest_image))
         self._supervisor = supervisor(layout)
 
     @property
     def services(self) -> tuple[Service, ...]:
-        """Everything that runs."""
+        """All services."""
         return (*self._first, *self._then)
 
     async def start(self, report: Report = ignore) -> None:
-        """Bring everything up; what runs already and has not changed is left alone.
+        """Start everything; services that run already and have not changed are left alone.
 
         Raises:
-            ClusterError: Something did not come up in time; the end of its log is in the message.
-            NetworkError: The host's network could not be laid out.
-            IdentityError: The certificates could not be kept.
+            ClusterError: A service was not ready in time; the message ends with the end of its log.
+            NetworkError: The host's network could not be set up.
+            IdentityError: The certificates could not be written.
         """
         layout = self.layout
         report(Progress("network", "namespaces, links and rules"))
@@ -96,7 +96,7 @@ class ControlPlane:
         report(Progress("identities", "certificates and keys"))
         renewed = Vault(layout.identities).fill(holdings(layout), dt.datetime.now(dt.UTC))
         self._make_directories()
-        report(Progress("identities", f"{len(renewed)} made" if renewed else "all good", 1, 1))
+        report(Progress("identities", f"{len(renewed)} renewed" if renewed else "up to date", 1, 1))
 
         await self._supervisor.apply(self._first, renewed)
         async with self._asking() as ask:
@@ -108,18 +108,18 @@ class ControlPlane:
             await self._provide_first(ask.client)
 
     async def status(self) -> list[ComponentStatus]:
-        """Ask every process and its supervisor how it is."""
+        """Return the status of every process, from its health probe and its supervisor."""
         async with self._asking() as ask:
             return list(
                 await asyncio.gather(*(self._status_of(service, ask) for service in self.services))
             )
 
     def admin(self) -> AbstractAsyncContextManager[Client]:
-        """Open a client that may do everything."""
+        """Open a client with the administrator's rights."""
         return connect(self.layout.admin_kubeconfig, _USER_AGENT)
 
     def _make_directories(self) -> None:
-        """Give each process that keeps something a directory that nobody else can enter."""
+        """Create a directory for each process with state, which only that process can enter."""
         layout = self.layout
         layout.images.mkdir(mode=0o711, exist_ok=True)
         for path, user in (
@@ -138,7 +138,7 @@ class ControlPlane:
         ):
             path.mkdir(mode=0o700, exist_ok=True)
             os.chown(path, owner, group)
-            # What its owner makes there belongs to the group, which the owner is not in.
+            # Setgid: files that the owner creates belong to the group, which the owner is not in.
             path.chmod(0o2750)
 
     async def _furnish(self, client: Client, report: Report) -> None:
@@ -161,13 +161,13 @@ class ControlPlane:
         report(Progress("objects", f"{len(every)} applied", 1, 1))
 
     async def _provide_first(self, client: Client) -> None:
-        """Apply what a new cluster starts with, once; admission has to answer by now."""
+        """Apply a new cluster's first objects, once; admission must be ready."""
         known = state.load(self.layout.home)
         if known is None or known.furnished:
             return
         values = {"region": self.layout.settings.region}
         first = manifests.read("first", values)
-        # What is applied together is applied at the same time, and subnets need their VPC.
+        # Objects of one call are applied concurrently, and subnets need their VPC.
         for wave in (True, False):
             await objects.apply(client, [each for each in first if (each["kind"] == "Vpc") == wave])
         state.save(self.layout.home, msgspec.structs.replace(known, furnished=True))
@@ -227,7 +227,7 @@ class ControlPlane:
         log = self._supervisor.log(service.name)
         return ClusterError(
             f"{service.name} is not ready after {_READY_WITHIN_S:.0f} s. "
-            f"The end of its log, {log}:\n{said or '(empty)'}"
+            f"The last lines of its log, {log}:\n{said or '(empty)'}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What there still is of a cluster on this host, as found on the spot and not as remembered."""
+"""Finds what is left of a cluster on this host, by inspecting the host instead of saved state."""
 
 import contextlib
 from pathlib import Path
@@ -13,7 +13,7 @@ _PROC: Final = Path("/proc")
 
 
 async def find(layout: Layout) -> list[str]:
-    """Return a line for each process, cgroup, namespace, link, rule, mount and file."""
+    """Return a line for each process, cgroup, namespace, link, rule, mount and file left."""
     network = layout.network
     found = [f"file {layout.home}"] if layout.home.exists() else []
     found += [
@@ -56,7 +56,7 @@ def _mounts(home: Path) -> list[str]:
 
 
 def _processes(home: Path) -> list[str]:
-    """Return processes that were started with a path of the cluster, wherever they hide."""
+    """Return the processes, in any cgroup, whose command line has a path of the cluster."""
     needle = f"{home}/".encode()
     found: list[str] = []
     for entry in _PROC.iterdir():

@@ -1,12 +1,12 @@
-"""The command line that confines a process: pure, and the same for every one of them.
+"""Builds the command line that confines a service's process (no I/O).
 
-Namespaces and the view of the file system are bubblewrap's work. It is started by root and makes no
-user namespace, so that it works where a host forbids unprivileged ones; root is given up inside it,
-by ``setpriv``, after which nothing in the sandbox can come by a privilege again.
+bubblewrap creates the namespaces and the view of the file system. Root starts it and it creates no
+user namespace, so that it works where a host forbids unprivileged ones; inside it ``setpriv`` drops
+root, after which no process in the sandbox can gain a privilege.
 
-The process tree of a confined service hangs on the pid 1 of its own pid namespace: when the process
-that s6 supervises is killed, the kernel kills all of it. And every service dies with its
-supervisor, for the next one would start it a second time.
+The process tree of a confined service depends on the pid 1 of its pid namespace: when the process
+that s6 supervises is killed, the kernel kills all of it. Every service dies with its supervisor,
+because the next supervisor would start it a second time.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _USR_LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 
 def command(service: Service) -> tuple[str, ...]:
-    """Return the whole command line that runs a service, to be executed by root."""
+    """Return the whole command line that runs a service; root executes it."""
     return (
         "prlimit",
         "--core=0:0",
@@ -57,7 +57,7 @@ def _confinement(service: Service) -> tuple[str, ...]:
         words += ["--ro-bind", str(path), str(PROGRAMS / name)]
     configured = (service.configured,) if service.configured else ()
     shown = (*configured, *service.readable)
-    # bubblewrap would make the way to a private directory private too: root's.
+    # bubblewrap would make the parents of a private directory private to root too.
     for parent in _parents((*shown, *service.writable)):
         words += ["--dir", str(parent)]
     for path in shown:
@@ -79,7 +79,7 @@ def _parents(paths: Iterable[Path]) -> list[Path]:
 def _privileges(service: Service) -> tuple[str, ...]:
     kept = "".join(f",+{name}" for name in service.capabilities)
     inherited = kept if service.uid else ""
-    # In the sandbox that is bubblewrap's duty; its own parent is not the supervisor.
+    # In the sandbox bubblewrap does this; the process's parent there is not the supervisor.
     mortal = () if service.confined else ("--pdeathsig=KILL",)
     return (
         "setpriv",

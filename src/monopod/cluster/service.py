@@ -1,4 +1,4 @@
-"""What a supervised process is, as data; how it is confined and started is derived from this."""
+"""The description of a supervised process, from which its confinement and start are derived."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,48 +10,48 @@ from typing import Final
 class Service:
     """One process of the control plane.
 
-    A confined one sees an empty file system into which only what is named here is bound; it runs as
-    a uid of its own, cannot gain privileges, and holds no capability that is not listed.
+    A confined one sees an empty file system into which only the paths named here are bound; it has
+    its own uid, cannot gain privileges, and holds only the capabilities listed.
     """
 
     name: str
     """Unique; the name of its service and log directory."""
     argv: tuple[str, ...]
-    """Its program, as it sees it, and arguments. No secrets: the whole host can read them."""
+    """Its program, by its path in the sandbox, and arguments. No secrets: all users can read it."""
     uid: int
     """The user and group it runs as."""
     namespace: str
     """The network namespace it runs in."""
     capabilities: tuple[str, ...] = ()
-    """What it keeps, as ``setpriv`` names them: ``net_admin``."""
+    """The capabilities it retains, as ``setpriv`` names them: ``net_admin``."""
     confined: bool = True
-    """Whether it gets a file system of its own. Without, it sees the host's, and its
-    ``capabilities`` are an upper bound for whatever it starts."""
+    """Whether it gets its own file system. If not, it sees the host's, and its ``capabilities`` are
+    an upper bound for its child processes."""
     programs: Mapping[str, Path] = field(default_factory=dict[str, Path])
-    """Files to be found in :data:`PROGRAMS`, by the name they shall have there."""
+    """Programs bound into :data:`PROGRAMS`, by their name there."""
     readable: tuple[Path, ...] = ()
-    """Paths it may read, its secrets among them, each at the place it has on the host."""
+    """Paths it may read, secrets included, each at the same path as on the host."""
     writable: tuple[Path, ...] = ()
     """Directories it may write."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Its whole environment, but for ``PATH``."""
+    """Its whole environment except ``PATH``."""
     configuration: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Its configuration files, by name, without secrets; see :attr:`Service.configured`."""
+    """Its configuration files by name, without secrets; see :attr:`Service.configured`."""
     configured: Path | None = None
     """The directory its configuration files are written to; it may read them."""
     prepare: tuple[str, ...] = ()
-    """A command that runs to its end before each start of ``argv``, confined as that is; it may
-    fail."""
+    """A command that runs to completion before each start of ``argv``, in the same confinement; its
+    failure is ignored."""
     socket: Path | None = None
-    """The Unix socket it listens on; removed before every start, as a killed process leaves it."""
+    """The Unix socket it listens on; removed before each start, as a killed process leaves it."""
     health: str = ""
-    """A URL in its namespace that answers 200 while it works."""
+    """A URL in its namespace that answers 200 while it is healthy."""
     notifies: bool = False
-    """Whether it tells s6 itself when it is ready, on the descriptor ``NOTIFY_FD`` names."""
+    """Whether it notifies s6 of its readiness, on the descriptor ``NOTIFY_FD``."""
 
 
 NOTIFY_FD: Final = 3
-"""The descriptor on which a service that ``notifies`` reports."""
+"""The descriptor on which a service that ``notifies`` reports readiness."""
 PROGRAMS: Final = Path("/run/monopod/bin")
-"""Where a confined process finds its programs. Upstream's multi-call binary acts by its name."""
+"""Directory of a confined process's programs. Upstream's multi-call binary acts by its name."""
 SEARCH_PATH: Final = f"{PROGRAMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -1,6 +1,6 @@
-"""What a cluster remembers of itself: the file ``cluster.json``.
+"""The persistent state of a cluster: the file ``cluster.json``.
 
-Everything else is either derived from the settings or in the API server.
+All other state is derived from the settings or in the API server.
 """
 
 import fcntl
@@ -21,18 +21,18 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     transit: int
     """Number of the transit network."""
     components: str
-    """Directory of upstream's programs that it was last started with."""
+    """Directory of upstream's programs of its last start."""
     guest_image: str | None = None
     """Directory of the image that its machines run."""
     furnished: bool = False
-    """Whether it has had its first VPC, subnets and profile. They are the user's from then on."""
+    """Whether its first VPC, subnets and profile were created; from then on the user owns them."""
 
 
 def load(home: Path) -> State | None:
-    """Read the state of the cluster in ``home``, or nothing if there is none.
+    """Return the state of the cluster in ``home``; None means that there is none.
 
     Raises:
-        ClusterError: There is one, but it cannot be read.
+        ClusterError: The file exists but cannot be read.
     """
     try:
         return msgspec.json.decode(_file(home).read_bytes(), type=State)
@@ -43,10 +43,10 @@ def load(home: Path) -> State | None:
 
 
 def require(home: Path) -> State:
-    """Read the state of the cluster that has to be in ``home``.
+    """Return the state of the cluster in ``home``, which must exist.
 
     Raises:
-        NoClusterError: There is none.
+        NoClusterError: There is no cluster in this home.
         ClusterError: It cannot be read.
     """
     known = load(home.resolve())
@@ -56,17 +56,17 @@ def require(home: Path) -> State:
 
 
 def save(home: Path, state: State) -> None:
-    """Write the state, whole or not at all."""
+    """Write the state atomically."""
     content = msgspec.json.format(msgspec.json.encode(state)) + b"\n"
     write_whole(_file(home), content, mode=0o644)
 
 
 @contextmanager
 def locked(home: Path) -> Generator[None]:
-    """Be the only one who starts or stops the cluster in ``home``; ends with this process.
+    """Hold the lock on the cluster in ``home``; released when this process ends.
 
     Raises:
-        ClusterError: Somebody else is at it.
+        ClusterError: Another process holds it.
     """
     descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

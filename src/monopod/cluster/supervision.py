@@ -1,8 +1,7 @@
-"""s6: the scan directory that the services make, and what its supervisors say.
+"""The s6 supervision tree: writes the scan directory and reads the supervisors' status.
 
-The tree of supervisors lives in a session and a cgroup of its own and outlives the command that
-started it. There is no restart loop of ours anywhere: s6-supervise starts again what ended, at most
-once a second.
+The tree of supervisors has its own session and cgroup and outlives the command that started it.
+Monopod has no restart loop: s6-supervise restarts what ended, at most once a second.
 """
 
 import asyncio
@@ -32,11 +31,11 @@ _RESTART_MS: Final = "10000"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What s6 says of one service."""
+    """What s6 reports of one service."""
 
     up: bool
     ready: bool
-    """Whether it has told that it is; only for a service that ``notifies``."""
+    """Whether it notified that it is ready; only for a service that ``notifies``."""
     pid: int | None
     since_s: int
     """Seconds in this state."""
@@ -54,14 +53,14 @@ class Supervisor:
         self._cgroup = cgroup
 
     async def apply(self, services: Sequence[Service], restart: Collection[str] = ()) -> None:
-        """Have these services run; one that did not change is left alone, as are all others.
+        """Run these services; unchanged ones, and services not listed, are left alone.
 
         Args:
-            services: What shall run.
-            restart: Names of services to start anew though their description did not change.
+            services: The desired services.
+            restart: Names of services to restart even if unchanged.
 
         Raises:
-            ClusterError: The supervisors could not be started or told.
+            ClusterError: The supervisors could not be started, or an s6 command failed.
         """
         self._services.mkdir(mode=0o700, exist_ok=True)
         self._logs.mkdir(mode=0o711, exist_ok=True)
@@ -76,21 +75,21 @@ class Supervisor:
             for name in changed & existing:
                 await run("s6-svc", "-k", self._services / name)
         except ProcessError as error:
-            raise ClusterError(f"the supervisors did not obey: {error}") from error
+            raise ClusterError(f"s6 command failed: {error}") from error
 
     async def restart(self, name: str) -> None:
-        """Kill a service and wait until its supervisor has started it again.
+        """Kill a service and wait until its supervisor has restarted it.
 
         Raises:
-            ClusterError: It was not, within some seconds.
+            ClusterError: It was not restarted within 10 s.
         """
         try:
             await run("s6-svc", "-wr", "-T", _RESTART_MS, "-k", self._services / name)
         except ProcessError as error:
-            raise ClusterError(f"{name} was not started again: {error}") from error
+            raise ClusterError(f"{name} was not restarted: {error}") from error
 
     async def prune(self, wanted: Collection[str]) -> None:
-        """Stop and forget every service but these."""
+        """Stop and remove all services except these."""
         for name in self._names() - set(wanted):
             for part in (self._services / name, self._services / name / "log"):
                 with contextlib.suppress(ProcessError):
@@ -105,7 +104,7 @@ class Supervisor:
         return {path.name for path in self._services.iterdir() if not path.name.startswith(".")}
 
     def running(self) -> bool:
-        """Whether the root of the supervision tree is there."""
+        """Whether the root of the supervision tree runs."""
         control = self._services / ".s6-svscan" / "control"
         try:
             # Only a reader at the other end lets a FIFO be opened this way.
@@ -115,7 +114,7 @@ class Supervisor:
         return True
 
     async def state(self, name: str) -> State | None:
-        """Return what s6 says of a service, or nothing if nobody supervises it."""
+        """Return the state of a service; None means that it is not supervised."""
         try:
             said = await run("s6-svstat", "-o", _STATUS_FIELDS, self._services / name)
         except ProcessError:
@@ -131,18 +130,18 @@ class Supervisor:
         )
 
     def log(self, name: str) -> Path:
-        """Where the newest lines of a service's log are."""
+        """The file with the newest lines of a service's log."""
         return self._logs / name / "current"
 
     def last_lines(self, name: str, count: int) -> list[str]:
-        """Return the end of a service's log, for an error that has to explain itself."""
+        """Return the last lines of a service's log, for use in an error message."""
         try:
             return self.log(name).read_text(errors="replace").splitlines()[-count:]
         except OSError:
             return []
 
     async def _start(self) -> None:
-        # Supervisors whose root was killed still hold their services, and would not let them go.
+        # Supervisors whose root was killed still lock their service directories.
         await self._cgroup.destroy(_START_DEADLINE_S)
         self._cgroup.create()
         launcher = self._services / ".launch"
@@ -153,7 +152,9 @@ class Supervisor:
         while not self.running():
             if time.monotonic() > deadline:
                 said = "\n".join(self.last_lines("supervisor", 5))
-                raise ClusterError(f"s6-svscan did not start: {said}")
+                raise ClusterError(
+                    f"s6-svscan did not start within {_START_DEADLINE_S:.0f} s: {said}"
+                )
             await asyncio.sleep(_POLL_S)
 
     def _launch_script(self) -> str:
@@ -170,7 +171,7 @@ class Supervisor:
         )
 
     def _write(self, service: Service) -> bool:
-        """Write a service directory; say if the way the service runs changed."""
+        """Write a service directory; return whether the way the service runs changed."""
         log_directory = self._logs / service.name
         log_directory.mkdir(mode=0o700, exist_ok=True)
         os.chown(log_directory, self._log_uid, self._log_uid)
@@ -188,7 +189,7 @@ class Supervisor:
 
 
 def run_script(service: Service) -> str:
-    """Return the script that becomes a service; what it prints goes to its log."""
+    """Return the run script of a service; its output goes to its log."""
     prepare: list[Sequence[str]] = []
     if service.socket:
         prepare.append(("rm", "-f", str(service.socket)))
@@ -198,7 +199,7 @@ def run_script(service: Service) -> str:
 
 
 def log_script(directory: Path, uid: int) -> str:
-    """Return the script that becomes a service's logger: rotated, bounded, not root."""
+    """Return the run script of a service's logger: rotated, bounded, not root."""
     return execline.script(
         ("s6-applyuidgid", "-u", str(uid), "-g", str(uid), "-G", ""),
         ("s6-log", "-b", f"n{_LOG_FILES}", f"s{_LOG_FILE_BYTES}", str(directory)),

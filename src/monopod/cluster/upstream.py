@@ -1,6 +1,6 @@
-"""The processes that are not ours: upstream's control plane, Debian's registry and HAProxy.
+"""Third-party processes as services: upstream's control plane, Debian's registry and HAProxy.
 
-Single instances, so nobody elects leaders. Health ports are on the namespace's loopback.
+Single instances, so there is no leader election. Health ports are on the namespace's loopback.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ from monopod.network.addresses import SERVICES
 from monopod.network.plan import API_PORT
 
 API_SERVER: Final = "kube-apiserver"
-"""Its health is asked through the API: to that, nobody is anonymous."""
+"""Its health is probed with a client certificate: its health paths are not open to anonymous."""
 REGISTRY_PUSH: Final = "registry-push"
-"""Collects the registry's garbage whenever it starts."""
+"""The service that collects the registry's garbage at each start."""
 _NODE_CERTIFICATE_LIFETIME: Final = "24h"
 _REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
 _HAPROXY_PROGRAM: Final = "/usr/sbin/haproxy"
@@ -30,7 +30,7 @@ _PROTOCOLS: Final = Path("/etc/protocols")
 
 
 def services(layout: Layout, components: Components) -> tuple[Service, ...]:
-    """Return those that need nothing but each other."""
+    """Return the services that depend only on each other."""
     return (
         etcd(layout, components),
         api_server(layout, components),
@@ -44,7 +44,7 @@ def services(layout: Layout, components: Components) -> tuple[Service, ...]:
 
 
 def etcd(layout: Layout, components: Components) -> Service:
-    """Return the database: writes are flushed to disk before they count."""
+    """Return etcd; writes are flushed to disk before they are acknowledged."""
     own = layout.identity("etcd")
     client = f"https://127.0.0.1:{Port.ETCD}"
     peer = f"https://127.0.0.1:{Port.ETCD_PEER}"
@@ -85,7 +85,7 @@ def etcd(layout: Layout, components: Components) -> Service:
 
 
 def api_server(layout: Layout, components: Components) -> Service:
-    """Return the API server; nobody is anonymous to it, but to verify tokens."""
+    """Return the API server; anonymous requests may only fetch what verifies tokens."""
     own = layout.identity("kube-apiserver")
     directory = layout.configuration("kube-apiserver")
     tokens = registration.authenticator(str(own / "ca.crt"))
@@ -94,7 +94,7 @@ def api_server(layout: Layout, components: Components) -> Service:
         "bind-address": layout.control_address,
         "secure-port": API_PORT,
         "authentication-config": directory / "authentication.yaml",
-        # As on EKS: privileged pods are for ordinary nodes; fargate-scheduler refuses its own.
+        # As on EKS: worker nodes run privileged pods; fargate-scheduler rejects them for Fargate.
         "allow-privileged": "true",
         "authorization-mode": "Node,RBAC",
         "enable-admission-plugins": "NodeRestriction",
@@ -118,7 +118,7 @@ def api_server(layout: Layout, components: Components) -> Service:
         "requestheader-extra-headers-prefix": "X-Remote-Extra-",
         "requestheader-group-headers": "X-Remote-Group",
         "requestheader-username-headers": "X-Remote-User",
-        # Where pods and the host both find it.
+        # Reachable from pods and from the host.
         "service-account-issuer": layout.api_server,
         "service-account-jwks-uri": f"{layout.api_server}{issuer.KEYS}",
         "service-account-key-file": own / "service-account.pub",
@@ -142,7 +142,7 @@ def api_server(layout: Layout, components: Components) -> Service:
 
 
 def controller_manager(layout: Layout, components: Components) -> Service:
-    """Return upstream's controllers, each with a service account of its own."""
+    """Return upstream's controllers, each with its own service account."""
     own = layout.identity("kube-controller-manager")
     flags = {
         **_kubeconfigs(own / "kubeconfig"),
@@ -170,7 +170,7 @@ def controller_manager(layout: Layout, components: Components) -> Service:
 
 
 def scheduler(layout: Layout, components: Components) -> Service:
-    """Return the default scheduler, for pods that are not for microVMs."""
+    """Return the default scheduler, for pods that do not run on Fargate."""
     own = layout.identity("kube-scheduler")
     flags = {
         **_kubeconfigs(own / "kubeconfig"),
@@ -190,7 +190,7 @@ def scheduler(layout: Layout, components: Components) -> Service:
 
 
 def kube_proxy(layout: Layout, components: Components) -> Service:
-    """Return the one kube-proxy, which translates services' addresses for all machines."""
+    """Return the single kube-proxy, which translates services' addresses for all machines."""
     own = layout.identity("kube-proxy")
     directory = layout.configuration("kube-proxy")
     configuration = services_config.kube_proxy_configuration(layout.network, own / "kubeconfig")
@@ -201,8 +201,8 @@ def kube_proxy(layout: Layout, components: Components) -> Service:
         namespace=layout.network.router_name,
         capabilities=("net_admin",),
         programs=_programs(components, "kube-proxy"),
-        # ``nft`` names protocols by it in what kube-proxy compares with its own names; where it
-        # lists numbers, kube-proxy takes each of its entries for somebody else's and removes it.
+        # ``nft`` reads protocol names from it, which kube-proxy compares with its own names; given
+        # numbers instead, kube-proxy takes its own entries for foreign ones and removes them.
         readable=(own, _PROTOCOLS),
         configuration={"config.yaml": yaml.safe_dump(configuration, sort_keys=False)},
         configured=directory,
@@ -235,7 +235,7 @@ def coredns(layout: Layout, components: Components) -> Service:
 
 
 def registry(layout: Layout) -> Service:
-    """Return the registry that guests pull from: it refuses every change."""
+    """Return the registry that guests pull from; it is read-only."""
     own = layout.identity("registry")
     return _registry(
         layout,
@@ -250,10 +250,10 @@ def registry(layout: Layout) -> Service:
 
 
 def registry_push(layout: Layout) -> Service:
-    """Return the registry that this host pushes to, over a socket that only root can open.
+    """Return the registry that this host pushes to, on a socket that only root can open.
 
-    It alone deletes images. Before it starts it removes the layers that no image has any more, for
-    which the registry must not be written to meanwhile.
+    It alone deletes images. Before it starts, it removes the layers that no image uses any more;
+    the registry must not be written to meanwhile.
     """
     return _registry(
         layout,
@@ -266,10 +266,9 @@ def registry_push(layout: Layout) -> Service:
 
 
 def balancers(layout: Layout) -> Service:
-    """Return HAProxy: all load balancers, in a network namespace where there is nothing else.
+    """Return HAProxy, which runs all load balancers in a dedicated network namespace.
 
-    Its master process stays the same through reloads and hands their sockets from one worker to the
-    next.
+    Its master process survives reloads and passes the listening sockets from worker to worker.
     """
     directory = layout.configuration(HAPROXY)
     words = {

@@ -1,7 +1,7 @@
-"""Ordinary nodes beside Fargate's: larger machines that take any pod, as EC2 nodes do on EKS.
+"""Worker nodes next to Fargate's: larger machines that run any pod, as EC2 nodes do on EKS.
 
-Such a node is a MicroVM like any other, kept by the same controller, whose pods share a block of
-the VPC that lies in no subnet. It comes back when its machine is lost.
+A worker node is a MicroVM like any other, reconciled by the same controller; its pods share a block
+of the VPC outside all subnets. It is relaunched when its machine is lost.
 """
 
 import asyncio
@@ -31,21 +31,21 @@ _POLL_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """An ordinary node as somebody asks for it."""
+    """A requested worker node."""
 
     name: str
     size: Size
     storage_gib: int = 20
     subnet: str = ""
-    """Lends it its zone and its way out; any private one unless given."""
+    """The private subnet whose zone and route out it uses; empty means any private one."""
 
 
 async def add(client: Client, wish: Wish, report: Report = ignore) -> Node:
-    """Make an ordinary node and wait until it is ready; one that is there is waited for.
+    """Create a worker node unless it exists, and wait until it is ready.
 
     Raises:
-        ClusterError: There is no room for its block, no subnet, or it does not become ready.
-        KubeError: The API server does not take it.
+        ClusterError: No free block, no private subnet, or not ready in time.
+        KubeError: The API server rejects it.
     """
     name = _machine(wish.name)
     try:
@@ -62,21 +62,21 @@ async def add(client: Client, wish: Wish, report: Report = ignore) -> Node:
         if time.monotonic() > deadline:
             raise ClusterError(
                 f"node {wish.name} is not ready after {_READY_WITHIN_S:.0f} s: {_state(machine)};"
-                f" `monopod kubectl -- describe microvm {name}` tells more"
+                f" see `monopod kubectl -- describe microvm {name}`"
             )
         await asyncio.sleep(_POLL_S)
         try:
             machine = await client.get(MicroVM, name)
         except NotFoundError:
-            # It is given up where another that was asked for at the same moment has its block.
+            # The machine is abandoned if one that was requested concurrently has its block.
             machine = await _make(client, wish)
 
 
 async def remove(client: Client, name: str, report: Report = ignore) -> None:
-    """Remove an ordinary node, with what is left of its pods, and wait until it is gone.
+    """Remove a worker node and its remaining pods, and wait until it is gone.
 
     Raises:
-        ClusterError: There is none of this name, or it does not end.
+        ClusterError: There is no such node, or its machine does not terminate in time.
     """
     machine = _machine(name)
     deadline = time.monotonic() + _READY_WITHIN_S
@@ -84,11 +84,14 @@ async def remove(client: Client, name: str, report: Report = ignore) -> None:
         found = await client.get(MicroVM, machine)
         await client.delete(MicroVM, machine)
     except NotFoundError:
-        raise ClusterError(f"there is no node {name}: `monopod node list` shows them") from None
+        raise ClusterError(f"there is no node {name}: see `monopod node list`") from None
     while await _exists(client, machine):
-        report(Progress(f"node {name}", "its machine ends"))
+        report(Progress(f"node {name}", "terminating its machine"))
         if time.monotonic() > deadline:
-            raise ClusterError(f"node {name} does not end: `monopod logs machines` tells more")
+            raise ClusterError(
+                f"node {name} was not removed within {_READY_WITHIN_S:.0f} s:"
+                " see `monopod logs machines`"
+            )
         await asyncio.sleep(_POLL_S)
     if found.status is not None and found.status.nodeName:
         await _forget_pods(client, found.status.nodeName)
@@ -104,7 +107,7 @@ async def _exists(client: Client, machine: str) -> bool:
 
 
 async def _forget_pods(client: Client, node: str) -> None:
-    """Remove what no kubelet will ever end; upstream's collector would take a minute to."""
+    """Delete the pods that no kubelet will terminate; upstream's pod GC would take a minute."""
     for pod in (await client.list(Pod, fields=f"spec.nodeName={node}")).items:
         metadata = meta(pod)
         with contextlib.suppress(NotFoundError, ConflictError):
@@ -114,7 +117,7 @@ async def _forget_pods(client: Client, node: str) -> None:
 
 
 async def workers(client: Client) -> list[MicroVM]:
-    """Return the ordinary nodes there are, by name."""
+    """Return the worker nodes, sorted by name."""
     found = (await client.list(MicroVM)).items
     return sorted(
         (each for each in found if each.spec.podCIDR), key=lambda each: each.spec.podRef.name
@@ -132,7 +135,7 @@ async def _make(client: Client, wish: Wish) -> MicroVM:
     block = free_block(vpc.spec.cidrBlocks, taken)
     if block is None:
         raise ClusterError(
-            f"Vpc {subnet.spec.vpc} has no /24 left that is in no subnet: add a block to it"
+            f"Vpc {subnet.spec.vpc} has no free /24 outside its subnets: add a CIDR block to it"
         )
     reference = PodReference(keys.SYSTEM_NAMESPACE, wish.name, _uid(wish.name))
     made = MicroVM(
@@ -167,7 +170,7 @@ async def _ready_node(client: Client, machine: MicroVM) -> Node | None:
 def _state(machine: MicroVM) -> str:
     told = machine.status.conditions if machine.status else []
     last = told[-1] if told else None
-    return "asked for" if last is None else f"{last.type}: {last.message or last.status}"
+    return "requested" if last is None else f"{last.type}: {last.message or last.status}"
 
 
 def _uid(name: str) -> str:

@@ -1,6 +1,5 @@
 """The EKS API for Fargate profiles, as AWS's own clients speak it: signed REST-JSON over TLS.
 
-It is a second door to the very FargateProfile objects that ``kubectl`` makes and shows: it keeps
-nothing of its own. Whoever asks proves who it is by an access key and may do what Kubernetes lets
-the key's user do.
+It is a second API to the same FargateProfile objects that ``kubectl`` manages, and has no state.
+Callers authenticate with an access key and have the key's user's RBAC permissions.
 """

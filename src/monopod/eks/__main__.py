@@ -1,4 +1,4 @@
-"""``python -m monopod.eks``: the process."""
+"""``python -m monopod.eks``: runs the EKS API's server and the token webhook."""
 
 import asyncio
 import ssl
@@ -66,6 +66,6 @@ async def _listening(
 
 
 if __name__ == "__main__":
-    # pydantic reads what is left out from the environment.
+    # pydantic reads missing arguments from the environment.
     port = EksSettings().metrics_port  # pyright: ignore[reportCallIssue]
     sys.exit(serve(_NAME, _run, metrics_port=port))

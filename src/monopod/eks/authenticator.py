@@ -1,7 +1,7 @@
-"""The API server's question of whom a token stands for (``authentication.k8s.io/v1``).
+"""The API server's token webhook: answers TokenReviews (``authentication.k8s.io/v1``).
 
-It is asked on the loopback of the control plane's namespace, about tokens that the API server
-itself cannot make out. Whatever we do not know is simply not authenticated.
+It listens on the loopback of the control plane's namespace and is called for tokens that the API
+server does not recognise. Unknown tokens are not authenticated.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from monopod.identity.access_key import AccessKey
 _API_VERSION: Final = "authentication.k8s.io/v1"
 _KIND: Final = "TokenReview"
 _KEY_EXTRA: Final = "accessKeyId"
-"""As AWS's authenticator tells it, for audit logs."""
+"""The key that AWS's authenticator adds, for audit logs."""
 _log: Final = structlog.get_logger("authenticator")
 
 
@@ -33,7 +33,7 @@ class _Review(msgspec.Struct):
 
 
 class Authenticator:
-    """Answers the API server."""
+    """Handles the API server's reviews."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class Authenticator:
         """Describe an authenticator.
 
         Args:
-            cluster: Tokens must be for this one.
-            keys: The access keys there are now, by their ids.
+            cluster: The cluster that tokens must be for.
+            keys: Returns the current access keys by their ids.
             now: The clock.
         """
         self._cluster = cluster
@@ -53,7 +53,7 @@ class Authenticator:
         self._now = now
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a review; no token makes this fail."""
+        """Answer a review; no token causes an error."""
         if (request.method, request.path) != ("POST", PATH):
             return web.Response(status=404)
         try:
@@ -67,9 +67,9 @@ class Authenticator:
         try:
             key = bearer(review.spec.token, self._cluster, self._keys(), self._now())
         except EksError as error:
-            _log.info("token refused", why=error.message)
+            _log.info("token_rejected", why=error.message)
             return {"authenticated": False, "error": error.message}
-        _log.info("token believed", key=key.id, user=key.user)
+        _log.info("token_accepted", key=key.id, user=key.user)
         user = {
             "username": key.user,
             "groups": list(key.groups),

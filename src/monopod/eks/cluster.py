@@ -14,19 +14,19 @@ from monopod.eks.place import Place
 from monopod.kube import meta
 
 OLDEST: Final = "kube-system"
-"""A namespace that is as old as the cluster."""
+"""A namespace created with the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is told of the cluster itself."""
+    """The facts about the cluster that the API returns."""
 
     server: str
     """The API server's URL."""
     authority: bytes
-    """PEM of what its certificate is verified by."""
+    """PEM of the authority of its certificate."""
     services: str
-    """The range of services' addresses."""
+    """The CIDR block of services."""
 
 
 class _Version(msgspec.Struct):
@@ -42,14 +42,14 @@ def described(
     version: bytes,
     subnets: Sequence[Subnet],
 ) -> wire.Cluster:
-    """Return what is shown; enough for ``aws eks update-kubeconfig``.
+    """Return the cluster's description; enough for ``aws eks update-kubeconfig``.
 
     Args:
-        place: Its name.
-        surroundings: Where it is.
-        made: When.
-        version: What the API server says of itself at ``/version``.
-        subnets: All there are.
+        place: Its name and ARN.
+        surroundings: Its endpoint, authority and service range.
+        made: Its creation time.
+        version: The API server's answer at ``/version``.
+        subnets: All subnets.
     """
     running = msgspec.json.decode(version, type=_Version)
     return wire.Cluster(
@@ -58,7 +58,7 @@ def described(
         createdAt=made.timestamp() if made else None,
         version=f"{running.major}.{running.minor}",
         endpoint=surroundings.server,
-        # The API server is the provider itself; see ``monopod.cluster.issuer``.
+        # The API server is the OIDC provider; see ``monopod.cluster.issuer``.
         identity=wire.Identity(oidc=wire.OIDC(issuer=surroundings.server)),
         resourcesVpcConfig=_vpc(subnets),
         kubernetesNetworkConfig=wire.KubernetesNetworkConfigResponse(

@@ -1,7 +1,7 @@
-"""The operations: each a question to the API server, or a few.
+"""The EKS operations, each implemented by requests to the API server.
 
-Nothing is remembered between requests, so that what was written through the other door, or before
-this process was started, is what is seen.
+No state is cached between requests, so that objects written by kubectl, or before this process
+started, are seen.
 """
 
 import asyncio
@@ -39,13 +39,13 @@ _Answer = Callable[[AccessKey, Any], Awaitable[msgspec.Struct]]
 
 
 class Endpoint:
-    """Answers the questions of one caller after another."""
+    """Executes the operations that callers request."""
 
     def __init__(self, client: Client, place: Place, surroundings: Surroundings) -> None:
         self._client = client
         self._place = place
         self._surroundings = surroundings
-        # Two at once could both find room for the last profile that the quota allows.
+        # Two concurrent calls could both pass the quota's check.
         self._creating = asyncio.Lock()
         self._answers: dict[type[msgspec.Struct], _Answer] = {
             wire.CreateFargateProfileRequest: self._create,
@@ -60,11 +60,11 @@ class Endpoint:
         }
 
     async def answer(self, caller: AccessKey, request: msgspec.Struct) -> msgspec.Struct:
-        """Do what a request asks, on behalf of whoever signed it.
+        """Execute a request on behalf of the user that signed it.
 
         Raises:
-            EksError: It is refused.
-            KubeError: The API server could not be asked.
+            EksError: The request is rejected.
+            KubeError: The API server request failed.
         """
         return await self._answers[type(request)](caller, request)
 
@@ -101,7 +101,7 @@ class Endpoint:
             raise refused_by_cluster(
                 error.message, cluster=request.clusterName, profile=request.fargateProfileName
             ) from error
-        _log.info("profile made", profile=request.fargateProfileName)
+        _log.info("profile_created", profile=request.fargateProfileName)
         return made
 
     async def _describe(
@@ -139,7 +139,7 @@ class Endpoint:
             raise refused_by_cluster(
                 error.message, cluster=request.clusterName, profile=name
             ) from error
-        _log.info("profile deleted", profile=name)
+        _log.info("profile_deleted", profile=name)
         going = msgspec.structs.replace(profiles.described(found, self._place), status=DELETING)
         return wire.DeleteFargateProfileResponse(fargateProfile=going)
 
@@ -194,7 +194,7 @@ class Endpoint:
             raise EksError("BadRequestException", "Only Fargate profiles have tags here.")
         await self._allow(caller, "patch", action, named.profile)
         found = await self._individual(arn)
-        # A merge patch, so that what others do to other tags meanwhile stays.
+        # A merge patch, so that concurrent changes to other tags are preserved.
         change = {"metadata": {"uid": meta(found).uid}, "spec": {"tags": tags}}
         try:
             await self._client.patch(FargateProfile, named.profile, change)

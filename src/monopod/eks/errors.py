@@ -1,4 +1,4 @@
-"""What the endpoint says no with: AWS's error types, status codes and, where known, its words.
+"""The endpoint's errors: AWS's error types, status codes and, where known, its exact messages.
 
 Sources: botocore's model of the EKS API; the common errors of AWS's APIs; recorded answers.
 """
@@ -12,15 +12,14 @@ from monopod.errors import MonopodError
 _BAD_REQUEST: Final = 400
 _WEBHOOK: Final = re.compile(r"^admission webhook \"[^\"]*\" denied the request: ")
 _TURN: Final = ("Cannot create Fargate Profile", "Cannot delete Fargate Profile")
-"""How a refusal begins that will not stand for long."""
+"""The prefixes of transient rejections."""
 
 
 class EksError(MonopodError):
-    """A refusal as a client gets it.
+    """An error response to a client.
 
     ``code`` is the error's type, as in the header ``x-amzn-ErrorType``; ``status`` that of HTTP.
-    ``cluster``, ``profile`` and ``zones``, those that would do, are told to the client if there
-    are any.
+    ``cluster``, ``profile`` and ``zones``, the valid ones, are in the response unless empty.
     """
 
     def __init__(
@@ -45,12 +44,12 @@ class EksError(MonopodError):
 def invalid_parameter(
     message: str, *, cluster: str | None = None, profile: str | None = None
 ) -> EksError:
-    """Return the refusal of a request that can never be right."""
+    """Return the error for a request that can never succeed."""
     return EksError("InvalidParameterException", message, cluster=cluster, profile=profile)
 
 
 def refused_by_cluster(message: str, *, cluster: str, profile: str) -> EksError:
-    """Return what the API server's refusal is in the EKS API, with the text of whoever refused."""
+    """Translate the API server's rejection into the EKS API, with the rejecting webhook's text."""
     told = _WEBHOOK.sub("", message)
     if told.startswith(_TURN):
         # Source: a recorded answer (terraform-aws-eks#866).
@@ -59,20 +58,20 @@ def refused_by_cluster(message: str, *, cluster: str, profile: str) -> EksError:
 
 
 def malformed(message: str) -> EksError:
-    """Return the refusal of what cannot even be read."""
+    """Return the error for a request that cannot be parsed."""
     return EksError("SerializationException", message)
 
 
 def access_denied(message: str) -> EksError:
-    """Return the refusal of what the caller may not do."""
+    """Return the error for an unauthorized request."""
     return EksError("AccessDeniedException", message, 403)
 
 
 def server_error(message: str) -> EksError:
-    """Return the answer that the fault is ours, and that asking again may help."""
+    """Return the error for an internal failure; clients may retry."""
     return EksError("ServerException", message, 500)
 
 
 def unavailable(message: str) -> EksError:
-    """Return the answer that the cluster cannot be asked now; clients try again by themselves."""
+    """Return the error for an unreachable API server; clients retry automatically."""
     return EksError("ServiceUnavailableException", message, 503)

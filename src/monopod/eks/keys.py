@@ -1,4 +1,4 @@
-"""The access keys there are, read again when their file changes."""
+"""The current access keys, reloaded when their file changes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +14,10 @@ _Stamp = tuple[int, int]
 
 
 class KeyFile:
-    """A file of access keys, which whoever issues and withdraws them replaces as a whole."""
+    """A file of access keys, which is replaced atomically when keys are issued or withdrawn."""
 
     def __init__(self, path: Path) -> None:
-        """Read it.
+        """Read the file.
 
         Raises:
             IdentityError: It cannot be read.
@@ -27,7 +27,7 @@ class KeyFile:
         self._keys = read_keys(path)
 
     def current(self) -> Mapping[str, AccessKey]:
-        """Return the keys that count now, by their ids; none if they can no longer be read."""
+        """Return the currently valid keys by their ids; empty if the file cannot be read."""
         try:
             state = self._path.stat()
             stamp = (state.st_mtime_ns, state.st_ino)
@@ -35,6 +35,6 @@ class KeyFile:
                 self._keys = read_keys(self._path)
                 self._stamp = stamp
         except (OSError, IdentityError) as error:
-            _log.warning("access keys not read", why=str(error))
+            _log.warning("access_keys_reload_failed", why=str(error))
             self._stamp, self._keys = None, {}
         return self._keys

@@ -1,4 +1,4 @@
-"""What can be asked, and which question a method and a path are."""
+"""Routes requests to operations by method and path, and parses their input."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ import msgspec
 from monopod.eks.errors import EksError, invalid_parameter, malformed
 
 Path = tuple[str, ...]
-"""Segments; one in braces stands for any, and names a member of the request."""
+"""Segments; one in braces matches any segment and names a member of the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One that is answered."""
+    """An operation that is implemented."""
 
     name: str
     method: str
@@ -25,12 +25,12 @@ class Operation:
     uri: Mapping[str, str]
     """Segment of the path → member of the request."""
     query: Mapping[str, tuple[str, bool]]
-    """Name in the query → member of the request, and whether it may come several times."""
+    """Name in the query → member of the request, and whether it may be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """One that the API has and the endpoint has not."""
+    """An operation of the EKS API that is not implemented."""
 
     name: str
     method: str
@@ -38,21 +38,21 @@ class Unanswered:
 
 
 class Router:
-    """Finds the operation that is asked for."""
+    """Finds the requested operation."""
 
     def __init__(self, answered: Iterable[Operation], unanswered: Iterable[Unanswered]) -> None:
         self._answered = tuple(answered)
         self._unanswered = tuple(unanswered)
 
     def find(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
-        """Return the operation, and what its path holds.
+        """Return the operation and its path parameters.
 
         Args:
-            method: Of the HTTP request.
-            path: As it came, still percent-encoded.
+            method: The HTTP method.
+            path: As received, still percent-encoded.
 
         Raises:
-            EksError: There is none, or it is not answered here.
+            EksError: There is no such operation, or it is not implemented.
         """
         segments = tuple(unquote(each) for each in path.removeprefix("/").split("/"))
         for each in self._answered:
@@ -62,7 +62,7 @@ class Router:
         if known is not None:
             raise EksError(
                 "UnknownOperationException",
-                f"Monopod does not answer {known.name}: it has one cluster, whose Fargate profiles"
+                f"Monopod does not implement {known.name}: it has one cluster, whose profiles"
                 " and tags the EKS API manages.",
                 404,
             )
@@ -72,16 +72,16 @@ class Router:
 def read_request(
     operation: Operation, held: Mapping[str, str], query: str, body: bytes
 ) -> msgspec.Struct:
-    """Return what is asked.
+    """Return the parsed request.
 
     Args:
         operation: As :meth:`Router.find` returned it.
         held: Likewise.
-        query: As it came, still percent-encoded.
+        query: As received, still percent-encoded.
         body: JSON, for operations whose request has one.
 
     Raises:
-        EksError: It is not what the operation takes.
+        EksError: The input is invalid for the operation.
     """
     members: dict[str, Any] = {}
     if _has_body(operation):
@@ -92,7 +92,7 @@ def read_request(
             member, many = operation.query[name]
             members[member] = values if many else values[-1]
     try:
-        # Numbers in a query are text.
+        # Numbers in a query are strings.
         return msgspec.convert(members, operation.request, strict=not operation.query)
     except msgspec.ValidationError as error:
         raise invalid_parameter(str(error)) from error

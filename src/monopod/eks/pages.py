@@ -1,7 +1,7 @@
-"""Lists in pages (no I/O).
+"""Paginates lists (no I/O).
 
-A page's token says after which name the next one begins, so that pages neither repeat nor leave out
-what was there all the while, whatever comes and goes meanwhile.
+A page's token holds the name after which the next page begins, so that concurrent changes neither
+repeat nor skip names that exist throughout.
 """
 
 import base64
@@ -12,22 +12,22 @@ from typing import Final
 from monopod.eks.errors import invalid_parameter
 
 LARGEST: Final = 100
-"""Names in a page, unless fewer are asked for."""
+"""Names in a page, unless fewer are requested."""
 _PREFIX: Final = b"after:"
 
 
 def page(
     names: Iterable[str], largest: int | None, token: str | None
 ) -> tuple[list[str], str | None]:
-    """Return a page of names, and the token of the next if there is one.
+    """Return a page of names and the token of the next; None means that it is the last.
 
     Args:
         names: All of them, in any order.
-        largest: How many are wanted at most.
-        token: That the page before ended with.
+        largest: The requested page size.
+        token: The token that the previous page returned.
 
     Raises:
-        EksError: The size or the token cannot be.
+        EksError: The size or the token is invalid.
     """
     size = LARGEST if largest is None else largest
     if not 1 <= size <= LARGEST:
@@ -49,4 +49,4 @@ def _read(token: str) -> str:
             return text.removeprefix(_PREFIX).decode()
     except (binascii.Error, ValueError):
         pass
-    raise invalid_parameter("nextToken is not one that an earlier page ended with.")
+    raise invalid_parameter("nextToken is not one that an earlier page returned.")

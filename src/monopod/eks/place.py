@@ -1,4 +1,4 @@
-"""What cluster this is, in the EKS API's terms: names and ARNs (no I/O)."""
+"""The identity of this cluster in the EKS API: names and ARNs (no I/O)."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ _PARTITION = "aws"
 
 @dataclass(frozen=True, slots=True)
 class ProfileArn:
-    """What the ARN of a Fargate profile says."""
+    """The parts of a Fargate profile's ARN."""
 
     profile: str
     uid: str
@@ -23,9 +23,9 @@ class Place:
     region: str
     account: str
     unsupported_regions: frozenset[str] = frozenset()
-    """Regions in which there are no Fargate profiles."""
+    """Regions without Fargate profiles."""
     max_profiles: int = 10
-    """Profiles that the cluster may have (source: EKS service quotas)."""
+    """Maximum number of profiles (source: EKS service quotas)."""
 
     @property
     def arn(self) -> str:
@@ -33,18 +33,18 @@ class Place:
         return f"{self._prefix}cluster/{self.cluster}"
 
     def profile_arn(self, profile: str, uid: str) -> str:
-        """Return a profile's ARN; the object's uid is its last part, as each individual has one."""
+        """Return a profile's ARN; its last part is the object's uid, unique to each profile."""
         return f"{self._prefix}fargateprofile/{self.cluster}/{profile}/{uid}"
 
     def user_arn(self, user: str) -> str:
-        """Return how a user is called in refusals."""
+        """Return a user's ARN for error messages."""
         return f"arn:{_PARTITION}:iam::{self.account}:user/{user}"
 
     def read_arn(self, arn: str) -> ProfileArn | None:
-        """Return which profile an ARN is of; None for the cluster's own.
+        """Return the profile that an ARN names; None means the cluster itself.
 
         Raises:
-            EksError: It is of nothing in this cluster.
+            EksError: It names no resource of this cluster.
         """
         if arn == self.arn:
             return None
@@ -57,10 +57,10 @@ class Place:
         return ProfileArn(name, uid)
 
     def require(self, cluster: str) -> None:
-        """Check that a cluster is this one.
+        """Check that a name is this cluster's.
 
         Raises:
-            EksError: It is another.
+            EksError: It is another cluster's.
         """
         if cluster != self.cluster:
             raise EksError(
@@ -76,5 +76,5 @@ class Place:
 
 
 def no_such_resource(arn: str) -> EksError:
-    """Return the refusal of an ARN of nothing; the tags' operations have an error of their own."""
+    """Return the error for an unknown ARN, which only the operations on tags return."""
     return EksError("NotFoundException", f"Not found: {arn[:300]}", 404)

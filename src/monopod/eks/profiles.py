@@ -1,4 +1,4 @@
-"""A Fargate profile as the EKS API has it, and as Kubernetes has it (no I/O)."""
+"""Converts Fargate profiles between the EKS API and Kubernetes (no I/O)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from monopod.profiles.subnets import is_ordinary
 from monopod.profiles.validity import MAX_LABELS, RESERVED_PREFIX
 
 REQUEST_ANNOTATION: Final = f"{keys.GROUP}/client-request"
-"""Digests of the token and of the parameters that a profile was made with."""
+"""Digests of the token and of the parameters that a profile was created with."""
 _WORDS: Final = frozenset(get_args(wire.FargateProfileStatus))
 _ISSUES: Final = frozenset(get_args(wire.FargateProfileIssueCode))
 _OTHER_ISSUE: Final = "InternalFailure"
@@ -33,7 +33,7 @@ _ZONE: Final = "UnsupportedAvailabilityZone"
 
 
 def described(profile: FargateProfile, place: Place) -> wire.FargateProfile:
-    """Return a profile as the API shows it."""
+    """Return a profile as the EKS API returns it."""
     metadata, spec = meta(profile), profile.spec
     name = metadata.name or ""
     made = metadata.creationTimestamp
@@ -77,10 +77,10 @@ def _issues(profile: FargateProfile) -> list[wire.FargateProfileIssue]:
 
 
 def wanted(request: wire.CreateFargateProfileRequest) -> FargateProfile:
-    """Return the object that a request asks for.
+    """Return the object that a request creates.
 
     Raises:
-        EksError: There can be no such profile.
+        EksError: The profile is invalid.
     """
     name = request.fargateProfileName
     spec = FargateProfileSpec(
@@ -98,7 +98,7 @@ def wanted(request: wire.CreateFargateProfileRequest) -> FargateProfile:
     if not request.podExecutionRoleArn:
         faults.append("podExecutionRoleArn: must not be empty")
     if faults:
-        # The reserved prefix is told in AWS's own words, and so alone.
+        # The reserved prefix has AWS's exact message, which stands alone.
         told = faults[:1] if name.startswith(RESERVED_PREFIX) else faults
         raise _refused(request, "; ".join(told))
     annotations = {REQUEST_ANNOTATION: _mark(request)} if request.clientRequestToken else None
@@ -106,7 +106,7 @@ def wanted(request: wire.CreateFargateProfileRequest) -> FargateProfile:
 
 
 def _in_aws_s_words(spec: FargateProfileSpec) -> str:
-    """Return what AWS says of a profile, where its words were recorded (source: moto's EKS)."""
+    """Return AWS's exact message for an invalid profile, where recorded (source: moto's EKS)."""
     if not spec.selectors:
         return "Fargate Profile requires at least one selector."
     if not all(each.namespace for each in spec.selectors):
@@ -123,12 +123,12 @@ def check_surroundings(
     subnets: Sequence[Subnet],
     vpcs: Sequence[Vpc],
 ) -> None:
-    """Refuse a profile that this region does not have, or whose subnets would not do.
+    """Reject a profile that this region does not support, or whose subnets are unsuitable.
 
-    That there is no subnet at all is for the profile's health to say.
+    The absence of any subnet is reported by the profile's health instead.
 
     Raises:
-        EksError: It is such a profile.
+        EksError: The profile is rejected.
     """
     found = subnets_of_profile(profile, subnets, vpcs)
     faults = (*region_faults(place.region, place.unsupported_regions), *subnet_faults(found))
@@ -150,10 +150,10 @@ def made_before(
     profiles: Sequence[FargateProfile],
     max_profiles: int,
 ) -> FargateProfile | None:
-    """Return the profile that this very request has made already, if it has.
+    """Return the profile that an identical earlier request created; None means that there is none.
 
     Raises:
-        EksError: There is one of this name, or another request came with this one's token.
+        EksError: The name is taken, the token was used by another request, or the quota is full.
     """
     if request.clientRequestToken:
         mark = _mark(request)
@@ -181,7 +181,7 @@ def made_before(
 
 
 def in_use(request: wire.CreateFargateProfileRequest) -> EksError:
-    """Return the refusal of a name that is taken."""
+    """Return the error for a name that is taken."""
     # Source: recorded answers (eksctl#2591, eksctl#5652).
     return EksError(
         "ResourceInUseException",

@@ -1,4 +1,4 @@
-"""What the API server is told of its authenticator, as data for whoever sets a cluster up."""
+"""The API server's configuration of the token webhook."""
 
 from typing import Any, Final
 
@@ -8,11 +8,11 @@ PATH: Final = "/token-review"
 
 
 def authenticator(authority: str, port: int = PORT) -> dict[str, Any]:
-    """Return what the API server is configured with, in the form of a kubeconfig.
+    """Return the webhook's configuration, in the form of a kubeconfig.
 
     Args:
-        authority: Path of the PEM that our certificate is verified by.
-        port: Where we listen.
+        authority: Path of the PEM that verifies our certificate.
+        port: The port that we listen on.
     """
     server = f"https://127.0.0.1:{port}{PATH}"
     return {

@@ -1,4 +1,4 @@
-"""The HTTP side: who asks, what, and every answer in AWS's form, whatever came in."""
+"""The HTTP server: authenticates, routes, and answers every request in AWS's form."""
 
 import datetime as dt
 import time
@@ -19,7 +19,7 @@ from monopod.identity.access_key import AccessKey
 from monopod.kube import KubeError
 
 SERVICE: Final = "eks"
-"""What requests must be signed for."""
+"""The service that requests must be signed for."""
 _JSON: Final = "application/json"
 _NO_OPERATION: Final = "-"
 _REQUESTS: Final = Counter(
@@ -34,7 +34,7 @@ _log: Final = structlog.get_logger("requests")
 
 
 class Server:
-    """Answers HTTP requests."""
+    """Handles HTTP requests."""
 
     def __init__(
         self,
@@ -46,9 +46,9 @@ class Server:
         """Describe a server.
 
         Args:
-            endpoint: What does the work.
-            keys: The access keys there are now, by their ids.
-            region: What requests must be signed for.
+            endpoint: Executes the operations.
+            keys: Returns the current access keys by their ids.
+            region: The region that requests must be signed for.
             now: The clock.
         """
         self._endpoint = endpoint
@@ -58,7 +58,7 @@ class Server:
         self._router = Router(wire.OPERATIONS, wire.UNANSWERED)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request; whatever it is, there is an answer."""
+        """Answer a request; every request gets a response."""
         began = time.perf_counter()
         asked = _Asked()
         try:
@@ -71,7 +71,7 @@ class Server:
         _SECONDS.observe(took)
         request_id = str(uuid.uuid4())
         _log.info(
-            "answered",
+            "request_handled",
             operation=asked.operation,
             result=result,
             key=asked.key,
@@ -97,16 +97,16 @@ class Server:
         except EksError:
             raise
         except KubeError as error:
-            _log.warning("API server not asked", operation=operation.name, why=str(error))
-            raise unavailable(f"The cluster cannot be asked now: {error.message}") from error
+            _log.warning("api_server_request_failed", operation=operation.name, why=str(error))
+            raise unavailable(f"The API server request failed: {error.message}") from error
         except Exception as error:
-            _log.exception("failed", operation=operation.name)
-            raise server_error("The request failed; the endpoint's log says why.") from error
+            _log.exception("request_failed", operation=operation.name)
+            raise server_error("The request failed; see `monopod logs eks`.") from error
 
     def _authenticate(self, request: sigv4.Request) -> AccessKey:
         claim = sigv4.read_claim(request)
         key = self._keys().get(claim.key_id)
-        # Our keys are lasting ones: a session token is left over from another account.
+        # Our keys are long-lived: a session token is left over from another account.
         if key is None or claim.token:
             raise EksError(
                 "UnrecognizedClientException",
@@ -119,7 +119,7 @@ class Server:
 
 
 class _Asked:
-    """What is known of a request so far, for the log."""
+    """The facts about a request so far, for its log event."""
 
     def __init__(self) -> None:
         self.operation = _NO_OPERATION

@@ -10,21 +10,21 @@ from monopod.network.plan import EKS_PORT
 
 
 class EksSettings(BaseSettings):
-    """Where the API is served, who serves it, and what it says of the cluster."""
+    """The server's addresses, its identity, and the facts it returns about the cluster."""
 
     model_config = SettingsConfigDict(env_prefix="MONOPOD_EKS_", frozen=True)
 
     identity: Path | None = None
     """Directory of ``kubeconfig``, ``ca.crt``, ``serving.crt``, ``serving.key`` and
-    ``access-keys.sealed``; ``identities/eks`` unless given."""
+    ``access-keys.sealed``; None means ``identities/eks``."""
     address: str = "127.0.0.1"
-    """Where it listens."""
+    """The address it listens on."""
     port: int = Field(default=EKS_PORT, ge=0, lt=65536)
     token_port: int = Field(default=PORT, ge=0, lt=65536)
-    """On 127.0.0.1, where the API server asks about tokens."""
+    """The token webhook's port on 127.0.0.1."""
     metrics_port: int = Field(default=9475, gt=0, lt=65536)
     """On 127.0.0.1."""
     server: str
-    """The API server's URL, as clients outside know it."""
+    """The API server's URL for external clients."""
     services: str
-    """The range of services' addresses."""
+    """The CIDR block of services."""

@@ -1,7 +1,7 @@
-"""AWS Signature Version 4: whether a request was made by the holder of a key (no I/O).
+"""AWS Signature Version 4: verifies that a request was signed with a key (no I/O).
 
-Source: the AWS General Reference, "Signature Version 4 signing process". Both of its forms are
-known: the header ``Authorization``, and presigned URLs.
+Source: the AWS General Reference, "Signature Version 4 signing process". Both forms are supported:
+the header ``Authorization``, and presigned URLs.
 """
 
 import datetime as dt
@@ -18,9 +18,9 @@ from monopod.eks.errors import EksError
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 SKEW: Final = dt.timedelta(minutes=5)
-"""How far a client's clock may be off."""
+"""The permitted clock skew of clients."""
 LONGEST: Final = dt.timedelta(days=7)
-"""For how long a presigned URL may be good."""
+"""The longest lifetime of a presigned URL."""
 _TERMINATOR: Final = "aws4_request"
 _ISO: Final = "%Y%m%dT%H%M%SZ"
 _UNRESERVED: Final = "-_.~"
@@ -33,7 +33,7 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was signed, exactly as it came."""
+    """A request exactly as received."""
 
     method: str
     path: str
@@ -46,7 +46,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a signature is good for."""
+    """A credential scope."""
 
     day: str
     """``YYYYMMDD``."""
@@ -55,13 +55,13 @@ class Scope:
 
     @property
     def text(self) -> str:
-        """As it stands in signatures."""
+        """Its form in signatures."""
         return "/".join((self.day, self.region, self.service, _TERMINATOR))
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a request says about its own signature, not yet believed."""
+    """The unverified credential and signature of a request."""
 
     key_id: str
     scope: Scope
@@ -69,21 +69,21 @@ class Claim:
     signature: str
     at: dt.datetime
     lifetime: dt.timedelta | None
-    """Of a presigned URL; with a header it is the clock skew that limits."""
+    """Of a presigned URL; None means a signed header, which the clock skew limits."""
     token: str | None
     """A session token, if one was sent."""
 
     @property
     def presigned(self) -> bool:
-        """Whether it stands in the URL."""
+        """Whether the signature is in the URL."""
         return self.lifetime is not None
 
 
 def read_claim(request: Request) -> Claim:
-    """Return what a request says.
+    """Parse a request's credential and signature.
 
     Raises:
-        EksError: It is not signed, or not as this version has it.
+        EksError: The request is not signed, or not in this version's form.
     """
     headers = _grouped(request.headers)
     if authorization := headers.get("authorization"):
@@ -98,17 +98,17 @@ def read_claim(request: Request) -> Claim:
 
 
 def check(request: Request, claim: Claim, secret: str, *, region: str | None, service: str) -> None:
-    """Hold a request against its claim; the clock is :func:`check_time`'s.
+    """Verify a request's scope and signature; :func:`check_time` verifies its time.
 
     Args:
-        request: As it came.
-        claim: What :func:`read_claim` made of it.
-        secret: Of the key that the claim names.
-        region: Where it must be for; any if there is none.
-        service: What it must be for.
+        request: As received.
+        claim: The result of :func:`read_claim`.
+        secret: The secret of the claim's key.
+        region: The required region; None means any.
+        service: The required service.
 
     Raises:
-        EksError: The signature is another's, or good for something else.
+        EksError: The signature does not match, or has another scope.
     """
     if region is not None and claim.scope.region != region:
         raise _bad(f"Credential should be scoped to a valid region, '{region}'. ")
@@ -135,10 +135,10 @@ def check(request: Request, claim: Claim, secret: str, *, region: str | None, se
 
 
 def check_time(claim: Claim, now: dt.datetime) -> None:
-    """Refuse what was signed too long ago, or in the future.
+    """Reject a request that has expired or is dated in the future.
 
     Raises:
-        EksError: It was.
+        EksError: It is rejected.
     """
     said, here = claim.at.strftime(_ISO), now.strftime(_ISO)
     if claim.at > now + SKEW:
@@ -171,13 +171,13 @@ def sign(
 
 
 def string_to_sign(canonical: str, scope: Scope, at: dt.datetime) -> str:
-    """Return the second of the process's three texts."""
+    """Return the string to sign."""
     digest = hashlib.sha256(_bytes(canonical)).hexdigest()
     return "\n".join((ALGORITHM, at.strftime(_ISO), scope.text, digest))
 
 
 def canonical_request(request: Request, signed_headers: Sequence[str]) -> str:
-    """Return the first of the process's three texts."""
+    """Return the canonical request."""
     headers = _grouped(request.headers)
     names = sorted(set(signed_headers))
     return "\n".join(
@@ -203,18 +203,18 @@ def _canonical_query(query: str) -> str:
 
 
 def _parameters(query: str) -> list[tuple[bytes, bytes]]:
-    # As bytes: what is no UTF-8 must not become equal to something else that is none.
+    # As bytes: different invalid UTF-8 sequences must not become equal.
     pairs = (part.partition("=") for part in query.split("&") if part)
     return [(unquote_to_bytes(_bytes(name)), unquote_to_bytes(_bytes(v))) for name, _, v in pairs]
 
 
 def _bytes(text: str) -> bytes:
-    # HTTP servers hand on bytes that are no UTF-8 in this way.
+    # HTTP servers pass bytes that are not UTF-8 as surrogates.
     return text.encode(errors="surrogateescape")
 
 
 def _normal(path: str) -> str:
-    """Return a path without ``.``, ``..`` and empty segments; a slash at its end stays."""
+    """Return a path without ``.``, ``..`` and empty segments; a trailing slash stays."""
     kept: list[str] = []
     for segment in path.split("/"):
         if segment == "..":

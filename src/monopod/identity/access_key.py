@@ -1,8 +1,8 @@
-"""Access keys: what a client of the EKS API proves with whom it acts for.
+"""Access keys, which authenticate clients of the EKS API.
 
-AWS's signatures are made with the secret itself, so whoever verifies them has to hold it, as it is
-with a private key: a hash would not do. Such keys live in the vault, in files that only their
-holders can read, encrypted with another file's key: a copy of one file gives nothing away.
+AWS's signatures are made with the secret itself, so a verifier has to hold it, as with a private
+key: a hash would not do. Such keys are stored in the vault, in files that only their holders can
+read, encrypted with a key from another file: a copy of one file alone reveals nothing.
 """
 
 import base64
@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from monopod.identity.errors import IdentityError
 
 FILE: Final = "access-keys.sealed"
-"""The name of the file in the directory of whoever holds keys."""
+"""The name of the file of keys in its holder's directory."""
 SEAL_FILE: Final = "access-keys.seal"
-"""The name of the file beside it with what the keys are encrypted with."""
+"""The name of the file in the same directory with the encryption key."""
 _SEAL_BITS: Final = 512
 _ID_PREFIX: Final = "AKIA"
 _ID_BYTES: Final = 10
@@ -28,12 +28,12 @@ _SECRET_BYTES: Final = 30
 
 
 class AccessKey(msgspec.Struct, frozen=True):
-    """A key pair, and the Kubernetes user that it stands for."""
+    """A key pair, and the Kubernetes user that it authenticates."""
 
     id: str
-    """Public; 20 characters, as AWS's."""
+    """Public; 20 characters, as on AWS."""
     secret: str
-    """40 characters, as AWS's."""
+    """40 characters, as on AWS."""
     user: str
     groups: tuple[str, ...] = ()
 
@@ -42,36 +42,36 @@ class AccessKey(msgspec.Struct, frozen=True):
 
 
 def new_access_key(user: str, groups: Iterable[str] = ()) -> AccessKey:
-    """Make a key for a user."""
+    """Generate a key for a user."""
     key_id = _ID_PREFIX + base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode()
     secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
     return AccessKey(key_id, secret, user, tuple(groups))
 
 
 class Seal:
-    """What access keys are encrypted with at rest: AES-SIV, as RFC 5297 has it.
+    """Encrypts access keys at rest with AES-SIV (RFC 5297).
 
-    The same keys give the same file, so that one is replaced only when keys change.
+    Encryption is deterministic, so that a file is replaced only when its keys change.
     """
 
     def __init__(self, key: bytes) -> None:
         """Take a key of 64 bytes.
 
         Raises:
-            IdentityError: It has another length.
+            IdentityError: The key has another length.
         """
         if len(key) * 8 != _SEAL_BITS:
-            raise IdentityError("not the seal of access keys: it has another length")
+            raise IdentityError(f"the seal of access keys is not {_SEAL_BITS // 8} bytes long")
         self.key = key
 
     @classmethod
     def new(cls) -> "Seal":
-        """Make one."""
+        """Generate a seal."""
         return cls(AESSIV.generate_key(_SEAL_BITS))
 
     @classmethod
     def beside(cls, path: Path) -> "Seal":
-        """Read that of a file of keys.
+        """Read the seal in the same directory as a file of keys.
 
         Raises:
             IdentityError: It cannot be read.
@@ -82,19 +82,19 @@ class Seal:
             raise IdentityError(f"cannot read the seal of access keys: {error}") from error
 
     def close(self, keys: Iterable[AccessKey]) -> bytes:
-        """Return what stands in a file of keys."""
+        """Return the encrypted content of a file of keys."""
         return AESSIV(self.key).encrypt(msgspec.json.encode(list(keys)), None)
 
     def open(self, closed: bytes) -> Mapping[str, AccessKey]:
-        """Return the keys of a file by their ids.
+        """Decrypt a file's content into keys by their ids.
 
         Raises:
-            IdentityError: It is no file of keys under this seal.
+            IdentityError: It is not a file of keys encrypted under this seal.
         """
         try:
             keys = msgspec.json.decode(AESSIV(self.key).decrypt(closed, None), type=list[AccessKey])
         except (InvalidTag, ValueError, msgspec.DecodeError) as error:
-            raise IdentityError("not a file of access keys under this seal") from error
+            raise IdentityError("not a file of access keys encrypted under this seal") from error
         return {key.id: key for key in keys}
 
     def read(self, path: Path) -> Mapping[str, AccessKey]:
@@ -110,7 +110,7 @@ class Seal:
 
 
 def read_keys(path: Path) -> Mapping[str, AccessKey]:
-    """Read a file of keys, by their ids, with the seal beside it.
+    """Read a file of keys, by their ids, with the seal in the same directory.
 
     Raises:
         IdentityError: One of the two cannot be read.

@@ -1,15 +1,15 @@
-"""A private certificate authority, and the leaves it issues.
+"""A private certificate authority and the leaf certificates it issues.
 
-Keys are ECDSA P-256: every part of the cluster speaks it, and a key takes microseconds to make, so
-that a cluster's whole set is made anew on a cold start without being felt.
+Keys are ECDSA P-256: every component supports it, and generating a key takes microseconds, so that
+regenerating a cluster's whole set does not slow a cold start.
 
-An authority never signs for another purpose than its own. A cluster has three of them:
+An authority signs for one purpose only. A cluster has three of them:
 
 * ``cluster`` signs users (the API server's client certificates) and servers.
-* ``front-proxy`` signs the one certificate that may name *any* user in a header; were it the same
-  authority, every kubelet of the cluster could.
-* ``etcd`` signs who may open the database, which knows no authorization: one certificate too many
-  there is a cluster lost.
+* ``front-proxy`` signs the one certificate that may name *any* user in a header; under the
+  ``cluster`` authority, every kubelet could.
+* ``etcd`` signs the clients of the database, which has no authorization: each of its certificates
+  gives full control of the cluster.
 """
 
 import datetime as dt
@@ -29,23 +29,23 @@ from monopod.identity.errors import IdentityError
 AUTHORITY_LIFETIME: Final = dt.timedelta(days=3650)
 LEAF_LIFETIME: Final = dt.timedelta(days=365)
 RENEWAL_MARGIN: Final = dt.timedelta(days=90)
-"""A leaf with less than this left is made anew at the next start of the cluster."""
+"""A leaf with less validity left is reissued at the next start of the cluster."""
 _CLOCK_SKEW: Final = dt.timedelta(minutes=5)
 _CURVE: Final = ec.SECP256R1
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a leaf certificate says and is good for."""
+    """The subject and the usages of a leaf certificate."""
 
     common_name: str
     """To the API server: the user's name."""
     organisation: str | None = None
-    """To the API server: a group of the user. Only where upstream's rules are bound to one."""
+    """To the API server: a group of the user. Only where upstream's RBAC rules are bound to one."""
     client: bool = True
-    """May prove who it is to a server."""
+    """May authenticate as a client."""
     server: bool = False
-    """May serve; it then needs names or addresses."""
+    """May authenticate as a server; it then needs names or addresses."""
     names: tuple[str, ...] = ()
     addresses: tuple[IPv4Address, ...] = ()
 
@@ -59,22 +59,22 @@ class Pair:
 
 
 class Authority:
-    """A certificate with the right to sign, and its key."""
+    """A CA certificate and its key."""
 
     def __init__(self, pair: Pair) -> None:
         """Take a pair made by :func:`new_authority`.
 
         Raises:
-            IdentityError: The two are not PEM, or do not belong together.
+            IdentityError: The two are not PEM, or do not match.
         """
         self._certificate = _certificate(pair.certificate)
         self._key = _private_key(pair.key)
         if self._certificate.public_key() != self._key.public_key():
-            raise IdentityError("an authority's certificate and key do not belong together")
+            raise IdentityError("an authority's certificate and key do not match")
         self.pair = pair
 
     def issue(self, subject: Subject, now: dt.datetime) -> Pair:
-        """Make a key and a certificate for it, valid for :data:`LEAF_LIFETIME`."""
+        """Generate a key and issue its certificate, valid for :data:`LEAF_LIFETIME`."""
         key = ec.generate_private_key(_CURVE())
         usages = [
             *([ExtendedKeyUsageOID.CLIENT_AUTH] if subject.client else []),
@@ -101,7 +101,7 @@ class Authority:
         )
 
     def still_good(self, pair: Pair, subject: Subject, now: dt.datetime) -> bool:
-        """Whether a pair on disk says what is wanted, is ours, and has enough time left."""
+        """Whether a pair matches the subject, was issued by us, and is not due for renewal."""
         try:
             leaf, key = _certificate(pair.certificate), _private_key(pair.key)
             leaf.verify_directly_issued_by(self._certificate)
@@ -119,7 +119,7 @@ class Authority:
 
 
 def new_authority(common_name: str, now: dt.datetime) -> Authority:
-    """Make an authority of its own root, valid for :data:`AUTHORITY_LIFETIME`."""
+    """Create a self-signed authority, valid for :data:`AUTHORITY_LIFETIME`."""
     key = ec.generate_private_key(_CURVE())
     name = _name(common_name, None)
     certificate = (
@@ -133,9 +133,9 @@ def new_authority(common_name: str, now: dt.datetime) -> Authority:
 
 
 def new_signing_key() -> Pair:
-    """Make the key that service-account tokens are signed with; ``certificate`` is its public half.
+    """Generate the signing key of service-account tokens; ``certificate`` is its public half.
 
-    It is no certificate: a token's verifier is given the key itself.
+    The public half is not a certificate: verifiers of tokens are given the key itself.
     """
     key = ec.generate_private_key(_CURVE())
     public = key.public_key().public_bytes(

@@ -1,7 +1,7 @@
-"""The one error of this room's boundary."""
+"""The error that this package raises."""
 
 from monopod.errors import MonopodError
 
 
 class IdentityError(MonopodError):
-    """A certificate, key or kubeconfig could not be made, read or trusted."""
+    """A certificate, key or kubeconfig could not be created, read or trusted."""

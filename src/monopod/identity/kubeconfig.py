@@ -1,6 +1,6 @@
-"""Kubeconfigs that point at certificate files instead of holding them.
+"""Kubeconfigs that reference certificate files instead of embedding them.
 
-Clients read the files anew when they change, so a renewed certificate needs no new kubeconfig.
+Clients reload the files when they change, so a renewed certificate needs no new kubeconfig.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ _NAME: Final = "monopod"
 
 
 def render(server: str, user: str, directory: Path) -> str:
-    """Return the kubeconfig of a user whose files lie in ``directory``.
+    """Return the kubeconfig of a user whose files are in ``directory``.
 
     Args:
         server: The API server's address, as a URL.

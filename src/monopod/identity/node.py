@@ -1,9 +1,8 @@
-"""A machine's two certificates, asked for through the API server.
+"""Obtains a machine's two kubelet certificates through CertificateSigningRequests.
 
 The controller that launches machines holds no authority's key: kube-controller-manager signs, by
-its rules for kubelets, and its audit trail tells of every node certificate there ever was. What is
-approved here is what was created here, in one breath: a request that somebody else made, or
-changed, never is.
+its rules for kubelets, and the audit trail records every node certificate. Only requests that this
+process has just created are approved: a request that another user created, or changed, never is.
 """
 
 import asyncio
@@ -35,7 +34,7 @@ USAGES: Final = {
     CLIENT_SIGNER: ["digital signature", "client auth"],
     SERVING_SIGNER: ["digital signature", "server auth"],
 }
-"""What the signers demand of a key that is not RSA (pkg/apis/certificates/helpers.go, v1.37)."""
+"""The usages that signers require of a non-RSA key (pkg/apis/certificates/helpers.go, v1.37)."""
 
 _SIGNED_WITHIN_S: Final = 20.0
 _log: Final = structlog.get_logger("identity")
@@ -43,21 +42,21 @@ _log: Final = structlog.get_logger("identity")
 
 @dataclass(frozen=True, slots=True)
 class NodeSubject:
-    """Whom a machine's certificates are for."""
+    """The subject of a machine's certificates."""
 
     machine: str
     """Name of the MicroVM."""
     node: str
-    """Name of the node; the client certificate is good for it alone."""
+    """Name of the node; the client certificate is valid only for it."""
     names: tuple[str, ...]
-    """Host names that its kubelet serves under."""
+    """Host names of its kubelet's server."""
     addresses: tuple[IPv4Address, ...]
-    """Addresses that its kubelet serves on."""
+    """Addresses of its kubelet's server."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeCertificates:
-    """What a kubelet starts with; it renews both itself."""
+    """A kubelet's initial certificates; the kubelet renews both."""
 
     client: Pair
     serving: Pair
@@ -74,13 +73,13 @@ class NodeIssuer:
         lifetime_s: int = 24 * 3600,
         signed_within_s: float = _SIGNED_WITHIN_S,
     ) -> None:
-        """Listen for signatures.
+        """Subscribe to signed requests.
 
         Args:
             client: May create and delete certificate signing requests, and approve those of the
                 two kubelet signers.
-            requests: A running informer; signatures are seen in it.
-            lifetime_s: Seconds that a certificate is asked for; the signer may give less.
+            requests: A running informer, which delivers the signatures.
+            lifetime_s: Requested lifetime in seconds; the signer may give less.
             signed_within_s: Seconds to wait for a signature.
         """
         self._client = client
@@ -91,11 +90,11 @@ class NodeIssuer:
         requests.subscribe(self._changed)
 
     async def issue(self, subject: NodeSubject) -> NodeCertificates:
-        """Make two keys and have them certified.
+        """Generate two keys and obtain their certificates.
 
         Raises:
-            IdentityError: A request was denied, could not be signed, or was not in time.
-            KubeError: The API server refused or could not be asked.
+            IdentityError: A request was denied, failed, or was not signed in time.
+            KubeError: The API server rejected a request or is unreachable.
         """
         issued: dict[str, Pair] = {}
         await together(
@@ -104,9 +103,9 @@ class NodeIssuer:
         return NodeCertificates(issued[CLIENT_SIGNER], issued[SERVING_SIGNER])
 
     async def run(self) -> None:
-        """Remove requests that have served their purpose, until cancelled.
+        """Delete signed requests, until cancelled.
 
-        Off the machines' path to their start. What a crash leaves, the garbage collector removes.
+        In the background, so that launches do not wait; upstream's CSR cleaner deletes leftovers.
         """
         while True:
             request = await self._served.get()
@@ -116,7 +115,7 @@ class NodeIssuer:
             except NotFoundError:
                 continue
             except KubeError as error:
-                _log.info("request not removed", request=name, why=error.message)
+                _log.info("csr_delete_failed", request=name, why=error.message)
 
     async def _one(self, subject: NodeSubject, signer: str, issued: dict[str, Pair]) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -162,7 +161,7 @@ class NodeIssuer:
     async def _approve(self, created: CertificateSigningRequest, request: str, signer: str) -> None:
         spec = created.spec
         if spec.request != request or spec.signerName != signer or spec.usages != USAGES[signer]:
-            raise IdentityError(f"{meta(created).name} is not what was asked for")
+            raise IdentityError(f"{meta(created).name} differs from the request that was sent")
         meta(created).managedFields = None
         created.status = models.CertificateSigningRequestStatus(
             conditions=[
@@ -170,11 +169,11 @@ class NodeIssuer:
                     type="Approved",
                     status="True",
                     reason="MachineLaunch",
-                    message="Made and approved by the controller that launches this machine.",
+                    message="Created and approved by the controller that launches this machine.",
                 )
             ]
         )
-        # The resource version in it makes sure that this is still the request just created.
+        # Its resource version ensures that this is still the request just created.
         await self._client.replace(created, "approval")
 
     def _changed(self, change: Change[CertificateSigningRequest]) -> None:
@@ -182,7 +181,7 @@ class NodeIssuer:
         if waiting is None or waiting.done():
             return
         if isinstance(change, Deleted):
-            waiting.set_exception(IdentityError(f"{change.key} was deleted unsigned"))
+            waiting.set_exception(IdentityError(f"{change.key} was deleted before it was signed"))
             return
         status = change.object.status or models.CertificateSigningRequestStatus()
         if status.certificate:
@@ -221,4 +220,4 @@ def _check(certificate: bytes, key: ec.EllipticCurvePrivateKey, subject: NodeSub
     except ValueError as error:
         raise IdentityError(f"the signer returned no certificate: {error}") from error
     if signed.public_key() != key.public_key() or signed.subject != _name(subject):
-        raise IdentityError(f"the signer returned a certificate of another than {subject.node}")
+        raise IdentityError(f"the signer returned a certificate that is not {subject.node}'s")

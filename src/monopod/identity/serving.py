@@ -1,7 +1,7 @@
-"""The server's certificate, read again when its files change.
+"""A server's certificate, reloaded when its files change.
 
-They are looked at when somebody connects, so a renewed one counts from the next connection on and
-nothing runs meanwhile.
+The files are checked at each new connection, so a renewed certificate is used from the next
+connection on, without a background task.
 """
 
 import ssl
@@ -21,14 +21,14 @@ class ServingCertificate:
         """Read the files.
 
         Raises:
-            OSError: One is missing, or they are not a certificate and its key.
+            OSError: A file is missing, or they are not a certificate and its key.
         """
         self._files = (certificate, key)
         self._stamp = self._look()
         self._newest = self._load()
 
     def context(self) -> ssl.SSLContext:
-        """Return what a server is started with."""
+        """Return the TLS context for a server."""
         context = self._load()
         context.sni_callback = self._connecting
         return context
@@ -46,11 +46,11 @@ class ServingCertificate:
                 return
             self._newest = self._load()
         except OSError as error:
-            # Caught between the writing of one file and of the other: the next connection sees.
-            _log.warning("certificate not read", why=str(error))
+            # Possibly between the writes of the two files: the next connection retries.
+            _log.warning("certificate_reload_failed", why=str(error))
         else:
             self._stamp = stamp
-            _log.info("certificate read again", file=str(self._files[0]))
+            _log.info("certificate_reloaded", file=str(self._files[0]))
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -1,8 +1,8 @@
-"""The directory of identities: one private directory for each user, all of it reproducible.
+"""The store of identities: one private directory for each user, all of it reproducible.
 
-Whatever is there and still good is kept; anything missing, foreign or nearly expired is made anew.
-Every file is written whole, with its owner from its first moment there: a reader, or a kill, never
-meets half of one.
+Valid files are left alone; missing, foreign and nearly expired ones are regenerated. Every file is
+written atomically, with its owner from its creation on, so that neither a reader nor a kill leaves
+a partial file.
 """
 
 import datetime as dt
@@ -37,7 +37,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Everything that one user holds, and so everything that its theft gives away."""
+    """The credentials of one user, and so all that an attacker gains with its directory."""
 
     directory: str
     """Its directory in the vault."""
@@ -47,33 +47,33 @@ class Holding:
     trusts: tuple[AuthorityName, ...] = ("cluster",)
     """Authorities whose certificates it gets: ``ca.crt`` for the cluster's, ``<name>-ca.crt``."""
     server: str = ""
-    """With it, a ``kubeconfig`` for the leaf ``client`` that leads to this URL."""
+    """If given, the user gets a ``kubeconfig`` with this URL and the leaf ``client``."""
     signs_nodes: bool = False
     """Holds the cluster authority's key, ``ca.key``."""
     signs_tokens: bool = False
     """Holds the service accounts' signing key, ``service-account.key`` and ``.pub``."""
     access_keys: tuple[Subject, ...] = ()
-    """Users whose first access keys for the EKS API it holds, in :data:`access_key.FILE`, and
-    what opens it."""
+    """Users whose first access keys for the EKS API it holds, in :data:`access_key.FILE`, with the
+    seal."""
     verifies: bool = False
-    """Holds all access keys that were issued besides."""
+    """Holds all other issued access keys as well."""
 
 
 class Vault:
-    """The identities of one cluster, below one directory of root's."""
+    """The identities of one cluster, below a directory that root owns."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def directory(self, user: str) -> Path:
-        """Where a user's files are."""
+        """The directory of a user's files."""
         return self._root / user
 
     def fill(self, holdings: Sequence[Holding], now: dt.datetime) -> list[str]:
-        """See that every user holds exactly what it should.
+        """Write exactly these identities. Idempotent.
 
         Returns:
-            The directories in which something was made anew, for their processes to be restarted.
+            The directories that changed; their processes have to be restarted.
 
         Raises:
             IdentityError: A file could not be read or written.
@@ -90,13 +90,13 @@ class Vault:
                 if self._fill_one(holding, authorities, signing_key, now)
             ]
         except OSError as error:
-            raise IdentityError(f"cannot keep identities in {self._root}: {error}") from error
+            raise IdentityError(f"cannot write identities in {self._root}: {error}") from error
 
     def issue_key(self, user: str, groups: Sequence[str]) -> AccessKey:
-        """Make another access key; it counts once the vault has been filled.
+        """Issue an access key; it is valid after the next :meth:`fill`.
 
         Raises:
-            IdentityError: It could not be kept.
+            IdentityError: It could not be written.
         """
         made = access_key.new_access_key(user, groups)
         directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
@@ -104,28 +104,28 @@ class Vault:
             _make_directory(directory, 0)
             _write(directory / f"{made.id}.key", self._seal().close([made]), 0)
         except OSError as error:
-            raise IdentityError(f"cannot keep an access key in {directory}: {error}") from error
+            raise IdentityError(f"cannot write an access key in {directory}: {error}") from error
         return made
 
     def issued_keys(self) -> list[AccessKey]:
-        """Return the keys that were issued, by their ids.
+        """Return the issued keys, sorted by id.
 
         Raises:
-            IdentityError: One cannot be read.
+            IdentityError: A key cannot be read.
         """
         directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
         files = sorted(directory.glob(_ISSUED))
         return [key for file in files for key in self._seal().read(file).values()]
 
     def withdraw_key(self, key_id: str) -> None:
-        """Forget a key that was issued; it counts until the vault has been filled.
+        """Withdraw an issued key; it stays valid until the next :meth:`fill`.
 
         Raises:
-            IdentityError: There is none of this id.
+            IdentityError: There is no issued key with this id.
         """
         directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
         if key_id not in {key.id for key in self.issued_keys()}:
-            raise IdentityError(f"there is no access key {key_id} that could be deleted")
+            raise IdentityError(f"there is no access key {key_id}: see `monopod access-key list`")
         (directory / f"{key_id}.key").unlink(missing_ok=True)
 
     def _authority(self, name: AuthorityName, now: dt.datetime) -> Authority:

@@ -1,4 +1,4 @@
-"""The objects that every cluster holds, as data, and the way they get there."""
+"""The manifests of the objects that every cluster starts with."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -11,10 +11,10 @@ Manifest = dict[str, Any]
 
 
 def read(name: str, values: Mapping[str, str] | None = None) -> list[Manifest]:
-    """Return the objects of one file beside this module, with ``${…}`` replaced.
+    """Return the objects of one file of this package, with ``${…}`` replaced.
 
     Raises:
-        KeyError: The file asks for a value that was not given.
+        KeyError: The file uses a value that is not given.
     """
     text = (files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
     return list(yaml.safe_load_all(Template(text).substitute(values or {})))
