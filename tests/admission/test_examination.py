@@ -165,7 +165,7 @@ def _marked(**spec: Any) -> dict[str, Any]:
             {"containers": [{"name": "m", "resources": {"requests": {"cpu": "17"}}}]},
             [
                 _TOO_LARGE,
-                "The pod needs 17 vCPU and 256 MiB of memory, 256 MiB for the platform among them;"
+                "The pod needs 17 vCPU and 256 MiB of memory, including 256 MiB for the platform;"
                 " the largest size is 16 vCPU 120 GB.",
             ],
         ),

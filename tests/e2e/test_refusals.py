@@ -106,9 +106,7 @@ async def test_an_unknown_profile_label_waits_until_the_profile_exists(
             }
         )
         await namespace.ready("early")
-        assert "FailedSchedulingResolved No longer in the way: " in await _events(
-            namespace, "early"
-        )
+        assert "FailedSchedulingResolved Resolved: " in await _events(namespace, "early")
         await namespace.kubectl("delete", "pod", "early")
     finally:
         await namespace.cluster.kubectl("delete", "fargateprofile", "fp-later")

@@ -139,11 +139,11 @@ def test_a_driver_that_is_insisted_on(
     ("of_pod", "of_profile", "whose"),
     [("firecracker", "uml", "the pod"), (None, "firecracker", "Fargate profile fp")],
 )
-def test_a_driver_that_nobody_knows(of_pod: str | None, of_profile: str | None, whose: str) -> None:
+def test_unknown_driver_is_refused(of_pod: str | None, of_profile: str | None, whose: str) -> None:
     wanted = pod(metadata=_insisting(of_pod))
     assert refused(decide(wanted, view(profiles=[profile(**_insisting(of_profile))]))) == (
         "UnknownDriver",
-        f"Annotation monopod.dev/driver of {whose} is 'firecracker', and not one of"
+        f"Annotation monopod.dev/driver of {whose} is 'firecracker'; valid values are"
         " uml, qemu, qemu-tcg, qemu-kvm",
     )
 
@@ -340,8 +340,8 @@ def test_a_machine_without_room_to_run_says_so_on_the_pod() -> None:
     assert step == Refuse(
         reasons.NO_CAPACITY,
         "Fargate capacity is unavailable at this time. Please try again later or in a different"
-        " availability zone: The pod needs 0 vCPU and 256 MiB of memory, 256 MiB for the platform"
-        " among them; it is provisioned 0.25 vCPU 0.5 GB; no memory left on the host",
+        " availability zone: The pod needs 0 vCPU and 256 MiB of memory, including 256 MiB"
+        " for the platform; it is provisioned 0.25 vCPU 0.5 GB; no memory left on the host",
     )
 
 

@@ -195,8 +195,8 @@ def test_profiles_with_the_same_selectors_are_warned_of_with_the_winner() -> Non
         (warning,) = _warnings(judge(each, around, NOW))
         assert warning.status == TRUE
         assert warning.message == (
-            "Fargate profiles a, b have the same selectors: pods that name none of them start"
-            " under a"
+            "Fargate profiles a, b have the same selectors: pods without label"
+            " eks.amazonaws.com/fargate-profile start under a"
         )
     assert [each.type for each in judge(every[2], around, NOW).conditions] == [
         "Ready",
@@ -219,11 +219,11 @@ def test_a_judgement_that_changes_nothing_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("roles", "required", "before", "word", "reasons", "message"),
     [
-        ([role()], False, "", "ACTIVE", ("SubnetsUsable", "Found"), "Machines use what"),
-        ([role()], True, "", "ACTIVE", ("SubnetsUsable", "Found"), "Machines use what"),
-        ([], False, "", "ACTIVE", ("SubnetsUsable", "NotFound"), "machines are granted nothing"),
-        ([], True, "", "CREATE_FAILED", ("AccessDenied", "NotFound"), "new machines are refused"),
-        ([], True, "ACTIVE", "ACTIVE", ("AccessDenied", "NotFound"), "new machines are refused"),
+        ([role()], False, "", "ACTIVE", ("SubnetsUsable", "Found"), "Machines use ExecutionRole"),
+        ([role()], True, "", "ACTIVE", ("SubnetsUsable", "Found"), "Machines use ExecutionRole"),
+        ([], False, "", "ACTIVE", ("SubnetsUsable", "NotFound"), "machines get no permissions"),
+        ([], True, "", "CREATE_FAILED", ("AccessDenied", "NotFound"), "new pods are not scheduled"),
+        ([], True, "ACTIVE", "ACTIVE", ("AccessDenied", "NotFound"), "new pods are not scheduled"),
     ],
 )
 def test_a_profile_says_whether_its_role_is_known(

@@ -102,7 +102,7 @@ async def test_a_full_subnet_takes_the_next_pod_when_a_machine_goes(world: World
     await world.admin.delete(MicroVM, meta(machines[0]).name or "")
     await world.claimed(late)
     (event,) = await world.events("FailedSchedulingResolved")
-    assert event.message == f"No longer in the way: {message}"
+    assert event.message == f"Resolved: {message}"
 
 
 async def test_what_cannot_run_is_refused_once(world: World) -> None:

@@ -79,7 +79,7 @@ def test_what_somebody_wrote_there_goes() -> None:
         (
             tuple(f"sg-{n}" for n in range(6)),
             {f"sg-{n}": "main" for n in range(6)},
-            "5 security groups at most, and SecurityGroupPolicy p put it in 6",
+            "at most 5 security groups; 6 are assigned by SecurityGroupPolicy p: sg-0",
         ),
     ],
 )

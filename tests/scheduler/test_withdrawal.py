@@ -18,7 +18,7 @@ async def _withdrawn(world: World, pod: Pod, refused: str) -> None:
     """Wait for the pod's machine, and for the word that what was in the way is not any more."""
     await world.claimed(pod)
     (event,) = await world.events("FailedSchedulingResolved")
-    assert event.message == f"No longer in the way: {refused}"
+    assert event.message == f"Resolved: {refused}"
     assert (event.type, event.involvedObject.uid) == ("Normal", meta(pod).uid)
     assert event.reportingComponent == "fargate-scheduler"
     assert await world.scheduled("Provisioning")

@@ -179,8 +179,8 @@ def test_a_pod_that_fits_nowhere_says_what_is_against_each_zone() -> None:
     assert isinstance(step, Refuse)
     assert step.reason == reasons.TOPOLOGY
     assert step.message == (
-        "No zone meets the pod's constraints: local-1a: a pod is there that podAntiAffinity"
-        " excludes; local-1b: a pod is there that podAntiAffinity excludes"
+        "No zone meets the pod's constraints: local-1a: a placed pod matches the required"
+        " podAntiAffinity; local-1b: a placed pod matches the required podAntiAffinity"
     )
 
 
@@ -219,7 +219,7 @@ async def test_a_pod_that_fits_nowhere_goes_on_when_another_leaves(
     assert held.spec.subnet != other.spec.subnet
     third = await world.add_pod("three", **labels, **apart)
     said = await world.scheduled(reasons.TOPOLOGY, "three")
-    assert "local-1a: a pod is there that podAntiAffinity excludes" in said
+    assert "local-1a: a placed pod matches the required podAntiAffinity" in said
     await world.admin.delete(Pod, "one", world.namespace, grace_period_s=0)
     # What the machines' controller does then.
     await world.admin.delete(type(held), meta(held).name or "")

@@ -1,4 +1,4 @@
-"""Fargate profiles: who matches, who wins, and which subnets they have. No I/O."""
+"""Fargate profiles: matching, precedence, subnets and validation. No I/O."""
 
 from monopod.profiles.checks import (
     Fault,

@@ -1,6 +1,6 @@
-"""What AWS checks when a profile is created, beyond what the profile itself says.
+"""The checks of AWS at a profile's creation that depend on other objects.
 
-Messages are AWS's where one was ever recorded: a public subnet (awslabs/eks-perf-tests#195), a
+Messages are AWS's where one is recorded: a public subnet (awslabs/eks-perf-tests#195), a
 subnet that does not exist (EC2's own), an unsupported zone (a case in eksctl's tests).
 """
 
@@ -18,26 +18,26 @@ _DENIED: Final = "AccessDenied"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that keeps pods from starting under a profile."""
+    """One reason why pods cannot start under a profile."""
 
     reason: str
     """CamelCase, for a condition."""
     message: str
     resources: tuple[str, ...] = ()
-    """Names of the objects it is about."""
+    """Names of the objects concerned."""
     code: str = "InternalFailure"
-    """The EKS API's word for a profile's issue, of which there are four."""
+    """Code of the issue in the EKS API, which has four."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a profile is held against."""
+    """The objects and rules that a profile is checked against."""
 
     subnets: Sequence[Subnet]
     vpcs: Sequence[Vpc]
     roles: KnownRoles
     profiles: Sequence[FargateProfile]
-    """All there are; the one in question may be among them."""
+    """All profiles; may include the one to check."""
     cluster: str
     region: str
     unsupported_regions: Collection[str]
@@ -45,7 +45,7 @@ class Surroundings:
 
 
 def faults_at_creation(profile: FargateProfile, around: Surroundings) -> tuple[Fault, ...]:
-    """Return all that keeps a profile from being created; nothing if it may be."""
+    """Return why a profile cannot be created; empty if it can."""
     return (
         *region_faults(around.region, around.unsupported_regions),
         *_quota_faults(profile, around),
@@ -58,8 +58,8 @@ def region_faults(region: str, unsupported: Collection[str]) -> tuple[Fault, ...
     """Return what is wrong with the cluster's region."""
     if region not in unsupported:
         return ()
-    said = f"AWS Fargate is not supported in region {region}"
-    return (Fault("RegionNotSupported", said, (region,)),)
+    message = f"AWS Fargate is not supported in region {region}"
+    return (Fault("RegionNotSupported", message, (region,)),)
 
 
 def role_faults(profile: FargateProfile, roles: KnownRoles) -> tuple[Fault, ...]:
@@ -76,7 +76,7 @@ def subnet_faults(found: ProfileSubnets) -> tuple[Fault, ...]:
 
 
 def _quota_faults(profile: FargateProfile, around: Surroundings) -> Iterator[Fault]:
-    """The oldest have their place; one that is not stored yet comes after all of them."""
+    """Check the quota: the oldest profiles count first, one that is not stored yet last."""
     own = name_of(profile)
     older = [
         each for each in around.profiles if name_of(each) != own and age_of(each) < age_of(profile)

@@ -1,8 +1,8 @@
-"""Which profile a pod starts under (source: EKS user guide, "Define which Pods use Fargate").
+"""Matches pods to profiles (source: EKS user guide, "Define which Pods use Fargate").
 
 A selector matches when the namespace does and each of its labels is on the pod; a profile, when
 any of its selectors does; of several profiles, the alphanumerically first name wins, unless the
-pod's own label names one, which must still match. Every answer keeps its reasons.
+pod's own label names one, which must still match. Every result carries its reasons.
 """
 
 import enum
@@ -17,15 +17,15 @@ from monopod.profiles.wildcards import matches
 
 _GOING: Final = frozenset({words.DELETING, words.DELETE_FAILED})
 _TOLD: Final = 3
-"""Profiles that a message speaks about: it is written on every pod that matches none."""
+"""Profiles that a message names; it is written to every pod that matches none."""
 
 
 class Outcome(enum.Enum):
-    """How the question was decided; the values are CamelCase reasons for conditions and events."""
+    """The result of matching; the values are CamelCase reasons for conditions and events."""
 
     CHOSEN = "ProfileChosen"
     OPTED_OUT = "OptedOut"
-    """The pod's annotation says ``ec2``."""
+    """The pod's annotation is ``ec2``."""
     NO_MATCH = "NoProfileMatches"
     NAMED_UNKNOWN = "NamedProfileNotFound"
     NAMED_MISMATCH = "NamedProfileDoesNotMatch"
@@ -33,12 +33,12 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class SelectorVerdict:
-    """One selector against one pod."""
+    """Whether one selector matches one pod, and why not."""
 
     index: int
-    """Its place in the profile, from 0."""
+    """Its index in the profile, from 0."""
     mismatches: tuple[str, ...]
-    """Why it does not match, a phrase for each thing; empty if it matches."""
+    """Why it does not match, a phrase for each reason; empty if it matches."""
 
     @property
     def matched(self) -> bool:
@@ -48,15 +48,15 @@ class SelectorVerdict:
 
 @dataclass(frozen=True, slots=True)
 class ProfileVerdict:
-    """One profile against one pod."""
+    """Whether one profile matches one pod, and why not."""
 
     profile: str
     selectors: tuple[SelectorVerdict, ...]
     going: bool = False
-    """It is being deleted and takes no pods any more."""
+    """It is being deleted and accepts no more pods."""
     failed: bool = False
-    """It lacks something. Ours: it is passed over for a sound one, but where there is none, its
-    pods wait with the reason, and start when what it lacks is there."""
+    """It is CREATE_FAILED. Ours: another matching profile takes precedence; without one, its pods
+    wait with the reason, and start once the fault is resolved."""
 
     @property
     def matched(self) -> bool:
@@ -66,10 +66,10 @@ class ProfileVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The question that a choice answers."""
+    """The input of a choice."""
 
     profiles: tuple[FargateProfile, ...]
-    """Those that came into question, in the order of precedence."""
+    """The candidates, in order of precedence."""
     namespace: str
     labels: Mapping[str, str]
 
@@ -83,17 +83,17 @@ class Choice:
     named: str | None
     """The profile that the pod's own label asks for."""
     asked: Asked
-    """What was asked; reasons are found when somebody wants them, as most never do."""
+    """The input; reasons are computed lazily, since most are never read."""
 
     @property
     def verdicts(self) -> tuple[ProfileVerdict, ...]:
-        """Every profile looked at, in the order of precedence."""
+        """The verdict on every candidate, in order of precedence."""
         asked = self.asked
         return tuple(judge_profile(each, asked.namespace, asked.labels) for each in asked.profiles)
 
     @property
     def message(self) -> str:
-        """One sentence for people."""
+        """The result as one sentence."""
         match self.outcome:
             case Outcome.CHOSEN:
                 return f"Fargate profile {self.profile} matches the pod."
@@ -124,13 +124,13 @@ def choose_profile(
     labels: Mapping[str, str] | None,
     annotations: Mapping[str, str] | None,
 ) -> Choice:
-    """Decide which profile a pod starts under.
+    """Return the profile that a pod starts under.
 
     Args:
         profiles: All profiles of the cluster, in any order.
-        namespace: The pod's.
-        labels: The pod's.
-        annotations: The pod's.
+        namespace: The pod's namespace.
+        labels: The pod's labels.
+        annotations: The pod's annotations.
     """
     labels = labels or {}
     ordered = sorted(profiles, key=name_of)
@@ -153,7 +153,7 @@ def choose_profile(
 def judge_profile(
     profile: FargateProfile, namespace: str, labels: Mapping[str, str]
 ) -> ProfileVerdict:
-    """Hold one profile against a pod's namespace and labels."""
+    """Match one profile against a pod's namespace and labels."""
     return ProfileVerdict(
         profile=name_of(profile),
         selectors=tuple(
@@ -166,7 +166,7 @@ def judge_profile(
 
 
 def _first(matching: Iterable[FargateProfile]) -> FargateProfile | None:
-    """Return the first sound one, or else the first."""
+    """Return the first that has not failed, or else the first."""
     first = None
     for each in matching:
         if not _failed(each):
@@ -180,7 +180,7 @@ def _failed(profile: FargateProfile) -> bool:
 
 
 def _takes(profile: FargateProfile, namespace: str, labels: Mapping[str, str]) -> bool:
-    """Say what ``ProfileVerdict.matched`` says, without the reasons."""
+    """Return ``ProfileVerdict.matched`` without computing reasons."""
     return not _going(profile) and any(
         matches(selector.namespace, namespace)
         and all(
@@ -213,7 +213,7 @@ def _mismatches(selector: Selector, namespace: str, labels: Mapping[str, str]) -
 def _why_not(asked: Asked) -> str:
     told = [judge_profile(each, asked.namespace, asked.labels) for each in asked.profiles[:_TOLD]]
     said = [f"{each.profile} {_why_not_one(each)}" for each in told]
-    # Not how many: each new profile would change what is written on every pod that waits.
+    # Without a count: each new profile would change the condition of every waiting pod.
     rest = ["nor does any other"] if len(asked.profiles) > _TOLD else []
     return "; ".join([*said, *rest])
 

@@ -1,4 +1,4 @@
-"""What the rules read of an object's metadata, which may be missing."""
+"""Accessors for object metadata, which may be missing."""
 
 from monopod.api.resources import ExecutionRole, FargateProfile, Subnet, Vpc
 
@@ -11,6 +11,6 @@ def name_of(named: _Named) -> str:
 
 
 def age_of(named: _Named) -> tuple[bool, float, str]:
-    """Return what sorts objects from the oldest to those not created yet, then by name."""
+    """Return a sort key: oldest first, objects not created yet last, then by name."""
     created = named.metadata.creationTimestamp if named.metadata else None
     return created is None, created.timestamp() if created else 0.0, name_of(named)

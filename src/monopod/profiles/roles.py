@@ -1,4 +1,4 @@
-"""Which object stands for the execution role that a profile names, and what if none does."""
+"""Resolves the ExecutionRole of a profile's ``podExecutionRoleArn``."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ _NOT_ASSUMED: Final = (
     "Failed to assume PodExecutionRole; Please make sure the role exists and trusts the"
     " eks-fargate-pods.amazonaws.com service principal"
 )
-"""AWS's words for a profile's pods, whatever is wrong with the role."""
+"""AWS's text for any problem with the role."""
 
 
 def role_of(arn: str, roles: Iterable[ExecutionRole]) -> ExecutionRole | None:
-    """Return the role of an ARN: the oldest object, if several claim it.
+    """Return the role with an ARN: the oldest object, if several have it.
 
-    So nobody takes an ARN over by making another object for it.
+    An ARN cannot be hijacked by creating another object with it.
     """
     of_arn = (role for role in roles if role.spec.arn == arn)
     return min(of_arn, key=age_of, default=None)
@@ -25,16 +25,16 @@ def role_of(arn: str, roles: Iterable[ExecutionRole]) -> ExecutionRole | None:
 
 @dataclass(frozen=True, slots=True)
 class KnownRoles:
-    """All execution roles there are, and whether a profile must have one of them."""
+    """All execution roles, and whether a profile must have one of them."""
 
     roles: Sequence[ExecutionRole] = ()
     required: bool = False
-    """If not, a profile whose role is unknown grants its machines nothing, and its pods run."""
+    """If False, pods of a profile whose role is unknown run without any permissions."""
 
     def of(self, profile: FargateProfile) -> ExecutionRole | None:
         """Return a profile's role."""
         return role_of(profile.spec.podExecutionRoleArn, self.roles)
 
     def trouble(self, profile: FargateProfile) -> str:
-        """Say why a profile's pods may not start, in one phrase; empty if they may."""
+        """Return why a profile's pods may not start, as one phrase; empty if they may."""
         return _NOT_ASSUMED if self.required and self.of(profile) is None else ""

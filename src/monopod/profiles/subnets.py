@@ -1,4 +1,4 @@
-"""Which subnets a profile's pods may take their addresses from."""
+"""Resolves the subnets that a profile's pods take addresses from."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,31 +12,31 @@ _ORDINARY: Final = "availability-zone"
 
 @dataclass(frozen=True, slots=True)
 class ProfileSubnets:
-    """The subnets of a profile; every list in the order of the names."""
+    """The subnets of a profile; every list is sorted by name."""
 
     usable: tuple[Subnet, ...]
     missing: tuple[str, ...] = ()
-    """Named by the profile, but not there."""
+    """Named by the profile, but nonexistent."""
     public: tuple[str, ...] = ()
-    """Named by the profile, but with a direct way to the internet."""
+    """Named by the profile, but with a direct route to an internet gateway."""
     elsewhere: tuple[Subnet, ...] = ()
     """Named by the profile, but in a Local Zone, a Wavelength Zone or on an Outpost."""
     without_dns: tuple[Vpc, ...] = ()
-    """VPCs of subnets that would do, but for DNS support or DNS host names being off."""
+    """VPCs of otherwise usable subnets with DNS support or DNS host names disabled."""
 
 
 def is_private(subnet: Subnet) -> bool:
-    """Say whether a subnet has no direct route to an internet gateway."""
+    """Report whether a subnet has no direct route to an internet gateway."""
     return subnet.spec.internet != "Gateway"
 
 
 def is_ordinary(subnet: Subnet) -> bool:
-    """Say whether a subnet lies in an ordinary availability zone."""
+    """Report whether a subnet is in an ordinary availability zone."""
     return subnet.spec.zoneType == _ORDINARY
 
 
 def has_dns(vpc: Vpc) -> bool:
-    """Say whether a VPC resolves names and gives them, as Fargate needs."""
+    """Report whether a VPC has DNS support and DNS host names, as Fargate requires."""
     return vpc.spec.enableDnsSupport and vpc.spec.enableDnsHostnames
 
 
@@ -45,12 +45,12 @@ def subnets_of_profile(
 ) -> ProfileSubnets:
     """Return the subnets that a profile's pods may use.
 
-    A profile that names none has every private one in an ordinary zone.
+    A profile that names none uses every private subnet in an ordinary zone.
 
     Args:
         profile: The profile.
-        subnets: All there are.
-        vpcs: All there are; one that is not among them is taken to have DNS.
+        subnets: All subnets.
+        vpcs: All VPCs; one that is missing is assumed to have DNS.
     """
     by_name = {name_of(subnet): subnet for subnet in subnets}
     silent = {name_of(vpc): vpc for vpc in vpcs if not has_dns(vpc)}

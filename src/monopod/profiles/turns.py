@@ -1,4 +1,4 @@
-"""Profiles beside each other: one at a time, where AWS's rule is wanted, and identical ones."""
+"""Relations between profiles: AWS's one-at-a-time rule, and identical selectors."""
 
 from collections.abc import Collection, Iterable
 
@@ -21,10 +21,10 @@ def not_your_turn(
     terraform-aws-eks#866).
 
     Args:
-        name: The profile that is to be created or deleted.
-        profiles: All there are.
+        name: The profile to create or delete.
+        profiles: All profiles.
         cluster: The cluster's name.
-        deleting: It is to be deleted.
+        deleting: Whether it is to be deleted, not created.
         announced: Names of profiles that are about to be stored.
     """
     verb = "delete" if deleting else "create"
@@ -35,8 +35,8 @@ def not_your_turn(
         if word in (CREATING, DELETING):
             moving[name_of(profile)] = word
     for other, word in sorted(moving.items()):
-        # Profiles are deleted one at a time, and none is created meanwhile; but what is being
-        # created does not keep another from being deleted.
+        # Profiles are deleted one at a time, and none is created meanwhile; but a profile that
+        # is being created does not block a deletion.
         if other != name and not (deleting and word == CREATING):
             return (
                 f"Cannot {verb} Fargate Profile {name} because cluster {cluster} currently has"
@@ -48,7 +48,7 @@ def not_your_turn(
 def twins_of(profile: FargateProfile, profiles: Iterable[FargateProfile]) -> tuple[str, ...]:
     """Return the names of all profiles with the same selectors, the winner's first.
 
-    Its own is among them; of one that has no twin, it is the only one.
+    Includes its own name, which is the only one if its selectors are unique.
     """
     own = _selectors(profile)
     same = [

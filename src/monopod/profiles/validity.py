@@ -1,7 +1,7 @@
-"""What a profile may be, told before the API server is asked.
+"""Validates a profile before it is sent to the API server.
 
-The API server enforces the same by ``crds/fargateprofiles.yaml``; a test holds the two to each
-other. Sources: CloudFormation's reference of AWS::EKS::FargateProfile, the EKS service quotas and
+The API server enforces the same rules by ``crds/fargateprofiles.yaml``; a test compares the two.
+Sources: CloudFormation's reference of AWS::EKS::FargateProfile, the EKS service quotas and
 user guide, and for texts in AWS's words, recorded answers of the EKS API.
 """
 
@@ -17,7 +17,7 @@ MAX_NAME_CHARS: Final = 63
 MAX_SELECTORS: Final = 5
 MAX_LABELS: Final = 5
 MAX_NAMESPACE_CHARS: Final = 255
-"""Ours: AWS names no limit, and no namespace is longer."""
+"""Ours: AWS documents no limit, and no namespace is longer."""
 MAX_LABEL_KEY_CHARS: Final = 127
 MAX_LABEL_VALUE_CHARS: Final = 255
 MAX_TAGS: Final = 50
@@ -25,14 +25,14 @@ MAX_TAG_KEY_CHARS: Final = 128
 MAX_TAG_VALUE_CHARS: Final = 256
 RESERVED_TAG_PREFIX: Final = "aws:"
 MAX_SUBNETS: Final = 64
-"""Ours: AWS names no limit."""
+"""Ours: AWS documents no limit."""
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_-]+")
 _MAX_ROLE_CHARS: Final = 255
 
 
 def faults_of(name: str, spec: FargateProfileSpec) -> tuple[str, ...]:
-    """Return everything that is wrong with a profile, each fault with its field; empty if valid."""
+    """Return all validation errors of a profile, each with its field; empty if it is valid."""
     return (*_name_faults(name), *_spec_faults(spec))
 
 

@@ -1,4 +1,4 @@
-"""Fargate's wildcards: ``*`` is any run of characters, none among them; ``?`` is exactly one."""
+"""Fargate's wildcards: ``*`` matches any run of characters, even empty; ``?`` exactly one."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,11 +9,11 @@ class _Pattern:
     """A pattern as bit masks over its states; state *n* means that *n* symbols are matched."""
 
     by_character: dict[str, int]
-    """The states that the character leads on from."""
+    """The states that the character advances."""
     by_any: int
-    """The states that any character leads on from."""
+    """The states that any character advances."""
     staying: int
-    """The states that any character may leave as they are."""
+    """The states that any character may keep."""
     final: int
 
 
@@ -35,10 +35,9 @@ def _compiled(pattern: str) -> _Pattern:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Say whether the whole text is of the pattern.
+    """Report whether a pattern matches the whole text.
 
-    One step for each character of the text, whatever the pattern: all states are followed at once
-    (Shift-And), so no pattern can make it slow.
+    O(n) in the text for every pattern: all states are followed at once (Shift-And).
     """
     compiled = _compiled(pattern)
     states = 1

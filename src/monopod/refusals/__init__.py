@@ -1,4 +1,4 @@
-"""What Fargate does not run, in the words that AWS's scheduler uses. No I/O."""
+"""Finds what Fargate does not support in a pod, reported in AWS's texts. No I/O."""
 
 from monopod.refusals.pods import RuntimeClasses
 from monopod.refusals.unsupported import REASON, not_for_debuggers, why_unsupported

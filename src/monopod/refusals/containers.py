@@ -1,4 +1,4 @@
-"""What a container may not ask for; sidecars are init containers, and ephemeral ones count too."""
+"""Unsupported fields of containers, including init, sidecar and ephemeral containers."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -32,8 +32,8 @@ _CAPABILITIES: Final = frozenset(
         "SYS_PTRACE",
     }
 )
-"""A container's default ones (source: containers-roadmap#409). Named with ``CAP_`` in front they
-are refused all the same, as AWS does (frappe/helm#182).
+"""A container's default capabilities (source: containers-roadmap#409). With a ``CAP_`` prefix they
+are refused, as on AWS (frappe/helm#182).
 
 ``SYS_PTRACE`` is ours: AWS refuses it (containers-roadmap#1102). ``kubectl debug`` adds it, to an
 ephemeral container as to a copy of the pod. It lets a process trace others of its user namespace
@@ -41,14 +41,14 @@ that it can see: in a machine with one pod, the pod's own."""
 
 
 def every(spec: PodSpec) -> Iterator[AnyContainer]:
-    """Yield all containers of a pod, in the order in which they come to run."""
+    """Yield all containers of a pod, in the order in which they start."""
     yield from spec.initContainers or ()
     yield from spec.containers
     yield from spec.ephemeralContainers or ()
 
 
 def security_faults(container: AnyContainer) -> Iterator[str]:
-    """Yield each field of a container's security context that is not supported."""
+    """Yield the unsupported fields of a container's security context."""
     context = container.securityContext
     if context is None:
         return
@@ -63,7 +63,7 @@ def security_faults(container: AnyContainer) -> Iterator[str]:
 
 
 def confinement_faults(context: SecurityContext | PodSecurityContext) -> Iterator[str]:
-    """Yield what confines processes by means that machines do not have.
+    """Yield confinement settings that machines do not support.
 
     A guest's kubelet or containerd rejects AppArmor profiles and seccomp profiles of the node, and
     would run a container with SELinux options without them.
@@ -79,5 +79,5 @@ def confinement_faults(context: SecurityContext | PodSecurityContext) -> Iterato
 
 
 def has_host_port(container: AnyContainer) -> bool:
-    """Say whether a container asks for a port or an address of its node."""
+    """Report whether a container requests a host port or host IP."""
     return any(port.hostIP or port.hostPort for port in container.ports or ())

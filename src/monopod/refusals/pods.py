@@ -1,4 +1,4 @@
-"""What a pod as a whole may not ask for: what its kubelet, in the guest, rejects for ever.
+"""Unsupported fields of a pod as a whole: those that the guest's kubelet rejects permanently.
 
 Source: the admission handlers of Kubernetes 1.37's kubelet (pkg/kubelet/sysctl, pkg/kubelet/
 lifecycle, pkg/security/apparmor), with the guest's configuration: no unsafe sysctl allowed, no
@@ -16,7 +16,7 @@ from monopod.api import keys
 from monopod.refusals.containers import confinement_faults, every
 
 RuntimeClasses = Callable[[str], RuntimeClass | None]
-"""Looks up a RuntimeClass by name, as of now."""
+"""Looks up a RuntimeClass by name, in its current state."""
 
 _LINUX: Final = "linux"
 _SYSCTLS: Final = frozenset(
@@ -37,14 +37,14 @@ _SYSCTLS: Final = frozenset(
         "net.ipv4.tcp_wmem",
     }
 )
-"""Kubernetes' safe ones, all of which guests' kernels have (pkg/kubelet/sysctl/safe_sysctls.go)."""
+"""Kubernetes' safe sysctls, which guest kernels have (pkg/kubelet/sysctl/safe_sysctls.go)."""
 _LONGEST_NAME: Final = 64
-"""Characters of a host name."""
+"""Maximum length of a host name."""
 _SWAPPED: Final = str.maketrans("./", "/.")
 
 
 def security_faults(pod: Pod, spec: PodSpec) -> Iterator[str]:
-    """Yield what is not supported of a pod's own security context."""
+    """Yield the unsupported fields of a pod's security context."""
     context = spec.securityContext
     if context is not None:
         yield from (
@@ -57,12 +57,12 @@ def security_faults(pod: Pod, spec: PodSpec) -> Iterator[str]:
 
 
 def runtime_fault(spec: PodSpec, classes: RuntimeClasses | None) -> str | None:
-    """Return what is wrong with a pod's RuntimeClass; None if nothing is known to be.
+    """Return what is wrong with a pod's RuntimeClass; None if nothing is.
 
     Args:
-        spec: The pod's.
-        classes: Where to look it up; None takes it on trust. One that is not found is, too: the
-            API server lets no pod in that names one that does not exist.
+        spec: The pod's spec.
+        classes: Looks it up; None skips the check. A class that is not found passes too: the API
+            server rejects pods that name a nonexistent one.
     """
     name = spec.runtimeClassName
     found = classes(name) if name and classes is not None else None
@@ -73,14 +73,14 @@ def runtime_fault(spec: PodSpec, classes: RuntimeClasses | None) -> str | None:
 
 
 def name_fault(pod: Pod, spec: PodSpec) -> str | None:
-    """Return what is wrong with a pod's full name as its host name; None if nothing is.
+    """Return why a pod's FQDN cannot be its host name; None if it can.
 
-    A kubelet makes no sandbox for a pod whose name Linux cannot take
+    A kubelet creates no sandbox for a pod whose host name exceeds Linux' limit
     (pkg/kubelet/kubelet_pods.go, GeneratePodHostNameAndDomain).
     """
     metadata = pod.metadata
     host = spec.hostname or (metadata.name if metadata else None)
-    # The pods of a workload have no names yet.
+    # A workload's pods have no names yet.
     if not spec.setHostnameAsFQDN or not spec.subdomain or not host or spec.hostnameOverride:
         return None
     namespace = (metadata.namespace if metadata else None) or ""
@@ -92,20 +92,20 @@ def name_fault(pod: Pod, spec: PodSpec) -> str | None:
 
 
 def foreign_labels(pod: Pod) -> Iterator[str]:
-    """Yield labels by which a kubelet takes a pod for another operating system's."""
+    """Yield labels by which a kubelet rejects a pod as another operating system's."""
     system = ((pod.metadata.labels if pod.metadata else None) or {}).get(keys.OS_LABEL, _LINUX)
     if system != _LINUX:
         yield f"{keys.OS_LABEL}={system}"
 
 
 def _dotted(sysctl: str) -> str:
-    """Write a sysctl's name with dots between its parts, as ``sysctl(8)`` reads either form."""
+    """Return a sysctl's name with dots as separators; ``sysctl(8)`` accepts both forms."""
     separators = [mark for mark in sysctl if mark in "./"]
     return sysctl.translate(_SWAPPED) if separators[:1] == ["/"] else sysctl
 
 
 def _apparmor_annotations(pod: Pod, spec: PodSpec) -> Iterator[str]:
-    """Yield profiles that only an annotation names, as before Kubernetes 1.30."""
+    """Yield AppArmor profiles set by annotation only, as before Kubernetes 1.30."""
     annotations = (pod.metadata.annotations if pod.metadata else None) or {}
     said = {
         each.name

@@ -1,9 +1,9 @@
-"""All that is wrong with a pod, in one message.
+"""Composes the message that lists everything unsupported in a pod.
 
-Texts and their order are AWS's where one was ever recorded: fields, security contexts, then ports,
+Texts and their order are AWS's where recorded: fields, security contexts, then ports,
 volumes (sources: aws-efs-csi-driver#589, freegroup/kube-s3#14, aws-cdk#23375, containers-roadmap
-#1102, ingress-nginx#4888). Parts that AWS has no recorded words for follow the same form, behind
-those that it has. Each part is a row of ``_PARTS``.
+#1102, ingress-nginx#4888). Parts without a recorded AWS text follow the same form, after the
+recorded ones. Each part is a row of ``_PARTS``.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -25,12 +25,12 @@ _RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 def why_unsupported(
     pod: Pod, storage: Storage | None, classes: RuntimeClasses | None = None
 ) -> str | None:
-    """Return what is wrong with a pod, all of it in one message; None if nothing is.
+    """Return everything unsupported in a pod as one message; None if it is supported.
 
     Args:
-        pod: The pod; without a namespace, its claims are looked for in the empty one.
-        storage: Where to look up its claims; None leaves them unjudged.
-        classes: Where to look up its RuntimeClass; None leaves it unjudged.
+        pod: The pod; without a namespace, its claims are looked up in the empty one.
+        storage: Looks up its claims; None skips the check.
+        classes: Looks up its RuntimeClass; None skips the check.
     """
     spec = pod.spec
     if spec is None:
@@ -40,9 +40,9 @@ def why_unsupported(
 
 
 def not_for_debuggers(added: Iterable[EphemeralContainer]) -> str | None:
-    """Return what is wrong with containers that are to be put into a running pod; None if nothing.
+    """Return what is unsupported in ephemeral containers for a running pod; None if nothing is.
 
-    No scheduler sees them, so whoever admits them is the last to judge.
+    No scheduler processes them, so admission is the last check.
     """
     return _message(
         _listed(

@@ -1,4 +1,4 @@
-"""Which volumes a machine can have: an allow list, so that kinds to come are refused by name."""
+"""Checks volumes against an allow list, so that new types are refused by default."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from lightkube.resources.core_v1 import PersistentVolume, PersistentVolumeClaim
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where to look up what a pod's volumes refer to, as of now."""
+    """Looks up the current claims and volumes that a pod refers to."""
 
     claim: Callable[[str, str], PersistentVolumeClaim | None]
     """By namespace and name."""
     volume: Callable[[str], PersistentVolume | None]
     """By name."""
     drivers: frozenset[str] = frozenset()
-    """CSI drivers that machines have built in."""
+    """CSI drivers built into machines."""
 
 
 def volume_fault(volume: Volume, namespace: str, storage: Storage | None) -> str | None:
@@ -24,8 +24,8 @@ def volume_fault(volume: Volume, namespace: str, storage: Storage | None) -> str
 
     Args:
         volume: The volume.
-        namespace: The pod's.
-        storage: Where to look up a claim; None takes it on trust.
+        namespace: The pod's namespace.
+        storage: Looks up claims; None skips the check.
     """
     if volume.persistentVolumeClaim is not None:
         if storage is None:

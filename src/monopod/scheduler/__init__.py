@@ -1,1 +1,1 @@
-"""``fargate-scheduler``: beside the default scheduler, it places pods on machines of their own."""
+"""``fargate-scheduler``: runs next to the default scheduler and gives each pod its own microVM."""

@@ -1,4 +1,4 @@
-"""``python -m monopod.scheduler``: the process."""
+"""``python -m monopod.scheduler``: the scheduler's process."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The scheduler's parts, put together and run."""
+"""Assembles and runs the scheduler's informers, event recorder and controllers."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ COMPONENT: Final = "fargate-scheduler"
 async def run(
     client: Client, settings: Settings, own: SchedulerSettings, ready: Callable[[], None]
 ) -> None:
-    """Schedule until cancelled; ``ready`` is called when every pod is being looked after."""
+    """Schedule until cancelled; ``ready`` is called once all informers are synced."""
     seen = informers(client)
     cluster = Cluster(seen, drivers=own.csi_drivers, roles_required=own.require_execution_roles)
     events = EventRecorder(client, COMPONENT)

@@ -1,4 +1,4 @@
-"""What the scheduler sees of the cluster, and what it has just written to it."""
+"""The scheduler's cache: informers, overlaid with the scheduler's own recent writes."""
 
 import asyncio
 from collections import Counter
@@ -39,7 +39,7 @@ from monopod.scheduler.neighbours import NamespaceLabels, Neighbour, repelled_by
 
 @dataclass(frozen=True, slots=True)
 class Informers:
-    """One for each kind that decisions rest on."""
+    """The scheduler's informers, one for each kind that decisions read."""
 
     pods: Informer[Pod]
     profiles: Informer[FargateProfile]
@@ -56,19 +56,19 @@ class Informers:
     namespaces: Informer[Namespace]
     groups: Informer[SecurityGroup]
     policies: Informer[SecurityGroupPolicy]
-    """These two only tell when to look again; see ``security_groups``."""
+    """These two only trigger requeues; see ``security_groups``."""
 
     def all(self) -> Sequence[Informer[res.Resource]]:
-        """Return every one of them."""
+        """Return all informers."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
     async def synced(self) -> None:
-        """Wait until each has its first list."""
+        """Wait until every informer has synced."""
         await asyncio.gather(*(informer.synced() for informer in self.all()))
 
 
 def informers(client: Client) -> Informers:
-    """Make the informers: of pods and nodes, only those that are the scheduler's business."""
+    """Create the informers; pods and nodes are filtered to Fargate's."""
     return Informers(
         pods=Informer(client, Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
         profiles=Informer(client, FargateProfile),
@@ -93,12 +93,12 @@ def informers(client: Client) -> Informers:
 
 
 class Cluster:
-    """Reads that include our own writes."""
+    """Cached cluster state that includes the scheduler's own writes."""
 
     def __init__(
         self, seen: Informers, *, drivers: Collection[str] = (), roles_required: bool = False
     ) -> None:
-        """Read from these.
+        """Create a cache on informers.
 
         Args:
             seen: The informers.
@@ -123,40 +123,40 @@ class Cluster:
 
     @property
     def roles(self) -> KnownRoles:
-        """Every execution role there is now."""
+        """All execution roles."""
         return KnownRoles(self.seen.roles.items(), self._roles_required)
 
     def node_of(self, machine: MicroVM | None) -> Node | None:
-        """Return the node a machine has become, by the name that its controller gave it.
+        """Return a machine's node, by ``status.nodeName`` of the MicroVM.
 
-        A node's own labels do not count: its kubelet, in the guest, writes them.
+        The node's own labels are not trusted: its kubelet, in the guest, writes them.
         """
         name = machine.status.nodeName if machine is not None and machine.status else ""
         return self.seen.nodes.get(name) if name else None
 
     def pod_of_node(self, node: str) -> Key | None:
-        """Return the pod that a node is there for."""
+        """Return the key of the pod that a node belongs to."""
         return self._pod_of_node.get(node)
 
     def machines_by_subnet(self) -> Mapping[str, int]:
-        """Count machines by subnet, those that we are only just making included."""
+        """Count machines by subnet, including those being created."""
         used = Counter(self._used)
         used.update(machine.spec.subnet for machine in self.machines.unconfirmed())
         return used
 
     @property
     def wary(self) -> bool:
-        """Whether any pod requires others not to be in its zone."""
+        """Whether any pod has required anti-affinity by zone."""
         return bool(self._wary)
 
     def namespaces(self) -> NamespaceLabels:
-        """Labels of every namespace."""
+        """Return the labels of every namespace."""
         return {
             meta(each).name or "": meta(each).labels or {} for each in self.seen.namespaces.items()
         }
 
     def neighbours(self) -> Sequence[Neighbour]:
-        """Return the pods that have machines, those that we are only just making included."""
+        """Return the placed pods, including those whose machines are being created."""
         coming = map(self._crowd.judge, self.machines.unconfirmed())
         return (*self._crowd.neighbours(), *(each for each in coming if each is not None))
 
@@ -169,7 +169,7 @@ class Cluster:
     def _count(self, change: Change[MicroVM]) -> None:
         machine = change.object
         if machine.spec.podCIDR:
-            # No pod's: an ordinary node, whose addresses are no subnet's.
+            # A worker node's machine: it belongs to no pod and takes no address of a subnet.
             return
         node = machine.status.nodeName if machine.status else ""
         match change:
@@ -186,5 +186,5 @@ class Cluster:
 
 
 def pod_key(machine: MicroVM) -> Key:
-    """Return the key of the pod that a machine is for."""
+    """Return the key of a machine's pod."""
     return make_key(machine.spec.podRef.name, machine.spec.podRef.namespace)

@@ -1,7 +1,7 @@
-"""Which pods are in which zone, kept up as they come and go: no decision counts them anew.
+"""An incremental index of placed pods by zone, maintained by watch events.
 
-Pods that nobody's constraints can tell apart, as replicas are, make one entry with a number. Ten
-thousand of them cost a decision what one does.
+Pods that no constraint can distinguish, such as replicas, share one entry with a count: ten
+thousand of them cost a decision as much as one.
 """
 
 from collections import Counter
@@ -19,14 +19,14 @@ from monopod.scheduler.neighbours import Neighbour, neighbour, stays
 
 _T = TypeVar("_T", bound=res.Resource)
 _Likeness = tuple[str, tuple[tuple[str, str], ...], str, bytes]
-"""What constraints can see of a neighbour: namespace, labels, zone and what it repels."""
+"""What constraints match on: namespace, labels, zone and required anti-affinity."""
 
 
 class Seen(Protocol[_T]):
-    """An informer, as far as it is needed here."""
+    """The part of an informer that the index needs."""
 
     def get(self, key: Key) -> _T | None:
-        """Return the object of this key, if there is one."""
+        """Return the object with this key; None if there is none."""
         ...
 
     def items(self) -> Sequence[_T]:
@@ -34,15 +34,15 @@ class Seen(Protocol[_T]):
         ...
 
     def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
-        """Call back with every change, after it can be seen."""
+        """Call back with every change, after ``get`` and ``items`` reflect it."""
         ...
 
 
 class Crowd:
-    """The pods that have machines. Who is leaving or has ended does not count, as upstream."""
+    """Indexes pods that have machines; terminating and finished ones are left out, as upstream."""
 
     def __init__(self, machines: Seen[MicroVM], pods: Seen[Pod], subnets: Seen[Subnet]) -> None:
-        """Follow these."""
+        """Subscribe to these informers."""
         self._machines = machines
         self._pods = pods
         self._zones: dict[str, str] = {}
@@ -55,11 +55,11 @@ class Crowd:
         pods.subscribe(self._pod_changed)
 
     def neighbours(self) -> list[Neighbour]:
-        """Return them, those that are alike together."""
+        """Return the placed pods, identical ones as one entry."""
         return [replace(self._known[of], count=number) for of, number in self._numbers.items()]
 
     def judge(self, machine: MicroVM) -> Neighbour | None:
-        """Return what counts of a machine's pod; nothing if it does not count."""
+        """Return a machine's placed pod; None if it does not count."""
         reference, zone = machine.spec.podRef, self._zones.get(machine.spec.subnet)
         pod = self._pods.get(make_key(reference.name, reference.namespace))
         if pod is None or zone is None or identity(pod) != reference.uid or not stays(pod):

@@ -1,7 +1,7 @@
-"""What is to be done next about one pod. Nothing here does it.
+"""Decides the scheduler's next step for one pod. Pure.
 
-Everything known goes in, one step comes out; after a crash at any point the same question has the
-same answer, so every step is repeated or found done. Texts are AWS's where they are recorded.
+The cached state goes in, one step comes out; after a crash at any point the same state gives the
+same step, and every step is idempotent. Texts are AWS's where they are recorded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,40 +46,40 @@ from monopod.scheduler.steps import (
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LONGEST_WAIT_S: Final = 300.0
 _LOOK_AT_GROUPS_S: Final = 30.0
-"""A service account's labels may be what changes, and nobody watches those."""
+"""A service account's labels may be what changes, and those are not watched."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a decision about one pod rests on."""
+    """The state that a decision about one pod depends on."""
 
     profiles: Sequence[FargateProfile]
     subnets: Sequence[Subnet]
     vpcs: Sequence[Vpc]
     machines: Mapping[str, int]
-    """How many machines have been made in each subnet."""
+    """Number of machines in each subnet."""
     machine: MicroVM | None
-    """The object of the name that this pod's machine has."""
+    """The MicroVM of the name that is derived from this pod's uid."""
     node: Node | None
-    """The node that this machine has become."""
+    """That machine's node."""
     storage: Storage
     ground: Ground
     roles: KnownRoles
     now: datetime
     neighbours: Callable[[], Sequence[Neighbour]] = tuple
-    """Pods that have a place; asked for only where they count."""
+    """Placed pods; called only if zone constraints apply."""
     wary: bool = False
-    """Whether any of them requires others not to be in its zone."""
+    """Whether any pod has required anti-affinity by zone."""
     namespaces: Callable[[], NamespaceLabels] = dict
     classes: RuntimeClasses | None = None
     """RuntimeClasses by name."""
     logging: Routing = NOT_FOUND
-    """What becomes of its logs."""
+    """How its logs are handled."""
     membership: Membership | None = None
-    """The security groups it is to be in; nothing if nobody has asked yet."""
+    """The security groups assigned to it; None if not read yet."""
 
 
-class _Refused(Exception):  # noqa: N818 - a way out of a chain of questions, not an error
+class _Refused(Exception):  # noqa: N818 - control flow, not an error
     def __init__(
         self, reason: str, message: str, again_s: float | None = None, *, beside: bool = False
     ) -> None:
@@ -88,7 +88,7 @@ class _Refused(Exception):  # noqa: N818 - a way out of a chain of questions, no
 
 
 def unplaced(pod: Pod) -> bool:
-    """Say whether a pod is the scheduler's to place."""
+    """Report whether a pod is this scheduler's to schedule."""
     spec = pod.spec
     return (
         spec is not None
@@ -122,8 +122,9 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
     if machine.spec.podRef.uid != meta(pod).uid:
         return Refuse(
             reasons.NAME_TAKEN,
-            f"MicroVM {metadata.name} belongs to pod {machine.spec.podRef.namespace}/"
-            f"{machine.spec.podRef.name}; this pod's uid leads to the same name",
+            f"MicroVM {metadata.name} already belongs to pod {machine.spec.podRef.namespace}/"
+            f"{machine.spec.podRef.name}: the names derived from both uids collide; recreate this"
+            " pod",
         )
     found = status.conditions if status else []
     ended = conditions.is_true(found, words.TERMINATED)
@@ -143,7 +144,7 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
         return refused
     marks = _marks(metadata.name or "", machine.spec, view.logging)
     node = view.node if conditions.is_true(found, words.READY) else None
-    # Of a pod that was resized since, the machines' controller deletes the machine.
+    # If the pod was resized since, the machines' controller deletes the machine.
     if node is not None and _node_ready(node) and not machine_state.outgrown(pod, machine):
         return Bind(meta(node).name or "", marks)
     return Wait(marks)
@@ -185,7 +186,7 @@ def _profile(pod: Pod, view: View) -> FargateProfile:
 
 
 def _sound(profile: FargateProfile) -> FargateProfile:
-    """Return a profile under which pods may start: nothing is launched before it was ACTIVE."""
+    """Return the profile; raise if it is CREATE_FAILED, as no pod starts before it is ACTIVE."""
     status = profile.status
     if status is not None and status.status == words.CREATE_FAILED:
         ready = conditions.find_condition(status.conditions, words.READY)
@@ -208,7 +209,7 @@ def _size(spec: PodSpec) -> tuple[sizing.Size, int]:
         raise _Refused(error.reason, str(error)) from error
     except sizing.QuantityError as error:
         raise _Refused(
-            reasons.INVALID, f"The pod's resource requests cannot be read: {error}"
+            reasons.INVALID, f"Cannot parse the pod's resource requests: {error}"
         ) from error
     return size, storage_gib
 
@@ -220,7 +221,7 @@ def _driver(pod: Pod, profile: FargateProfile) -> str:
         if word and word not in keys.DRIVER_WORDS:
             raise _Refused(
                 reasons.UNKNOWN_DRIVER,
-                f"Annotation {keys.DRIVER_ANNOTATION} of {what} is {word!r}, and not one of"
+                f"Annotation {keys.DRIVER_ANNOTATION} of {what} is {word!r}; valid values are"
                 f" {', '.join(keys.DRIVER_WORDS)}",
             )
         if word:
@@ -230,7 +231,7 @@ def _driver(pod: Pod, profile: FargateProfile) -> str:
 
 def _subnet(pod: Pod, profile: FargateProfile, view: View, size: sizing.Size) -> str:
     name, spec = meta(profile).name, pod.spec
-    assert spec is not None  # noqa: S101 - or there would be no size
+    assert spec is not None  # noqa: S101 - it has a size
     found = profiles.subnets_of_profile(profile, view.subnets, view.vpcs)
     faults = profiles.role_faults(profile, view.roles)
     if not found.usable:
@@ -259,17 +260,17 @@ def _subnet(pod: Pod, profile: FargateProfile, view: View, size: sizing.Size) ->
         if not candidates:
             raise _Refused(
                 reasons.TOPOLOGY,
-                f"No zone meets the pod's constraints: {_told(against)}",
+                f"No zone meets the pod's constraints: {_reasons(against)}",
                 beside=True,
             )
-        # Once for each zone: several subnets may be in one, and every neighbour is looked at.
+        # Scored once for each zone: a zone may have several subnets, and each score is O(n).
         fondness = {
             zone: zones.fondness(pod, zone, around) for zone in {room.zone for room in candidates}
         }.__getitem__
     best = placement.best(spec, candidates, view.ground, size, fondness)
     if best is None:
         counts = ", ".join(f"{room.name} ({room.free} free)" for room in candidates)
-        closed = _told(against)
+        closed = _reasons(against)
         where = " in a zone that meets the pod's constraints" if closed else ""
         raise _Refused(
             reasons.NO_ADDRESS,
@@ -280,7 +281,7 @@ def _subnet(pod: Pod, profile: FargateProfile, view: View, size: sizing.Size) ->
     return best.name
 
 
-def _told(against: Mapping[str, Sequence[str]]) -> str:
+def _reasons(against: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{zone}: {' and '.join(whys)}" for zone, whys in against.items() if whys)
 
 
@@ -289,13 +290,14 @@ def _indifferent(_: str) -> int:
 
 
 def _groups(view: View, subnet: str) -> list[str]:
-    """The groups are the pod's address's, so they have to be of the VPC that it is in."""
+    """Return the pod's security groups, which must be in the VPC of its subnet."""
     wanted = view.membership or Membership()
     if len(wanted.groups) > keys.MOST_SECURITY_GROUPS:
         raise _Refused(
             reasons.SECURITY_GROUPS,
-            f"A pod can be in {keys.MOST_SECURITY_GROUPS} security groups at most, and"
-            f" {_policies(wanted)} put it in {len(wanted.groups)}: {', '.join(wanted.groups)}",
+            f"A pod can be in at most {keys.MOST_SECURITY_GROUPS} security groups;"
+            f" {len(wanted.groups)} are assigned by {_policies(wanted)}:"
+            f" {', '.join(wanted.groups)}",
             _LOOK_AT_GROUPS_S,
         )
     vpc = next((each.spec.vpc for each in view.subnets if meta(each).name == subnet), "")

@@ -1,7 +1,7 @@
-"""What is written on pods about Fargate's log router, which this version does not have.
+"""The ``Logging`` annotation and event of pods; this version has no Fargate log router.
 
-AWS's words where the ConfigMap ``aws-observability/aws-logging`` does not exist (source: a recorded
-audit log of EKS 1.27); ours where it does.
+Texts are AWS's if the ConfigMap ``aws-observability/aws-logging`` does not exist (source: a
+recorded audit log of EKS 1.27); ours if it does.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Routing:
     annotation: str
     """Value of the pod's ``Logging`` annotation."""
     message: str
-    """Of its event."""
+    """The event's message."""
 
 
 NOT_FOUND: Final = Routing(
@@ -37,7 +37,7 @@ NOT_SUPPORTED: Final = Routing(
 
 
 def routing(*, configured: bool) -> Routing:
-    """Return what is written on a pod.
+    """Return the annotation and the event's message for a pod.
 
     Args:
         configured: Whether the ConfigMap exists.

@@ -1,4 +1,4 @@
-"""What a pod's machine means for the pod before it is bound: refusals, failures, sizes. Pure.
+"""Derives an unbound pod's scheduling failure from the state of its MicroVM. Pure.
 
 Texts are AWS's where they are recorded.
 """
@@ -15,7 +15,7 @@ from monopod.scheduler.steps import Refuse
 
 
 def outgrown(pod: Pod, machine: MicroVM) -> bool:
-    """Say whether a pod was resized since its machine was asked for, and needs a larger one."""
+    """Report whether a pod was resized after its MicroVM was created, and needs a larger one."""
     size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
     try:
         return pod.spec is not None and not sizing.arithmetic(pod.spec).fits(size)
@@ -24,9 +24,9 @@ def outgrown(pod: Pod, machine: MicroVM) -> bool:
 
 
 def no_address(addressed: Condition | None) -> Refuse | None:
-    """Return the refusal of a pod whose machine has no address.
+    """Return why a pod whose machine has no address is unschedulable; None if it has one.
 
-    Our own count of a subnet's addresses may be wrong for a moment.
+    The scheduler's own count of a subnet's addresses may be briefly stale.
     """
     if addressed is None or addressed.status != conditions.FALSE:
         return None
@@ -34,7 +34,7 @@ def no_address(addressed: Condition | None) -> Refuse | None:
 
 
 def no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> Refuse | None:
-    """Return the refusal of a pod whose machine cannot be launched."""
+    """Return why a pod whose machine cannot be launched is unschedulable; None if it can."""
     if launched is not None and launched.reason == reasons.NO_CAPACITY:
         return Refuse(
             reasons.NO_CAPACITY,
@@ -47,7 +47,7 @@ def no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> Refuse |
 
 
 def _provisioned(pod: Pod, machine: MicroVM) -> str:
-    """What a pod needs and what its machine has, as the beginning of a message."""
+    """Return a pod's needs and its machine's size, as the beginning of a message."""
     size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
     try:
         needed = sizing.arithmetic(pod.spec or PodSpec(containers=[])).needed
@@ -57,7 +57,7 @@ def _provisioned(pod: Pod, machine: MicroVM) -> str:
 
 
 def failure_text(pod: Pod, machine: MicroVM) -> str:
-    """Return the message about a machine that ended before its pod was bound."""
+    """Return the message for a machine that ended before its pod was bound."""
     found = machine.status.conditions if machine.status else []
     last = conditions.find_condition(found, words.TERMINATED)
     if last is None or last.status != conditions.TRUE:
@@ -73,5 +73,5 @@ def failure_text(pod: Pod, machine: MicroVM) -> str:
     if last is not None:
         what = "timed out" if "timeout" in last.reason.lower() else "failed"
         why = ": ".join(part for part in (last.reason, last.message) if part)
-    whom = f"{meta(pod).namespace}/{meta(pod).name}"
-    return f"Pod provisioning {what} (will retry) for pod {whom}: {why}"
+    name = f"{meta(pod).namespace}/{meta(pod).name}"
+    return f"Pod provisioning {what} (will retry) for pod {name}: {why}"

@@ -1,4 +1,4 @@
-"""Pods that have a place, as far as others' constraints are about them."""
+"""Placed pods, reduced to what other pods' zone constraints refer to."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,46 +14,46 @@ from monopod.kube.selectors import selects
 
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 NamespaceLabels = Mapping[str, Mapping[str, str]]
-"""Labels of every namespace."""
+"""Labels of every namespace, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A pod that has a machine, or is about to; or several that are alike."""
+    """A placed pod (one that has or is getting a MicroVM), or several identical ones."""
 
     namespace: str
     labels: Mapping[str, str]
     zone: str
-    """Of its machine's subnet, whatever its node says of itself."""
+    """Zone of its machine's subnet; the node's own labels are not trusted."""
     repels: Sequence[PodAffinityTerm] = ()
-    """What it requires not to have in its zone."""
+    """Its required anti-affinity terms by zone."""
     count: int = 1
-    """How many they are."""
+    """Number of such pods."""
 
 
 def stays(pod: Pod) -> bool:
-    """Say whether a pod counts: whoever is leaving or has ended does not."""
+    """Report whether a pod counts: terminating and finished pods do not."""
     if meta(pod).deletionTimestamp is not None:
         return False
     return pod.status is None or pod.status.phase not in _FINISHED
 
 
 def repelled_by(pod: Pod) -> Sequence[PodAffinityTerm]:
-    """Return what a pod requires not to have in its zone."""
+    """Return a pod's required anti-affinity terms by zone."""
     affinity = _affinity(pod.spec)
     anti = affinity.podAntiAffinity if affinity else None
     return in_zones((anti.requiredDuringSchedulingIgnoredDuringExecution if anti else None) or ())
 
 
 def attracted_by(pod: Pod) -> Sequence[PodAffinityTerm]:
-    """Return what a pod requires to have in its zone."""
+    """Return a pod's required affinity terms by zone."""
     affinity = _affinity(pod.spec)
     near = affinity.podAffinity if affinity else None
     return in_zones((near.requiredDuringSchedulingIgnoredDuringExecution if near else None) or ())
 
 
 def preferred_by(pod: Pod) -> Iterator[tuple[int, PodAffinityTerm]]:
-    """Yield what a pod would rather have in its zone, with its weight; a negative one repels."""
+    """Yield a pod's preferred terms by zone with weights; anti-affinity weights are negative."""
     affinity = _affinity(pod.spec)
     if affinity is None:
         return
@@ -66,7 +66,7 @@ def preferred_by(pod: Pod) -> Iterator[tuple[int, PodAffinityTerm]]:
 
 
 def in_zones(terms: Sequence[PodAffinityTerm]) -> Sequence[PodAffinityTerm]:
-    """Return the terms that are about zones."""
+    """Return the terms whose topology key is a zone label."""
     return [each for each in terms if each.topologyKey in keys.ZONE_LABELS]
 
 
@@ -77,16 +77,16 @@ def is_about(
     labels: Mapping[str, str],
     namespaces: NamespaceLabels,
 ) -> bool:
-    """Say whether a term is about a pod.
+    """Report whether a term selects a pod.
 
-    ``matchLabelKeys`` are in its selector by now: the API server puts them there.
+    The API server has already merged ``matchLabelKeys`` into the selector.
 
     Args:
         term: The term.
-        owner: Namespace of the pod that has it.
-        namespace: That of the pod in question.
-        labels: Those of the pod in question.
-        namespaces: Every namespace's labels.
+        owner: Namespace of the pod that has the term.
+        namespace: Namespace of the pod to match.
+        labels: Labels of the pod to match.
+        namespaces: Labels of every namespace.
     """
     if term.labelSelector is None or not selects(term.labelSelector, labels):
         return False
@@ -98,7 +98,7 @@ def is_about(
 
 
 def constrained(pod: Pod) -> bool:
-    """Say whether other pods have a say in where a pod may be."""
+    """Report whether a pod has zone constraints that refer to other pods."""
     spread = (pod.spec.topologySpreadConstraints if pod.spec else None) or ()
     return bool(
         any(each.topologyKey in keys.ZONE_LABELS for each in spread)
@@ -109,7 +109,7 @@ def constrained(pod: Pod) -> bool:
 
 
 def neighbour(pod: Pod, zone: str) -> Neighbour:
-    """Return what counts of a pod in a zone."""
+    """Return a pod placed in a zone."""
     metadata = meta(pod)
     return Neighbour(metadata.namespace or "", metadata.labels or {}, zone, repelled_by(pod))
 

@@ -1,7 +1,7 @@
-"""Where a pod's machine may be: node selectors and affinity, zones, and room in subnets.
+"""Chooses a pod's subnet by node selector, node affinity and free addresses.
 
-A Fargate node does not exist before its pod is placed; what is matched is the node that each subnet
-would give. What other pods have to say about it is in ``zones``.
+A Fargate node does not exist before its pod is placed, so constraints are matched against the node
+that each subnet would give. Constraints that refer to other pods are in ``zones``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,23 +16,23 @@ from monopod.api.resources import Subnet
 from monopod.sizing import Size, instance_type
 
 _RESERVED: Final = 5
-"""Addresses of a subnet that no machine gets: the first four and the last, as in AWS."""
+"""Reserved addresses of a subnet: the first four and the last, as in AWS."""
 _NEW_WITH_EACH: Final = frozenset({"kubernetes.io/hostname", keys.MACHINE_LABEL})
-"""Labels that every node has, with a value that is not known before its machine is made."""
+"""Labels of every node whose value is unknown before its machine is created."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What all nodes of this cluster have in common."""
+    """Region and architecture that all nodes of this cluster share."""
 
     region: str
     architecture: str
-    """As Kubernetes writes it: ``amd64``."""
+    """As in ``kubernetes.io/arch``: ``amd64``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A subnet and how many machines it has room for."""
+    """A candidate subnet and its number of free addresses."""
 
     name: str
     zone: str
@@ -40,14 +40,14 @@ class Room:
 
 
 def rooms(subnets: Iterable[Subnet], machines: Mapping[str, int]) -> tuple[Room, ...]:
-    """Return the room in each subnet.
+    """Return the subnets as candidates with their free addresses.
 
-    The lesser of what its status says and what our own count of machines leaves: the status lags
-    behind a burst of our own making, the count knows nothing of other users of the subnet.
+    The lesser of the status's free addresses and what the scheduler's own count of machines leaves:
+    the status lags behind a burst of creations, the count misses other users of the subnet.
 
     Args:
         subnets: The subnets.
-        machines: How many machines have been made in each, by its name.
+        machines: Number of machines created in each, by subnet name.
     """
     return tuple(_room(subnet, machines) for subnet in subnets)
 
@@ -68,7 +68,7 @@ def _room(subnet: Subnet, machines: Mapping[str, int]) -> Room:
 
 
 def node_labels(ground: Ground, zone: str, size: Size) -> dict[str, str]:
-    """Return the labels of a node of this size in this zone, but those that are new with each."""
+    """Return the labels of a node of a size in a zone, except those unique to each node."""
     return {
         keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE,
         keys.INSTANCE_TYPE_LABEL: instance_type(size),
@@ -86,7 +86,7 @@ def node_labels(ground: Ground, zone: str, size: Size) -> dict[str, str]:
 def allowed(
     spec: PodSpec, candidates: Sequence[Room], ground: Ground, size: Size
 ) -> tuple[Room, ...]:
-    """Return those subnets whose nodes would meet the pod's node selector and affinity."""
+    """Return the subnets whose nodes would match the pod's node selector and affinity."""
     return tuple(room for room in candidates if _admits(spec, node_labels(ground, room.zone, size)))
 
 
@@ -97,14 +97,14 @@ def best(
     size: Size,
     fondness: Callable[[str], int] = lambda _: 0,
 ) -> Room | None:
-    """Return the subnet to use: by the pod's preferences, then by room, then by name.
+    """Return the subnet to use: by preference, zone score, free addresses, then name.
 
     Args:
-        spec: The pod's.
-        candidates: Those that it may use.
-        ground: What all nodes have in common.
-        size: The pod's.
-        fondness: How much it would rather be in a zone, beside other pods.
+        spec: The pod's spec.
+        candidates: Subnets that the pod may use.
+        ground: Region and architecture of the nodes.
+        size: The pod's size.
+        fondness: The score of a zone; see ``zones``.
     """
     return min(
         (room for room in candidates if room.free > 0),
@@ -138,7 +138,7 @@ def _term(term: NodeSelectorTerm, labels: Mapping[str, str]) -> bool:
     expressions, fields = term.matchExpressions or (), term.matchFields or ()
     if not expressions and not fields:
         return False
-    # The only field there is, metadata.name, is like the host name: new with every pod.
+    # The only field, metadata.name, is unique to each node, like the host name.
     return all(_expression(each, labels) for each in expressions) and all(
         each.operator == "NotIn" for each in fields
     )
@@ -155,5 +155,5 @@ def _expression(wish: NodeSelectorRequirement, labels: Mapping[str, str]) -> boo
             return value is not None or wish.key in _NEW_WITH_EACH
         case "DoesNotExist":
             return value is None and wish.key not in _NEW_WITH_EACH
-        case _:  # Gt and Lt compare numbers, and no label of ours is one.
+        case _:  # Gt and Lt compare numbers; none of these labels is numeric.
             return False

@@ -1,4 +1,4 @@
-"""The scheduler proper: looks at one pod at a time and takes the step that is decided."""
+"""The pod controller of the scheduler: reconciles pods by executing what ``decision`` returns."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -50,14 +50,14 @@ _FAILED_SCHEDULING: Final = "FailedScheduling"
 _RESOLVED: Final = "FailedSchedulingResolved"
 _GROUPS_REQUESTED: Final = "SecurityGroupRequested"
 _GROUPS: Final = "Pod will get the following Security Groups"
-"""Both AWS's."""
+"""Both are AWS's texts."""
 _NAME_TAKEN_S: Final = 1.0
 _STEPS: Final = Counter("monopod_scheduler_steps_total", "Steps taken, by kind.", ["step"])
 _log: Final = structlog.get_logger("scheduler")
 
 
 class PodScheduler:
-    """Places pods whose scheduler is ``fargate-scheduler``."""
+    """Schedules pods whose ``spec.schedulerName`` is ``fargate-scheduler``."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class PodScheduler:
         await self._controller.run()
 
     async def reconcile(self, key: Key) -> float | None:
-        """Take the next step for a pod; returns seconds after which to look again, if any."""
+        """Execute the next step for a pod; returns seconds after which to requeue, or None."""
         pod = self._cluster.pods.get(key)
         if pod is None:
             self._refused.forget(key)
@@ -94,13 +94,13 @@ class PodScheduler:
         step = decision.decide(pod, self._view(pod))
         if isinstance(step, AskGroups):
             asked = await membership(self._client, pod)
-            # Time has passed: what was known is asked again with what is known now.
+            # The read took time: decide again with the current state.
             pod = self._cluster.pods.get(key)
             if pod is None:
                 self._refused.forget(key)
                 return None
             step = decision.decide(pod, self._view(pod, asked))
-        # Noted at once with the decision: whatever changes from here on has it made anew.
+        # No await between the decision and this: every later change requeues the pod.
         if isinstance(step, Refuse):
             self._refused.note(key, step.reason, beside=step.beside)
         else:
@@ -110,7 +110,7 @@ class PodScheduler:
         try:
             return await self._take(pod, step)
         except NotFoundError:
-            # The pod is gone, or its namespace; the watch will say so.
+            # The pod or its namespace is deleted; a watch event follows.
             return None
 
     def _view(self, pod: Pod, asked: Membership | None = None) -> View:
@@ -160,7 +160,7 @@ class PodScheduler:
             metadata=ObjectMeta(name=step.name, labels={keys.PROFILE_LABEL: step.spec.profile}),
             spec=step.spec,
         )
-        # Noted before it is asked for: meanwhile, other workers count the address as taken.
+        # Noted before the request, so that other workers count the address as taken.
         self._cluster.machines.note(machine)
         again_s, *_ = await _all(
             self._create(pod, machine),
@@ -174,7 +174,7 @@ class PodScheduler:
         try:
             made = await self._client.create(machine)
         except AlreadyExistsError:
-            # Made before we died, or the last one is not quite gone: our cache will show which.
+            # Created before a restart, or its predecessor still terminates: the cache will show.
             self._unclaim(name)
             return _NAME_TAKEN_S
         except BaseException:
@@ -185,7 +185,7 @@ class PodScheduler:
             groups = " ".join(machine.spec.securityGroups)
             self._events.record(pod, EventType.NORMAL, _GROUPS_REQUESTED, f"{_GROUPS} [{groups}]")
         _log.info(
-            "machine claimed",
+            "microvm_created",
             machine=name,
             pod=pod_key(machine),
             profile=machine.spec.profile,
@@ -196,7 +196,7 @@ class PodScheduler:
         return None
 
     def _unclaim(self, name: str) -> None:
-        """Forget a machine that was not made; no watch will tell those who made way for it."""
+        """Drop the note of a machine that was not created, and requeue the pods that it blocked."""
         self._cluster.machines.drop(name)
         self._refused.address_freed()
         self._refused.neighbours_changed()
@@ -211,22 +211,22 @@ class PodScheduler:
             self._events.record(pod, EventType.WARNING, log_routing.DISABLED, marks.logging.message)
 
     async def _mark_status(self, pod: Pod, step: Claim | Wait) -> None:
-        assert step.marks is not None  # noqa: S101 - the caller has looked
+        assert step.marks is not None  # noqa: S101 - the caller has checked
         patch = writes.status_patch(pod, step.marks, self._now())
         if patch is None or not await self._patch_status(pod, patch):
             return
         refused = writes.refusal(pod)
         if refused is not None:
-            _log.info("refusal withdrawn", pod=key_of(pod), reason=refused.reason)
-            said = f"No longer in the way: {refused.message}"
-            self._events.record(pod, EventType.NORMAL, _RESOLVED, said)
+            _log.info("pod_failure_resolved", pod=key_of(pod), reason=refused.reason)
+            message = f"Resolved: {refused.message}"
+            self._events.record(pod, EventType.NORMAL, _RESOLVED, message)
 
     async def _say(self, pod: Pod, why: Refuse) -> None:
-        """Tell why a pod is not placed, in its condition and as an event: once for each reason."""
+        """Report why a pod is unschedulable, by condition and event: once for each message."""
         patch = writes.condition_patch(pod, why.reason, why.message, self._now())
         if patch is None or not await self._patch_status(pod, patch):
             return
-        _log.info("pod not placed", pod=key_of(pod), reason=why.reason, why=why.message)
+        _log.info("pod_unschedulable", pod=key_of(pod), reason=why.reason, why=why.message)
         if not why.told:
             self._events.record(pod, EventType.WARNING, _FAILED_SCHEDULING, why.message)
 
@@ -234,7 +234,7 @@ class PodScheduler:
         annotations = {failures.ANNOTATION: step.failures.encode()}
         counted = {"metadata": {"uid": meta(pod).uid, "annotations": annotations}}
         if await self._patch(pod, counted):
-            # The condition of the pod as it is now, which that very patch may have changed.
+            # Read the pod again: that patch has changed it.
             pod = self._cluster.pods.get(key_of(pod)) or pod
             await self._say(pod, Refuse(reasons.PROVISIONING_FAILED, step.message, told=True))
 
@@ -242,10 +242,10 @@ class PodScheduler:
         try:
             await self._client.bind(pod, node)
         except ConflictError as error:
-            # Bound already, by us before our cache knew, or it is being deleted.
-            _log.info("pod not bound", pod=key_of(pod), node=node, why=error.message)
+            # Already bound, by an earlier attempt that the cache does not show, or terminating.
+            _log.info("pod_bind_conflict", pod=key_of(pod), node=node, why=error.message)
             return
-        _log.info("pod bound", pod=key_of(pod), node=node)
+        _log.info("pod_bound", pod=key_of(pod), node=node)
         self._events.record(
             pod, EventType.NORMAL, "Scheduled", f"Successfully assigned {key_of(pod)} to {node}"
         )
@@ -259,7 +259,7 @@ class PodScheduler:
     async def _write(
         self, pod: Pod, patch: writes.Patch, subresource: str | None, how: PatchType
     ) -> bool:
-        """Patch a pod; False if this individual is gone."""
+        """Patch a pod; False if the pod with this uid is gone."""
         metadata = meta(pod)
         try:
             written = await self._client.patch(
@@ -289,7 +289,7 @@ class PodScheduler:
 
 
 async def _all(*work: Awaitable[Any]) -> list[Any]:
-    """Do things at once; each is done to its end, then the first failure is raised."""
+    """Await all concurrently to completion, then raise the first failure."""
     results = await asyncio.gather(*work, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

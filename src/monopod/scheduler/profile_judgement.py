@@ -1,10 +1,10 @@
-"""What a profile's status should be. Nothing here writes it."""
+"""Computes the status of a FargateProfile. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from monopod.api import conditions
+from monopod.api import conditions, keys
 from monopod.api.resources import (
     Condition,
     FargateProfile,
@@ -37,13 +37,13 @@ def judge(
 ) -> FargateProfileStatus:
     """Return the status that a profile should have.
 
-    A profile that was active stays so when its subnets or its role go; its Ready condition then
-    says why its pods cannot start. One that never was becomes active when what it lacked is there.
+    An ACTIVE profile stays ACTIVE when its subnets or role are deleted; its Ready condition then
+    reports why its pods cannot start. A CREATE_FAILED one becomes ACTIVE once its faults are gone.
 
     Args:
         profile: The profile.
-        around: What it is held against.
-        now: The time.
+        around: The objects and rules that it is checked against.
+        now: The current time.
         undeletable: Why its pods cannot be deleted, if they cannot.
     """
     old = profile.status or FargateProfileStatus()
@@ -66,8 +66,8 @@ def judge(
             word, ready = ACTIVE, _ready("SubnetsUsable", f"Pods start in {names}", holds=True)
         else:
             word = ACTIVE if active else CREATE_FAILED
-            said = "; ".join(fault.message for fault in faults)
-            ready = _ready(faults[0].reason, said, holds=False)
+            message = "; ".join(fault.message for fault in faults)
+            ready = _ready(faults[0].reason, message, holds=False)
             issues = [_issue(fault) for fault in faults]
     found = old.conditions
     for condition in (ready, _role_found(profile, around.roles)):
@@ -88,7 +88,7 @@ def _with_twins(
     word: str,
     now: datetime,
 ) -> list[Condition]:
-    """Warn of profiles that select the same pods: AWS takes them without a word (roadmap #1465)."""
+    """Warn of profiles with the same selectors; AWS accepts them silently (roadmap #1465)."""
     others = [each for each in found if each.type != DUPLICATE]
     names = twins_of(profile, profiles)
     if len(names) == 1 or word in (DELETING, DELETE_FAILED):
@@ -97,8 +97,8 @@ def _with_twins(
         type=DUPLICATE,
         status=conditions.TRUE,
         reason="SameSelectors",
-        message=f"Fargate profiles {', '.join(sorted(names))} have the same selectors: pods that"
-        f" name none of them start under {names[0]}",
+        message=f"Fargate profiles {', '.join(sorted(names))} have the same selectors: pods"
+        f" without label {keys.PROFILE_LABEL} start under {names[0]}",
     )
     old = [each for each in found if each.type == DUPLICATE]
     return [*others, *conditions.set_condition(old, warning, now)]
@@ -111,14 +111,14 @@ def _issue(fault: Fault) -> HealthIssue:
 def _role_found(profile: FargateProfile, roles: KnownRoles) -> Condition:
     arn, role = profile.spec.podExecutionRoleArn, roles.of(profile)
     if role is not None:
-        said = f"Machines use what {meta(role).name} grants"
-        return _condition(_ROLE_FOUND, "Found", said, holds=True)
-    nothing = "new machines are refused" if roles.required else "machines are granted nothing"
+        message = f"Machines use ExecutionRole {meta(role).name}"
+        return _condition(_ROLE_FOUND, "Found", message, holds=True)
+    effect = "new pods are not scheduled" if roles.required else "machines get no permissions"
     if not arn:
-        said = f"The profile names no role: {nothing}"
-        return _condition(_ROLE_FOUND, "NotNamed", said, holds=False)
-    said = f"No ExecutionRole has ARN {arn}: {nothing}"
-    return _condition(_ROLE_FOUND, "NotFound", said, holds=False)
+        message = f"spec.podExecutionRoleArn is empty: {effect}"
+        return _condition(_ROLE_FOUND, "NotNamed", message, holds=False)
+    message = f"No ExecutionRole has ARN {arn}: {effect}"
+    return _condition(_ROLE_FOUND, "NotFound", message, holds=False)
 
 
 def _ready(reason: str, message: str, *, holds: bool) -> Condition:

@@ -1,7 +1,7 @@
-"""The state of Fargate profiles, and their end.
+"""Reconciles FargateProfiles: status, finalizer and deletion.
 
-A profile's status says whether pods can start under it. Deleting a profile deletes the pods that
-run under it, as AWS does; a finalizer keeps the profile, as DELETING, until they are gone.
+A profile's status reports whether pods can start under it. Deleting a profile deletes the pods that
+run under it, as AWS does; a finalizer holds the profile in DELETING until they are gone.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ _log: Final = structlog.get_logger("profiles")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What this cluster holds profiles to."""
+    """Cluster-wide rules for profiles."""
 
     cluster: str
     region: str
@@ -59,7 +59,7 @@ class Rules:
 
 
 class ProfileKeeper:
-    """Keeps every profile's status true, and sees deletions through."""
+    """Reconciles every profile's status, and completes deletions."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class ProfileKeeper:
         await self._controller.run()
 
     async def reconcile(self, key: Key) -> float | None:
-        """Bring one profile up to date."""
+        """Reconcile one profile."""
         profile = self._profiles.get(key)
         if profile is None:
             return None
@@ -113,14 +113,14 @@ class ProfileKeeper:
                 subresource="status",
             )
             self._profiles.note(written)
-            _log.info("profile judged", profile=metadata.name, status=wanted.status)
+            _log.info("profile_status_written", profile=metadata.name, status=wanted.status)
         if not leaving or not held:
             return None
         if pods:
             return _REMINDER_S
         others = [each for each in metadata.finalizers or () if each != FINALIZER]
         await self._write_finalizers(profile, others)
-        _log.info("profile gone", profile=metadata.name)
+        _log.info("profile_finalized", profile=metadata.name)
         return None
 
     def _surroundings(self) -> Surroundings:
@@ -136,7 +136,7 @@ class ProfileKeeper:
         )
 
     async def _write_finalizers(self, profile: FargateProfile, finalizers: list[str]) -> None:
-        # Lists are replaced as a whole: the version keeps us from undoing another's finalizer.
+        # A merge patch replaces the list: resourceVersion guards finalizers of other controllers.
         metadata = meta(profile)
         wanted = {
             "uid": metadata.uid,
@@ -156,7 +156,7 @@ class ProfileKeeper:
         ]
 
     async def _delete_all(self, pods: Sequence[Pod]) -> HealthIssue | None:
-        """Delete pods; what keeps one from going is returned, after all have been tried."""
+        """Delete pods; return the last error, after all have been tried, or None."""
         issue = None
         for pod in pods:
             try:
@@ -185,7 +185,7 @@ class ProfileKeeper:
 
     def _profile_changed(self, change: Change[FargateProfile]) -> None:
         self._controller.enqueue(change.key)
-        # Others may have its selectors, or wait for its place.
+        # Other profiles may have the same selectors, or wait for its place in the quota.
         for profile in self._seen.profiles.items():
             failed = profile.status is not None and profile.status.status == CREATE_FAILED
             if failed or len(twins_of(profile, (change.object,))) > 1 or _warned(profile):
@@ -203,7 +203,7 @@ class ProfileKeeper:
 
 
 def _with_empty_lists(status: FargateProfileStatus) -> dict[str, Any]:
-    """Return a status as a patch: what is left out of one stays, an empty list like the rest."""
+    """Return a status as a merge patch in which an empty list of issues is explicit."""
     issues = status.health.issues if status.health else []
     return msgspec.to_builtins(status) | {"health": {"issues": msgspec.to_builtins(issues)}}
 

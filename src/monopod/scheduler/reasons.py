@@ -1,7 +1,7 @@
-"""Why a pod is not placed, as one word: the reason of its PodScheduled condition.
+"""Reasons of a pod's PodScheduled condition.
 
 Public: tools may branch on them. Those in capitals are AWS's own; ``profiles.Outcome`` and
-``sizing.SizingError`` have the words for what they find.
+``sizing.SizingError`` define theirs.
 """
 
 from typing import Final
@@ -28,7 +28,7 @@ UNKNOWN_DRIVER: Final = "UnknownDriver"
 SECURITY_GROUPS: Final = "InvalidSecurityGroups"
 NAME_TAKEN: Final = "MachineNameTaken"
 PROVISIONING: Final = "Provisioning"
-"""No refusal: a machine is on its way."""
+"""Not a failure: the pod's machine is being provisioned."""
 PROVISIONING_FAILED: Final = "ProvisioningFailed"
 
 REFUSALS: Final = frozenset(
@@ -52,4 +52,4 @@ REFUSALS: Final = frozenset(
         SECURITY_GROUPS,
     }
 )
-"""What stands until something else changes, and is withdrawn then."""
+"""Reasons that hold until another object changes, and are then resolved."""

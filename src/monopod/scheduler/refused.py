@@ -1,4 +1,4 @@
-"""Pods that were refused, and what may change that (containers-roadmap #1382, #2654)."""
+"""Requeues unschedulable pods on relevant changes (containers-roadmap #1382, #2654)."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ from monopod.scheduler.neighbours import stays
 
 
 class RefusedPods:
-    """Has refused pods looked at again when the cluster changes in a way that concerns them."""
+    """Tracks unschedulable pods, and requeues those that a change may make schedulable."""
 
     def __init__(self, seen: Informers, look: Callable[[Key], None]) -> None:
-        """Watch the cluster; ``look`` has a pod looked at soon."""
+        """Subscribe to the informers; ``look`` enqueues a pod."""
         self._look = look
         self._reasons: dict[Key, str] = {}
         self._beside: set[Key] = set()
@@ -34,7 +34,7 @@ class RefusedPods:
         seen.namespaces.subscribe(self._namespace_changed)
 
     def note(self, key: Key, reason: str, *, beside: bool = False) -> None:
-        """Remember that a pod is refused, why, and whether other pods have a part in it."""
+        """Record that a pod is unschedulable, why, and whether that depends on other pods."""
         self._reasons[key] = reason
         if beside:
             self._beside.add(key)
@@ -42,21 +42,21 @@ class RefusedPods:
             self._beside.discard(key)
 
     def forget(self, key: Key) -> None:
-        """Remember that a pod is not refused."""
+        """Drop a pod that is gone or no longer unschedulable."""
         self._reasons.pop(key, None)
         self._beside.discard(key)
 
     def address_freed(self) -> None:
-        """Have those looked at that wait for an address."""
+        """Requeue the pods that wait for an address."""
         self._look_again(lambda reason: reason == reasons.NO_ADDRESS)
 
     def neighbours_changed(self) -> None:
-        """Have those looked at that may not be beside others, or not without them."""
+        """Requeue the pods whose zone constraints refer to other pods."""
         for key in self._beside:
             self._look(key)
 
     def _pod_changed(self, change: Change[Pod]) -> None:
-        # One that has just come counts from its machine on, and of that there is word.
+        # A new pod counts only once it has a machine, whose own event requeues.
         if isinstance(change, Added):
             return
         if isinstance(change, Modified) and _counts_alike(change.old, change.object):
@@ -93,7 +93,7 @@ class RefusedPods:
         self._look_again(lambda reason: reason == reasons.UNSUPPORTED)
 
     def _storage_changed(self, namespace: str | None) -> None:
-        """Have pods looked at that wait for storage; of all namespaces if none is named."""
+        """Requeue the pods that wait for storage; None means of all namespaces."""
         self._look_again(lambda reason: reason == reasons.UNSUPPORTED, namespace)
 
     def _look_again(self, concerned: Callable[[str], bool], namespace: str | None = None) -> None:
@@ -103,12 +103,12 @@ class RefusedPods:
 
 
 def _counts_alike(old: Pod, new: Pod) -> bool:
-    """Say whether a pod means to others what it meant before."""
+    """Report whether a change of a pod is irrelevant to other pods' constraints."""
     return meta(old).labels == meta(new).labels and stays(old) == stays(new)
 
 
 def _better(old: Subnet, new: Subnet) -> bool:
-    """Say whether a subnet may now take a pod that it did not take before."""
+    """Report whether a subnet may now accept a pod that it did not accept before."""
     if old.spec != new.spec or old.status is None or new.status is None:
         return True
     return (new.status.availableAddresses or 0) > (old.status.availableAddresses or 0)

@@ -1,10 +1,10 @@
-"""Which security groups SecurityGroupPolicies put a pod in.
+"""Resolves the security groups that SecurityGroupPolicies assign to a pod.
 
 Sources: EKS user guide, "Assign security groups to individual Pods", and the README of
 aws/amazon-vpc-resource-controller-k8s.
 
-They are read anew just before a machine is asked for: a machine keeps its groups for life, and
-what a watch has not told yet must not leave a pod in the wrong ones.
+Policies are read from the API server just before a MicroVM is created: its groups are immutable,
+and a stale informer cache must not put a pod in the wrong ones.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,12 +19,12 @@ from monopod.kube.selectors import selects
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The groups a pod is to be in."""
+    """The security groups assigned to a pod."""
 
     groups: tuple[str, ...] = ()
-    """None: no policy is about the pod."""
+    """Empty if no policy selects the pod."""
     policies: tuple[str, ...] = ()
-    """Names of the policies that say so."""
+    """Names of the policies that assign them."""
     vpcs: Mapping[str, str] = field(default_factory=dict[str, str])
     """The VPC of each of those groups that exists."""
 
@@ -32,12 +32,12 @@ class Membership:
 def matching(
     pod: Pod, policies: Iterable[SecurityGroupPolicy], account: Mapping[str, str] | None
 ) -> list[SecurityGroupPolicy]:
-    """Return the policies that are about a pod, by name.
+    """Return the policies that select a pod, sorted by name.
 
     Args:
         pod: The pod.
-        policies: Those of its namespace.
-        account: Labels of its service account.
+        policies: The policies of the pod's namespace.
+        account: Labels of its service account; None if it does not exist.
     """
     labels = meta(pod).labels
     return sorted(
@@ -47,15 +47,15 @@ def matching(
 
 
 def groups_in(policies: Iterable[SecurityGroupPolicy]) -> tuple[str, ...]:
-    """Return the groups of some policies, each once, in the policies' order."""
+    """Return the distinct groups of some policies, in the policies' order."""
     return tuple(dict.fromkeys(name for each in policies for name in _groups(each)))
 
 
 async def membership(client: Client, pod: Pod) -> Membership:
-    """Ask the API server what groups a pod is to be in.
+    """Read from the API server which groups a pod belongs in.
 
     Raises:
-        KubeError: It does not answer.
+        KubeError: The API server is unreachable or refuses.
     """
     namespace = meta(pod).namespace or ""
     policies = (await client.list(SecurityGroupPolicy, namespace)).items

@@ -10,19 +10,19 @@ _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class SchedulerSettings(BaseSettings):
-    """How the scheduler works, and where it is looked at."""
+    """How the scheduler works, and where it serves metrics."""
 
     model_config = SettingsConfigDict(env_prefix="MONOPOD_SCHEDULER_", frozen=True)
 
     architecture: str = Field(
         default_factory=lambda: _ARCHITECTURES.get(platform.machine(), platform.machine())
     )
-    """That of the nodes, as Kubernetes writes it."""
+    """The nodes' CPU architecture, as in ``kubernetes.io/arch``."""
     csi_drivers: frozenset[str] = frozenset()
-    """CSI drivers that machines have built in: claims on volumes of others are refused."""
+    """CSI drivers that machines have built in; volumes of other drivers are unsupported."""
     metrics_port: int = Field(default=9471, ge=0, lt=65536)
-    """On 127.0.0.1; 0 takes any that is free."""
+    """On 127.0.0.1; 0 picks a free port."""
     workers: int = Field(default=16, gt=0)
-    """Pods that are worked on at once."""
+    """Pods reconciled concurrently."""
     require_execution_roles: bool = False
     """Whether pods start only under profiles whose execution role is an ExecutionRole."""

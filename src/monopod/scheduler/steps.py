@@ -1,4 +1,4 @@
-"""The steps that may be taken about a pod, as data."""
+"""The actions that the scheduler may take for a pod, as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from monopod.scheduler.log_routing import NOT_FOUND, Routing
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What a pod carries once its machine is on its way."""
+    """Labels, annotations and status message of a pod whose machine exists."""
 
     machine: str
     annotations: Mapping[str, str | None]
-    """One that is None is not to be there."""
+    """None removes an annotation."""
     labels: Mapping[str, str]
     message: str
     logging: Routing = NOT_FOUND
@@ -22,31 +22,31 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """The pod is not, or no longer, the scheduler's to place."""
+    """The pod is not, or no longer, this scheduler's to schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The pod cannot be run as things are; it is looked at again when they change."""
+    """Mark the pod unschedulable; it is requeued when a relevant object changes."""
 
     reason: str
     message: str
     told: bool = False
-    """The machines' controller has said so already."""
+    """The machines' controller has already recorded the event."""
     beside: bool = False
-    """Other pods have a part in it: it may be otherwise once they change."""
+    """The result depends on other pods; requeue when they change."""
     again_s: float | None = None
-    """Seconds after which to look again even if nothing is heard; None: never."""
+    """Seconds after which to requeue regardless of events; None means never."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskGroups:
-    """A machine could be asked for, once it is known what security groups it is to be in."""
+    """Read the pod's security groups, then decide again: a machine can be created."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A machine is to be made for the pod."""
+    """Create the pod's MicroVM."""
 
     name: str
     spec: MicroVMSpec
@@ -55,18 +55,18 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A machine is on its way up or down; or it is too early for the next."""
+    """Wait while the machine starts or stops, or for the back-off to end."""
 
     marks: Marks | None = None
     again_s: float | None = None
-    """Seconds after which to look again; None if an event will tell."""
+    """Seconds after which to requeue; None means that a watch event requeues the pod."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountFailure:
-    """The machine ended before the pod was bound: to be remembered before it is gone.
+    """Record on the pod that its machine ended before the pod was bound.
 
-    Events about it come from the machines' controller, which knows more.
+    The machines' controller records the event, since it knows the cause.
     """
 
     failures: Failures
@@ -75,7 +75,7 @@ class CountFailure:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """The pod's node is ready for it."""
+    """Bind the pod to its node, which is ready."""
 
     node: str
     marks: Marks

@@ -1,4 +1,4 @@
-"""What is written to a pod, as patches that leave everything else alone."""
+"""Builds the patches that the scheduler applies to a pod's metadata and status."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,7 +18,7 @@ Patch = Mapping[str, Any]
 
 
 def metadata_patch(pod: Pod, marks: Marks) -> Patch | None:
-    """Return what brings a pod's annotations and labels to its marks; None if they are there."""
+    """Return the patch that sets a pod's annotations and labels; None if they are set."""
     metadata = meta(pod)
     annotations = _lacking(metadata.annotations, marks.annotations)
     labels = _lacking(metadata.labels, marks.labels)
@@ -28,7 +28,7 @@ def metadata_patch(pod: Pod, marks: Marks) -> Patch | None:
 
 
 def status_patch(pod: Pod, marks: Marks, now: datetime) -> Patch | None:
-    """Return what names the machine in a pod's status; None if it does."""
+    """Return the patch that sets the machine in a pod's status; None if it is set."""
     condition = condition_patch(pod, reasons.PROVISIONING, marks.message, now)
     if pod.status is not None and pod.status.nominatedNodeName == marks.machine:
         return condition
@@ -39,7 +39,7 @@ def status_patch(pod: Pod, marks: Marks, now: datetime) -> Patch | None:
 
 
 def condition_patch(pod: Pod, reason: str, message: str, now: datetime) -> Patch | None:
-    """Return what makes PodScheduled false for a reason; None if it says so already."""
+    """Return the patch that sets PodScheduled to False with a reason; None if it is set."""
     old = scheduled(pod)
     turned = old is None or old.status != FALSE
     if old is not None and not turned and (old.reason, old.message) == (reason, message):
@@ -62,7 +62,7 @@ def scheduled(pod: Pod) -> PodCondition | None:
 
 
 def refusal(pod: Pod) -> PodCondition | None:
-    """Return the condition by which a pod was refused; none if it was not."""
+    """Return the condition that marks a pod unschedulable; None if there is none."""
     found = scheduled(pod)
     if found is None or found.status != FALSE or found.reason not in reasons.REFUSALS:
         return None

@@ -1,6 +1,6 @@
-"""Which zones a pod may be in beside others: spread constraints and pod affinity, by zone.
+"""Filters and scores zones by topology spread constraints and inter-pod affinity.
 
-AWS's Fargate does not heed them (containers-roadmap #824, #1324); what they mean is upstream's
+AWS Fargate ignores them (containers-roadmap #824, #1324). Semantics are upstream's
 (kube-scheduler's plugins PodTopologySpread and InterPodAffinity), with Fargate pods as the pods and
 the zones of the profile's subnets as the domains.
 """
@@ -32,18 +32,18 @@ _IGNORE: Final = "Ignore"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a pod's zones are judged by."""
+    """State that zones are filtered and scored by."""
 
     neighbours: Sequence[Neighbour]
     namespaces: NamespaceLabels
     offered: Collection[str]
     """Zones of all subnets of the pod's profile."""
     allowed: Collection[str]
-    """Those of them that its node selector and affinity allow."""
+    """The subset that the pod's node selector and affinity allow."""
 
 
 def objections(pod: Pod, zone: str, around: Surroundings) -> tuple[str, ...]:
-    """Return what forbids a pod a zone, each in words; nothing if it may be there."""
+    """Return why a pod may not be in a zone, as messages; empty if it may."""
     return (
         *_too_many(pod, zone, around),
         *_too_lonely(pod, zone, around),
@@ -52,10 +52,10 @@ def objections(pod: Pod, zone: str, around: Surroundings) -> tuple[str, ...]:
 
 
 def fondness(pod: Pod, zone: str, around: Surroundings) -> int:
-    """Return how much a pod would rather be in a zone than in others: the more, the rather.
+    """Return a zone's score for a pod; higher is better.
 
-    By the weights of its preferred affinity, each neighbour counting; then fewer of those that it
-    is to be spread among.
+    The sum of preferred affinity weights over matching placed pods, minus the number of pods that
+    its soft spread constraints count in the zone.
     """
     metadata = meta(pod)
     inside = [each for each in around.neighbours if each.zone == zone]
@@ -95,10 +95,10 @@ def _too_many(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
         itself = int(selector is not None and selects(selector, meta(pod).labels))
         skew = counts[zone] + itself - least
         if skew > constraint.maxSkew:
-            told = ", ".join(f"{each} has {counts[each]}" for each in domains)
+            listed = ", ".join(f"{each} has {counts[each]}" for each in domains)
             yield (
-                f"topologySpreadConstraints[{index}] allows a skew of {constraint.maxSkew}, and"
-                f" it would be {skew} ({told})"
+                f"topologySpreadConstraints[{index}]: skew would be {skew}, maxSkew is"
+                f" {constraint.maxSkew} ({listed})"
             )
 
 
@@ -115,10 +115,10 @@ def _too_lonely(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
     attractive = [each for each in around.neighbours if attracts(each.namespace, each.labels)]
     if any(each.zone == zone for each in attractive):
         return
-    # The first of pods that want to be together may be anywhere.
+    # As upstream: a pod that matches its own affinity terms may be the first anywhere.
     if not attractive and attracts(owner, metadata.labels or {}):
         return
-    yield "no pod is there that podAffinity requires"
+    yield "no placed pod matches the required podAffinity"
 
 
 def _repelled(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
@@ -128,10 +128,10 @@ def _repelled(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
         if each.zone != zone:
             continue
         if any(is_about(term, owner, each.namespace, each.labels, known) for term in terms):
-            yield "a pod is there that podAntiAffinity excludes"
+            yield "a placed pod matches the required podAntiAffinity"
             return
         if any(is_about(term, each.namespace, owner, labels, known) for term in each.repels):
-            yield "a pod is there whose podAntiAffinity excludes this one"
+            yield "a placed pod's required podAntiAffinity matches this pod"
             return
 
 
@@ -149,7 +149,7 @@ def _counts(
 
 
 def _selector(pod: Pod, constraint: TopologySpreadConstraint) -> LabelSelector | None:
-    """Return what selects the pods that a constraint counts; nothing if it counts none."""
+    """Return the selector of the pods that a constraint counts; None if it counts none."""
     selector = constraint.labelSelector
     if selector is None:
         return None

@@ -1,4 +1,4 @@
-"""How large a pod's machine is: Fargate's published rule and table. No I/O."""
+"""Computes the size of a pod's machine by Fargate's published rule and table. No I/O."""
 
 from monopod.sizing.arithmetic import (
     DEFAULT_STORAGE_GIB,

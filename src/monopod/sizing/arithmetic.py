@@ -1,4 +1,4 @@
-"""From a pod to the size of its machine, with every step kept for people to see."""
+"""Computes a pod's machine size, and keeps every step for ``explain``."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -10,18 +10,17 @@ from monopod.sizing.demand import Demand, demand
 from monopod.sizing.table import MIB, TABLE, Size, smallest
 
 RESERVED_MEMORY_MIB: Final = 256
-"""What Fargate adds to a pod's memory for kubelet, kube-proxy and containerd."""
+"""Memory that Fargate adds to a pod's requests for kubelet, kube-proxy and containerd."""
 DEFAULT_STORAGE_GIB: Final = 20
 MAX_STORAGE_REQUEST_GIB: Final = 175
 STORAGE_RESERVE_PERCENT: Final = 10
 STORAGE_RESERVE_GIB: Final = 5
-"""What Fargate adds to the ephemeral storage that is requested: so many per cent of it, and so
-many GiB."""
+"""Fargate adds this percentage of, and this many GiB to, the requested ephemeral storage."""
 _GIB: Final = 1 << 30
 
 
 class SizingError(MonopodError):
-    """A pod that no machine can be made for."""
+    """No machine size fits the pod."""
 
     reason: ClassVar[str]
     """Machine-readable, for the pod's PodScheduled condition."""
@@ -29,24 +28,24 @@ class SizingError(MonopodError):
     def __init__(self, message: str, detail: str) -> None:
         super().__init__(message)
         self.detail = detail
-        """What was asked for and what there is, in one sentence."""
+        """What is requested and what is available, as one sentence."""
 
 
 class PodTooLargeError(SizingError):
-    """More CPU or memory than the largest size has; the message is AWS's."""
+    """The pod needs more CPU or memory than the largest size; the message is AWS's."""
 
     reason = "POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE"
 
 
 class StorageTooLargeError(SizingError):
-    """More ephemeral storage than may be requested; AWS's own text is not known."""
+    """The pod requests too much ephemeral storage; AWS's text is not known."""
 
     reason = "POD_EPHEMERAL_STORAGE_EXCEEDS_MAX_FARGATE_SIZE"
 
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """How a pod's machine was sized; what could not be sized is None."""
+    """The steps of sizing a pod's machine; None where no size fits."""
 
     cpu: Demand
     """In thousandths of a vCPU."""
@@ -60,20 +59,20 @@ class Arithmetic:
 
     @property
     def memory_needed_bytes(self) -> int:
-        """The memory that a size must hold: what is requested and the platform's reserve."""
+        """The memory that a size must provide: requests plus the platform's reserve."""
         return self.memory.whole + RESERVED_MEMORY_MIB * MIB
 
     @property
     def needed(self) -> str:
-        """What a size must hold, as the beginning of a sentence."""
+        """What a size must provide, as the beginning of a sentence."""
         return (
             f"The pod needs {self.cpu.milli / 1000:g} vCPU and"
-            f" {-(-self.memory_needed_bytes // MIB)} MiB of memory, {RESERVED_MEMORY_MIB} MiB for"
-            " the platform among them"
+            f" {-(-self.memory_needed_bytes // MIB)} MiB of memory, including"
+            f" {RESERVED_MEMORY_MIB} MiB for the platform"
         )
 
     def fits(self, size: Size) -> bool:
-        """Say whether a machine of a size holds it."""
+        """Report whether the pod fits a size."""
         memory = size.memory_mib * MIB
         return self.cpu.milli <= size.milli_cpu and self.memory_needed_bytes <= memory
 
@@ -81,7 +80,7 @@ class Arithmetic:
         """Return the size.
 
         Raises:
-            PodTooLargeError: There is none.
+            PodTooLargeError: No size fits.
         """
         if self.size is not None:
             return self.size
@@ -129,7 +128,7 @@ def size_of(spec: PodSpec) -> Size:
     """Return the size of a pod's machine.
 
     Raises:
-        PodTooLargeError: No size holds it.
+        PodTooLargeError: No size fits.
         QuantityError: A request is not a quantity.
     """
     return arithmetic(spec).require_size()
@@ -146,7 +145,7 @@ def storage_gib_of(spec: PodSpec) -> int:
 
 
 def _storage_gib(requested_bytes: int) -> int | None:
-    """Add the platform's part, rounded up to whole GiB: 50 GiB become 60, 100 GiB become 115.
+    """Add the platform's reserve, rounded up to whole GiB: 50 GiB become 60, 100 GiB become 115.
 
     Source: AWS containers blog, "Amazon EKS Fargate adds support for larger ephemeral volumes".
     """

@@ -1,8 +1,8 @@
-"""What a pod requests, counted the way the Kubernetes scheduler counts it.
+"""Computes a pod's effective requests as the Kubernetes scheduler does.
 
 Fargate's documentation says "the greatest of any init container, or the sum of all containers";
-it has no rule for restartable init containers. Theirs is Kubernetes' own (KEP 753): they run on
-beside every container started after them.
+it has no rule for restartable init containers. They follow Kubernetes' own rule (KEP 753): they
+keep running next to every container started after them.
 """
 
 import enum
@@ -17,7 +17,7 @@ _POD_LEVEL = frozenset({"cpu", "memory"})
 
 
 class Role(enum.Enum):
-    """How a container takes part in its pod's life."""
+    """The kind of a container in its pod."""
 
     APP = "container"
     INIT = "init container"
@@ -26,7 +26,7 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one container asks for."""
+    """The request of one container."""
 
     container: str
     role: Role
@@ -35,29 +35,29 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a pod needs of one resource, and why; amounts in thousandths of its unit."""
+    """A pod's effective request of one resource, in thousandths of its unit."""
 
     milli: int
-    """All of it, overhead counted."""
+    """The total, including overhead."""
     shares: tuple[Share, ...]
-    """The containers running together at the moment of the greatest need."""
+    """The containers that run together at peak demand."""
     pod_level: bool = False
-    """The pod names the amount for all its containers together (``spec.resources``)."""
+    """Whether pod-level resources (``spec.resources``) set the amount."""
     overhead_milli: int = 0
-    """Of the pod's runtime class."""
+    """Overhead of the pod's RuntimeClass."""
 
     @property
     def whole(self) -> int:
-        """The amount in whole units - bytes - rounded up."""
+        """The amount in whole units (bytes), rounded up."""
         return -(-self.milli // 1000)
 
 
 def demand(spec: PodSpec, resource: str) -> Demand:
     """Return what a pod requests of ``cpu``, ``memory`` or ``ephemeral-storage``.
 
-    A limit without a request counts as one, as the API server makes it: for a container at the
-    pod's creation, but not in a workload's template; for the whole pod if no container requests
-    any of the resource, and only after admission.
+    A limit without a request counts as the request, as in the API server's defaulting: that applies
+    to a container at the pod's creation, but not in a workload's template; and to the whole pod if
+    no container requests any of the resource, and only after admission.
 
     Raises:
         QuantityError: A request is not a quantity.
@@ -75,7 +75,7 @@ def demand(spec: PodSpec, resource: str) -> Demand:
 
 
 def _of_pod(spec: PodSpec, resource: str) -> int | None:
-    """Return what ``spec.resources`` sets for the whole pod; None leaves it to the containers."""
+    """Return the pod-level request; None means that the containers' requests count."""
     wishes = spec.resources
     if wishes is None or resource not in _POD_LEVEL:
         return None
@@ -88,7 +88,7 @@ def _of_pod(spec: PodSpec, resource: str) -> int | None:
 
 
 def _moments(spec: PodSpec, resource: str) -> list[list[Share]]:
-    """Every set of containers that runs together, the running pod's last."""
+    """Return every set of containers that runs together, the running pod's last."""
     moments: list[list[Share]] = []
     sidecars: list[Share] = []
     for container in spec.initContainers or []:

@@ -1,6 +1,6 @@
-"""Kubernetes quantities as exact integers.
+"""Parses Kubernetes quantities as exact integers.
 
-Never a float: a pod that asks for exactly a row of the table must get that row.
+Not floats: a pod that requests exactly a row of the table must get that row.
 """
 
 import re
@@ -17,12 +17,12 @@ _DECIMAL: Final = {
 }  # fmt: skip
 _BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _GREATEST_EXPONENT: Final = 100
-"""Beyond it every quantity is at the cap, or at the smallest unit: no need to compute more."""
+"""Beyond it every quantity is at the cap or the smallest unit."""
 _CAP: Final = (2**63 - 1) * 1000
 
 
 class QuantityError(MonopodError, ValueError):
-    """A text that is no Kubernetes quantity."""
+    """The text is not a Kubernetes quantity."""
 
     def __init__(self, text: str) -> None:
         super().__init__(f"{text[:80]!r} is not a quantity such as 500m, 1.5, 512Mi or 1e9")
@@ -31,8 +31,8 @@ class QuantityError(MonopodError, ValueError):
 def parse_milli(text: str) -> int:
     """Return a quantity in thousandths of its unit.
 
-    What is finer is rounded away from zero, and what is greater than 2^63-1 units is capped, as
-    the API server does with the resource lists of a pod.
+    Finer amounts are rounded away from zero, and amounts above 2^63-1 units are capped, as the API
+    server does in a pod's resource lists.
 
     Raises:
         QuantityError: The text is not a quantity.

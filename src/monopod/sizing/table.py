@@ -5,7 +5,7 @@ from typing import Final
 
 MIB: Final = 1 << 20
 _GB: Final = 1024
-"""MiB in what the table calls GB; every published example agrees with it."""
+"""MiB in one GB of the table; every published example agrees."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,7 +38,7 @@ TABLE: Final = (
 
 
 def smallest(milli_cpu: int, memory_bytes: int) -> Size | None:
-    """Return the first size that holds this much: least CPU first, then least memory."""
+    """Return the smallest size that fits: least CPU first, then least memory."""
     for size in TABLE:
         if size.milli_cpu >= milli_cpu and size.memory_mib * MIB >= memory_bytes:
             return size
@@ -53,6 +53,6 @@ def provisioned_annotation(size: Size) -> str:
 def instance_type(size: Size) -> str:
     """Return the value of a node's instance-type label, as ``fargate-0.25vcpu-0.5gb``.
 
-    Fargate's own nodes carry none; to whoever asks, the size is what others call a type.
+    AWS Fargate nodes have no such label; here the size takes the place of an instance type.
     """
     return f"fargate-{size.milli_cpu / 1000:g}vcpu-{size.memory_mib / _GB:g}gb"
