@@ -91,6 +91,10 @@ test-e2e: components ## Tests on a whole cluster with real machines
 test-upstream: components ## Upstream's own cases for network policies; more than an hour
 	@MONOPOD_UPSTREAM=1 $(BIN)/pytest -s tests/e2e/test_upstream_network_policies.py
 
+.PHONY: api-reference
+api-reference: environment ## Generate docs/reference/api from the CRDs
+	@$(BIN)/python tools/generate_api_reference.py
+
 .PHONY: format
 format: environment ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix

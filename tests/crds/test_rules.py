@@ -176,7 +176,7 @@ def test_an_empty_list_left_out_is_no_change(api_server: ApiServer) -> None:
     ("name", "change", "message"),
     [
         ("mvm-0123456789", {}, ""),
-        ("by-hand", {}, "machines are made by fargate-scheduler"),
+        ("by-hand", {}, "machines are created by fargate-scheduler"),
         ("mvm-0123456789/../x", {}, "Invalid value"),
         ("mvm-0123456789", {"milliCPU": 300}, "spec.milliCPU: Unsupported value: 300"),
         ("mvm-0123456789", {"memoryMiB": 122881}, "spec.memoryMiB"),

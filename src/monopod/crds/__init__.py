@@ -1,7 +1,7 @@
-"""The custom resource definitions: schemas and every rule that the API server itself enforces.
+"""The custom resource definitions: schemas, and every rule that the API server enforces.
 
-The YAML files beside this module are applied as they are; ``monopod.api.resources`` has the same
-objects as types, and a test holds the two to each other.
+The YAML files of this package are applied unchanged; ``monopod.api.resources`` has the same objects
+as types, and ``tests/crds`` checks that both agree. ``make api-reference`` documents them.
 """
 
 from importlib.resources import files
