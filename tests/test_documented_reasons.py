@@ -1,0 +1,24 @@
+"""The troubleshooting page names every reason of a refusal and every counter of dropped packets."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from monopod.network.rules import COUNTERS
+from monopod.scheduler import reasons
+
+_PAGE = (
+    Path(__file__).resolve().parent.parent / "docs" / "how-to" / "troubleshooting.md"
+).read_text()
+_NAMED = set(re.findall(r"`(\w+)`", _PAGE))
+
+
+@pytest.mark.parametrize("reason", sorted({*reasons.REFUSALS, reasons.PROVISIONING_FAILED}))
+def test_every_reason_of_a_refusal_has_a_remedy(reason: str) -> None:
+    assert reason in _NAMED
+
+
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_every_counter_of_dropped_packets_is_explained(counter: str) -> None:
+    assert counter in _NAMED
