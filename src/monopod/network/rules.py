@@ -150,9 +150,11 @@ def _router(plan: Plan, policy: Policy) -> Table:
             table.rule("redirect", saddr("@without_names"), resolver, asks, nameless)
         to_resolver = nft.destination_nat(plan.resolver)
         table.rule("redirect", daddr("@resolvers"), asks, to_resolver)
-    table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
-    table.rule("leave", oif(UPLINK), saddr("@way_out"), MASQUERADE)
-    table.rule("leave", match(nft.meta("mark"), nft.one_of((TO_ITSELF, _BACK))), MASQUERADE)
+    table.base_chain("snat_postrouting", "postrouting", _SOURCE_NAT, kind="nat")
+    table.rule("snat_postrouting", oif(UPLINK), saddr("@way_out"), MASQUERADE)
+    table.rule(
+        "snat_postrouting", match(nft.meta("mark"), nft.one_of((TO_ITSELF, _BACK))), MASQUERADE
+    )
     return table
 
 
@@ -164,8 +166,8 @@ def _claims() -> Table:
     """
     table = Table(ROUTER_TABLE, nft.ARP)
     table.counter(_CLAIMED)
-    table.base_chain("claims", "input", 0)
-    table.rule("claims", match(nft.meta("iifgroup"), LINK_GROUP), *_drop(_CLAIMED))
+    table.base_chain("arp_filter", "input", 0)
+    table.rule("arp_filter", match(nft.meta("iifgroup"), LINK_GROUP), *_drop(_CLAIMED))
     return table
 
 
@@ -193,18 +195,18 @@ def router_version(plan: Plan) -> str:
 
 def _guard_sources(table: Table) -> None:
     """Drop what a guest may not even send, before connections are tracked."""
-    table.chain("arriving")
+    table.chain("antispoof")
     metadata = match(nft.header("ip6", "daddr"), _IPV6_METADATA)
-    table.rule("arriving", metadata, *_drop("metadata"))
+    table.rule("antispoof", metadata, *_drop("metadata"))
     # There are no addresses of that kind; it is switched on only so that tricks are counted.
-    table.rule("arriving", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
-    table.rule("arriving", daddr(addresses.LINK_LOCAL), *_drop("metadata"))
-    table.rule("arriving", nft.no_way_back(), *_drop("spoofed"))
-    table.base_chain("arrive", "prerouting", _RAW)
+    table.rule("antispoof", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
+    table.rule("antispoof", daddr(addresses.LINK_LOCAL), *_drop("metadata"))
+    table.rule("antispoof", nft.no_way_back(), *_drop("spoofed"))
+    table.base_chain("antispoof_prerouting", "prerouting", _RAW)
     for group in (LINK_GROUP, NODE_LINK_GROUP):
-        table.rule("arrive", match(nft.meta("iifgroup"), group), goto("arriving"))
-    table.rule("arrive", iif(BALANCERS), goto("arriving"))
-    table.rule("arrive", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
+        table.rule("antispoof_prerouting", match(nft.meta("iifgroup"), group), goto("antispoof"))
+    table.rule("antispoof_prerouting", iif(BALANCERS), goto("antispoof"))
+    table.rule("antispoof_prerouting", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
 
 
 def _known(table: Table, chain: str) -> None:
@@ -258,19 +260,19 @@ def _guard_passage(table: Table, plan: Plan) -> None:
         table.rule("from_balancers", *to_pod, ACCEPT)
     table.rule("from_balancers", *_drop("balancers_blocked"))
 
-    table.base_chain("pass", "forward", _FILTER, policy="drop")
-    _known(table, "pass")
+    table.base_chain("forward", "forward", _FILTER, policy="drop")
+    _known(table, "forward")
     # This port of a node's address is its kubelet's, also where a service or the pod there uses it:
     # a caller of kubelets must never be answered by a pod that poses as one.
-    table.rule("pass", daddr("@nodes"), dport("tcp", KUBELET_PORT), *_drop("kubelets_blocked"))
-    table.rule("pass", match(nft.meta("iifgroup"), LINK_GROUP), goto("from_guest"))
-    table.rule("pass", match(nft.meta("iifgroup"), NODE_LINK_GROUP), goto("from_node"))
+    table.rule("forward", daddr("@nodes"), dport("tcp", KUBELET_PORT), *_drop("kubelets_blocked"))
+    table.rule("forward", match(nft.meta("iifgroup"), LINK_GROUP), goto("from_guest"))
+    table.rule("forward", match(nft.meta("iifgroup"), NODE_LINK_GROUP), goto("from_node"))
     sources = [
         (CONTROL, goto("from_control")),
         (UPLINK, goto("from_outside")),
         (BALANCERS, goto("from_balancers")),
     ]
-    table.rule("pass", nft.dispatch(nft.meta("iifname"), sources))
+    table.rule("forward", nft.dispatch(nft.meta("iifname"), sources))
 
 
 def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) -> None:
@@ -320,13 +322,13 @@ def host_table(plan: Plan) -> list[Json]:
     link, other = plan.host_link, match(nft.meta("oifname"), plan.host_link, op="!=")
     for name in ("metadata", "host_blocked", "into_cluster_blocked"):
         table.counter(name)
-    table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
-    table.rule("leave", saddr(plan.transit_network), other, MASQUERADE)
+    table.base_chain("snat_postrouting", "postrouting", _SOURCE_NAT, kind="nat")
+    table.rule("snat_postrouting", saddr(plan.transit_network), other, MASQUERADE)
 
-    table.base_chain("pass", "forward", _FILTER)
-    table.rule("pass", iif(link), daddr(addresses.LINK_LOCAL), *_drop("metadata"))
-    table.rule("pass", iif(link), ACCEPT)
-    table.rule("pass", oif(link), match(nft.ct("state"), "new"), *_drop("into_cluster_blocked"))
+    table.base_chain("forward", "forward", _FILTER)
+    table.rule("forward", iif(link), daddr(addresses.LINK_LOCAL), *_drop("metadata"))
+    table.rule("forward", iif(link), ACCEPT)
+    table.rule("forward", oif(link), match(nft.ct("state"), "new"), *_drop("into_cluster_blocked"))
 
     table.chain("from_cluster")
     _known(table, "from_cluster")
