@@ -21,8 +21,8 @@ def test_ipv6_blocks_are_named_each_once_with_their_direction() -> None:
         )
     )
     assert said is not None
-    assert said.endswith("Not honoured: from 2001:db8::/32, from ::/0, to ::/0")
-    assert "the VPC is IPv4 only" in said
+    assert said.endswith("Not enforced: from 2001:db8::/32, from ::/0, to ::/0")
+    assert "The VPC is IPv4 only" in said
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""The VPC of one cluster on one host: namespaces, links, rules, addresses, services."""
+"""One cluster's VPC on one host: network namespaces, links, nftables rules, IPAM, services."""

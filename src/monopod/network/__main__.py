@@ -1,4 +1,4 @@
-"""``python -m monopod.network``: the process that keeps the router."""
+"""``python -m monopod.network``: the process that reconciles the router."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ _NAME: Final = "monopod-network"
 
 
 class _Keeps(Protocol):
-    """Keeps something in the router."""
+    """Reconciles one part of the router."""
 
     async def run(self, ready: Callable[[], None]) -> None: ...
 
@@ -38,7 +38,7 @@ async def _main(service: Service) -> None:
 
 
 async def _keep(service: Service, *controllers: _Keeps) -> None:
-    """Run all of them; ready is who has everything in place."""
+    """Run all controllers; the process is ready once each has done its first pass."""
     async with asyncio.TaskGroup() as group:
         in_place = [asyncio.Event() for _ in controllers]
         for controller, event in zip(controllers, in_place, strict=True):

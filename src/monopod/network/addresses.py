@@ -1,8 +1,8 @@
-"""Which address, number or name a thing has. Pure: what is taken comes in as an argument.
+"""Allocates addresses, uids and names (IPAM). Pure: addresses in use are arguments.
 
-Allocation starts at a place derived from the asker's name and probes upwards from there. So a
-controller that dies between choosing and recording chooses the same again, and an address that was
-just given back is unlikely to be handed out at once, while connections to its last holder linger.
+Allocation starts at an offset derived from the name of the requester and probes upwards. A
+controller that dies between choosing and recording therefore chooses the same address again, and an
+address just released is rarely reused at once, while connections to its last owner linger.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from monopod.api import keys
 from monopod.network.errors import AddressesExhaustedError
 
 MANAGEMENT: Final = IPv4Network("100.64.0.0/11")
-"""Where the management addresses of all machines come from."""
+"""The range of all machines' management addresses."""
 MANAGEMENT_GATEWAY: Final = IPv4Address("100.64.0.1")
 """The router's address on every machine's link."""
 GATEWAY_MAC: Final = "02:6d:00:00:00:01"
@@ -23,14 +23,14 @@ SERVICES: Final = IPv4Network("10.100.0.0/16")
 """Cluster addresses of services."""
 CLUSTER_DNS: Final = IPv4Address("10.100.0.10")
 TRANSITS: Final = IPv4Network("100.127.0.0/16")
-"""Each cluster of a host takes a /24 of it to connect host, router and control plane."""
+"""Each cluster of a host takes one /24 of it to connect host, router and control plane."""
 LINK_LOCAL: Final = IPv4Network("169.254.0.0/16")
-"""Holds the addresses that clouds serve instance metadata at; Fargate pods reach none of them."""
+"""Contains clouds' instance metadata addresses, none of which Fargate pods reach."""
 
 _NODE_BLOCK_BITS: Final = 24
-"""Of the addresses that the pods of an ordinary node share."""
+"""Prefix length of a worker node's pod CIDR."""
 _MACHINES_PER_HOST: Final = 1 << 16
-"""Addresses beyond are not handed out: a VMM's uid has room for so many machines of a cluster."""
+"""Addresses beyond are never allocated: a VMM's uid encodes this many machines per cluster."""
 _UIDS: Final = 1_000_000_000
 _RESERVED_AT_START: Final = 4
 """AWS keeps a subnet's first four addresses and its last one (VPC user guide, subnet sizing)."""
@@ -55,7 +55,7 @@ def _allocate(
 
 
 def allocate_management(used: Container[IPv4Address], seed: str) -> IPv4Address:
-    """A management address for the machine named ``seed``.
+    """Allocate a management address for the machine named ``seed``.
 
     Raises:
         AddressesExhaustedError: All are taken.
@@ -64,7 +64,7 @@ def allocate_management(used: Container[IPv4Address], seed: str) -> IPv4Address:
 
 
 def allocate_pod(subnet: IPv4Network, used: Container[IPv4Address], seed: str) -> IPv4Address:
-    """An address of ``subnet`` for the pod of the machine named ``seed``.
+    """Allocate an address of ``subnet`` for the pod of the machine named ``seed``.
 
     Raises:
         AddressesExhaustedError: All are taken.
@@ -73,9 +73,9 @@ def allocate_pod(subnet: IPv4Network, used: Container[IPv4Address], seed: str) -
 
 
 def free_block(blocks: Iterable[str], taken: Iterable[str]) -> str | None:
-    """Return the last /24 of these blocks that overlaps nothing; nothing if there is none.
+    """Return the last /24 of these blocks that overlaps no taken block; None means all are taken.
 
-    From the end: subnets are laid out from the beginning.
+    It searches from the end, because subnets are laid out from the beginning.
     """
     used = [IPv4Network(each) for each in taken]
     for block in map(IPv4Network, blocks):
@@ -89,31 +89,31 @@ def free_block(blocks: Iterable[str], taken: Iterable[str]) -> str | None:
 
 
 def is_assignable(subnet: IPv4Network, address: IPv4Address) -> bool:
-    """Whether a pod can have this address of the subnet."""
+    """Whether this address of the subnet may be assigned to a pod."""
     offset = int(address) - int(subnet.network_address)
     return _RESERVED_AT_START <= offset < subnet.num_addresses - 1
 
 
 def available(subnet: IPv4Network, used: Iterable[IPv4Address]) -> int:
-    """How many addresses of the subnet are left."""
+    """Return the number of free addresses of a subnet."""
     size = max(0, subnet.num_addresses - 1 - _RESERVED_AT_START)
     return size - sum(1 for address in set(used) if is_assignable(subnet, address))
 
 
 def guest_mac(management: IPv4Address) -> str:
-    """The MAC address of the guest that has this management address."""
+    """Return the MAC address of the guest with this management address."""
     return ":".join(f"{byte:02x}" for byte in b"\x02\x6d" + management.packed)
 
 
 def vmm_uid(instance: str, management: IPv4Address) -> int:
-    """Numeric user and group of the VMM of the machine that has this management address.
+    """Return the uid and gid of the VMM of the machine with this management address.
 
     Args:
         instance: Six hexadecimal digits, ``Settings.instance``.
-        management: Of the machine.
+        management: The machine's management address.
 
     Raises:
-        ValueError: The address is none that ``allocate_management`` hands out.
+        ValueError: The address is not one that ``allocate_management`` returns.
     """
     offset = int(management) - int(MANAGEMENT.network_address)
     if not 0 < offset < _MACHINES_PER_HOST:
@@ -122,36 +122,36 @@ def vmm_uid(instance: str, management: IPv4Address) -> int:
 
 
 def host_name(pod: IPv4Address, region: str) -> str:
-    """The name AWS's resolver knows an address by; the node's ``kubernetes.io/hostname``."""
+    """Return an address's DNS name in AWS's resolver; the node's ``kubernetes.io/hostname``."""
     return f"ip-{str(pod).replace('.', '-')}.{region}.compute.internal"
 
 
 def node_name(pod: IPv4Address, region: str) -> str:
-    """The name of the node that runs the pod with this address."""
+    """Return the name of the node that runs the pod with this address."""
     return keys.NODE_PREFIX + host_name(pod, region).removeprefix("ip-")
 
 
 def balancer_host_name(name: str, address: IPv4Address, region: str) -> str:
-    """The name of a load balancer, which the VPC's resolver needs nothing else to resolve.
+    """Return the DNS name of a load balancer; it encodes the address, so DNS needs no record.
 
     Args:
-        name: Its own: lower-case letters, digits and dashes.
-        address: Where it listens.
+        name: The load balancer's name: lower-case letters, digits and dashes.
+        address: The address that it listens on.
         region: The region in its name.
     """
     return f"{name}-{str(address).replace('.', '-')}.elb.{region}.compute.internal"
 
 
 def resolver(vpc: IPv4Network) -> IPv4Address:
-    """The VPC's own DNS resolver: base address plus two, as in AWS."""
+    """Return the address of the VPC's DNS resolver: base address plus two, as in AWS."""
     return vpc.network_address + 2
 
 
 def transit_network(number: int) -> IPv4Network:
-    """The /24 that the cluster with this transit number has to itself.
+    """Return the /24 reserved for the cluster with this transit number.
 
     Raises:
-        ValueError: The number is not one from 0 to 255.
+        ValueError: The number is not in the range 0 to 255.
     """
     if not 0 <= number < 256:
         raise ValueError(f"no transit network has the number {number}")
@@ -159,10 +159,10 @@ def transit_network(number: int) -> IPv4Network:
 
 
 def free_transit(used: Iterable[IPv4Network]) -> int:
-    """The lowest N whose 100.127.N.0/24 overlaps none of the networks in use.
+    """Return the lowest N whose 100.127.N.0/24 overlaps none of the networks in use.
 
     Raises:
-        AddressesExhaustedError: There is none.
+        AddressesExhaustedError: Every /24 is in use.
     """
     taken = list(used)
     for number, network in enumerate(TRANSITS.subnets(new_prefix=24)):

@@ -1,8 +1,8 @@
-"""The process that keeps the router in step with Vpc, Subnet and MicroVM objects, and with RBAC.
+"""Reconciles the router with Vpc, Subnet, MicroVM and RBAC objects.
 
-It compares what is asked for with what stands in the kernel, at every change and at intervals, so
-rules that a hand or a crash removed come back. Machines' links are not its business: they are made
-and removed by whoever makes and removes machines. RBAC says which pods may call kubelets.
+It compares the desired rules with those in the kernel on every change and periodically, so rules
+removed by hand or by a crash are restored. Links of machines are made and removed with the machines
+(see ``links``). RBAC determines which pods may call kubelets.
 """
 
 import asyncio
@@ -27,21 +27,21 @@ from monopod.network.scrapers import Scrapers, scrapers
 from monopod.network.standing import look
 
 _ROUTER: Final = "the router"
-"""A key that no subnet can have: names have no blanks."""
+"""Key of the router in the queue; no subnet has this name, because names contain no spaces."""
 _LOOK_EVERY_S: Final = 15.0
 _log: Final = structlog.get_logger("network")
 
 
 class RouterController:
-    """Keeps one router, and says in each Subnet's status how many addresses are left."""
+    """Reconciles one router, and reports each Subnet's free addresses in its status."""
 
     def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
-        """Describe the work.
+        """Set up informers and queue.
 
         Args:
-            client: As the user ``monopod:network``.
-            plan: Of the cluster whose router is kept.
-            look_every_s: Seconds between two looks at the kernel when nothing changes.
+            client: Authenticated as ``monopod:network``.
+            plan: The network of the cluster whose router is reconciled.
+            look_every_s: Resync period in seconds.
         """
         self._client = client
         self._plan = plan
@@ -61,7 +61,7 @@ class RouterController:
         self._in_place = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Work until cancelled; ``ready`` is called when the router first is as it should be."""
+        """Run until cancelled; ``ready`` is called after the first successful reconcile."""
         informers: tuple[Informer[Any], ...] = (
             *(self._vpcs, self._subnets, self._machines),
             *(self._pods, self._nodes, self._roles, self._bindings),
@@ -87,7 +87,7 @@ class RouterController:
         self._controller.enqueue(change.key)
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
-        """Machines report much that is nothing to the router: only their addresses count."""
+        """Enqueue only on a change of addresses; nothing else of a machine affects the router."""
         if isinstance(change, Modified) and _addresses(change.old) == _addresses(change.object):
             return
         self._controller.enqueue(_ROUTER)
@@ -128,11 +128,11 @@ class RouterController:
         self._drops.tell(standing.counters)
         if not standing.complete:
             await self._firewall.apply(rules.router_tables(self._plan, wanted))
-            _log.warning("put the router's rules back", found=bool(standing.counters))
+            _log.warning("router_rules_restored", found=bool(standing.counters))
         elif standing.sets != wanted.sets or standing.maps != wanted.maps:
             await self._firewall.apply(rules.router_policy(wanted))
             sizes = {name: len(elements) for name, elements in wanted.sets.items()}
-            _log.info("changed the router's sets", **sizes)
+            _log.info("router_sets_updated", **sizes)
 
     async def _route(self, netlink: AsyncIPRoute, blocks: frozenset[IPv4Network]) -> None:
         found = await refused(netlink)

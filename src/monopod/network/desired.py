@@ -1,4 +1,4 @@
-"""What the objects in the API server ask of the router. Pure."""
+"""Computes the router's desired policy from the objects in the API server. Pure."""
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
@@ -19,13 +19,13 @@ def policy(
     machines: Iterable[MicroVM],
     scrapers: Iterable[IPv4Address] = (),
 ) -> Policy:
-    """The rules' variable part. What is malformed is left out, so it is denied.
+    """Compute the variable part of the rules. Malformed values are skipped, hence denied.
 
     Args:
-        plan: Of the cluster.
-        vpcs: All of them.
-        subnets: All of them.
-        machines: All of them.
+        plan: The cluster's network.
+        vpcs: All Vpcs.
+        subnets: All Subnets.
+        machines: All MicroVMs.
         scrapers: Addresses of the pods that may call kubelets.
     """
     known, known_machines = list(vpcs), list(machines)
@@ -71,10 +71,10 @@ def policy(
 
 
 def kubelets(machines: Iterable[MicroVM]) -> dict[IPv4Address, IPv4Address]:
-    """Return where each node's kubelet listens, by the address that the node shows.
+    """Return each kubelet's listen address by the address in the Node's status.
 
     Two objects may claim one address for a moment, until one of them is given another: the one
-    whose machine was launched has it.
+    whose machine was launched wins.
     """
     claims = [
         (status.attempts > 0, each.metadata.name or "", pod, management)
@@ -88,13 +88,13 @@ def kubelets(machines: Iterable[MicroVM]) -> dict[IPv4Address, IPv4Address]:
 
 
 def taken_blocks(subnets: Iterable[Subnet], machines: Iterable[MicroVM]) -> list[str]:
-    """The blocks that subnets and ordinary nodes have: what another ordinary node cannot."""
+    """Return the blocks of subnets and worker nodes, which no other worker node may use."""
     blocks = [each.spec.cidrBlock for each in subnets]
     return blocks + [each.spec.podCIDR for each in machines if each.spec.podCIDR]
 
 
 def available_addresses(subnet: Subnet, machines: Iterable[MicroVM]) -> int | None:
-    """How many addresses of a subnet no machine has; nothing if its block is malformed."""
+    """Return the number of free addresses of a subnet; None means its block is malformed."""
     block = next(_networks([subnet.spec.cidrBlock]), None)
     if block is None:
         return None

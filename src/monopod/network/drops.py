@@ -1,6 +1,7 @@
-"""What the router dropped, told to who watches: a line in the log, and a metric.
+"""Exports the router's drop counters: one log event and one Prometheus metric.
 
-The kernel counts; it tells nobody by itself, and from a network namespace its log is not reached.
+The kernel only counts, and nftables' ``log`` statement does not reach the kernel log from a network
+namespace.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,24 +17,24 @@ _log: Final = structlog.get_logger("network")
 
 
 class Drops:
-    """Remembers how much was dropped when it was last told."""
+    """Computes the increase of drop counters since the last observation."""
 
     def __init__(self, reasons: Collection[str]) -> None:
-        """Watch these counters."""
+        """Observe the counters of these names."""
         self._reasons = reasons
         self._seen: Mapping[str, int] = {}
 
     def tell(self, counters: Mapping[str, int]) -> Mapping[str, int]:
-        """Say what was dropped since the last time.
+        """Log and count the packets dropped since the last call.
 
         Args:
-            counters: Packets by the counters' names, of which only the reasons count.
+            counters: Packets by counter name; counters that are no drop reason are ignored.
 
         Returns:
-            Packets by reason, those that are new.
+            Newly dropped packets by reason.
         """
         present = {reason: counters.get(reason, 0) for reason in self._reasons}
-        # Rules that were put back count from nothing again.
+        # Restored rules count from zero.
         new = {
             reason: packets - before
             if packets >= (before := self._seen.get(reason, 0))
@@ -45,5 +46,5 @@ class Drops:
         for reason, packets in new.items():
             _DROPPED.labels(reason).inc(packets)
         if new:
-            _log.info("dropped packets", **new)
+            _log.info("router_packets_dropped", **new)
         return new

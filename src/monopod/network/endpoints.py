@@ -1,7 +1,7 @@
-"""Which pods there are for network policies, and at which addresses. Pure.
+"""Maps pods to the addresses that network policies use. Pure.
 
-A guest is hostile, and its kubelet writes its pod's status: neither an address nor an end that a
-machine's pod tells of itself counts. Its address is its machine's, for as long as there is one.
+A guest is untrusted, and its kubelet writes its pod's status: neither the address nor the phase in
+the status of a machine's pod is used. Its address is the MicroVM's, as long as that object exists.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ _RESOLVER_LABELS: Final = {"k8s-app": "kube-dns"}
 
 
 def resolver(*addresses: IPv4Address) -> Endpoint:
-    """The cluster's resolver as the pod that it is in other clusters, for rules that name it so."""
+    """Return the cluster's resolver as the kube-dns pod it is elsewhere, so that rules match it."""
     return Endpoint(_RESOLVER_NAMESPACE, _RESOLVER_LABELS, frozenset(addresses))
 
 
@@ -32,9 +32,9 @@ def endpoints(
     """Return every pod that has an address.
 
     Args:
-        pods: All of them.
-        machines: A pod with one has its address, and no other.
-        nodes: A pod on an ordinary one has what its status says inside the node's own block.
+        pods: All Pods.
+        machines: All MicroVMs; a pod that has one has its address only.
+        nodes: All Nodes; a worker node's pod has the addresses in its status within the pod CIDR.
     """
     return [
         Endpoint(meta(pod).namespace or "", meta(pod).labels or {}, addresses, _ports(pod))
@@ -43,7 +43,7 @@ def endpoints(
 
 
 def shared_addresses(machines: Iterable[MicroVM]) -> frozenset[IPv4Address]:
-    """Return the addresses of ordinary nodes: those of their pods that use the node's network."""
+    """Return the addresses of worker nodes, which their hostNetwork pods use."""
     found = (pod_address(each) for each in machines if each.spec.podCIDR)
     return frozenset(each for each in found if each is not None)
 
@@ -51,13 +51,13 @@ def shared_addresses(machines: Iterable[MicroVM]) -> frozenset[IPv4Address]:
 def addressed(
     pods: Iterable[Pod], machines: Iterable[MicroVM], nodes: Iterable[Node]
 ) -> Iterator[tuple[Pod, frozenset[IPv4Address]]]:
-    """Yield every pod that has an address, with its addresses; arguments as of ``endpoints``."""
+    """Yield every pod that has an address, with its addresses; arguments as for ``endpoints``."""
     known = list(machines)
     own = {each.spec.podRef.uid: pod_address(each) for each in known}
     guests = {
         each.status.nodeName for each in known if each.status is not None and not each.spec.podCIDR
     }
-    # Both are asked: a machine's object may be gone while its kubelet goes on.
+    # Both checks are needed: a MicroVM object may be gone while its kubelet still runs.
     blocks = {
         name: _block(each)
         for each in nodes
@@ -97,7 +97,7 @@ def _addresses(
 def _ports(pod: Pod) -> dict[tuple[str, str], int]:
     if pod.spec is None:
         return {}
-    # Sidecars serve too: they are init containers that go on.
+    # Sidecars, which are restartable init containers, serve too.
     containers = (*pod.spec.containers, *(pod.spec.initContainers or ()))
     return {
         ((port.protocol or "TCP").lower(), port.name): port.containerPort

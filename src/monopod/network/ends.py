@@ -1,11 +1,11 @@
-"""The VMM's end of a link, as the one descriptor that a VMM is handed.
+"""The VMM's end of a link: the single descriptor that a VMM inherits.
 
-Whoever holds a packet socket can send on, and listen to, every interface of the socket's namespace,
-whatever it was bound to. So the end of a veth pair moves into a namespace of its own, which nothing
-but the socket keeps alive: it ends with its VMM, and takes the link with it.
+A packet socket can send on, and listen to, every interface of its namespace, whichever it is bound
+to. So the VMM's end of a veth pair moves into a separate namespace that only the socket keeps
+alive: the namespace, and the link with it, ends with the VMM.
 
-A tap device needs no such thing: its descriptor reaches that one device. It lies in the router
-itself, and stays when its VMM ends, until it is removed.
+A tap device needs no such namespace: its descriptor reaches that one device only. It is in the
+router itself, and stays after its VMM ends, until it is removed.
 """
 
 import fcntl
@@ -32,15 +32,15 @@ _TUNSETIFF: Final = 0x400454CA
 _TUNSETPERSIST: Final = 0x400454CB
 _IFF_TAP: Final = 0x0002
 _IFF_NO_PI: Final = 0x1000
-"""Whole frames and nothing else: the kernel finishes checksums and segments before a guest sees
-them, and parses no header of a guest's making that tells it how to."""
+"""Plain frames without virtio-net headers: the kernel completes checksums and segmentation before
+a guest sees a frame, and parses no offload header written by a guest."""
 
 
 @dataclass(frozen=True, slots=True)
 class PacketEnd:
     """A packet socket in a namespace that has no interface yet. A context manager.
 
-    Three steps, because the middle one is for the namespace that the interface comes from.
+    ``make``, then the caller moves the interface here from its namespace, then ``take``.
     """
 
     namespace: io.FileIO
@@ -50,11 +50,11 @@ class PacketEnd:
     def make(cls) -> Self:
         """Make the namespace and the socket in it.
 
-        It sees only what comes from the router, not what it sent itself.
+        The socket receives only packets from the router, not those sent on it.
         """
 
         def body() -> tuple[io.FileIO, socket.socket]:
-            # Or the end would announce itself to the router, as no guest has asked it to.
+            # Otherwise the kernel sends IPv6 announcements on the link in the guest's name.
             for which in ("all", "default"):
                 setting = Path("/proc/sys/net/ipv6/conf", which, "disable_ipv6")
                 if setting.exists():
@@ -71,7 +71,7 @@ class PacketEnd:
         return cls(*call_in_new_namespace(body))
 
     def take(self, name: str) -> io.FileIO:
-        """Bring up the interface that has been moved here, and give the socket away."""
+        """Bring up the interface that was moved here; returns the bound socket."""
         request = struct.pack("16sH22x", name.encode(), 0)
         flags = struct.unpack_from("H", fcntl.ioctl(self._socket, _SIOCGIFFLAGS, request), 16)[0]
         request = struct.pack("16sH22x", name.encode(), flags | _IFF_UP)
@@ -88,7 +88,7 @@ class PacketEnd:
 
 
 def make_tap(router: Namespace, name: str) -> None:
-    """Make a tap device that stays, unless it is there.
+    """Make a persistent tap device. Idempotent.
 
     Raises:
         NetworkError: The kernel refused.
@@ -108,11 +108,11 @@ def open_tap(router: Namespace, name: str) -> io.FileIO:
     """Attach to a tap device; the caller closes it.
 
     Raises:
-        NetworkError: There is no such device, or somebody is attached already.
+        NetworkError: There is no such device, or a process is attached to it already.
     """
 
     def body() -> io.FileIO:
-        # Attaching would make a device that is not there.
+        # Attaching would create a missing device.
         socket.if_nametoindex(name)
         return _attach(name)
 

@@ -1,10 +1,10 @@
-"""The error tree of this room."""
+"""The errors of this package."""
 
 from monopod.errors import MonopodError
 
 
 class NetworkError(MonopodError):
-    """The host's network could not be brought to the wanted state; says what stood in the way."""
+    """The host's network could not be brought to the desired state; the message names the cause."""
 
 
 class AddressesExhaustedError(NetworkError):

@@ -1,4 +1,4 @@
-"""Keeps one kind of filters in the router's kernel, and knows when there is nothing to do."""
+"""Reconciles one nftables filter table in the router with the desired filters."""
 
 import hashlib
 import json
@@ -17,24 +17,24 @@ _Listing = Sequence[Mapping[str, Any]]
 
 
 class FilterKeeper:
-    """The table of one kind. For one task at a time.
+    """Reconciles the table of one kind of filters. Not safe for concurrent use.
 
-    Nothing is open while a table is replaced: that is one transaction. A keeper that starts anew
-    replaces what it finds; whoever has not heard of all filters yet must not call it.
+    A table is replaced in one transaction, so traffic is filtered throughout. The first call after
+    a start replaces the existing table, so callers must wait until their informers have synced.
     """
 
     def __init__(self, firewall: Firewall, kind: Kind) -> None:
-        """Keep a kind's table in the router that the firewall is."""
+        """Reconcile the kind's table through this router's firewall."""
         self._firewall = firewall
         self._kind = kind
         self._applied: Sequence[Filter] | None = None
         self._standing = ""
 
     async def keep(self, filters: Sequence[Filter]) -> bool:
-        """Have exactly these filters enforced, whatever stands; say whether anything was done.
+        """Enforce exactly these filters; returns whether the table was replaced.
 
         Raises:
-            NetworkError: ``nft`` failed; what stood stands.
+            NetworkError: ``nft`` failed; the table is unchanged.
         """
         table = self._kind.table
         wanted = sorted(filters, key=lambda each: each.name)
@@ -42,15 +42,15 @@ class FilterKeeper:
             found = await self._firewall.listing(table)
             if fingerprint(found) == self._standing:
                 return False
-            _log.warning("put filters back", table=table, found=found is not None)
-        # Whoever waits for a change does not wait until thousands of rules are listed.
+            _log.warning("router_filters_restored", table=table, found=found is not None)
+        # Only the counter: listing thousands of rules would delay the change.
         counted = await self._firewall.count(table, self._kind.counter)
         self._applied = None
         await self._firewall.apply(filter_table(self._kind, wanted, counted))
         self._standing = fingerprint(await self._firewall.listing(table))
         self._applied = wanted
         governed = len({address for each in filters for address in each.governs})
-        _log.info("filters", table=table, filters=len(filters), governed=governed)
+        _log.info("router_filters_applied", table=table, filters=len(filters), governed=governed)
         return True
 
 
@@ -59,7 +59,7 @@ def _digest(of: Json) -> str:
 
 
 def fingerprint(listing: _Listing | None) -> str:
-    """What tells a table from any other, whatever was counted meanwhile."""
+    """Return a hash of a table's listing without its counters; empty if there is no table."""
     if listing is None:
         return ""
     return _digest([each for each in listing if "counter" not in each and "metainfo" not in each])

@@ -1,11 +1,11 @@
-"""From filters to the nftables table that enforces them. Pure.
+"""Compiles filters to the nftables table that enforces them. Pure.
 
-Every connection is looked at twice in one hook: for what its source may open, then for what its
-destination may take. Each look is one lookup of an address in a map, however many addresses are
-governed; it leads to the chain of just the filters that this address is in, where anything that
-none of them allows is counted and dropped. Packets of connections that exist pass before that.
+Every new connection is checked twice in the forward hook: egress of its source, then ingress of its
+destination. Each check is one map lookup, however many addresses are governed; it leads to a chain
+of exactly the filters of that address, which counts and drops what none of them allows. Packets of
+established connections are accepted before that.
 
-Objects' names are anybody's: nothing in a table is called by them. Chains and sets have numbers.
+Object names are user input, so chains and sets have numbers and no names of objects.
 """
 
 import re
@@ -26,30 +26,30 @@ _LONGEST_COMMENT: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What one kind of filters does in its own way."""
+    """How one kind of filters is enforced."""
 
     table: str
     priority: int
-    """In the hook: of what sources may open. What destinations may take comes next."""
+    """Priority of the egress chain; the ingress chain has the next one."""
     counter: str
-    """Counts what was dropped."""
+    """Name of the counter of dropped packets."""
     guards_resolver: bool
-    """The VPC's resolver counts as a destination like any other."""
+    """Whether egress to the VPC's resolver is filtered too."""
     passes_from: tuple[str, ...] = ()
-    """Interfaces of the router by which connections come that any address may take."""
+    """Input interfaces of the router whose connections bypass ingress filters."""
     knows_all: bool = False
-    """Every machine is governed: one that is not, yet, opens and takes nothing."""
+    """Whether every machine is governed: one in no filter yet neither opens nor accepts any."""
 
 
 GROUPS: Final = Kind(
     table="monopod_groups",
     priority=11,
     counter="groups_blocked",
-    # AWS's resolver is beyond the reach of security groups.
+    # On AWS security groups do not apply to the resolver.
     guards_resolver=False,
-    # What a load balancer sends on has been admitted by the balancer, and on AWS its controller
-    # opens the targets' groups by itself. Node ports are the host's own, and nobody else's: a way
-    # to try a service, not one of AWS's.
+    # The load balancer has admitted what it forwards, and on AWS its controller opens the targets'
+    # groups. Node ports are reachable from the host only: a way to try a service, which AWS does
+    # not have.
     passes_from=(BALANCERS, UPLINK),
     knows_all=True,
 )
@@ -60,7 +60,8 @@ POLICIES: Final = Kind(
     priority=13,
     counter="policies_blocked",
     guards_resolver=True,
-    # Elsewhere what a pod's node sends always passes: webhooks and aggregated APIs rely on it.
+    # In other clusters traffic from a pod's node is always allowed; webhooks and aggregated APIs
+    # rely on that.
     passes_from=(CONTROL,),
     knows_all=True,
 )
@@ -68,14 +69,14 @@ POLICIES: Final = Kind(
 
 
 def filter_table(kind: Kind, filters: Sequence[Filter], counted: Count | None = None) -> list[Json]:
-    """Commands that put a table for these filters in place of the one there is, at once.
+    """Return the commands that replace the table in one transaction.
 
-    The same filters give the same commands, in whatever order they come.
+    The result does not depend on the order of the filters.
 
     Args:
-        kind: What filters these are.
-        filters: All there are of the kind.
-        counted: Where the counter goes on from.
+        kind: The kind of these filters.
+        filters: All filters of the kind.
+        counted: Start value of the counter.
     """
     table = Table(kind.table)
     table.counter(kind.counter, counted)
@@ -113,7 +114,7 @@ def filter_table(kind: Kind, filters: Sequence[Filter], counted: Count | None = 
 
 
 def _pass_what_is_settled(table: Table, chain: str) -> None:
-    """Let answers pass, and what a pod sends to itself through a service."""
+    """Accept established connections, and those of a pod to itself through a service."""
     known = [("established", ACCEPT), ("related", ACCEPT)]
     table.rule(chain, nft.dispatch(nft.ct("state"), known))
     table.rule(chain, match(nft.meta("mark"), TO_ITSELF), ACCEPT)
@@ -133,7 +134,7 @@ class _Writer:
         filters: Sequence[Filter],
         allowed: Callable[[Filter], tuple[Allowance, ...] | None],
     ) -> None:
-        """Write one direction's chains and the map that leads to them."""
+        """Write one direction's chains and its verdict map."""
         limiting: dict[int, tuple[Allowance, ...]] = {}
         for number, each in enumerate(filters):
             allowances = allowed(each)
@@ -164,7 +165,7 @@ class _Writer:
             name = self._set(frozenset(collapse_addresses(allowance.peers)))
             where = ((nft.saddr if direction == "ingress" else nft.daddr)(f"@{name}"),)
             if direction == "egress" and _opens_kubelets(allowance):
-                # The pod called the node's address; the router has put the kubelet's in its place.
+                # The pod called the node's address, which the router has translated by DNAT.
                 to_kubelet = match(nft.meta("mark"), TO_KUBELET)
                 self.table.rule(chain, to_kubelet, nft.original_daddr(f"@{name}"), ACCEPT)
         if allowance.ports is None:
@@ -202,7 +203,7 @@ def _combinations(
 
 
 def _ports(ports: Iterable[Ports]) -> Iterable[Json]:
-    """One match for each protocol, with all that is allowed of it."""
+    """Yield one match for each protocol, with all its allowed ports."""
     by_protocol: dict[str, list[Ports]] = {}
     for each in ports:
         by_protocol.setdefault(each.protocol, []).append(each)
@@ -217,7 +218,7 @@ def _ports(ports: Iterable[Ports]) -> Iterable[Json]:
 
 
 def _merge(intervals: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """The same numbers in the fewest intervals; those that end before they begin have none."""
+    """Merge intervals into the fewest; those that end before they begin are empty."""
     merged: list[tuple[int, int]] = []
     for first, last in sorted(each for each in intervals if each[0] <= each[1]):
         if merged and first <= merged[-1][1] + 1:

@@ -1,7 +1,7 @@
-"""Who may talk with whom, whatever asked for it: security groups and network policies alike. Pure.
+"""The common model that security groups and network policies are compiled to. Pure.
 
-Both say the same in two vocabularies: some addresses are governed, and a governed address takes
-and opens only the connections that one of its filters allows. Answers pass with what they answer.
+Both govern some addresses; a governed address accepts and opens only the connections that at least
+one of its filters allows. Filters are stateful: replies to allowed connections are allowed.
 """
 
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from ipaddress import IPv4Address, IPv4Network
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Some ports of one protocol, first and last included."""
+    """A port range of one protocol, both ends included."""
 
     protocol: str
     """``tcp``, ``udp``, ``sctp`` or ``icmp``."""
     first: int | None = None
-    """Nothing: every port, and of ``icmp`` every type."""
+    """None means every port, and every type of ``icmp``."""
     last: int | None = None
-    """Nothing: the first alone."""
+    """None means ``first`` only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Connections that may be."""
+    """Connections that a filter allows."""
 
     peers: frozenset[IPv4Network] | None = None
-    """Where the other end is; nothing: anywhere. No network at all: nowhere."""
+    """Networks of the other end. None means any address; an empty set means no address."""
     ports: tuple[Ports, ...] | None = None
-    """Nothing: every port of every protocol."""
+    """None means every port of every protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Filter:
     """One security group or one network policy, with its selectors resolved to addresses."""
 
     name: str
-    """Unlike every other filter's of the same kind; whatever an object may be named."""
+    """Unique among filters of one kind; may contain any character of an object's name."""
     governs: frozenset[IPv4Address]
-    """An address in several filters may do what any of them allows."""
+    """The addresses it applies to; several filters of one address are additive."""
     ingress: tuple[Allowance, ...] | None
-    """What its addresses may take; nothing: this filter does not limit that."""
+    """Connections that its addresses may accept. None means ingress is not limited by it."""
     egress: tuple[Allowance, ...] | None
-    """What its addresses may open; nothing: this filter does not limit that."""
+    """Connections that its addresses may open. None means egress is not limited by it."""

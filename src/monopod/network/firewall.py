@@ -1,4 +1,4 @@
-"""The way to ``nft``: commands in, one transaction each, in a given namespace."""
+"""Runs ``nft`` in a network namespace, one transaction for each list of commands."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,20 +16,20 @@ _TIMEOUT_S = 30
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What changes in a table while its rules stand."""
+    """A table's variable contents: counters, sets and maps."""
 
     counters: Mapping[str, int]
-    """Packets by the names of counters."""
+    """Packets by counter name."""
     sets: Mapping[str, frozenset[IPv4Network]]
-    """Elements by the names of sets of addresses, in as few networks as possible."""
+    """Elements by set name, collapsed to the fewest networks."""
     maps: Mapping[str, Mapping[IPv4Address, IPv4Address]] = field(
         default_factory=dict[str, Mapping[IPv4Address, IPv4Address]]
     )
-    """Elements by the names of maps from addresses to addresses."""
+    """Elements of address-to-address maps by map name."""
 
 
 def _networks(elements: Iterable[Any]) -> frozenset[IPv4Network]:
-    """Elements as ``nft`` lists them, in the fewest networks that are the same addresses."""
+    """Parse elements as ``nft`` lists them, collapsed to the fewest networks."""
     found: list[IPv4Network] = []
     for element in elements:
         if isinstance(element, str):
@@ -54,15 +54,15 @@ class Firewall:
         self._namespace = namespace
 
     async def apply(self, commands: Sequence[Json]) -> None:
-        """Carry out all commands, or none.
+        """Apply all commands in one transaction.
 
         Raises:
-            NetworkError: They were refused; holds what ``nft`` said.
+            NetworkError: ``nft`` failed and changed nothing; the message holds its output.
         """
         await self._nft("-f", "-", stdin=json.dumps({"nftables": commands}).encode())
 
     async def listing(self, table: str, family: str = INET) -> Sequence[Mapping[str, Any]] | None:
-        """Everything in a table as ``nft`` lists it, if there is such a table.
+        """List a table's objects as ``nft`` prints them; None means there is no such table.
 
         Raises:
             NetworkError: ``nft`` failed.
@@ -72,12 +72,12 @@ class Firewall:
         except NetworkError:
             if not await self.has_table(table, family):
                 return None
-            # It came between the two looks.
+            # The table was created between the two calls.
             said = await self._nft("list", "table", family, table)
         return json.loads(said)["nftables"]
 
     async def contents(self, table: str, family: str = INET) -> Contents | None:
-        """What a table counts and holds now, if there is such a table.
+        """Return a table's counters, sets and maps; None means there is no such table.
 
         Raises:
             NetworkError: ``nft`` failed.
@@ -95,7 +95,7 @@ class Firewall:
         )
 
     async def count(self, table: str, counter: str) -> Count:
-        """What a table's counter has counted; nothing if there is no such table or counter."""
+        """Read a table's counter; zero if there is no such table or counter."""
         try:
             said = await self._nft("list", "counter", INET, table, counter)
         except NetworkError:
@@ -104,7 +104,7 @@ class Firewall:
         return Count(found["packets"], found["bytes"])
 
     async def has_table(self, name: str, family: str = INET) -> bool:
-        """Whether there is such a table."""
+        """Whether the table exists."""
         said = json.loads(await self._nft("list", "tables", family))["nftables"]
         return any(each.get("table", {}).get("name") == name for each in said)
 

@@ -1,4 +1,4 @@
-"""Keeps security groups enforced, in step with SecurityGroup and MicroVM objects."""
+"""Enforces security groups: reconciles their filters with SecurityGroup and MicroVM objects."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,20 +15,20 @@ from monopod.network.namespaces import Namespace
 from monopod.network.plan import Plan
 
 _FILTERS: Final = "the filters"
-"""A key that no group can have: names have no blanks."""
+"""Key of the table in the queue; no group has this name, because names contain no spaces."""
 _LOOK_EVERY_S: Final = 15.0
 
 
 class GroupController:
-    """Keeps the groups' filters, and says in each group's status how many members it has."""
+    """Reconciles the groups' filters, and reports each group's members in its status."""
 
     def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
-        """Describe the work.
+        """Set up informers and queue.
 
         Args:
-            client: As the user ``monopod:network``.
-            plan: Of the cluster in whose router groups are enforced.
-            look_every_s: Seconds between two looks at the kernel when nothing changes.
+            client: Authenticated as ``monopod:network``.
+            plan: The network of the cluster in whose router groups are enforced.
+            look_every_s: Resync period in seconds.
         """
         self._client = client
         self._plan = plan
@@ -40,11 +40,11 @@ class GroupController:
         self._in_place = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Work until cancelled; ``ready`` is called when the filters first are in place."""
+        """Run until cancelled; ``ready`` is called once the filters are first applied."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._groups.run())
             group.create_task(self._machines.run())
-            # What stood before we started stands until everything is known again.
+            # The existing table stays in force until all informers have synced.
             await self._groups.synced()
             await self._machines.synced()
             self._groups.subscribe(self._group_changed)
@@ -55,7 +55,7 @@ class GroupController:
             ready()
 
     def _group_changed(self, change: Change[SecurityGroup]) -> None:
-        """Their status is ours, and nothing to the filters."""
+        """Enqueue the filters only on a change of spec; this controller writes the status."""
         if not isinstance(change, Modified) or change.old.spec != change.object.spec:
             self._controller.enqueue(_FILTERS)
             before = (change.old,) if isinstance(change, Modified) else ()
@@ -64,7 +64,7 @@ class GroupController:
         self._controller.enqueue(change.key)
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
-        """Machines report much that is nothing to us: only their addresses count."""
+        """Enqueue only on a change of address; nothing else of a machine affects filters."""
         now = groups.pod_address(change.object)
         if isinstance(change, Modified) and groups.pod_address(change.old) == now:
             return
@@ -85,7 +85,7 @@ class GroupController:
         group = self._groups.get(name)
         if group is None:
             return
-        # Those count that have no address yet: they are about to get one.
+        # Machines without an address count too: they are about to get one.
         count = sum(name in groups.groups_of(each) for each in self._machines.items())
         named_by = groups.references(self._groups.items()).get(name, [])
         status = group.status

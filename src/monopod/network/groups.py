@@ -1,4 +1,4 @@
-"""What security groups ask of the router: the front-end of the filters that speaks AWS's. Pure."""
+"""Compiles SecurityGroup objects to filters. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -18,11 +18,11 @@ _NO_PORTS: Final = -1
 def filters(
     plan: Plan, groups: Iterable[SecurityGroup], machines: Iterable[MicroVM]
 ) -> list[Filter]:
-    """One filter for each group. What is malformed allows nothing.
+    """Return one filter for each group. Malformed values allow nothing.
 
-    A group's rules limit the machines in it. As the other end of a rule, the cluster's group is
-    more: the control plane, which calls webhooks and aggregated API servers, and the load
-    balancers. What reaches those is the router's own rules' business.
+    A group's rules limit the machines in it. As the other end of a rule, the cluster's group also
+    contains the control plane, which calls webhooks and aggregated API servers, and the load
+    balancers. Traffic to those two is governed by the router's rules (see ``rules``).
     """
     governed = members(machines)
     everybody: dict[str, frozenset[IPv4Network]] = {
@@ -45,12 +45,12 @@ def filters(
 
 
 def groups_of(machine: MicroVM) -> Sequence[str]:
-    """Names of the groups that a machine's pod is in."""
+    """Return the names of the groups that a machine's pod is in."""
     return machine.spec.securityGroups or (keys.CLUSTER_SECURITY_GROUP,)
 
 
 def members(machines: Iterable[MicroVM]) -> dict[str, frozenset[IPv4Address]]:
-    """The pods' addresses in each group that has any."""
+    """Return the pod addresses of each group that has any."""
     found: dict[str, set[IPv4Address]] = {}
     for machine in machines:
         for name in groups_of(machine):
@@ -59,7 +59,7 @@ def members(machines: Iterable[MicroVM]) -> dict[str, frozenset[IPv4Address]]:
 
 
 def _addresses(machine: MicroVM) -> Iterable[IPv4Address]:
-    """What pods have on a machine: one address, or a block if it is an ordinary node."""
+    """Return the addresses of a machine's pods: one, or a worker node's whole pod CIDR."""
     address = pod_address(machine)
     if address is None:
         return ()
@@ -72,7 +72,7 @@ def _addresses(machine: MicroVM) -> Iterable[IPv4Address]:
 
 
 def references(groups: Iterable[SecurityGroup]) -> dict[str, list[str]]:
-    """Names of the groups whose rules name each group, its own aside."""
+    """Return, for each group, the names of the other groups whose rules reference it."""
     found: dict[str, set[str]] = {}
     for group in groups:
         for rule in (*group.spec.ingress, *(group.spec.egress or ())):
@@ -83,7 +83,7 @@ def references(groups: Iterable[SecurityGroup]) -> dict[str, list[str]]:
 
 
 def pod_address(machine: MicroVM) -> IPv4Address | None:
-    """The address of a machine's pod, once it has one."""
+    """Return the address of a machine's pod; None means it has none yet."""
     text = machine.status.podAddress if machine.status else ""
     try:
         return IPv4Address(text)

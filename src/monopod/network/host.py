@@ -1,9 +1,8 @@
-"""What the clusters of one host share there: transit numbers, and the switch that lets it forward.
+"""Network state that all clusters of one host share: transit numbers and ``ip_forward``.
 
-Forwarding is switched on by the first cluster and put back to what it was by the last one to leave.
-So the value found, and who is here, are kept in files - under ``/run``, which a reboot clears
-together with the switch itself. A lock keeps clusters that come and go at once out of each other's
-way.
+The first cluster enables forwarding, and the last one to leave restores the original value. That
+value and the registered clusters are in files under ``/run``, which a reboot clears together with
+the sysctl itself. A lock serialises concurrent changes.
 """
 
 import contextlib
@@ -24,24 +23,24 @@ _FORWARDING: Final = "ipv4/ip_forward"
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One host's network as its clusters share it."""
+    """The shared network state of one host."""
 
     namespace: Namespace
-    """The host's own network namespace."""
+    """The host's network namespace."""
     state: Path = Path("/run/monopod")
-    """Gone when no cluster is left."""
+    """Removed with the last cluster."""
 
     def register(self, instance: str, wanted: int | None, used: list[IPv4Network]) -> int:
-        """Take a transit number for a cluster, or find the one it has, and let the host forward.
+        """Register a cluster and enable forwarding; returns its transit number. Idempotent.
 
         Args:
-            instance: The cluster.
-            wanted: The number it had before, if it remembers one.
-            used: Networks that the host has addresses or routes in, the cluster's own left out.
+            instance: The cluster's id.
+            wanted: The number it had before. None means it had none.
+            used: Networks of the host's addresses and routes, without the cluster's own.
 
         Raises:
             AddressesExhaustedError: No number is free.
-            NetworkError: The number wanted is another cluster's.
+            NetworkError: The wanted number belongs to another cluster.
         """
         with self._locked():
             members = self._members()
@@ -60,7 +59,7 @@ class Host:
             return number
 
     def leave(self, instance: str) -> None:
-        """Give the number back; the last cluster puts forwarding back. Again is harmless."""
+        """Release the number; the last cluster restores ``ip_forward``. Idempotent."""
         if not self.state.exists():
             return
         with self._locked():
@@ -79,7 +78,7 @@ class Host:
         return self.state / "ip_forward"
 
     def _members(self) -> dict[str, int]:
-        # A file without its number is what a crash in mid-write leaves.
+        # A crash in mid-write leaves an empty file.
         texts = {each.name: each.read_text() for each in self._clusters.iterdir()}
         return {name: int(text) for name, text in texts.items() if text}
 

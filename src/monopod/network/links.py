@@ -1,10 +1,10 @@
-"""The machines' links: a point-to-point wire from the router to each VMM.
+"""Links of machines: a point-to-point veth or tap from the router to each VMM.
 
-There is no shared layer 2: whatever a guest sends arrives at its own interface in the router. What
-may come in from it follows from the two routes made here - a packet is taken only from the link
-that the route back to its source names (see ``rules``). So the source check needs no state of its
-own that could differ from the routes. Each end knows the other by a permanent neighbour: nobody
-asks about addresses by ARP, and the router takes no ARP from a link.
+There is no shared layer 2: all packets of a guest enter the router by its own interface. The two
+routes made here also are the anti-spoofing state: a packet is accepted only on the link that the
+route to its source leads to (see ``rules``), so source checks and routes cannot differ. Each end
+has a permanent neighbour entry for the other: neither sends ARP, and the router drops ARP from a
+link.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ _ONLINK: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class LinkSpec:
-    """The wire of one machine.
+    """The link of one machine.
 
     Raises:
-        ValueError: The name is not one that a machine's interface can have.
+        ValueError: The name is not valid for a machine's interface.
     """
 
     name: str
@@ -46,19 +46,20 @@ class LinkSpec:
     pod_address: IPv4Address
     kind: LinkKind = LinkKind.PACKET
     pod_network: IPv4Network | None = None
-    """What is beyond it, if that is more than the one pod."""
+    """A worker node's pod CIDR. None means the link serves one pod."""
 
     def __post_init__(self) -> None:
         if not self.name.startswith(LINK_PREFIX) or len(self.name) > _MAX_NAME:
             raise ValueError(
-                f"{self.name!r} does not start with {LINK_PREFIX} or has over {_MAX_NAME} letters"
+                f"link name {self.name!r} must start with {LINK_PREFIX} and have at most"
+                f" {_MAX_NAME} characters"
             )
 
 
 class Links:
-    """All machines' links of one cluster. An asynchronous context manager.
+    """All links of one cluster's machines. An asynchronous context manager.
 
-    Kernel calls here are synchronous and take some hundred microseconds each.
+    Its kernel calls block for some hundred microseconds each.
     """
 
     def __init__(self, router: Namespace, ports: Namespace) -> None:
@@ -96,14 +97,14 @@ class Links:
         self._router = self._ports = self._control = None
 
     async def ensure(self, spec: LinkSpec) -> None:
-        """See that this machine's link is there, complete and up.
+        """Ensure that a machine's link exists, is complete and up. Idempotent.
 
         Raises:
             NetworkError: The kernel refused.
         """
         if self._router is None or self._ports is None or self._control is None:
             raise NetworkError("links are used outside of their context")
-        # One socket's requests and answers stay in order only if they do not interleave.
+        # Requests on one netlink socket must not interleave.
         async with self._one_at_a_time:
             try:
                 await self._ensure(self._router, self._ports, self._control, spec)
@@ -124,7 +125,7 @@ class Links:
         if index is None:
             raise NetworkError(f"link {spec.name} vanished while it was set up")
         if spec.kind is LinkKind.TAP:
-            # A tap device cannot be made with them: it has them before it is up.
+            # A tap device cannot be created with these; they are set before it is up.
             await router.link("set", index=index, address=addresses.GATEWAY_MAC, group=LINK_GROUP)
         transmit_checksums_in_software(control, spec.name)
         if await _index(ports, spec.name) is not None:
@@ -164,13 +165,13 @@ class Links:
                     raise
 
     async def open(self, spec: LinkSpec) -> io.FileIO:
-        """Take the VMM's end of a link, once; the caller closes it.
+        """Open the VMM's end of a link, once; the caller closes it.
 
-        Frames are read from and written to it. No child process inherits it unless told to. A veth
-        link ends with the last descriptor of its end; a tap stays.
+        Frames are read from and written to the descriptor, which child processes do not inherit by
+        default. A veth link ends with the last descriptor of its end; a tap stays.
 
         Raises:
-            NetworkError: There is no such link, or its end was taken before.
+            NetworkError: There is no such link, or its end is open already.
         """
         if spec.kind is LinkKind.TAP:
             return open_tap(self._router_namespace, spec.name)
@@ -188,7 +189,7 @@ class Links:
             raise NetworkError(f"cannot open link {spec.name}: {error}") from error
 
     async def remove(self, name: str) -> None:
-        """Remove a link with its routes; again is harmless.
+        """Remove a link with its routes. Idempotent.
 
         Raises:
             NetworkError: The kernel refused.
@@ -205,7 +206,7 @@ class Links:
                     raise NetworkError(f"cannot remove link {name}: {error}") from error
 
     def present(self) -> set[str]:
-        """Names of all links there are."""
+        """Return the names of all existing links."""
         return set(_machines(self._router_namespace.interfaces()))
 
 

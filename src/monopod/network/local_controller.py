@@ -1,4 +1,4 @@
-"""Keeps the routes to local endpoints, in step with Services, EndpointSlices and MicroVMs."""
+"""Reconciles routes to node-local endpoints with Services, EndpointSlices and MicroVMs."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,15 +23,15 @@ _log: Final = structlog.get_logger("network")
 
 
 class LocalTrafficController:
-    """Keeps one router's table for services with ``internalTrafficPolicy: Local``."""
+    """Reconciles the router's table for services with ``internalTrafficPolicy: Local``."""
 
     def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
-        """Describe the work.
+        """Set up informers and queue.
 
         Args:
-            client: As the user ``monopod:network``.
-            plan: Of the cluster in whose router calls are sent on.
-            look_every_s: Seconds between two looks at the kernel when nothing changes.
+            client: Authenticated as ``monopod:network``.
+            plan: The network of the cluster whose router translates the connections.
+            look_every_s: Resync period in seconds.
         """
         self._look_every_s = look_every_s
         self._firewall = Firewall(Namespace.named(plan.router_name))
@@ -44,12 +44,12 @@ class LocalTrafficController:
         self._in_place = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Work until cancelled; ``ready`` is called when the routes first are in place."""
+        """Run until cancelled; ``ready`` is called once the routes are first applied."""
         informers: tuple[Informer[Any], ...] = (self._services, self._slices, self._machines)
         async with asyncio.TaskGroup() as group:
             for informer in informers:
                 group.create_task(informer.run())
-            # What stood before we started stands until everything is known again.
+            # The existing table stays in force until all informers have synced.
             for informer in informers:
                 await informer.synced()
             self._services.subscribe(self._service_changed)
@@ -71,7 +71,7 @@ class LocalTrafficController:
             self._controller.enqueue(_ROUTES)
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
-        """Machines report much that is nothing to us: only their addresses and names count."""
+        """Enqueue only on a change of address or node name; nothing else affects routes."""
         if not isinstance(change, Modified) or _facts(change.old) != _facts(change.object):
             self._controller.enqueue(_ROUTES)
 
@@ -82,7 +82,7 @@ class LocalTrafficController:
             await self._firewall.apply(local_table(wanted))
             self._standing = await self._fingerprint()
             self._applied = wanted
-            _log.info("changed the routes to local endpoints", routes=len(wanted))
+            _log.info("local_endpoint_routes_updated", routes=len(wanted))
         self._in_place.set()
         return self._look_every_s
 

@@ -1,9 +1,9 @@
-"""From routes to local endpoints to the nftables table that takes calls there. Pure.
+"""Compiles routes to local endpoints to the nftables table that translates connections. Pure.
 
-One lookup of caller, service address, protocol and port, before the router's other translations and
-kube-proxy's: what is in the map is sent to a local endpoint, what is not goes on to kube-proxy,
-which drops calls to services that have endpoints, but no local ones, as upstream does. A call that
-is sent back to its caller's link is treated there as any other (see ``rules``).
+One map lookup of client, service address, protocol and port, before the router's other DNAT and
+kube-proxy's: a hit is translated to a local endpoint; a miss goes on to kube-proxy, which drops
+connections to services that have endpoints, but no local ones, as upstream does. A connection that
+goes back over its client's link is treated as any other (see ``rules``).
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from monopod.network.nft import Json, Table, goto
 TABLE: Final = "monopod_local"
 _MAP: Final = "routes"
 _PRIORITY: Final = -102
-"""Of destination translation: before the router's own."""
+"""Of DNAT: before the router's other translations."""
 
 
 def local_table(routes: Sequence[Route]) -> list[Json]:
-    """Commands that put a table for these routes in place of the one there is, at once."""
+    """Return the commands that replace the table in one transaction."""
     table = Table(TABLE)
     called = (nft.header("ip", "saddr"), nft.header("ip", "daddr"))
     key = nft.concatenation(*called, nft.meta("l4proto"), nft.header("th", "dport"))
@@ -47,7 +47,7 @@ class _Writer:
     chains: dict[object, str] = field(default_factory=dict[object, str])
 
     def chain(self, route: Route) -> str:
-        """Return the chain that leads to a route's targets."""
+        """Return the name of the chain that translates to a route's targets."""
         if len(route.targets) == 1:
             return self._target(route.protocol, route.targets[0])
         key = route.protocol, route.targets, route.sticky

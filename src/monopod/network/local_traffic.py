@@ -1,13 +1,13 @@
-"""Where calls go to services whose ``internalTrafficPolicy`` is ``Local``. Pure.
+"""Computes routes for services whose ``internalTrafficPolicy`` is ``Local``. Pure.
 
-Each node's kube-proxy would send such a call to an endpoint on the caller's own node. There is one
-kube-proxy for all nodes here, to which no endpoint is local, so it drops all of them; what comes
-before it sends those calls on that have a local endpoint, by these routes.
+Elsewhere each node's kube-proxy sends such a connection to an endpoint on the client's node. Here
+one kube-proxy serves all nodes; no endpoint is local to it, so it drops all such connections. These
+routes are looked up before it and translate those that have a local endpoint.
 
-A pod's machine is its node: the pod itself is all that is local to it. Pods of an ordinary node
-have each other. A guest's kubelet writes its pod's status, and EndpointSlices follow that: an
-address counts only where it is one of the node that the endpoint is said to be on, so a false one
-leads nowhere, and a call never leaves the caller's node.
+A Fargate pod is alone on its node, so only the pod itself is local to it. Pods of a worker node are
+local to each other. Guests' kubelets write pod status, and EndpointSlices follow that, so an
+address is used only if it belongs to the endpoint's node: a forged one has no effect, and a
+connection never leaves the client's node.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,27 +37,27 @@ _Found = dict[tuple[str, str, str], set[Target]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One port of a service, as the pods of one node call it."""
+    """One port of a service, for the client pods of one node."""
 
     callers: frozenset[IPv4Address]
-    """Every address of the node's pods."""
+    """All addresses of the node's pods."""
     service: IPv4Address
     protocol: str
     """``tcp``, ``udp`` or ``sctp``."""
     port: int
     targets: tuple[Target, ...]
-    """At least one, each on the callers' node; in order."""
+    """At least one, each on the clients' node; sorted."""
     sticky: bool = False
-    """A caller is always sent to the same target, as long as the targets stay the same."""
+    """Whether a client always reaches the same target while the targets do not change."""
 
 
 def is_local(service: Service) -> bool:
-    """Say whether a service's cluster address leads to local endpoints alone."""
+    """Whether a service's cluster IP leads to local endpoints only."""
     return service.spec is not None and service.spec.internalTrafficPolicy == _LOCAL
 
 
 def service_of(endpoints: EndpointSlice) -> Key:
-    """Return the key of the service that a slice's endpoints are of."""
+    """Return the key of the service that a slice belongs to."""
     name = (meta(endpoints).labels or {}).get(_SERVICE, "")
     return f"{meta(endpoints).namespace or ''}/{name}"
 
@@ -65,12 +65,12 @@ def service_of(endpoints: EndpointSlice) -> Key:
 def routes(
     services: Iterable[Service], slices: Iterable[EndpointSlice], machines: Iterable[MicroVM]
 ) -> list[Route]:
-    """Return every route there is, in an order that only its contents decide.
+    """Return all routes, in a deterministic order.
 
     Args:
-        services: All of them.
-        slices: All of them.
-        machines: All of them; each is a node.
+        services: All Services.
+        slices: All EndpointSlices.
+        machines: All MicroVMs; each is a node.
     """
     local = {key_of(each): each for each in services if is_local(each)}
     if not local:
@@ -87,7 +87,7 @@ def routes(
 
 
 def _nodes(machines: Iterable[MicroVM]) -> Iterator[tuple[str, frozenset[IPv4Address]]]:
-    """Nodes' names, and which addresses their pods may have."""
+    """Yield each node's name with the addresses its pods may have."""
     for machine in machines:
         address = pod_address(machine)
         if address is None or machine.status is None:
@@ -137,7 +137,7 @@ def _routes(
 
 
 def _into(endpoint: Endpoint, ready: _Found, ending: _Found) -> _Found | None:
-    """Choose by an endpoint's state: one that ends serves where none is ready, as in kube-proxy."""
+    """Choose by an endpoint's state: terminating ones serve if none is ready, as in kube-proxy."""
     conditions = endpoint.conditions
     if conditions is None or conditions.ready is not False:
         return ready

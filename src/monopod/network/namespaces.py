@@ -1,8 +1,8 @@
-"""Network namespaces, entered without the process noticing.
+"""Network namespaces: creates, removes and enters them.
 
-A namespace belongs to a thread. Every entry is made by a thread born for it that ends with it; the
-threads of the event loop and of the pools never change theirs. Sockets keep the namespace that they
-were made in, so making one is all that an entry is needed for.
+A namespace is a property of a thread. Each entry uses a new thread that ends with it; the threads
+of the event loop and of the pools never change theirs. Sockets keep the namespace that they were
+made in, so an entry is needed only to make one.
 """
 
 import ctypes
@@ -61,29 +61,29 @@ def _in_new_thread(function: Callable[[], _T]) -> _T:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A network namespace that a file keeps alive."""
+    """A network namespace that a bind mount keeps alive."""
 
     path: Path
 
     @classmethod
     def named(cls, name: str) -> "Namespace":
-        """The one that ``ip netns`` knows by this name."""
+        """Return the namespace of this name in ``ip netns``."""
         return cls(_NAMED / name)
 
     @classmethod
     def own(cls) -> "Namespace":
-        """The one this process runs in."""
+        """Return the namespace of this process."""
         return cls(_OWN)
 
     def exists(self) -> bool:
-        """Whether there is a namespace, and not just the file one would be mounted on."""
+        """Whether the namespace exists, and not only the file that it is to be mounted on."""
         try:
             return self.path.stat().st_dev == _OWN.stat().st_dev
         except FileNotFoundError:
             return False
 
     def create(self) -> None:
-        """Make it unless it exists.
+        """Create the namespace. Idempotent.
 
         Raises:
             NetworkError: The kernel refused.
@@ -105,7 +105,7 @@ class Namespace:
         _in_new_thread(body)
 
     def remove(self) -> None:
-        """Let go of it; it ends with the last process and socket in it. Again is harmless."""
+        """Unmount it; it ends with the last process and socket in it. Idempotent."""
         while self.exists():
             _check(
                 _libc.umount2(os.fsencode(self.path), _MNT_DETACH), f"cannot unmount {self.path}"
@@ -113,7 +113,7 @@ class Namespace:
         self.path.unlink(missing_ok=True)
 
     def open(self) -> io.FileIO:
-        """A file that stands for it in calls to the kernel; the caller closes it.
+        """Open the namespace's file for system calls; the caller closes it.
 
         Raises:
             NetworkError: There is no such namespace.
@@ -124,10 +124,10 @@ class Namespace:
             raise NetworkError(f"no network namespace {self.path}: {error.strerror}") from error
 
     def call(self, function: Callable[[], _T]) -> _T:
-        """Run a short, non-blocking function inside and return its result.
+        """Run a short, non-blocking function in the namespace and return its result.
 
         Raises:
-            NetworkError: There is no such namespace, or we may not enter it.
+            NetworkError: There is no such namespace, or this process may not enter it.
         """
 
         def body() -> _T:
@@ -138,19 +138,19 @@ class Namespace:
         return _in_new_thread(body)
 
     async def netlink(self) -> AsyncIPRoute:
-        """A routing socket inside, which the caller closes. It gets answers, no notifications."""
+        """Open a netlink route socket without notifications; the caller closes it."""
         made = self.call(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM))
         netlink = AsyncIPRoute(fileno=made.detach(), groups=0, ext_ack=True, strict_check=True)
         await netlink.bind()
         return netlink
 
     def set_sysctls(self, values: dict[str, str]) -> None:
-        """Set kernel parameters, by their path below ``/proc/sys/net``, in the order given.
+        """Set kernel parameters by path below ``/proc/sys/net``, in the order given.
 
-        Those of IPv6 are left out on a kernel that has none.
+        Parameters of IPv6 are skipped on a kernel without IPv6.
 
         Raises:
-            NetworkError: There is no such parameter, or it takes no such value.
+            NetworkError: There is no such parameter, or the kernel rejects the value.
         """
 
         def body() -> None:
@@ -165,19 +165,19 @@ class Namespace:
             raise NetworkError(f"cannot set a kernel parameter: {error}") from error
 
     def sysctl(self, name: str) -> str:
-        """A kernel parameter, by its path below ``/proc/sys/net``."""
+        """Read a kernel parameter by path below ``/proc/sys/net``."""
         return self.call(lambda: Path("/proc/sys/net", name).read_text().strip())
 
     def interfaces(self) -> dict[str, int]:
-        """Its interfaces' indices by their names."""
+        """Return the indices of its interfaces by name."""
         return {name: index for index, name in self.call(socket.if_nameindex)}
 
 
 def _prepare(directory: Path) -> None:
-    """Have a directory be a shared mount of its own, as the first ``ip netns add`` makes it.
+    """Make a directory a shared bind mount, as the first ``ip netns add`` does.
 
-    Were that left to the first, it would mount the directory over itself, and over what is mounted
-    in it by then: namespaces made before could not be removed any more.
+    A later ``ip netns add`` would bind the directory over itself and hide namespaces mounted in it
+    before, which could then no longer be removed.
 
     Raises:
         NetworkError: The kernel refused.
@@ -200,7 +200,7 @@ def _prepare(directory: Path) -> None:
 
 
 def call_in_new_namespace(function: Callable[[], _T]) -> _T:
-    """Run a short, non-blocking function in a network namespace that did not exist before.
+    """Run a short, non-blocking function in a new network namespace.
 
     Only sockets and files that the function opens keep it alive: it ends with the last of them.
 
@@ -220,10 +220,10 @@ _ETHTOOL_STXCSUM: Final = 0x17
 
 
 def transmit_checksums_in_software(control: socket.socket, interface: str) -> None:
-    """Have the kernel finish checksums before packets leave an interface.
+    """Turn off transmit checksum offload of an interface.
 
-    A veth end promises checksums to a peer that never computes them; whoever reads that peer's
-    packets raw would get them unfinished.
+    A veth end offloads checksums to a peer that never computes them, so raw readers of the peer's
+    packets would get incomplete checksums.
 
     Args:
         control: Any socket of the interface's namespace.

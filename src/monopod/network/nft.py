@@ -1,7 +1,4 @@
-"""The words of nftables' JSON language that our rules need, so that rules read like rules.
-
-Grammar: libnftables-json(5).
-"""
+"""Builders for the subset of nftables' JSON that our rules use; grammar: libnftables-json(5)."""
 
 import hashlib
 import json
@@ -18,28 +15,28 @@ DROP: Json = {"drop": None}
 MASQUERADE: Json = {"masquerade": None}
 
 INET: Final = "inet"
-"""The family of tables that see IPv4 and IPv6."""
+"""Address family of tables for IPv4 and IPv6."""
 ARP: Final = "arp"
-"""The family of tables that see what machines ask and claim about addresses on a link."""
+"""Address family of tables for ARP."""
 
 
 def meta(key: str) -> Json:
-    """A property of the packet: ``iifname``, ``iifgroup``, ``l4proto``..."""
+    """A packet's metadata: ``iifname``, ``iifgroup``, ``l4proto``..."""
     return {"meta": {"key": key}}
 
 
 def ct(key: str) -> Json:
-    """A property of the packet's connection: ``state``, ``status``..."""
+    """A property of the packet's conntrack entry: ``state``, ``status``..."""
     return {"ct": {"key": key}}
 
 
 def header(protocol: str, field: str) -> Json:
-    """A header's field; ``th`` is TCP's and UDP's common part."""
+    """A header field; protocol ``th`` is the common part of TCP and UDP."""
     return {"payload": {"protocol": protocol, "field": field}}
 
 
 def value(of: Address | str | int) -> Json:
-    """A constant as the right side of a match or as an element."""
+    """A constant, for the right side of a match or as a set element."""
     if isinstance(of, IPv4Network):
         if of.prefixlen == of.max_prefixlen:
             return str(of.network_address)
@@ -53,144 +50,144 @@ def one_of(values: Iterable[Address | str | int]) -> Json:
 
 
 def match(left: Json, right: Json, op: str = "==") -> Json:
-    """Go on with the rule only if this holds."""
+    """Continue the rule only if the comparison holds."""
     return {"match": {"op": op, "left": left, "right": right}}
 
 
 def iif(name: str) -> Json:
-    """It came in here."""
+    """Match the input interface."""
     return match(meta("iifname"), name)
 
 
 def oif(name: str) -> Json:
-    """It leaves here."""
+    """Match the output interface."""
     return match(meta("oifname"), name)
 
 
 def saddr(of: Address | str) -> Json:
-    """Its source is this, in this network, or in this ``@set``."""
+    """Match the source: an address, a network or an ``@set``."""
     return match(header("ip", "saddr"), value(of))
 
 
 def daddr(of: Address | str) -> Json:
-    """Its destination is this, in this network, or in this ``@set``."""
+    """Match the destination: an address, a network or an ``@set``."""
     return match(header("ip", "daddr"), value(of))
 
 
 def dport(protocol: str, *ports: int) -> Json:
-    """It goes to one of these ports of ``tcp`` or ``udp``."""
+    """Match any of these destination ports of ``tcp`` or ``udp``."""
     right = value(ports[0]) if len(ports) == 1 else one_of(ports)
     return match(header(protocol, "dport"), right)
 
 
 def no_way_back() -> Json:
-    """The route to its source does not lead out of the interface that it came in by."""
-    # false as the result of a lookup is nftables' "missing"
+    """Match packets whose source is not routed by the input interface (reverse path filter)."""
+    # nftables' "missing" is false here.
     return match({"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, False)
 
 
 def way_back() -> Json:
-    """The route to its destination leads out of the interface that it came in by."""
+    """Match packets whose destination is routed by the input interface."""
     return match({"fib": {"result": "oif", "flags": ["daddr", "iif"]}}, True)
 
 
 def set_mark(mark: int) -> Json:
-    """Mark the packet for a later chain."""
+    """Set the packet mark, for a later chain."""
     return {"mangle": {"key": meta("mark"), "value": mark}}
 
 
 def counter(name: str) -> Json:
-    """Count it in a named counter."""
+    """Count the packet in a named counter."""
     return {"counter": name}
 
 
 def destination_nat(to: IPv4Address, port: int | None = None) -> Json:
-    """Send the connection there instead; to another port only where its protocol is matched."""
+    """DNAT the connection; a port is allowed only after a match of its protocol."""
     where = {"family": "ip", "addr": str(to)}
     return {"dnat": where if port is None else {**where, "port": port}}
 
 
 def concatenation(*parts: Json) -> Json:
-    """Several values as one."""
+    """A concatenation of several values."""
     return {"concat": parts}
 
 
 def random(count: int) -> Json:
-    """A number below ``count``, another one each time."""
+    """A random number below ``count`` for each packet."""
     return {"numgen": {"mode": "random", "mod": count}}
 
 
 def hash_of(of: Json, count: int) -> Json:
-    """A number below ``count`` that is always the same for the same value."""
+    """A hash below ``count`` of a value."""
     return {"jhash": {"mod": count, "expr": of}}
 
 
 def mapped_destination_nat(addresses: str) -> Json:
-    """Send it where a named map of addresses says; go on if the destination is not in it."""
+    """DNAT by a named map of destinations; the rule ends on a miss."""
     to = {"map": {"key": header("ip", "daddr"), "data": f"@{addresses}"}}
     return {"dnat": {"family": "ip", "addr": to}}
 
 
 def original_daddr(of: str) -> Json:
-    """The connection was opened to an address in this ``@set``, before any translation."""
+    """Match the connection's original destination, before DNAT, against an ``@set``."""
     return match({"ct": {"key": "ip daddr", "dir": "original"}}, of)
 
 
 def goto(chain: str) -> Json:
-    """Go on in another chain for good."""
+    """Continue in another chain without return."""
     return {"goto": {"target": chain}}
 
 
 def jump(chain: str) -> Json:
-    """Go on in another chain, and come back if that does not decide."""
+    """Continue in another chain, and return if it gives no verdict."""
     return {"jump": {"target": chain}}
 
 
 def intervals(values: Iterable[tuple[int, int]]) -> Json:
-    """An anonymous set of numbers, each interval by its first and its last."""
+    """An anonymous set of number ranges, each given by its first and last number."""
     return {"set": [first if first == last else {"range": [first, last]} for first, last in values]}
 
 
 def dispatch(key: Json, verdicts: Sequence[tuple[str | int, Json]]) -> Json:
-    """Choose a verdict by a value, in one lookup."""
+    """Look up a verdict in an anonymous verdict map."""
     return {"vmap": {"key": key, "data": {"set": [list(each) for each in verdicts]}}}
 
 
 def look_up(key: Json, verdicts: str) -> Json:
-    """Choose a verdict by a value, in one lookup of a named map; go on if it is not in it."""
+    """Look up a verdict in a named verdict map; the next rule follows on a miss."""
     return {"vmap": {"key": key, "data": f"@{verdicts}"}}
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What a counter has counted."""
+    """A counter's value."""
 
     packets: int = 0
     bytes: int = 0
 
 
 class Table:
-    """Commands that make one table; applied together they replace what had its name."""
+    """Commands that make one table; applied in one transaction they replace the existing one."""
 
     def __init__(self, name: str, family: str = INET) -> None:
         self._at = {"family": family, "table": name}
         table = {"table": {"family": family, "name": name}}
-        # Deleting what may not exist fails; adding what exists does not.
+        # Deleting a missing table fails; adding an existing one does not.
         self._structure: list[Json] = [{"add": table}, {"delete": table}, {"add": table}]
         self._contents: list[Json] = []
 
     @property
     def commands(self) -> list[Json]:
-        """All of it, for one transaction."""
+        """All commands, for one transaction."""
         return self._structure + self._contents
 
     @property
     def structure(self) -> Sequence[Json]:
-        """All of it but the sets' elements."""
+        """All commands except those that add elements."""
         return self._structure
 
     def counter(self, name: str, start: Count | None = None) -> None:
-        """Declare a counter, which goes on from what another counted before it."""
+        """Declare a counter with an optional start value."""
         counted = {} if start is None else {"packets": start.packets, "bytes": start.bytes}
         self._structure.append({"add": {"counter": {**self._at, "name": name, **counted}}})
 
@@ -211,12 +208,12 @@ class Table:
             )
 
     def map_of_verdicts(self, name: str, key: Sequence[str]) -> None:
-        """Declare a map from several values of these types to verdicts."""
+        """Declare a verdict map whose key is a concatenation of these types."""
         declared = {**self._at, "name": name, "type": key, "map": "verdict"}
         self._structure.append({"add": {"map": declared}})
 
     def add_verdicts(self, name: str, elements: Iterable[tuple[Json, Json]]) -> None:
-        """Fill it; the chains that verdicts lead to have been declared before."""
+        """Add elements to a verdict map; chains named in verdicts must be declared before."""
         some = [list(each) for each in elements]
         if some:
             self._contents.append({"add": {"element": {**self._at, "name": name, "elem": some}}})
@@ -228,7 +225,7 @@ class Table:
         self._contents.extend(self._mapped(name, elements))
 
     def remap(self, name: str, elements: Mapping[IPv4Address, IPv4Address]) -> list[Json]:
-        """Commands that make an existing map hold exactly these."""
+        """Return the commands that replace an existing map's elements."""
         flush = {"flush": {"map": {**self._at, "name": name}}}
         return [flush, *self._mapped(name, elements)]
 
@@ -239,7 +236,7 @@ class Table:
         return [{"add": {"element": {**self._at, "name": name, "elem": pairs}}}]
 
     def refill(self, name: str, elements: Iterable[Address]) -> list[Json]:
-        """Commands that make an existing set hold exactly these."""
+        """Return the commands that replace an existing set's elements."""
         return [
             {"flush": {"set": {**self._at, "name": name}}},
             *self._elements(name, elements),
@@ -254,7 +251,7 @@ class Table:
     def base_chain(
         self, name: str, hook: str, priority: int, policy: str = "accept", kind: str = "filter"
     ) -> None:
-        """Declare a chain that the kernel calls."""
+        """Declare a base chain, attached to a hook."""
         chain = {
             **self._at,
             "name": name,
@@ -266,17 +263,17 @@ class Table:
         self._structure.append({"add": {"chain": chain}})
 
     def chain(self, name: str) -> None:
-        """Declare a chain that rules go to."""
+        """Declare a regular chain, which only rules lead to."""
         self._structure.append({"add": {"chain": {**self._at, "name": name}}})
 
     def rule(self, chain: str, *statements: Json, comment: str = "") -> None:
-        """Append a rule; a comment is for whoever lists it, of at most 128 bytes."""
+        """Append a rule; a comment, shown in listings, has at most 128 bytes."""
         said = {"comment": comment} if comment else {}
         rule = {**self._at, "chain": chain, "expr": statements, **said}
         self._structure.append({"add": {"rule": rule}})
 
 
 def version(*tables: Table) -> str:
-    """A name that changes whenever anything in the tables but their sets' elements does."""
+    """Return a name that changes with any part of the tables except their elements."""
     said = json.dumps([table.structure for table in tables])
     return f"version_{hashlib.sha256(said.encode()).hexdigest()[:12]}"

@@ -9,7 +9,7 @@ from monopod.network import addresses
 API_PORT: Final = 6443
 REGISTRY_PORT: Final = 5000
 EKS_PORT: Final = 6444
-"""Of the EKS API: for the host, not for guests."""
+"""Port of the EKS API, which only the host reaches."""
 KUBELET_PORT: Final = 10250
 DNS_PORT: Final = 53
 
@@ -24,26 +24,26 @@ BALANCERS: Final = "balancers"
 BALANCERS_LINK: Final = "router"
 """The load balancers' interface towards the router."""
 LINK_PREFIX: Final = "mvm-"
-"""Machines' links, and nothing else in the router, have names that start so."""
+"""Name prefix of machines' links in the router, and of no other interface there."""
 LINK_GROUP: Final = 0x6D
-"""The interface group of machines' links: rules select them by it, at the cost of one compare."""
+"""Interface group of machines' links: rules match all of them with one comparison."""
 NODE_LINK_GROUP: Final = 0x6E
-"""The interface group of links to nodes that are no machines, which only root of the host can make:
-no security group knows their pods, which reach load balancers and are reached by them alone."""
+"""Interface group of links to the bench's baseline nodes, which only the host's root can make.
+Their pods are in no security group; they exchange traffic with load balancers only."""
 
 DEFAULT_VPC: Final = IPv4Network("192.168.0.0/16")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where everything of one cluster's network is; nothing in it is chosen at run time."""
+    """Names and addresses of one cluster's network; all are derived from the fields."""
 
     instance: str
     """``Settings.instance``."""
     transit: int
     """N of 100.127.N.0/24."""
     vpc: IPv4Network = DEFAULT_VPC
-    """The VPC's primary block: its resolver's address comes from it."""
+    """The VPC's primary block, which determines the resolver's address."""
 
     @property
     def host_link(self) -> str:
@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def host_table(self) -> str:
-        """Of nftables, family inet, in the host's namespace."""
+        """The cluster's nftables table (family inet) in the host's namespace."""
         return f"monopod_{self.instance}"
 
     @property
@@ -77,7 +77,7 @@ class Plan:
 
     @property
     def transit_network(self) -> IPv4Network:
-        """What the host translates to its own address on the way out."""
+        """The cluster's transit /24, which the host masquerades on egress."""
         return addresses.transit_network(self.transit)
 
     def _interface(self, offset: int) -> IPv4Interface:
@@ -100,7 +100,7 @@ class Plan:
 
     @property
     def control(self) -> IPv4Interface:
-        """Where API server, registry and the EKS API listen."""
+        """The address of API server, registry and EKS API."""
         return self._interface(6)
 
     @property
@@ -110,35 +110,35 @@ class Plan:
 
     @property
     def balancers(self) -> IPv4Interface:
-        """The load balancers' end of that link; none of them listens there."""
+        """The load balancers' end of that link; no load balancer listens on it."""
         return self._interface(10)
 
     @property
     def balancer_addresses(self) -> IPv4Network:
-        """What load balancers listen on, and what they call their targets from.
+        """The load balancers' addresses, for listeners and for connections to targets.
 
-        It is outside every subnet, so it needs no agreement with whoever hands out pods' addresses.
+        They are outside every subnet, so they never conflict with pod addresses.
         """
         return IPv4Network((self.transit_network.network_address + 128, 25))
 
     @property
     def public_balancers(self) -> IPv4Network:
-        """Its half for internet-facing ones: the host reaches them too."""
+        """The half for internet-facing load balancers, which the host reaches too."""
         return next(self.balancer_addresses.subnets())
 
     @property
     def internal_balancers(self) -> IPv4Network:
-        """Its half for internal ones: only pods reach them."""
+        """The half for internal load balancers, which only pods reach."""
         return list(self.balancer_addresses.subnets())[1]
 
     @property
     def resolver(self) -> IPv4Address:
-        """Where CoreDNS listens."""
+        """The address that CoreDNS listens on."""
         return addresses.resolver(self.vpc)
 
     @property
     def resolver_without_names(self) -> IPv4Address:
-        """Where CoreDNS answers pods of VPCs whose nodes have no names; AWS reserves it too."""
+        """CoreDNS's address for VPCs without ``enableDnsHostnames``; AWS reserves it too."""
         return self.resolver + 1
 
     @property

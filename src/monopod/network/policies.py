@@ -1,8 +1,7 @@
-"""What network policies ask of the router: the front-end of the filters that speaks Kubernetes'.
+"""Compiles NetworkPolicies (networking.k8s.io/v1) to filters. Pure.
 
-Pure. Semantics: networking.k8s.io/v1, NetworkPolicy. A policy's rules are about pods; filters are
-about addresses, so every selector is resolved here, named ports too: in what a pod may take by its
-own names, in what it may open by those of the pod at the other end.
+A policy's rules are about pods and filters about addresses, so selectors and named ports are
+resolved here: for ingress by the port names of the selected pod, for egress by those of the peer.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,39 +29,39 @@ _EGRESS: Final = "Egress"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A pod that runs, as policies see it."""
+    """A running pod, as policies see it."""
 
     namespace: str
     labels: Mapping[str, str]
     addresses: frozenset[IPv4Address]
     ports: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    """Numbers of its containers' ports by protocol, in lower case, and name."""
+    """Container port numbers by protocol, in lower case, and name."""
 
     @property
     def networks(self) -> Iterable[IPv4Network]:
-        """Its addresses, each a network of its own."""
+        """Its addresses, each as a /32."""
         return map(IPv4Network, self.addresses)
 
 
 @dataclass(frozen=True, slots=True)
 class Pods:
-    """All pods, and the labels of their namespaces by name."""
+    """All pods, and the labels of all namespaces by name."""
 
     endpoints: Sequence[Endpoint]
     namespaces: Mapping[str, Mapping[str, str]]
     found: dict[bytes, frozenset[IPv4Network]] = field(
         default_factory=dict[bytes, frozenset[IPv4Network]], compare=False, repr=False
     )
-    """Where peers are, by the peers: policies repeat each other."""
+    """Cache of resolved peers by their encoding; policies often repeat each other."""
     nodes: frozenset[IPv4Address] = frozenset()
-    """Nodes' own addresses, which take anything: no policy is about a node's network. They open
-    nothing: nodes call from other addresses."""
+    """Worker nodes' addresses: all ingress is allowed, because no policy applies to host network;
+    no egress, because nodes call from other addresses."""
 
 
 def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
-    """The filters that enforce these policies. IPv6 blocks stand for nobody.
+    """Return the filters that enforce these policies. IPv6 blocks match no address.
 
-    Whom no policy limits is in a filter that allows everything: an address in none is nobody's.
+    Pods that no policy selects get an allow-all filter: an address in no filter belongs to no pod.
     """
     pods = Pods(_alike(pods.endpoints), pods.namespaces, nodes=pods.nodes)
     limiting = [each for policy in policies for each in _filters(policy, pods)]
@@ -80,7 +79,7 @@ def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
 
 
 def _alike(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
-    """Make one of pods that no selector tells apart: the replicas of a Deployment."""
+    """Merge pods with the same namespace, labels and ports, such as a Deployment's replicas."""
     found: dict[object, list[Endpoint]] = {}
     for each in endpoints:
         labels, ports = frozenset(each.labels.items()), frozenset(each.ports.items())
@@ -92,7 +91,7 @@ def _alike(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
 
 
 def _filters(policy: NetworkPolicy, pods: Pods) -> Iterator[Filter]:
-    """One for each way in which the pods of a policy resolve its named ports."""
+    """Yield one filter for each distinct resolution of a policy's named ports."""
     spec, own = policy.spec, meta(policy).namespace or ""
     if spec is None:
         return
@@ -156,7 +155,7 @@ def _egress_by_name(
 def _networks(
     peers: Sequence[NetworkPolicyPeer], own: str, pods: Pods
 ) -> frozenset[IPv4Network] | None:
-    """Where some peers are; nothing if there are none, which means everybody."""
+    """Return the networks of some peers. None means no peers are given, hence any address."""
     if not peers:
         return None
     key = msgspec.json.encode([own, peers])
@@ -190,7 +189,7 @@ def _is_peer(peer: NetworkPolicyPeer, endpoint: Endpoint, own: str, pods: Pods) 
 
 
 def _block(block: IPBlock) -> list[IPv4Network]:
-    """A block without its exceptions."""
+    """Return a block without its exceptions."""
     left = [each for each in (_network(block.cidr),) if each is not None]
     for text in block.except_ or ():
         hole = _network(text)
@@ -215,7 +214,7 @@ def _network(text: str) -> IPv4Network | None:
 def _ports(
     ports: Sequence[NetworkPolicyPort], endpoint: Endpoint | None
 ) -> tuple[Ports, ...] | None:
-    """Some ports, named ones as an endpoint names them; nothing if none are given: all of them."""
+    """Return ports, with names resolved by an endpoint. None means none are given, hence all."""
     if not ports:
         return None
     found: list[Ports] = []

@@ -1,4 +1,4 @@
-"""Keeps network policies enforced, in step with the pods, machines and namespaces they speak of."""
+"""Enforces network policies: reconciles their filters with pods, MicroVMs and namespaces."""
 
 import asyncio
 from collections.abc import Callable
@@ -34,15 +34,15 @@ _LOOK_EVERY_S: Final = 15.0
 
 
 class PolicyController:
-    """Keeps the policies' filters, and tells in a policy's events what of it does nothing."""
+    """Reconciles the policies' filters, and emits events for rules that are not enforced."""
 
     def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
-        """Describe the work.
+        """Set up informers and queue.
 
         Args:
-            client: As the user ``monopod:network``.
-            plan: Of the cluster in whose router policies are enforced.
-            look_every_s: Seconds between two looks at the kernel when nothing changes.
+            client: Authenticated as ``monopod:network``.
+            plan: The network of the cluster in whose router policies are enforced.
+            look_every_s: Resync period in seconds.
         """
         self._plan = plan
         self._look_every_s = look_every_s
@@ -58,7 +58,7 @@ class PolicyController:
         self._in_place = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Work until cancelled; ``ready`` is called when the filters first are in place."""
+        """Run until cancelled; ``ready`` is called once the filters are first applied."""
         informers: tuple[tuple[Informer[Any], Callable[[Any], object]], ...] = (
             (self._policies, lambda policy: policy.spec),
             (self._pods, _facts_of_pod),
@@ -70,7 +70,7 @@ class PolicyController:
             group.create_task(self._events.run())
             for informer, _ in informers:
                 group.create_task(informer.run())
-            # What stood before we started stands until everything is known again.
+            # The existing table stays in force until all informers have synced.
             for informer, facts in informers:
                 await informer.synced()
                 informer.subscribe(self._waking(facts))
@@ -80,7 +80,7 @@ class PolicyController:
             ready()
 
     def _waking(self, facts: Callable[[Any], object]) -> Callable[[Change[Any]], None]:
-        """Objects report much that is nothing to us: only these facts of them count."""
+        """Return a handler that enqueues only if these facts of an object changed."""
 
         def changed(change: Change[Any]) -> None:
             if not isinstance(change, Modified) or facts(change.old) != facts(change.object):
@@ -101,7 +101,7 @@ class PolicyController:
         return self._look_every_s
 
     def _tell(self) -> None:
-        """Record what is not honoured, once for each policy as long as it stays the same."""
+        """Emit an event for each policy that is not fully enforced, once while it is the same."""
         said: dict[str, str] = {}
         for policy in self._policies.items():
             message = shortfall(policy)

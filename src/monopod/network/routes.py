@@ -1,6 +1,6 @@
-"""Networks of which the router answers "unreachable" for every address without a route of its own.
+"""Unreachable routes: the router rejects packets to addresses without a more specific route.
 
-Without them, packets to a pod or a machine that is gone would follow the default route out.
+Without them, packets to a pod or a machine that is gone would follow the default route.
 """
 
 import errno
@@ -16,12 +16,12 @@ _UNREACHABLE: Final = 7
 
 
 async def refuse(netlink: AsyncIPRoute, network: IPv4Network) -> None:
-    """Add such a network; again is harmless."""
+    """Add an unreachable route. Idempotent."""
     await netlink.route("replace", dst=str(network), type=_UNREACHABLE)
 
 
 async def stop_refusing(netlink: AsyncIPRoute, network: IPv4Network) -> None:
-    """Remove one; again is harmless."""
+    """Remove an unreachable route. Idempotent."""
     try:
         await netlink.route("del", dst=str(network), type=_UNREACHABLE)
     except NetlinkError as error:
@@ -30,6 +30,6 @@ async def stop_refusing(netlink: AsyncIPRoute, network: IPv4Network) -> None:
 
 
 async def refused(netlink: AsyncIPRoute) -> frozenset[IPv4Network]:
-    """Which there are."""
+    """Return the networks that have an unreachable route."""
     routes: Any = await netlink.route("dump", family=socket.AF_INET, type=_UNREACHABLE)
     return frozenset([IPv4Network((each.get("dst"), each["dst_len"])) async for each in routes])

@@ -1,9 +1,9 @@
-"""What may pass: the router's rules and the host's, as data. Pure.
+"""The nftables rules of the router and of the host, as data. Pure.
 
-The router's filter runs beside kube-proxy's tables in the same namespace. kube-proxy translates
-services' addresses before the ``forward`` hook, so our filter sees endpoints; a packet has to
-be accepted by both. Every decision costs the same however many machines there are: machines are
-told from other interfaces by their group, pods from management by their range.
+kube-proxy's tables are in the same namespace as the router's. kube-proxy translates services'
+addresses before the ``forward`` hook, so our filter sees endpoints; a packet must be accepted by
+both. Every decision takes constant time in the number of machines: their links are matched by
+interface group, and management addresses by range.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,8 @@ from monopod.network.plan import (
 )
 
 ROUTER_TABLE: Final = "monopod"
-"""Of two families, ``inet`` and ``arp``: they are put in place together, and are one version."""
+"""Name of two tables, of families ``inet`` and ``arp``, which are applied and versioned together.
+"""
 
 _CLAIMED: Final = "arp_blocked"
 """The one counter in the table of family ``arp``."""
@@ -61,46 +62,46 @@ COUNTERS: Final = (
     "kubelets_blocked",
     "dns_off",
 )
-"""What the router dropped, by reason."""
+"""Counters of packets dropped by the router, one for each reason."""
 
 _RAW: Final = -300
 _FILTER: Final = 10
-"""After kube-proxy's filter, at 0: what it refuses with an answer must not vanish in silence."""
+"""After kube-proxy's filter, at 0: what that rejects must not be dropped silently before."""
 _DESTINATION_NAT: Final = -101
-"""Before kube-proxy's, which translates the address of the cluster's DNS."""
+"""Before kube-proxy's, which would translate the cluster DNS address."""
 _SOURCE_NAT: Final = 100
 TO_ITSELF: Final = 0x6D
-"""The packet mark of a connection from a pod to itself; none of kube-proxy's, which has one bit."""
+"""Packet mark of a connection from a pod to itself; differs from kube-proxy's, which is one bit."""
 _BACK: Final = 0x6E
-"""That of one which goes back over a link that several pods share."""
+"""Packet mark of a connection that goes back over a link that several pods share."""
 TO_KUBELET: Final = 0x6F
-"""That of one from a pod to a kubelet, whose address is no longer the one that the pod called."""
+"""Packet mark of a connection from a pod to a kubelet, whose destination was translated."""
 _IPV6_METADATA: Final = "fd00:ec2::254"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the objects in the API server decide about the router's rules."""
+    """The variable part of the router's rules, computed from the objects in the API server."""
 
     vpc_blocks: frozenset[IPv4Network] = frozenset()
-    """Where pods are."""
+    """All blocks of pod addresses."""
     way_out: frozenset[IPv4Network] = frozenset()
-    """Sources that may leave the VPC, behind the host's address: subnets with a NAT or internet
-    gateway, and the management addresses of machines whose pods are in such subnets."""
+    """Sources that may leave the VPC, masqueraded: subnets with a NAT or internet gateway, and the
+    management addresses of machines whose pods are in such subnets."""
     resolvers: frozenset[IPv4Network] = frozenset()
-    """Addresses that the VPCs' resolver has beside its own."""
+    """Resolver addresses of further VPCs, translated to CoreDNS's own."""
     without_dns: frozenset[IPv4Network] = frozenset()
-    """Blocks of VPCs whose resolver is switched off."""
+    """Blocks of VPCs whose ``enableDnsSupport`` is off."""
     without_names: frozenset[IPv4Network] = frozenset()
-    """Blocks of VPCs whose nodes have no names."""
+    """Blocks of VPCs whose ``enableDnsHostnames`` is off."""
     shared: frozenset[IPv4Network] = frozenset()
-    """Blocks of ordinary nodes, whose pods share a link."""
+    """Pod CIDRs of worker nodes, whose pods share a link."""
     kubelets: Mapping[IPv4Address, IPv4Address] = field(
         default_factory=dict[IPv4Address, IPv4Address]
     )
-    """Where the kubelet of each node listens, by the node's address."""
+    """Each kubelet's listen address by the address in the Node's status."""
     scrapers: frozenset[IPv4Network] = frozenset()
-    """Pods that may call kubelets."""
+    """Addresses of pods that may call kubelets."""
 
     @property
     def sets(self) -> dict[str, frozenset[IPv4Network]]:
@@ -150,27 +151,29 @@ def _router(plan: Plan, policy: Policy) -> Table:
             table.rule("redirect", saddr("@without_names"), resolver, asks, nameless)
         to_resolver = nft.destination_nat(plan.resolver)
         table.rule("redirect", daddr("@resolvers"), asks, to_resolver)
-    table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
-    table.rule("leave", oif(UPLINK), saddr("@way_out"), MASQUERADE)
-    table.rule("leave", match(nft.meta("mark"), nft.one_of((TO_ITSELF, _BACK))), MASQUERADE)
+    table.base_chain("snat_postrouting", "postrouting", _SOURCE_NAT, kind="nat")
+    table.rule("snat_postrouting", oif(UPLINK), saddr("@way_out"), MASQUERADE)
+    table.rule(
+        "snat_postrouting", match(nft.meta("mark"), nft.one_of((TO_ITSELF, _BACK))), MASQUERADE
+    )
     return table
 
 
 def _claims() -> Table:
-    """Addresses are not asked about on machines' links, nor claimed.
+    """Build the ARP table: all ARP from machines' links is counted and dropped.
 
-    Either end of a link has a permanent neighbour, so whatever a machine says of addresses is a
-    trick. It would change nothing; here it is dropped before anything looks at it, and counted.
+    Both ends of a link have permanent neighbour entries, so a machine has no reason to send ARP,
+    and forged ARP would have no effect; it is dropped before the kernel processes it.
     """
     table = Table(ROUTER_TABLE, nft.ARP)
     table.counter(_CLAIMED)
-    table.base_chain("claims", "input", 0)
-    table.rule("claims", match(nft.meta("iifgroup"), LINK_GROUP), *_drop(_CLAIMED))
+    table.base_chain("arp_filter", "input", 0)
+    table.rule("arp_filter", match(nft.meta("iifgroup"), LINK_GROUP), *_drop(_CLAIMED))
     return table
 
 
 def router_tables(plan: Plan, policy: Policy) -> list[Json]:
-    """Commands for ``nft -j -f -`` that put the router's rules in place, in one transaction."""
+    """Return commands for ``nft -j -f -`` that replace the router's rules in one transaction."""
     tables = _router(plan, policy), _claims()
     version = nft.version(*tables)
     for table in tables:
@@ -179,7 +182,7 @@ def router_tables(plan: Plan, policy: Policy) -> list[Json]:
 
 
 def router_policy(policy: Policy) -> list[Json]:
-    """Commands that make the standing rules follow another policy, in one transaction."""
+    """Return the commands that update the current rules' sets and maps in one transaction."""
     table = Table(ROUTER_TABLE)
     sets = (table.refill(name, sorted(elements)) for name, elements in policy.sets.items())
     maps = (table.remap(name, pairs) for name, pairs in policy.maps.items())
@@ -187,28 +190,28 @@ def router_policy(policy: Policy) -> list[Json]:
 
 
 def router_version(plan: Plan) -> str:
-    """Name of a counter that only exactly these rules contain; it counts nothing."""
+    """Return the name of the counter that identifies this version of the rules; it stays at 0."""
     return nft.version(_router(plan, Policy()), _claims())
 
 
 def _guard_sources(table: Table) -> None:
-    """Drop what a guest may not even send, before connections are tracked."""
-    table.chain("arriving")
+    """Drop forged and forbidden packets of guests before connection tracking."""
+    table.chain("antispoof")
     metadata = match(nft.header("ip6", "daddr"), _IPV6_METADATA)
-    table.rule("arriving", metadata, *_drop("metadata"))
-    # There are no addresses of that kind; it is switched on only so that tricks are counted.
-    table.rule("arriving", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
-    table.rule("arriving", daddr(addresses.LINK_LOCAL), *_drop("metadata"))
-    table.rule("arriving", nft.no_way_back(), *_drop("spoofed"))
-    table.base_chain("arrive", "prerouting", _RAW)
+    table.rule("antispoof", metadata, *_drop("metadata"))
+    # Nothing has an IPv6 address; IPv6 is enabled only so that such packets are counted.
+    table.rule("antispoof", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
+    table.rule("antispoof", daddr(addresses.LINK_LOCAL), *_drop("metadata"))
+    table.rule("antispoof", nft.no_way_back(), *_drop("spoofed"))
+    table.base_chain("antispoof_prerouting", "prerouting", _RAW)
     for group in (LINK_GROUP, NODE_LINK_GROUP):
-        table.rule("arrive", match(nft.meta("iifgroup"), group), goto("arriving"))
-    table.rule("arrive", iif(BALANCERS), goto("arriving"))
-    table.rule("arrive", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
+        table.rule("antispoof_prerouting", match(nft.meta("iifgroup"), group), goto("antispoof"))
+    table.rule("antispoof_prerouting", iif(BALANCERS), goto("antispoof"))
+    table.rule("antispoof_prerouting", match(nft.meta("nfproto"), "ipv6"), *_drop("ipv6_blocked"))
 
 
 def _known(table: Table, chain: str) -> None:
-    """Let packets of accepted connections pass, and errors about them."""
+    """Accept packets of established connections, and ICMP errors related to them."""
     verdicts = [("established", ACCEPT), ("related", ACCEPT), ("invalid", DROP)]
     table.rule(chain, nft.dispatch(nft.ct("state"), verdicts))
 
@@ -218,7 +221,7 @@ def _echo() -> Json:
 
 
 def _guard_router(table: Table, plan: Plan) -> None:
-    """What reaches the router itself: name service and echo."""
+    """Filter what reaches the router itself: DNS and echo requests only."""
     table.base_chain("input", "input", _FILTER, policy="drop")
     _known(table, "input")
     table.rule("input", iif("lo"), ACCEPT)
@@ -232,9 +235,9 @@ def _guard_router(table: Table, plan: Plan) -> None:
 
 
 def _guard_passage(table: Table, plan: Plan) -> None:
-    """What the router passes on."""
+    """Filter what the router forwards."""
     control = plan.control.ip
-    # A service's address is still one here only if kube-proxy does not run.
+    # A service's address gets this far only if kube-proxy does not run.
     platform = (addresses.MANAGEMENT, addresses.TRANSITS, addresses.SERVICES)
     _guests_chains(table, plan, platform)
 
@@ -258,19 +261,19 @@ def _guard_passage(table: Table, plan: Plan) -> None:
         table.rule("from_balancers", *to_pod, ACCEPT)
     table.rule("from_balancers", *_drop("balancers_blocked"))
 
-    table.base_chain("pass", "forward", _FILTER, policy="drop")
-    _known(table, "pass")
-    # This port of a node's address is its kubelet's, also where a service or the pod there uses it:
-    # a caller of kubelets must never be answered by a pod that poses as one.
-    table.rule("pass", daddr("@nodes"), dport("tcp", KUBELET_PORT), *_drop("kubelets_blocked"))
-    table.rule("pass", match(nft.meta("iifgroup"), LINK_GROUP), goto("from_guest"))
-    table.rule("pass", match(nft.meta("iifgroup"), NODE_LINK_GROUP), goto("from_node"))
+    table.base_chain("forward", "forward", _FILTER, policy="drop")
+    _known(table, "forward")
+    # This port of a node's address is reserved for its kubelet, even if a service or the pod there
+    # uses it: clients of kubelets must never reach a pod that impersonates one.
+    table.rule("forward", daddr("@nodes"), dport("tcp", KUBELET_PORT), *_drop("kubelets_blocked"))
+    table.rule("forward", match(nft.meta("iifgroup"), LINK_GROUP), goto("from_guest"))
+    table.rule("forward", match(nft.meta("iifgroup"), NODE_LINK_GROUP), goto("from_node"))
     sources = [
         (CONTROL, goto("from_control")),
         (UPLINK, goto("from_outside")),
         (BALANCERS, goto("from_balancers")),
     ]
-    table.rule("pass", nft.dispatch(nft.meta("iifname"), sources))
+    table.rule("forward", nft.dispatch(nft.meta("iifname"), sources))
 
 
 def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) -> None:
@@ -293,9 +296,9 @@ def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) ->
     table.rule("from_management", oif(UPLINK), saddr("@way_out"), ACCEPT)
     table.rule("from_management", *_drop("no_way_out"))
 
-    # A pod that a service sends back to itself must not see its own address as the caller's, or its
-    # answer would never leave it. kube-proxy does this only for endpoints on its own node. Where
-    # pods share a link it may be a neighbour as well, whose groups and policies have their say.
+    # Hairpin: a pod that reaches itself through a service must not see its own address as the
+    # client's, or its reply would never leave it. kube-proxy does this only for endpoints on its
+    # node. On a shared link the target may also be another pod, whose groups and policies apply.
     back = match(nft.ct("status"), "dnat", op="in"), nft.way_back()
     own_link = match(nft.header("ip", "saddr"), "@shared", op="!=")
     table.rule("from_pod", *back, own_link, nft.set_mark(TO_ITSELF))
@@ -311,22 +314,22 @@ def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) ->
 
 
 def host_table(plan: Plan) -> list[Json]:
-    """Commands that put one cluster's rules in place on the host, in one transaction.
+    """Return the commands that replace one cluster's rules on the host in one transaction.
 
-    The host forwards for its clusters, not into them: other machines of its network reach no
-    control plane through it, and a cluster's packets reach none of the host's own services.
+    The host forwards for its clusters, not into them: other hosts of its network reach no control
+    plane through it, and a cluster's packets reach none of the host's own services.
     """
     table = Table(plan.host_table)
     link, other = plan.host_link, match(nft.meta("oifname"), plan.host_link, op="!=")
     for name in ("metadata", "host_blocked", "into_cluster_blocked"):
         table.counter(name)
-    table.base_chain("leave", "postrouting", _SOURCE_NAT, kind="nat")
-    table.rule("leave", saddr(plan.transit_network), other, MASQUERADE)
+    table.base_chain("snat_postrouting", "postrouting", _SOURCE_NAT, kind="nat")
+    table.rule("snat_postrouting", saddr(plan.transit_network), other, MASQUERADE)
 
-    table.base_chain("pass", "forward", _FILTER)
-    table.rule("pass", iif(link), daddr(addresses.LINK_LOCAL), *_drop("metadata"))
-    table.rule("pass", iif(link), ACCEPT)
-    table.rule("pass", oif(link), match(nft.ct("state"), "new"), *_drop("into_cluster_blocked"))
+    table.base_chain("forward", "forward", _FILTER)
+    table.rule("forward", iif(link), daddr(addresses.LINK_LOCAL), *_drop("metadata"))
+    table.rule("forward", iif(link), ACCEPT)
+    table.rule("forward", oif(link), match(nft.ct("state"), "new"), *_drop("into_cluster_blocked"))
 
     table.chain("from_cluster")
     _known(table, "from_cluster")
@@ -337,5 +340,5 @@ def host_table(plan: Plan) -> list[Json]:
 
 
 def remove_table(name: str, family: str = nft.INET) -> list[Json]:
-    """Commands that remove a table whether or not it exists."""
+    """Return the commands that remove a table. Idempotent."""
     return list(Table(name, family).commands[:2])

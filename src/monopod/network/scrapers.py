@@ -1,9 +1,8 @@
-"""Which pods may call kubelets: those whose service account may read nodes' metrics. Pure.
+"""Determines which pods may call kubelets: those whose service account may read node metrics. Pure.
 
-A kubelet asks the API server about each request; a pod that would be refused there has no business
-at its port, so the router does not let it come that far. Only an administrator can write what
-counts here: a pod's service account is fixed when the pod is made, and a right to nodes is given by
-a ClusterRoleBinding alone, for nodes have no namespace.
+A kubelet authorises each request with the API server; the router blocks pods that would be denied
+there. Only an administrator can change the inputs: a pod's service account is immutable, and access
+to nodes, which are cluster-scoped, is granted by ClusterRoleBindings only.
 """
 
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBi
 from monopod.kube import meta
 
 _PARTS: Final = ("metrics", "stats", "proxy")
-"""Of a node, each by its own right (kubelet's authorization reference)."""
+"""Subresources of nodes, each a separate permission (kubelet's authorization reference)."""
 _RESOURCES: Final = frozenset(
     ("*", *(f"nodes/{part}" for part in _PARTS), *(f"*/{part}" for part in _PARTS))
 )
@@ -29,17 +28,17 @@ _USER: Final = "system:serviceaccount:"
 
 @dataclass(frozen=True, slots=True)
 class Scrapers:
-    """Service accounts that may read nodes' metrics."""
+    """The service accounts that may read node metrics."""
 
     accounts: frozenset[tuple[str, str]] = frozenset()
-    """By namespace and name."""
+    """Single accounts, as namespace and name."""
     namespaces: frozenset[str] = frozenset()
-    """Those all of whose accounts may."""
+    """Namespaces whose accounts all may."""
     everybody: bool = False
-    """Every account may."""
+    """Whether every account may."""
 
     def include(self, pod: Pod) -> bool:
-        """Say whether a pod's account is among them."""
+        """Whether a pod's account is among them."""
         namespace = meta(pod).namespace or ""
         account = (pod.spec.serviceAccountName if pod.spec else None) or "default"
         return (
@@ -49,12 +48,12 @@ class Scrapers:
     def addresses(
         self, pods: Iterable[tuple[Pod, frozenset[IPv4Address]]]
     ) -> frozenset[IPv4Address]:
-        """Return where their pods are, of these pods with their addresses."""
+        """Return the addresses of those of these pods whose account is among them."""
         return frozenset(address for pod, some in pods if self.include(pod) for address in some)
 
 
 def scrapers(roles: Iterable[ClusterRole], bindings: Iterable[ClusterRoleBinding]) -> Scrapers:
-    """Return who may read nodes' metrics by these roles and bindings."""
+    """Return the accounts that these roles and bindings allow to read node metrics."""
     reading = {meta(role).name for role in roles if any(map(_reads_nodes, role.rules or ()))}
     subjects = [
         subject
@@ -83,7 +82,7 @@ def scrapers(roles: Iterable[ClusterRole], bindings: Iterable[ClusterRoleBinding
 
 
 def _reads_nodes(rule: PolicyRule) -> bool:
-    """Say whether a rule lets somebody read what every kubelet serves."""
+    """Whether a rule allows reading the metrics of every node."""
     return (
         not {"", "*"}.isdisjoint(rule.apiGroups or ())
         and not _RESOURCES.isdisjoint(rule.resources or ())

@@ -1,8 +1,7 @@
-"""Configurations of the two upstream programs that serve the VPC from the router: pure.
+"""Configurations of kube-proxy and CoreDNS in the router. Pure.
 
-kube-proxy (nftables mode) translates services' addresses for all machines at once; CoreDNS answers
-as the VPC's resolver and as the cluster's DNS. Both run in the router's namespace and depend on
-nothing but their own kubeconfigs.
+kube-proxy (nftables mode) translates services' addresses for all machines; CoreDNS is the VPC's
+resolver and the cluster's DNS. Both run in the router's namespace and need only their kubeconfigs.
 """
 
 import re
@@ -14,13 +13,13 @@ from typing import Any, Final
 from monopod.network.plan import LINK_PREFIX, Plan
 
 KUBE_PROXY_HEALTH: Final = "127.0.0.1:10256"
-"""``/livez`` there tells whether rules are kept up to date. (``/healthz`` would also ask for a
-Node object of kube-proxy's name, and there is none.)"""
+"""``/livez`` there reports whether rules are up to date. (``/healthz`` also requires a Node object
+of kube-proxy's name, which does not exist.)"""
 KUBE_PROXY_METRICS: Final = "127.0.0.1:10249"
 DNS_HEALTH: Final = "127.0.0.1:8080"
-"""``/health`` there answers while CoreDNS lives."""
+"""``/health`` there answers while CoreDNS is alive."""
 DNS_READY: Final = "127.0.0.1:8181"
-"""``/ready`` there answers once it knows the cluster's services."""
+"""``/ready`` there answers once CoreDNS has synced the cluster's services."""
 DNS_METRICS: Final = "127.0.0.1:9153"
 
 _OCTET: Final = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
@@ -28,24 +27,24 @@ _ADDRESS_TTL_S: Final = 60
 
 
 def kube_proxy_configuration(plan: Plan, kubeconfig: Path) -> dict[str, Any]:
-    """kube-proxy's configuration file (``--config``), before it is written as YAML or JSON."""
+    """Return kube-proxy's configuration file (``--config``) as an object."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "clientConnection": {"kubeconfig": str(kubeconfig)},
         "mode": "nftables",
         "nftables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
-        # Whatever comes by a machine's link is a pod of ours, whichever block of the VPC it is in.
+        # All traffic from machines' links is pod traffic, whichever block of the VPC it is in.
         "detectLocalMode": "InterfaceNamePrefix",
         "detectLocal": {"interfaceNamePrefix": LINK_PREFIX},
-        # Names no Node: the router is none.
+        # No Node has this name: the router is not a node.
         "hostnameOverride": plan.router_name,
         "bindAddress": str(plan.router_outer.ip),
         "bindAddressHardFail": True,
         "nodePortAddresses": [f"{plan.router_outer.ip}/32"],
         "healthzBindAddress": KUBE_PROXY_HEALTH,
         "metricsBindAddress": KUBE_PROXY_METRICS,
-        # These are the host's to set: a namespace of its own may not.
+        # Only the host's namespace may set these.
         "conntrack": {
             "maxPerCore": 0,
             "min": 0,
@@ -64,13 +63,13 @@ def corefile(
     upstreams: Sequence[IPv4Address],
     cluster_domain: str = "cluster.local",
 ) -> str:
-    """CoreDNS's configuration file.
+    """Return CoreDNS's configuration file.
 
     Args:
-        plan: Where it listens.
+        plan: The network whose addresses it listens on.
         region: The region in node names.
-        kubeconfig: Of CoreDNS's own identity.
-        upstreams: The host's resolvers; without any, names of the outside do not exist.
+        kubeconfig: Kubeconfig of CoreDNS's identity.
+        upstreams: The host's resolvers; without any, external names are NXDOMAIN.
         cluster_domain: The zone of services and pods.
     """
     zone = f"{region}.compute.internal"
@@ -95,7 +94,7 @@ def corefile(
     prometheus {DNS_METRICS}
 }}
 
-# Asked by pods of VPCs whose enableDnsHostnames is off: as if nodes had no names.
+# For pods of VPCs whose enableDnsHostnames is off: nodes have no names.
 (nameless) {{
     bind {plan.resolver_without_names}
     errors
@@ -167,7 +166,7 @@ def _dotted(groups: range) -> str:
 
 
 def resolvers(resolv_conf: str) -> list[IPv4Address]:
-    """The name servers in a ``resolv.conf`` that other hosts, and so the router, can reach."""
+    """Return the non-loopback name servers of a ``resolv.conf``, which the router can reach."""
     found: list[IPv4Address] = []
     for line in resolv_conf.splitlines():
         words = line.split()
@@ -187,9 +186,9 @@ def host_resolvers(
         Path("/run/systemd/resolve/resolv.conf"),
     ),
 ) -> list[IPv4Address]:
-    """The host's name servers, from the first of these files that names any.
+    """Return the host's name servers, from the first of these files that has any.
 
-    Where a local stub answers for the host, the second one names those behind it.
+    On a host with a local stub resolver, the second file has its upstreams.
     """
     for file in files:
         try:

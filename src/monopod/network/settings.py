@@ -1,13 +1,13 @@
-"""Configuration of the network's controller: the environment variables ``MONOPOD_NETWORK_*``."""
+"""Settings of the network controllers: the environment variables ``MONOPOD_NETWORK_*``."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class NetworkSettings(BaseSettings):
-    """Where the controller is looked at."""
+    """Settings of the process ``monopod-network``."""
 
     model_config = SettingsConfigDict(env_prefix="MONOPOD_NETWORK_", frozen=True)
 
     metrics_port: int = Field(default=9473, gt=0, lt=65536)
-    """On 127.0.0.1, for Prometheus."""
+    """Port on 127.0.0.1 that serves Prometheus metrics."""

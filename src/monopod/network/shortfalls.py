@@ -1,6 +1,6 @@
-"""What a network policy asks for that the router cannot give, in words for whoever wrote it. Pure.
+"""Describes the parts of a network policy that are not enforced, for its author. Pure.
 
-Nothing opens by it: what is asked for in vain allows less than its author meant, and never more.
+Such parts allow less than intended, never more.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from lightkube.resources.networking_v1 import NetworkPolicy
 
 
 def shortfall(policy: NetworkPolicy) -> str | None:
-    """Say what of a policy is not honoured, and why; nothing if all of it is."""
+    """Describe what of a policy is not enforced, and why. None means it is fully enforced."""
     spec = policy.spec
     if spec is None:
         return None
@@ -22,8 +22,8 @@ def shortfall(policy: NetworkPolicy) -> str | None:
     if not blocks:
         return None
     return (
-        "Nobody is at the IPv6 blocks of this policy, which therefore allow nothing: the VPC is"
-        f" IPv4 only. Not honoured: {', '.join(dict.fromkeys(blocks))}"
+        "The VPC is IPv4 only, so this policy's IPv6 blocks match no address and allow nothing."
+        f" Not enforced: {', '.join(dict.fromkeys(blocks))}"
     )
 
 

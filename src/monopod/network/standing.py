@@ -1,4 +1,4 @@
-"""The router's rules as they stand in its kernel, which may not be the ones that we would make."""
+"""Reads the router's current rules from the kernel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from monopod.network.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What was found in a router."""
+    """The current state of a router's rules."""
 
     complete: bool
-    """Exactly the rules that we would make, whatever they count and hold."""
+    """Whether the rules are of this version; counters and elements do not matter."""
     counters: Mapping[str, int]
     """Packets by reason."""
     sets: Mapping[str, frozenset[IPv4Network]]
@@ -22,7 +22,7 @@ class Standing:
 
 
 async def look(firewall: Firewall, plan: Plan) -> Standing:
-    """See what rules stand in a router.
+    """Read the current rules of a router.
 
     Raises:
         NetworkError: ``nft`` failed.

@@ -1,8 +1,7 @@
-"""The standing parts of a cluster's network: namespaces, the wires between them, their rules.
+"""Creates and removes a cluster's network: namespaces, the links between them, their rules.
 
-``create`` may be repeated at any time and completes what an earlier, interrupted one left out;
-``remove`` takes away whatever there is. The order in both is such that a cluster which is gone from
-the host's register has left nothing behind.
+``create`` is idempotent and completes an interrupted one; ``remove`` removes all that exists. Both
+are ordered such that a cluster that is not registered on the host has nothing left there.
 """
 
 import asyncio
@@ -38,7 +37,7 @@ _NO_IPV6: Final = {
 }
 _BALANCERS_PARAMETERS: Final = {
     **_NO_IPV6,
-    # A load balancer listens where its owner says, and needs no capability for it.
+    # A load balancer listens on any port without a capability.
     "ipv4/ip_unprivileged_port_start": "0",
 }
 _LOCAL: Final = 2
@@ -46,24 +45,24 @@ _LOCAL: Final = 2
 _SCOPE_HOST: Final = 254
 _TABLE_LOCAL: Final = 255
 _ROUTER_PARAMETERS: Final = {
-    # On, so that what comes is counted before it is dropped; without an address of its own.
+    # Enabled so that packets are counted before they are dropped; without any address.
     "ipv6/conf/all/disable_ipv6": "0",
     "ipv6/conf/default/disable_ipv6": "0",
     "ipv6/conf/default/addr_gen_mode": "1",
     "ipv6/conf/default/accept_ra": "0",
     "ipv6/conf/all/forwarding": "0",
-    # First: it resets the others.
+    # First, because it resets the others.
     "ipv4/ip_forward": "1",
-    # The rules check sources, with a counter; the kernel's own check would hide drops from it.
+    # The rules check sources and count drops; the kernel's own check would hide them.
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",
     # Answer only for the address on the very interface asked, and only to a sender whose address
-    # is routed there. Machines' questions are dropped before that (see ``rules``).
+    # is routed there. Machines' ARP requests are dropped before that (see ``rules``).
     "ipv4/conf/all/arp_ignore": "1",
     "ipv4/conf/default/arp_ignore": "1",
     "ipv4/conf/all/arp_filter": "1",
     "ipv4/conf/default/arp_filter": "1",
-    # A pod that talks to itself through a service enters and leaves by one link.
+    # Traffic of a pod to itself through a service enters and leaves by the same link.
     "ipv4/conf/all/send_redirects": "0",
     "ipv4/conf/default/send_redirects": "0",
     "ipv4/conf/all/accept_redirects": "0",
@@ -84,29 +83,29 @@ class Topology:
 
     @property
     def router(self) -> Namespace:
-        """The VPC."""
+        """The VPC's namespace."""
         return Namespace.named(self.plan.router_name)
 
     @property
     def control(self) -> Namespace:
-        """The control plane's."""
+        """The control plane's namespace."""
         return Namespace.named(self.plan.control_name)
 
     @property
     def balancers(self) -> Namespace:
-        """The load balancers'."""
+        """The load balancers' namespace."""
         return Namespace.named(self.plan.balancers_name)
 
     @property
     def ports(self) -> Namespace:
-        """The VMMs' ends of machines' links."""
+        """The namespace of the VMMs' ends of links until they are opened."""
         return Namespace.named(self.plan.ports_name)
 
     async def create(self) -> None:
-        """Bring everything into place; what is in place already stays as it is.
+        """Create all that is missing. Idempotent.
 
         Raises:
-            NetworkError: The host refused, or the plan's transit network is in other hands.
+            NetworkError: The kernel refused, or the transit network is another cluster's.
         """
         self.host.register(self.plan.instance, self.plan.transit, [])
         for namespace in (self.router, self.control, self.balancers, self.ports):
@@ -115,7 +114,7 @@ class Topology:
         self.control.set_sysctls(_NO_IPV6)
         self.balancers.set_sysctls(_BALANCERS_PARAMETERS)
         self.ports.set_sysctls(_NO_IPV6)
-        # Before there is a way for packets.
+        # Before any link exists that packets could take.
         router = Firewall(self.router)
         if not (await look(router, self.plan)).complete:
             await router.apply(rules.router_tables(self.plan, self.first_policy))
@@ -130,14 +129,14 @@ class Topology:
 
     @property
     def first_policy(self) -> rules.Policy:
-        """What holds until the controller has read the API server: pods talk among themselves."""
+        """The policy until the controller's first pass: pods reach each other only."""
         return rules.Policy(vpc_blocks=frozenset({self.plan.vpc}))
 
     async def remove(self) -> None:
-        """Leave the host as it was; again is harmless. Processes inside have to be gone.
+        """Remove the network from the host; its processes must be gone. Idempotent.
 
         Raises:
-            NetworkError: The host refused.
+            NetworkError: The kernel refused.
         """
         async with await self.host.namespace.netlink() as host:
             await _delete_link(host, self.plan.host_link)
@@ -153,7 +152,7 @@ class Topology:
             await self.router.netlink() as router,
         ):
             if UPLINK not in self.router.interfaces():
-                # What a router that is still being taken down left would hold the name.
+                # The link of an old router still being removed would hold the name.
                 await _delete_link(host, plan.host_link)
             with self.host.namespace.open() as outside:
                 await _ensure_veth(router, UPLINK, plan.host_link, outside.fileno())
@@ -185,8 +184,8 @@ class Topology:
             await _ensure_address(router, BALANCERS, plan.router_balancers)
             await _ensure_address(balancers, BALANCERS_LINK, plan.balancers)
             await balancers.link("set", ifname="lo", state="up")
-            # All of them are here from the start: whoever gives one to a load balancer changes
-            # nothing in the kernel, and needs no right to.
+            # All addresses are local from the start, so assigning one to a load balancer changes
+            # nothing in the kernel and needs no privilege.
             loopback: Any = await balancers.link("get", ifname="lo")
             await balancers.route(
                 "replace",
@@ -211,15 +210,15 @@ class Topology:
 
 
 async def reserve(host: Host, instance: str, remembered: int | None = None) -> int:
-    """The transit number of a cluster: the one it has, or a free one that becomes its own.
+    """Return the transit number of a cluster, reserving a free one if it has none.
 
     Args:
-        host: Where it runs.
+        host: The cluster's host.
         instance: ``Settings.instance``.
-        remembered: The number it had when it last ran, if it wants that one back.
+        remembered: The number it had when it last ran. None means any.
 
     Raises:
-        NetworkError: The remembered number is taken by now, or none is free.
+        NetworkError: The remembered number is taken, or none is free.
     """
     used: list[IPv4Network] = []
     async with await host.namespace.netlink() as netlink:
@@ -233,10 +232,10 @@ async def reserve(host: Host, instance: str, remembered: int | None = None) -> i
 
 
 async def find_transit(instance: str) -> int:
-    """The transit number of a cluster whose network stands on this host.
+    """Return the transit number of a cluster whose network exists on this host.
 
     Raises:
-        NetworkError: It does not stand.
+        NetworkError: It does not exist.
     """
     router = Namespace.named(Plan(instance, 0).router_name)
     async with await router.netlink() as netlink:
