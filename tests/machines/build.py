@@ -1,4 +1,4 @@
-"""Objects for the pure tests, each with only what a test cares about."""
+"""Minimal objects for the pure tests."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The API server with what signs for kubelets beside it, and the controller's own identity."""
+"""The API server with kube-controller-manager's signer, and the controller's own identity."""
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +20,7 @@ USER = "monopod:machines"
 def signing_server(
     api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ApiServer]:
-    """The API server with the signer of kube-controller-manager, and Monopod's own rules."""
+    """The API server with the signer of kube-controller-manager, and Monopod's RBAC."""
     rules = Path(monopod.cluster.__file__).with_name("manifests") / "rbac.yaml"
     applied = api_server.kubectl("apply", "-f", str(rules))
     assert applied.returncode == 0, applied.stderr

@@ -1,4 +1,4 @@
-"""A place for machines that exists only in memory, and outlives the controllers that use it."""
+"""An in-memory capacity provider that outlives the controllers that use it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -21,7 +21,7 @@ _CHOICE = Choice("fake", False, "KvmUnavailable", "runs under fake: there is no 
 
 @dataclass
 class FakeMachine:
-    """What there is of one machine."""
+    """One machine on the fake host."""
 
     wanted: Launch
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
@@ -30,29 +30,29 @@ class FakeMachine:
 
 
 class FakeHost:
-    """The host: what is on it stays when a controller dies."""
+    """The host; its machines survive the controller."""
 
     def __init__(self) -> None:
         self.machines: dict[str, FakeMachine] = {}
         self.room = 1000
         self.refuses: list[str] = []
-        """A reason for each launch to come that fails."""
+        """A reason for each of the next launches, which fail."""
         self.max_milli_cpu = 1000
         self.lacks = {"qemu-kvm"}
-        """Drivers that nothing here can run."""
+        """Drivers that are unavailable."""
         self.console = "Run /sbin/init | kubelet: cannot reach it"
         self.broken = ""
-        """Why every launch fails at once."""
+        """If set, every launch fails at once with this reason."""
         self.slow = asyncio.Event()
         self.slow.set()
-        """Launches stand still while it is not set."""
+        """Launches block while it is not set."""
         self.launches: list[Launch] = []
         self.calls: list[str] = []
-        """Names that a launch was asked for."""
+        """Names of all requested launches."""
         self.listeners: list[asyncio.Queue[Ended]] = []
 
     def end(self, name: str, reason: str = "GuestPanicked", message: str = "it panicked") -> None:
-        """Have a machine end by itself."""
+        """End a machine without terminating it."""
         self.machines[name].running = False
         for listener in self.listeners:
             listener.put_nowait(Ended(name, reason, message))
@@ -68,7 +68,7 @@ class FakeCapacity:
         host.listeners.append(self._heard)
         for name, machine in host.machines.items():
             if not machine.running:
-                self._heard.put_nowait(Ended(name, "VmmKilled", "killed while nobody looked"))
+                self._heard.put_nowait(Ended(name, "VmmKilled", "killed while no controller ran"))
 
     async def launch(self, wanted: Launch, configure: Configure) -> Choice:
         host = self._host
@@ -77,13 +77,13 @@ class FakeCapacity:
         if known is not None and known.running:
             return _CHOICE
         if wanted.driver in host.lacks:
-            raise DriverUnavailableError(f"{wanted.driver} is insisted on, and is not here")
+            raise DriverUnavailableError(f"requested driver {wanted.driver} is unavailable")
         if wanted.milli_cpu > host.max_milli_cpu:
             raise SizeUnsupportedError(
                 f"machines of kind fake have at most {host.max_milli_cpu / 1000:g} vCPU"
             )
         if len(host.machines) >= host.room and known is None:
-            raise CapacityUnavailableError("no room on the fake host")
+            raise CapacityUnavailableError("no capacity on the fake host")
         if host.broken:
             raise CapacityError(host.broken)
         machine = host.machines[wanted.name] = FakeMachine(wanted)

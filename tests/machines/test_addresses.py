@@ -1,4 +1,4 @@
-"""Addresses: one holder each, whatever races."""
+"""Each address has one holder, despite concurrent and late writes."""
 
 import asyncio
 import time
@@ -20,12 +20,12 @@ ROOM = 11
 """A /28 less the first four addresses and the last."""
 
 
-def test_again_is_the_same() -> None:
+def test_allocation_is_idempotent() -> None:
     book, made = AddressBook(), machine()
     assert book.allocate(made, BLOCK) == book.allocate(made, BLOCK)
 
 
-def test_all_are_given_once_and_then_none() -> None:
+def test_each_address_is_allocated_once_until_the_subnet_is_exhausted() -> None:
     book = AddressBook()
     given = [
         book.allocate(machine(uid=str(index), name=f"mvm-{index:010x}"), BLOCK)
@@ -38,21 +38,21 @@ def test_all_are_given_once_and_then_none() -> None:
     assert book.allocate(machine(uid="one more"), BLOCK).pod == given[3].pod
 
 
-def test_an_ordinary_node_has_the_first_address_of_its_block_and_shares_it_with_nobody() -> None:
+def test_a_worker_node_has_the_first_address_of_its_block_exclusively() -> None:
     book, block = AddressBook(), IPv4Network("192.168.255.0/24")
-    one, two = (_ordinary(uid, str(block)) for uid in ("one", "two"))
+    one, two = (_worker_node(uid, str(block)) for uid in ("one", "two"))
     assert book.allocate(one, block).pod == block[1]
     assert book.allocate(one, block).pod == block[1]
-    with pytest.raises(AddressesExhaustedError, match="is another node's"):
+    with pytest.raises(AddressesExhaustedError, match="belongs to another node"):
         book.allocate(two, block)
 
 
-def _ordinary(uid: str, block: str) -> MicroVM:
+def _worker_node(uid: str, block: str) -> MicroVM:
     made = machine(uid=uid)
     return msgspec.structs.replace(made, spec=msgspec.structs.replace(made.spec, podCIDR=block))
 
 
-def test_what_is_recorded_is_taken() -> None:
+def test_an_address_recorded_in_a_status_is_taken() -> None:
     book = AddressBook()
     chosen = book.allocate(machine(uid="first"), BLOCK)
     other = AddressBook()
@@ -60,8 +60,8 @@ def test_what_is_recorded_is_taken() -> None:
     assert other.allocate(machine(uid="second"), BLOCK).pod != chosen.pod
 
 
-def test_a_dead_predecessors_late_write_takes_nothing_from_anybody() -> None:
-    """It was on its way when its writer died; its successor has given the address to another."""
+def test_a_late_write_of_a_dead_process_takes_no_address_from_its_holder() -> None:
+    """The write arrives after the next process has allocated the address to another machine."""
     book, first, second = AddressBook(), machine(uid="first"), machine(uid="second")
     chosen = book.allocate(second, BLOCK)
     late = machine(ADDRESSED, uid="first", addresses=_texts(chosen))
@@ -74,7 +74,7 @@ def test_a_dead_predecessors_late_write_takes_nothing_from_anybody() -> None:
     assert book.allocate(second, BLOCK) == chosen
 
 
-def test_what_runs_has_its_addresses_and_who_was_promised_them_gets_others() -> None:
+def test_a_launched_machine_keeps_its_addresses_and_an_unlaunched_one_gets_others() -> None:
     book, promised = AddressBook(), machine(uid="promised")
     chosen = book.allocate(promised, BLOCK)
     runs = machine(ADDRESSED, uid="runs", addresses=_texts(chosen), attempts=1)
@@ -87,8 +87,8 @@ def test_what_runs_has_its_addresses_and_who_was_promised_them_gets_others() -> 
     assert book.allocate(machine(uid="last"), BLOCK) == chosen
 
 
-def test_an_address_costs_the_same_however_many_are_taken() -> None:
-    """Ten thousand pods are not a hundred million looks."""
+def test_allocation_is_constant_time_in_taken_addresses() -> None:
+    """Ten thousand allocations do not take a hundred million comparisons."""
     book, block = AddressBook(), IPv4Network("192.168.0.0/16")
     began = time.process_time()
     for number in range(10_000):
@@ -98,7 +98,7 @@ def test_an_address_costs_the_same_however_many_are_taken() -> None:
     assert time.process_time() - began < 10
 
 
-def test_an_orphan_keeps_its_addresses_until_it_is_gone() -> None:
+def test_a_machine_without_an_object_keeps_its_addresses_until_it_is_gone() -> None:
     book = AddressBook()
     orphan, later = machine(uid="orphan"), machine(uid="later")
     chosen = book.allocate(orphan, BLOCK)
@@ -110,7 +110,7 @@ def test_an_orphan_keeps_its_addresses_until_it_is_gone() -> None:
     assert book.allocate(machine(uid="last"), BLOCK).pod == chosen.pod
 
 
-def test_no_addresses_are_recorded_in_a_new_object() -> None:
+def test_a_new_object_has_no_recorded_addresses() -> None:
     assert recorded(machine()) is None
 
 
@@ -118,7 +118,7 @@ def _texts(addresses: Addresses) -> tuple[str, str]:
     return str(addresses.management), str(addresses.pod)
 
 
-async def test_a_full_subnet_is_named_and_waited_for(world: World) -> None:
+async def test_a_machine_in_a_full_subnet_waits_with_an_event(world: World) -> None:
     async with world.controller():
         pods = [await world.pod(f"web-{index}") for index in range(ROOM + 1)]
         names = [await world.claim(pod, TINY) for pod in pods[:ROOM]]
@@ -132,7 +132,7 @@ async def test_a_full_subnet_is_named_and_waited_for(world: World) -> None:
         await world.condition(waiting, conditions.LAUNCHED)
 
 
-async def test_a_late_write_of_the_same_address_leads_to_another(world: World) -> None:
+async def test_a_late_write_of_a_taken_address_is_replaced(world: World) -> None:
     async with world.controller():
         holder = await world.claim(await world.pod("holder"))
         held = await world.condition(holder, conditions.LAUNCHED)
@@ -155,23 +155,23 @@ async def test_a_late_write_of_the_same_address_leads_to_another(world: World) -
     assert len(set(addresses)) == len(addresses) == 4
 
 
-async def test_a_subnet_that_does_not_exist_is_named(world: World) -> None:
+async def test_a_missing_subnet_is_reported(world: World) -> None:
     async with world.controller():
         name = await world.claim(await world.pod(), "nowhere")
         await world.condition(name, conditions.ADDRESSED, "False", "SubnetNotFound")
-        await world.event("there is no Subnet nowhere")
+        await world.event("Subnet nowhere does not exist")
 
 
-# A controller that dies in the middle of a request closes no socket.
+# A controller that is cancelled during a request closes no socket.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.row("S3")
-async def test_two_hundred_at_once_share_no_address(world: World) -> None:
+async def test_two_hundred_concurrent_machines_share_no_address(world: World) -> None:
     count = 200
     patient = SETTINGS.model_copy(update={"registration_timeout_s": 600})
     pods = await asyncio.gather(*(world.pod(f"web-{index}") for index in range(count)))
     async with world.controller(patient, boots_at_once=count):
         names = await asyncio.gather(*(world.claim(pod) for pod in pods))
-        # A second controller takes over in the middle of it, with an empty memory.
+        # A second controller takes over during the allocation, with empty caches.
         await world.condition(names[count // 2], conditions.ADDRESSED)
     async with world.controller(patient, boots_at_once=count):
         machines = [

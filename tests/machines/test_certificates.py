@@ -1,4 +1,4 @@
-"""Node certificates from the real signer, and which requests of kubelets are approved."""
+"""Node certificates from the real signer, and approval of kubelets' serving requests."""
 
 import asyncio
 import base64
@@ -53,7 +53,7 @@ async def issuing(client: Client, **options: float) -> AsyncGenerator[NodeIssuer
 
 
 @pytest.mark.row("S22")
-async def test_both_certificates_are_for_one_node(world: World) -> None:
+async def test_both_certificates_are_valid_for_one_node_only(world: World) -> None:
     async with connect(world.server.kubeconfig(USER), "tests") as client, issuing(client) as issuer:
         issued = await issuer.issue(SUBJECT)
 
@@ -80,7 +80,7 @@ async def test_both_certificates_are_for_one_node(world: World) -> None:
     assert names.get_values_for_type(x509.IPAddress) == [ADDRESS]
 
 
-async def test_without_a_signer_it_is_said(world: World) -> None:
+async def test_a_missing_signer_is_reported(world: World) -> None:
     async with (
         connect(world.server.kubeconfig(USER), "tests") as client,
         issuing(client, signed_within_s=0) as issuer,
@@ -89,8 +89,8 @@ async def test_without_a_signer_it_is_said(world: World) -> None:
             await issuer.issue(SUBJECT)
 
 
-async def test_no_other_signer_may_be_approved(world: World) -> None:
-    """With the rights of the controller nobody becomes an administrator."""
+async def test_requests_to_other_signers_may_not_be_approved(world: World) -> None:
+    """The controller's permissions do not suffice to become an administrator."""
     async with connect(world.server.kubeconfig(USER), "tests") as client:
         request = _request("kubernetes.io/kube-apiserver-client", "monopod", "monopod:admin")
         request.spec.usages = ["client auth"]
@@ -153,7 +153,7 @@ def test_objections(case: str) -> None:
     assert (found is None) if expected is None else (expected in (found or ""))
 
 
-def test_an_ordinary_nodes_kubelet_renews_under_its_own_name() -> None:
+def test_a_worker_nodes_kubelet_renews_under_its_own_name() -> None:
     node = machine(ADDRESSED)
     node.spec.podCIDR = "192.168.1.0/24"
     user = f"system:node:{HOST}"

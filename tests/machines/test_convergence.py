@@ -1,7 +1,7 @@
-"""Whatever happens, and wherever the controller dies: everything converges, nothing leaks.
+"""After any events and crashes, the state converges and no resource leaks.
 
-A model of the acts, each broken into the writes it is made of, runs the real decisions with the
-real caches over it. A crash may come between any two writes; memory is lost, the world stays.
+A model of the actions, each split into its single writes, runs the real decisions with the real
+caches. A crash may come between any two writes; it loses the caches and keeps the world.
 """
 
 import hashlib
@@ -65,10 +65,10 @@ class Guest:
 
 @dataclass
 class World:
-    """What survives."""
+    """The state that survives a crash."""
 
     pods: dict[str, Pod] = field(default_factory=dict[str, Pod])
-    """By the name of the machine that is, or would be, theirs."""
+    """By the name of their machine."""
     objects: dict[str, MicroVM] = field(default_factory=dict[str, MicroVM])
     nodes: dict[str, Node] = field(default_factory=dict[str, Node])
     host: dict[str, Guest] = field(default_factory=dict[str, Guest])
@@ -90,7 +90,7 @@ class Lives(RuleBasedStateMachine):
         self.torn: set[str] = set()
         self.restart()
 
-    # What the controller has in memory.
+    # The controller's caches.
 
     def restart(self) -> None:
         self.sightings = Sightings()
@@ -111,13 +111,13 @@ class Lives(RuleBasedStateMachine):
                 del self.world.nodes[name]
 
     def point(self) -> None:
-        """A place between two writes."""
+        """Crash here, between two writes, if it is due."""
         if self.crash_in is not None:
             self.crash_in -= 1
             if self.crash_in < 0:
                 raise KilledError
 
-    # Acts, write by write.
+    # Actions, write by write.
 
     def status(self, made: MicroVM, *changed: Condition, **fields: str | int) -> MicroVM:
         self.point()
@@ -179,14 +179,14 @@ class Lives(RuleBasedStateMachine):
         self.world.pods[name].finished = True
 
     def act(self, name: str) -> bool:
-        """Take one step; says whether there was one."""
+        """Carry out one action; returns False if there was none."""
         went_on = self.take(name)
         self.no_address_is_given_twice()
         self.nothing_exists_without_a_finalizer()
         self.what_is_launched_is_its_own()
         return went_on
 
-    def take(self, name: str) -> bool:  # noqa: PLR0912 - one for each kind of step
+    def take(self, name: str) -> bool:  # noqa: PLR0912 - one for each action
         made = self.world.objects.get(name)
         if made is None:
             return False
@@ -278,7 +278,7 @@ class Lives(RuleBasedStateMachine):
             now=self.now,
         )
 
-    # What the world does.
+    # Events of the world.
 
     def runs(self, name: str) -> bool:
         guest = self.world.host.get(name)
@@ -325,9 +325,9 @@ class Lives(RuleBasedStateMachine):
                     pod.node = (made.status or MicroVMStatus()).nodeName
 
     def pod_collector_works(self) -> None:
-        """Upstream's, which deletes the pods of nodes that are gone.
+        """Delete the pods of nodes that are gone, as upstream's pod garbage collector does.
 
-        It is all there is for a pod whose machine's object somebody tore out.
+        Only this removes a pod whose machine's object was deleted without its finalizer.
         """
         for name, pod in list(self.world.pods.items()):
             if pod.node and pod.node not in self.world.nodes and name not in self.world.objects:
@@ -365,7 +365,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(pod=PODS)
     def object_is_torn_out(self, pod: int) -> None:
-        """By somebody who removes its finalizer."""
+        """Delete the object without its finalizer."""
         made = self.world.objects.pop(self.name_of(pod), None)
         if made is not None:
             exists = self.sightings.presence(self.name_of(pod)) is not None
@@ -392,7 +392,7 @@ class Lives(RuleBasedStateMachine):
     def controller_is_killed(self) -> None:
         self.restart()
 
-    # What must hold.
+    # Invariants.
 
     @invariant()
     def no_address_is_given_twice(self) -> None:
@@ -435,7 +435,7 @@ class Lives(RuleBasedStateMachine):
                 for pod in range(4):
                     self.kubelet_reports(pod, True)
         else:
-            raise AssertionError("it does not come to rest")
+            raise AssertionError("the state does not converge")
         for name, pod in self.world.pods.items():
             if not pod.finished and pod.node:
                 assert self.runs(name)
@@ -450,7 +450,7 @@ class Lives(RuleBasedStateMachine):
             assert not self.world.nodes
 
     def at_rest(self) -> bool:
-        """Every pod has its machine, or waits because there is no room for one more."""
+        """Return whether every pod has its machine, or waits for capacity."""
         pods, objects = self.world.pods, self.world.objects
         if set(self.world.host) - set(objects) or set(objects) - set(pods):
             return False

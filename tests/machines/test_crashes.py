@@ -1,4 +1,4 @@
-"""A controller that dies, at any moment, is followed by one that goes on."""
+"""A controller killed at any moment is followed by one that continues from its state."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from monopod.machines import conditions
 from tests.machines.fakes import FakeMachine
 from tests.machines.world import World, eventually, status_of
 
-# A controller that dies in the middle of a request closes no socket.
+# A controller that is cancelled during a request closes no socket.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
@@ -26,7 +26,7 @@ async def test_killed_while_a_machine_is_launched(world: World) -> None:
     async with world.controller():
         name = await world.claim(await world.pod())
         await world.condition(name, conditions.LAUNCHED, "False", "Launching")
-    # What a kill leaves, as against a cancellation: half of a machine.
+    # Unlike a cancellation, a kill leaves a partial machine.
     world.host.machines[name] = FakeMachine(_launch(name))
     world.host.slow.set()
     async with world.controller():
@@ -47,7 +47,7 @@ async def test_killed_between_start_and_record(world: World) -> None:
     assert world.host.launches == []
 
 
-async def test_what_ended_while_nobody_looked(world: World) -> None:
+async def test_a_machine_that_ends_while_no_controller_runs(world: World) -> None:
     async with world.controller():
         pod = await world.pod()
         name = await world.claim(pod)
@@ -61,7 +61,7 @@ async def test_what_ended_while_nobody_looked(world: World) -> None:
     assert lost.status.phase == "Failed"
 
 
-async def test_a_pod_that_went_while_nobody_looked(world: World) -> None:
+async def test_a_pod_deleted_while_no_controller_runs(world: World) -> None:
     async with world.controller():
         pod = await world.pod()
         name = await world.claim(pod)
@@ -72,7 +72,7 @@ async def test_a_pod_that_went_while_nobody_looked(world: World) -> None:
         assert await world.nodes() == []
 
 
-async def test_a_pod_of_the_same_name_is_another(world: World) -> None:
+async def test_a_recreated_pod_does_not_get_the_machine_of_its_predecessor(world: World) -> None:
     async with world.controller():
         first = await world.claim(await world.pod())
         await world.running(first)
@@ -88,7 +88,7 @@ async def test_a_machine_without_an_object_is_removed(world: World) -> None:
         await world.gone("mvm-00000000aa")
 
 
-async def test_an_object_torn_out_leaves_nothing(world: World) -> None:
+async def test_an_object_deleted_without_its_finalizer_leaves_no_resources(world: World) -> None:
     async with world.controller():
         name = await world.claim(await world.pod())
         await world.running(name)
@@ -117,7 +117,7 @@ async def test_an_earlier_machine_of_the_name_is_not_taken_over(world: World) ->
     assert [owner.uid for owner in meta(node).ownerReferences or ()] == [identity(machine)]
 
 
-async def test_requests_that_nobody_waits_for_are_removed(world: World) -> None:
+async def test_abandoned_certificate_requests_are_removed(world: World) -> None:
     async with world.controller():
         name = await world.claim(await world.pod())
         await world.running(name)

@@ -1,4 +1,4 @@
-"""The next step of a machine, by tables."""
+"""A machine's next action, by a table of states."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -37,7 +37,7 @@ LOST = state("Terminated", "True", "GuestPanicked", "it panicked")
 UNREADY = state("Ready", "False", "NodeNotReady", age_s=10)
 
 
-def _ordinary(*states: Condition) -> MicroVM:
+def _worker_node(*states: Condition) -> MicroVM:
     made = machine(*states)
     spec = msgspec.structs.replace(made.spec, podCIDR="192.168.255.0/24", profile="")
     return msgspec.structs.replace(made, spec=spec)
@@ -49,24 +49,24 @@ def _silent(silence: Silence) -> Facts:
 
 
 CASES: dict[str, tuple[Facts, object]] = {
-    "an ordinary node that was lost": (
-        facts(_ordinary(ADDRESSED, LAUNCHED, REGISTERED, UNREADY, LOST), pod=ANY_POD),
+    "a worker node that was lost": (
+        facts(_worker_node(ADDRESSED, LAUNCHED, REGISTERED, UNREADY, LOST), pod=ANY_POD),
         steps.BeginAnew("GuestPanicked", "it panicked"),
     ),
-    "an ordinary node that comes back": (
+    "a worker node that is relaunched": (
         facts(
-            _ordinary(ADDRESSED, state("Launched", "False", "GuestPanicked", age_s=5)),
+            _worker_node(ADDRESSED, state("Launched", "False", "GuestPanicked", age_s=5)),
             pod=ANY_POD,
             node=UP,
         ),
         steps.DeleteNode(),
     ),
-    # From nothing to a launch.
+    # Before the launch.
     "new": (facts(machine(finalizer=False)), steps.AddFinalizer()),
     "finalizer set": (facts(machine()), steps.AllocateAddress()),
-    "remains of an earlier one": (
+    "resources of an earlier MicroVM": (
         facts(machine(), presence=RUNNING),
-        steps.Terminate("it is of an earlier MicroVM of this name"),
+        steps.Terminate("it belongs to an earlier MicroVM of this name"),
     ),
     "no address yet": (
         facts(machine(state("Addressed", "False", "SubnetExhausted"))),
@@ -76,20 +76,23 @@ CASES: dict[str, tuple[Facts, object]] = {
         facts(machine(state("Addressed", "False", "SubnetExhausted", "full", age_s=20))),
         steps.Delete("SubnetExhausted", "full"),
     ),
-    "an address that is another's": (
+    "an address that another MicroVM holds": (
         replace(facts(machine(ADDRESSED)), addresses_held=False),
         steps.AllocateAddress(),
     ),
     "addressed": (facts(machine(ADDRESSED)), steps.Launch()),
-    "not its turn": (replace(facts(machine(ADDRESSED)), turn=False), steps.Queue()),
-    "waits for its turn": (
+    "boot limit reached": (replace(facts(machine(ADDRESSED)), turn=False), steps.Queue()),
+    "queued for the boot limit": (
         replace(facts(machine(ADDRESSED, state("Launched", "False", "Queued"))), turn=False),
-        steps.Wait("for its turn to boot"),
+        steps.Wait("for the boot limit"),
     ),
-    "another's Node of its name": (facts(machine(ADDRESSED), node=FOREIGN), steps.DeleteNode()),
-    "its Node is made": (facts(machine(ADDRESSED), node=SILENT), steps.Launch()),
+    "a Node of its name with another owner": (
+        facts(machine(ADDRESSED), node=FOREIGN),
+        steps.DeleteNode(),
+    ),
+    "its Node is created": (facts(machine(ADDRESSED), node=SILENT), steps.Launch()),
     "an earlier kubelet's report": (facts(machine(ADDRESSED), node=UP), steps.DeleteNode()),
-    # A launch that nobody lived to write down.
+    # A launch that the process died before recording.
     "killed before the start": (facts(machine(ADDRESSED, LAUNCHING, attempts=1)), steps.Launch()),
     "killed in the middle": (
         facts(machine(ADDRESSED, LAUNCHING, attempts=1), presence=REMAINS),
@@ -118,19 +121,17 @@ CASES: dict[str, tuple[Facts, object]] = {
             "LaunchFailed", "4 launches failed, the last one: no space", timed_out=True
         ),
     ),
-    "no room": (
+    "no capacity": (
         facts(machine(ADDRESSED, NO_ROOM, attempts=9)),
-        steps.Wait("for room", NOW + timedelta(seconds=LIMITS.room_s)),
+        steps.Wait("for capacity", NOW + timedelta(seconds=LIMITS.room_s)),
     ),
-    "room became free": (
+    "capacity became free": (
         replace(facts(machine(ADDRESSED, NO_ROOM, attempts=9)), room_at=NOW + timedelta(seconds=1)),
         steps.Launch(),
     ),
     "no such size": (
         facts(machine(ADDRESSED, state("Launched", "False", "SizeUnsupported"), attempts=9)),
-        steps.Wait(
-            "for this host to have a driver for it", NOW + timedelta(seconds=LIMITS.driver_s)
-        ),
+        steps.Wait("for a driver on this host", NOW + timedelta(seconds=LIMITS.driver_s)),
     ),
     "no such driver, a while ago": (
         facts(
@@ -139,24 +140,22 @@ CASES: dict[str, tuple[Facts, object]] = {
         ),
         steps.Launch(),
     ),
-    "refused once more": (
+    "refused again": (
         replace(
             facts(machine(ADDRESSED, state("Launched", "False", "DriverUnavailable", age_s=60))),
             refused_at=NOW,
         ),
-        steps.Wait(
-            "for this host to have a driver for it", NOW + timedelta(seconds=LIMITS.driver_s)
-        ),
+        steps.Wait("for a driver on this host", NOW + timedelta(seconds=LIMITS.driver_s)),
     ),
-    "no room once more, none freed since": (
+    "no capacity again, none freed since": (
         replace(
             facts(machine(ADDRESSED, state("Launched", "False", "CapacityUnavailable", age_s=60))),
             refused_at=NOW,
             room_at=NOW - timedelta(seconds=30),
         ),
-        steps.Wait("for room", NOW + timedelta(seconds=LIMITS.room_s)),
+        steps.Wait("for capacity", NOW + timedelta(seconds=LIMITS.room_s)),
     ),
-    # From a launch to a ready node.
+    # From the launch to a ready node.
     "boots": (
         facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=SILENT),
         steps.Wait("for its kubelet to report", NOW + timedelta(seconds=LIMITS.registration_s)),
@@ -262,9 +261,9 @@ CASES: dict[str, tuple[Facts, object]] = {
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW - timedelta(seconds=1)),
         ),
-        steps.Wait("for its pod to go", NOW + timedelta(seconds=LIMITS.burst_s - 1)),
+        steps.Wait("for its pod's teardown", NOW + timedelta(seconds=LIMITS.burst_s - 1)),
     ),
-    "pod does not go": (
+    "pod's teardown takes too long": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW - timedelta(seconds=LIMITS.burst_s)),
@@ -278,7 +277,7 @@ CASES: dict[str, tuple[Facts, object]] = {
         ),
         steps.Wait("for its pod to start", NOW + timedelta(seconds=LIMITS.burst_s)),
     ),
-    "init containers run on and on": (
+    "init containers run for too long": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, first_ran=NOW - timedelta(seconds=LIMITS.burst_s)),
@@ -319,24 +318,24 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     "node replaced": (
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=FOREIGN),
-        steps.MarkTerminated("NodeReplaced", "another Node took the place of the machine's own"),
+        steps.MarkTerminated("NodeReplaced", "its Node was replaced by another one of its name"),
     ),
     "vanished": (
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), node=UP, pod=BOUND),
-        steps.MarkTerminated("MachineVanished", "its processes are gone from the host"),
+        steps.MarkTerminated("MachineVanished", "its processes vanished from the host"),
     ),
-    # A kubelet that is silent.
-    "heard of": (
+    # A kubelet that does not renew its Lease.
+    "Lease renewed": (
         _silent(Silence(5)),
         steps.Wait("for its pod", NOW + timedelta(seconds=15)),
     ),
     "silent for a while": (_silent(Silence(20)), steps.Listen()),
-    "silent, as the API server says": (
+    "silent, confirmed by the API server": (
         _silent(Silence(21, doubted_s=1, asked_s=1)),
         steps.Wait("for its pod", NOW + timedelta(seconds=19)),
     ),
-    "silent while the API server was away": (_silent(Silence(300)), steps.Listen()),
-    "silent, the API server being back for a moment": (
+    "silent while the API server was unavailable": (_silent(Silence(300)), steps.Listen()),
+    "silent, the API server having just returned": (
         _silent(Silence(301, doubted_s=1, asked_s=1)),
         steps.Wait("for its pod", NOW + timedelta(seconds=19)),
     ),
@@ -345,13 +344,13 @@ CASES: dict[str, tuple[Facts, object]] = {
         _silent(Silence(40, last=NOW - timedelta(seconds=41), doubted_s=20, asked_s=0)),
         steps.MarkTerminated(
             "KubeletLost",
-            "its kubelet has not renewed its node's Lease for 40 s: the last time was 17:59:19 UTC",
+            "its kubelet has not renewed its node's Lease for 40 s: last renewed at 17:59:19 UTC",
         ),
     ),
     "silent from the start": (
         _silent(Silence(45, doubted_s=25, asked_s=0)),
         steps.MarkTerminated(
-            "KubeletLost", "its kubelet has not renewed its node's Lease for 45 s: it never did"
+            "KubeletLost", "its kubelet has not renewed its node's Lease for 45 s: never renewed"
         ),
     ),
     "unready and silent": (
@@ -363,7 +362,7 @@ CASES: dict[str, tuple[Facts, object]] = {
         ),
         steps.Wait("for its node to recover", NOW + timedelta(seconds=10)),
     ),
-    # The end.
+    # Termination.
     "lost, its pod bound": (
         facts(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP, pod=BOUND),
         steps.LosePod("GuestPanicked: it panicked"),
@@ -399,8 +398,8 @@ CASES: dict[str, tuple[Facts, object]] = {
         ),
         steps.Delete(
             "PodNeverRan",
-            "its pod failed before any container of it was made: SysctlForbidden: Pod was"
-            " rejected: no",
+            "its pod failed before any container was created: SysctlForbidden: Pod was rejected:"
+            " no",
         ),
     ),
     "pod rejected, and being deleted": (
@@ -427,29 +426,29 @@ CASES: dict[str, tuple[Facts, object]] = {
         facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=BOUND, node=UP),
         steps.LosePod("MicroVMDeleted: the MicroVM object was deleted"),
     ),
-    "deleted, its node there": (
+    "deleted, its node exists": (
         facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None, node=UP),
         steps.DeleteNode(),
     ),
-    "deleted, nothing left": (
+    "deleted, no resources left": (
         facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None),
         steps.RemoveFinalizer(),
     ),
-    "deleted, another's finalizer": (
+    "deleted, a foreign finalizer left": (
         facts(machine(deleting=True, finalizer=False), pod=None),
-        steps.Wait("for the object to go"),
+        steps.Wait("for the object's deletion"),
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_next_step(case: str) -> None:
+def test_next_action(case: str) -> None:
     seen, expected = CASES[case]
     assert next_step(seen, LIMITS) == expected
 
 
 def test_a_finished_pod_keeps_its_machine() -> None:
-    # Its logs are read through the node; as on Fargate, it costs until it is deleted.
+    # Its logs are read through the node; as on Fargate, it is billed until it is deleted.
     seen = replace(
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
         pod=replace(BOUND, finished=True, ran=True),

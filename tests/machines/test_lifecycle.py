@@ -1,4 +1,4 @@
-"""The life of a machine against a real API server, with the rights the controller really has."""
+"""Machines' lifecycle on a real API server, with the controller's own permissions."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ from tests.machines.world import SETTINGS, World, condition_of, eventually, stat
 REGION = "local-1"
 
 
-async def test_a_machine_comes_up_and_goes_with_its_pod(world: World) -> None:
+async def test_a_machine_is_launched_and_removed_with_its_pod(world: World) -> None:
     async with world.controller():
         pod = await world.pod()
         name = await world.claim(pod)
@@ -41,7 +41,7 @@ async def test_a_machine_comes_up_and_goes_with_its_pod(world: World) -> None:
     assert any(time.microsecond for time in times)
 
 
-async def test_the_node_is_there_before_its_kubelet(world: World) -> None:
+async def test_the_node_exists_before_its_kubelet_registers(world: World) -> None:
     async with world.controller():
         name = await world.claim(await world.pod())
         machine = await world.condition(name, conditions.LAUNCHED)
@@ -58,7 +58,7 @@ async def test_the_node_is_there_before_its_kubelet(world: World) -> None:
     assert node.spec.providerID == f"monopod:///local-1a/{name}/fargate-{host}"
     taints = [(taint.key, taint.value, taint.effect) for taint in node.spec.taints or ()]
     assert ("eks.amazonaws.com/compute-type", "fargate", "NoSchedule") in taints
-    # Otherwise a kubelet whose watch lags fails the pod that is bound to it.
+    # Otherwise a kubelet whose watch lags rejects the pod that is bound to it.
     assert node.status is not None
     assert {each.type: each.address for each in node.status.addresses or ()} == {
         "InternalIP": status_of(machine).podAddress,
@@ -73,7 +73,7 @@ async def test_the_node_is_there_before_its_kubelet(world: World) -> None:
     }
 
 
-async def test_a_pod_deleted_during_the_launch_leaves_nothing(world: World) -> None:
+async def test_a_pod_deleted_during_the_launch_leaves_no_resources(world: World) -> None:
     world.host.slow.clear()
     async with world.controller():
         name = await world.claim(await world.pod())
@@ -84,15 +84,15 @@ async def test_a_pod_deleted_during_the_launch_leaves_nothing(world: World) -> N
         assert await world.nodes() == []
 
 
-async def test_a_kubelet_that_never_reports_times_out(world: World) -> None:
+async def test_a_kubelet_that_never_registers_times_out(world: World) -> None:
     async with world.controller(SETTINGS.model_copy(update={"registration_timeout_s": 0.2})):
         pod = await world.pod()
         name = await world.claim(pod)
         event = await world.event(TIMED_OUT)
-        told = await world.event("last on its console: Run /sbin/init | kubelet: cannot", name)
+        published = await world.event("last on its console: Run /sbin/init | kubelet: cannot", name)
         await world.gone(name)
         assert await world.nodes() == []
-    assert told.reason == "RegistrationTimeout"
+    assert published.reason == "RegistrationTimeout"
     assert "last on its console: Run /sbin/init" in (event.message or "")
     assert event.reason == "FailedScheduling"
     assert event.source is not None
@@ -100,7 +100,7 @@ async def test_a_kubelet_that_never_reports_times_out(world: World) -> None:
     assert await world.find_pod() is not None
 
 
-async def test_a_launch_that_fails_is_tried_again(world: World) -> None:
+async def test_a_failed_launch_is_retried(world: World) -> None:
     world.host.refuses += ["no space left on device"]
     async with world.controller():
         name = await world.claim(await world.pod())
@@ -109,7 +109,7 @@ async def test_a_launch_that_fails_is_tried_again(world: World) -> None:
     assert status_of(machine).attempts == 2
 
 
-async def test_what_becomes_of_an_ordinary_node_is_told_of_its_machine(world: World) -> None:
+async def test_a_worker_nodes_events_are_on_its_microvm(world: World) -> None:
     world.host.refuses += ["no space left on device"]
     async with world.controller():
         name = await world.claim_node("worker", "10.255.0.0/24")
@@ -120,7 +120,7 @@ async def test_what_becomes_of_an_ordinary_node_is_told_of_its_machine(world: Wo
     assert (event.involvedObject.kind, event.reason) == ("MicroVM", "MicroVMStarted")
 
 
-async def test_launches_that_keep_failing_are_given_up(world: World) -> None:
+async def test_a_machine_whose_launches_keep_failing_is_abandoned(world: World) -> None:
     world.host.refuses += ["broken"] * 9
     async with world.controller(SETTINGS.model_copy(update={"attempts": 2})):
         name = await world.claim(await world.pod())
@@ -129,7 +129,7 @@ async def test_launches_that_keep_failing_are_given_up(world: World) -> None:
     assert "2 launches failed, the last one: broken" in (event.message or "")
 
 
-async def test_launches_that_fail_at_once_are_given_up(world: World) -> None:
+async def test_a_machine_whose_launches_fail_at_once_is_abandoned(world: World) -> None:
     async with world.controller(SETTINGS.model_copy(update={"attempts": 2})):
         world.host.broken = "the disk is full"
         name = await world.claim(await world.pod())
@@ -137,7 +137,7 @@ async def test_launches_that_fail_at_once_are_given_up(world: World) -> None:
         await world.gone(name)
 
 
-async def test_no_room_is_said_and_waited_for(world: World) -> None:
+async def test_a_machine_without_capacity_waits_for_it(world: World) -> None:
     world.host.room = 1
     async with world.controller():
         first = await world.claim(await world.pod("first"))
@@ -149,8 +149,8 @@ async def test_no_room_is_said_and_waited_for(world: World) -> None:
         assert world.host.calls.count(second) == 2
 
 
-async def test_no_room_for_a_worker_node_is_said_on_its_machine(world: World) -> None:
-    # For a pod's machine, the scheduler says so on the pod.
+async def test_lack_of_capacity_for_a_worker_node_is_an_event_on_its_microvm(world: World) -> None:
+    # For a pod's machine, the scheduler publishes the event on the pod.
     world.host.room = 0
     async with world.controller():
         name = await world.claim_node("worker", "192.168.255.0/24")
@@ -158,7 +158,7 @@ async def test_no_room_for_a_worker_node_is_said_on_its_machine(world: World) ->
     assert event.reason == "FailedScheduling"
 
 
-async def test_a_size_that_cannot_be_had_is_refused_until_it_can(world: World) -> None:
+async def test_an_unsupported_size_is_launched_once_supported(world: World) -> None:
     async with world.controller(SETTINGS.model_copy(update={"driver_retry_s": 0.2})):
         name = await world.claim(await world.pod(), milli_cpu=2000)
         await world.condition(name, conditions.LAUNCHED, "False", "SizeUnsupported")
@@ -167,17 +167,17 @@ async def test_a_size_that_cannot_be_had_is_refused_until_it_can(world: World) -
         await world.condition(name, conditions.LAUNCHED)
 
 
-async def test_a_driver_that_cannot_be_had_is_refused_until_it_can(world: World) -> None:
+async def test_an_unavailable_driver_is_used_once_available(world: World) -> None:
     async with world.controller(SETTINGS.model_copy(update={"driver_retry_s": 0.2})):
         name = await world.claim(await world.pod(), driver="qemu-kvm")
         await world.condition(name, conditions.LAUNCHED, "False", "DriverUnavailable")
-        await world.event("qemu-kvm is insisted on, and is not here")
+        await world.event("requested driver qemu-kvm is unavailable")
         world.host.lacks.clear()
         await world.condition(name, conditions.LAUNCHED)
         assert [each.driver for each in world.host.launches] == ["qemu-kvm"]
 
 
-async def test_a_pod_that_is_refused_a_driver_can_go(world: World) -> None:
+async def test_a_pod_without_an_available_driver_can_be_deleted(world: World) -> None:
     async with world.controller():
         name = await world.claim(await world.pod(), driver="qemu-kvm")
         await world.condition(name, conditions.LAUNCHED, "False", "DriverUnavailable")
@@ -185,7 +185,7 @@ async def test_a_pod_that_is_refused_a_driver_can_go(world: World) -> None:
         await world.gone(name)
 
 
-async def test_what_was_chosen_is_written_down(world: World) -> None:
+async def test_the_selected_driver_is_recorded_in_the_status(world: World) -> None:
     async with world.controller():
         name = await world.claim(await world.pod())
         machine = await world.condition(name, conditions.LAUNCHED)
@@ -196,7 +196,7 @@ async def test_what_was_chosen_is_written_down(world: World) -> None:
         assert status_of(machine).conditions[-1].type == conditions.LAUNCHED
 
 
-async def test_machines_boot_in_turn(world: World) -> None:
+async def test_machines_boot_within_the_limit(world: World) -> None:
     async with world.controller(boots_at_once=1):
         first = await world.claim(await world.pod("first"))
         await world.condition(first, conditions.LAUNCHED)
@@ -206,7 +206,7 @@ async def test_machines_boot_in_turn(world: World) -> None:
         await world.condition(second, conditions.LAUNCHED)
 
 
-async def test_a_machine_that_ends_while_it_boots_is_started_again(world: World) -> None:
+async def test_a_machine_that_ends_while_it_boots_is_launched_again(world: World) -> None:
     async with world.controller():
         name = await world.claim(await world.pod())
         machine = await world.condition(name, conditions.LAUNCHED)
@@ -230,8 +230,8 @@ async def test_the_pod_of_a_machine_that_ends_fails(world: World) -> None:
         world.host.end(name, "GuestPanicked", "Kernel panic - not syncing: sysrq triggered crash")
         await world.gone(name)
         await world.event("sysrq triggered crash")
-        told = await world.event("sysrq triggered crash", name)
-        assert (told.reason, told.type) == ("GuestPanicked", "Warning")
+        published = await world.event("sysrq triggered crash", name)
+        assert (published.reason, published.type) == ("GuestPanicked", "Warning")
         assert await world.nodes() == []
         lost = await world.find_pod()
     assert lost is not None
@@ -246,7 +246,7 @@ async def test_the_pod_of_a_machine_that_ends_fails(world: World) -> None:
     assert container.state.terminated.exitCode == 137
 
 
-async def test_a_terminating_pod_goes_with_its_machine(world: World) -> None:
+async def test_a_terminating_pod_is_deleted_with_its_machine(world: World) -> None:
     async with world.controller():
         pod = await world.pod()
         name = await world.claim(pod)
@@ -279,7 +279,7 @@ async def test_a_kubelet_that_stays_silent_is_replaced(world: World, status: str
 
 
 async def test_a_machine_that_hangs_is_replaced(world: World) -> None:
-    """By its kubelet's Lease alone: whoever else watches nodes may be away."""
+    """Detected by its kubelet's Lease alone, since the node controller may be down."""
     async with world.controller(SETTINGS.model_copy(update={"silent_timeout_s": 1.0})):
         pod = await world.pod()
         name = await world.claim(pod)
@@ -291,9 +291,9 @@ async def test_a_machine_that_hangs_is_replaced(world: World) -> None:
             last = await world.renew(machine)
         assert await world.condition(name, conditions.READY)
         await world.gone(name)
-        await world.event(f"has not renewed its node's Lease for 1 s: the last time was {last}")
-        told = await world.event("last on its console: Run /sbin/init | kubelet: cannot", name)
-        assert told.reason == "KubeletLost"
+        await world.event(f"has not renewed its node's Lease for 1 s: last renewed at {last}")
+        published = await world.event("last on its console: Run /sbin/init | kubelet: cannot", name)
+        assert published.reason == "KubeletLost"
         lost = await world.find_pod()
     assert lost is not None
     assert lost.status is not None
@@ -312,7 +312,7 @@ async def test_a_kubelet_that_recovers_keeps_its_machine(world: World) -> None:
         assert len(world.host.launches) == 1
 
 
-async def test_a_deleted_microvm_takes_its_pod_along(world: World) -> None:
+async def test_deleting_a_microvm_fails_its_pod(world: World) -> None:
     async with world.controller():
         pod = await world.pod()
         name = await world.claim(pod)
@@ -326,7 +326,7 @@ async def test_a_deleted_microvm_takes_its_pod_along(world: World) -> None:
     assert (lost.status.message or "").startswith("MicroVMDeleted: ")
 
 
-async def test_a_deleted_node_ends_its_machine(world: World) -> None:
+async def test_deleting_a_node_terminates_its_machine(world: World) -> None:
     async with world.controller():
         pod = await world.pod()
         name = await world.claim(pod)
@@ -342,7 +342,7 @@ async def test_a_deleted_node_ends_its_machine(world: World) -> None:
     assert (lost.status.message or "").startswith("NodeDeleted: ")
 
 
-async def test_a_pod_that_its_kubelet_rejected_gives_its_machine_back(world: World) -> None:
+async def test_a_pod_rejected_by_its_kubelet_releases_its_machine(world: World) -> None:
     async with world.controller():
         pod = await world.pod()
         name = await world.claim(pod)
@@ -370,7 +370,7 @@ async def test_a_finished_pod_keeps_its_machine_until_it_is_deleted(world: World
         async def held() -> bool:
             return world.host.machines[name].held
 
-        await eventually(held, "the pod's end is seen")
+        await eventually(held, "the pod's end is observed")
         assert await world.machine(name) is not None
         await world.admin.delete(Pod, "web", world.namespace)
         await world.gone(name)

@@ -1,4 +1,4 @@
-"""Only what this process saw, on its own clock, says for how long a kubelet is silent."""
+"""Lease renewals are timed by this process's own clock."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -37,24 +37,24 @@ def lease(after_s: float = 0, holder: str = NODE) -> Lease:
     return msgspec.convert({"spec": {"renewTime": renewed, "holderIdentity": holder}}, Lease)
 
 
-def test_silence_is_counted_from_a_renewal_that_was_seen(pulses: Pulses, clock: Clock) -> None:
+def test_silence_is_counted_from_an_observed_renewal(pulses: Pulses, clock: Clock) -> None:
     pulses.changed(Added(KEY, lease()))
     clock.now += 7
     assert pulses.silence(NODE) == Silence(7, THEN)
-    # A guest whose clock goes back renews as well as any other.
+    # A renewal counts even if the guest's clock went back.
     pulses.changed(Modified(KEY, lease(-3600), lease()))
     assert pulses.silence(NODE) == Silence(0, THEN - timedelta(hours=1))
 
 
-def test_what_is_no_renewal_does_not_count(pulses: Pulses, clock: Clock) -> None:
+def test_other_changes_of_a_lease_are_not_renewals(pulses: Pulses, clock: Clock) -> None:
     pulses.changed(Added(KEY, lease()))
     clock.now += 7
-    pulses.changed(Modified(KEY, lease(holder="somebody"), lease()))
+    pulses.changed(Modified(KEY, lease(holder="another"), lease()))
     pulses.changed(Deleted(KEY, lease()))
     assert pulses.silence(NODE) == Silence(7, THEN)
 
 
-def test_of_what_nothing_is_known_silence_begins_when_it_is_asked_for(
+def test_silence_of_an_unknown_node_is_counted_from_the_first_query(
     pulses: Pulses, clock: Clock
 ) -> None:
     assert pulses.silence(NODE) == Silence(0)

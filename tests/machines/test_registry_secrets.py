@@ -1,4 +1,4 @@
-"""Docker's file of credentials: what counts, what does not, and that nothing is given away."""
+"""Docker's credentials file: usable entries, faults, and that no fault contains a credential."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ def _pair(text: str) -> str:
 
 
 @given(username=_WORD, password=_WORD, padded=st.booleans())
-def test_a_name_and_a_password_are_read_from_either_form(
+def test_user_name_and_password_are_read_from_either_form(
     username: str, password: str, padded: bool
 ) -> None:
     pair = _pair(f"{username}:{password}")
@@ -74,7 +74,7 @@ def test_a_password_may_hold_colons() -> None:
         ("a b", None),
     ],
 )
-def test_registries_are_named_as_kubelets_have_them(written: str, pattern: str | None) -> None:
+def test_registry_names_become_kubelet_image_patterns(written: str, pattern: str | None) -> None:
     assert pattern_of(written) == pattern
 
 
@@ -92,9 +92,7 @@ def test_registries_are_named_as_kubelets_have_them(written: str, pattern: str |
         (_secret({"auths": {"a b": {"auth": _pair("needle:needle")}}}), "which is no registry"),
     ],
 )
-def test_what_cannot_be_used_is_named_and_nothing_secret_with_it(
-    secret: Secret, fault: str
-) -> None:
+def test_faults_are_reported_without_credentials(secret: Secret, fault: str) -> None:
     found = read(secret)
     assert found.credentials == ()
     assert fault in found.faults[0]
@@ -109,15 +107,15 @@ _JSON = st.recursive(
 
 @given(content=st.binary() | st.fixed_dictionaries({"auths": _JSON}) | _JSON)
 @example(content={"auths": {"a.test": {"auth": "\ud800"}}})
-def test_nothing_in_a_secret_is_too_strange(content: Any) -> None:
+def test_any_content_of_a_secret_is_handled(content: Any) -> None:
     found = read(_secret(content))
     assert found.credentials or found.faults or content == {"auths": {}}
 
 
-def test_the_first_for_a_registry_counts() -> None:
+def test_the_first_credential_of_a_registry_wins() -> None:
     first, second = RegistryCredential("a.test", "1", "1"), RegistryCredential("a.test", "2", "2")
     assert first_of_each([first, second]) == (first,)
 
 
-def test_a_credential_is_not_shown_by_accident() -> None:
+def test_a_credentials_repr_hides_it() -> None:
     assert "needle" not in repr(RegistryCredential("a.test", "needle", "needle"))

@@ -1,4 +1,4 @@
-"""What a machine is granted by its role, on a real API server and with the process's own rights."""
+"""Execution roles on a real API server, with the process's own permissions."""
 
 import base64
 import json
@@ -87,7 +87,7 @@ async def granting(world: World) -> AsyncIterator[Granting]:
 
 
 @pytest.mark.row("S13")
-async def test_a_machine_has_what_its_role_names_and_nothing_of_others(
+async def test_a_machine_gets_the_credentials_of_its_own_role_only(
     granting: Granting, world: World
 ) -> None:
     other = Granting(world)
@@ -96,7 +96,7 @@ async def test_a_machine_has_what_its_role_names_and_nothing_of_others(
     try:
         async with world.controller():
             mine, theirs = await granting.files("mine"), await other.files("theirs")
-            nobodys = await granting.files("nobodys", arn=granting.arn + "-unknown")
+            unknown = await granting.files("unknown", arn=granting.arn + "-unknown")
             nameless = await granting.files("nameless", arn="")
     finally:
         await other.clear()
@@ -106,12 +106,12 @@ async def test_a_machine_has_what_its_role_names_and_nothing_of_others(
     assert b"needle-2" in theirs[_ANSWER]
     for files, foreign in ((mine, b"needle-2"), (theirs, b"needle-1")):
         assert not any(foreign in content for content in files.values())
-    for files in (nobodys, nameless):
+    for files in (unknown, nameless):
         assert not any(path.startswith("credentials/") for path in files)
         assert b"credential-provider" not in files["machine"]
 
 
-async def test_a_changed_secret_counts_for_the_next_machine(
+async def test_a_changed_secret_takes_effect_with_the_next_machine(
     granting: Granting, world: World
 ) -> None:
     secret = await granting.secret("mine.test", "old")
@@ -122,7 +122,7 @@ async def test_a_changed_secret_counts_for_the_next_machine(
         assert b'"new"' in (await granting.files("after"))[_ANSWER]
 
 
-async def test_the_first_secret_for_a_registry_counts(granting: Granting, world: World) -> None:
+async def test_the_first_secret_of_a_registry_wins(granting: Granting, world: World) -> None:
     first = await granting.secret("mine.test", "first", f"first-{granting.tag}")
     second = await granting.secret("mine.test", "second", f"second-{granting.tag}")
     await granting.role(first, second)
@@ -132,7 +132,7 @@ async def test_the_first_secret_for_a_registry_counts(granting: Granting, world:
     assert b'"second"' not in answer
 
 
-async def test_a_missing_secret_is_told_on_role_and_pod_and_keeps_nobody_from_running(
+async def test_a_missing_secret_is_reported_on_role_and_pod_and_does_not_block_the_launch(
     granting: Granting, world: World
 ) -> None:
     there = await granting.secret("mine.test", "needle")
@@ -147,7 +147,9 @@ async def test_a_missing_secret_is_told_on_role_and_pod_and_keeps_nobody_from_ru
     assert b"needle" in files[_ANSWER]
 
 
-async def test_a_role_says_what_it_gives_but_no_secret(granting: Granting, world: World) -> None:
+async def test_a_roles_condition_names_its_registries_but_no_secret(
+    granting: Granting, world: World
+) -> None:
     name = await granting.role(await granting.secret("mine.test", "needle"))
     empty = await granting.role(name=f"taker-{granting.tag}")
     async with world.controller():
@@ -160,7 +162,7 @@ async def test_a_role_says_what_it_gives_but_no_secret(granting: Granting, world
         await granting.condition(empty, "NothingNamed")
 
 
-async def test_registries_authorities_are_believed_for_their_registry_alone(
+async def test_a_registrys_authority_is_trusted_for_that_registry_only(
     granting: Granting, world: World
 ) -> None:
     pem = new_authority("registry", datetime.now(UTC)).pair.certificate.decode()
@@ -182,7 +184,7 @@ async def test_registries_authorities_are_believed_for_their_registry_alone(
 
 
 @pytest.mark.row("S22")
-async def test_secrets_are_read_one_by_one_where_they_may_be(
+async def test_secrets_can_be_read_by_name_in_the_system_namespace_only(
     granting: Granting, world: World, namespace: str
 ) -> None:
     name = await granting.secret("mine.test", "needle")
@@ -199,7 +201,7 @@ async def test_secrets_are_read_one_by_one_where_they_may_be(
                 await other.get(Secret, name, keys.SYSTEM_NAMESPACE)
 
 
-async def test_nothing_secret_is_in_any_object(granting: Granting, world: World) -> None:
+async def test_no_object_contains_a_secret(granting: Granting, world: World) -> None:
     name = await granting.role(await granting.secret("mine.test", "needle-of-role"))
     async with world.controller():
         await granting.files("web")

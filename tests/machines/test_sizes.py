@@ -1,4 +1,4 @@
-"""Every size of the table, from a pod's requests to its machine's limits and its node's labels."""
+"""Every size of the table, from a pod's requests to its machine's limits and node's labels."""
 
 from ipaddress import IPv4Address
 
@@ -20,14 +20,14 @@ from tests.scheduler.test_decision import claimed
 DRIVERS = (Candidate("uml", 1000), Candidate("qemu-tcg", 16000), Candidate("qemu-kvm", 16000, "no"))
 
 
-def test_there_are_as_many_as_amazon_publishes() -> None:
+def test_the_table_has_as_many_sizes_as_aws_publishes() -> None:
     assert len(set(TABLE)) == 74
 
 
 @pytest.mark.row("S5")
 @pytest.mark.parametrize("size", TABLE, ids=str)
 def test_a_size_reaches_the_machine_and_its_node(size: Size) -> None:
-    # What a pod may ask for: Fargate adds 256 MiB to its memory.
+    # The largest request of this size: Fargate adds 256 MiB to a pod's memory.
     memory_mib = size.memory_mib - sizing.RESERVED_MEMORY_MIB
     wanted = pod(requests={"cpu": f"{size.milli_cpu}m", "memory": f"{memory_mib}Mi"})
     spec = claimed(wanted).spec

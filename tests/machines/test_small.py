@@ -1,7 +1,8 @@
-"""The small pure parts: facts from objects, conditions, sightings, a lost pod's status."""
+"""Small pure parts: state from objects, conditions, the observed cache, a failed pod's status."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -9,8 +10,9 @@ from lightkube.models.core_v1 import PodSpec
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.capacity import Ended, Presence
-from monopod.machines import conditions
+from monopod.machines import conditions, steps
 from monopod.machines.facts import NodeFacts, PodFacts, of_node, of_pod
+from monopod.machines.handlers import Handlers
 from monopod.machines.losses import failed_status
 from monopod.machines.sightings import Sightings
 from tests.machines.build import ADDRESSED, LAUNCHED, NAME, NOW, READY, UID, machine, state
@@ -37,7 +39,7 @@ def container(state: dict[str, Any], name: str = "main") -> dict[str, Any]:
     return base | {"state": state}
 
 
-def test_a_pod_of_another_uid_is_none() -> None:
+def test_a_pod_with_another_uid_is_ignored() -> None:
     assert of_pod(pod(), machine()) is None
     assert of_pod(None, OWN) is None
     assert of_pod(pod(), OWN) == PodFacts()
@@ -71,7 +73,9 @@ def test_a_pod_of_another_uid_is_none() -> None:
         ({"phase": "Succeeded"}, True),
     ],
 )
-def test_a_pod_has_run_when_a_container_of_it_was_made(status: dict[str, Any], ran: bool) -> None:
+def test_a_pod_has_run_once_a_container_of_it_was_created(
+    status: dict[str, Any], ran: bool
+) -> None:
     for field in ("initContainerStatuses", "containerStatuses"):
         if field in status:
             status = status | {field: [container({}) | each for each in status[field]]}
@@ -94,7 +98,7 @@ def test_a_pod_resized_before_it_is_bound_may_outgrow_its_machine() -> None:
     assert not bound.outgrown
 
 
-def test_a_pod_has_started_when_all_its_containers_have() -> None:
+def test_a_pod_has_started_once_all_its_containers_have() -> None:
     both = [container(RUNNING), container(WAITING, "side")]
     half = of_pod(pod(containerStatuses=both), OWN)
     assert half is not None
@@ -113,7 +117,7 @@ def test_a_container_that_crashed_has_started() -> None:
     assert seen.started
 
 
-def test_a_node_is_a_machines_own_by_its_owner_alone() -> None:
+def test_a_node_is_a_machines_own_by_owner_reference_only() -> None:
     owners = [{"apiVersion": "monopod.dev/v1alpha1", "kind": "MicroVM", "name": NAME, "uid": UID}]
     own = msgspec.convert({"metadata": {"name": "n", "ownerReferences": owners}}, Node)
     labelled = {"metadata": {"name": "n", "labels": {"monopod.dev/microvm": NAME}}}
@@ -121,7 +125,7 @@ def test_a_node_is_a_machines_own_by_its_owner_alone() -> None:
     assert of_node(msgspec.convert(labelled, Node), machine()) == NodeFacts(ours=False)
 
 
-def test_a_condition_keeps_its_time_until_its_status_or_reason_turns() -> None:
+def test_a_condition_keeps_its_time_until_status_or_reason_change() -> None:
     old = [state("Launched", "False", "Queued", "before", age_s=9)]
     (kept,) = conditions.set_in(
         old, conditions.changed("Launched", False, "Queued", "after"), now=NOW
@@ -133,12 +137,12 @@ def test_a_condition_keeps_its_time_until_its_status_or_reason_turns() -> None:
     assert conditions.since(turned) == NOW
 
 
-def test_conditions_stand_in_the_order_of_a_life() -> None:
+def test_conditions_are_ordered_by_lifecycle() -> None:
     late = conditions.set_in([READY], LAUNCHED, ADDRESSED, now=NOW)
     assert [each.type for each in late] == ["Addressed", "Launched", "Ready"]
 
 
-def test_what_was_learnt_during_a_look_is_newer_than_the_look() -> None:
+def test_an_observation_made_during_a_listing_wins_over_the_listing() -> None:
     seen = Sightings()
     began = seen.moment()
     seen.running("new")
@@ -148,7 +152,7 @@ def test_what_was_learnt_during_a_look_is_newer_than_the_look() -> None:
     assert seen.presence("new") is None
 
 
-def test_a_machine_that_is_started_again_has_not_ended() -> None:
+def test_a_relaunched_machine_has_not_ended() -> None:
     seen = Sightings()
     seen.has_ended(Ended(NAME, "GuestPanicked", ""))
     seen.has_settled(NAME)
@@ -157,7 +161,7 @@ def test_a_machine_that_is_started_again_has_not_ended() -> None:
     assert not seen.settled(NAME)
 
 
-def test_room_is_free_when_a_machine_is_removed_not_when_there_was_none() -> None:
+def test_capacity_is_freed_by_a_removal_but_not_by_a_failed_launch() -> None:
     seen = Sightings()
     seen.nothing(NAME)
     assert seen.room_at is None
@@ -165,7 +169,7 @@ def test_room_is_free_when_a_machine_is_removed_not_when_there_was_none() -> Non
     assert seen.room_at == NOW
 
 
-def test_a_lost_pods_containers_have_ended() -> None:
+def test_the_containers_of_a_failed_pod_are_terminated() -> None:
     done = container({"terminated": {"exitCode": 0}}, "done")
     was = pod(
         phase="Running",
@@ -189,3 +193,8 @@ def test_a_lost_pods_containers_have_ended() -> None:
         "ContainersReady": "False",
         "DisruptionTarget": "True",
     }
+
+
+def test_every_action_has_a_handler() -> None:
+    handlers = Handlers(Mock(), Mock(), wrote=Mock(), boot_ended=Mock(), room_freed=Mock())
+    assert set(handlers.table) == set(get_args(steps.Step))

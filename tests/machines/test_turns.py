@@ -1,4 +1,4 @@
-"""Whose turn it is to boot."""
+"""The limit of concurrent boots."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ _QUEUED = state("Launched", "False", "Queued")
 _ONE, _TWO, _THREE = (f"mvm-00000000b{number}" for number in (1, 2, 3))
 
 
-def test_a_machine_boots_from_launch_to_ready_but_not_for_ever() -> None:
+def test_a_machine_counts_as_booting_from_launch_to_ready_for_a_limited_time() -> None:
     turns = Turns(at_once=1)
     assert turns.is_turn_of(_TWO, NOW)
     turns.note(machine(ADDRESSED, LAUNCHED, name=_ONE))
@@ -22,7 +22,7 @@ def test_a_machine_boots_from_launch_to_ready_but_not_for_ever() -> None:
     assert turns.is_turn_of(_TWO, NOW)
 
 
-def test_one_that_is_gone_or_going_holds_nobody_up() -> None:
+def test_a_deleted_machine_blocks_no_other() -> None:
     turns = Turns(at_once=1)
     turns.note(machine(ADDRESSED, LAUNCHED, name=_ONE))
     turns.note(machine(ADDRESSED, LAUNCHED, name=_ONE, deleting=True))
@@ -33,7 +33,7 @@ def test_one_that_is_gone_or_going_holds_nobody_up() -> None:
     assert turns.is_turn_of(_TWO, NOW)
 
 
-def test_one_that_is_being_launched_boots_once() -> None:
+def test_a_machine_being_launched_counts_once() -> None:
     turns = Turns(at_once=2)
     with turns.launching(_ONE):
         turns.note(machine(ADDRESSED, LAUNCHED, name=_ONE))
@@ -43,14 +43,14 @@ def test_one_that_is_being_launched_boots_once() -> None:
     assert turns.is_turn_of(_THREE, NOW)
 
 
-def test_the_oldest_is_next() -> None:
+def test_the_oldest_machine_boots_next() -> None:
     turns = Turns(at_once=1)
     turns.note(machine(_QUEUED, name=_ONE, created=NOW))
     turns.note(machine(_QUEUED, name=_TWO, created=NOW - timedelta(seconds=1)))
     assert turns.next() == [_TWO]
     assert turns.is_turn_of(_TWO, NOW)
     assert not turns.is_turn_of(_ONE, NOW)
-    assert not turns.is_turn_of(_THREE, NOW), "whoever has not queued comes last"
+    assert not turns.is_turn_of(_THREE, NOW), "unqueued machines come last"
 
 
 _STATES = {
@@ -66,10 +66,10 @@ _STATES = {
     st.lists(st.tuples(st.integers(0, 9), st.sampled_from(sorted(_STATES))), max_size=40),
     st.integers(1, 4),
 )
-def test_what_was_noted_in_between_leaves_no_trace(
+def test_only_the_last_noted_state_of_each_machine_counts(
     story: list[tuple[int, str]], at_once: int
 ) -> None:
-    """However machines came to be where they are, the same ones are next."""
+    """The next machines do not depend on the history of states."""
     turns, plain = Turns(at_once), Turns(at_once)
     for number, kind in story:
         _tell(turns, number, kind)

@@ -1,4 +1,4 @@
-"""A cluster as the machines controller meets it: a real API server, pods, fake machines."""
+"""The MicroVM controllers' environment: a real API server, pods and fake machines."""
 
 import asyncio
 import hashlib
@@ -26,13 +26,13 @@ from tests.machines.fakes import FakeCapacity, FakeHost
 T = TypeVar("T")
 SUBNET = "machines-a"
 TINY = "machines-tiny"
-"""A subnet with room for eleven pods."""
+"""A subnet with eleven pod addresses."""
 SETTINGS = MachinesSettings(registration_timeout_s=30, unready_timeout_s=30)
 _SURROUNDINGS = Surroundings("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
 
 
 class World:
-    """One test's part of the cluster; everything in it is gone afterwards."""
+    """One test's objects and host; all are removed afterwards."""
 
     def __init__(self, server: ApiServer, admin: Client, namespace: str, user: Path) -> None:
         self.server = server
@@ -63,7 +63,7 @@ class World:
     async def controller(
         self, settings: MachinesSettings = SETTINGS, boots_at_once: int = 100
     ) -> AsyncGenerator[None]:
-        """Run a controller; leaving is as sudden for the cluster as a kill."""
+        """Run the controllers; leaving cancels them without clean-up, like a kill."""
         started = asyncio.Event()
         async with connect(self._user, "monopod-machines") as client:
             capacity = FakeCapacity(self.host, boots_at_once)
@@ -100,7 +100,7 @@ class World:
         driver: str = "",
         role: str = "",
     ) -> str:
-        """Ask for a machine, as the scheduler does; returns its name."""
+        """Create a MicroVM, as the scheduler does; returns its name."""
         name = f"mvm-{hashlib.sha256(identity(pod).encode()).hexdigest()[:10]}"
         wanted = {
             "metadata": {"name": name},
@@ -148,7 +148,7 @@ class World:
         return await eventually(look, what, timeout_s)
 
     async def gone(self, name: str, timeout_s: float = 15.0) -> None:
-        """Wait until there is nothing of a machine, object, host and node."""
+        """Wait until a machine's object is gone, and the host has nothing of it."""
 
         async def look() -> bool:
             return await self.machine(name) is None and name not in self.host.machines
@@ -156,7 +156,7 @@ class World:
         await eventually(look, f"{name} is gone", timeout_s)
 
     async def running(self, name: str) -> MicroVM:
-        """Take a machine to a ready node, being its kubelet."""
+        """Bring a machine to a ready node, acting as its kubelet."""
         machine = await self.condition(name, conditions.LAUNCHED)
         await self.report(machine, ready=True)
         return await self.condition(name, conditions.READY)
@@ -164,12 +164,12 @@ class World:
     async def report(
         self, machine: MicroVM, *, ready: bool, version: str = "v1.37.2", status: str = ""
     ) -> None:
-        """Say what a kubelet says about its node."""
+        """Patch a node's status as its kubelet does."""
         condition = {
             "type": "Ready",
             "status": status or str(ready),
             "reason": "KubeletReady" if ready else "KubeletNotReady",
-            "message": "said by a test",
+            "message": "reported by a test",
             "lastTransitionTime": "2026-11-23T18:00:00Z",
         }
         info = dict.fromkeys(_NODE_INFO, "x") | {"kubeletVersion": version}
@@ -211,7 +211,7 @@ class World:
         return list((await self.admin.list(Node)).items)
 
     async def renew(self, machine: MicroVM) -> str:
-        """Renew a node's Lease, as a kubelet does; returns the time of day that it says."""
+        """Renew a node's Lease, as a kubelet does; returns the renewal's time of day."""
         node, now = status_of(machine).nodeName, datetime.now(UTC)
         spec = {"holderIdentity": node, "leaseDurationSeconds": 40, "renewTime": now}
         wanted = {"metadata": {"name": node, "namespace": "kube-node-lease"}, "spec": spec}
@@ -222,7 +222,7 @@ class World:
         return f"{now:%H:%M:%S}"
 
     async def claim_node(self, label: str, block: str) -> str:
-        """Ask for an ordinary node, as ``monopod node add`` does; returns its machine's name."""
+        """Create a worker node, as ``monopod node add`` does; returns its machine's name."""
         name = f"mvm-{hashlib.sha256(label.encode()).hexdigest()[:10]}"
         wanted = {
             "metadata": {"name": name},
@@ -240,7 +240,7 @@ class World:
         return name
 
     async def event(self, text: str, about: str = "") -> Event:
-        """Wait for an event that contains a text; about a pod, or about a MicroVM by its name."""
+        """Wait for an event that contains a text, on a pod or on a MicroVM by its name."""
 
         async def look() -> Event | None:
             namespace = "default" if about else self.namespace
@@ -258,7 +258,7 @@ class World:
         return await eventually(look, f"an event with {text!r}")
 
     async def clear(self) -> None:
-        """Remove everything, whether or not a controller did its part."""
+        """Remove all objects, whether or not a controller did."""
         for name in self._made:
             if await self.machine(name) is not None:
                 await self.admin.patch(MicroVM, name, {"metadata": {"finalizers": None}})

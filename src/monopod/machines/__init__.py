@@ -1,5 +1,5 @@
-"""The life of a MicroVM: address, identity, launch, conditions, and its end.
+"""The MicroVM controller: address, identity, launch, conditions and termination of each machine.
 
-``decision`` chooses the next of ``steps`` from ``facts``; ``controller`` carries it out against the
-API server; ``garbage`` collects host resources whose MicroVM is gone.
+``decision`` chooses the next of ``steps`` from ``facts``; ``controller`` reconciles each MicroVM
+and ``handlers`` carries the actions out; ``garbage`` collects host resources whose MicroVM is gone.
 """

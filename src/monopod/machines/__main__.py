@@ -1,4 +1,4 @@
-"""``python -m monopod.machines``: the process that keeps machines."""
+"""``python -m monopod.machines``: the process that runs the MicroVM controllers."""
 
 import sys
 
@@ -14,7 +14,7 @@ from monopod.settings import Settings
 async def _main(service: Service) -> None:
     settings, own = Settings(), MachinesSettings()
     if own.image is None:
-        raise ValueError("MONOPOD_MACHINES_IMAGE does not name the guest image's directory")
+        raise ValueError("MONOPOD_MACHINES_IMAGE is not set; set it to the guest image's directory")
     kubeconfig = settings.identities / "machines" / "kubeconfig"
     known = surroundings.read(kubeconfig, settings.region)
     async with (

@@ -1,7 +1,7 @@
-"""Who has which address: one writer, so that no address is ever given twice.
+"""Allocates machines' addresses; one process does, so that no address is allocated twice.
 
-What is recorded in MicroVMs' statuses counts, and beside it what was chosen here and is not seen
-there yet. An address is free again when the object that holds it is gone.
+An address is taken if a MicroVM's status records it, or if it was allocated here and the informer
+does not show it yet. It is free again when the object that holds it is gone.
 """
 
 from collections.abc import Container
@@ -16,16 +16,16 @@ from monopod.network.errors import AddressesExhaustedError
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The two addresses of a machine."""
+    """A machine's two addresses."""
 
     management: IPv4Address
     pod: IPv4Address
 
 
 class AddressBook:
-    """Every address that is taken, by the uid of the MicroVM that has it.
+    """The taken addresses, by the uid of the MicroVM that holds them.
 
-    Each act costs the same however many addresses are taken.
+    Every method but ``sweep`` is O(1) in taken addresses.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class AddressBook:
         self._launched: set[str] = set()
 
     def note(self, machine: MicroVM) -> None:
-        """Take in what an object says; once known, a holder keeps what it has."""
+        """Record the addresses in an object's status; a known holder keeps those that it has."""
         uid, addresses = identity(machine), recorded(machine)
         if addresses is None:
             return
@@ -53,7 +53,7 @@ class AddressBook:
             if rival is not None
         }
         if uid in self._launched:
-            # What runs cannot be given another; who merely was promised the same can.
+            # A launched machine's addresses are fixed; one that is not launched can get others.
             for rival in rivals - self._launched:
                 self._give_up(rival)
             rivals &= self._launched
@@ -61,10 +61,10 @@ class AddressBook:
             self._take(uid, addresses)
 
     def holds(self, machine: MicroVM) -> bool:
-        """Say whether what an object says is what it was given.
+        """Return whether the addresses in an object's status are those allocated to it.
 
-        It may not be: a write that a dead predecessor sent can arrive after we have read, and
-        given the same address to another.
+        They may differ: a write of a previous process can arrive after this one has read the
+        object and allocated the same address to another.
         """
         return self._taken.get(identity(machine)) == recorded(machine)
 
@@ -73,8 +73,8 @@ class AddressBook:
 
         Args:
             machine: The object.
-            exists: Its machine is there even so, because somebody removed its finalizer; the
-                addresses are free when ``sweep`` finds that it is not.
+            exists: Its machine still exists, because its finalizer was removed early; ``sweep``
+                frees the addresses once the machine is gone.
         """
         if exists:
             self._departed[identity(machine)] = meta(machine).name or ""
@@ -89,7 +89,7 @@ class AddressBook:
                 self._forget(uid)
 
     def allocate(self, machine: MicroVM, subnet: IPv4Network) -> Addresses:
-        """Choose a machine's addresses; again returns the same.
+        """Allocate a machine's addresses. Idempotent.
 
         Raises:
             AddressesExhaustedError: The subnet, or the management range, has none left.
@@ -123,10 +123,10 @@ class AddressBook:
 
 
 def _first_of(block: IPv4Network, taken: Container[IPv4Address]) -> IPv4Address:
-    """Return an ordinary node's own address: the one its pods have for a gateway."""
+    """Return a worker node's own address, which is its pods' gateway."""
     first = block[1]
     if first in taken:
-        raise AddressesExhaustedError(f"{block} is another node's")
+        raise AddressesExhaustedError(f"pod CIDR {block} belongs to another node")
     return first
 
 

@@ -1,4 +1,4 @@
-"""Giving a machine its addresses, and with them its node's name."""
+"""Allocates a machine's addresses, which determine its node's name."""
 
 from ipaddress import IPv4Network
 from typing import Final
@@ -14,7 +14,7 @@ SUBNET_NOT_FOUND: Final = "SubnetNotFound"
 
 
 async def allocate(desk: Desk, machine: MicroVM) -> MicroVM:
-    """Write down a machine's addresses, or why it has none."""
+    """Record a machine's addresses in its status, or why it has none."""
     try:
         subnet = desk.ground.subnet(machine)
         block = IPv4Network(machine.spec.podCIDR or subnet.spec.cidrBlock)

@@ -1,4 +1,4 @@
-"""Conditions of a MicroVM. Their times are the phases of a pod's start."""
+"""A MicroVM's conditions; their transition times are the phases of a pod's start."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,31 +19,31 @@ _ORDER: Final = (ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, REGISTERED, READY, T
 
 
 def find(machine: MicroVM, kind: str) -> Condition | None:
-    """Return a machine's condition of this type, if it has it."""
+    """Return a machine's condition of this type; None if it has none."""
     return find_condition(machine.status.conditions if machine.status else (), kind)
 
 
 def holds(machine: MicroVM, kind: str) -> bool:
-    """Say whether a condition is there and true."""
+    """Return whether a machine has this condition with status True."""
     condition = find(machine, kind)
     return condition is not None and condition.status == TRUE
 
 
 def since(condition: Condition) -> datetime:
-    """Return since when a condition has been what it is."""
+    """Return a condition's last transition time."""
     return datetime.fromisoformat(condition.lastTransitionTime)
 
 
 def changed(kind: str, status: bool, reason: str, message: str) -> Condition:
-    """Make a condition that ``set_in`` will give its time."""
+    """Return a condition whose transition time ``set_in`` will set."""
     return Condition(type=kind, status=TRUE if status else FALSE, reason=reason, message=message)
 
 
 def set_in(conditions: Sequence[Condition], *new: Condition, now: datetime) -> list[Condition]:
-    """Return all conditions, in their order, with some replaced.
+    """Return all conditions, in the order of a machine's life, with some replaced.
 
-    One that keeps its status and its reason keeps its time. A new reason counts as a turn: pauses
-    between attempts, and "for how long" as people see it, are measured from there.
+    A condition that keeps status and reason keeps its time. A new reason counts as a transition:
+    pauses between attempts, and ages as users see them, are measured from there.
     """
     by_type = {condition.type: condition for condition in conditions}
     for condition in new:

@@ -1,8 +1,7 @@
-"""What to do next about a machine: a pure function over what is known of it.
+"""Decides a machine's next action: a pure function of its observed state.
 
-Every step is taken by itself and may be repeated; whatever happens between two of them, the next
-look at the facts goes on from where the world is. The order of names, conditions and timeouts is
-Karpenter's, whose NodeClaims live the same life.
+Every action is idempotent and may be interrupted: the next reconcile decides from the state that it
+finds. Conditions and timeouts follow the lifecycle of Karpenter's NodeClaims.
 """
 
 from dataclasses import dataclass
@@ -49,34 +48,34 @@ _NO_PAUSE: Final = ("", LAUNCHING, QUEUED)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take, in seconds, and how often they are tried."""
+    """Timeouts and retry intervals, in seconds."""
 
     registration_s: float = 120.0
     """From launch to a ready node."""
     unready_s: float = 60.0
-    """How long a node that was ready may be unready before its machine is given up. Kubernetes
-    itself takes some 50 s to notice that a kubelet is silent."""
+    """How long a node that was ready may be unready before its machine is terminated. Kubernetes
+    itself takes some 50 s to mark the node of a silent kubelet."""
     silent_s: float = 40.0
     """How long the kubelet of a node that was ready may not renew its Lease before its machine is
-    given up: four renewals. The API server must have answered for the latter half of it."""
+    terminated: four renewals. The API server must have answered during the second half of it."""
     attempts: int = 4
-    """Launches of one MicroVM before it is given up."""
+    """Launches of one MicroVM before it is abandoned."""
     retry_s: float = 1.0
     """The pause after a first failed launch; it doubles with each."""
     room_s: float = 15.0
-    """How often a machine for which there is no room is tried, unless some becomes free."""
+    """Interval between launches of a machine that lacks capacity, unless some becomes free."""
     driver_s: float = 30.0
-    """How often a machine for which this host has no driver is tried."""
+    """Interval between launches of a machine for which this host has no driver."""
     address_s: float = 15.0
-    """How long a machine waits for an address of its subnet before it is given up: then the
+    """How long a machine waits for an address of its subnet before it is deleted, so that the
     scheduler can choose another subnet."""
     burst_s: float = 30.0
-    """How long a pod whose init containers run may use more CPU than it is provisioned, and how
-    long a machine may after its pod's grace period ended."""
+    """How long a pod whose init containers run may use more CPU than provisioned, and how long a
+    machine may after its pod's grace period ended."""
 
 
 def next_step(facts: Facts, limits: Limits) -> Step:  # noqa: PLR0911 - one for each case
-    """Decide what to do next about a machine."""
+    """Return a machine's next action."""
     machine = facts.machine
     metadata = meta(machine)
     status = machine.status or MicroVMStatus()
@@ -101,15 +100,15 @@ def next_step(facts: Facts, limits: Limits) -> Step:  # noqa: PLR0911 - one for 
 
 
 def _useless(pod: PodFacts) -> Delete | None:
-    """Say why a pod will never use its machine, or never this one.
+    """Return a deletion if a pod will never use its machine, or needs a larger one.
 
-    A finished pod keeps its machine, as on Fargate: its logs are read through the node. One of
-    which no container was ever made has no logs. One that is being deleted needs its kubelet to
-    the end.
+    A finished pod keeps its machine, as on Fargate: its logs are read through the node. A pod of
+    which no container was ever created has no logs. A pod that is being deleted needs its kubelet
+    until the end.
     """
     if pod.finished and not pod.ran and pod.deadline is None:
-        why = pod.failure or "its status does not say why"
-        return Delete(POD_NEVER_RAN, f"its pod failed before any container of it was made: {why}")
+        why = pod.failure or "its status has no reason"
+        return Delete(POD_NEVER_RAN, f"its pod failed before any container was created: {why}")
     if pod.outgrown:
         return Delete("PodResized", f"its pod was resized before it was bound: {pod.outgrown}")
     return None
@@ -124,11 +123,11 @@ def _tear_down(facts: Facts, status: MicroVMStatus) -> Step:
         return DeleteNode()
     if keys.MACHINE_FINALIZER in (meta(facts.machine).finalizers or ()):
         return RemoveFinalizer()
-    return Wait("for the object to go")
+    return Wait("for the object's deletion")
 
 
 def _lose_pod(facts: Facts, status: MicroVMStatus) -> LosePod | None:
-    """A bound pod whose machine is gone would otherwise be shown running for minutes."""
+    """Fail a bound pod whose machine is gone; it would otherwise show as running for minutes."""
     pod = facts.pod
     if pod is None or pod.finished or not pod.node or pod.node != status.nodeName:
         return None
@@ -145,7 +144,7 @@ def _launch(facts: Facts, status: MicroVMStatus, limits: Limits) -> Step:
     addressed = conditions.find(facts.machine, conditions.ADDRESSED)
     if addressed is None or addressed.status != TRUE or not facts.addresses_held:
         if presence is not None:
-            return Terminate("it is of an earlier MicroVM of this name")
+            return Terminate("it belongs to an earlier MicroVM of this name")
         return _address(facts, addressed, limits)
     launched = conditions.find(facts.machine, conditions.LAUNCHED)
     launched = launched or Condition(type=conditions.LAUNCHED, status=FALSE)
@@ -167,20 +166,20 @@ def _address(facts: Facts, addressed: Condition | None, limits: Limits) -> Step:
 def _pause(
     facts: Facts, status: MicroVMStatus, launched: Condition, limits: Limits
 ) -> MarkTerminated | Wait | None:
-    """What keeps a machine that was not launched from being tried again now."""
+    """Return the back-off of a machine whose launch failed; None if it may be launched now."""
     if launched.reason in _NO_PAUSE:
         return None
     since = conditions.since(launched)
     if facts.refused_at is not None:
-        # The condition's time is that of the first of many refusals for the same reason.
+        # The condition's time is that of the first of several refusals for the same reason.
         since = max(since, facts.refused_at)
     if launched.reason in (SIZE_UNSUPPORTED, DRIVER_UNAVAILABLE):
         until = since + timedelta(seconds=limits.driver_s)
-        return Wait("for this host to have a driver for it", until) if facts.now < until else None
+        return Wait("for a driver on this host", until) if facts.now < until else None
     if launched.reason == CAPACITY_UNAVAILABLE:
         freed = facts.room_at is not None and facts.room_at > since
         until = since + timedelta(seconds=limits.room_s)
-        return None if freed or facts.now >= until else Wait("for room", until)
+        return None if freed or facts.now >= until else Wait("for capacity", until)
     if status.attempts >= limits.attempts:
         why = f"{status.attempts} launches failed, the last one: {launched.message}"
         return MarkTerminated(launched.reason, why, timed_out=True)
@@ -190,10 +189,10 @@ def _pause(
 
 def _start(facts: Facts, launched: Condition) -> Step:
     if facts.node is not None and (not facts.node.ours or facts.node.registered):
-        # What an earlier kubelet reported must not be taken for this one's word.
+        # An earlier kubelet's report must not count as this machine's.
         return DeleteNode()
     if not facts.turn:
-        return Wait("for its turn to boot") if launched.reason == QUEUED else Queue()
+        return Wait("for the boot limit") if launched.reason == QUEUED else Queue()
     return Launch()
 
 
@@ -202,12 +201,12 @@ def _follow(facts: Facts, limits: Limits) -> Step:  # noqa: PLR0911 - one for ea
     ready = conditions.find(machine, conditions.READY)
     if facts.presence is not Presence.RUNNING:
         reason = facts.ended.reason if facts.ended else "MachineVanished"
-        message = facts.ended.message if facts.ended else "its processes are gone from the host"
+        message = facts.ended.message if facts.ended else "its processes vanished from the host"
         if ready is None:
             return MarkLaunchFailed(reason, message)
         return MarkTerminated(reason, message)
     if node is not None and not node.ours:
-        return MarkTerminated("NodeReplaced", "another Node took the place of the machine's own")
+        return MarkTerminated("NodeReplaced", "its Node was replaced by another one of its name")
     if ready is None:
         return _await_ready(facts, limits)
     if node is None:
@@ -232,7 +231,7 @@ def _attend(facts: Facts, ready: Condition, node: NodeFacts, limits: Limits) -> 
 def _await_ready(facts: Facts, limits: Limits) -> Step:
     node = facts.node
     launched = conditions.find(facts.machine, conditions.LAUNCHED)
-    assert launched is not None  # noqa: S101 - it holds, or we would not be here
+    assert launched is not None  # noqa: S101 - only launched machines get here
     until = conditions.since(launched) + timedelta(seconds=limits.registration_s)
     if node is not None and node.registered:
         if not conditions.holds(facts.machine, conditions.REGISTERED):
@@ -250,15 +249,15 @@ def _await_ready(facts: Facts, limits: Limits) -> Step:
 
 
 def _listen(facts: Facts, limits: Limits) -> Listen | MarkTerminated | Wait:
-    """Whether a kubelet is alive, from its own word and no other controller's.
+    """Return the next check of a kubelet's Lease, or a termination if it is not renewed.
 
-    While the API server is away nobody can renew anything, and a process that stood still has not
-    seen what happened meanwhile. So a silence counts only if the API server has confirmed it twice:
-    half of the time before, and just now.
+    While the API server is unavailable no Lease can be renewed, and a suspended process misses
+    renewals. So a missing renewal counts only if the API server has confirmed it twice: half of the
+    timeout ago, and just now.
     """
     silence, half = facts.silence, limits.silent_s / 2
     if silence is None:
-        return Wait("for nothing")
+        return Wait("no Lease to watch")
     if silence.doubted_s is None or silence.asked_s is None:
         left = half - silence.seconds
         return Listen() if left <= 0 else _wait_s(facts, left)
@@ -267,13 +266,13 @@ def _listen(facts: Facts, limits: Limits) -> Listen | MarkTerminated | Wait:
         return _wait_s(facts, left)
     if silence.asked_s > _JUST_NOW_S:
         return Listen()
-    last = f"the last time was {silence.last:%H:%M:%S} UTC" if silence.last else "it never did"
+    last = f"last renewed at {silence.last:%H:%M:%S} UTC" if silence.last else "never renewed"
     why = f"its kubelet has not renewed its node's Lease for {silence.seconds:.0f} s: {last}"
     return MarkTerminated("KubeletLost", why)
 
 
 def _wait_s(facts: Facts, seconds: float) -> Wait:
-    return Wait("for its kubelet's next sign of life", facts.now + timedelta(seconds=seconds))
+    return Wait("for its kubelet's next renewal", facts.now + timedelta(seconds=seconds))
 
 
 def _bear_unready(facts: Facts, ready: Condition, node: NodeFacts, limits: Limits) -> Step:
@@ -300,20 +299,21 @@ def _settle(facts: Facts, limits: Limits) -> Step | None:
         return Settle()
     if pod.first_ran is None:
         return None
-    # Code of the user's runs. Init containers that never end must not buy CPU nobody paid for.
+    # User code runs. Init containers that never end must not use CPU that is not provisioned.
     until = pod.first_ran + timedelta(seconds=limits.burst_s)
     return Settle() if facts.now >= until else Wait("for its pod to start", until)
 
 
 def _hurry(facts: Facts, pod: PodFacts, deadline: datetime, limits: Limits) -> Step | None:
-    """No process of the user's outlives the deadline; what follows is the platform's own work.
+    """Return the next action for a pod that is being deleted; None if there is none.
 
-    Held to a quarter of a processor it takes twice as long. The burst ends again, since a guest
-    whose kubelet never finishes must not keep a processor.
+    No user process outlives the grace period; the teardown after it is the platform's own work,
+    which takes twice as long when limited to a quarter of a processor. The burst ends after
+    ``burst_s``, since a guest whose kubelet never finishes must not use a whole processor for good.
     """
     until = deadline + timedelta(seconds=limits.burst_s)
     if facts.now >= until:
         return None
     if facts.now >= deadline or pod.finished:
-        return ResumeBurst() if facts.settled else Wait("for its pod to go", until)
+        return ResumeBurst() if facts.settled else Wait("for its pod's teardown", until)
     return Wait("for its pod's grace period to end", deadline) if facts.settled else None

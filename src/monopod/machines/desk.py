@@ -1,4 +1,4 @@
-"""What every act upon a machine is done with."""
+"""The collaborators that carry out actions on machines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,42 +21,42 @@ from monopod.machines.voice import Voice
 
 
 class MissingGroundError(MonopodError):
-    """An object that a machine stands on does not exist."""
+    """The Subnet or Vpc that a machine refers to does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Objects of the network, by name, as they are now."""
+    """Looks up the current Subnet and Vpc objects by name."""
 
     find_subnet: Callable[[str], Subnet | None]
     find_vpc: Callable[[str], Vpc | None]
 
     def subnet(self, machine: MicroVM) -> Subnet:
-        """Return the subnet that a machine is in.
+        """Return a machine's subnet.
 
         Raises:
-            MissingGroundError: There is none of this name.
+            MissingGroundError: It does not exist.
         """
         subnet = self.find_subnet(machine.spec.subnet)
         if subnet is None:
-            raise MissingGroundError(f"there is no Subnet {machine.spec.subnet}")
+            raise MissingGroundError(f"Subnet {machine.spec.subnet} does not exist")
         return subnet
 
     def vpc(self, subnet: Subnet) -> Vpc:
-        """Return the VPC that a subnet is of.
+        """Return a subnet's VPC.
 
         Raises:
-            MissingGroundError: There is none of this name.
+            MissingGroundError: It does not exist.
         """
         vpc = self.find_vpc(subnet.spec.vpc)
         if vpc is None:
-            raise MissingGroundError(f"there is no Vpc {subnet.spec.vpc}")
+            raise MissingGroundError(f"Vpc {subnet.spec.vpc} does not exist")
         return vpc
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The parts that work together on machines; one of each for the whole process."""
+    """The clients, caches and writers that actions use; one of each per process."""
 
     client: Client
     capacity: Capacity
@@ -73,7 +73,7 @@ class Desk:
     now: Callable[[], datetime]
 
     def place(self, machine: MicroVM) -> Place:
-        """Return where a machine's node is.
+        """Return the region and zone of a machine's node.
 
         Raises:
             MissingGroundError: Its subnet does not exist.

@@ -1,4 +1,4 @@
-"""The end of a machine, and of what it stood for."""
+"""Terminates machines and deletes their Node, fails their pod and removes their MicroVM object."""
 
 import contextlib
 from typing import Final
@@ -20,24 +20,24 @@ _log: Final = structlog.get_logger("machines")
 
 
 async def terminate(desk: Desk, name: str, why: str) -> None:
-    """Remove every trace of a machine."""
-    _log.info("terminating", machine=name, why=why)
+    """Remove a machine from the host: its processes, disks and link."""
+    _log.info("machine_terminate", machine=name, why=why)
     await desk.capacity.terminate(name)
     desk.sightings.removed(name, desk.now())
 
 
 async def mark_terminated(desk: Desk, machine: MicroVM, step: MarkTerminated) -> MicroVM:
-    """Write down that a machine is lost, or given up.
+    """Record that a machine was lost or is abandoned.
 
-    The console of one that runs is told with it, because that is gone with the machine.
+    The message ends with the console's tail if the machine runs, since termination removes it.
     """
     name, message = meta(machine).name or "", step.message
     if desk.sightings.presence(name) is Presence.RUNNING:
         tail = await desk.capacity.console_tail(name)
         message += f"; last on its console: {tail or 'nothing'}"
-    _log.warning("machine lost", machine=name, reason=step.reason, why=message)
-    tell = desk.voice.timed_out if step.timed_out else desk.voice.terminated
-    tell(machine, step.reason, message)
+    _log.warning("machine_lost", machine=name, reason=step.reason, why=message)
+    publish = desk.voice.timed_out if step.timed_out else desk.voice.terminated
+    publish(machine, step.reason, message)
     ended = [conditions.changed(conditions.TERMINATED, True, step.reason, message)]
     if conditions.find(machine, conditions.READY) is not None:
         ended.append(conditions.changed(conditions.READY, False, step.reason, message))
@@ -45,14 +45,14 @@ async def mark_terminated(desk: Desk, machine: MicroVM, step: MarkTerminated) ->
 
 
 async def lose_pod(desk: Desk, machine: MicroVM, why: str) -> None:
-    """Have the pod of a lost machine fail; a pod that was on its way out anyhow, go."""
+    """Fail the pod of a lost machine; delete the pod if it is terminating."""
     reference = machine.spec.podRef
     try:
         pod = await desk.client.get(Pod, reference.name, reference.namespace)
         if identity(pod) != reference.uid:
             return
         if (pod.status.phase if pod.status else None) not in ("Succeeded", "Failed"):
-            _log.warning("pod lost", pod=f"{reference.namespace}/{reference.name}")
+            _log.warning("pod_failed", pod=f"{reference.namespace}/{reference.name}")
             await desk.client.patch(
                 Pod,
                 reference.name,
@@ -70,12 +70,12 @@ async def lose_pod(desk: Desk, machine: MicroVM, why: str) -> None:
 
 
 async def delete(desk: Desk, machine: MicroVM, step: Delete) -> bool:
-    """Delete a MicroVM object; says whether there was reason to."""
+    """Delete a MicroVM object; returns False if its pod turns out to exist."""
     if step.reason == POD_GONE and await _pod_exists(desk, machine):
-        # Our view of pods was older than that of MicroVMs.
+        # The informer of pods lagged behind that of MicroVMs.
         return False
     name = meta(machine).name or ""
-    _log.info("deleting", machine=name, reason=step.reason)
+    _log.info("microvm_delete", machine=name, reason=step.reason)
     if step.reason == POD_NEVER_RAN:
         desk.voice.released(machine, step.message)
     with contextlib.suppress(NotFoundError):
@@ -84,13 +84,13 @@ async def delete(desk: Desk, machine: MicroVM, step: Delete) -> bool:
 
 
 async def delete_node(desk: Desk, machine: MicroVM) -> None:
-    """Delete the Node of a machine; Kubernetes removes its lease, which it owns."""
+    """Delete a machine's Node; Kubernetes garbage-collects the Lease that it owns."""
     with contextlib.suppress(NotFoundError):
         await desk.client.delete(Node, (machine.status or MicroVMStatus()).nodeName)
 
 
 async def remove_finalizer(desk: Desk, machine: MicroVM) -> None:
-    """Let a MicroVM object go."""
+    """Remove Monopod's finalizer from a MicroVM object."""
     rest = [each for each in meta(machine).finalizers or () if each != keys.MACHINE_FINALIZER]
     with contextlib.suppress(NotFoundError):
         await desk.records.finalizers(machine, rest)

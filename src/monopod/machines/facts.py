@@ -1,4 +1,4 @@
-"""What a decision about a machine is made from: plain values, drawn from the objects."""
+"""The state that decisions are made from: plain values derived from API objects."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,19 +16,19 @@ _FINISHED = ("Succeeded", "Failed")
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
-    """The pod a machine was made for, while it exists."""
+    """The state of the pod that a machine was created for."""
 
     node: str = ""
-    """Name of the node it is bound to."""
+    """Name of the node that it is bound to."""
     finished: bool = False
     """None of its containers will run again."""
     ran: bool = False
-    """A container of it was made at some time. Of a finished pod, False means that its kubelet
-    rejected it, or that it failed before it had anything to show."""
+    """A container of it was created at some time. Of a finished pod, False means that its kubelet
+    rejected it, or that it failed before any container was created."""
     failure: str = ""
-    """Why it failed, as its status says."""
+    """Why it failed, from its status."""
     outgrown: str = ""
-    """What it needs, if it was resized before it was bound and its machine is too small now."""
+    """The size it needs, if it was resized before it was bound and its machine is now too small."""
     started: bool = False
     """All of its containers run, or have run."""
     first_ran: datetime | None = None
@@ -38,65 +38,66 @@ class PodFacts:
 
 
 ANY_POD = PodFacts(started=True)
-"""What stands for the pods of an ordinary node, which come and go."""
+"""The pod state of a worker node, whose pods do not affect its machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """The Node object that has the machine's node name."""
+    """The state of the Node object that has the machine's node name."""
 
     ours: bool
-    """It is the one made for this machine."""
+    """It was created for this machine."""
     registered: bool = False
-    """A kubelet has reported from it."""
+    """A kubelet has reported its status."""
     ready: bool = False
     since: datetime | None = None
     """Since when it has been ready, or not ready."""
     why: str = ""
-    """What its Ready condition says."""
+    """Reason and message of its Ready condition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """How long a kubelet has not renewed its node's Lease, as far as this process has seen."""
+    """How long a kubelet has not renewed its node's Lease, as observed by this process."""
 
     seconds: float
     last: datetime | None = None
-    """When it last did, as the Lease has it."""
+    """The Lease's ``renewTime``."""
     doubted_s: float | None = None
-    """How long ago the API server first confirmed this silence."""
+    """How long ago the API server first confirmed that the Lease was not renewed."""
     asked_s: float | None = None
-    """How long ago it last did."""
+    """How long ago it last confirmed that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that counts for a machine's next step."""
+    """Everything that determines a machine's next action."""
 
     machine: MicroVM
     pod: PodFacts | None
-    """None when the pod, this individual, does not exist."""
+    """None if no pod of this name and uid exists."""
     node: NodeFacts | None
     presence: Presence | None
-    """None when there is nothing of the machine."""
+    """None if the host has nothing of the machine."""
     now: datetime
     addresses_held: bool = True
-    """What its object says of its addresses is what the address book says too."""
+    """The addresses in its status are those that the address book allocated to it."""
     ended: Ended | None = None
-    """How it ended by itself, where that is known."""
+    """How it ended without being terminated, if known."""
     turn: bool = True
-    """It may boot now: not too many others do."""
+    """The limit of concurrent boots lets it boot now."""
     settled: bool = False
+    """Its boot burst has ended: it is limited to its provisioned CPU."""
     room_at: datetime | None = None
-    """When room last became free."""
+    """When capacity last became free."""
     refused_at: datetime | None = None
-    """When there was last no room, or no driver, for it."""
+    """When its last launch was refused for lack of capacity or a driver."""
     silence: Silence | None = None
-    """That of its kubelet, once its node was ready."""
+    """Its kubelet's; None until its node was ready."""
 
 
 def of_pod(pod: Pod | None, machine: MicroVM) -> PodFacts | None:
-    """Draw the facts of a machine's pod; one of another uid is another pod."""
+    """Return the state of a machine's pod; None if it does not exist or has another uid."""
     if pod is None or identity(pod) != machine.spec.podRef.uid:
         return None
     status = pod.status or models.PodStatus()
@@ -120,7 +121,7 @@ def of_pod(pod: Pod | None, machine: MicroVM) -> PodFacts | None:
 
 
 def of_node(node: Node | None, machine: MicroVM) -> NodeFacts | None:
-    """Draw the facts of a Node; it is the machine's own only if it is owned by it."""
+    """Return the state of a Node; it is the machine's own only by its owner reference."""
     if node is None:
         return None
     owners = meta(node).ownerReferences or ()
@@ -136,7 +137,7 @@ def of_node(node: Node | None, machine: MicroVM) -> NodeFacts | None:
 
 
 def _outgrown(pod: Pod, machine: MicroVM) -> str:
-    """Return what an unbound pod needs, if its machine has less; a bound one its kubelet holds."""
+    """Return what an unbound pod needs if its machine has less; a bound pod's kubelet checks."""
     spec = pod.spec
     if spec is None or spec.nodeName:
         return ""

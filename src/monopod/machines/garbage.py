@@ -1,6 +1,6 @@
-"""What no step would find: remains of machines, nodes and requests that no object stands for.
+"""Garbage-collects host resources, Nodes and certificate requests whose MicroVM is gone.
 
-Every removal is logged with its reason. What is looked at is the world, never a memory of it.
+Every removal is logged with its reason. Each pass lists the host's machines, not a cache of them.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _log: Final = structlog.get_logger("garbage")
 
 
 class Collector:
-    """Compares what there is with what should be, now and then and when something went."""
+    """Collects garbage periodically and whenever a MicroVM was deleted."""
 
     def __init__(
         self,
@@ -36,14 +36,14 @@ class Collector:
         requests: Informer[CertificateSigningRequest],
         look_at: Callable[[str], None],
     ) -> None:
-        """Connect the views.
+        """Subscribe to MicroVMs.
 
         Args:
-            desk: To remove with.
+            desk: The controller's collaborators.
             machines: All MicroVMs.
             nodes: All nodes.
             requests: All certificate signing requests.
-            look_at: Has a machine looked at soon.
+            look_at: Enqueues a machine.
         """
         self._desk = desk
         self._machines = machines
@@ -64,7 +64,7 @@ class Collector:
                     await asyncio.sleep(_SETTLES_S)
 
     async def look(self) -> Mapping[str, Presence]:
-        """Look at what there is of machines; those of which that is news are looked at closer."""
+        """List the host's machines; enqueues those whose presence changed."""
         sightings = self._desk.sightings
         began = sightings.moment()
         found = await self._desk.capacity.present()
@@ -73,17 +73,17 @@ class Collector:
         return found
 
     async def try_to_collect(self) -> None:
-        """Collect; what cannot be removed now is tried again soon enough."""
+        """Collect once; what cannot be removed is retried in the next pass."""
         try:
             await self.collect()
         except (KubeError, CapacityError, OSError) as error:
-            _log.warning("not collected", why=str(error))
+            _log.warning("garbage_collection_failed", why=str(error))
 
     async def collect(self) -> None:
-        """Look once at everything, and remove what nothing stands for."""
+        """Remove every machine, Node and request whose MicroVM is gone; enqueue all MicroVMs."""
         present = set(await self.look())
         for name in [each for each in present if self._machines.get(each) is None]:
-            await ending.terminate(self._desk, name, "there is no MicroVM object of its name")
+            await ending.terminate(self._desk, name, "no MicroVM object has its name")
             present.discard(name)
         self._desk.addresses.sweep(present)
         await self._collect_nodes()
@@ -99,7 +99,7 @@ class Collector:
             name = meta(node).name or ""
             if not ours or alive.intersection(owners) or not name.startswith(keys.NODE_PREFIX):
                 continue
-            _log.info("deleting node", node=name, why="its MicroVM object is gone")
+            _log.info("node_delete", node=name, why="its MicroVM object is gone")
             with contextlib.suppress(NotFoundError):
                 await self._desk.client.delete(Node, name, uid=identity(node))
 
@@ -111,7 +111,7 @@ class Collector:
                 continue
             if self._desk.now() - created < _REQUEST_LIFE:
                 continue
-            _log.info("deleting request", request=metadata.name, why="nobody waits for it")
+            _log.info("certificate_request_delete", request=metadata.name, why="it is abandoned")
             with contextlib.suppress(NotFoundError):
                 await self._desk.client.delete(
                     CertificateSigningRequest, metadata.name or "", uid=metadata.uid

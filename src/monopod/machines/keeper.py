@@ -1,4 +1,4 @@
-"""All of this room at work: the views, the controller, the collector and their order of start."""
+"""Runs this package's informers and controllers, and defines their order of start."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -40,15 +40,15 @@ async def keep(
     ready: Callable[[], None] = lambda: None,
     now: Callable[[], datetime] = _utc_now,
 ) -> None:
-    """Keep machines until cancelled.
+    """Run the MicroVM controllers until cancelled.
 
     Args:
         client: As ``monopod:machines``.
-        capacity: Where machines run.
-        surroundings: What machines are told of the cluster.
+        capacity: Launches and terminates machines.
+        surroundings: The cluster that machines join.
         settings: Timeouts.
-        ready: Called once everything there is is known and work begins.
-        now: The time, with its zone.
+        ready: Called once the informers are synced and the first pass is over.
+        now: Returns the time, with its zone.
     """
     manager = Manager(client)
     views = Views(
@@ -83,8 +83,8 @@ async def keep(
             machines.ended(ended)
 
     async def first_look() -> None:
-        # Before any step is decided: what runs, how what runs no longer came to its end, and that
-        # no address is given away that a machine without an object still uses.
+        # Before any decision: observe which machines run and how others ended, and reserve the
+        # addresses that a machine without an object still uses.
         await collector.look()
         await collector.try_to_collect()
 

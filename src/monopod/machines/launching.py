@@ -1,4 +1,4 @@
-"""From an address to a running machine."""
+"""Launches a machine that has its addresses."""
 
 import asyncio
 from collections.abc import Mapping
@@ -29,18 +29,17 @@ from monopod.machines.roles import Grant
 from monopod.network.addresses import host_name, resolver
 from monopod.together import together
 
-"""Of an ordinary node: kubelet's own limit."""
 LAUNCH_FAILED: Final = "LaunchFailed"
 _log: Final = structlog.get_logger("machines")
 
 
 async def launch(desk: Desk, machine: MicroVM) -> MicroVM:
-    """Start a machine, and write down that it runs, or why it does not."""
+    """Launch a machine, and record that it runs or why it does not."""
     return await _Attempt(desk, machine).make()
 
 
 async def mark_launched(desk: Desk, machine: MicroVM) -> MicroVM:
-    """Write down that a machine runs, and under which driver."""
+    """Record that a machine runs, and under which driver."""
     choice = desk.capacity.chosen(meta(machine).name or "")
     if choice is None:
         running = conditions.changed(conditions.LAUNCHED, True, "Running", "runs")
@@ -58,11 +57,11 @@ async def mark_launched(desk: Desk, machine: MicroVM) -> MicroVM:
 
 
 class _Attempt:
-    """One launch of one machine."""
+    """One attempt to launch one machine."""
 
     def __init__(self, desk: Desk, machine: MicroVM) -> None:
         addresses = recorded(machine)
-        assert addresses is not None  # noqa: S101 - it is Addressed, or this is not its step
+        assert addresses is not None  # noqa: S101 - only an Addressed machine is launched
         self._desk = desk
         self._machine = machine
         self._name = meta(machine).name or ""
@@ -106,7 +105,7 @@ class _Attempt:
         return await self._not_launched(reason, why)
 
     async def _failed(self, why: str) -> MicroVM:
-        _log.warning("not launched", machine=self._name, why=why)
+        _log.warning("launch_failed", machine=self._name, why=why)
         self._desk.voice.not_launched(self._machine, why)
         if not self._begun:
             return await self._not_launched(LAUNCH_FAILED, why, attempts=self._attempts + 1)
@@ -133,18 +132,18 @@ class _Attempt:
     async def _configure(self) -> Mapping[str, bytes]:
         issued: list[NodeCertificates] = []
         granted: list[Grant] = []
-        # The others are of no use without the first, but waiting for it would be felt.
+        # The others need the first to succeed, but run concurrently to shorten the launch.
         await together(
             self._begin(), self._make_node(), self._certify(issued), self._ask_role(granted)
         )
         return self._files(issued[0], granted[0])
 
     async def _begin(self) -> None:
-        """Write down, before anything runs, that a launch has begun.
+        """Record, before the VMM starts, that a launch has begun.
 
-        So whoever finds the machine running later knows that it is of this object.
+        After a restart, a running machine is thereby known to belong to this object.
         """
-        message = "its disks, link and identity are being made"
+        message = "creating its disks, link and identity"
         self._machine = await self._desk.records.status(
             self._machine,
             conditions.changed(conditions.LAUNCHED, False, LAUNCHING, message),
@@ -160,7 +159,7 @@ class _Attempt:
             found = await self._desk.client.get(Node, self._node)
             owners = meta(found).ownerReferences or ()
             if not any(owner.uid == identity(self._machine) for owner in owners):
-                raise ConflictError(f"node {self._node} is of another machine") from None
+                raise ConflictError(f"node {self._node} belongs to another machine") from None
 
     async def _certify(self, issued: list[NodeCertificates]) -> None:
         subject = NodeSubject(

@@ -1,10 +1,10 @@
-"""What becomes of a pod whose machine is gone.
+"""The failed status of a pod whose machine is gone.
 
-Nobody is left to say how its containers ended, so it is said here, the way upstream's kubelet and
-its garbage collector of pods say it: phase Failed, containers terminated with code 137, and the
-condition DisruptionTarget, by which a Job's failure policy tells this from a failure of its
-program. From there on every owner does the right thing: a ReplicaSet and a Job make another pod, a
-StatefulSet deletes this one first, a pod of nobody's stays to be looked at.
+No kubelet is left to report how its containers ended, so the status is written here as upstream's
+kubelet and pod garbage collector write it: phase Failed, containers terminated with code 137, and
+the condition DisruptionTarget, by which a Job's failure policy distinguishes this from a failure of
+its program. Every owner then reacts as usual: a ReplicaSet and a Job create another pod, a
+StatefulSet deletes this one first, a pod without an owner stays for inspection.
 """
 
 from datetime import datetime
@@ -21,7 +21,7 @@ _KILLED: Final = 137
 
 
 def failed_status(pod: Pod, why: str, now: datetime) -> dict[str, Any]:
-    """Return the merge patch that fails a pod; it holds for this version of the pod alone."""
+    """Return the merge patch that fails a pod, guarded by its uid and resource version."""
     status = pod.status or models.PodStatus()
     metadata = meta(pod)
     changed: dict[str, Any] = {

@@ -1,17 +1,17 @@
-"""The Node object of a machine, made before the machine is.
+"""The Node object of a machine, created before the machine is.
 
-A kubelet that finds its Node adopts it. So labels, taint and owner are never a guest's to choose:
-NodeRestriction lets a kubelet register with whatever taints it likes, but change none of them
-later. There is no moment in which the node is there and its taint is not; and the owner reference,
-which a kubelet may not touch either, tells the machine's own Node from any other of its name.
+A kubelet that finds its Node adopts it. So a guest cannot choose labels, taint and owner:
+NodeRestriction lets a kubelet register with any taints, but change none of them later. The Node
+never exists without its taint; and the owner reference, which a kubelet may not change either,
+distinguishes the machine's own Node from any other of its name.
 
-The node's addresses are written here too, and the kubelet leaves them as they are: users see, and
-the API server calls, the pod's address (as on Fargate, where node and pod share one interface), not
-the management address that the kubelet listens on.
+The node's addresses are written here too, and the kubelet does not change them: users see, and the
+API server calls, the pod's address (as on Fargate, where node and pod share one interface), not the
+management address that the kubelet listens on.
 
-What can be allocated stands in it from the start, as in a Node that a kubelet makes itself. For a
-kubelet admits pods by the Node that its watch has shown it; while that is the one without a number,
-however much it reported meanwhile, there is room for no pod, and one that comes is failed for good.
+``allocatable`` is set from the start, as in a Node that a kubelet creates itself. A kubelet admits
+pods by the Node that its watch delivered; while that one has no ``allocatable``, regardless of what
+the kubelet reported since, the kubelet rejects every pod, and a rejected pod stays Failed.
 """
 
 from dataclasses import dataclass
@@ -32,26 +32,26 @@ from monopod.sizing import Size, instance_type
 
 TAINT: Final = (keys.COMPUTE_TYPE_KEY, keys.COMPUTE_TYPE_FARGATE, "NoSchedule")
 _MOST_PODS: Final = 110
-"""Of an ordinary node; it is the kubelet's own default."""
+"""Of a worker node: the kubelet's default."""
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a node is, as its names and labels tell."""
+    """A node's region and zone, for its names and labels."""
 
     region: str
     zone: str
 
 
 def name_of(machine: MicroVM, pod_address: IPv4Address, region: str) -> str:
-    """Return the name of the node that a machine is."""
+    """Return the name of a machine's node."""
     named = host_name if machine.spec.podCIDR else node_name
     return named(pod_address, region)
 
 
 def taints(machine: MicroVM) -> tuple[tuple[str, str, str], ...]:
-    """Return what keeps pods off a node, as key, value and effect: of Fargate's nodes, all."""
+    """Return a node's taints as key, value and effect; a worker node has none."""
     return () if machine.spec.podCIDR else (TAINT,)
 
 
@@ -78,7 +78,7 @@ def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str
 
 
 def most_pods(machine: MicroVM) -> int:
-    """Return how many pods a node may run: Fargate's run one."""
+    """Return how many pods a node may run: one, but on a worker node."""
     return _MOST_PODS if machine.spec.podCIDR else 1
 
 
@@ -93,7 +93,7 @@ def _allocatable(machine: MicroVM) -> dict[str, str]:
 
 
 def addresses(pod_address: IPv4Address, region: str) -> list[models.NodeAddress]:
-    """Return a node's addresses, of the types that AWS's nodes have; names resolve to the IP."""
+    """Return a node's addresses, of the types on AWS's nodes; names resolve to the IP."""
     name = host_name(pod_address, region)
     return [
         models.NodeAddress(type="InternalIP", address=str(pod_address)),
@@ -103,7 +103,7 @@ def addresses(pod_address: IPv4Address, region: str) -> list[models.NodeAddress]
 
 
 def provider_id(machine: MicroVM, node: str, place: Place) -> str:
-    """Return the node's provider id, of the shape that Fargate's have."""
+    """Return the node's provider ID, of the same form as Fargate's."""
     return f"monopod:///{place.zone}/{meta(machine).name}/{node}"
 
 

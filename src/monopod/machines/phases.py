@@ -1,4 +1,4 @@
-"""How long the phases of machines' starts take, for Prometheus."""
+"""Prometheus metrics: durations of machines' start phases, and lost machines."""
 
 from typing import Final
 
@@ -23,7 +23,7 @@ _PHASES: Final = {
 
 
 def reached(machine: MicroVM, kind: str) -> None:
-    """Count the phase that ended when a condition became true."""
+    """Observe the duration of the phase that ended when a condition became true."""
     before, phase = _PHASES[kind]
     start, end = conditions.find(machine, before), conditions.find(machine, kind)
     if start is not None and end is not None:

@@ -1,6 +1,6 @@
-"""When each machine's kubelet last gave a sign of life: that it renewed its node's Lease.
+"""Tracks when each machine's kubelet last renewed its node's Lease.
 
-Only this process's own clock counts, from when it saw a renewal; a guest's clock may be wrong.
+Times are this process's own, from when it observed a renewal; a guest's clock may be wrong.
 """
 
 import time
@@ -16,7 +16,7 @@ from monopod.kube import Change, Client, Deleted, NotFoundError
 from monopod.machines.facts import Silence
 
 NAMESPACE: Final = "kube-node-lease"
-"""Where kubelets' Leases are, each of its node's name."""
+"""Namespace of kubelets' Leases; each has its node's name."""
 
 
 @dataclass(slots=True)
@@ -28,25 +28,25 @@ class _Pulse:
 
 
 class Pulses:
-    """The newest renewal of each node's Lease that was seen."""
+    """The newest observed renewal of each node's Lease."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Know of nothing yet.
+        """Start without any Lease.
 
         Args:
-            clock: Seconds from any fixed point; stands still while the host does.
+            clock: Seconds from any fixed point; stands still while the host is suspended.
         """
         self._clock = clock
         self._pulses: dict[str, _Pulse] = {}
 
     def changed(self, change: Change[Lease]) -> None:
-        """Take in what became of a Lease."""
+        """Record a Lease's renewal."""
         node = change.key.removeprefix(f"{NAMESPACE}/")
         if not isinstance(change, Deleted) and node.startswith(keys.NODE_PREFIX):
             self._note(node, _renewed(change.object))
 
     def silence(self, node: str) -> Silence:
-        """Return a kubelet's silence; of one that nothing is known of, it begins now."""
+        """Return how long a Lease was not renewed; for an unknown node, counted from now."""
         now = self._clock()
         pulse = self._pulses.setdefault(node, _Pulse(None, now))
         return Silence(
@@ -57,10 +57,10 @@ class Pulses:
         )
 
     async def ask(self, client: Client, node: str) -> None:
-        """Ask the API server itself for a Lease: our view may be late, or the server was away.
+        """Get a Lease from the API server: the informer may lag, or the server was unavailable.
 
         Raises:
-            KubeError: It does not answer, so nobody can renew anything.
+            KubeError: The API server does not answer, so no kubelet can renew its Lease.
         """
         try:
             renewed = _renewed(await client.get(Lease, node, NAMESPACE))
@@ -75,7 +75,7 @@ class Pulses:
             pulse.doubted = now
 
     def forget(self, node: str) -> None:
-        """The machine of this node is gone."""
+        """Forget a node whose machine is gone."""
         self._pulses.pop(node, None)
 
     def _note(self, node: str, renewed: datetime | None) -> None:

@@ -1,4 +1,4 @@
-"""Writing down what became of a machine: every write holds for the version it was decided on."""
+"""Writes MicroVM objects, each guarded by the resource version that the decision was based on."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,7 +12,7 @@ Clock = Callable[[], datetime]
 
 
 class Records:
-    """Changes to MicroVM objects."""
+    """Patches the status and the finalizers of MicroVM objects."""
 
     def __init__(self, client: Client, now: Clock) -> None:
         self._client = client
@@ -22,7 +22,7 @@ class Records:
         """Change conditions and fields of a machine's status; returns the newer object.
 
         Raises:
-            ConflictError: The object is not what the decision was made on; look again.
+            ConflictError: The object changed since the decision; reconcile again.
         """
         old = machine.status or MicroVMStatus()
         new = conditions.set_in(old.conditions, *changed, now=self._now())
@@ -33,23 +33,23 @@ class Records:
         )
 
     async def begin_anew(self, machine: MicroVM, reason: str, message: str) -> MicroVM:
-        """Forget all of a machine's life but its addresses; it failed once, and is tried again.
+        """Reset a machine's status but for its addresses, with one failed attempt, to relaunch it.
 
         Raises:
-            ConflictError: The object is not what the decision was made on; look again.
+            ConflictError: The object changed since the decision; reconcile again.
         """
         old = machine.status or MicroVMStatus()
         kept = [each for each in old.conditions if each.type == conditions.ADDRESSED]
         failed = conditions.changed(conditions.LAUNCHED, False, reason, message)
         new = conditions.set_in(kept, failed, now=self._now())
-        told = [condition.to_dict() for condition in new]
-        return await self._patch(machine, {"status": {"attempts": 1, "conditions": told}}, "status")
+        status = {"attempts": 1, "conditions": [condition.to_dict() for condition in new]}
+        return await self._patch(machine, {"status": status}, "status")
 
     async def finalizers(self, machine: MicroVM, finalizers: list[str]) -> MicroVM:
-        """Set what keeps an object from vanishing.
+        """Set an object's finalizers.
 
         Raises:
-            ConflictError: The object is not what the decision was made on; look again.
+            ConflictError: The object changed since the decision; reconcile again.
         """
         return await self._patch(machine, {"metadata": {"finalizers": finalizers}})
 

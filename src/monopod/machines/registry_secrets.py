@@ -1,6 +1,6 @@
-"""Reading registry credentials as Docker writes them and Kubernetes keeps them.
+"""Reads registry credentials from Secrets of type ``kubernetes.io/dockerconfigjson``.
 
-Nothing that is said about a fault holds any part of a credential.
+No description of a fault contains any part of a credential.
 """
 
 import base64
@@ -22,14 +22,14 @@ _HUB_NAMES: Final = frozenset({"index.docker.io", "registry-1.docker.io"})
 _PATTERN: Final = re.compile(
     r"[A-Za-z0-9_*-]+(\.[A-Za-z0-9_*-]+)*(:[0-9]{1,5})?(/[a-z0-9._-]+(/[a-z0-9._-]+)*)?"
 )
-"""What a kubelet takes. It would not start with one that it does not."""
+"""Image patterns that a kubelet accepts; it does not start with an invalid one."""
 _PADDING: Final = "\0"
-"""Some versions of Docker end passwords with it."""
+"""Some versions of Docker pad passwords with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a Secret is good for."""
+    """The credentials and the faults of a Secret."""
 
     credentials: tuple[RegistryCredential, ...] = ()
     faults: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class _Config(msgspec.Struct):
 
 
 def read(secret: Secret) -> Contents:
-    """Return the credentials of a Secret, and what of it cannot be used."""
+    """Return the credentials of a Secret, and the faults of entries that cannot be used."""
     if secret.type != KIND:
         return Contents(faults=(f"is of type {secret.type}, not {KIND}",))
     try:
@@ -69,7 +69,7 @@ def read(secret: Secret) -> Contents:
 
 
 def first_of_each(credentials: Iterable[RegistryCredential]) -> tuple[RegistryCredential, ...]:
-    """Leave out credentials for what an earlier one is for already."""
+    """Return the credentials without those whose pattern an earlier one has."""
     by_pattern: dict[str, RegistryCredential] = {}
     for each in credentials:
         by_pattern.setdefault(each.pattern, each)
@@ -77,9 +77,9 @@ def first_of_each(credentials: Iterable[RegistryCredential]) -> tuple[RegistryCr
 
 
 def pattern_of(registry: str) -> str | None:
-    """Return what images of a registry begin with, from its name as Docker writes it.
+    """Return the image pattern of a registry, from its name as Docker writes it.
 
-    None if a kubelet could not take it. Docker Hub's old names all mean ``docker.io``.
+    None if a kubelet would not accept it. Docker Hub's old names all mean ``docker.io``.
     """
     name = registry.removeprefix("https://").removeprefix("http://").rstrip("/")
     host, slash, path = name.partition("/")

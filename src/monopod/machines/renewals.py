@@ -1,8 +1,8 @@
-"""Approving kubelets' requests for their next serving certificates.
+"""Approves kubelets' requests to renew their serving certificates.
 
-Client certificates renew without us: kube-controller-manager approves a node's request for its own.
-Serving certificates it never approves, because only whoever gave a node its names and addresses
-knows that they are that node's. For the nodes of machines, that is this process.
+kube-controller-manager approves a node's request for its client certificate, but never one for a
+serving certificate: only the component that assigns a node its names and addresses can verify them.
+For machines' nodes, that is this process.
 """
 
 import base64
@@ -27,7 +27,7 @@ _log: Final = structlog.get_logger("renewals")
 
 
 class Renewals:
-    """Looks at every request for a serving certificate that a machine's kubelet makes."""
+    """Reconciles the requests for serving certificates that machines' kubelets make."""
 
     def __init__(
         self,
@@ -36,13 +36,13 @@ class Renewals:
         machines: Callable[[], Iterable[MicroVM]],
         region: str,
     ) -> None:
-        """Connect the view to a queue of requests' names.
+        """Subscribe to the informer, which enqueues requests by name.
 
         Args:
             client: May approve requests to the signer of kubelets' serving certificates.
             requests: A running informer of all requests.
-            machines: All MicroVMs there are now.
-            region: That nodes are named after.
+            machines: Returns all current MicroVMs.
+            region: The region in nodes' names.
         """
         self._client = client
         self._requests = requests
@@ -52,7 +52,7 @@ class Renewals:
         requests.subscribe(self._changed)
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Reconcile until cancelled."""
         await self._controller.run()
 
     def _changed(self, change: Change[CertificateSigningRequest]) -> None:
@@ -72,17 +72,17 @@ class Renewals:
     async def _judge(self, request: CertificateSigningRequest, machine: MicroVM) -> None:
         name = meta(machine).name
         if (why := objection(request, machine, self._region)) is not None:
-            # Left to wait, not denied: kube-controller-manager removes it in a day.
-            _log.warning("renewal not approved", machine=name, request=meta(request).name, why=why)
+            # Left pending, not denied: kube-controller-manager removes it in a day.
+            _log.warning("serving_csr_ignored", machine=name, request=meta(request).name, why=why)
             return
-        _log.info("renewal approved", machine=name, request=meta(request).name)
+        _log.info("serving_csr_approved", machine=name, request=meta(request).name)
         request.status = models.CertificateSigningRequestStatus(
             conditions=[
                 models.CertificateSigningRequestCondition(
                     type="Approved",
                     status="True",
                     reason="MachineRenewal",
-                    message="The names and addresses are those of the machine that asks.",
+                    message="The names and addresses are those of the requesting machine.",
                 )
             ]
         )
@@ -93,7 +93,7 @@ class Renewals:
 
 
 def is_renewal(request: CertificateSigningRequest) -> bool:
-    """Say whether a node asks for a serving certificate, and nobody has answered yet."""
+    """Return whether a request is a node's for a serving certificate, and still pending."""
     spec, status = request.spec, request.status
     return (
         spec.signerName == SERVING_SIGNER
@@ -103,10 +103,10 @@ def is_renewal(request: CertificateSigningRequest) -> bool:
 
 
 def objection(request: CertificateSigningRequest, machine: MicroVM, region: str) -> str | None:
-    """Return why a request is not one that this machine's kubelet may make; None if it is."""
+    """Return why this machine's kubelet may not make a request; None if it may."""
     spec, addresses = request.spec, recorded(machine)
     if addresses is None or meta(machine).deletionTimestamp is not None:
-        return "the machine is going, or has no address"
+        return "the machine is being deleted, or has no address"
     node = nodes.name_of(machine, addresses.pod, region)
     user = NODE_USER_PREFIX + node
     if spec.username != user or NODES_GROUP not in (spec.groups or ()):
@@ -125,7 +125,7 @@ def objection(request: CertificateSigningRequest, machine: MicroVM, region: str)
         x509.DNSName(node),
         x509.DNSName(host_name(addresses.pod, region)),
         x509.IPAddress(addresses.pod),
-        # Of a machine that started when its node still showed this address.
+        # For a machine that was launched when its node still showed this address.
         x509.IPAddress(addresses.management),
     )
     foreign = [str(each.value) for each in names if each not in allowed]

@@ -1,7 +1,7 @@
-"""What execution roles give to machines: credentials for registries, and whom to believe there.
+"""Execution roles: the registry credentials and certificate authorities that machines get.
 
-Secrets are read one by one, when a machine is launched: nothing is kept, so what was changed or
-taken away counts from the next machine on. This process may not list them.
+Secrets are read one by one when a machine is launched and are not cached, so a change or a removal
+takes effect with the next machine. This process may not list Secrets.
 """
 
 import itertools
@@ -40,30 +40,30 @@ from monopod.profiles import role_of
 
 _READY: Final = "Ready"
 _LOOK_AGAIN_S: Final = 60.0
-"""Between two looks at a role's Secrets, for its condition alone."""
+"""Interval at which a role's Secrets are read again to update its condition."""
 _log: Final = structlog.get_logger("roles")
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a machine gets by its role."""
+    """The credentials and authorities that a machine gets by its role."""
 
     role: str = ""
-    """Name of the object; empty if there is none."""
+    """Name of the ExecutionRole; empty if there is none."""
     credentials: tuple[RegistryCredential, ...] = ()
     authorities: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    """PEM of those who sign for registries, by registry."""
+    """PEM certificates of the authorities that sign for registries, by registry."""
     faults: tuple[str, ...] = ()
-    """What the role names and cannot give, each a sentence without its full stop."""
+    """Why parts of the role cannot be granted, each a sentence without its full stop."""
 
 
 class Roles:
-    """Reads roles' Secrets for machines, and says on each role whether they can be used."""
+    """Reads roles' Secrets for machines, and sets each role's Ready condition."""
 
     def __init__(
         self, client: Client, roles: Informer[ExecutionRole], now: Callable[[], datetime]
     ) -> None:
-        """Connect the view of roles to a queue of their names."""
+        """Subscribe to the informer, which enqueues roles by name."""
         self._client = client
         self._roles = roles
         self._now = now
@@ -71,11 +71,11 @@ class Roles:
         roles.subscribe(self._changed)
 
     async def run(self) -> None:
-        """Keep roles' conditions true until cancelled."""
+        """Reconcile roles' conditions until cancelled."""
         await self._controller.run()
 
     async def grant(self, arn: str) -> Grant:
-        """Return what a machine of this role gets; nothing if no object stands for the role.
+        """Return what a machine of this role gets; an empty grant if no ExecutionRole has the ARN.
 
         Raises:
             KubeError: The API server does not answer.
@@ -141,7 +141,7 @@ class Roles:
             )
         except NotFoundError:
             return
-        _log.info("role judged", role=metadata.name, reason=status.conditions[-1].reason)
+        _log.info("role_status_written", role=metadata.name, reason=status.conditions[-1].reason)
 
     def _changed(self, change: Change[ExecutionRole]) -> None:
         for role in self._roles.items():

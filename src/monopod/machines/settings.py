@@ -1,4 +1,4 @@
-"""What may be configured about machines' lives: environment variables ``MONOPOD_MACHINES_*``."""
+"""Settings of the MicroVM controllers: environment variables ``MONOPOD_MACHINES_*``."""
 
 from pathlib import Path
 
@@ -9,35 +9,35 @@ from monopod.machines.decision import Limits
 
 
 class MachinesSettings(BaseSettings):
-    """Timeouts in seconds, and what the process that launches machines must be told."""
+    """Timeouts and intervals in seconds, the guest image and the metrics port."""
 
     model_config = SettingsConfigDict(env_prefix="MONOPOD_MACHINES_", frozen=True)
 
     image: Path | None = None
     """Directory of the guest image that new machines run."""
     launch_timeout_s: float = 60.0
-    """For making a machine's disks and link and starting its VMM; then it is tried again."""
+    """Limit for creating a machine's disks and link and starting its VMM, before a retry."""
     registration_timeout_s: float = 120.0
-    """From there to a ready node; then the machine is given up."""
+    """Limit from the launch to a ready node, before the machine is terminated."""
     unready_timeout_s: float = 60.0
-    """How long a node may be unready once it was ready; then its machine is given up."""
+    """How long a node that was ready may be unready before its machine is terminated."""
     silent_timeout_s: float = Field(default=40.0, gt=0)
     """How long the kubelet of a node that was ready may not renew its Lease, which it does every
-    10 s; then its machine is given up."""
+    10 s, before its machine is terminated."""
     attempts: int = 4
-    """Failed launches of one MicroVM before it is given up."""
+    """Failed launches of one MicroVM before it is abandoned."""
     driver_retry_s: float = Field(default=30.0, gt=0)
-    """How often a machine for which this host has no driver is tried."""
+    """Interval between launches of a machine for which this host has no driver."""
     certificate_lifetime_s: int = Field(default=24 * 3600, ge=600)
-    """Of kubelets' first certificates, which they renew in time; signers give 600 at the least."""
+    """Lifetime of kubelets' first certificates, which they renew; signers' minimum is 600 s."""
     collect_every_s: float = 60.0
-    """How often garbage is looked for."""
+    """Interval of garbage collection."""
     metrics_port: int = Field(default=9472, gt=0, lt=65536)
     """On 127.0.0.1, for Prometheus."""
 
     @property
     def limits(self) -> Limits:
-        """The part that decisions are made by."""
+        """The limits that decisions are based on."""
         return Limits(
             registration_s=self.registration_timeout_s,
             unready_s=self.unready_timeout_s,

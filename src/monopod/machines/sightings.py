@@ -1,6 +1,6 @@
-"""What this process has seen of machines: a cache that a look at the capacity renews at any time.
+"""Observed state of machines, refreshed by listing the capacity provider's machines.
 
-No decision rests on it that a restart, with an empty one, would take differently for good.
+Cache only: after a restart every decision converges to the same result.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from monopod.capacity import Ended, Presence
 
 
 class Sightings:
-    """The newest that is known of each machine by its name."""
+    """The latest observation of each machine, by its name."""
 
     def __init__(self) -> None:
         self._presence: dict[str, Presence] = {}
@@ -20,33 +20,33 @@ class Sightings:
         self._touched: dict[str, int] = {}
         self._moment = 0
         self.room_at: datetime | None = None
-        """When room last became free."""
+        """When capacity last became free."""
 
     def presence(self, name: str) -> Presence | None:
-        """What there is of a machine; None if nothing."""
+        """Return what the host has of a machine; None if nothing."""
         return self._presence.get(name)
 
     def ended(self, name: str) -> Ended | None:
-        """How it ended by itself, if it did."""
+        """Return how a machine ended without being terminated; None if it did not."""
         return self._ended.get(name)
 
     def settled(self, name: str) -> bool:
-        """Whether it is held to its provisioned CPU."""
+        """Return whether a machine is limited to its provisioned CPU."""
         return name in self._settled
 
     def refused_at(self, name: str) -> datetime | None:
-        """When there was last no place for it; None if never."""
+        """Return when a machine's launch was last refused; None if never."""
         return self._refused.get(name)
 
     def moment(self) -> int:
-        """Return a mark to be had before a look, for ``looked``."""
+        """Return a mark to take before a listing, for ``looked``."""
         return self._moment
 
     def looked(self, found: Mapping[str, Presence], began: int) -> set[str]:
-        """Take in a full look; what was learnt of a machine since it began is newer, and stays.
+        """Record a full listing; observations made since it began are newer, and stay.
 
         Returns:
-            Names of machines of which there is another thing than was known.
+            Names of machines whose presence changed.
         """
         changed = {
             name
@@ -59,45 +59,45 @@ class Sightings:
         return changed
 
     def starting(self, name: str) -> None:
-        """A launch begins: whatever comes of it, something may be left."""
+        """Record that a launch begins: even if it fails, resources may be left."""
         self._touch(name, Presence.REMAINS)
         self._ended.pop(name, None)
         self._settled.discard(name)
         self._refused.pop(name, None)
 
     def running(self, name: str) -> None:
-        """A machine runs."""
+        """Record that a machine runs."""
         self._touch(name, Presence.RUNNING)
 
     def has_ended(self, ended: Ended) -> None:
-        """A machine ended by itself."""
+        """Record that a machine ended without being terminated."""
         self._touch(ended.name, Presence.REMAINS)
         self._ended[ended.name] = ended
 
     def has_settled(self, name: str) -> None:
-        """A machine is held to its provisioned CPU."""
+        """Record that a machine is limited to its provisioned CPU."""
         self._settled.add(name)
 
     def bursts(self, name: str) -> None:
-        """A machine may use whole processors again."""
+        """Record that a machine may use whole processors again."""
         self._settled.discard(name)
 
     def nothing(self, name: str) -> None:
-        """There is nothing of a machine."""
+        """Record that the host has nothing of a machine."""
         self._touch(name, None)
         self._ended.pop(name, None)
         self._settled.discard(name)
 
     def refused(self, name: str, at: datetime) -> None:
-        """There is no place for a machine now."""
+        """Record that a machine's launch was refused."""
         self._refused[name] = at
 
     def forget(self, name: str) -> None:
-        """There is no object of this name any more."""
+        """Forget a machine whose object is gone."""
         self._refused.pop(name, None)
 
     def removed(self, name: str, at: datetime) -> None:
-        """There is nothing of a machine any more, and its room is free."""
+        """Record that a machine was removed from the host, and its capacity is free."""
         self.nothing(name)
         self.room_at = at
 

@@ -1,4 +1,4 @@
-"""The steps that may be taken about a machine, as data."""
+"""The actions that a decision about a machine can return, as data."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,32 +6,32 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
-    """See that the object cannot vanish while anything of the machine exists."""
+    """Add Monopod's finalizer, so that the object exists for as long as the machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllocateAddress:
-    """Choose its addresses, and with them its node's name."""
+    """Allocate its addresses, which determine its node's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Say that it waits for others to boot."""
+    """Record that it waits for the limit of concurrent boots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Start it."""
+    """Launch it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkLaunched:
-    """Say that it runs: it was started, but nobody lived to say so."""
+    """Record that it runs: a previous process started it, but died before recording it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkLaunchFailed:
-    """Say that it ended before its node was ready; it will be started again."""
+    """Record that it ended before its node was ready; it will be launched again."""
 
     reason: str
     message: str
@@ -39,12 +39,12 @@ class MarkLaunchFailed:
 
 @dataclass(frozen=True, slots=True)
 class MarkRegistered:
-    """Say that its kubelet has reported."""
+    """Record that its kubelet has registered."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkReady:
-    """Say whether its node is ready."""
+    """Record whether its node is ready."""
 
     ready: bool
     reason: str
@@ -53,12 +53,12 @@ class MarkReady:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Ask the API server for the Lease of its node: its kubelet seems silent."""
+    """Get its node's Lease from the API server: it seems not to be renewed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Hold it to its provisioned CPU."""
+    """Limit it to its provisioned CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +68,17 @@ class ResumeBurst:
 
 @dataclass(frozen=True, slots=True)
 class MarkTerminated:
-    """Say that it is lost or given up, for good."""
+    """Record that it is lost or abandoned; final."""
 
     reason: str
     message: str
     timed_out: bool = False
-    """It took too long before its pod could be bound; the pod is told so."""
+    """It took too long before its pod could be bound; its pod gets an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class BeginAnew:
-    """Have an ordinary node, which is no pod's, come back after its machine was lost."""
+    """Relaunch a worker node, which belongs to no pod, after its machine was lost."""
 
     reason: str
     message: str
@@ -86,14 +86,14 @@ class BeginAnew:
 
 @dataclass(frozen=True, slots=True)
 class LosePod:
-    """Have the pod fail, so that its owner makes another."""
+    """Fail its pod, so that the pod's owner creates another."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete the MicroVM; if its pod still waits for a machine, the scheduler asks for another."""
+    """Delete the MicroVM; if its pod still needs a machine, the scheduler creates another."""
 
     reason: str
     message: str
@@ -101,24 +101,24 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """Remove every trace of the machine."""
+    """Remove the machine's processes, disks and link from the host."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteNode:
-    """Delete the Node object of its name, with what belongs to it."""
+    """Delete the Node object of its node's name, with its dependents."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveFinalizer:
-    """Let the object go, and its addresses with it."""
+    """Remove Monopod's finalizer: the object is deleted, and its addresses are free."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do until something changes, or until a time."""
+    """Do nothing until an event or, if given, a time."""
 
     why: str
     until: datetime | None = None

@@ -1,8 +1,7 @@
-"""What a machine is told of the cluster it joins, read from this process's own identity.
+"""The endpoints of the cluster that a machine joins, read from this process's own kubeconfig.
 
-The kubeconfig that this process works with names the API server and the authority that signs for
-it; the registry is at the same address (docs/architecture.md). So there is no second place in which
-either could be wrong.
+The kubeconfig names the API server and the authority that signs for it; the registry has the same
+address (docs/architecture.md). So neither is configured a second time.
 """
 
 import base64
@@ -19,7 +18,7 @@ from monopod.network.plan import REGISTRY_PORT
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The cluster, as a kubelet has to know it."""
+    """The cluster endpoints and settings that a kubelet needs."""
 
     api_server: str
     """URL."""
@@ -33,7 +32,7 @@ class Surroundings:
 
 
 def read(kubeconfig: Path, region: str) -> Surroundings:
-    """Read the surroundings from a kubeconfig.
+    """Read the endpoints from a kubeconfig.
 
     Raises:
         ValueError: It does not name a server and an authority.
@@ -47,6 +46,6 @@ def read(kubeconfig: Path, region: str) -> Surroundings:
         else:
             authority = (kubeconfig.parent / cluster["certificate-authority"]).read_bytes()
     except (OSError, yaml.YAMLError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"{kubeconfig} does not tell how to reach the cluster: {error}") from error
+        raise ValueError(f"{kubeconfig} has no usable server and authority: {error}") from error
     host = urlsplit(server).hostname
     return Surroundings(server, authority, f"{host}:{REGISTRY_PORT}", region)

@@ -1,7 +1,7 @@
-"""Whose turn it is to boot.
+"""Limits how many machines boot at the same time; the oldest boot first.
 
-Booting is CPU work. With more machines at it than the host has cores for, all are late together;
-one after the other the first are early and the last not later.
+Booting is CPU-bound. If more machines boot than the host has cores for, all are slow; in order, the
+first are ready earlier and the last not later.
 """
 
 from bisect import bisect_left, insort
@@ -17,17 +17,17 @@ from monopod.machines import conditions
 from monopod.machines.decision import QUEUED
 
 _HOLD: Final = timedelta(seconds=30)
-"""A machine that has not become ready by then no longer keeps others waiting."""
+"""A machine that is not ready by then no longer counts as booting."""
 
 _Place = tuple[float, str]
-"""When a machine was asked for, and its name."""
+"""When a MicroVM was created, and its name."""
 
 
 class Turns:
-    """Who boots and who waits; what it costs to ask does not grow with those that wait."""
+    """The booting and the queued machines; ``is_turn_of`` is O(log n) in queued machines."""
 
     def __init__(self, at_once: int) -> None:
-        """Let so many boot at the same time."""
+        """Allow this many concurrent boots."""
         self._at_once = at_once
         self._launching: set[str] = set()
         self._booting: dict[str, datetime] = {}
@@ -35,7 +35,7 @@ class Turns:
         self._queue: list[_Place] = []
 
     def note(self, machine: MicroVM) -> None:
-        """Take in what an object says now."""
+        """Record a machine's state from its object."""
         name = meta(machine).name or ""
         self.forget(name)
         launched = conditions.find(machine, conditions.LAUNCHED)
@@ -48,14 +48,14 @@ class Turns:
             insort(self._queue, place)
 
     def forget(self, name: str) -> None:
-        """Let go of a machine that is gone."""
+        """Forget a machine that is gone."""
         self._booting.pop(name, None)
         if (place := self._waiting.pop(name, None)) is not None:
             del self._queue[bisect_left(self._queue, place)]
 
     @contextmanager
     def launching(self, name: str) -> Generator[None]:
-        """Count a machine as one that boots, whatever its object says yet."""
+        """Count a machine as booting before its object shows it."""
         self._launching.add(name)
         try:
             yield
@@ -63,7 +63,7 @@ class Turns:
             self._launching.discard(name)
 
     def is_turn_of(self, name: str, now: datetime) -> bool:
-        """Say whether a machine may boot now: the oldest first, others behind all that wait."""
+        """Return whether a machine may boot now: the oldest queued first, unqueued ones last."""
         booting = {each for each, since in self._booting.items() if now - since < _HOLD}
         free = self._at_once - len(booting | self._launching)
         place = self._waiting.get(name)
@@ -71,7 +71,7 @@ class Turns:
         return ahead < free
 
     def next(self) -> list[str]:
-        """Return the names of those whose turn it would be if nothing booted."""
+        """Return the names of the machines that could boot if none were booting."""
         return [name for _, name in self._queue[: self._at_once]]
 
 

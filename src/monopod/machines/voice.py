@@ -1,8 +1,8 @@
-"""What people are told on the pod that waits for, or has lost, its machine, and on the MicroVM.
+"""Publishes events about machines, on their pod and on the MicroVM.
 
-Of an ordinary node's machine the MicroVM alone tells: it waits for no pod.
+A worker node's machine has events on its MicroVM only, since it belongs to no pod.
 
-Texts that Fargate has too are Fargate's, from the component that says them there.
+Texts that Fargate has too are Fargate's exact texts, from the component that publishes them there.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ from monopod.kube import EventRecorder, EventType, meta
 COMPONENT: Final = "monopod-machines"
 FAILED_SCHEDULING: Final = "FailedScheduling"
 TIMED_OUT: Final = "Pod provisioning timed out (will retry) for pod"
-"""Knowledge-centre article on pending Fargate pods; the pod's name follows."""
+"""Source: knowledge-centre article on pending Fargate pods; the pod's name follows."""
 NO_CAPACITY: Final = (
     "Fargate capacity is unavailable at this time. "
     "Please try again later or in a different availability zone"
@@ -25,7 +25,7 @@ NO_CAPACITY: Final = (
 
 
 class Voice:
-    """Events about pods."""
+    """Publishes the events about machines."""
 
     def __init__(self, own: EventRecorder, fargate: EventRecorder) -> None:
         """Take two recorders: for component ``monopod-machines`` and for the scheduler's."""
@@ -33,39 +33,39 @@ class Voice:
         self._fargate = fargate
 
     def launched(self, machine: MicroVM, node: str) -> None:
-        """A machine was started."""
+        """Publish that a machine was launched."""
         spec = machine.spec
         size = f"{spec.milliCPU / 1000:g} vCPU, {spec.memoryMiB / 1024:g} GB"
         text = f"Started microVM {meta(machine).name} ({size}); its node will be {node}"
         self._own.record(_waiting(machine), EventType.NORMAL, "MicroVMStarted", text)
 
     def not_launched(self, machine: MicroVM, why: str) -> None:
-        """A launch failed; another follows."""
+        """Publish that a launch failed and will be retried."""
         text = f"MicroVM {meta(machine).name} did not start, will retry: {why}"
         for about in _everywhere(machine):
             self._own.record(about, EventType.WARNING, "MicroVMNotStarted", text)
 
     def not_granted(self, machine: MicroVM, role: str, why: str) -> None:
-        """A machine starts without something that its role names."""
+        """Publish that a machine starts without something that its role names."""
         text = f"ExecutionRole {role}: {why}; the machine starts without it"
         self._own.record(_waiting(machine), EventType.WARNING, "ExecutionRoleIncomplete", text)
 
     def no_address(self, machine: MicroVM, reason: str, why: str) -> None:
-        """There is no address for a machine."""
+        """Publish that a machine has no address."""
         self._own.record(_waiting(machine), EventType.WARNING, reason, why)
 
     def no_capacity(self, machine: MicroVM, why: str) -> None:
-        """There is no room for a machine. On pods, the scheduler says so with their requests."""
+        """Publish that a worker node lacks capacity; on pods, the scheduler publishes this."""
         if machine.spec.podCIDR:
             text = f"{NO_CAPACITY}: {why}"
             self._fargate.record(machine, EventType.WARNING, FAILED_SCHEDULING, text)
 
     def unsupported(self, machine: MicroVM, why: str) -> None:
-        """There are no machines of the size that a pod needs."""
+        """Publish that no driver here can run a machine of this size or driver."""
         self._fargate.record(_waiting(machine), EventType.WARNING, FAILED_SCHEDULING, why)
 
     def timed_out(self, machine: MicroVM, reason: str, why: str) -> None:
-        """A machine is given up before its pod ran."""
+        """Publish that a machine is abandoned before its pod ran."""
         reference = machine.spec.podRef
         if not machine.spec.podCIDR:
             text = f"{TIMED_OUT} {reference.namespace}/{reference.name}: {why}"
@@ -73,12 +73,12 @@ class Voice:
         self._own.record(machine, EventType.WARNING, reason, why)
 
     def released(self, machine: MicroVM, why: str) -> None:
-        """A machine is given back while its pod exists."""
+        """Publish that a machine is deleted while its pod exists."""
         text = f"MicroVM {meta(machine).name} is deleted: {why}"
         self._own.record(_pod(machine), EventType.NORMAL, "MicroVMReleased", text)
 
     def terminated(self, machine: MicroVM, reason: str, message: str) -> None:
-        """A machine was lost."""
+        """Publish that a machine was lost."""
         text = f"MicroVM {meta(machine).name} ended: {message}"
         for about in _everywhere(machine):
             self._own.record(about, EventType.WARNING, reason, text)
@@ -89,7 +89,7 @@ def _everywhere(machine: MicroVM) -> tuple[Pod | MicroVM, ...]:
 
 
 def _waiting(machine: MicroVM) -> Pod | MicroVM:
-    """Return where whoever waits for a machine looks."""
+    """Return the object whose users wait for a machine: its pod, or a worker node's MicroVM."""
     return _everywhere(machine)[0]
 
 
