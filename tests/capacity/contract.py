@@ -191,7 +191,9 @@ class Contract:
 
     async def test_a_driver_that_there_is_not(self, place: Place) -> None:
         async with place.open() as capacity:
-            with pytest.raises(DriverUnavailableError, match="qemu-kvm is insisted on"):
+            with pytest.raises(
+                DriverUnavailableError, match="equested driver qemu-kvm is unavailable"
+            ):
                 await capacity.launch(wanted(driver="qemu-kvm"), configure)
             assert await capacity.present() == {}
 

@@ -63,7 +63,7 @@ def test_choice(milli_cpu: int, insisted: str, host: tuple[Candidate, ...], driv
                 False,
                 "KvmUnavailable",
                 "runs under qemu-tcg: qemu-kvm cannot be used on this host: /dev/kvm does not"
-                " exist; machines of uml have at most 1 vCPU, and this one has 2",
+                " exist; uml supports at most 1 vCPU per machine, and this one has 2",
             ),
         ),
         (
@@ -73,8 +73,8 @@ def test_choice(milli_cpu: int, insisted: str, host: tuple[Candidate, ...], driv
             Choice(
                 "uml",
                 False,
-                "DriverInsistedOn",
-                "runs under uml: the pod or its profile insists on uml",
+                "DriverRequested",
+                "runs under uml: the pod or its profile requests uml",
             ),
         ),
         (
@@ -85,7 +85,7 @@ def test_choice(milli_cpu: int, insisted: str, host: tuple[Candidate, ...], driv
                 "qemu-tcg",
                 False,
                 "KvmUnavailable",
-                "runs under qemu-tcg: the pod or its profile insists on qemu; qemu-kvm cannot be"
+                "runs under qemu-tcg: the pod or its profile requests qemu; qemu-kvm cannot be"
                 " used on this host: /dev/kvm does not exist",
             ),
         ),
@@ -105,32 +105,32 @@ def test_the_reason(
             "qemu-kvm",
             WITHOUT_KVM,
             DriverUnavailableError,
-            "Driver qemu-kvm is insisted on, but qemu-kvm cannot be used on this host: /dev/kvm"
-            " does not exist",
+            "Requested driver qemu-kvm is unavailable: qemu-kvm cannot be used on this host:"
+            " /dev/kvm does not exist",
         ),
         (
             250,
             "qemu",
             BARE,
             DriverUnavailableError,
-            "Driver qemu is insisted on, but qemu-kvm cannot be used on this host: /dev/kvm does"
-            " not exist; qemu-tcg cannot be used on this host: install qemu-system-x86",
+            "Requested driver qemu is unavailable: qemu-kvm cannot be used on this host:"
+            " /dev/kvm does not exist; qemu-tcg cannot be used on this host: install qemu-system-x86",
         ),
         (
             2000,
             "uml",
             WITH_KVM,
             SizeUnsupportedError,
-            "No machine of 2 vCPU can be run on this host under driver uml: machines of uml have"
-            " at most 1 vCPU, and this one has 2",
+            "This host cannot run a machine of 2 vCPU under driver uml: uml supports"
+            " at most 1 vCPU per machine, and this one has 2",
         ),
         (
             4000,
             "",
             BARE,
             SizeUnsupportedError,
-            "No machine of 4 vCPU can be run on this host: qemu-kvm cannot be used on this host:"
-            " /dev/kvm does not exist; machines of uml have at most 1 vCPU, and this one has 4;"
+            "This host cannot run a machine of 4 vCPU: qemu-kvm cannot be used on this host:"
+            " /dev/kvm does not exist; uml supports at most 1 vCPU per machine, and this one has 4;"
             " qemu-tcg cannot be used on this host: install qemu-system-x86",
         ),
         (
@@ -162,10 +162,10 @@ def test_refusals(
         (WITH_KVM, "qemu-kvm up to 16 vCPU"),
         (WITHOUT_KVM, "uml up to 1 vCPU, then qemu-tcg up to 16 vCPU"),
         (BARE, "uml up to 1 vCPU"),
-        ((NO_KVM, NO_QEMU), "nothing: no driver can be used"),
+        ((NO_KVM, NO_QEMU), "none: no driver can be used"),
     ],
 )
-def test_what_automatic_means(host: tuple[Candidate, ...], said: str) -> None:
+def test_default_drivers_are_described(host: tuple[Candidate, ...], said: str) -> None:
     assert automatic(host) == said
 
 
@@ -180,7 +180,7 @@ _HOSTS = st.tuples(
     st.sampled_from(["", *keys.DRIVER_WORDS]),
     _HOSTS,
 )
-def test_what_is_chosen_can_run_it_and_is_what_was_asked_for(
+def test_the_chosen_driver_fits_and_matches_the_request(
     milli_cpu: int, insisted: str, host: tuple[Candidate, ...]
 ) -> None:
     able = {

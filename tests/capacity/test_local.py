@@ -198,7 +198,7 @@ async def test_room_is_promised_once_to_those_who_race_for_it(host: Host) -> Non
         )
         (refused,) = [each for each in results if isinstance(each, BaseException)]
         assert isinstance(refused, CapacityUnavailableError)
-        assert "0.25 vCPU wanted, 0 vCPU free" in str(refused)
+        assert "0.25 vCPU requested, 0 vCPU free" in str(refused)
         assert len(await capacity.present()) == 1
 
 

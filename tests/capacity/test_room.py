@@ -51,25 +51,25 @@ def test_every_size_is_counted_with_at_least_what_its_cgroup_may_use() -> None:
         (
             Share(250, 1001),
             [Share(250, 1000)],
-            "1001 MiB wanted, 1000 MiB free: of the 2000 MiB for machines on this host, 1 have"
+            "1001 MiB requested, 1000 MiB free: of the 2000 MiB for machines on this host, 1 have"
             " 1000 MiB",
         ),
         (
             Share(4000, 1000),
             [Share(4000, 100), Share(1000, 100)],
-            "4 vCPU wanted, 3 vCPU free: of the 8 vCPU for machines on this host, 2 have 5 vCPU",
+            "4 vCPU requested, 3 vCPU free: of the 8 vCPU for machines on this host, 2 have 5 vCPU",
         ),
         (
             Share(16000, 122980),
             [],
-            "it never fits this host, not even an empty one: 16 vCPU wanted, 8 vCPU free: of the"
-            " 8 vCPU for machines on this host, 0 have 0 vCPU; 122980 MiB wanted, 2000 MiB free:"
+            "it never fits this host, not even an empty one: 16 vCPU requested, 8 vCPU free: of the"
+            " 8 vCPU for machines on this host, 0 have 0 vCPU; 122980 MiB requested, 2000 MiB free:"
             " of the 2000 MiB for machines on this host, 0 have 0 MiB",
         ),
         (
             Share(250, 100),
             [Share(250, 5000)],
-            "100 MiB wanted, 0 MiB free: of the 2000 MiB for machines on this host, 1 have"
+            "100 MiB requested, 0 MiB free: of the 2000 MiB for machines on this host, 1 have"
             " 5000 MiB",
         ),
     ],

@@ -49,7 +49,7 @@ async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, im
     assert message.startswith(said)
     assert "The pod needs 16 vCPU and 122112 MiB of memory" in message
     assert "it is provisioned 16 vCPU 120 GB" in message
-    assert "16 vCPU wanted" in message
+    assert "16 vCPU requested" in message
     assert "never fits this host" in message
     assert message in await _events(namespace, "giant")
     await namespace.kubectl("delete", "pod", "giant", "--wait=false")
@@ -60,7 +60,7 @@ async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, im
     ("word", "reason", "said"),
     [
         ("firecracker", "UnknownDriver", "not one of uml, qemu, qemu-tcg, qemu-kvm"),
-        ("qemu-kvm", "DriverUnavailable", "Driver qemu-kvm is insisted on, but"),
+        ("qemu-kvm", "DriverUnavailable", "Requested driver qemu-kvm is unavailable:"),
     ],
 )
 async def test_a_driver_that_this_host_has_not(

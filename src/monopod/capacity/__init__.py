@@ -1,4 +1,7 @@
-"""Where machines run. Nothing above this room may know which capacity it has."""
+"""The machine provider interface: launch, terminate and list machines on a host.
+
+Comparable to Karpenter's CloudProvider; no caller depends on an implementation.
+"""
 
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -10,24 +13,24 @@ from monopod.errors import MonopodError
 
 
 class CapacityError(MonopodError):
-    """A machine could not be had. Retrying may help, when whatever the message names changes."""
+    """A machine could not be launched or removed. Retry once the named cause has changed."""
 
 
 class CapacityUnavailableError(CapacityError):
-    """There is no room for a machine of this size now."""
+    """The host has not enough free CPU or memory for a machine of this size now."""
 
 
 class SizeUnsupportedError(CapacityError):
-    """There are no machines of this size here, until the host is given a driver for them."""
+    """No driver of the host supports machines of this size."""
 
 
 class DriverUnavailableError(CapacityError):
-    """The host cannot run the kind of machine that is insisted on; names what it lacks."""
+    """The host cannot run the requested driver; the message names what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A machine as the rooms above ask for it: sized and addressed."""
+    """A request for one machine: its size and addresses."""
 
     name: str
     milli_cpu: int
@@ -36,43 +39,43 @@ class Launch:
     management_address: IPv4Address
     pod_address: IPv4Address
     pod_network: IPv4Network | None = None
-    """The block of its pods' addresses, if it has more than one pod."""
+    """A worker node's pod CIDR. None means the machine runs one pod."""
     driver: str = ""
-    """The kind of machine that is insisted on, a word of ``keys.DRIVER_WORDS``; empty: any."""
+    """The requested driver, a word of ``keys.DRIVER_WORDS``; empty means any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The kind of machine that was chosen."""
+    """The driver chosen for a machine."""
 
     driver: str
     hardware: bool
-    """Whether hardware virtualisation stands between the guest and the host."""
+    """Whether the machine uses hardware virtualisation."""
     reason: str
     """CamelCase, for a condition."""
     message: str
-    """One line for people: why this kind and not a better one."""
+    """One line for users: why this driver and not a better one."""
 
 
 Configure = Callable[[], Awaitable[Mapping[str, bytes]]]
-"""Makes the files of a machine's configuration disk, by their path on it, private keys among them.
+"""Returns the files of a machine's configuration disk, private keys included, by path on it.
 
-Called only when a machine is really about to be started, and beside the making of its disks; what
-it raises comes out of ``launch`` unchanged.
+Called only when a machine is about to start, concurrently with the making of its disks; ``launch``
+passes its exceptions on unchanged.
 """
 
 
 class Presence(enum.Enum):
-    """What there is of a machine."""
+    """What exists of a machine on the host."""
 
     RUNNING = "Running"
     REMAINS = "Remains"
-    """Something of it is left - a directory, a link, a cgroup - but it does not run."""
+    """A directory, a link or a cgroup is left, but no process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A machine that stopped running without being asked to."""
+    """A machine that exited without ``terminate``."""
 
     name: str
     reason: str
@@ -80,49 +83,49 @@ class Ended:
 
 
 class Capacity(Protocol):
-    """A place that runs machines; every verb may be repeated."""
+    """Launches and terminates machines; every method is idempotent."""
 
     boots_at_once: int
-    """How many machines may boot at the same time before they do nothing but slow each other."""
+    """Limit on concurrent boots; more would only slow each other down."""
 
     async def launch(self, wanted: Launch, configure: Configure) -> Choice:
-        """See that this machine runs; one that already does is left alone.
+        """Ensure that a machine runs. Idempotent.
 
         Returns:
-            What kind of machine it is, and why that was chosen when it was started.
+            The driver that was chosen when the machine was started, and why.
 
         Raises:
-            SizeUnsupportedError: There are no machines of this size here.
-            DriverUnavailableError: This host cannot run what is insisted on.
-            CapacityUnavailableError: No room now.
+            SizeUnsupportedError: No driver of the host supports this size.
+            DriverUnavailableError: The host cannot run the requested driver.
+            CapacityUnavailableError: Not enough free CPU or memory now.
             CapacityError: It could not be started; nothing of it is left, as after any failure.
         """
         ...
 
     def chosen(self, name: str) -> Choice | None:
-        """Return what was chosen for a machine that runs; None if nothing tells."""
+        """Return the driver chosen for a machine. None means it is not recorded."""
         ...
 
     async def console_tail(self, name: str) -> str:
-        """Return the last lines of a machine's console, as one for people; empty if none."""
+        """Return the end of a machine's console in one line; empty if it printed nothing."""
         ...
 
     async def settle(self, name: str) -> None:
-        """Hold a machine to its provisioned CPU from now on: its pod has started."""
+        """End a machine's boot burst: limit it to its provisioned CPU once its pod has started."""
         ...
 
     async def resume_burst(self, name: str) -> None:
-        """Let a machine use whole processors again: its pod is being torn down."""
+        """Let a machine use whole processors again, while its pod is torn down."""
         ...
 
     async def terminate(self, name: str) -> None:
-        """Stop a machine and remove every trace of it: processes, link, disks, cgroup."""
+        """Stop a machine and remove its processes, link, disks and cgroup. Idempotent."""
         ...
 
     async def present(self) -> Mapping[str, Presence]:
-        """Everything there is of any machine, as found on the spot and not as remembered."""
+        """List what exists of any machine, read from the host and not from memory."""
         ...
 
     def ended(self) -> AsyncIterator[Ended]:
-        """Machines as they end, those launched before this process started among them."""
+        """Yield machines as they exit, including those launched by an earlier process."""
         ...

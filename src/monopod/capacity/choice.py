@@ -1,7 +1,7 @@
-"""Which driver a machine runs under, and why. Pure.
+"""Selects the driver of a machine, with a reason. Pure.
 
-Hardware isolation is preferred to none. Without it, User Mode Linux is, because it starts sooner
-and is faster than an emulated processor; but it has one processor, so larger machines are emulated.
+KVM is preferred. Without it, User Mode Linux is, because it boots sooner and is faster than an
+emulated processor; but it has one processor, so larger machines run under QEMU's TCG.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,32 +16,32 @@ UML: Final = "uml"
 QEMU_TCG: Final = "qemu-tcg"
 QEMU_KVM: Final = "qemu-kvm"
 _MEANS: Final = {"": (QEMU_KVM, UML, QEMU_TCG), "qemu": (QEMU_KVM, QEMU_TCG)}
-"""Drivers that a word stands for, the best first; any other word is a driver's own name."""
+"""Drivers by requested word, the best first; any other word is the name of one driver."""
 _SEPARATOR: Final = "; "
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a driver says of itself on this host."""
+    """A driver's properties on this host."""
 
     name: str
     max_milli_cpu: int
-    """The most CPU one machine of this kind can have, in thousandths of a vCPU."""
+    """The largest machine that it supports, in thousandths of a vCPU."""
     unusable: str = ""
-    """Why this host cannot run such machines; empty if it can."""
+    """Why this host cannot run it; empty means it can."""
 
 
 def choose(milli_cpu: int, insisted: str, candidates: Sequence[Candidate]) -> Choice:
     """Choose the driver for a machine.
 
     Args:
-        milli_cpu: Its CPU in thousandths of a vCPU.
-        insisted: A word of ``keys.DRIVER_WORDS``; empty if nobody insists.
-        candidates: Every driver there is.
+        milli_cpu: The machine's CPU in thousandths of a vCPU.
+        insisted: The requested word of ``keys.DRIVER_WORDS``; empty means any.
+        candidates: All drivers.
 
     Raises:
-        DriverUnavailableError: This host cannot run what is insisted on, or nothing at all.
-        SizeUnsupportedError: It can, but none of it is large enough.
+        DriverUnavailableError: This host cannot run the requested driver, or any at all.
+        SizeUnsupportedError: No usable driver supports this size.
     """
     known = {each.name: each for each in candidates}
     wanted = [
@@ -55,7 +55,7 @@ def choose(milli_cpu: int, insisted: str, candidates: Sequence[Candidate]) -> Ch
     chosen = fitting[0]
     passed_over = _SEPARATOR.join(_objections(milli_cpu, wanted[: wanted.index(chosen)]))
     if insisted:
-        why = f"the pod or its profile insists on {insisted}"
+        why = f"the pod or its profile requests {insisted}"
     elif chosen.name == QEMU_KVM:
         why = "hardware virtualisation works on this host"
     else:
@@ -65,19 +65,19 @@ def choose(milli_cpu: int, insisted: str, candidates: Sequence[Candidate]) -> Ch
 
 
 def automatic(candidates: Sequence[Candidate]) -> str:
-    """Return, for people, which drivers are chosen where nobody insists on one."""
+    """Describe for users which drivers are chosen by default."""
     largest: dict[str, int] = {}
     for milli_cpu in sorted({size.milli_cpu for size in TABLE}):
         with suppress(DriverUnavailableError, SizeUnsupportedError):
             largest[choose(milli_cpu, "", candidates).driver] = milli_cpu
     said = [f"{name} up to {milli_cpu / 1000:g} vCPU" for name, milli_cpu in largest.items()]
-    return ", then ".join(said) or "nothing: no driver can be used"
+    return ", then ".join(said) or "none: no driver can be used"
 
 
 def _reason(name: str, insisted: str) -> str:
     if name == QEMU_KVM:
         return "KvmWorks"
-    return "DriverInsistedOn" if insisted in (UML, QEMU_TCG) else "KvmUnavailable"
+    return "DriverRequested" if insisted in (UML, QEMU_TCG) else "KvmUnavailable"
 
 
 def _objections(milli_cpu: int, candidates: Sequence[Candidate]) -> Iterator[str]:
@@ -86,8 +86,8 @@ def _objections(milli_cpu: int, candidates: Sequence[Candidate]) -> Iterator[str
             yield f"{each.name} cannot be used on this host: {each.unusable}"
         elif each.max_milli_cpu < milli_cpu:
             yield (
-                f"machines of {each.name} have at most {each.max_milli_cpu / 1000:g} vCPU, and this"
-                f" one has {milli_cpu / 1000:g}"
+                f"{each.name} supports at most {each.max_milli_cpu / 1000:g} vCPU per machine, and"
+                f" this one has {milli_cpu / 1000:g}"
             )
 
 
@@ -96,9 +96,9 @@ def _refusal(
 ) -> DriverUnavailableError | SizeUnsupportedError:
     why = _SEPARATOR.join(_objections(milli_cpu, wanted))
     if usable:
-        size = f"No machine of {milli_cpu / 1000:g} vCPU can be run on this host"
+        size = f"This host cannot run a machine of {milli_cpu / 1000:g} vCPU"
         said = f" under driver {insisted}" if insisted else ""
         return SizeUnsupportedError(f"{size}{said}: {why}")
     if insisted:
-        return DriverUnavailableError(f"Driver {insisted} is insisted on, but {why}")
+        return DriverUnavailableError(f"Requested driver {insisted} is unavailable: {why}")
     return DriverUnavailableError(f"No driver can be used on this host: {why}")

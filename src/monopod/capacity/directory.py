@@ -1,7 +1,7 @@
-"""Where a machine's files are on this host, and what it was promised.
+"""A machine's directory on this host, and the reservation stored in it.
 
-The directory is root's. The machine's own user may pass through it, to its console's logs, and
-change nothing: what is written here about a machine is believed.
+Root owns the directory. The machine's own user may only traverse it, to its console's logs, so its
+contents are trusted.
 """
 
 import errno
@@ -22,22 +22,22 @@ _REMOVALS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What a machine was promised when it was launched."""
+    """A machine's reservation on the host, made when it was launched."""
 
     milli_cpu: int
     memory_mib: int
     driver: str = "uml"
-    """What runs it; a machine from before there was a choice is a User Mode Linux."""
+    """The chosen driver; reservations of versions with one driver have none and mean ``uml``."""
     reason: str = ""
-    """Why that was chosen, in one word."""
+    """Why it was chosen: CamelCase."""
     message: str = ""
-    """The same in a line."""
+    """Why it was chosen, in one line."""
     overhead_mib: int = 96
-    """What it takes of the host beyond its own memory."""
+    """Memory of the host that it takes beyond its own."""
 
     @property
     def share(self) -> Share:
-        """What of the host is taken by it."""
+        """The host's CPU and memory that it reserves."""
         return Share(self.milli_cpu, self.memory_mib + self.overhead_mib)
 
 
@@ -49,12 +49,12 @@ class MachineDirectory:
 
     @property
     def data_disk(self) -> Path:
-        """Its own disk."""
+        """The machine's data disk."""
         return self.path / "data.img"
 
     @property
     def config_disk(self) -> Path:
-        """Its identity and settings."""
+        """The machine's configuration disk: identity and settings."""
         return self.path / "config.tar"
 
     @property
@@ -63,7 +63,7 @@ class MachineDirectory:
         return self.path / "console"
 
     def make(self, promise: Promise, uid: int) -> None:
-        """Make the directory, with the promise in it before anything else is.
+        """Make the directory with the reservation as its first file.
 
         Raises:
             OSError: It cannot be written.
@@ -75,14 +75,14 @@ class MachineDirectory:
         write_whole(self.path / _PROMISE, json.dumps(asdict(promise)).encode())
 
     def promise(self) -> Promise | None:
-        """Read what the machine was promised; None if nothing was."""
+        """Read the machine's reservation. None means it has none, or an unreadable one."""
         try:
             return Promise(**json.loads((self.path / _PROMISE).read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def remove(self) -> None:
-        """Remove it with all that is in it; again is harmless.
+        """Remove the directory with its contents. Idempotent.
 
         Raises:
             OSError: Something in it cannot be removed.
@@ -99,7 +99,7 @@ class MachineDirectory:
 
 
 def directories(parent: Path) -> Iterator[MachineDirectory]:
-    """Yield the directory of every machine there is."""
+    """Yield the directory of every machine."""
     if parent.is_dir():
         for path in parent.iterdir():
             if path.is_dir():
@@ -107,6 +107,6 @@ def directories(parent: Path) -> Iterator[MachineDirectory]:
 
 
 def promised(parent: Path) -> list[Share]:
-    """Return what each machine that there is takes of the host."""
+    """Return the reservations of all machines on the host."""
     promises = (each.promise() for each in directories(parent))
     return [promise.share for promise in promises if promise is not None]

@@ -1,8 +1,7 @@
-"""The drivers of this host, each with what stands against it.
+"""The drivers of this host, each with the reason it cannot be used, if any.
 
-One that this host cannot run is no failure: it is kept with its reason, and looked at again when
-somebody wants it. Whatever may be said against a driver, the machines that run under it are handled
-by it.
+An unusable driver is no failure: it is kept with its reason, and checked again when it is needed.
+Machines that already run under it are still handled by it.
 """
 
 import asyncio
@@ -22,24 +21,24 @@ from monopod.vmm.driver import Driver, VmmError
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about a driver that lacks nothing."""
+    """The result of checking a prepared driver."""
 
     works: bool
     reason: str
-    """What tells that it works, or why it does not all the same."""
+    """Evidence that it works, or why it does not."""
     at: datetime
-    """When it was found out, with its zone."""
+    """Time of the check, with time zone."""
 
 
 Check = Callable[[], Awaitable[Finding]]
-"""Finds out whether a prepared driver works; raises VmmError where that cannot be found out."""
+"""Checks whether a prepared driver works; raises VmmError if that cannot be determined."""
 
 _CHECK_AGAIN_S: Final = 20.0
 _log: Final = structlog.get_logger("capacity")
 
 
 class Drivers:
-    """Every driver there is, by its name."""
+    """All drivers by name, with the results of their checks."""
 
     def __init__(
         self,
@@ -50,19 +49,19 @@ class Drivers:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the drivers; none of them can be used before ``prepare``.
+        """Register the drivers; none can be used before ``prepare``.
 
         Args:
-            drivers: All of them, of names that differ.
-            checks: What more than its preparation a driver of this name has to pass.
-            changed: Called when they were looked at.
-            now: The time, for people.
-            clock: Seconds from any fixed point.
+            drivers: All drivers, with unique names.
+            checks: Further checks by driver name, run after its preparation.
+            changed: Called after each check of the drivers.
+            now: The current time, for reports.
+            clock: A monotonic clock in seconds.
         """
         self._drivers = {each.name: each for each in drivers}
         self._checks = dict(checks or {})
         self._standings = {
-            each.name: Standing(_candidate(each, "it was not looked at yet"), "", now())
+            each.name: Standing(_candidate(each, "it has not been checked yet"), "", now())
             for each in drivers
         }
         self._changed = changed
@@ -78,40 +77,42 @@ class Drivers:
         return self._drivers[name]
 
     def named(self, name: str) -> Driver | None:
-        """Return the driver of a name, usable or not; None if there is none."""
+        """Return the driver of a name, usable or not. None means there is none."""
         return self._drivers.get(name)
 
     @property
     def standings(self) -> tuple[Standing, ...]:
-        """What is known of each."""
+        """The latest check of each driver."""
         return tuple(self._standings.values())
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """What each says of itself, as far as is known now."""
+        """Each driver's properties as of its latest check."""
         return tuple(each.candidate for each in self.standings)
 
     async def prepare(self) -> None:
-        """Look at every driver that cannot be used yet; what they lack is kept, not raised."""
+        """Check every driver that is not usable yet; failures are recorded, not raised."""
         async with self._checking:
             lacking = [each for each in self if self._standings[each.name].candidate.unusable]
-            # One after the other: some share the directory that they put their files in.
+            # Sequentially: some share the directory that they publish their files in.
             for each in lacking:
                 found = await self._look_at(each)
                 driver = found.candidate
                 if driver != self._standings[driver.name].candidate:
                     usable = not driver.unusable
-                    _log.info("driver", driver=driver.name, usable=usable, why=driver.unusable)
+                    _log.info(
+                        "driver_checked", driver=driver.name, usable=usable, reason=driver.unusable
+                    )
                 self._standings[driver.name] = found
             self._checked = self._clock()
         self._changed(self)
 
     async def choose(self, milli_cpu: int, insisted: str) -> Choice:
-        """Choose the driver for a machine; before a refusal, what it rests on is looked at anew.
+        """Choose the driver for a machine, checking unusable drivers again before it fails.
 
         Raises:
-            DriverUnavailableError: This host cannot run what is insisted on, or nothing at all.
-            SizeUnsupportedError: It can, but none of it is large enough.
+            DriverUnavailableError: This host cannot run the requested driver, or any at all.
+            SizeUnsupportedError: No usable driver supports this size.
         """
         try:
             return choose(milli_cpu, insisted, self.candidates)
@@ -122,14 +123,14 @@ class Drivers:
         return choose(milli_cpu, insisted, self.candidates)
 
     def require(self) -> None:
-        """See that at least one can be used.
+        """Require at least one usable driver.
 
         Raises:
-            CapacityError: None can; names what each of them lacks.
+            CapacityError: No driver is usable; the message names what each one lacks.
         """
         if all(each.unusable for each in self.candidates):
             lacks = "; ".join(f"{each.name}: {each.unusable}" for each in self.candidates)
-            raise CapacityError(f"this host cannot run machines of any kind: {lacks}")
+            raise CapacityError(f"no driver can be used on this host: {lacks}")
 
     async def _look_at(self, driver: Driver) -> Standing:
         try:

@@ -1,4 +1,4 @@
-"""This host as a capacity: finds its parts, and puts them together."""
+"""Builds the machine provider of this host from its parts."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,15 +31,15 @@ _log: Final = structlog.get_logger("capacity")
 
 @asynccontextmanager
 async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCapacity]:
-    """Open this host as a capacity for one cluster, whose network exists.
+    """Open this host's machine provider for one cluster, whose network exists.
 
     Args:
-        settings: Of the cluster.
+        settings: The cluster's settings.
         image: Directory of the guest image.
 
     Raises:
-        CapacityError: This host cannot run machines; names everything that is missing.
-        NetworkError: The cluster has no network.
+        CapacityError: This host cannot run machines; the message names all that is missing.
+        NetworkError: The cluster's network does not exist.
     """
     guest = GuestImage(image, image.name)
     plan = Plan(settings.instance, 0)
@@ -61,8 +61,8 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
         try:
             report.write(settings, Report(whole, found.standings))
         except OSError as error:
-            # People are told less; machines do not need it.
-            _log.warning("no report", why=str(error))
+            # Only `monopod status` reads it.
+            _log.warning("host_report_write_failed", error=str(error))
 
     async def probe() -> Finding:
         found = await probe_kvm(virtualised)

@@ -1,7 +1,7 @@
-"""Machines on this host: their directories, links, cgroups and VMMs.
+"""Runs machines on this host: directories, links, cgroups and VMMs.
 
-Nothing about a machine is remembered that the host does not show as well, so a process that is
-killed at any instant is followed by one that finds everything again.
+All state of a machine is on the host and none in memory alone, so a process that is killed at any
+instant is replaced by one that finds every machine.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _log: Final = structlog.get_logger("capacity")
 
 
 class LocalCapacity:
-    """A ``Capacity`` whose machines are processes of this host."""
+    """The ``Capacity`` whose machines are processes of this host."""
 
     def __init__(
         self,
@@ -45,16 +45,16 @@ class LocalCapacity:
         instance: str,
         settings: LocalSettings,
     ) -> None:
-        """Put the parts together.
+        """Assemble the provider.
 
         Args:
-            drivers: Kinds of machines; prepared.
-            cgroups: Those that the drivers use.
-            links: Of this cluster's router; open.
-            image: What new machines run.
-            directory: Holds a directory for each machine.
+            drivers: The drivers, prepared.
+            cgroups: The cgroups that the drivers use.
+            links: The links of this cluster's router, open.
+            image: The guest image of new machines.
+            directory: Parent of the machines' directories.
             instance: ``Settings.instance``.
-            settings: How much of this host machines may have.
+            settings: Limits on what machines may reserve of this host.
         """
         self.boots_at_once = settings.boots_at_once
         self._drivers = drivers
@@ -70,12 +70,12 @@ class LocalCapacity:
         self._ended: asyncio.Queue[Ended] = asyncio.Queue()
 
     async def start(self) -> None:
-        """Begin to watch what is there already; what ended meanwhile is reported at once."""
+        """Watch the existing machines; those that exited meanwhile are reported at once."""
         for name in await self.present():
             self._watch(name)
 
     async def close(self) -> None:
-        """Stop watching; the machines go on."""
+        """Stop watching; the machines keep running."""
         watches = list(self._watches.values())
         self._watches.clear()
         for watch in watches:
@@ -83,12 +83,12 @@ class LocalCapacity:
         await asyncio.gather(*watches, return_exceptions=True)
 
     async def launch(self, wanted: Launch, configure: Configure) -> Choice:
-        """See that this machine runs; one that already does is left alone.
+        """Ensure that a machine runs. Idempotent.
 
         Raises:
-            SizeUnsupportedError: No driver of this host has machines of this size.
-            DriverUnavailableError: This host cannot run what is insisted on.
-            CapacityUnavailableError: No room left for it.
+            SizeUnsupportedError: No driver of this host supports this size.
+            DriverUnavailableError: This host cannot run the requested driver.
+            CapacityUnavailableError: Not enough free CPU or memory.
             CapacityError: It could not be started; nothing of it is left.
         """
         async with self._lock(wanted.name):
@@ -108,7 +108,7 @@ class LocalCapacity:
             return choice
 
     def chosen(self, name: str) -> Choice | None:
-        """Return what was chosen for a machine; None if it has no promise."""
+        """Return the driver chosen for a machine. None means it has no reservation."""
         promise = self._files(name).promise()
         if promise is None:
             return None
@@ -117,12 +117,12 @@ class LocalCapacity:
         return Choice(promise.driver, hardware, promise.reason or "Launched", message)
 
     async def console_tail(self, name: str) -> str:
-        """Return the last lines of a machine's console, as one for people; empty if none."""
+        """Return the end of a machine's console in one line; empty if it printed nothing."""
         directory = self._files(name).console
         return console.last_lines(await asyncio.to_thread(console.tail, directory))
 
     async def settle(self, name: str) -> None:
-        """Hold a machine to its provisioned CPU from now on."""
+        """End a machine's boot burst: limit it to its provisioned CPU."""
         self._hold(name, lambda milli_cpu: milli_cpu)
 
     async def resume_burst(self, name: str) -> None:
@@ -130,10 +130,10 @@ class LocalCapacity:
         self._hold(name, lambda milli_cpu: -(-milli_cpu // 1000) * 1000)
 
     async def terminate(self, name: str) -> None:
-        """Stop a machine and remove every trace of it: processes, link, disks, cgroup.
+        """Stop a machine and remove its processes, link, disks and cgroup. Idempotent.
 
         Raises:
-            CapacityError: Something could not be removed; what is left, ``present`` shows.
+            CapacityError: Something could not be removed; ``present`` lists what is left.
         """
         async with self._lock(name):
             try:
@@ -142,7 +142,7 @@ class LocalCapacity:
                 raise CapacityError(f"{name} cannot be removed: {error}") from error
 
     async def present(self) -> Mapping[str, Presence]:
-        """Everything there is of any machine, as found on the spot and not as remembered."""
+        """List what exists of any machine, read from the host and not from memory."""
         found = {each.path.name for each in directories(self._directory)}
         found |= self._links.present() | set(self._cgroups.names())
         return {
@@ -152,7 +152,7 @@ class LocalCapacity:
         }
 
     async def ended(self) -> AsyncIterator[Ended]:
-        """Machines as they end, those launched before this process started among them."""
+        """Yield machines as they exit, including those launched by an earlier process."""
         while True:
             yield await self._ended.get()
 
@@ -174,7 +174,7 @@ class LocalCapacity:
             choice.message,
             self._settings.overhead_mib(choice.driver, wanted.memory_mib),
         )
-        # No await between the two: the sum of promises is right at every switch of tasks.
+        # No await between check and reservation, so concurrent launches cannot overcommit.
         check_room(promise.share, promised(self._directory), self._whole)
         files.make(promise, uid)
 
@@ -218,9 +218,9 @@ class LocalCapacity:
         return self._cgroups.is_populated(name)
 
     def _drivers_of(self, name: str) -> Sequence[Driver]:
-        """The driver of a machine; all of them where nothing tells which.
+        """Return a machine's driver, or all drivers if its reservation is missing.
 
-        What has to go goes: to a driver that it is not of, it is one that is not there.
+        Stopping a machine through a driver that it does not run under has no effect.
         """
         promise = self._files(name).promise()
         driver = None if promise is None else self._drivers.named(promise.driver)
@@ -240,8 +240,8 @@ class LocalCapacity:
         try:
             ended = await self._drivers_of(name)[0].watch(name)
         except (VmmError, OSError) as error:
-            # The next look at what is present finds out about it all the same.
-            _log.warning("not watched", machine=name, why=str(error))
+            # The next ``present`` shows its exit all the same.
+            _log.warning("machine_watch_failed", machine=name, error=str(error))
             return
         finally:
             self._watches.pop(name, None)

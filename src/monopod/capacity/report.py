@@ -1,7 +1,7 @@
-"""What this host is as a place for machines, written down for people: ``monopod status`` reads it.
+"""The report on this host's drivers and capacity that ``monopod status`` reads.
 
-The process that runs machines writes it whenever something is found out; what machines were
-promised is read from their own directories.
+The process that runs machines writes it after each check of the drivers; reservations are read from
+the machines' directories.
 """
 
 from collections.abc import Sequence
@@ -22,32 +22,32 @@ _NAME: Final = "capacity.json"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of one driver."""
+    """The latest check of one driver."""
 
     candidate: Candidate
     found: str
-    """What tells that it works, beyond that nothing is missing."""
+    """Evidence that it works, if a check was run; empty otherwise."""
     at: datetime
-    """When it was last looked at, with its zone."""
+    """Time of the check, with time zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is known of this host."""
+    """This host's capacity and drivers."""
 
     whole: Share
-    """All that may be promised to machines."""
+    """CPU and memory that machines may reserve in total."""
     drivers: Sequence[Standing]
 
     @property
     def automatic(self) -> str:
-        """What runs machines for which nobody insists on a driver."""
+        """The default drivers, described for users."""
         return automatic([each.candidate for each in self.drivers])
 
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """How full this host is."""
+    """Reserved and free capacity of this host."""
 
     machines: int
     promised: Share
@@ -55,7 +55,7 @@ class Occupancy:
 
 
 def write(settings: Settings, report: Report) -> None:
-    """Write a report; readers see the old one or the new one.
+    """Write a report atomically.
 
     Raises:
         OSError: It cannot be written.
@@ -64,7 +64,7 @@ def write(settings: Settings, report: Report) -> None:
 
 
 def read(settings: Settings) -> Report | None:
-    """Read what was last written; None if there is nothing, or nothing that can be read."""
+    """Read the last report. None means there is none, or it cannot be read."""
     try:
         return msgspec.json.decode((settings.home / _NAME).read_bytes(), type=Report)
     except (OSError, msgspec.DecodeError):
@@ -72,7 +72,7 @@ def read(settings: Settings) -> Report | None:
 
 
 def occupancy(settings: Settings, whole: Share) -> Occupancy:
-    """Count what machines were promised of this host, now."""
+    """Compute the host's current occupancy from the machines' reservations."""
     taken = promised(settings.machines)
     gone = total(taken)
     free = Share(

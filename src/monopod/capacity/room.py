@@ -1,7 +1,6 @@
-"""Whether there is room for one more machine. Pure, but for reading what the host has.
+"""Checks whether a machine fits on the host. Pure, except for reading the host's size.
 
-What counts is what machines were promised, not what they use: a machine must never find that
-another one uses what it pays for.
+Reservations count, not usage: a machine's provisioned size is always available to it.
 """
 
 import os
@@ -35,7 +34,7 @@ def this_host(meminfo: Path = Path("/proc/meminfo")) -> Share:
 
 
 def for_machines(host: Share, settings: LocalSettings) -> Share:
-    """Return how much of a host may be promised to machines."""
+    """Return how much of a host machines may reserve."""
     memory_mib = max(0, host.memory_mib - settings.reserved_memory_mib)
     return Share(int(host.milli_cpu * settings.cpu_ratio), int(memory_mib * settings.memory_ratio))
 
@@ -46,19 +45,20 @@ def total(shares: Sequence[Share]) -> Share:
 
 
 def check_room(wanted: Share, taken: Sequence[Share], whole: Share) -> None:
-    """See that a share can be promised beside those that already are.
+    """Check that a machine fits next to the existing reservations.
 
     Args:
-        wanted: What the machine needs of the host, its driver's overhead included.
-        taken: What each other machine was promised, likewise.
-        whole: All that may be promised.
+        wanted: The machine's reservation, its driver's overhead included.
+        taken: The other machines' reservations, likewise.
+        whole: The total that machines may reserve.
 
     Raises:
-        CapacityUnavailableError: It cannot; tells the arithmetic, and whether it ever could.
+        CapacityUnavailableError: It does not fit; the message has requested, free and total
+            amounts, and whether it could fit an empty host.
     """
     gone = total(taken)
     lacking = [
-        f"{_say(want, unit)} wanted, {_say(max(0, have - used), unit)} free: of the"
+        f"{_say(want, unit)} requested, {_say(max(0, have - used), unit)} free: of the"
         f" {_say(have, unit)} for machines on this host, {len(taken)} have {_say(used, unit)}"
         for want, used, have, unit in (
             (wanted.milli_cpu, gone.milli_cpu, whole.milli_cpu, "vCPU"),

@@ -1,4 +1,4 @@
-"""What may be configured about this host as a place for machines: ``MONOPOD_LOCAL_*``."""
+"""Settings of this host's capacity for machines: ``MONOPOD_LOCAL_*``."""
 
 import os
 from typing import Final
@@ -12,30 +12,29 @@ _TABLES_PERCENT: Final = 3
 
 
 class LocalSettings(BaseSettings):
-    """How much of this host machines may have."""
+    """Limits on what machines may reserve of this host, and drivers' overheads."""
 
     model_config = SettingsConfigDict(env_prefix="MONOPOD_LOCAL_", frozen=True)
 
     memory_ratio: float = Field(default=1.0, gt=0)
-    """Memory promised to machines for each byte that this host has for them; more than one is a bet
-    that they do not all use theirs."""
+    """Overcommit ratio of memory: above 1, machines are killed if all use their memory."""
     cpu_ratio: float = Field(default=4.0, gt=0)
-    """vCPUs promised to machines for each processor of this host; more than one is a bet, which
-    costs time and not life when it is lost."""
+    """Overcommit ratio of CPU: vCPUs per processor of this host. Above 1, machines are slower when
+    all are busy, but not killed."""
     reserved_memory_mib: int = Field(default=1024, ge=0)
-    """Memory that is not for machines: the control plane and the host itself."""
+    """Memory reserved for the control plane and the host itself."""
     uml_overhead_mib: int = Field(default=96, ge=0)
-    """Memory that a machine of this driver takes of this host beyond what it was provisioned, and
-    beyond a share of that for its kernel's and the host's tables."""
+    """Memory of this host per machine of this driver beyond its provisioned memory, and beyond a
+    percentage of that for page tables of its kernel and the host."""
     qemu_tcg_overhead_mib: int = Field(default=352, ge=0)
-    """Likewise; the code that it translates for the guest's processors is most of it."""
+    """Likewise; most of it is the cache of translated guest code."""
     qemu_kvm_overhead_mib: int = Field(default=160, ge=0)
     """Likewise."""
     boots_at_once: int = Field(default_factory=lambda: 4 * (os.cpu_count() or 1), ge=1)
-    """How many machines may boot at the same time. Fewer leave cores idle while each waits for its
-    disk and the API server; with more, each of them comes near its timeouts."""
+    """Limit on concurrent boots. Fewer leave cores idle while machines wait for disk and API
+    server; with more, each boot gets close to its timeouts."""
 
     def overhead_mib(self, driver: str, memory_mib: int) -> int:
-        """Return what a machine of a driver takes of this host beyond its own memory."""
+        """Return the overhead of a machine in MiB, by driver and provisioned memory."""
         by_name = {QEMU_TCG: self.qemu_tcg_overhead_mib, QEMU_KVM: self.qemu_kvm_overhead_mib}
         return by_name.get(driver, self.uml_overhead_mib) + memory_mib * _TABLES_PERCENT // 100
