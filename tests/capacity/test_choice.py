@@ -114,7 +114,8 @@ def test_the_reason(
             BARE,
             DriverUnavailableError,
             "Requested driver qemu is unavailable: qemu-kvm cannot be used on this host:"
-            " /dev/kvm does not exist; qemu-tcg cannot be used on this host: install qemu-system-x86",
+            " /dev/kvm does not exist; qemu-tcg cannot be used on this host: install"
+            " qemu-system-x86",
         ),
         (
             2000,

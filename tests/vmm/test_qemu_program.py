@@ -27,7 +27,7 @@ def test_one_that_is_too_old_is_named_with_the_one_needed(version: str) -> None:
 
 
 def test_a_program_that_tells_no_version_is_not_trusted() -> None:
-    with pytest.raises(VmmError, match="does not tell its version"):
+    with pytest.raises(VmmError, match="does not print its version"):
         check_version("hello")
 
 

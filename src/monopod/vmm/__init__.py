@@ -1,1 +1,1 @@
-"""Virtual machine monitors: the driver interface, the drivers, and the jail they all run in."""
+"""Virtual machine monitors: the driver interface, the drivers and their jail."""

@@ -1,12 +1,12 @@
-"""Start a machine's programs detached from whoever asks: run as a script, never imported.
+"""Starts a machine's VMM and logger as daemons. Run as a script, never imported.
 
-It joins the machine's cgroups before anything of the machine runs, and leaves the programs to
-process 1, so that they live on when their launcher dies and nobody has to collect them. The
-standard library alone, and little of it: this starts once for each machine.
+It joins the machine's cgroups before any program of the machine runs, and reparents the programs to
+process 1, so that they outlive their launcher and init reaps them. It imports little of the
+standard library and nothing else, because it starts once for each machine.
 
-Standard input holds ``{"cgroups": [procs files], "limits": {resource: number}, "logger": {"argv",
-"directory"}, "vmm": {"argv", "fds": [numbers to keep]}}`` as JSON; the logger gets what the VMM
-prints. The exit status is 0 once both are running.
+Standard input is the JSON ``{"cgroups": [procs files], "limits": {resource: number}, "logger":
+{"argv", "directory"}, "vmm": {"argv", "fds": [numbers to keep]}}``; the logger reads the VMM's
+output. The exit status is 0 once both run.
 """
 
 import json
@@ -16,7 +16,7 @@ import sys
 
 
 def main() -> None:
-    """Join, connect, detach."""
+    """Join the cgroups, connect VMM and logger by a pipe, and start both."""
     wanted = json.load(sys.stdin)
     for procs in wanted["cgroups"]:
         # Not a plain write of text: a failing close would go unnoticed.
@@ -27,7 +27,7 @@ def main() -> None:
     read_end, write_end = os.pipe()
     logger, vmm = wanted["logger"], wanted["vmm"]
     for descriptor in vmm["fds"]:
-        # They came to us inheritable, and are none of the logger's business.
+        # They were inherited; the logger must not get them.
         os.set_inheritable(descriptor, False)
     _detach(logger["argv"], {}, [read_end, null, null], [], logger["directory"])
     _detach(vmm["argv"], wanted["limits"], [null, write_end, write_end], vmm["fds"], "/")
@@ -40,9 +40,9 @@ def _detach(
     kept: list[int],
     directory: str,
 ) -> None:
-    """Run a program as a session of its own, whose parent is process 1.
+    """Run a program in a new session, reparented to process 1.
 
-    The pipe closes when the program takes over, and otherwise says why it did not.
+    The pipe closes on a successful exec, and otherwise carries the error.
     """
     told, tell = os.pipe()
     if os.fork() == 0:

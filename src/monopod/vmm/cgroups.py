@@ -1,7 +1,7 @@
-"""A machine's cgroups: how its processes are counted, limited, watched and killed.
+"""Machines' cgroups: track, limit, watch and kill their processes.
 
-Version 2 always carries the tracking and the killing. The limits go wherever the controllers are:
-into version 2 on an ordinary host, into the version 1 hierarchies on a host that still has those.
+Tracking and killing always use cgroup v2. Limits are set where the controllers are: in v2 on most
+hosts, in the v1 hierarchies on a hybrid host.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from typing import Final
 from monopod.vmm.driver import VmmError
 
 PERIOD_US: Final = 20_000
-"""Length of a CPU accounting period. A machine that has used its share stands still until the next
-one, guest kernel and all, so periods are kept far below what a person or a probe would notice."""
+"""CFS period. A machine that has used its quota is throttled until the next one, guest kernel
+included, so periods are far shorter than a user or a probe would notice."""
 _CONTROLLERS: Final = ("cpu", "memory", "pids")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a machine's processes may use together."""
+    """Limits on all processes of a machine together."""
 
     milli_cpu: int
     memory_bytes: int
@@ -32,19 +32,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Hierarchies:
-    """Where cgroups are mounted on a host."""
+    """The cgroup mounts of a host."""
 
     unified: Path
     """Version 2."""
     legacy: Mapping[str, Path]
-    """Version 1 mounts of the controllers that machines need; none on an ordinary host."""
+    """v1 mounts of the controllers that machines need; empty on a host with v2 only."""
 
     @classmethod
     def parse(cls, mountinfo: str) -> "Hierarchies":
-        """Read them from ``/proc/self/mountinfo``.
+        """Parse ``/proc/self/mountinfo``.
 
         Raises:
-            VmmError: Version 2 is not mounted, or a controller is nowhere to be found.
+            VmmError: cgroup v2 is not mounted.
         """
         unified: Path | None = None
         legacy: dict[str, Path] = {}
@@ -64,20 +64,20 @@ class Hierarchies:
 
     @classmethod
     def of_this_host(cls) -> "Hierarchies":
-        """Find this host's.
+        """Return this host's cgroup mounts.
 
         Raises:
-            VmmError: Version 2 is not mounted.
+            VmmError: cgroup v2 is not mounted.
         """
         return cls.parse(Path("/proc/self/mountinfo").read_text())
 
 
 class Cgroups:
-    """All machines of one installation, below one group.
+    """The cgroups of one cluster's machines, below one parent.
 
     Args:
-        hierarchies: Where this host mounts cgroups.
-        parent: The group that holds a group for each machine, as ``monopod-1a2b3c``.
+        hierarchies: This host's cgroup mounts.
+        parent: Name of the parent group, such as ``monopod-1a2b3c``.
     """
 
     def __init__(self, hierarchies: Hierarchies, parent: str) -> None:
@@ -86,10 +86,10 @@ class Cgroups:
         self._hierarchies = hierarchies
 
     def check(self) -> None:
-        """See that groups can be made and carry the controllers.
+        """Check that groups with all needed controllers can be made.
 
         Raises:
-            VmmError: They cannot, or do not.
+            VmmError: They cannot; the message names what is missing.
         """
         wanted = [name for name in _CONTROLLERS if name not in self._legacy]
         available = (self._hierarchies.unified / "cgroup.controllers").read_text().split()
@@ -107,7 +107,7 @@ class Cgroups:
             raise VmmError(f"cgroups cannot be made on this host: {error}") from error
 
     def create(self, name: str, limits: Limits) -> list[Path]:
-        """Make a machine's groups; returns the files that a process joins them by.
+        """Create a machine's groups; returns their ``cgroup.procs`` files.
 
         Raises:
             VmmError: The machine runs already, or the kernel refuses.
@@ -126,31 +126,31 @@ class Cgroups:
         return [group / "cgroup.procs" for group in self._groups(name)]
 
     def hold(self, name: str, milli_cpu: int) -> None:
-        """Change how much CPU a machine may use; one that is gone is no error."""
+        """Set a machine's CPU quota; a machine without groups is ignored."""
         with suppress(FileNotFoundError):
             self._set_cpu(name, milli_cpu)
 
     def names(self) -> list[str]:
-        """Every machine that has a group, running or not."""
+        """Return the names of all machines with a group, running or not."""
         groups = (self._unified, *self._legacy.values())
         return sorted({path.name for group in groups for path in _directories(group)})
 
     def is_populated(self, name: str) -> bool:
-        """Whether any process of a machine is left."""
+        """Whether a machine has any process."""
         try:
             return "populated 1" in (self._unified / name / "cgroup.events").read_text()
         except FileNotFoundError:
             return False
 
     def processes(self, name: str) -> list[int]:
-        """The ids of a machine's processes."""
+        """Return the ids of a machine's processes."""
         try:
             return [int(pid) for pid in (self._unified / name / "cgroup.procs").read_text().split()]
         except FileNotFoundError:
             return []
 
     def was_out_of_memory(self, name: str) -> bool:
-        """Whether the kernel killed a process because the machine reached its memory limit."""
+        """Whether the kernel OOM-killed a process at the machine's memory limit."""
         group = self._where("memory", name)
         for file in ("memory.events", "memory.oom_control"):
             with suppress(OSError):
@@ -160,7 +160,7 @@ class Cgroups:
         return False
 
     async def wait_empty(self, name: str) -> None:
-        """Wait until no process of a machine is left; at once if it has no group."""
+        """Wait until a machine has no process; returns at once if it has no group."""
         try:
             descriptor = os.open(self._unified / name / "cgroup.events", os.O_RDONLY)
         except FileNotFoundError:
@@ -171,13 +171,13 @@ class Cgroups:
             os.close(descriptor)
 
     async def kill(self, name: str) -> None:
-        """Kill every process of a machine, newly made ones too, and wait until none is left."""
+        """Kill all processes of a machine atomically (``cgroup.kill``), and wait for their end."""
         with suppress(FileNotFoundError):
             (self._unified / name / "cgroup.kill").write_text("1")
         await self.wait_empty(name)
 
     def remove(self, name: str) -> None:
-        """Remove a machine's groups, and the common one with the last machine's.
+        """Remove a machine's groups. Idempotent.
 
         Raises:
             VmmError: Processes are left in them.
@@ -190,7 +190,7 @@ class Cgroups:
             raise VmmError(f"the cgroups of {name} cannot be removed: {error}") from error
 
     def remove_parent(self) -> None:
-        """Remove the group that held the machines' if it is empty."""
+        """Remove the parent group if it is empty."""
         for group in (self._unified, *self._legacy.values()):
             with suppress(OSError):
                 group.rmdir()
@@ -231,8 +231,8 @@ def _directories(path: Path) -> Iterable[Path]:
 async def _wait_unpopulated(descriptor: int) -> None:
     """Wait for ``populated 0`` in an open ``cgroup.events``.
 
-    The file always counts as readable; a change of it is an exceptional condition, which the event
-    loop cannot be asked for. An epoll set of that one condition can stand in for it.
+    The file is always readable; a change is signalled by EPOLLPRI, which the event loop does not
+    support. So the loop waits for a nested epoll instance that has only this condition.
     """
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()

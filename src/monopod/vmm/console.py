@@ -1,4 +1,4 @@
-"""What a machine's console tells about its end."""
+"""Classifies a machine's exit by its console output."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _TIMESTAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a machine ended, as far as its console shows."""
+    """Why a machine exited, according to its console."""
 
     reason: str
     """CamelCase."""
@@ -22,9 +22,9 @@ class Verdict:
 
 
 def tail(directory: Path) -> str:
-    """The last of what a machine printed; empty if it printed nothing.
+    """Return the end of a machine's console log; empty if it printed nothing.
 
-    A log that was just rotated continues in the newest archived file.
+    Just after a rotation that includes the end of the newest archived file.
     """
     archived = sorted(directory.glob("@*"))[-1:]
     text = b""
@@ -39,7 +39,7 @@ def tail(directory: Path) -> str:
 
 
 def judge(text: str) -> Verdict:
-    """Tell a guest that went down by itself from one that crashed and one that was killed."""
+    """Distinguish a guest that powered off, one that panicked and a VMM that was killed."""
     lines = _lines(text)
     panic = next((line for line in reversed(lines) if "Kernel panic" in line), None)
     if panic is not None:
@@ -47,16 +47,16 @@ def judge(text: str) -> Verdict:
     if any(line.endswith(_POWERED_OFF) for line in lines[-5:]):
         return Verdict("GuestPoweredOff", "the guest shut itself down")
     last = lines[-1] if lines else "nothing was printed"
-    return Verdict("VmmKilled", f"the VMM was killed or died; last on its console: {last}")
+    return Verdict("VmmKilled", f"the VMM was killed or crashed; its last console line: {last}")
 
 
 def last_lines(text: str, count: int = 5) -> str:
-    """Return the last of what was printed, in one line fit for people."""
+    """Return the last lines of a text, joined to one."""
     return " | ".join(_lines(text)[-count:])
 
 
 def _lines(text: str) -> list[str]:
-    """What was printed, without what would steer the terminal of whoever reads it."""
+    """Return the non-empty lines without timestamps and terminal escape sequences."""
     lines = (_TIMESTAMP.sub("", line) for line in text.splitlines())
     plain = ("".join(filter(str.isprintable, _ESCAPE.sub("", line))) for line in lines)
     return [line.strip()[:_LINE_CHARS] for line in plain if line.strip()]

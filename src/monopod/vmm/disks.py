@@ -1,4 +1,4 @@
-"""A machine's disks as descriptors, which is all that a VMM gets of them."""
+"""Opens a machine's disks: a VMM gets descriptors, never paths."""
 
 import os
 from collections.abc import Generator
@@ -10,7 +10,7 @@ from monopod.vmm.driver import Machine, VmmError
 
 @dataclass(frozen=True, slots=True)
 class Disks:
-    """Open disks: data can be written, the others only read."""
+    """Descriptors of a machine's disks: data is writable, the others are read-only."""
 
     root: int
     data: int

@@ -1,7 +1,7 @@
-"""What a VMM driver is: five verbs over one description of a machine.
+"""The VMM driver interface: prepare, launch, watch, limit and stop machines.
 
-A driver knows one kind of virtual machine and nothing of Kubernetes, addresses or disks' contents.
-Everything a guest can touch is a file or a descriptor named here.
+A driver runs one kind of virtual machine and knows nothing of Kubernetes, addresses or the contents
+of disks. A guest can access only the files and descriptors named here.
 """
 
 import enum
@@ -13,11 +13,11 @@ from monopod.errors import MonopodError
 
 
 class VmmError(MonopodError):
-    """A machine could not be launched or handled; says what the host must change."""
+    """A machine could not be launched or managed; the message says what to change on the host."""
 
 
 class LinkKind(enum.Enum):
-    """How a driver takes its network: the descriptor that it is handed."""
+    """The kind of network descriptor that a driver takes."""
 
     PACKET = "packet"
     """An ``AF_PACKET`` socket bound to the VMM's end of a veth pair, alone in its namespace."""
@@ -32,11 +32,11 @@ class Machine:
     name: str
     """Unique on this host; also the name of its cgroup."""
     uid: int
-    """Numeric user and group that its VMM, and nothing else on this host, runs as."""
+    """Uid and gid of its VMM, used by nothing else on this host."""
     milli_cpu: int
     """Provisioned CPU in thousandths of a vCPU."""
     memory_mib: int
-    """Memory the guest is provisioned with, in MiB."""
+    """Provisioned memory of the guest in MiB."""
     root_image: Path
     """Read-only root file system, shared by all machines."""
     data_disk: Path
@@ -44,21 +44,21 @@ class Machine:
     config_disk: Path
     """The machine's identity and settings: a tar archive, read-only."""
     mac_address: str
-    """Of the guest's only network interface."""
+    """MAC address of the guest's only network interface."""
     console_directory: Path
-    """Where its console is logged, rotated and bounded."""
+    """Directory of its console log, which is rotated and bounded in size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A machine that ended, by itself or by a hand on this host."""
+    """The exit of a machine, whatever its cause."""
 
     name: str
     reason: str
     """CamelCase, for a condition: ``GuestPoweredOff``, ``GuestPanicked``, ``GuestHung``,
     ``VmmOutOfMemory``, ``VmmKilled``."""
     message: str
-    """One line for people, with the last of the console where that tells something."""
+    """One line for users, with the end of the console where that helps."""
 
 
 class Driver(Protocol):
@@ -71,19 +71,19 @@ class Driver(Protocol):
 
     @property
     def max_milli_cpu(self) -> int:
-        """The most CPU one machine of this kind can have, in thousandths of a vCPU."""
+        """The largest machine that the driver supports, in thousandths of a vCPU."""
         ...
 
     @property
     def link_kind(self) -> LinkKind:
-        """How it takes its network."""
+        """The kind of network descriptor that it takes."""
         ...
 
     async def prepare(self) -> None:
-        """Check, once, that this host can run such machines.
+        """Check that this host can run such machines.
 
         Raises:
-            VmmError: It cannot; names everything that is missing.
+            VmmError: It cannot; the message names all that is missing.
         """
         ...
 
@@ -96,13 +96,13 @@ class Driver(Protocol):
         ...
 
     async def watch(self, name: str) -> Exit:
-        """Wait until no process of this machine is left, whoever started it."""
+        """Wait until this machine has no process, also if another process launched it."""
         ...
 
     def hold(self, name: str, milli_cpu: int) -> None:
-        """Hold a machine to its provisioned CPU, in thousandths of a vCPU, from now on."""
+        """Limit a machine's CPU to its provisioned amount, in thousandths of a vCPU."""
         ...
 
     async def stop(self, name: str) -> None:
-        """Kill every process of this machine and wait until none is left; again is harmless."""
+        """Kill every process of this machine and wait for their end. Idempotent."""
         ...

@@ -1,16 +1,15 @@
-"""The jail that every VMM runs in, as arguments of the programs that make it.
+"""The jail of every VMM, as the command line of standard tools.
 
-Tools, one after the other: ``setpriv`` gives up root for the machine's own uid, ``setarch`` stops
-the random placing of the heap where that is asked for, ``bwrap`` makes namespaces and an almost
-empty root as that uid, the VMM runs. We write no sandbox of our own.
+``setpriv`` drops root for the machine's own uid, ``setarch`` disables address space randomisation
+if requested, ``bwrap`` makes namespaces and an almost empty root as that uid, then the VMM runs.
 
-User Mode Linux asks for it. It takes everything up to its heap for its guest's memory: with random
-places a guest of 512 MiB would get up to twice that, and its size would differ from boot to boot.
-The kernel is linked to a fixed address, so little protection is lost.
+User Mode Linux needs fixed addresses. It uses all memory up to its heap for its guest: with random
+addresses a guest of 512 MiB would get up to twice that, and its size would vary between boots. The
+kernel is linked to a fixed address, so little protection is lost.
 
-A VMM has no path to its disks: it gets descriptors that were opened before root was given up, so
-disks may lie where the machine's uid could never go. Only the program and its libraries are bound
-into the jail by path, and must be where everybody can read them.
+A VMM has no path to its disks: it inherits descriptors that were opened before root was dropped, so
+disks may be where the machine's uid has no access. Only the program and its libraries are bound
+into the jail by path, and must be readable by all users.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,31 +19,31 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Jail:
-    """What is different from one jail to the next."""
+    """The parameters of one jail."""
 
     uid: int
     """User and group on the host."""
     files: Mapping[str, Path]
-    """What the jail's root holds, read-only: where, and what."""
+    """Read-only bind mounts: source by path in the jail."""
     temporary_bytes: int
-    """Size of the only place that can be written: a file system in memory at ``/dev/shm``."""
+    """Size of the only writable file system, a tmpfs at ``/dev/shm``."""
     seccomp_fd: int
     devices: Mapping[str, Path] = field(default_factory=dict[str, Path])
-    """Device nodes in the jail's root: where, and what."""
+    """Device nodes: source by path in the jail."""
     proc: bool = False
-    """Whether it needs ``/proc``, of its own processes alone."""
+    """Whether it has a ``/proc``, of its own processes only."""
     hidden: Sequence[str] = ()
-    """What in ``/proc`` is none of its business; directories end in a slash."""
+    """Masked paths in ``/proc``; directories end in a slash."""
     fixed_addresses: bool = False
     dies_with_parent: bool = False
 
 
 def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
-    """The command that runs another one in a jail."""
+    """Return the command that runs another one in a jail."""
     binds: list[str] = []
     hides: list[str] = []
     for name in jail.hidden:
-        # A device on a mount that has none cannot even be opened.
+        # A bound device on a nodev mount cannot even be opened.
         empty = ("--tmpfs",) if name.endswith("/") else ("--ro-bind", "/dev/null")
         hides += [*empty, f"/proc/{name.rstrip('/')}"]
         hides += ["--remount-ro", f"/proc/{name.rstrip('/')}"] if name.endswith("/") else []
@@ -69,7 +68,7 @@ def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
 
 
 def setpriv_argv(uid: int) -> list[str]:
-    """The start of a command that runs the rest as a uid with no privileges and no way to any."""
+    """Return the prefix of a command that runs the rest as a uid without any privileges."""
     return [
         "setpriv",
         *(f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs"),

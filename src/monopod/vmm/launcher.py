@@ -1,6 +1,6 @@
-"""What all drivers do alike: run a program as a machine, in its jail and its cgroups.
+"""Launches VMM programs in their jail and cgroups; common to all drivers.
 
-A driver says which program that is and what it gets; nothing else reaches it.
+A driver defines the program and all that it can access.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from monopod.vmm.driver import Exit, Machine, VmmError
 from monopod.vmm.jail import Jail, jail_argv, setpriv_argv
 
 PLATFORM_MILLI_CPU: Final = 100
-"""What a machine may use beyond what its pod was promised. An idle guest's kubelet and containerd
-take 30 to 50 thousandths of a core; the rest pays for probes, logs and exec, so that they do not
-come out of the pod's share."""
+"""CPU of a machine beyond its provisioned size. An idle guest's kubelet and containerd take 30 to
+50 thousandths of a core; the rest is for probes, logs and exec, so that they do not reduce the
+pod's CPU."""
 _LOGGER: Final = ("s6-log", "-b", "--", "n4", "s500000", "T", ".")
 _OWN_PROC: Final = ("cpuinfo",)
-"""What a kernel of a guest looks at to know the processor, which tells about itself anyway."""
+"""Files of ``/proc`` that stay visible: a guest's kernel reads them, and CPUID has the same."""
 _SPAWN: Final = Path(__file__).with_name("_spawn.py")
 _TOOLS: Final = {
     "bwrap": "bubblewrap",
@@ -34,53 +34,53 @@ _TOOLS: Final = {
     "s6-log": "s6",
 }
 NOBODY: Final = 65534
-"""The user of jails that no machine runs in."""
+"""Uid of jails without a machine."""
 _TRIAL_S: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Vmm:
-    """A program that runs machines, and what it may have and do whichever machine it is."""
+    """A VMM program and its jail, as far as they are the same for all machines."""
 
     files: Mapping[str, Path]
-    """The root of its jail: where, and what."""
+    """Read-only bind mounts: source by path in the jail."""
     allowed: seccomp.Extra
     devices: Mapping[str, Path] = field(default_factory=dict[str, Path])
     proc: bool = False
-    """Whether it needs ``/proc``."""
+    """Whether its jail has ``/proc``."""
     fixed_addresses: bool = False
     open_files: int = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start of such a program."""
+    """One invocation of a VMM program."""
 
     command: Sequence[str]
     descriptors: Sequence[int]
-    """What it inherits: disks and link."""
+    """Inherited descriptors: disks and link."""
     limits: Limits
     temporary_bytes: int
-    """What it may write besides its disks, into memory."""
+    """Size of its tmpfs."""
     largest_file_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """Runs machines' programs."""
+    """Runs VMM programs."""
 
     cgroups: Cgroups
     console_of: Callable[[str], Path]
-    """Where a machine's console is logged, for machines that another process launched."""
+    """Returns a machine's console directory, also if another process launched the machine."""
 
     def check(self, tools: Mapping[str, str]) -> None:
-        """See that this host has what machines run with.
+        """Check that this host has the needed tools and cgroup controllers.
 
         Args:
-            tools: Programs that a driver needs beyond those that all need, with their packages.
+            tools: Further programs that a driver needs, with their packages.
 
         Raises:
-            VmmError: It has not; names everything that is missing.
+            VmmError: Something is missing; the message names all of it.
         """
         missing = [
             f"{tool} (package {package})"
@@ -88,14 +88,14 @@ class Launcher:
             if not shutil.which(tool)
         ]
         if missing:
-            raise VmmError(f"install what machines run with: {', '.join(missing)}")
+            raise VmmError(f"missing programs, install them: {', '.join(missing)}")
         self.cgroups.check()
 
     async def try_out(self, vmm: Vmm, *command: str) -> str:
-        """Run a command to its end in a jail such as machines get; returns what it printed.
+        """Run a command in a machine's kind of jail to its end; returns its output.
 
         Raises:
-            VmmError: Jails cannot be made here, or the program does not run in one.
+            VmmError: Jails cannot be made on this host, or the program does not run in one.
         """
         try:
             return await self.run_in_jail(vmm, command, _TRIAL_S)
@@ -103,15 +103,15 @@ class Launcher:
             raise VmmError(f"a jail cannot be made on this host: {error}") from error
 
     async def run_in_jail(self, vmm: Vmm, command: Sequence[str], timeout_s: float) -> str:
-        """Run a command to its end in a jail such as machines get; returns what it printed.
+        """Run a command in a machine's kind of jail to its end; returns its output.
 
         Raises:
-            ProcessError: It failed, or took longer than it may; nothing of it is left.
+            ProcessError: It failed or timed out; nothing of it is left.
         """
         seccomp_fd = seccomp.open_program(vmm.allowed)
         try:
             jail = replace(_jail(vmm, NOBODY, 1 << 20, seccomp_fd), dies_with_parent=True)
-            # What is tried out may well crash.
+            # No core dump: the command may crash.
             argv = ["prlimit", "--core=0", "--", *jail_argv(jail, command)]
             return await process.run(*argv, pass_fds=(seccomp_fd,), timeout_s=timeout_s)
         finally:
@@ -131,7 +131,7 @@ class Launcher:
             raise
 
     async def watch(self, name: str) -> Exit:
-        """Wait until no process of this machine is left, whoever started it."""
+        """Wait until this machine has no process, also if another process launched it."""
         await self.cgroups.wait_empty(name)
         verdict = console.judge(await asyncio.to_thread(console.tail, self.console_of(name)))
         if verdict.reason == "VmmKilled" and self.cgroups.was_out_of_memory(name):
@@ -139,12 +139,12 @@ class Launcher:
         return Exit(name, verdict.reason, verdict.message)
 
     async def stop(self, name: str) -> None:
-        """Kill every process of this machine and wait until none is left; again is harmless."""
+        """Kill every process of this machine and wait for their end. Idempotent."""
         await self.cgroups.kill(name)
         self.cgroups.remove(name)
 
     def hold(self, name: str, milli_cpu: int) -> None:
-        """Hold a machine to its provisioned CPU and the platform's share from now on."""
+        """Limit a machine's CPU to its provisioned amount and the platform's share."""
         self.cgroups.hold(name, milli_cpu + PLATFORM_MILLI_CPU)
 
     async def _spawn(
@@ -184,7 +184,7 @@ class Launcher:
 
 
 def _hidden() -> Iterator[str]:
-    """What this host's ``/proc`` tells about the host, and not about a jail's own processes."""
+    """Yield the entries of ``/proc`` that describe the host, not the jail's own processes."""
     with os.scandir("/proc") as entries:
         for entry in entries:
             if entry.is_symlink() or entry.name.isdigit() or entry.name in _OWN_PROC:

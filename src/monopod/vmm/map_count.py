@@ -1,12 +1,12 @@
-"""The host's limit on memory mappings, raised while any cluster of this host needs it.
+"""Raises ``vm.max_map_count`` of the host while any of its clusters needs that.
 
-``vm.max_map_count`` holds for each process. User Mode Linux needs up to one mapping for each page
-of a guest's memory, and the kernel's default of 65,530 is used up by 256 MiB of scattered pages: a
+The limit applies to each process. User Mode Linux needs up to one mapping for each page of a
+guest's memory, and the kernel's default of 65,530 is exhausted by 256 MiB of scattered pages: a
 process in the guest then dies of SIGSEGV.
 
-The value that was found, the values that were set and the clusters that need them are kept in
-files under ``/run``, which a reboot clears together with the value itself. A process that is killed
-at any point leaves files from which the next ``release`` puts the right value back.
+The original value, the values set and the clusters that need them are in files under ``/run``,
+which a reboot clears together with the value itself. After a kill at any point the next ``release``
+restores the original value from them.
 """
 
 import shutil
@@ -23,28 +23,28 @@ PARAMETER: Final = Path("/proc/sys/vm/max_map_count")
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """What was done to the value."""
+    """The changes of the value."""
 
     found: int
-    """Before any cluster changed it."""
+    """The original value."""
     values: tuple[int, ...]
     """Values that clusters wrote, or were about to write."""
 
 
 @dataclass(frozen=True, slots=True)
 class MapCount:
-    """``vm.max_map_count`` of one host, as its clusters share it."""
+    """``vm.max_map_count`` of one host, shared by its clusters."""
 
     state: Path = Path("/run/monopod-max-map-count")
-    """Gone when no cluster is left."""
+    """Removed with the last cluster."""
     parameter: Path = PARAMETER
 
     @property
     def value(self) -> int:
-        """Mappings that one process may have now.
+        """The current limit on mappings of one process.
 
         Raises:
-            VmmError: The kernel does not show it.
+            VmmError: It cannot be read.
         """
         try:
             return int(self.parameter.read_text())
@@ -55,14 +55,14 @@ class MapCount:
         """Raise the value for a cluster if it is too low. Idempotent.
 
         Args:
-            instance: The cluster.
-            needed: The least value that it can run its machines with.
+            instance: The cluster's id.
+            needed: The minimum value for its machines.
 
         Returns:
-            The value before it was raised; None if it was high enough.
+            The value before it was raised. None means it was high enough.
 
         Raises:
-            VmmError: The host does not let it be raised.
+            VmmError: The value cannot be written.
         """
         with locked_directory(self.state):
             self._clusters.mkdir(exist_ok=True)
@@ -73,21 +73,21 @@ class MapCount:
             record = self._record()
             if record is None or current not in record.values:
                 record = _Record(current, ())
-            # Before the value itself: one that nothing records would never be put back.
+            # Before the value itself: without a record it would never be restored.
             self._write(_Record(record.found, (*record.values, needed)))
             self._set(needed)
             return current
 
     def release(self, instance: str) -> int | None:
-        """Give up a cluster's need; the last one puts the found value back. Idempotent.
+        """Unregister a cluster; the last one restores the original value. Idempotent.
 
-        A value that no cluster wrote is an administrator's, and stays.
+        A value that no cluster wrote was set by an administrator, and stays.
 
         Returns:
-            The value that was put back; None if there was none to put back.
+            The restored value. None means nothing was restored.
 
         Raises:
-            VmmError: The host does not let it be changed.
+            VmmError: The value cannot be written.
         """
         if not self.state.exists():
             return None

@@ -1,8 +1,8 @@
-"""Whether KVM works on this host, found out by booting a guest.
+"""Checks whether KVM works on this host by booting a minimal guest.
 
-A device node can lie: on some cloud hosts ``/dev/kvm`` exists, opens and answers, and ordinary
-guests die or stand still. So a guest boots that has nothing and only says that it runs, in the jail
-that machines get, and nothing but its word counts.
+``/dev/kvm`` proves nothing: on some cloud hosts it exists, opens and answers, and guests crash or
+hang. So a guest without devices, which only prints a word, boots in the jail of machines; KVM works
+if it prints that word.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from monopod.vmm.qemu import QemuDriver, make_device
 from monopod.vmm.qemu_command import Accelerator, qemu_argv
 
 WORD: Final = "monopod: probed"
-"""What the guest prints."""
+"""The word that the guest prints."""
 _KVM: Final = Path("/dev/kvm")
 _ANSWER: Final = ".probe.json"
 _PATIENCE_S: Final = 10.0
@@ -31,31 +31,31 @@ _SHOWN_CHARS: Final = 300
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """What was found out."""
+    """The result of a probe."""
 
     works: bool
     reason: str
-    """For people: why it does or does not."""
+    """Why it works or does not, for users."""
     at: float = 0.0
-    """When that was found out, in seconds of Unix time."""
+    """Time of the probe in seconds of Unix time."""
 
 
 class _Kept(msgspec.Struct):
-    """An answer, and what it holds for."""
+    """A stored result, with the identity of the host that it is valid for."""
 
     identity: dict[str, str]
     answer: Probe
 
 
 async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Probe:
-    """Find out whether machines can run under KVM here; within seconds, or at once if it is known.
+    """Determine whether machines can run under KVM on this host; takes seconds unless cached.
 
-    The answer is kept in the driver's runtime directory until the host boots anew, or its
-    processor, its kernel, QEMU or the guest's kernel change.
+    The result is cached in the driver's runtime directory until the host reboots, or its processor,
+    kernel, QEMU or the guest's kernel change.
 
     Args:
-        driver: One for KVM.
-        patience_s: Seconds that the guest has to boot and end; good ones take less than one.
+        driver: The KVM driver.
+        patience_s: Seconds for the guest to boot and exit; it normally takes less than one.
 
     Raises:
         VmmError: QEMU is missing, too old, or does not run in a jail; or no device can be made.
@@ -82,7 +82,7 @@ async def _boot(driver: QemuDriver, version: str, patience_s: float) -> Probe:
         why = "its processor has no virtualisation, or the module kvm is not loaded"
         return Probe(works=False, reason=f"this host has no {_KVM}: {why}")
     except OSError as error:
-        # It tells of this process, and not of the host: no answer to keep.
+        # A failure of this process and not of the host, so it is not cached.
         raise VmmError(f"no device for a jail can be made: {error}") from error
     command = qemu_argv(Accelerator.KVM, 1, _GUEST_MIB, None)
     launcher = Launcher(driver.cgroups, driver.console_of)
@@ -98,17 +98,17 @@ async def _boot(driver: QemuDriver, version: str, patience_s: float) -> Probe:
         took = f"{loop.time() - began:.1f} s"
         return Probe(works=True, reason=f"a guest booted and ended under QEMU {version} in {took}")
     last = ([line for line in printed.splitlines() if line.strip()] or ["nothing"])[-1]
-    reason = f"{_KVM} is there, but a guest ended before it ran; its last words: {last}"
+    reason = f"{_KVM} exists, but a guest exited before it ran; its last output: {last}"
     return Probe(works=False, reason=reason[:_SHOWN_CHARS])
 
 
 def _judge_failure(error: process.ProcessError) -> Probe:
     if error.returncode is None:
-        reason = f"{_KVM} is there, but a guest that boots in a second did not: {error.stderr}"
+        reason = f"{_KVM} exists, but a guest that boots in a second did not: {error.stderr}"
         return Probe(works=False, reason=reason)
     said = (error.stderr.strip() or error.stdout.strip() or "nothing").splitlines()
-    # QEMU says first what failed, and then what it does not do because of that.
-    reason = f"{_KVM} is there, but QEMU cannot use it: {said[0].strip()}"
+    # QEMU's first line is the cause; the others are consequences.
+    reason = f"{_KVM} exists, but QEMU cannot use it: {said[0].strip()}"
     return Probe(works=False, reason=reason[:_SHOWN_CHARS])
 
 

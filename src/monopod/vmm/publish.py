@@ -1,7 +1,7 @@
-"""Puts what jails are made of where the users that machines run as can reach it.
+"""Publishes the files of jails where the machines' uids can read them.
 
-The build cache lies below a home directory that other uids cannot enter, and bubblewrap binds by
-path, as the uid that it runs as.
+The build cache may be in a home directory that other uids cannot enter, and bubblewrap binds by
+path, as the machine's uid.
 """
 
 import filecmp
@@ -15,12 +15,12 @@ from monopod.vmm.driver import VmmError
 
 
 def publish(files: Mapping[Path, Path], runtime: Path) -> None:
-    """Put files below a directory: by hard link, or copied from another disk.
+    """Put files into a directory by hard link, or by copy from another file system.
 
-    Again is harmless, also while machines run from what is there.
+    Idempotent, also while machines run from these files.
 
     Args:
-        files: What goes where, by path relative to ``runtime``.
+        files: Source files by path relative to ``runtime``.
         runtime: Directory that every uid can reach.
 
     Raises:
@@ -46,6 +46,6 @@ def publish(files: Mapping[Path, Path], runtime: Path) -> None:
     ]
     if closed:
         raise VmmError(
-            f"machines' users cannot enter {', '.join(closed)}: choose another MONOPOD_HOME or "
-            "allow everybody to enter (chmod o+x)"
+            f"the uids of machines cannot enter {', '.join(closed)}: choose another MONOPOD_HOME or"
+            " allow all users to enter (chmod o+x)"
         )

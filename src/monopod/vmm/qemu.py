@@ -1,4 +1,4 @@
-"""The ``qemu`` driver: machines of any size, by hardware virtualisation or by translation."""
+"""The QEMU drivers: machines of any size, under KVM or TCG."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ _MONITOR: Final = "monitor"
 _DEVICE: Final = "kvm"
 _OPEN_FILES: Final = 1024
 _TAP_IOCTLS: Final = (0x800454D2, 0x400454D0)
-"""``TUNGETIFF``, ``TUNSETOFFLOAD``: nothing that changes the device's address, filters or life."""
+"""``TUNGETIFF``, ``TUNSETOFFLOAD``; none that changes the device's address, filters or lifetime."""
 _KVM_IOCTLS: Final = 0xAE
 _CALLS: Final = (
     *("chdir", "flock", "getpgrp", "getsid", "recvmmsg", "sched_getparam", "sched_getscheduler"),
@@ -49,14 +49,14 @@ class QemuDriver:
 
     accelerator: Accelerator
     kernel: Path
-    """Directory with the guest's kernel and its first file system."""
+    """Directory with the guest's kernel and initramfs."""
     runtime: Path
-    """Directory that every uid can reach, where QEMU and the kernel are put for the jails."""
+    """Directory that every uid can reach; QEMU and the kernel are published there for the jails."""
     cgroups: Cgroups
     console_of: Callable[[str], Path]
-    """Where a machine's console is logged; the directory above it is the machine's own."""
+    """Returns a machine's console directory; its parent is the machine's directory."""
     patience: Patience = field(default_factory=Patience)
-    """How long a guest may give no sign of life."""
+    """Limits of the guest watchdog."""
     max_milli_cpu: int = field(default=16_000, init=False)
     link_kind: LinkKind = field(default=LinkKind.TAP, init=False)
 
@@ -66,17 +66,17 @@ class QemuDriver:
         return f"qemu-{self.accelerator.value}"
 
     async def prepare(self) -> None:
-        """Check, once, that this host can run such machines, by starting QEMU in a jail.
+        """Check that this host can run such machines by starting QEMU in a jail.
 
-        Whether KVM works is for :func:`monopod.vmm.probe.probe_kvm` to find out.
+        :func:`monopod.vmm.probe.probe_kvm` checks whether KVM works.
 
         Raises:
-            VmmError: It cannot; names what is missing or too old.
+            VmmError: It cannot; the message names what is missing or too old.
         """
         await self.version()
 
     async def version(self) -> str:
-        """Put QEMU where jails find it, and start it in one; returns its version.
+        """Publish QEMU for the jails and start it in one; returns its version.
 
         Raises:
             VmmError: It is missing, too old, or does not run.
@@ -89,15 +89,15 @@ class QemuDriver:
     async def launch(self, machine: Machine, link_fd: int) -> None:
         """Start a machine in its jail; it outlives this process.
 
-        A guest that fails later, even at once, is for :meth:`watch` to report.
+        :meth:`watch` reports a guest that fails later, even at once.
 
         Raises:
             VmmError: It could not be started; nothing of it is left running.
         """
         if machine.milli_cpu > self.max_milli_cpu:
             raise VmmError(
-                f"{machine.name} needs {machine.milli_cpu}m CPU; machines of kind {self.name} have "
-                f"at most {self.max_milli_cpu}m"
+                f"{machine.name} needs {machine.milli_cpu}m CPU; {self.name} supports at most "
+                f"{self.max_milli_cpu}m per machine"
             )
         vcpus = processors(machine.milli_cpu)
         guest_mib = guest_memory_mib(machine.memory_mib, vcpus)
@@ -123,9 +123,9 @@ class QemuDriver:
                 await self._launcher.launch(machine, self.vmm(device), start)
 
     async def watch(self, name: str) -> Exit:
-        """Wait until no process of this machine is left, whoever started it.
+        """Wait until this machine has no process, also if another process launched it.
 
-        A guest that gives no sign of life for too long is ended.
+        A guest that hangs (see ``watchdog``) is killed.
         """
         ended = asyncio.create_task(self._launcher.watch(name))
         hung = asyncio.create_task(wait_until_hung(self.monitor_of(name), self.patience))
@@ -141,27 +141,27 @@ class QemuDriver:
             await asyncio.gather(ended, hung, return_exceptions=True)
 
     async def stop(self, name: str) -> None:
-        """Kill every process of this machine and wait until none is left; again is harmless.
+        """Kill every process of this machine and wait for their end. Idempotent.
 
-        What the guest has not written yet is lost with its disk anyway, so QEMU is not asked.
+        QEMU is not shut down cleanly: unwritten data is lost with the guest's disk anyway.
         """
         await self._launcher.stop(name)
         for path in (self.monitor_of(name), self.monitor_of(name).with_name(_DEVICE)):
             path.unlink(missing_ok=True)
 
     def hold(self, name: str, milli_cpu: int) -> None:
-        """Hold a machine to its provisioned CPU and the platform's share from now on."""
+        """Limit a machine's CPU to its provisioned amount and the platform's share."""
         self._launcher.hold(name, milli_cpu)
 
     def monitor_of(self, name: str) -> Path:
-        """The socket of a machine's monitor, for root alone."""
+        """Return the socket of a machine's QMP monitor, which only root can open."""
         return self.console_of(name).with_name(_MONITOR)
 
     def vmm(self, device: Path | None) -> Vmm:
-        """QEMU's part of every jail.
+        """Return the jail's files and permissions for QEMU.
 
         Args:
-            device: A node for ``/dev/kvm`` that the jail's user may open.
+            device: A node of ``/dev/kvm`` that the jail's uid may open. None means no KVM.
         """
         return Vmm(
             files={
@@ -185,16 +185,16 @@ class QemuDriver:
 
 
 def allowed(accelerator: Accelerator) -> seccomp.Extra:
-    """The system calls that QEMU makes beyond every program's."""
+    """Return the system calls that QEMU needs beyond those common to all VMMs."""
     families = (_KVM_IOCTLS,) if accelerator is Accelerator.KVM else ()
     return seccomp.Extra(_CALLS, _TAP_IOCTLS, families, processes=False)
 
 
 def make_device(path: Path, uid: int) -> Path:
-    """Make a node of ``/dev/kvm`` that one user may open, whoever may open the host's.
+    """Make a node of ``/dev/kvm`` that one uid may open, whatever the host's permissions.
 
     Raises:
-        OSError: There is none, or none can be made here.
+        OSError: The host has no such device, or the node cannot be made.
     """
     path.unlink(missing_ok=True)
     os.mknod(path, stat.S_IFCHR | 0o600, _KVM.stat().st_rdev)
@@ -203,25 +203,25 @@ def make_device(path: Path, uid: int) -> Path:
 
 
 def processors(milli_cpu: int) -> int:
-    """How many the guest sees."""
+    """Return the number of processors of the guest."""
     return max(1, -(-milli_cpu // 1000))
 
 
 def threads(vcpus: int) -> int:
-    """How many a VMM may have: QEMU's own, at most 64 for its disks, and the jail's programs."""
+    """Return a VMM's thread limit: QEMU's, at most 64 for its disks, and the jail's programs."""
     return 128 + vcpus
 
 
 def guest_memory_mib(memory_mib: int, vcpus: int) -> int:
-    """The guest's physical memory, so that what its kernel leaves is at least ``memory_mib``.
+    """Return the guest's physical memory, of which its kernel leaves at least ``memory_mib``.
 
-    The kernel keeps 40 MiB, 1.71 % and 0.27 MiB for each processor (measured from 512 MiB to 16 GiB
-    and up to 16 processors); some 20 MiB are to spare.
+    The kernel reserves 40 MiB, 1.71 % and 0.27 MiB for each processor (measured from 512 MiB to
+    16 GiB and up to 16 processors); some 20 MiB are margin.
     """
     return memory_mib + 64 + memory_mib * 18 // 1000 + vcpus // 2
 
 
 def overhead_mib(accelerator: Accelerator, guest_mib: int) -> int:
-    """What a VMM may use on the host beyond its guest's memory, page tables for it included."""
+    """Return the memory of a VMM beyond its guest's memory, page tables included."""
     translated = TRANSLATED_MIB if accelerator is Accelerator.TCG else 0
     return 96 + translated + guest_mib // 128

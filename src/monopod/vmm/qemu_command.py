@@ -1,7 +1,7 @@
 """QEMU's command line. Pure.
 
-Everything a guest touches is a descriptor that QEMU inherits; the only paths are those of the
-kernel and the firmware, which are the same for all machines.
+Disks, link and monitor are inherited descriptors; the only paths are those of the kernel and the
+firmware, which are the same for all machines.
 """
 
 import enum
@@ -12,14 +12,14 @@ from typing import Final
 from monopod.vmm.disks import Disks
 
 PROGRAM: Final = "/usr/bin/qemu-system-x86_64"
-"""Where it looks for its modules follows from where it is itself."""
+"""QEMU derives its module path from its own path."""
 KERNEL: Final = "/kernel"
 INITRAMFS: Final = "/initramfs"
 FIRMWARE: Final = "/firmware"
 TRANSLATED_MIB: Final = 192
-"""What translated guest code may take of the host's memory without hardware virtualisation."""
+"""Size of TCG's cache of translated guest code."""
 PROBE: Final = "monopod.probe"
-"""Word on the kernel's command line by which the guest only says that it runs."""
+"""Kernel parameter that makes the guest print the probe's word and power off."""
 _SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 _MICROVM: Final = (
     "microvm,acpi=on,pcie=off,rtc=on,pit=on,pic=on,isa-serial=on,auto-kernel-cmdline=off"
@@ -27,17 +27,17 @@ _MICROVM: Final = (
 
 
 class Accelerator(enum.Enum):
-    """How the guest's instructions are run."""
+    """QEMU's accelerator."""
 
     TCG = "tcg"
-    """Translated: works anywhere, some twenty times slower."""
+    """Binary translation: works on any host, some twenty times slower."""
     KVM = "kvm"
-    """By the processor."""
+    """Hardware virtualisation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wires:
-    """What a machine is connected to, as descriptors."""
+    """The descriptors of a machine's devices."""
 
     disks: Disks
     link: int
@@ -50,7 +50,7 @@ class Wires:
 def qemu_argv(
     accelerator: Accelerator, cpus: int, guest_mib: int, wires: Wires | None
 ) -> list[str]:
-    """The whole command; without wires that of a guest that has nothing and only says it runs."""
+    """Return the command; without wires, that of the probe's guest, which has no devices."""
     return [
         PROGRAM,
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-L", FIRMWARE),
@@ -58,7 +58,7 @@ def qemu_argv(
         *_processor(accelerator),
         *("-smp", str(cpus), "-m", f"{guest_mib}M"),
         *("-kernel", KERNEL, "-initrd", INITRAMFS, "-append", _kernel_words(probe=wires is None)),
-        # Signals are for whoever manages the process, not for the guest.
+        # Signals go to QEMU, not to the guest.
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *(_devices(accelerator, wires) if wires is not None else ()),
     ]
@@ -67,13 +67,13 @@ def qemu_argv(
 def _processor(accelerator: Accelerator) -> tuple[str, ...]:
     if accelerator is Accelerator.KVM:
         return ("-M", _MICROVM, "-accel", "kvm", "-cpu", "host")
-    # A microvm has no clock that the guest could calibrate itself by unless KVM brings one.
+    # Without KVM a microvm has no clock for the guest to calibrate by.
     translation = f"tcg,thread=multi,tb-size={TRANSLATED_MIB}"
     return ("-M", "q35", "-accel", translation, "-cpu", "max")
 
 
 def _kernel_words(*, probe: bool) -> str:
-    # Without an IOMMU nothing bounces, so nothing needs the 64 MiB that are kept for it.
+    # Without an IOMMU the guest needs no bounce buffers, which would take 64 MiB.
     words = ["console=ttyS0", "quiet", "panic=-1", "swiotlb=noforce"]
     return " ".join([*words, PROBE] if probe else words)
 
@@ -89,10 +89,10 @@ def _devices(accelerator: Accelerator, wires: Wires) -> Iterator[str]:
         )
     ):
         yield from ("-add-fd", f"fd={descriptor},set={number}")
-        # A lock on the shared root could be used by one machine to keep others from starting.
+        # By a lock on the shared root one machine could prevent others from starting.
         file = f"driver=file,node-name={name},filename=/dev/fdset/{number},locking=off"
         yield from ("-blockdev", f"{file},{access}")
-        # By default QEMU halts a guest whose disk is full, until somebody tells it to go on.
+        # By default QEMU pauses a guest on a full host disk until it is resumed by QMP.
         errors = "" if "read-only=on" in access else ",werror=report,rerror=report"
         yield from ("-device", f"virtio-blk-{bus},drive={name}{errors}")
     yield from ("-netdev", f"tap,id=link,fd={wires.link},vhost=off")

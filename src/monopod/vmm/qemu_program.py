@@ -1,7 +1,7 @@
-"""QEMU as the host has it: which version, and which files a jail needs to run it.
+"""Finds the host's QEMU: its version, and the files that a jail needs to run it.
 
-Only what it really loads goes into the jail: the program, its libraries, its accelerator's module
-where the distribution builds one, four pieces of firmware.
+Only files that it loads are in the jail: the program, its libraries, its accelerator's module if
+the distribution builds one, four firmware images.
 """
 
 import re
@@ -25,24 +25,24 @@ _VERSION: Final = re.compile(r"version (\d+)\.(\d+)\S*")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a jail needs to run QEMU with a kernel."""
+    """The files that a jail needs to run QEMU with a kernel."""
 
     files: dict[Path, Path]
-    """By their place in the jail, without the leading slash."""
+    """Source files by path in the jail, without the leading slash."""
 
 
 async def find_program(kernel: Path) -> Program:
-    """Find all that a jail needs.
+    """Find all files that a jail needs.
 
     Args:
         kernel: Directory with the guest's ``kernel`` and ``initramfs``.
 
     Raises:
-        VmmError: QEMU or a part of it is missing; says which package brings it.
+        VmmError: QEMU or a part of it is missing; the message names the package.
     """
     found = shutil.which(NAME)
     if found is None:
-        raise VmmError(f"install what machines run with: {NAME} (package {PACKAGE})")
+        raise VmmError(f"missing programs, install them: {NAME} (package {PACKAGE})")
     program = Path(found)
     try:
         modules = list(_modules())
@@ -63,14 +63,14 @@ async def find_program(kernel: Path) -> Program:
 
 
 def check_version(shown: str) -> str:
-    """The version in what ``--version`` printed.
+    """Return the version in the output of ``--version``.
 
     Raises:
-        VmmError: It is too old.
+        VmmError: There is none, or it is too old.
     """
     match = _VERSION.search(shown)
     if match is None:
-        raise VmmError(f"{NAME} does not tell its version: {shown[:200]!r}")
+        raise VmmError(f"{NAME} does not print its version: {shown[:200]!r}")
     if (int(match[1]), int(match[2])) < OLDEST:
         wanted = ".".join(str(part) for part in OLDEST)
         raise VmmError(f"QEMU is {match[0].removeprefix('version ')}, too old: {wanted} is needed")
@@ -85,7 +85,7 @@ def _check(placed: dict[Path, Path]) -> Program:
 
 
 def _modules() -> Iterator[Path]:
-    """Debian builds the translator as a module, and QEMU looks for it in a place built in."""
+    """Yield TCG's module, which Debian builds separately; QEMU loads it from a built-in path."""
     for library in (Path("/usr/lib"), Path("/usr/lib64")):
         yield from sorted(library.glob("*/qemu/accel-tcg-x86_64.so"))
         yield from sorted(library.glob("qemu/accel-tcg-x86_64.so"))

@@ -1,6 +1,6 @@
-"""QEMU's monitor, as far as it is needed: one question, one answer, over a socket of the machine's.
+"""A minimal QMP client: one command and one answer at a time, over a machine's monitor socket.
 
-A guest may have taken QEMU over, so whatever comes back is read within bounds of size and time.
+A guest may have compromised QEMU, so answers are bounded in size and time, and untrusted.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _BACKLOG: Final = 2
 
 
 class QmpError(MonopodError):
-    """The monitor did not answer, or not as it should."""
+    """The monitor gave no answer, or an invalid one."""
 
 
 class _Refusal(msgspec.Struct):
@@ -29,7 +29,7 @@ class _Refusal(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    """Anything a monitor says: a greeting, an event or an answer."""
+    """A message of a monitor: a greeting, an event or an answer."""
 
     event: str | None = None
     error: _Refusal | None = None
@@ -37,10 +37,10 @@ class _Message(msgspec.Struct):
 
 
 def listen(path: Path) -> socket.socket:
-    """Make the socket that a machine's monitor will answer on, for root alone.
+    """Create the listening socket of a machine's monitor, which only root can open.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     path.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -56,22 +56,22 @@ def listen(path: Path) -> socket.socket:
 
 
 class Monitor:
-    """An open conversation."""
+    """An open connection to a monitor."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     async def greet(self) -> None:
-        """Say what has to be said first."""
+        """Read the greeting and negotiate capabilities."""
         await self._read()
         await self.ask("qmp_capabilities")
 
     async def ask(self, command: str, **arguments: object) -> bytes:
-        """Give a command and return the answer as JSON, to be believed as little as its author.
+        """Execute a command and return the answer as JSON, which is untrusted.
 
         Raises:
-            QmpError: It was refused.
+            QmpError: The command failed.
         """
         request: dict[str, object] = {"execute": command}
         if arguments:
@@ -81,28 +81,28 @@ class Monitor:
         for _ in range(_MOST_EVENTS):
             answer = await self._read()
             if answer.error is not None:
-                raise QmpError(f"{command} was refused: {answer.error.desc[:200]}")
+                raise QmpError(f"{command} failed: {answer.error.desc[:200]}")
             if answer.event is None:
                 return bytes(answer.result)
-        raise QmpError(f"{command} was answered with nothing but events")
+        raise QmpError(f"{command} got no answer, only events")
 
     async def _read(self) -> _Message:
         line = await self._reader.readline()
         if not line.endswith(b"\n"):
-            raise QmpError("the monitor hung up")
+            raise QmpError("the monitor closed the connection")
         return msgspec.json.decode(line, type=_Message)
 
 
 @asynccontextmanager
 async def talk(path: Path, timeout_s: float) -> AsyncGenerator[Monitor]:
-    """Talk to a machine's monitor, which listens to one at a time.
+    """Connect to a machine's monitor, which serves one client at a time.
 
     Args:
         path: The monitor's socket.
-        timeout_s: Seconds that the whole conversation may take.
+        timeout_s: Timeout of the whole connection in seconds.
 
     Raises:
-        QmpError: There is no monitor, it made no sense, or it took too long.
+        QmpError: There is no monitor, its answers were invalid, or it timed out.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -117,12 +117,12 @@ async def talk(path: Path, timeout_s: float) -> AsyncGenerator[Monitor]:
     except TimeoutError as error:
         raise QmpError(f"the monitor did not answer within {timeout_s:g} s") from error
     except (OSError, ValueError, msgspec.DecodeError) as error:
-        raise QmpError(f"the monitor cannot be talked to: {error}") from error
+        raise QmpError(f"cannot talk to the monitor: {error}") from error
 
 
 @contextmanager
 def _short(path: Path) -> Generator[str]:
-    """A name for a socket's path that is never too long for the kernel."""
+    """Yield an alias of a socket's path that is short enough for the kernel."""
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{directory}/{path.name}"

@@ -1,8 +1,7 @@
-"""Which system calls a VMM may make: those that it needs, and no others.
+"""The seccomp filter of VMMs: an allow-list of system calls.
 
-A list of what is allowed, so a call that a newer kernel adds is refused until somebody has thought
-about it. Everything else looks as if the kernel did not have it, which C libraries cope with. What
-every program needs is here; each driver adds what its VMM needs beyond that.
+A call added by a newer kernel is denied until it is listed. Denied calls fail with ENOSYS, which C
+libraries handle. The calls of every program are here; each driver adds those of its VMM.
 """
 
 import errno
@@ -17,7 +16,7 @@ _NEW_NAMESPACES: Final = 0x7E020080
 _CLONE_THREAD: Final = 0x00010000
 _AF_UNIX: Final = 1
 _IOCTL_TYPE: Final = 0xFF00
-"""The upper half, which the kernel ignores, is whatever the sign of the lower one made it."""
+"""Mask of an ioctl's type. The upper 32 bits, a sign extension, are ignored by the kernel."""
 _IOCTLS: Final = (0x5401, 0x541B, 0x5421, 0x5452)
 """``TCGETS``, ``FIONREAD``, ``FIONBIO``, ``FIOASYNC``."""
 
@@ -52,18 +51,18 @@ _EVERYBODY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What one kind of VMM may do beyond what every program may."""
+    """What one VMM program may do beyond the common allow-list."""
 
     calls: tuple[str, ...]
     ioctls: tuple[int, ...] = ()
     ioctl_types: tuple[int, ...] = ()
-    """Whole families of them, by what their numbers have in their second byte."""
+    """Allowed ioctl types (the second byte of the number), each with all its ioctls."""
     processes: bool = True
-    """Whether it may make processes, and not threads alone."""
+    """Whether it may create processes, not only threads."""
 
 
 def build_filter(extra: Extra) -> pyseccomp.SyscallFilter:
-    """The filter, not loaded."""
+    """Build the filter without loading it."""
     rules = pyseccomp.SyscallFilter(defaction=pyseccomp.ERRNO(errno.ENOSYS))
     for name in (*_EVERYBODY, *extra.calls):
         rules.add_rule(pyseccomp.ALLOW, name)
@@ -83,10 +82,7 @@ def build_filter(extra: Extra) -> pyseccomp.SyscallFilter:
 
 
 def open_program(extra: Extra) -> int:
-    """The filter as the kernel takes it, in a descriptor for bubblewrap to read.
-
-    The caller closes it.
-    """
+    """Return a descriptor with the compiled filter, for bubblewrap; the caller closes it."""
     descriptor = os.memfd_create("seccomp")
     with os.fdopen(os.dup(descriptor), "wb") as file:
         build_filter(extra).export_bpf(file)

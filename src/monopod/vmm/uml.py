@@ -1,4 +1,4 @@
-"""The ``uml`` driver: User Mode Linux, a kernel that is an ordinary process.
+"""The ``uml`` driver: User Mode Linux, a kernel that runs as a user process.
 
 It needs no hardware virtualisation, so machines run on any host; stock builds have one processor.
 """
@@ -20,7 +20,7 @@ from monopod.vmm.map_count import PARAMETER, MapCount
 from monopod.vmm.publish import publish
 
 MAX_MILLI_CPU: Final = 1000
-"""The most that one machine can have, in thousandths of a vCPU."""
+"""The largest machine that the driver supports, in thousandths of a vCPU."""
 _MIB: Final = 1 << 20
 _PAGE_BYTES: Final = 4096
 ALLOWED: Final = seccomp.Extra(
@@ -33,7 +33,7 @@ ALLOWED: Final = seccomp.Extra(
         *("bind", "connect", "recvmmsg", "sendmmsg"),
     )
 )
-"""The system calls that it makes beyond every program's."""
+"""The system calls that it needs beyond those common to all VMMs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +47,21 @@ class UmlDriver:
     kernel: Path
     """Directory with the kernel and its libraries; only this process needs to reach it."""
     runtime: Path
-    """Directory that every uid can reach, where the kernel is put for the jails."""
+    """Directory that every uid can reach; the kernel is published there for the jails."""
     cgroups: Cgroups
     console_of: Callable[[str], Path]
-    """Where a machine's console is logged, for machines that another process launched."""
+    """Returns a machine's console directory, also if another process launched the machine."""
     max_map_count: Path = PARAMETER
-    """Where this host says how many memory mappings a process may have."""
+    """The host's ``vm.max_map_count`` file."""
     name: str = field(default="uml", init=False)
     max_milli_cpu: int = field(default=MAX_MILLI_CPU, init=False)
     link_kind: LinkKind = field(default=LinkKind.PACKET, init=False)
 
     async def prepare(self) -> None:
-        """Check, once, that this host can run such machines, by starting a kernel in a jail.
+        """Check that this host can run such machines by starting a kernel in a jail.
 
         Raises:
-            VmmError: It cannot; names everything that is missing.
+            VmmError: It cannot; the message names all that is missing.
         """
         self._launcher.check({"setarch": "util-linux"})
         _check_ptrace()
@@ -73,15 +73,15 @@ class UmlDriver:
     async def launch(self, machine: Machine, link_fd: int) -> None:
         """Start a machine in its jail; it outlives this process.
 
-        A guest that fails later, even at once, is for :meth:`watch` to report.
+        :meth:`watch` reports a guest that fails later, even at once.
 
         Raises:
             VmmError: It could not be started; nothing of it is left running.
         """
         if machine.milli_cpu > self.max_milli_cpu:
             raise VmmError(
-                f"{machine.name} needs {machine.milli_cpu}m CPU; machines of kind {self.name} have "
-                f"one processor, {self.max_milli_cpu}m"
+                f"{machine.name} needs {machine.milli_cpu}m CPU; {self.name} supports one "
+                f"processor, {self.max_milli_cpu}m"
             )
         guest_mib = guest_memory_mib(machine.memory_mib)
         self._check_mappings(machine.name, mappings(guest_mib))
@@ -99,15 +99,15 @@ class UmlDriver:
             await self._launcher.launch(machine, self._vmm, start)
 
     async def watch(self, name: str) -> Exit:
-        """Wait until no process of this machine is left, whoever started it."""
+        """Wait until this machine has no process, also if another process launched it."""
         return await self._launcher.watch(name)
 
     async def stop(self, name: str) -> None:
-        """Kill every process of this machine and wait until none is left; again is harmless."""
+        """Kill every process of this machine and wait for their end. Idempotent."""
         await self._launcher.stop(name)
 
     def hold(self, name: str, milli_cpu: int) -> None:
-        """Hold a machine to its provisioned CPU and the platform's share from now on."""
+        """Limit a machine's CPU to its provisioned amount and the platform's share."""
         self._launcher.hold(name, min(milli_cpu, self.max_milli_cpu))
 
     def _check_mappings(self, name: str, needed: int) -> None:
@@ -129,47 +129,47 @@ class UmlDriver:
 
 
 def guest_memory_mib(memory_mib: int) -> int:
-    """The guest's physical memory, so that what its kernel leaves is at least ``memory_mib``.
+    """Return the guest's physical memory, of which its kernel leaves at least ``memory_mib``.
 
-    The kernel keeps 22 MiB and 1.75 % (measured from 512 MiB to 8 GiB); some 20 MiB are to spare.
+    The kernel reserves 22 MiB and 1.75 % (measured from 512 MiB to 8 GiB); some 20 MiB are margin.
     """
     return memory_mib + 40 + memory_mib * 21 // 1000
 
 
 def processes(guest_mib: int) -> int:
-    """How many processes a VMM may have: one for each of the guest's, and a few threads.
+    """Return a VMM's process limit: one for each of the guest's, and a few threads.
 
-    Guests of this size run out of their own memory at about twice as many.
+    A guest of this size runs out of memory at about twice as many.
     """
     return 1024 + guest_mib
 
 
 def overhead_mib(guest_mib: int) -> int:
-    """What a VMM may use on the host beyond its guest's memory.
+    """Return the memory of a VMM on the host beyond its guest's memory.
 
-    Above all what the host's kernel keeps for each process: 120 KiB, measured.
+    Most of it is kernel memory for each process: 120 KiB, measured.
     """
     return 64 + processes(guest_mib) // 8
 
 
 def mappings(guest_mib: int) -> int:
-    """How many memory mappings one process of a VMM may need on the host.
+    """Return the number of memory mappings that one process of a VMM may need on the host.
 
-    User Mode Linux makes one for each page of a guest's process whose neighbours lie elsewhere in
-    the guest's memory: at worst one for each page of it. The kernel's own default comes on top, for
+    User Mode Linux makes one for each page of a guest's process that is not contiguous with its
+    neighbours in the guest's memory: at worst one for each page. The kernel's default is added for
     pages that a process maps more than once.
     """
     return guest_mib * _MIB // _PAGE_BYTES + 65_530
 
 
 def largest_mappings() -> int:
-    """How many mappings a process of the largest machine that the size table allows may need."""
+    """Return the mappings that a process of the largest machine in the size table may need."""
     sizes = (size.memory_mib for size in TABLE if size.milli_cpu <= MAX_MILLI_CPU)
     return mappings(guest_memory_mib(max(sizes)))
 
 
 def kernel_argv(guest_mib: int, disks: Disks, link_fd: int, mac_address: str) -> list[str]:
-    """The kernel's command line; disks and link are descriptors that it inherits."""
+    """Return the kernel's command line; disks and link are inherited descriptors."""
     return [
         "/linux",
         f"mem={guest_mib}M",
@@ -179,10 +179,10 @@ def kernel_argv(guest_mib: int, disks: Disks, link_fd: int, mac_address: str) ->
         f"vec0:transport=fd,fd={link_fd},mac={mac_address}",
         *("root=/dev/ubda", "ro", "rootfstype=ext4", "init=/usr/sbin/init"),
         *("con=null", "con0=fd:0,fd:1", "ssl=null", "uml_dir=/dev/shm"),
-        # Guests share no directory of the host, not even the jail's.
+        # Guests mount no directory of the host, not even the jail's.
         "hostfs=/nonexistent",
         *("panic=-1", "noreboot"),
-        # A second of measuring that nothing here is the better for: RAID checksums and delay loops.
+        # Skips a second of useless boot-time benchmarks: RAID checksums and delay loops.
         "initcall_blacklist=raid6_select_algo,calibrate_xor_blocks,register_xor_blocks",
         "lpj=40000000",
     ]

@@ -1,7 +1,7 @@
-"""Notices a guest that runs and does nothing any more.
+"""Detects a hung guest.
 
-A guest's kernel reports its memory to QEMU every few seconds. One whose interrupts are off, whose
-processors spin, or whose QEMU stands still, stops doing so.
+A guest's kernel reports its memory statistics to QEMU every few seconds. It stops doing so when its
+interrupts are off, its processors spin or QEMU itself hangs.
 """
 
 import asyncio
@@ -24,46 +24,46 @@ class _Answer(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How a guest is watched; all in seconds."""
+    """The watchdog's period and timeout in seconds."""
 
     every_s: float = 15
-    """Between two looks. The guest is asked for statistics as often."""
+    """Period of the check; the guest's statistics are polled at least as often."""
     silent_s: float = 180
-    """Without a sign of life, a guest counts as hung. Generous: boots without hardware
-    virtualisation on a full host take long, and what is ended by mistake is a person's pod."""
+    """Time without new statistics after which a guest counts as hung. Generous: boots without
+    hardware virtualisation on a full host take long, and a false alarm kills a user's pod."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a guest's kernel said of its memory, in bytes; nothing of it is certain."""
+    """A guest kernel's memory statistics in bytes; untrusted."""
 
     updated: int
-    """When, in seconds of QEMU's clock; 0 if never."""
+    """Time of the last update in seconds of QEMU's clock; 0 means never."""
     total: int
     available: int
 
 
 async def statistics(monitor: Path) -> Statistics:
-    """Ask for a guest's latest statistics.
+    """Read a guest's latest statistics.
 
     Raises:
-        QmpError: No sensible answer.
+        QmpError: The monitor gave no valid answer.
     """
     async with talk(monitor, _ANSWER_S) as conversation:
         return await _read(conversation)
 
 
 async def wait_until_hung(monitor: Path, patience: Patience) -> str:
-    """Return, with what to tell people, when a guest has been silent for too long."""
+    """Wait until a guest hangs; returns the reason for users."""
     loop = asyncio.get_running_loop()
-    seen, since, why = -1, loop.time(), "its kernel stands still"
+    seen, since, why = -1, loop.time(), "its kernel hangs"
     while loop.time() - since < patience.silent_s:
         try:
             updated = await _look(monitor, patience)
         except QmpError as error:
             why = str(error)
         else:
-            why = "its kernel stands still"
+            why = "its kernel hangs"
             if updated != seen:
                 seen, since = updated, loop.time()
         await asyncio.sleep(patience.every_s)
@@ -87,7 +87,7 @@ async def _read(conversation: Monitor) -> Statistics:
     try:
         known = msgspec.json.decode(answer, type=_Answer)
     except msgspec.DecodeError as error:
-        raise QmpError(f"the monitor's statistics are none: {error}") from error
+        raise QmpError(f"the monitor's statistics are invalid: {error}") from error
     return Statistics(
         known.updated,
         known.stats.get("stat-total-memory", 0),
