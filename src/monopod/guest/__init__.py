@@ -1,4 +1,4 @@
-"""What runs inside every machine: its disks, and the files that tell one machine from another."""
+"""The guest: the image that all machines share, and the disks and files of each machine."""
 
 from monopod.guest.configuration import (
     SYSTEM_MEMORY_MIB,

@@ -1,6 +1,6 @@
-"""Where this host gets Debian from, and how it knows that it is Debian.
+"""Finds the host's Debian mirror and the keyring that verifies it.
 
-The guest comes from the same mirror as the host's own packages: no address is written down here.
+The guest's packages come from the same mirror as the host's; no address is built in.
 """
 
 import re
@@ -17,7 +17,7 @@ _KEYRINGS: Final = (
 
 
 def debian_mirror(etc_apt: Path = Path("/etc/apt")) -> tuple[str, str]:
-    """The archive that this host's apt uses for Debian itself, and the keyring for it.
+    """Return the archive that this host's apt uses for Debian, and its keyring.
 
     Raises:
         ImageBuildError: apt has no Debian archive, or the archive's keys are not installed.
@@ -39,7 +39,7 @@ def _sources(etc_apt: Path) -> Iterator[str]:
 
 
 def mirrors(sources: Iterable[str]) -> Iterator[str]:
-    """The addresses of full Debian archives in apt's source files, of both formats."""
+    """Yield the URIs of full Debian archives in apt's source files, of both formats."""
     for text in sources:
         for line in text.splitlines():
             one_line = re.match(r"deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+(.*)", line)
@@ -56,5 +56,5 @@ def mirrors(sources: Iterable[str]) -> Iterator[str]:
 
 
 def _is_debian(uri: str, suite: str) -> bool:
-    """Tell the archive itself from its security side and from other vendors' archives."""
+    """Whether a URI is the main archive, not its security suite or another vendor's archive."""
     return uri.rstrip("/").endswith("/debian") and not suite.endswith(("-security", "/updates"))

@@ -1,7 +1,7 @@
-"""What makes one machine differ from another: the files on its configuration disk.
+"""Renders the files of a machine's configuration disk. Pure.
 
-A pure function of one description, so that what a kubelet will be told can be read and tested
-without a machine. The files hold private keys: they go to the disk and nowhere else.
+So a kubelet's configuration can be read and tested without a machine. The files contain private
+keys: they are written to the disk and nowhere else.
 """
 
 import hashlib
@@ -16,39 +16,39 @@ from monopod.guest.credentials import RegistryCredential, credential_files, kube
 GATEWAY: Final = IPv4Address("100.64.0.1")
 """The router's address on every machine's link."""
 GATEWAY_MAC: Final = "02:6d:00:00:00:01"
-"""And the hardware address of its end."""
+"""MAC address of the router's end."""
 SYSTEM_MEMORY_MIB: Final = 256
-"""Kept for kubelet and containerd out of the provisioned memory (EKS user guide, Fargate pod
-configuration); the rest is the node's allocatable."""
+"""The part of the provisioned memory reserved for kubelet and containerd (EKS user guide, Fargate
+pod configuration); the rest is the node's allocatable."""
 _ANY: Final = IPv4Address(0)
 _PIDS_PER_VCPU: Final = 2048
 _CONFIG: Final = "/run/config"
 _REGISTRIES: Final = "certs.d"
 _ROUTER_TABLE: Final = 109
-"""Of routes: one in which everything leads to the router."""
+"""Number of the routing table in which all routes lead to the router."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry that guests reach without the public authorities' certificates."""
+    """A registry that guests reach without a certificate of a public authority."""
 
     endpoint: str
-    """``address:port``, as it stands in image references."""
+    """``address:port``, as in image references."""
     ca_certificate: bytes | None = None
-    """PEM; without it the registry speaks plain HTTP."""
+    """PEM. None means the registry uses plain HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeConfiguration:
-    """Everything a machine must be told to become its node."""
+    """All inputs of a machine's configuration disk."""
 
     node_name: str
     hostname: str
-    """The guest's own host name, and the node's ``kubernetes.io/hostname``."""
+    """The guest's host name, and the node's ``kubernetes.io/hostname``."""
     provider_id: str
     management_address: IPv4Address
     pod_address: IPv4Interface
-    """With the prefix length of its subnet, whose first and last addresses are no pod's."""
+    """With the prefix length of its subnet, whose first and last addresses no pod has."""
     resolver: IPv4Address
     """The VPC's resolver: for the guest itself, and for pods with DNS policy ``Default``."""
     cluster_dns: IPv4Address
@@ -67,20 +67,20 @@ class NodeConfiguration:
     memory_mib: int
     """Provisioned, in MiB; all but :data:`SYSTEM_MEMORY_MIB` is allocatable."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Of the node, beside its host name."""
+    """Further labels of the node, without its host name."""
     max_pods: int = 1
-    """How many it takes; with more than one, they share the network of its pod address."""
+    """The node's pod limit; with more than one, pods share the network of its pod address."""
     taints: tuple[tuple[str, str, str], ...] = ()
     """Key, value and effect of each taint that the node registers with."""
     registry: Registry | None = None
     credentials: tuple[RegistryCredential, ...] = ()
-    """What images are pulled with, one for each pattern."""
+    """Registry credentials for image pulls, one for each pattern."""
     authorities: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    """PEM of those who sign for other registries, by the registry's ``host`` or ``host:port``."""
+    """PEM of other registries' certificate authorities by ``host`` or ``host:port``."""
 
 
 def node_files(node: NodeConfiguration) -> dict[str, bytes]:
-    """The files of a machine's configuration disk by their path on it."""
+    """Return the files of a machine's configuration disk by path on it."""
     files = {
         "machine": _machine(node),
         "network": _network(node),
@@ -100,18 +100,17 @@ def node_files(node: NodeConfiguration) -> dict[str, bytes]:
     }
     registry = _registry(node.registry) if node.registry else {}
     secrets |= credential_files(node.credentials)
-    # The cluster's own registry last: nobody else says who signs for it.
+    # The cluster's registry last, so that no other authority overrides its own.
     registries = {_authority(name): pem for name, pem in node.authorities.items()} | registry
     return {path: text.encode() for path, text in files.items()} | secrets | registries
 
 
 def pids_limit(milli_cpu: int, memory_mib: int) -> int:
-    """Return how many processes and threads the pods of a machine may have, each.
+    """Return the limit on processes and threads of each pod of a machine.
 
-    2,048 for each vCPU: a command that is executed in a container waits for all that run there,
-    21 ms for each under ``uml`` at 0.25 vCPU, measured with 450 and with 900. And fewer than a VMM
-    may have on the host, so that a pod that forks without end meets its own limit before the
-    kubelet does.
+    2,048 for each vCPU: an exec in a container waits for all processes there, 21 ms for each under
+    ``uml`` at 0.25 vCPU, measured with 450 and with 900. And fewer than a VMM may have on the host,
+    so that a fork bomb reaches the pod's limit before it affects the kubelet.
 
     Args:
         milli_cpu: Provisioned, in thousandths of a vCPU.
@@ -121,13 +120,13 @@ def pids_limit(milli_cpu: int, memory_mib: int) -> int:
 
 
 def _machine(node: NodeConfiguration) -> str:
-    """What the guest's own scripts read; values are names and numbers, never free text."""
+    """Render the shell variables for the guest's scripts; values are names and numbers only."""
     labels = {"kubernetes.io/hostname": node.hostname, **node.labels}
     flags = (
         f"--kubeconfig={_CONFIG}/kubelet/kubeconfig",
         f"--hostname-override={node.node_name}",
-        # Leaves the Node's addresses as they were when the machines' controller made it. --node-ip
-        # takes only an address of an interface here; the pod's is in the pod's namespace.
+        # Keeps the Node addresses set by the MicroVM controller. --node-ip requires an address of
+        # an interface here; the pod's is in the pod's namespace.
         "--cloud-provider=external",
         "--node-labels=" + ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
         *kubelet_flags(_CONFIG, node.credentials),
@@ -146,15 +145,15 @@ def _network(node: NodeConfiguration) -> str:
 
 
 def _own_address(node: NodeConfiguration) -> str:
-    """Have the node's own address answer before and after it has pods, whose gateway it is."""
+    """Assign the node's own address to lo, so that it answers also without pods."""
     return f"address add {node.pod_address.ip}/32 dev lo\n"
 
 
 def _detour(node: NodeConfiguration) -> str:
-    """Take what pods of one machine send each other to the router, where rules and policies are.
+    """Route traffic between pods of one machine through the router, which enforces policies.
 
-    What the machine itself sends, its kubelet's probes for one, and what comes from the router
-    goes straight to the pods.
+    Traffic of the machine itself, such as its kubelet's probes, and traffic from the router goes
+    directly to the pods.
     """
     return (
         f"route add default via {GATEWAY} dev vec0 onlink table {_ROUTER_TABLE}\n"
@@ -176,15 +175,15 @@ def _link(node: NodeConfiguration) -> str:
 
 
 def _hosts(node: NodeConfiguration) -> str:
-    # Pods that share a node's network read this too.
+    # hostNetwork pods read this file too.
     own = node.management_address if node.max_pods == 1 else node.pod_address.ip
     return f"127.0.0.1 localhost\n::1 localhost\n{own} {node.hostname}\n"
 
 
 def _machine_id(node: NodeConfiguration) -> str:
-    """Derive the 32 hexadecimal digits of machine-id(5), which the Node shows as ``machineID``.
+    """Derive the 32 hexadecimal digits of machine-id(5), the Node's ``machineID``.
 
-    A function of the provider id, so that it is another one for each machine.
+    They are derived from the provider id, so they are unique to each machine.
     """
     return hashlib.sha256(node.provider_id.encode()).hexdigest()[:32]
 
@@ -195,12 +194,12 @@ def _cni(node: NodeConfiguration) -> dict[str, Any]:
     if node.max_pods > 1:
         first, last = address.network[2], address.network[-2]
     addresses = {
-        # The plugin wants the network's own address here, and the one address as a range.
+        # The plugin requires the network address here, and a single address as a range.
         "subnet": str(address.network),
         "rangeStart": str(first),
         "rangeEnd": str(last),
-        # A VPC keeps the first address of each subnet for its router. The guest is the pod's way
-        # there, and the plugin takes no gateway outside the subnet.
+        # A VPC reserves the first address of each subnet for its router. The guest acts as it for
+        # the pod, because the plugin requires a gateway inside the subnet.
         "gateway": str(address.network.network_address + 1),
     }
     return {
@@ -225,14 +224,14 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        # Where several pods share a node, they call its kubelet by the node's own address.
+        # On a worker node pods call its kubelet by the node's own address.
         "address": str(node.management_address if node.max_pods == 1 else _ANY),
         "port": 10250,
         "readOnlyPort": 0,
         "healthzPort": 0,
         "tlsCertFile": f"{_CONFIG}/kubelet/serving.crt",
         "tlsPrivateKeyFile": f"{_CONFIG}/kubelet/serving.key",
-        # The files above are what it starts with; later ones it asks for, as for its client's.
+        # It starts with the files above, and requests later certificates by CSR.
         "serverTLSBootstrap": True,
         "rotateCertificates": True,
         "authentication": {
@@ -255,10 +254,10 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
         "maxPods": node.max_pods,
         "podPidsLimit": pids_limit(node.milli_cpu, node.memory_mib),
         "serializeImagePulls": False,
-        # No memory threshold: it would be taken from what is allocatable. A pod that uses more
-        # than its machine has is killed for it, as on any node.
+        # No memory threshold: it would reduce allocatable memory. A pod that uses more memory than
+        # its machine has is OOM-killed, as on any node.
         "evictionHard": {"nodefs.available": "5%", "nodefs.inodesFree": "2%"},
-        # One pod, ever: what is pulled is in use, so there is nothing to collect.
+        # A Fargate node runs one pod, so all pulled images are in use.
         "imageGCHighThresholdPercent": 100 if node.max_pods == 1 else 85,
         "containerLogMaxSize": "10Mi",
         "containerLogMaxFiles": 5,
@@ -276,7 +275,7 @@ def _kubeconfig(node: NodeConfiguration) -> dict[str, Any]:
         "kind": "Config",
         "clusters": [{"name": "cluster", "cluster": cluster}],
         "users": [
-            # The kubelet renews its certificate and moves this link: never name the file itself.
+            # The kubelet replaces this symlink when it renews its certificate.
             {"name": "node", "user": {"client-certificate": current, "client-key": current}}
         ],
         "contexts": [{"name": "node", "context": {"cluster": "cluster", "user": "node"}}],
@@ -300,7 +299,7 @@ def _registry(registry: Registry) -> dict[str, bytes]:
 
 
 def _authority(registry: str) -> str:
-    """Where containerd looks for who signs for a registry."""
+    """Return the path at which containerd reads a registry's certificate authority."""
     return f"{_REGISTRIES}/{registry}/ca.crt"
 
 

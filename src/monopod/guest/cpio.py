@@ -1,4 +1,4 @@
-"""Archives that a Linux kernel unpacks as its first file system, the same bytes each time.
+"""Writes reproducible cpio archives for use as an initramfs.
 
 The format is the kernel's "newc": Documentation/driver-api/early-userspace/buffer-format.rst.
 """
@@ -21,9 +21,9 @@ class File:
 
 
 def archive(directories: tuple[str, ...], files: Mapping[str, File]) -> bytes:
-    """An archive of directories and files by their paths, relative to the root and in this order.
+    """Return an archive of directories and files by path relative to the root, in this order.
 
-    Parents come before what lies in them; everything belongs to root and is as old as 1970.
+    Parents must come before their contents; all entries have owner root and time 0.
     """
     entries = [_entry(0, path, stat.S_IFDIR | 0o755, b"") for path in directories]
     entries += [

@@ -1,8 +1,8 @@
-"""Registry credentials on their way to a machine's kubelet, and to nothing else in it.
+"""Passes registry credentials to a machine's kubelet, and to nothing else in the guest.
 
-The kubelet asks a plug-in for them, which answers from a file that only the guest's root can read
-(``files/usr/local/libexec/credentials``). Containers find them nowhere: not in their environment,
-files, mounts or API objects.
+The kubelet gets them from a credential provider plug-in, which reads a file of the guest's root
+(``files/usr/local/libexec/credentials``). They are in no container's environment, files or mounts,
+and in no API object.
 """
 
 import json
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 DIRECTORY: Final = "credentials"
-"""On the configuration disk."""
+"""Directory on the configuration disk."""
 PROVIDERS: Final = "/usr/local/libexec/credentials"
-"""Where the guest image holds the plug-in."""
+"""Directory of the plug-in in the guest image."""
 _PROVIDER: Final = "execution-role"
 _FOREVER: Final = "8760h"
 """The file does not change as long as the machine lives; a duration of 0 would mean no cache."""
@@ -21,17 +21,17 @@ _FOREVER: Final = "8760h"
 
 @dataclass(frozen=True, slots=True)
 class RegistryCredential:
-    """Who to be at a registry."""
+    """Credentials for a registry."""
 
     pattern: str
-    """Host, with a port and a path if need be; ``*`` stands for one part of the host's name, as
-    the kubelet has it. Credentials are used for images whose names begin like this."""
+    """Host, with an optional port and path; ``*`` matches one label of the host, as in the
+    kubelet's ``matchImages``. The credentials are used for images whose names match."""
     username: str = field(repr=False)
     password: str = field(repr=False)
 
 
 def credential_files(credentials: Sequence[RegistryCredential]) -> dict[str, bytes]:
-    """The files that give a kubelet these credentials, by their path; none for none."""
+    """Return the kubelet's files for these credentials by path; empty without credentials."""
     if not credentials:
         return {}
     patterns = [each.pattern for each in credentials]
@@ -63,7 +63,7 @@ def credential_files(credentials: Sequence[RegistryCredential]) -> dict[str, byt
 
 
 def kubelet_flags(config: str, credentials: Sequence[RegistryCredential]) -> tuple[str, ...]:
-    """The kubelet's flags for the plug-in; ``config`` is where the disk's files are."""
+    """Return the kubelet's flags for the plug-in; ``config`` is the directory of the files."""
     if not credentials:
         return ()
     return (

@@ -1,7 +1,7 @@
-"""A machine's own disks: a sparse copy of the data template, and its configuration.
+"""Creates a machine's disks: a sparse copy of the data template, and the configuration disk.
 
 The configuration disk has no file system: it is a tar archive from its first byte, which the
-guest's init unpacks. Nothing in a guest needs to understand more than ``tar``.
+guest's init unpacks, so the guest needs only ``tar``.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from monopod import process
 from monopod.guest.errors import DiskError
 
 TEMPLATE_GIB: Final = 20
-"""Size of a data disk unless more is asked for; Fargate's default ephemeral storage."""
+"""Default size of a data disk: Fargate's default ephemeral storage."""
 _SECTOR: Final = 512
 
 
 def configuration_archive(files: Mapping[str, bytes]) -> bytes:
-    """The contents of a configuration disk, from files by their path on it."""
+    """Return the contents of a configuration disk, from files by path on it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for path, content in files.items():
@@ -50,12 +50,12 @@ def create_configuration_disk(path: Path, files: Mapping[str, bytes], uid: int) 
 
 
 async def create_data_disk(template: Path, path: Path, storage_gib: int, uid: int) -> None:
-    """Copy the template, keeping its holes, and grow it where more storage is asked for.
+    """Copy the template sparsely, and grow the copy if more storage is requested.
 
-    Only ``uid`` can read and write it. Again replaces what is there.
+    Only ``uid`` can read and write it. An existing disk is replaced.
 
     Raises:
-        DiskError: No room, or the template is gone.
+        DiskError: No space is left, or the template is gone.
     """
     try:
         await asyncio.to_thread(_copy, template, path, storage_gib, uid)
@@ -88,7 +88,7 @@ def _copy_sparse(source: Path, target: Path) -> None:
 
 
 def _next_data(descriptor: int, offset: int) -> int | None:
-    """Where the next bytes that are not a hole begin."""
+    """Return the offset of the next data after holes. None means only a hole follows."""
     try:
         return os.lseek(descriptor, offset, os.SEEK_DATA)
     except OSError:
@@ -98,8 +98,8 @@ def _next_data(descriptor: int, offset: int) -> int | None:
 def _copy_range(source: int, target: int, start: int, end: int) -> None:
     os.lseek(target, start, os.SEEK_SET)
     while start < end:
-        # Not copy_file_range: it refuses two file systems of different kinds, and a cache and a
-        # cluster's home may well be on two.
+        # Not copy_file_range: it fails between file systems of different types, and the cache and
+        # a cluster's home may be on two.
         copied = os.sendfile(target, source, start, end - start)
         if not copied:
             raise OSError(errno.EIO, "the template ended early")

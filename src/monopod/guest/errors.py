@@ -1,15 +1,15 @@
-"""What can go wrong between a directory of programs and a machine's disks."""
+"""The errors of this package."""
 
 from monopod.errors import MonopodError
 
 
 class GuestError(MonopodError):
-    """A guest image or a disk of it could not be made; says what would have to change."""
+    """A guest image or a disk could not be made; the message says what to change."""
 
 
 class ImageBuildError(GuestError):
-    """The guest image does not build on this host."""
+    """The guest image cannot be built on this host."""
 
 
 class DiskError(GuestError):
-    """A machine's disk could not be made: no space, or a template that is gone."""
+    """A machine's disk could not be made: no space is left, or the template is gone."""

@@ -1,7 +1,7 @@
-"""The guest image: one directory in the cache, named after everything that decides its contents.
+"""The guest image: one directory in the cache, named by a hash of all its inputs.
 
-It holds what all machines share - a read-only root file system, a stock kernel for each driver, and
-the template from which each machine's data disk is copied.
+It contains what all machines share: a read-only root file system, a stock kernel for each driver,
+and the template of the data disks.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ PROGRAMS: Final = ("kubelet", "containerd", "containerd-shim-runc-v2")
 """Component binaries that every guest runs."""
 CNI_PLUGINS: Final = ("ptp", "loopback", "host-local")
 _BUILDERS: Final = ("ctr",)
-"""Component binaries that only the building of the image needs."""
+"""Component binaries that only the build needs."""
 _RECIPE: Final = (
     "cpio.py",
     "image.py",
@@ -41,20 +41,20 @@ _STEPS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class UmlKernel:
-    """The stock User Mode Linux kernel and the root directory of a jail that can run it."""
+    """The stock User Mode Linux kernel and its libraries."""
 
     directory: Path
-    """Holds the kernel, its loader and its C library, where an empty root would have them."""
+    """Contains the kernel, its loader and its C library, laid out as a jail's root."""
 
     @property
     def file(self) -> Path:
-        """The kernel itself; inside the jail it is ``/linux``."""
+        """The kernel; in the jail it is ``/linux``."""
         return self.directory / "linux"
 
 
 @dataclass(frozen=True, slots=True)
 class QemuKernel:
-    """Debian's cloud kernel and the first file system that it starts from."""
+    """Debian's cloud kernel and its initramfs."""
 
     directory: Path
 
@@ -71,11 +71,11 @@ class QemuKernel:
 
 @dataclass(frozen=True, slots=True)
 class GuestImage:
-    """A finished image. Every file is readable by all; only the cache's own path may not be."""
+    """A finished image. All users may read its files, but perhaps not enter the cache."""
 
     directory: Path
     hash: str
-    """Sixteen hexadecimal digits that change with anything that decides what is built."""
+    """Sixteen hexadecimal digits of the hash of all inputs."""
 
     @property
     def root_image(self) -> Path:
@@ -84,7 +84,7 @@ class GuestImage:
 
     @property
     def data_template(self) -> Path:
-        """A sparse ext4 file system: ``/var`` of a machine that never ran."""
+        """A sparse ext4 file system: ``/var`` of a new machine."""
         return self.directory / "data.img"
 
     @property
@@ -106,16 +106,16 @@ class GuestImage:
 async def provide(
     cache: Path, components: Path, pause_source: Path, report: Report = ignore
 ) -> GuestImage:
-    """Have the guest image: from the cache, or by building it (a minute).
+    """Return the guest image, building it (a minute) if it is not in the cache.
 
     Args:
-        cache: Where build results are kept.
-        components: A directory of upstream's programs, each under its own name.
+        cache: Directory of build results.
+        components: Directory of upstream programs by name.
         pause_source: Upstream's ``pause.c``.
-        report: Told how far it is.
+        report: Called with the build's progress.
 
     Raises:
-        ImageBuildError: It cannot be built here; says what is missing.
+        ImageBuildError: It cannot be built on this host; the message says what is missing.
     """
     parent = cache / "guest"
     try:
@@ -133,7 +133,7 @@ async def provide(
 
 
 def _digest(components: Path, pause_source: Path) -> str:
-    """The hash over everything that goes in: programs, our files, and how they are put together."""
+    """Return the hash of all inputs: programs, our files and the code of the build."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
     files = sorted(
@@ -198,14 +198,14 @@ def _publish(partial: GuestImage, image: GuestImage) -> None:
 
 @asynccontextmanager
 async def _lock(parent: Path, report: Report) -> AsyncGenerator[None]:
-    """One builder at a time; a killed one leaves no lock, and what it left is removed."""
+    """Serialise builders; the lock ends with a killed one, whose temporary files are removed."""
     with _open_lock(parent) as file:
         try:
             flock(file, LOCK_EX | LOCK_NB)
         except BlockingIOError:
             report(Progress(TASK, "waiting for another build on this host"))
-            # A child can be killed while it waits, a thread in flock(2) cannot; the lock belongs
-            # to the open file that both share.
+            # A waiting child can be killed, unlike a thread in flock(2); both share the open file
+            # that holds the lock.
             await process.run("flock", str(file.fileno()), pass_fds=(file.fileno(),))
         store.remove_temporaries(parent)
         yield

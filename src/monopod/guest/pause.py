@@ -1,6 +1,6 @@
-"""The image of the pause container, made here: upstream's program, static, in an image of one file.
+"""Builds the pause image: upstream's program, linked statically, as its only file.
 
-It is baked into every data disk, so that no pod waits for it.
+It is part of the data disk's template, so that no pod waits for its pull.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ _MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 
 
 async def build(source: Path, directory: Path) -> bytes:
-    """Compile the program, with an existing directory for scratch; returns an OCI archive.
+    """Compile the program in an existing scratch directory; returns an OCI archive.
 
     Raises:
-        ImageBuildError: It does not compile: no C compiler or no static C library.
+        ImageBuildError: It does not compile: the C compiler or static C library is missing.
     """
     program = directory / "pause"
     try:
@@ -38,7 +38,7 @@ async def build(source: Path, directory: Path) -> bytes:
 
 
 def oci_archive(program: bytes) -> bytes:
-    """An OCI image layout, as one tar archive, of an image that holds and runs one program."""
+    """Return an OCI image layout, as a tar archive, of an image with one program."""
     layer = _tar({"pause": program}, mode=0o755)
     config = _json(
         {

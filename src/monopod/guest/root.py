@@ -1,6 +1,6 @@
-"""The root file system that all machines share: Debian's packages, upstream's programs, our files.
+"""Builds the machines' root file system: Debian packages, upstream programs, our files.
 
-Nothing is mounted to make it: ``mke2fs`` fills the image from a directory.
+It is built without mounts: ``mke2fs`` fills the image from a directory.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from monopod.guest.errors import ImageBuildError
 from monopod.guest.specification import base_specification
 
 EPOCH: Final = "1767225600"
-"""The time of every file that building would otherwise stamp with the present: start of 2026."""
+"""Time stamp of built files, for reproducibility: start of 2026."""
 _SUITE: Final = "trixie"
 _PACKAGES: Final = (
     "ca-certificates",
@@ -65,8 +65,8 @@ async def bootstrap(tree: Path, hook: str, on_line: Callable[[str], None]) -> No
 
     Args:
         tree: The directory.
-        hook: A shell command run at the end, with the archive's packages at hand.
-        on_line: Told each line of the output.
+        hook: A shell command run at the end, which may download packages.
+        on_line: Called with each line of the output.
 
     Raises:
         ImageBuildError: The archive cannot be reached or verified, or tools are missing.
@@ -93,14 +93,14 @@ async def bootstrap(tree: Path, hook: str, on_line: Callable[[str], None]) -> No
 
 
 async def list_packages(tree: Path) -> str:
-    """What was unpacked, one ``name version`` a line."""
+    """List the unpacked packages, one ``name version`` a line."""
     return await process.run(
         "dpkg-query", f"--admindir={tree}/var/lib/dpkg", "-W", "-f", "${Package} ${Version}\n"
     )
 
 
 def extract_uml(tree: Path, directory: Path) -> None:
-    """Take the UML kernel and its C library out, and leave only the modules that guests load."""
+    """Move the UML kernel and its C library out, and remove modules that guests do not load."""
     for source, target in _KERNEL_FILES.items():
         (directory / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy((tree / source).resolve(), directory / target)
@@ -119,11 +119,11 @@ def extract_uml(tree: Path, directory: Path) -> None:
 async def furnish(
     tree: Path, components: Path, programs: Iterable[str], cni_plugins: Iterable[str]
 ) -> None:
-    """Add upstream's programs and our own files, and leave no state of the building behind."""
+    """Add upstream programs and our files, and remove state of the build."""
     try:
         specification = await process.run(components / "ctr", "oci", "spec")
     except process.ProcessError as error:
-        raise ImageBuildError(f"containerd's default container cannot be had: {error}") from error
+        raise ImageBuildError(f"cannot get containerd's default OCI spec: {error}") from error
     await asyncio.to_thread(_furnish, tree, components, programs, cni_plugins)
     target = tree / "etc/containerd/base.json"
     await asyncio.to_thread(target.write_text, base_specification(specification))
@@ -156,10 +156,10 @@ def _furnish(
 
 
 async def write(tree: Path, image: Path) -> None:
-    """Write a directory as a read-only ext4 image, as small as it can be.
+    """Write a directory as a read-only ext4 image of minimal size.
 
     Raises:
-        ImageBuildError: There is no room, or ``mke2fs`` is missing.
+        ImageBuildError: No space is left, or ``mke2fs`` is missing.
     """
     used = await asyncio.to_thread(_size_bytes, tree)
     blocks = used // 4096 * 108 // 100 + 4096
@@ -178,7 +178,7 @@ async def write(tree: Path, image: Path) -> None:
 
 
 def _size_bytes(tree: Path) -> int:
-    """Bytes of whole blocks, a hard link counted once."""
+    """Return the size in bytes of whole blocks, with hard links counted once."""
     seen: set[int] = set()
     total = 0
     for path in tree.rglob("*"):

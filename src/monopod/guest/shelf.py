@@ -1,8 +1,8 @@
-"""Which guest images stay in the cache: those that a cluster runs on, and the last few used.
+"""Garbage-collects guest images in the cache, except pinned and recently used ones.
 
-Each is some 300 MB, and every change of what goes into one makes another. Clusters of other homes
-cannot be known from here, so whoever runs machines from an image holds it, by a lock that the
-kernel drops with the process.
+Each is some 300 MB, and every change of an input makes a new one. Clusters with other homes are
+unknown here, so each process that runs machines from an image pins it by a lock, which the kernel
+releases with the process.
 """
 
 import os
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Final
 
 KEPT: Final = 3
-"""How many images stay without being held: today's, and a way back."""
+"""Number of most recently used images kept without a pin: the current one, and for rollback."""
 _FRESH_S: Final = 24 * 60 * 60
-"""What was used since stays too: it may be just about to be held."""
+"""Images used within this time are kept too: a process may be about to pin them."""
 
 
 @contextmanager
 def held(image: Path) -> Generator[None]:
-    """Keep an image's directory from being removed, by any process, while this lasts.
+    """Pin an image: no process removes its directory while the context is open.
 
     Raises:
         OSError: There is no such directory.
@@ -36,7 +36,7 @@ def held(image: Path) -> Generator[None]:
 
 
 def tidy(used: Path) -> None:
-    """Mark an image's directory as used now, and remove the oldest beside it that nobody holds."""
+    """Mark an image's directory as used now, and remove the oldest unpinned ones next to it."""
     with suppress(OSError):
         os.utime(used)
     for last_use, image in _by_last_use(used.parent)[KEPT:]:
@@ -46,7 +46,7 @@ def tidy(used: Path) -> None:
 
 
 def _by_last_use(parent: Path) -> list[tuple[float, Path]]:
-    """When each finished image was last used, latest first; those being built begin with a dot."""
+    """Return images with their last use, latest first; unfinished ones begin with a dot."""
     found: list[tuple[float, Path]] = []
     for path in parent.glob("[!.]*"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What every container in a machine starts from, before the pod's own settings."""
+"""The base OCI specification of every container in a machine."""
 
 import json
 from typing import Any, Final
@@ -8,7 +8,7 @@ _HARD: Final = 65535
 
 
 def base_specification(default: str) -> str:
-    """Containerd's own default OCI specification with Fargate's process limits added.
+    """Return containerd's default OCI specification with Fargate's process limits added.
 
     Soft 1024 and hard 65535 for open files and processes: EKS user guide, Fargate considerations.
     """

@@ -1,8 +1,8 @@
-"""The kernel of QEMU machines: Debian's own, and a small first file system made here.
+"""Extracts the kernel of QEMU machines, Debian's, and builds its initramfs.
 
-Neither package is installed. Both are unpacked beside the root image, because installing a kernel
-would run its hooks and bring an initramfs generator along, and because machines take the kernel
-from their VMM and never from their disk.
+Neither package is installed. Both are unpacked outside the root image, because installing a kernel
+would run its hooks and add an initramfs generator, and because machines get the kernel from their
+VMM and never from their disk.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from monopod.guest import cpio
 from monopod.guest.errors import ImageBuildError
 
 _KERNEL: Final = "linux-image-cloud-amd64"
-"""Always depends on one kernel package, whose name has the version."""
+"""Metapackage that depends on one kernel package, whose name has the version."""
 _BUSYBOX: Final = "busybox-static"
 _MODULES: Final = (
     "virtio_mmio",
@@ -31,14 +31,14 @@ _MODULES: Final = (
     "overlay",
     "veth",
 )
-"""All that guests load, each after what it depends on. Extended file systems, PCI and IPv6 are
-built in; overlay and veth, which UML loads from its root, are here so that one root serves both."""
+"""All modules that guests load, in order of dependency. ext4, PCI and IPv6 are built in; overlay
+and veth, which UML loads from its root, are here so that one root serves both drivers."""
 _DIRECTORIES: Final = ("bin", "dev", "modules", "proc", "root")
 _INIT: Final = Path(__file__).parent / "initramfs/init"
 
 
 def download_hook(directory: Path) -> str:
-    """A hook for mmdebstrap that downloads the packages as they are, checked like all others."""
+    """Return an mmdebstrap hook that downloads the packages, verified like all others."""
     return (
         f"cd {shlex.quote(str(directory))} && export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG && "
         f"apt-get -qq -o APT::Sandbox::User=root download {_BUSYBOX} "
@@ -47,7 +47,7 @@ def download_hook(directory: Path) -> str:
 
 
 async def list_packages(downloads: Path) -> str:
-    """What was downloaded, one ``name version`` a line."""
+    """List the downloaded packages, one ``name version`` a line."""
     listing = [
         await process.run("dpkg-deb", "--show", "--showformat", "${Package} ${Version}\n", package)
         for package in await asyncio.to_thread(_packages, downloads)
@@ -56,10 +56,10 @@ async def list_packages(downloads: Path) -> str:
 
 
 async def extract(downloads: Path, directory: Path) -> None:
-    """Take the kernel out of the downloaded packages and make its first file system.
+    """Extract the kernel from the downloaded packages and build its initramfs.
 
     Raises:
-        ImageBuildError: A package or something in it is missing.
+        ImageBuildError: A package or a file in it is missing.
     """
     tree = downloads / "tree"
     try:
@@ -83,7 +83,7 @@ def _take(tree: Path, directory: Path) -> None:
 
 
 def _first_file_system(busybox: Path, modules: Sequence[Path]) -> bytes:
-    """Not compressed: unpacking would cost more of a boot than reading three megabytes."""
+    """Return the initramfs, uncompressed: reading 3 MB takes less time than decompression."""
     files = {
         "bin/busybox": cpio.File(busybox.read_bytes(), 0o755),
         "init": cpio.File(_INIT.read_bytes(), 0o755),
@@ -97,5 +97,5 @@ def _first_file_system(busybox: Path, modules: Sequence[Path]) -> bytes:
 def _one(tree: Path, pattern: str) -> Path:
     found = sorted(tree.glob(pattern))
     if len(found) != 1:
-        raise ImageBuildError(f"Debian's kernel packages hold {len(found)} times {pattern}")
+        raise ImageBuildError(f"Debian's kernel packages have {len(found)} files {pattern}, not 1")
     return found[0]

@@ -1,7 +1,7 @@
-"""The template of every data disk: ``/var`` of a machine, the pause image in containerd's store.
+"""Builds the data disk's template: a machine's ``/var`` with the pause image in containerd's store.
 
-It is filled by the guest itself in one short boot, so the store is of the very containerd, kernel
-and file system that will read it, and nothing of it touches this host's mounts.
+A guest fills it in one short boot, so the store is written by the same containerd, kernel and file
+system that read it later, and the host needs no mounts.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ sleep 60
 async def bake(
     *, kernel: Path, root_image: Path, data_image: Path, ctr: Path, image: bytes, log: Path
 ) -> None:
-    """Make the template.
+    """Build the template.
 
     Raises:
-        ImageBuildError: The guest does not boot or containerd refuses the image; the end of its
-            console is in it.
+        ImageBuildError: The guest does not boot or containerd rejects the image; the message has
+            the end of its console.
     """
     skeleton = data_image.with_suffix(".d")
     baking = data_image.with_suffix(".baking")
@@ -48,7 +48,7 @@ async def bake(
         await asyncio.to_thread(_write_configuration, configuration, ctr, image)
         output = await _boot(kernel, root_image, baking, configuration)
         await asyncio.to_thread(log.write_text, output)
-        # mke2fs and the boot leave hundreds of megabytes of zeros, which every machine would copy.
+        # Drops zeros of mke2fs and the boot: hundreds of megabytes that each machine would copy.
         await process.run("cp", "--sparse=always", baking, data_image)
     finally:
         await asyncio.to_thread(shutil.rmtree, skeleton, ignore_errors=True)
@@ -92,7 +92,7 @@ async def _make_file_system(skeleton: Path, image: Path) -> None:
             "mkfs.ext4",
             *("-q", "-b", "4096", "-m", "0", "-L", "monopod-data"),
             *("-O", "^has_journal,^metadata_csum,^orphan_file"),
-            # Nothing is left for the guest's kernel to initialise in the background.
+            # Complete initialisation, so that the guest's kernel does none in the background.
             *("-E", "lazy_itable_init=0,root_owner=0:0"),
             *("-d", skeleton, image, f"{TEMPLATE_GIB}G"),
         )
