@@ -117,7 +117,7 @@ class Contract:
             assert capacity.chosen(OTHER) is None
             assert await capacity.present() == {NAME: Presence.RUNNING}
 
-    async def test_nobody_is_told_of_an_end_that_was_asked_for(self, place: Place) -> None:
+    async def test_a_requested_termination_is_not_reported(self, place: Place) -> None:
         async with place.open() as capacity:
             await capacity.launch(wanted(), configure)
             await capacity.launch(wanted(OTHER), configure)
@@ -125,7 +125,7 @@ class Contract:
             place.kill(OTHER)
             assert (await next_end(capacity)).name == OTHER
 
-    async def test_an_end_is_told(self, place: Place) -> None:
+    async def test_an_exit_is_reported(self, place: Place) -> None:
         async with place.open() as capacity:
             await capacity.launch(wanted(), configure)
             place.kill(NAME)
@@ -136,7 +136,7 @@ class Contract:
             await capacity.launch(wanted(), configure)
             assert await capacity.present() == {NAME: Presence.RUNNING}
 
-    async def test_an_end_is_told_to_those_who_come_later(self, place: Place) -> None:
+    async def test_an_exit_is_reported_after_a_restart(self, place: Place) -> None:
         async with place.open() as capacity:
             await capacity.launch(wanted(), configure)
             await capacity.launch(wanted(OTHER), configure)
@@ -176,20 +176,20 @@ class Contract:
                 await launch
             assert await capacity.present() == {}
 
-    async def test_no_room_is_told_from_other_failures(self, place: Place) -> None:
+    async def test_insufficient_capacity_has_its_own_error(self, place: Place) -> None:
         place.fill()
         async with place.open() as capacity:
             with pytest.raises(CapacityUnavailableError):
                 await capacity.launch(wanted(), configure)
             assert await capacity.present() == {}
 
-    async def test_a_size_that_there_is_not(self, place: Place) -> None:
+    async def test_an_unsupported_size_is_rejected(self, place: Place) -> None:
         async with place.open() as capacity:
             with pytest.raises(SizeUnsupportedError, match="at most 1 vCPU"):
                 await capacity.launch(wanted(milli_cpu=2000), configure)
             assert await capacity.present() == {}
 
-    async def test_a_driver_that_there_is_not(self, place: Place) -> None:
+    async def test_an_unavailable_driver_is_rejected(self, place: Place) -> None:
         async with place.open() as capacity:
             with pytest.raises(
                 DriverUnavailableError, match="equested driver qemu-kvm is unavailable"
@@ -197,7 +197,7 @@ class Contract:
                 await capacity.launch(wanted(driver="qemu-kvm"), configure)
             assert await capacity.present() == {}
 
-    async def test_what_is_not_there_settles_and_ends_quietly(self, place: Place) -> None:
+    async def test_operations_on_a_missing_machine_are_no_errors(self, place: Place) -> None:
         async with place.open() as capacity:
             await capacity.settle(NAME)
             await capacity.resume_burst(NAME)

@@ -52,7 +52,7 @@ class Clock:
         return self.now
 
 
-async def test_what_a_driver_lacks_is_kept() -> None:
+async def test_a_drivers_failure_is_recorded() -> None:
     uml, kvm = FakeDriver("uml", 1000), FakeDriver("qemu-kvm", lacks="there is no KVM")
     drivers = Drivers([uml, kvm])
     await drivers.prepare()
@@ -65,14 +65,14 @@ async def test_what_a_driver_lacks_is_kept() -> None:
     assert drivers.named("xen") is None
 
 
-async def test_a_host_without_any_driver_is_no_host() -> None:
+async def test_a_host_without_a_usable_driver_is_rejected() -> None:
     drivers = Drivers([FakeDriver("uml", lacks="bwrap"), FakeDriver("qemu-tcg", lacks="QEMU")])
     await drivers.prepare()
     with pytest.raises(CapacityError, match="uml: bwrap; qemu-tcg: QEMU"):
         drivers.require()
 
 
-async def test_a_check_tells_more_than_the_preparation() -> None:
+async def test_a_check_overrides_a_successful_preparation() -> None:
     async def dies() -> Finding:
         return Finding(False, "the probe guest died", EARLIER)
 
@@ -83,7 +83,7 @@ async def test_a_check_tells_more_than_the_preparation() -> None:
     )
 
 
-async def test_a_check_that_cannot_be_made_is_a_lack() -> None:
+async def test_a_failing_check_makes_a_driver_unusable() -> None:
     async def breaks() -> Finding:
         raise VmmError("QEMU is too old")
 
@@ -103,7 +103,7 @@ async def test_what_a_check_found_is_kept() -> None:
     assert drivers.standings == (Standing(Candidate("qemu-kvm", 16000), "a guest booted", EARLIER),)
 
 
-async def test_a_driver_that_comes_is_used() -> None:
+async def test_a_driver_that_becomes_usable_is_used() -> None:
     uml, tcg = FakeDriver("uml", 1000), FakeDriver("qemu-tcg", lacks="QEMU")
     clock, news = Clock(), list[int]()
     drivers = Drivers([uml, tcg], changed=lambda _: news.append(tcg.looked), clock=clock)

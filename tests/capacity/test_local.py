@@ -189,7 +189,7 @@ async def test_memory_is_promised_once(host: Host) -> None:
         await capacity.launch(wanted(OTHER), configure)
 
 
-async def test_room_is_promised_once_to_those_who_race_for_it(host: Host) -> None:
+async def test_concurrent_launches_do_not_overcommit(host: Host) -> None:
     host.settings = LocalSettings(cpu_ratio=250 / 1000 / (os.cpu_count() or 1))
     async with host.open() as capacity:
         results = await asyncio.gather(
@@ -222,7 +222,7 @@ async def test_each_machine_is_handled_by_its_own_driver(host: Host) -> None:
     assert sorted(calls) == ["hold 250", "prepare", "stop", "watch"]
 
 
-async def test_a_machine_from_before_there_was_a_choice_is_user_mode_linux(host: Host) -> None:
+async def test_a_reservation_without_a_driver_means_uml(host: Host) -> None:
     calls: list[str] = []
     async with host.open() as capacity:
         await capacity.launch(wanted(), configure)
@@ -248,7 +248,7 @@ async def test_a_machine_whose_driver_is_gone_can_be_removed(host: Host) -> None
         assert await capacity.present() == {}
 
 
-async def test_a_full_disk_is_said_and_leaves_nothing(host: Host) -> None:
+async def test_a_full_disk_is_reported_and_leaves_nothing(host: Host) -> None:
     machines = host.files(NAME).path.parent
     machines.mkdir()
     await process.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", machines)
@@ -262,7 +262,7 @@ async def test_a_full_disk_is_said_and_leaves_nothing(host: Host) -> None:
         await process.run("umount", machines)
 
 
-async def test_each_kind_of_remains_is_found_and_removed(host: Host) -> None:
+async def test_all_leftovers_are_listed_and_removed(host: Host) -> None:
     async with host.open() as capacity:
         await capacity.launch(wanted(), configure)
         host.kill(NAME)

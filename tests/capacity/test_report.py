@@ -31,7 +31,7 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["capacity.json"]
 
 
-def test_what_cannot_be_read_is_no_report(tmp_path: Path) -> None:
+def test_an_unreadable_report_is_none(tmp_path: Path) -> None:
     (tmp_path / "capacity.json").write_text('{"whole": 3}')
     assert report.read(Settings(home=tmp_path)) is None
 

@@ -19,7 +19,7 @@ SETTINGS = LocalSettings(
 HOST = Share(2000, 3000)
 
 
-def test_a_host_is_shared_as_its_owner_bets() -> None:
+def test_overcommit_ratios_scale_the_host() -> None:
     assert for_machines(HOST, SETTINGS) == Share(8000, 2000)
     bet = SETTINGS.model_copy(update={"memory_ratio": 2.5, "cpu_ratio": 0.5})
     assert for_machines(HOST, bet) == Share(1000, 5000)
@@ -92,7 +92,7 @@ _SHARES = st.builds(
 
 
 @given(st.lists(_SHARES), st.builds(Share, st.integers(0, 64000), st.integers(0, 300000)))
-def test_no_more_is_promised_than_there_is_and_no_less(wanted: list[Share], whole: Share) -> None:
+def test_reservations_fill_the_host_exactly(wanted: list[Share], whole: Share) -> None:
     taken: list[Share] = []
     for each in wanted:
         try:
@@ -109,7 +109,7 @@ def test_no_more_is_promised_than_there_is_and_no_less(wanted: list[Share], whol
     assert promised.memory_mib <= whole.memory_mib
 
 
-def test_the_host_is_asked(tmp_path: Path) -> None:
+def test_the_hosts_size_is_read_from_meminfo(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemFree: 1 kB\nMemTotal:       24683520 kB\n")
     found = this_host(meminfo)

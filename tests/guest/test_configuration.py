@@ -233,7 +233,7 @@ def test_a_machine_without_credentials_starts_no_plugin() -> None:
     assert not any(path.startswith("credentials") for path in node_files(NODE))
 
 
-def test_nobody_else_says_who_signs_for_the_clusters_registry() -> None:
+def test_the_cluster_registrys_authority_cannot_be_overridden() -> None:
     own = Registry("100.127.1.6:5000", b"-- own --\n")
     others = {"100.127.1.6:5000": b"-- false --\n", "registry.test": b"-- theirs --\n"}
     files = node_files(replace(NODE, registry=own, authorities=others))

@@ -55,7 +55,7 @@ async def test_a_missing_program_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_host_without_debian_is_told_so(tmp_path: Path) -> None:
+def test_a_host_without_a_debian_archive_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ImageBuildError, match="no Debian archive"):
         debian_mirror(tmp_path)
 

@@ -34,7 +34,7 @@ def test_what_was_used_today_stays(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == images
 
 
-def test_what_is_held_stays_until_it_is_let_go(tmp_path: Path) -> None:
+def test_a_pinned_image_is_kept_until_unpinned(tmp_path: Path) -> None:
     images = _images(tmp_path, KEPT + 2)
     with held(images[-1]), held(images[-1]):
         tidy(images[0])
@@ -52,6 +52,6 @@ def test_what_is_being_built_and_what_is_no_image_stays(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([*images, unfinished, lock])
 
 
-def test_an_image_that_is_gone_cannot_be_held(tmp_path: Path) -> None:
+def test_a_missing_image_cannot_be_pinned(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), held(tmp_path / "gone"):
         pass

@@ -116,7 +116,7 @@ async def test_a_clock_that_is_behind_is_set_by_the_hosts(
     assert judge(said).reason == "GuestPoweredOff", said
 
 
-async def test_a_panic_ends_the_machine_and_is_told(
+async def test_a_panic_ends_the_machine_and_is_reported(
     guest_image: GuestImage, tmp_path: Path
 ) -> None:
     said = await _boot(guest_image, tmp_path, "echo c >/proc/sysrq-trigger; sleep 60")
@@ -125,7 +125,9 @@ async def test_a_panic_ends_the_machine_and_is_told(
     assert "sysrq triggered crash" in verdict.message
 
 
-async def test_a_probe_says_so_and_goes_at_once(guest_image: GuestImage, tmp_path: Path) -> None:
+async def test_a_probe_prints_its_word_and_powers_off(
+    guest_image: GuestImage, tmp_path: Path
+) -> None:
     said = await _boot(guest_image, tmp_path, "echo root; sleep 60", parameters="monopod.probe")
     assert "monopod: probed" in said
     assert "root" not in said.replace("rootfs", "")

@@ -68,7 +68,7 @@ def test_management_addresses_are_never_given_twice(names: list[str]) -> None:
 
 
 @given(_SUBNETS, _NAMES)
-def test_choosing_again_chooses_the_same(subnet: IPv4Network, name: str) -> None:
+def test_allocation_is_deterministic(subnet: IPv4Network, name: str) -> None:
     first = addresses.allocate_pod(subnet, set(), name)
     assert addresses.allocate_pod(subnet, set(), name) == first
     assert addresses.allocate_management(set(), name) == addresses.allocate_management(set(), name)

@@ -169,7 +169,7 @@ async def test_blocks_come_and_go_with_their_vpc(
         await asyncio.gather(working, return_exceptions=True)
 
 
-async def test_what_is_lost_comes_back(
+async def test_removed_rules_and_routes_are_restored(
     lab: Lab, controller: Callable[[], RouterController], objects: Objects
 ) -> None:
     name, block = f"s-{token_hex(4)}", "192.168.78.0/24"

@@ -82,7 +82,7 @@ def test_kubelets_are_at_the_address_of_their_node() -> None:
         assert found.sets["nodes"] == networks("192.168.1.9", "192.168.1.10")
 
 
-def test_ordinary_nodes_blocks_are_shared() -> None:
+def test_pod_cidrs_of_worker_nodes_are_shared() -> None:
     node = machine("mvm-1", "nat")
     node.spec.podCIDR = "192.168.255.0/24"
     found = policy(_PLAN, [], [], [node, machine("mvm-2", "nat", "100.64.0.9")])

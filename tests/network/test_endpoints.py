@@ -66,7 +66,7 @@ def _addresses(*pods: Pod, machines: tuple[MicroVM, ...] = ()) -> dict[str, set[
 
 @pytest.mark.row("S17")
 @pytest.mark.parametrize("phase", ["Running", "Succeeded", "Failed"])
-def test_a_machine_s_pod_is_where_its_machine_is_whatever_its_kubelet_says(phase: str) -> None:
+def test_a_pod_on_a_machine_has_its_machines_address_and_not_its_kubelets(phase: str) -> None:
     machine = _machine("web", "192.168.1.4", "guest")
     liar = pod("web", "guest", "192.168.1.9", phase=phase)
     assert _addresses(liar, machines=(machine,)) == {"web": {"192.168.1.4"}}
@@ -90,7 +90,7 @@ def test_a_machine_without_an_address_gives_none() -> None:
     assert _addresses(pod("web", "ordinary", "192.168.250.9"), machines=(machine,)) == {}
 
 
-def test_an_ordinary_pod_is_in_its_node_s_own_block() -> None:
+def test_a_worker_nodes_pod_is_in_its_pod_cidr() -> None:
     assert _addresses(pod("web", "ordinary", "192.168.250.9", "fd00::1", "192.168.1.4")) == {
         "web": {"192.168.250.9"}
     }
@@ -100,7 +100,7 @@ def test_an_ordinary_pod_is_in_its_node_s_own_block() -> None:
 
 
 @pytest.mark.row("S17")
-def test_ordinary_nodes_addresses_are_no_pods() -> None:
+def test_worker_nodes_addresses_are_not_pod_addresses() -> None:
     node = _machine("worker", "192.168.250.1", "ordinary")
     node.spec.podCIDR = "192.168.250.0/24"
     machines = [node, _machine("web", "192.168.1.4", "guest"), _machine("late", "", "guest")]

@@ -142,7 +142,7 @@ async def _keep(lab: Lab, kind: Kind, filters: Sequence[Filter]) -> dict[str, fl
     return figures
 
 
-async def test_what_ten_thousand_rules_cost(
+async def test_cost_of_ten_thousand_rules(
     lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
     ends = await lab.guest(), await lab.guest()

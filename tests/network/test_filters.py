@@ -260,9 +260,7 @@ async def test_a_pod_reaches_itself_through_a_service(lab: Lab, policies: _Filte
 
 
 @pytest.mark.row("S17")
-async def test_a_neighbour_on_the_same_link_is_no_less_governed(
-    lab: Lab, policies: _Filters
-) -> None:
+async def test_pods_on_a_shared_link_are_filtered_too(lab: Lab, policies: _Filters) -> None:
     """Pods of an ordinary node share its link: what goes back over it may be for another."""
     node = await lab.guest()
     neighbour = node.spec.pod_address + 100
@@ -339,7 +337,7 @@ async def test_policies_do_not_exempt_the_resolver(lab: Lab, policies: _Filters)
         assert await policies.drops(pod, (resolver, 53))
 
 
-async def test_a_machine_in_no_group_yet_reaches_nobody(lab: Lab, groups: _Filters) -> None:
+async def test_a_machine_in_no_group_yet_has_no_connections(lab: Lab, groups: _Filters) -> None:
     known, new = await lab.guest(), await lab.guest()
     await groups.keeper.keep([_governing("all", known, ingress=_ANYTHING, egress=_ANYTHING)])
     assert await groups.drops(new, (known.pod, _PORT))
@@ -363,9 +361,7 @@ async def test_both_kinds_have_to_let_a_connection_pass(
         assert await call(client.namespace, client.pod, target) == client.pod
 
 
-async def test_nothing_is_done_twice_and_what_a_hand_removes_comes_back(
-    lab: Lab, groups: _Filters
-) -> None:
+async def test_keep_is_idempotent_and_restores_removed_filters(lab: Lab, groups: _Filters) -> None:
     server, client = await lab.guest(), await lab.guest()
     wanted = [_governing("g", server, client, ingress=(_from(server),), egress=_ANYTHING)]
     target, at = (server.pod, _PORT), {"family": "inet", "table": GROUPS.table}
@@ -454,9 +450,7 @@ def test_the_order_of_filters_does_not_matter(filters: Sequence[Filter], random:
     assert filter_table(GROUPS, filters) == filter_table(GROUPS, shuffled)
 
 
-async def test_whatever_filters_there_are_the_kernel_takes_them(
-    lab: Lab, policies: _Filters
-) -> None:
+async def test_the_kernel_accepts_any_filters(lab: Lab, policies: _Filters) -> None:
     """Every protocol, all kinds of ports and peers, in all combinations."""
     ports = [None, (), *((Ports(p, *n),) for p in _PROTOCOLS for n in ((), (5,), (5, 9), (9, 5)))]
     nets = [IPv4Network("10.0.0.0/8"), IPv4Network("10.1.0.0/16"), IPv4Network("0.0.0.0/0")]

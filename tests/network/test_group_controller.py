@@ -134,7 +134,7 @@ async def test_a_new_pod_is_governed_and_counted_and_leaves_nothing(
     await until(gone)
 
 
-async def test_a_group_is_told_which_others_name_it(
+async def test_a_groups_status_lists_the_groups_that_reference_it(
     lab: Lab, objects: Objects, admin: Client, working: Callable[[], Awaitable[None]]
 ) -> None:
     name, other = f"sg-{token_hex(4)}", f"sg-{token_hex(4)}"
@@ -157,7 +157,7 @@ async def test_a_group_is_told_which_others_name_it(
     await until(free)
 
 
-async def test_filters_that_a_hand_removes_come_back(
+async def test_removed_filters_are_restored(
     lab: Lab, objects: Objects, working: Callable[[], Awaitable[None]]
 ) -> None:
     await working()

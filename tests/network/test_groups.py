@@ -89,7 +89,7 @@ def test_the_other_end_is_in_a_block_or_in_a_group() -> None:
     assert found["sg-a"].ingress == (Allowance(_pods(2, 3) | {IPv4Network("10.0.0.0/8")}, None),)
 
 
-def test_a_rule_about_nobody_allows_nothing() -> None:
+def test_a_rule_without_peers_allows_nothing() -> None:
     found = _filters(group("sg-a", rule(groups=["sg-unknown"])), members=[_member(1, "sg-a")])
     assert found["sg-a"].ingress == (Allowance(frozenset(), None),)
 

@@ -69,7 +69,7 @@ def _checksum(data: bytes) -> int:
 
 
 @_each_kind
-async def test_a_link_is_what_the_architecture_says(lab: Lab, kind: LinkKind) -> None:
+async def test_a_link_has_the_documented_routes_and_neighbours(lab: Lab, kind: LinkKind) -> None:
     spec = _spec(10, kind)
     await lab.links.ensure(spec)
     assert lab.links.present() == {spec.name}
@@ -206,7 +206,7 @@ async def test_a_packet_socket_reaches_no_other_machines_link(lab: Lab) -> None:
 
 
 @_each_kind
-async def test_a_link_that_is_not_there_says_so(lab: Lab, kind: LinkKind) -> None:
+async def test_opening_a_missing_link_fails(lab: Lab, kind: LinkKind) -> None:
     with pytest.raises(NetworkError, match="mvm-00000000ff"):
         await lab.links.open(_spec(255, kind))
     assert lab.links.present() == set()
@@ -218,7 +218,7 @@ def test_only_machines_names_are_links(name: str) -> None:
         LinkSpec(name, IPv4Address("100.64.0.9"), IPv4Address("192.168.0.9"))
 
 
-async def test_links_of_no_cluster_say_so(lab: Lab) -> None:
+async def test_links_without_a_cluster_fail(lab: Lab) -> None:
     await lab.topology.remove()
     with pytest.raises(NetworkError, match="no network namespace"):
         async with Links(lab.router, lab.topology.ports):

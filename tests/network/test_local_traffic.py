@@ -82,14 +82,14 @@ def _of(found: Sequence[Route]) -> dict[IPv4Address, list[str]]:
 
 
 @pytest.mark.row("S17")
-def test_a_pod_on_a_machine_has_itself_and_no_other() -> None:
+def test_only_the_pod_itself_is_local_on_a_machine() -> None:
     slices = [slice_of(endpoint("one", str(_ONE)), endpoint("elsewhere", "192.168.1.77"))]
     (found,) = routes([service()], slices, _NODES)
     assert found == Route(frozenset({_ONE}), _SERVICE, "tcp", 80, ((_ONE, _PORT),))
 
 
 @pytest.mark.row("S17")
-def test_pods_of_an_ordinary_node_have_each_other() -> None:
+def test_pods_of_a_worker_node_are_local_to_each_other() -> None:
     slices = [
         slice_of(endpoint("worker", str(_BLOCK[9])), endpoint("two", str(_TWO))),
         slice_of(endpoint("worker", str(_BLOCK[7]))),
@@ -112,7 +112,7 @@ def test_pods_of_an_ordinary_node_have_each_other() -> None:
         ("one", "not an address"),
     ],
 )
-def test_an_address_that_is_not_of_its_node_leads_nowhere(node: str, address: str) -> None:
+def test_a_forged_endpoint_address_gets_no_route(node: str, address: str) -> None:
     slices = [slice_of(endpoint(node, address))]
     assert routes([service()], slices, [*_NODES, _WORKER]) == []
 

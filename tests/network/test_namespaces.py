@@ -19,7 +19,7 @@ assert "netns/ours" not in open("/proc/self/mounts").read()
 """
 
 
-async def test_who_uses_ip_netns_first_does_not_keep_ours_from_being_removed() -> None:
+async def test_namespaces_are_removable_after_a_later_ip_netns_add() -> None:
     fresh = 'mount -t tmpfs none /run && exec "$0" -c "$1"'
     unshared = ("unshare", "--mount", "--propagation", "private")
     await process.run(*unshared, "sh", "-c", fresh, sys.executable, _BESIDE_IP)

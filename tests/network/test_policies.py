@@ -97,7 +97,7 @@ _BANK: Final = {"namespaceSelector": {"matchLabels": {"team": "bank"}}}
 
 
 @pytest.mark.row("S17")
-def test_without_policies_everybody_reaches_everybody() -> None:
+def test_without_policies_all_pods_reach_each_other() -> None:
     assert _reach([], _BANK_CLIENT, _WEB)
     known = {address for each in filters([], _PODS) for address in each.governs}
     assert known == {address for each in _PODS.endpoints for address in each.addresses}
@@ -183,7 +183,7 @@ def test_a_default_deny_of_egress_lets_nothing_out_and_everything_in() -> None:
         ),
     ],
 )
-def test_who_may_come_in(rules: list[Any], who: set[str]) -> None:
+def test_ingress_peers(rules: list[Any], who: set[str]) -> None:
     made = [policy("shop", ingress=rules)]
     callers = {"client": _CLIENT, "bank": _BANK_CLIENT, "world": _WORLD}
     assert {name for name, caller in callers.items() if _reach(made, caller, _WEB)} == who
@@ -202,7 +202,7 @@ def test_who_may_come_in(rules: list[Any], who: set[str]) -> None:
         ([{"port": 80}, {"protocol": "UDP", "port": 53}], {("tcp", 80), ("udp", 53)}),
     ],
 )
-def test_which_ports_are_open(ports: list[Any], open_ones: set[tuple[str, int]]) -> None:
+def test_ingress_ports(ports: list[Any], open_ones: set[tuple[str, int]]) -> None:
     tried = {("tcp", 80), ("tcp", 8080), ("tcp", 8090), ("udp", 53), ("sctp", 80)}
     coming = [policy("shop", ingress=[{"ports": ports}])]
     going = [policy("shop", policyTypes=["Egress"], egress=[{"ports": ports}])]
@@ -211,7 +211,7 @@ def test_which_ports_are_open(ports: list[Any], open_ones: set[tuple[str, int]])
         assert found == open_ones
 
 
-def test_a_named_port_is_what_each_pod_calls_so() -> None:
+def test_a_named_port_resolves_for_each_pod() -> None:
     for made in (
         [policy("shop", ingress=[{"ports": [{"port": "http"}]}])],
         [policy("shop", policyTypes=["Egress"], egress=[{"ports": [{"port": "http"}]}])],
@@ -239,7 +239,7 @@ def test_both_ends_have_to_allow() -> None:
     assert _reach([out], _BANK_CLIENT, _WEB)
 
 
-def test_the_kinds_that_are_not_said_follow_from_the_rules() -> None:
+def test_default_policy_types_follow_from_the_rules() -> None:
     made = [policy("shop", egress=[{"to": [{"namespaceSelector": {}}]}])]
     assert not _reach(made, _CLIENT, _WORLD)
     assert not _reach(made, _BANK_CLIENT, _WEB)

@@ -127,7 +127,7 @@ async def test_an_address_of_no_pod_that_is_known_opens_and_takes_nothing(
         await until(both)
 
 
-async def test_filters_that_a_hand_removes_come_back(
+async def test_removed_filters_are_restored(
     lab: Lab, objects: Objects, working: Callable[[], Awaitable[None]]
 ) -> None:
     await working()
@@ -135,7 +135,7 @@ async def test_filters_that_a_hand_removes_come_back(
     await until(lambda: lab.firewall.has_table(POLICIES.table))
 
 
-async def test_a_warning_tells_what_of_a_policy_is_not_honoured(
+async def test_an_event_reports_unenforced_parts_of_a_policy(
     objects: Objects, admin: Client, namespace: str, working: Callable[[], Awaitable[None]]
 ) -> None:
     await working()

@@ -315,7 +315,7 @@ async def test_the_hosts_neighbours_reach_nothing_through_it(lab: Lab) -> None:
         assert await counts(blocked, lab.world, str(WORLD.ip), (control, API_PORT))
 
 
-async def test_addresses_nobody_has_are_unreachable(lab: Lab) -> None:
+async def test_unassigned_addresses_are_unreachable(lab: Lab) -> None:
     guest = await lab.guest()
     for address in ("192.168.1.99", "100.64.3.3"):
         with pytest.raises(OSError, match="Errno 113"):
@@ -341,7 +341,7 @@ _REQUEST, _REPLY = 1, 2
 
 
 @pytest.mark.row("S5")
-async def test_whatever_a_machine_says_by_arp_is_dropped_and_counted(lab: Lab) -> None:
+async def test_arp_from_a_machine_is_dropped_and_counted(lab: Lab) -> None:
     guest, other = await lab.guest(), await lab.guest()
     gateway, resolver = str(addresses.MANAGEMENT_GATEWAY), str(lab.plan.resolver)
     said = [
@@ -365,7 +365,7 @@ async def test_whatever_a_machine_says_by_arp_is_dropped_and_counted(lab: Lab) -
         assert server.callers == [guest.pod]
 
 
-async def test_what_a_machine_is_told_of_its_network_needs_no_arp(lab: Lab) -> None:
+async def test_a_machines_network_configuration_needs_no_arp(lab: Lab) -> None:
     """What is counted is a trick: neither side of a link asks the other."""
     guest, control = await lab.guest(), str(lab.plan.control.ip)
     node = replace(

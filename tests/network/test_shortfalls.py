@@ -34,5 +34,5 @@ def test_ipv6_blocks_are_named_each_once_with_their_direction() -> None:
         {"egress": [{"to": [{"namespaceSelector": {}}]}]},
     ],
 )
-def test_nothing_is_said_of_policies_that_are_honoured(spec: dict[str, Any]) -> None:
+def test_fully_enforced_policies_have_no_shortfall(spec: dict[str, Any]) -> None:
     assert shortfall(policy("shop", **spec)) is None

@@ -78,7 +78,7 @@ async def test_remove_leaves_the_host_as_it_was(tmp_path: Path) -> None:
         assert _traces(host, instance) == before
 
 
-async def test_creating_again_changes_nothing_that_is_in_place(lab: Lab) -> None:
+async def test_create_is_idempotent(lab: Lab) -> None:
     guest = await lab.guest()
     table = _ruleset(lab.router)
     routes = ip(lab.router, "route")
@@ -92,7 +92,7 @@ async def test_creating_again_changes_nothing_that_is_in_place(lab: Lab) -> None
     assert ip(lab.router, "route") == routes
 
 
-async def test_creating_again_puts_back_what_is_missing(lab: Lab) -> None:
+async def test_create_restores_missing_parts(lab: Lab) -> None:
     await lab.firewall.apply(rules.remove_table(rules.ROUTER_TABLE))
     await Firewall(lab.host).apply(rules.remove_table(lab.plan.host_table))
     ip(lab.router, "link", "del", "control")
@@ -129,7 +129,7 @@ async def _interrupted(host: Host, instance: str, verb: str, after_s: float) -> 
         await child.wait()
 
 
-async def test_killed_at_any_moment_it_can_be_completed_and_removed(tmp_path: Path) -> None:
+async def test_create_killed_at_any_step_can_be_completed_and_removed(tmp_path: Path) -> None:
     moments = random.Random(7)  # noqa: S311 - repeatable
     with _host(tmp_path) as host:
         instance = token_hex(3)
@@ -177,7 +177,7 @@ async def test_forwarding_that_was_on_stays_on(tmp_path: Path) -> None:
         assert host.namespace.sysctl(_FORWARDING) == "1"
 
 
-async def test_networks_the_host_uses_are_kept_clear_of(tmp_path: Path) -> None:
+async def test_transit_networks_avoid_networks_of_the_host(tmp_path: Path) -> None:
     with _host(tmp_path) as host:
         ip(host.namespace, "link", "add", "lan", "type", "veth", "peer", "name", "lan-peer")
         ip(host.namespace, "addr", "add", "100.127.0.9/22", "dev", "lan")

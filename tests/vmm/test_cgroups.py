@@ -46,7 +46,7 @@ def test_an_older_host_has_several() -> None:
     }
 
 
-def test_a_host_without_version_2_is_told_so() -> None:
+def test_a_host_without_cgroup_v2_is_rejected() -> None:
     with pytest.raises(VmmError, match="cgroup v2 is not mounted"):
         Hierarchies.parse(_HYBRID.rsplit("41 ", 1)[0])
 
@@ -124,7 +124,7 @@ async def test_a_machine_is_seen_killed_and_forgotten(cgroups: Cgroups) -> None:
     assert cgroups.names() == []
 
 
-async def test_the_end_of_the_last_process_is_heard_of(cgroups: Cgroups) -> None:
+async def test_the_end_of_the_last_process_is_detected(cgroups: Cgroups) -> None:
     child = await _start(cgroups, "one", "sleep", "600")
     await _joined(child)
     waiting = [asyncio.create_task(cgroups.wait_empty("one")) for _ in range(3)]
@@ -144,7 +144,7 @@ async def test_one_that_never_was_is_empty(cgroups: Cgroups) -> None:
     assert cgroups.processes("none") == []
 
 
-async def test_too_much_memory_kills_and_is_told(cgroups: Cgroups) -> None:
+async def test_an_oom_kill_is_detected(cgroups: Cgroups) -> None:
     hog = "import sys; sys.stdout.flush(); bytearray(200 << 20)"
     child = await _start(cgroups, "one", sys.executable, "-S", "-c", hog)
     assert await child.wait() == -9

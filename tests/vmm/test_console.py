@@ -21,16 +21,14 @@ _STAMP = "2026-11-23 18:53:56.672866476  "
         ([], "VmmKilled", "nothing was printed"),
     ],
 )
-def test_the_end_of_a_console_tells_how_a_machine_ended(
-    lines: list[str], reason: str, message: str
-) -> None:
+def test_the_console_classifies_the_exit(lines: list[str], reason: str, message: str) -> None:
     verdict = judge("\n".join(_STAMP + line for line in lines))
     assert verdict.reason == reason
     assert message in verdict.message
     assert _STAMP.strip() not in verdict.message
 
 
-def test_a_pod_that_prints_a_kernels_words_long_before_the_end_is_not_believed() -> None:
+def test_kernel_messages_printed_by_a_pod_earlier_are_ignored() -> None:
     lines = ["reboot: Power down", *["something else"] * 10]
     assert judge("\n".join(lines)).reason == "VmmKilled"
 

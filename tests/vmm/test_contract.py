@@ -129,9 +129,7 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
         ("echo c >/proc/sysrq-trigger; sleep 60", "GuestPanicked", "sysrq triggered crash"),
     ],
 )
-async def test_how_a_guest_ended_is_told(
-    qemu: Place, script: str, reason: str, message: str
-) -> None:
+async def test_exits_are_classified(qemu: Place, script: str, reason: str, message: str) -> None:
     await qemu.run(script)
     async with asyncio.timeout(_BOOT_S):
         end = await qemu.driver.watch("one")
@@ -139,7 +137,7 @@ async def test_how_a_guest_ended_is_told(
     assert message in end.message
 
 
-async def test_a_guest_without_a_sign_of_life_is_ended(qemu: Place) -> None:
+async def test_a_hung_guest_is_killed(qemu: Place) -> None:
     assert isinstance(qemu.driver, QemuDriver)
     await qemu.run(f"echo {_READY}; sleep 600")
     await qemu.bench.printed("one", _READY)
@@ -153,7 +151,7 @@ async def test_a_guest_without_a_sign_of_life_is_ended(qemu: Place) -> None:
     assert qemu.bench.cgroups.processes("one") == []
 
 
-async def test_a_full_host_disk_is_the_guests_error_and_no_standstill(qemu: Place) -> None:
+async def test_a_full_host_disk_is_a_guest_io_error_and_no_hang(qemu: Place) -> None:
     machine = await qemu.bench.machine(
         "one",
         scripted(

@@ -34,7 +34,7 @@ def test_no_namespace_is_shared(kind: str) -> None:
     assert "--share-net" not in argv
 
 
-def test_root_is_given_up_before_the_jail_is_made() -> None:
+def test_root_is_dropped_before_the_jail_is_made() -> None:
     argv = jail_argv(_JAIL, ["/linux"])
     privileges = argv[: argv.index("bwrap")]
     assert privileges[0] == "setpriv"

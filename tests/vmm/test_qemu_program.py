@@ -26,7 +26,7 @@ def test_one_that_is_too_old_is_named_with_the_one_needed(version: str) -> None:
         check_version(f"QEMU emulator version {version}\n")
 
 
-def test_a_program_that_tells_no_version_is_not_trusted() -> None:
+def test_a_program_without_a_version_is_rejected() -> None:
     with pytest.raises(VmmError, match="does not print its version"):
         check_version("hello")
 
@@ -39,7 +39,7 @@ async def test_a_missing_program_is_named_with_its_package(
         await find_program(tmp_path)
 
 
-async def test_a_program_that_does_not_run_is_told_of(
+async def test_a_program_that_does_not_run_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program = tmp_path / "qemu-system-x86_64"

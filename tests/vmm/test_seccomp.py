@@ -60,7 +60,7 @@ _FORBIDDEN = (
 )
 
 
-async def test_what_a_vmm_has_no_use_for_does_not_exist() -> None:
+async def test_unlisted_system_calls_fail_with_enosys() -> None:
     answers = await _try(uml.ALLOWED, *((name, [_BAD] * 6) for name in _FORBIDDEN))
     found = dict(zip(_FORBIDDEN, answers, strict=True))
     assert found == dict.fromkeys(_FORBIDDEN, errno.ENOSYS)

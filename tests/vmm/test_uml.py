@@ -271,9 +271,7 @@ async def test_a_machine_outlives_the_process_that_launched_it(bench: Bench) -> 
         ),
     ],
 )
-async def test_how_a_guest_ended_is_told(
-    bench: Bench, script: str, reason: str, message: str
-) -> None:
+async def test_exits_are_classified(bench: Bench, script: str, reason: str, message: str) -> None:
     with await bench.launch("one", scripted(script)):
         async with asyncio.timeout(60):
             end = await bench.driver().watch("one")
