@@ -1,4 +1,4 @@
-"""Asking a running cluster: how long a start takes, and why a pod is where it is."""
+"""``bench`` and ``explain`` on a running cluster."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ PHASES = {"admitted", "claimed", "launched", "booted", "registered", "bound", "R
 FIGURES = ("requestsPerSecond", "p50Seconds", "p99Seconds", "mibPerSecond")
 
 
-async def test_bench_start_sees_every_phase_and_leaves_nothing(
+async def test_bench_start_reports_every_phase_and_cleans_up(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     before = await objects(cluster)
@@ -43,7 +43,7 @@ async def test_bench_start_sees_every_phase_and_leaves_nothing(
     assert "ordinary-" not in await cluster.kubectl("get", "csr", "-o", "name")
 
 
-async def test_bench_network_has_every_figure_and_leaves_nothing(
+async def test_bench_network_reports_every_figure_and_cleans_up(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     before = await objects(cluster)
@@ -89,7 +89,7 @@ async def objects(cluster: Cluster) -> set[str]:
     return set(said.split())
 
 
-async def test_explain_tells_of_a_running_pod(namespace: Namespace, image: str) -> None:
+async def test_explain_describes_a_running_pod(namespace: Namespace, image: str) -> None:
     await namespace.apply(pod("told", image))
     await namespace.ready("told")
     said = await namespace.cluster.monopod("explain", "told", "-n", namespace.name)
@@ -100,7 +100,9 @@ async def test_explain_tells_of_a_running_pod(namespace: Namespace, image: str) 
         assert step in said
 
 
-async def test_explain_tells_the_way_out_of_a_refusal(namespace: Namespace, image: str) -> None:
+async def test_explain_names_the_remedy_for_a_rejected_pod(
+    namespace: Namespace, image: str
+) -> None:
     await namespace.apply(pod("vast", image, container={"resources": {"requests": {"cpu": "17"}}}))
     await namespace.wait("condition=PodScheduled=False", "pod/vast", timeout_s=30)
     said = await namespace.cluster.monopod("explain", "vast", "-n", namespace.name)
@@ -108,9 +110,7 @@ async def test_explain_tells_the_way_out_of_a_refusal(namespace: Namespace, imag
     assert "→ lower the containers' requests" in said
 
 
-async def test_explain_knows_where_a_pod_is_that_was_asked_for_elsewhere(
-    namespace: Namespace, image: str
-) -> None:
+async def test_explain_finds_a_pod_in_another_namespace(namespace: Namespace, image: str) -> None:
     await namespace.apply(pod("only-here", image))
     try:
         await namespace.cluster.monopod("explain", "only-here", "-n", "kube-system")
