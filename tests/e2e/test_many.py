@@ -1,4 +1,4 @@
-"""Twenty machines at once on a small host."""
+"""Twenty concurrent machines on a small host."""
 
 import time
 from collections.abc import Callable
