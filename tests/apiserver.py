@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import monopod
-from monopod.components import Components, provide
+from monopod.build.components import Components, provide
 from monopod.identity.kubeconfig import render
 from monopod.settings import Settings
 

@@ -6,7 +6,7 @@ from stat import S_IMODE
 
 import pytest
 
-from monopod.files import write_whole
+from monopod.util.files import write_whole
 
 
 def test_an_identical_file_is_left_alone(tmp_path: Path) -> None:

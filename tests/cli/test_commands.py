@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from monopod.cli import COMMANDS
-from monopod.cluster import state
-from monopod.cluster.holdings import holdings
-from monopod.cluster.layout import Layout
+from monopod.controlplane import state
+from monopod.controlplane.identities import holdings
+from monopod.controlplane.layout import Layout
 from monopod.identity.access_key import read_keys
-from monopod.identity.vault import Vault
+from monopod.identity.store import Vault
 from monopod.settings import Settings
 
 MONOPOD = Path(sys.executable).with_name("monopod")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monopod.components import BuildError, Component, ComponentsError, provide, verify
-from monopod.progress import Progress, ignore
+from monopod.build.components import BuildError, Component, ComponentsError, provide, verify
+from monopod.util.progress import Progress, ignore
 from monopod.settings import Settings
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Final
 
-from monopod import process
-from monopod.components.catalogue import COMPONENTS
-from monopod.components.toolchain import find_toolchain
-from monopod.progress import ignore
+from monopod.util import process
+from monopod.build.components.catalogue import COMPONENTS
+from monopod.build.components.toolchain import find_toolchain
+from monopod.util.progress import ignore
 from monopod.settings import Settings
 
 _HERE: Final = Path(__file__).parent

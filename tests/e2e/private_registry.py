@@ -18,7 +18,7 @@ import aiohttp
 import yaml
 
 from monopod.identity.authority import Subject, new_authority
-from monopod.images import push
+from monopod.build.images import push
 from tests.framework.eventually import eventually
 
 USERNAME: Final = "puller"

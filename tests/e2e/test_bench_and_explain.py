@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from monopod.process import ProcessError
+from monopod.util.process import ProcessError
 from monopod.settings import Settings
 from tests.e2e.cluster import Cluster, Namespace, pod
 

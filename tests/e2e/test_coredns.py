@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monopod.cluster.access import administrator
+from monopod.controlplane.access import administrator
 from monopod.settings import Settings
 from tests.e2e.cluster import Namespace, pod
 from tests.e2e.images import COREDNS, coredns_image

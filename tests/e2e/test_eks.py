@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from monopod import process
-from monopod.components.catalogue import COMPONENTS
-from monopod.components.toolchain import find_toolchain
-from monopod.progress import ignore
+from monopod.util import process
+from monopod.build.components.catalogue import COMPONENTS
+from monopod.build.components.toolchain import find_toolchain
+from monopod.util.progress import ignore
 from monopod.settings import Settings
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace, pod
 

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from monopod import process
-from monopod.network import addresses
-from monopod.network.firewall import Firewall
-from monopod.network.namespaces import Namespace as NetworkNamespace
-from monopod.network.plan import API_PORT, EKS_PORT, KUBELET_PORT, REGISTRY_PORT, Plan
-from monopod.network.standing import look
-from monopod.network.topology import find_transit
+from monopod.util import process
+from monopod.node.net import addresses
+from monopod.node.net.firewall import Firewall
+from monopod.node.net.namespaces import Namespace as NetworkNamespace
+from monopod.node.net.cluster_network import API_PORT, EKS_PORT, KUBELET_PORT, REGISTRY_PORT, Plan
+from monopod.node.net.router_state import look
+from monopod.node.net.topology import find_transit
 from monopod.settings import Settings
 from tests.e2e.cluster import Namespace, ask_for_machine, management_address, pod
 from tests.e2e.images import PYTHON, python_image

@@ -7,7 +7,7 @@ import random
 import signal
 from pathlib import Path
 
-from monopod import process
+from monopod.util import process
 from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.host import machines_on_host, traces
 from tests.e2e.test_pod_way import deployment

@@ -9,7 +9,7 @@ import contextlib
 import pytest
 import pytest_asyncio
 
-from monopod import process
+from monopod.util import process
 from tests.e2e.cluster import Namespace, ask_for_machine, pod
 from tests.framework.eventually import eventually
 

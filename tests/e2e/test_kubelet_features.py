@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from monopod.process import ProcessError
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
 
 _SERVE = "mkdir -p /www && echo hello-from-pod > /www/index.html && httpd -f -p 8080 -h /www"

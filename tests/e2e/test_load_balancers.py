@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.balancing.test_render import self_signed
+from tests.loadbalancer.test_render import self_signed
 from tests.e2e.cluster import Namespace
 from tests.framework.eventually import eventually
 

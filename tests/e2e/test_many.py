@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from monopod.scheduler.decision import machine_name
+from monopod.controllers.scheduler.decide import machine_name
 from tests.e2e.cluster import Namespace
 from tests.e2e.host import machines_on_host
 from tests.e2e.test_pod_way import deployment

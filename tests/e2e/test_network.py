@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from monopod.process import ProcessError
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, management_address, pod
 from tests.framework.eventually import eventually
 

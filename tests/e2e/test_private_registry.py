@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from monopod.images import catalogue
+from monopod.build.images import catalogue
 from tests.e2e.cluster import Cluster, Namespace, pod
 from tests.e2e.private_registry import PASSWORD, PrivateRegistry, private_registry
 

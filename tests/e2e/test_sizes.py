@@ -10,8 +10,8 @@ import pytest
 
 from monopod.bench.footprint import cpu_s
 from monopod.settings import Settings
-from monopod.sizing.quantity import parse_milli
-from monopod.vmm.cgroups import Hierarchies
+from monopod.fargate.sizing.quantity import parse_milli
+from monopod.node.vmm.cgroups import Hierarchies
 from tests.e2e.cluster import Namespace, pod
 
 _SPUN_S = 6.0

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from monopod.process import ProcessError
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
 from tests.e2e.test_faults import service_pid
 from tests.framework.eventually import eventually

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from monopod import process
-from monopod.process import ProcessError
+from monopod.util import process
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
 from tests.framework.eventually import eventually
-from tests.network.lab import ip, make_socket
-from tests.network.lab import namespace as network_namespace
+from tests.net.lab import ip, make_socket
+from tests.net.lab import namespace as network_namespace
 
 pytestmark = pytest.mark.timeout(600)
 _OPEN, _SHUT = "vpc-open", "vpc-shut"

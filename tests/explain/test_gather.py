@@ -11,7 +11,7 @@ from msgspec import convert
 from monopod.api.resources import MicroVM, MicroVMSpec, PodReference
 from monopod.explain import UnknownPodError, explain, gather
 from monopod.kube import Client, identity
-from monopod.scheduler.decision import machine_name
+from monopod.controllers.scheduler.decide import machine_name
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

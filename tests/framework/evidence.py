@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from monopod.cluster import access
-from monopod.network.plan import Plan
+from monopod.controlplane import access
+from monopod.node.net.cluster_network import Plan
 from monopod.settings import Settings
 
 KUBERNETES: Final = (

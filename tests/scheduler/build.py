@@ -8,21 +8,13 @@ import msgspec
 from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
 
 from monopod.api.conditions import FALSE, TRUE
-from monopod.api.resources import (
-    Condition,
-    ExecutionRole,
-    FargateProfile,
-    FargateProfileStatus,
-    MicroVM,
-    MicroVMStatus,
-    Subnet,
-)
-from monopod.profiles import KnownRoles
-from monopod.refusals import Storage
-from monopod.scheduler.decision import View
-from monopod.scheduler.placement import Ground
-from monopod.scheduler.security_groups import Membership
-from monopod.scheduler.steps import Claim
+from monopod.api.resources import Condition, ExecutionRole, FargateProfile, FargateProfileStatus, MicroVM, MicroVMStatus, Subnet
+from monopod.fargate.profiles import KnownRoles
+from monopod.fargate.unsupported import Storage
+from monopod.controllers.scheduler.decide import View
+from monopod.controllers.scheduler.placement import Ground
+from monopod.controllers.scheduler.security_groups import Membership
+from monopod.controllers.scheduler.actions import Claim
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
 GROUND = Ground("local-1", "amd64")

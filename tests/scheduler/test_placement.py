@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from monopod.scheduler import placement
-from monopod.scheduler.placement import Room
-from monopod.sizing import Size
+from monopod.controllers.scheduler import placement
+from monopod.controllers.scheduler.placement import Room
+from monopod.fargate.sizing import Size
 from tests.scheduler.build import GROUND, pod, subnet
 
 SIZE = Size(250, 512)

@@ -9,21 +9,11 @@ from hypothesis import strategies as st
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api.resources import MicroVM
-from monopod.scheduler import failures
-from monopod.scheduler.decision import decide
-from monopod.scheduler.steps import Bind, Claim, CountFailure, Nothing, Refuse, Step, Wait
-from monopod.scheduler.writes import condition_patch, metadata_patch, status_patch
-from tests.scheduler.build import (
-    NODE,
-    NOW,
-    condition,
-    machine,
-    node,
-    pod,
-    profile,
-    subnet,
-    view,
-)
+from monopod.controllers.scheduler import provisioning_failures
+from monopod.controllers.scheduler.decide import decide
+from monopod.controllers.scheduler.actions import Bind, Claim, CountFailure, Nothing, Refuse, Step, Wait
+from monopod.controllers.scheduler.patches import condition_patch, metadata_patch, status_patch
+from tests.scheduler.build import NODE, NOW, condition, machine, node, pod, profile, subnet, view
 
 _words = st.sampled_from(["", "shop", "fp", "local-1a", "linux", "amd64", "CAP_KILL", "é" * 70])
 _keys = st.sampled_from(
@@ -32,7 +22,7 @@ _keys = st.sampled_from(
         "kubernetes.io/os",
         "eks.amazonaws.com/fargate-profile",
         "eks.amazonaws.com/compute-type",
-        failures.ANNOTATION,
+        provisioning_failures.ANNOTATION,
         "x",
     ]
 )
@@ -196,7 +186,7 @@ class _World:
                 self.machine = machine(step, uid=f"m-{len(self.made)}")
             case CountFailure():
                 assert self.pod.metadata is not None
-                self.pod.metadata.annotations = {failures.ANNOTATION: step.failures.encode()}
+                self.pod.metadata.annotations = {provisioning_failures.ANNOTATION: step.failures.encode()}
             case _:
                 pass
 

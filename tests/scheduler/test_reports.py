@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from monopod.scheduler.decision import decide
-from monopod.scheduler.steps import Claim, Refuse
+from monopod.controllers.scheduler.decide import decide
+from monopod.controllers.scheduler.actions import Claim, Refuse
 from tests.scheduler.build import pod, subnet, view
 
 _ZONES = [subnet("a", zone="local-1a"), subnet("b", block="192.168.2.0/24", zone="local-1b")]

@@ -6,9 +6,9 @@ import pytest
 
 from monopod.api.resources import ExecutionRole
 from monopod.kube import meta
-from monopod.profiles import KnownRoles
-from monopod.scheduler.decision import Claim, Refuse, decide
-from monopod.scheduler.settings import SchedulerSettings
+from monopod.fargate.profiles import KnownRoles
+from monopod.controllers.scheduler.decide import Claim, Refuse, decide
+from monopod.controllers.scheduler.settings import SchedulerSettings
 from tests.scheduler.build import ARN, pod, role, view
 from tests.scheduler.conftest import World, running_scheduler
 

@@ -11,10 +11,10 @@ from lightkube.resources.core_v1 import ServiceAccount
 from monopod.api import keys
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
 from monopod.kube import meta
-from monopod.scheduler import reasons
-from monopod.scheduler.decision import decide
-from monopod.scheduler.security_groups import Membership, groups_in, matching
-from monopod.scheduler.steps import AskGroups, Claim, Refuse
+from monopod.controllers.scheduler import reasons
+from monopod.controllers.scheduler.decide import decide
+from monopod.controllers.scheduler.security_groups import Membership, groups_in, matching
+from monopod.controllers.scheduler.actions import AskGroups, Claim, Refuse
 from tests.scheduler.build import pod, view
 from tests.scheduler.conftest import World, eventually
 

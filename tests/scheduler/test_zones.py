@@ -12,11 +12,11 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod.api.resources import Subnet
 from monopod.kube import meta
-from monopod.scheduler import reasons
-from monopod.scheduler.decision import decide
-from monopod.scheduler.neighbours import Neighbour, neighbour
-from monopod.scheduler.steps import Claim, Refuse
-from monopod.scheduler.zones import Surroundings, fondness, objections
+from monopod.controllers.scheduler import reasons
+from monopod.controllers.scheduler.decide import decide
+from monopod.controllers.scheduler.placed_pods import Neighbour, neighbour
+from monopod.controllers.scheduler.actions import Claim, Refuse
+from monopod.controllers.scheduler.zones import Surroundings, fondness, objections
 from tests.scheduler.build import pod, subnet, view
 from tests.scheduler.conftest import World
 

@@ -13,8 +13,8 @@ from lightkube.models.meta_v1 import LabelSelector
 from lightkube.resources.core_v1 import Pod
 
 from monopod.kube import meta
-from monopod.scheduler.neighbours import neighbour
-from monopod.scheduler.zones import Surroundings, objections
+from monopod.controllers.scheduler.placed_pods import neighbour
+from monopod.controllers.scheduler.zones import Surroundings, objections
 from tests.scheduler.build import pod
 
 _KEYS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")

@@ -11,18 +11,18 @@ from uuid import uuid4
 
 import pytest
 
-from monopod import components
-from monopod.guest import GuestImage, create_configuration_disk, create_data_disk
-from monopod.guest.image import provide
+from monopod.build import components
+from monopod.node.guest import GuestImage, create_configuration_disk, create_data_disk
+from monopod.node.guest.image import provide
 from monopod.settings import Settings
-from monopod.vmm.cgroups import Cgroups, Hierarchies
-from monopod.vmm.console import tail
-from monopod.vmm.driver import Machine
-from monopod.vmm.map_count import MapCount
-from monopod.vmm.qemu import QemuDriver
-from monopod.vmm.qemu_command import Accelerator
-from monopod.vmm.uml import UmlDriver, largest_mappings
-from monopod.vmm.watchdog import Patience
+from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.console import tail
+from monopod.node.vmm.driver import Machine
+from monopod.node.vmm.map_count import MapCount
+from monopod.node.vmm.qemu import QemuDriver
+from monopod.node.vmm.qemu_command import Accelerator
+from monopod.node.vmm.uml import UmlDriver, largest_mappings
+from monopod.node.vmm.watchdog import Patience
 from tests.framework.eventually import eventually
 
 UID = 1_000_070_321

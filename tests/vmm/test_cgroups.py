@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from monopod.vmm.cgroups import PERIOD_US, Cgroups, Hierarchies, Limits
-from monopod.vmm.driver import VmmError
+from monopod.node.vmm.cgroups import PERIOD_US, Cgroups, Hierarchies, Limits
+from monopod.node.vmm.driver import VmmError
 
 _MIB = 1 << 20
 _LIMITS = Limits(milli_cpu=1000, memory_bytes=64 * _MIB, processes=50)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.vmm.console import judge, last_lines, tail
+from monopod.node.vmm.console import judge, last_lines, tail
 
 _STAMP = "2026-11-23 18:53:56.672866476  "
 

@@ -11,15 +11,15 @@ from uuid import uuid4
 
 import pytest
 
-from monopod import process
-from monopod.network.links import Links, LinkSpec
-from monopod.network.namespaces import Namespace
-from monopod.vmm.console import tail
-from monopod.vmm.driver import Machine, VmmError
-from monopod.vmm.qemu import QemuDriver
-from monopod.vmm.qemu_command import Accelerator
-from monopod.vmm.uml import UmlDriver
-from monopod.vmm.watchdog import Patience, statistics
+from monopod.util import process
+from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.namespaces import Namespace
+from monopod.node.vmm.console import tail
+from monopod.node.vmm.driver import Machine, VmmError
+from monopod.node.vmm.qemu import QemuDriver
+from monopod.node.vmm.qemu_command import Accelerator
+from monopod.node.vmm.uml import UmlDriver
+from monopod.node.vmm.watchdog import Patience, statistics
 from tests.vmm.conftest import Bench, scripted
 
 _PROGRAMS = {"uml": "linux", "qemu-tcg": "qemu-system-x86"}

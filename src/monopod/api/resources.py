@@ -9,7 +9,7 @@ from typing import ClassVar
 from lightkube.core import resource as res
 from lightkube.core.dictmixin import DictMixin
 
-from monopod.api.kinds import CustomObject, info, status_info
+from monopod.api.resource_info import CustomObject, info, status_info
 
 
 class Condition(DictMixin):

@@ -7,7 +7,7 @@ from lightkube.core.dictmixin import DictMixin
 from lightkube.models.meta_v1 import LabelSelector
 
 from monopod.api import keys
-from monopod.api.kinds import CustomObject, info, status_info
+from monopod.api.resource_info import CustomObject, info, status_info
 
 
 class SecurityGroupRule(DictMixin):

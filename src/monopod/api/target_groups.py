@@ -4,7 +4,7 @@ from lightkube.core import resource as res
 from lightkube.core.dictmixin import DictMixin
 
 from monopod.api import keys
-from monopod.api.kinds import CustomObject, info
+from monopod.api.resource_info import CustomObject, info
 
 
 class ServiceReference(DictMixin):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from monopod.network.plan import Plan
+from monopod.node.net.cluster_network import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from monopod.bench import console
 from monopod.bench.errors import BenchError
 from monopod.bench.phases import Kind, Phase, Story, Subject
 from monopod.bench.pods import bench_pod
-from monopod.bench.sightings import Sightings
+from monopod.bench.observations import Sightings
 from monopod.kube import Client, Informer, KubeError, NotFoundError, identity
 
 _FIRST_S: Final = 120.0

@@ -16,19 +16,19 @@ from monopod.bench import footprint
 from monopod.bench.cluster import Cluster
 from monopod.bench.errors import BenchError
 from monopod.bench.footprint import IdleMachine
-from monopod.bench.ordinary import OrdinaryNode
-from monopod.bench.ordinary.node import Image
+from monopod.bench.baseline_node import OrdinaryNode
+from monopod.bench.baseline_node.node import Image
 from monopod.bench.phases import Kind, Story, Subject
 from monopod.bench.pods import IMAGE
 from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.rounds import Rounds, Running, WhileRunning, watching
 from monopod.bench.statistics import Series, counted, how_many
 from monopod.bench.surroundings import alone, surroundings
-from monopod.guest import pause
+from monopod.node.guest import pause
 from monopod.kube import Client, connect
-from monopod.progress import Progress
-from monopod.progress import Report as Tell
-from monopod.vmm.cgroups import Hierarchies
+from monopod.util.progress import Progress
+from monopod.util.progress import Report as Tell
+from monopod.node.vmm.cgroups import Hierarchies
 
 _USER_AGENT: Final = "monopod-bench"
 

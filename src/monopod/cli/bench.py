@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from monopod import components
+from monopod.build import components
 from monopod.api import keys
 from monopod.bench import table, timeline
 from monopod.bench.cluster import Cluster
@@ -19,10 +19,10 @@ from monopod.bench.network.report import NetworkReport
 from monopod.bench.report import Report
 from monopod.bench.run import Wishes, bench_start
 from monopod.cli.screen import Screen
-from monopod.cluster import access, state
-from monopod.cluster.errors import ClusterError
-from monopod.cluster.layout import Layout
-from monopod.guest import GuestImage
+from monopod.controlplane import access, state
+from monopod.controlplane.errors import ClusterError
+from monopod.controlplane.layout import Layout
+from monopod.node.guest import GuestImage
 from monopod.settings import Settings
 
 _KUBERNETES = "k8s.io/kubernetes"

@@ -8,10 +8,10 @@ import typer
 from rich.table import Table
 
 from monopod.cli.screen import Screen, plain_console
-from monopod.cluster import access, workers
+from monopod.controlplane import access, workers
 from monopod.kube import connect
 from monopod.settings import Settings
-from monopod.sizing import TABLE, Size
+from monopod.fargate.sizing import TABLE, Size
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER_AGENT: Final = "monopod-node"

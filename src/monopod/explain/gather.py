@@ -12,7 +12,7 @@ from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
 from monopod.errors import MonopodError
 from monopod.explain.snapshot import Snapshot, Warned
 from monopod.kube import Client, NotFoundError, identity, meta
-from monopod.scheduler.decision import machine_name
+from monopod.controllers.scheduler.decide import machine_name
 
 _T = TypeVar("_T", bound=res.Resource)
 _SUGGESTED: Final = 5

@@ -6,7 +6,7 @@ from typing import Final
 from monopod.api import conditions, keys
 from monopod.explain.findings import Finding, Section, bad, plain, remedy
 from monopod.explain.snapshot import Snapshot
-from monopod.scheduler import reasons
+from monopod.controllers.scheduler import reasons
 
 _TITLE: Final = "Blockers"
 _WARNINGS: Final = "Warnings"

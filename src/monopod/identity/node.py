@@ -24,7 +24,7 @@ from monopod.api import keys
 from monopod.identity.authority import Pair
 from monopod.identity.errors import IdentityError
 from monopod.kube import Change, Client, Deleted, Informer, KubeError, NotFoundError, meta
-from monopod.together import together
+from monopod.util.concurrency import together
 
 CLIENT_SIGNER: Final = "kubernetes.io/kube-apiserver-client-kubelet"
 SERVING_SIGNER: Final = "kubernetes.io/kubelet-serving"

@@ -2,25 +2,14 @@
 
 from monopod.kube.client import Client, Listing, PatchType, connect
 from monopod.kube.controller import Controller
-from monopod.kube.errors import (
-    AlreadyExistsError,
-    ConflictError,
-    ForbiddenError,
-    GoneError,
-    InvalidError,
-    KubeconfigError,
-    KubeError,
-    NotFoundError,
-    TransientError,
-    UnauthorizedError,
-)
+from monopod.kube.errors import AlreadyExistsError, ConflictError, ForbiddenError, GoneError, InvalidError, KubeconfigError, KubeError, NotFoundError, TransientError, UnauthorizedError
 from monopod.kube.events import EventRecorder, EventType
-from monopod.kube.fresh import Fresh
+from monopod.kube.mutation_cache import Fresh
 from monopod.kube.informer import Informer
 from monopod.kube.manager import Manager
 from monopod.kube.objects import Key, identity, key_of, key_parts, make_key, meta, with_type
-from monopod.kube.queue import WorkQueue
-from monopod.kube.service import Service, serve
+from monopod.kube.workqueue import WorkQueue
+from monopod.kube.daemon import Service, serve
 from monopod.kube.store import Added, Change, Deleted, Modified
 
 __all__ = [

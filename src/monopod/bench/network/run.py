@@ -17,24 +17,15 @@ from monopod.bench.errors import BenchError
 from monopod.bench.network.first_byte import first_byte
 from monopod.bench.network.image import PORT, fortio_image
 from monopod.bench.network.loads import Loader
-from monopod.bench.network.manifests import (
-    INTERNAL,
-    INTERNET_FACING,
-    KIND_LABEL,
-    NAME_LABEL,
-    application_balancer,
-    fortio_pod,
-    kind_label,
-    network_balancer,
-)
+from monopod.bench.network.manifests import INTERNAL, INTERNET_FACING, KIND_LABEL, NAME_LABEL, application_balancer, fortio_pod, kind_label, network_balancer
 from monopod.bench.network.report import BODY_BYTES, FirstBytes, Leg, NetworkReport, Way
 from monopod.bench.phases import Kind, Subject
 from monopod.bench.rounds import Rounds, Running, watching
 from monopod.bench.run import host, moment, ordinary_node
 from monopod.bench.surroundings import alone, block_of_the_vpc, surroundings
 from monopod.kube import Client, connect
-from monopod.progress import Progress
-from monopod.progress import Report as Tell
+from monopod.util.progress import Progress
+from monopod.util.progress import Report as Tell
 
 _USER_AGENT: Final = "monopod-bench"
 _WITHIN_S: Final = 60.0

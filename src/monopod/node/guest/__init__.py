@@ -1,0 +1,23 @@
+"""What runs inside every machine: its disks, and the files that tell one machine from another."""
+
+from monopod.node.guest.configuration import SYSTEM_MEMORY_MIB, NodeConfiguration, Registry, node_files
+from monopod.node.guest.credentials import RegistryCredential
+from monopod.node.guest.disks import DiskError, create_configuration_disk, create_data_disk
+from monopod.node.guest.errors import GuestError
+from monopod.node.guest.image import GuestImage, QemuKernel, UmlKernel, provide
+
+__all__ = [
+    "SYSTEM_MEMORY_MIB",
+    "DiskError",
+    "GuestError",
+    "GuestImage",
+    "NodeConfiguration",
+    "QemuKernel",
+    "Registry",
+    "RegistryCredential",
+    "UmlKernel",
+    "create_configuration_disk",
+    "create_data_disk",
+    "node_files",
+    "provide",
+]

@@ -1,0 +1,248 @@
+"""Machines on this host: their directories, links, cgroups and VMMs.
+
+Nothing about a machine is remembered that the host does not show as well, so a process that is
+killed at any instant is followed by one that finds everything again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from weakref import WeakValueDictionary
+
+import structlog
+
+from monopod.node.provider import CapacityError, Choice, Configure, Ended, Launch, Presence
+from monopod.node.provider.driver_selection import QEMU_KVM
+from monopod.node.provider.directory import MachineDirectory, Promise, directories, promised
+from monopod.node.provider.drivers import Drivers
+from monopod.node.provider.host_capacity import check_room, for_machines, this_host
+from monopod.node.provider.settings import LocalSettings
+from monopod.node.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
+from monopod.node.net.addresses import guest_mac, vmm_uid
+from monopod.node.net.errors import NetworkError
+from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.cluster_network import LINK_PREFIX
+from monopod.util.concurrency import together
+from monopod.node.vmm import console
+from monopod.node.vmm.cgroups import Cgroups
+from monopod.node.vmm.driver import Driver, Machine, VmmError
+
+_log: Final = structlog.get_logger("capacity")
+
+
+class LocalCapacity:
+    """A ``Capacity`` whose machines are processes of this host."""
+
+    def __init__(
+        self,
+        drivers: Drivers,
+        *,
+        cgroups: Cgroups,
+        links: Links,
+        image: GuestImage,
+        directory: Path,
+        instance: str,
+        settings: LocalSettings,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            drivers: Kinds of machines; prepared.
+            cgroups: Those that the drivers use.
+            links: Of this cluster's router; open.
+            image: What new machines run.
+            directory: Holds a directory for each machine.
+            instance: ``Settings.instance``.
+            settings: How much of this host machines may have.
+        """
+        self.boots_at_once = settings.boots_at_once
+        self._drivers = drivers
+        self._cgroups = cgroups
+        self._links = links
+        self._image = image
+        self._directory = directory
+        self._instance = instance
+        self._settings = settings
+        self._whole = for_machines(this_host(), settings)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._ended: asyncio.Queue[Ended] = asyncio.Queue()
+
+    async def start(self) -> None:
+        """Begin to watch what is there already; what ended meanwhile is reported at once."""
+        for name in await self.present():
+            self._watch(name)
+
+    async def close(self) -> None:
+        """Stop watching; the machines go on."""
+        watches = list(self._watches.values())
+        self._watches.clear()
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+
+    async def launch(self, wanted: Launch, configure: Configure) -> Choice:
+        """See that this machine runs; one that already does is left alone.
+
+        Raises:
+            SizeUnsupportedError: No driver of this host has machines of this size.
+            DriverUnavailableError: This host cannot run what is insisted on.
+            CapacityUnavailableError: No room left for it.
+            CapacityError: It could not be started; nothing of it is left.
+        """
+        async with self._lock(wanted.name):
+            if self._runs(wanted.name) and (running := self.chosen(wanted.name)) is not None:
+                self._watch(wanted.name)
+                return running
+            try:
+                await self._remove(wanted.name)
+                choice = await self._drivers.choose(wanted.milli_cpu, wanted.driver)
+                await self._start(wanted, choice, configure)
+            except (GuestError, NetworkError, VmmError, OSError) as error:
+                await self._remove(wanted.name)
+                raise CapacityError(str(error)) from error
+            except BaseException:
+                await self._remove(wanted.name)
+                raise
+            return choice
+
+    def chosen(self, name: str) -> Choice | None:
+        """Return what was chosen for a machine; None if it has no promise."""
+        promise = self._files(name).promise()
+        if promise is None:
+            return None
+        hardware = promise.driver == QEMU_KVM
+        message = promise.message or f"runs under {promise.driver}"
+        return Choice(promise.driver, hardware, promise.reason or "Launched", message)
+
+    async def console_tail(self, name: str) -> str:
+        """Return the last lines of a machine's console, as one for people; empty if none."""
+        directory = self._files(name).console
+        return console.last_lines(await asyncio.to_thread(console.tail, directory))
+
+    async def settle(self, name: str) -> None:
+        """Hold a machine to its provisioned CPU from now on."""
+        self._hold(name, lambda milli_cpu: milli_cpu)
+
+    async def resume_burst(self, name: str) -> None:
+        """Let a machine use whole processors again."""
+        self._hold(name, lambda milli_cpu: -(-milli_cpu // 1000) * 1000)
+
+    async def terminate(self, name: str) -> None:
+        """Stop a machine and remove every trace of it: processes, link, disks, cgroup.
+
+        Raises:
+            CapacityError: Something could not be removed; what is left, ``present`` shows.
+        """
+        async with self._lock(name):
+            try:
+                await self._remove(name)
+            except (NetworkError, VmmError, OSError) as error:
+                raise CapacityError(f"{name} cannot be removed: {error}") from error
+
+    async def present(self) -> Mapping[str, Presence]:
+        """Everything there is of any machine, as found on the spot and not as remembered."""
+        found = {each.path.name for each in directories(self._directory)}
+        found |= self._links.present() | set(self._cgroups.names())
+        return {
+            name: Presence.RUNNING if self._runs(name) else Presence.REMAINS
+            for name in found
+            if name.startswith(LINK_PREFIX)
+        }
+
+    async def ended(self) -> AsyncIterator[Ended]:
+        """Machines as they end, those launched before this process started among them."""
+        while True:
+            yield await self._ended.get()
+
+    def _hold(self, name: str, allowed: Callable[[int], int]) -> None:
+        promise = self._files(name).promise()
+        driver = None if promise is None else self._drivers.named(promise.driver)
+        if promise is not None and driver is not None:
+            driver.hold(name, allowed(promise.milli_cpu))
+
+    async def _start(self, wanted: Launch, choice: Choice, configure: Configure) -> None:
+        files = self._files(wanted.name)
+        uid = vmm_uid(self._instance, wanted.management_address)
+        driver = self._drivers[choice.driver]
+        promise = Promise(
+            wanted.milli_cpu,
+            wanted.memory_mib,
+            choice.driver,
+            choice.reason,
+            choice.message,
+            self._settings.overhead_mib(choice.driver, wanted.memory_mib),
+        )
+        # No await between the two: the sum of promises is right at every switch of tasks.
+        check_room(promise.share, promised(self._directory), self._whole)
+        files.make(promise, uid)
+
+        async def configure_disk() -> None:
+            content = await configure()
+            await asyncio.to_thread(create_configuration_disk, files.config_disk, content, uid)
+
+        addresses = (wanted.management_address, wanted.pod_address)
+        link = LinkSpec(wanted.name, *addresses, driver.link_kind, wanted.pod_network)
+        await together(
+            create_data_disk(self._image.data_template, files.data_disk, wanted.storage_gib, uid),
+            self._links.ensure(link),
+            configure_disk(),
+        )
+        machine = Machine(
+            name=wanted.name,
+            uid=uid,
+            milli_cpu=wanted.milli_cpu,
+            memory_mib=wanted.memory_mib,
+            root_image=self._image.root_image,
+            data_disk=files.data_disk,
+            config_disk=files.config_disk,
+            mac_address=guest_mac(wanted.management_address),
+            console_directory=files.console,
+        )
+        with await self._links.open(link) as link_end:
+            await driver.launch(machine, link_end.fileno())
+        self._watch(wanted.name)
+
+    async def _remove(self, name: str) -> None:
+        """Remove a machine, the running part first and its directory last."""
+        if (watch := self._watches.pop(name, None)) is not None:
+            watch.cancel()
+            await asyncio.wait((watch,))
+        for driver in self._drivers_of(name):
+            await driver.stop(name)
+        await self._links.remove(name)
+        await asyncio.to_thread(self._files(name).remove)
+
+    def _runs(self, name: str) -> bool:
+        return self._cgroups.is_populated(name)
+
+    def _drivers_of(self, name: str) -> Sequence[Driver]:
+        """The driver of a machine; all of them where nothing tells which.
+
+        What has to go goes: to a driver that it is not of, it is one that is not there.
+        """
+        promise = self._files(name).promise()
+        driver = None if promise is None else self._drivers.named(promise.driver)
+        return tuple(self._drivers) if driver is None else (driver,)
+
+    def _files(self, name: str) -> MachineDirectory:
+        return MachineDirectory(self._directory / name)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    def _watch(self, name: str) -> None:
+        if name not in self._watches:
+            self._watches[name] = asyncio.create_task(self._follow(name))
+
+    async def _follow(self, name: str) -> None:
+        try:
+            ended = await self._drivers_of(name)[0].watch(name)
+        except (VmmError, OSError) as error:
+            # The next look at what is present finds out about it all the same.
+            _log.warning("not watched", machine=name, why=str(error))
+            return
+        finally:
+            self._watches.pop(name, None)
+        self._ended.put_nowait(Ended(name, ended.reason, ended.message))

@@ -1,0 +1,44 @@
+"""A machine's disks as descriptors, which is all that a VMM gets of them."""
+
+import os
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from monopod.node.vmm.driver import Machine, VmmError
+
+
+@dataclass(frozen=True, slots=True)
+class Disks:
+    """Open disks: data can be written, the others only read."""
+
+    root: int
+    data: int
+    configuration: int
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All of them."""
+        return (self.root, self.data, self.configuration)
+
+
+@contextmanager
+def open_disks(machine: Machine) -> Generator[Disks]:
+    """Open a machine's disks.
+
+    Raises:
+        VmmError: One of them cannot be opened.
+    """
+    with ExitStack() as stack:
+        opened: list[int] = []
+        for path, flags in (
+            (machine.root_image, os.O_RDONLY),
+            (machine.data_disk, os.O_RDWR),
+            (machine.config_disk, os.O_RDONLY),
+        ):
+            try:
+                opened.append(os.open(path, flags))
+            except OSError as error:
+                raise VmmError(f"{machine.name} cannot be launched: {error}") from error
+            stack.callback(os.close, opened[-1])
+        yield Disks(*opened)

@@ -1,0 +1,205 @@
+"""What all drivers do alike: run a program as a machine, in its jail and its cgroups.
+
+A driver says which program that is and what it gets; nothing else reaches it.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from monopod.util import process
+from monopod.node.vmm import console, seccomp
+from monopod.node.vmm.cgroups import Cgroups, Limits
+from monopod.node.vmm.driver import Exit, Machine, VmmError
+from monopod.node.vmm.jail import Jail, jail_argv, setpriv_argv
+
+PLATFORM_MILLI_CPU: Final = 100
+"""What a machine may use beyond what its pod was promised. An idle guest's kubelet and containerd
+take 30 to 50 thousandths of a core; the rest pays for probes, logs and exec, so that they do not
+come out of the pod's share."""
+_LOGGER: Final = ("s6-log", "-b", "--", "n4", "s500000", "T", ".")
+_OWN_PROC: Final = ("cpuinfo",)
+"""What a kernel of a guest looks at to know the processor, which tells about itself anyway."""
+_SPAWN: Final = Path(__file__).with_name("_spawn.py")
+_TOOLS: Final = {
+    "bwrap": "bubblewrap",
+    "prlimit": "util-linux",
+    "setpriv": "util-linux",
+    "s6-log": "s6",
+}
+NOBODY: Final = 65534
+"""The user of jails that no machine runs in."""
+_TRIAL_S: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Vmm:
+    """A program that runs machines, and what it may have and do whichever machine it is."""
+
+    files: Mapping[str, Path]
+    """The root of its jail: where, and what."""
+    allowed: seccomp.Extra
+    devices: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    proc: bool = False
+    """Whether it needs ``/proc``."""
+    fixed_addresses: bool = False
+    open_files: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start of such a program."""
+
+    command: Sequence[str]
+    descriptors: Sequence[int]
+    """What it inherits: disks and link."""
+    limits: Limits
+    temporary_bytes: int
+    """What it may write besides its disks, into memory."""
+    largest_file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """Runs machines' programs."""
+
+    cgroups: Cgroups
+    console_of: Callable[[str], Path]
+    """Where a machine's console is logged, for machines that another process launched."""
+
+    def check(self, tools: Mapping[str, str]) -> None:
+        """See that this host has what machines run with.
+
+        Args:
+            tools: Programs that a driver needs beyond those that all need, with their packages.
+
+        Raises:
+            VmmError: It has not; names everything that is missing.
+        """
+        missing = [
+            f"{tool} (package {package})"
+            for tool, package in {**_TOOLS, **tools}.items()
+            if not shutil.which(tool)
+        ]
+        if missing:
+            raise VmmError(f"install what machines run with: {', '.join(missing)}")
+        self.cgroups.check()
+
+    async def try_out(self, vmm: Vmm, *command: str) -> str:
+        """Run a command to its end in a jail such as machines get; returns what it printed.
+
+        Raises:
+            VmmError: Jails cannot be made here, or the program does not run in one.
+        """
+        try:
+            return await self.run_in_jail(vmm, command, _TRIAL_S)
+        except process.ProcessError as error:
+            raise VmmError(f"a jail cannot be made on this host: {error}") from error
+
+    async def run_in_jail(self, vmm: Vmm, command: Sequence[str], timeout_s: float) -> str:
+        """Run a command to its end in a jail such as machines get; returns what it printed.
+
+        Raises:
+            ProcessError: It failed, or took longer than it may; nothing of it is left.
+        """
+        seccomp_fd = seccomp.open_program(vmm.allowed)
+        try:
+            jail = replace(_jail(vmm, NOBODY, 1 << 20, seccomp_fd), dies_with_parent=True)
+            # What is tried out may well crash.
+            argv = ["prlimit", "--core=0", "--", *jail_argv(jail, command)]
+            return await process.run(*argv, pass_fds=(seccomp_fd,), timeout_s=timeout_s)
+        finally:
+            os.close(seccomp_fd)
+
+    async def launch(self, machine: Machine, vmm: Vmm, start: Start) -> None:
+        """Start a machine's program in its jail; it outlives this process.
+
+        Raises:
+            VmmError: It could not be started; nothing of it is left running.
+        """
+        groups = self.cgroups.create(machine.name, start.limits)
+        try:
+            await self._spawn(machine, vmm, start, groups)
+        except BaseException:
+            await self.stop(machine.name)
+            raise
+
+    async def watch(self, name: str) -> Exit:
+        """Wait until no process of this machine is left, whoever started it."""
+        await self.cgroups.wait_empty(name)
+        verdict = console.judge(await asyncio.to_thread(console.tail, self.console_of(name)))
+        if verdict.reason == "VmmKilled" and self.cgroups.was_out_of_memory(name):
+            return Exit(name, "VmmOutOfMemory", "the VMM reached its memory limit on the host")
+        return Exit(name, verdict.reason, verdict.message)
+
+    async def stop(self, name: str) -> None:
+        """Kill every process of this machine and wait until none is left; again is harmless."""
+        await self.cgroups.kill(name)
+        self.cgroups.remove(name)
+
+    def hold(self, name: str, milli_cpu: int) -> None:
+        """Hold a machine to its provisioned CPU and the platform's share from now on."""
+        self.cgroups.hold(name, milli_cpu + PLATFORM_MILLI_CPU)
+
+    async def _spawn(
+        self, machine: Machine, vmm: Vmm, start: Start, groups: Sequence[Path]
+    ) -> None:
+        seccomp_fd = seccomp.open_program(vmm.allowed)
+        try:
+            machine.console_directory.mkdir(parents=True, exist_ok=True)
+            os.chown(machine.console_directory, machine.uid, machine.uid)
+            descriptors = [*start.descriptors, seccomp_fd]
+            jail = _jail(vmm, machine.uid, start.temporary_bytes, seccomp_fd)
+            wanted = {
+                "cgroups": [str(path) for path in groups],
+                "limits": {
+                    "RLIMIT_CORE": 0,
+                    "RLIMIT_FSIZE": start.largest_file_bytes,
+                    "RLIMIT_MEMLOCK": 0,
+                    "RLIMIT_MSGQUEUE": 0,
+                    "RLIMIT_NOFILE": vmm.open_files,
+                    "RLIMIT_NPROC": start.limits.processes,
+                },
+                "logger": {
+                    "argv": [*setpriv_argv(machine.uid), *_LOGGER],
+                    "directory": str(machine.console_directory),
+                },
+                "vmm": {"argv": jail_argv(jail, start.command), "fds": descriptors},
+            }
+            await process.run(
+                *(sys.executable, "-I", "-S", _SPAWN),
+                stdin=json.dumps(wanted).encode(),
+                pass_fds=descriptors,
+            )
+        except (OSError, process.ProcessError) as error:
+            raise VmmError(f"{machine.name} cannot be launched: {error}") from error
+        finally:
+            os.close(seccomp_fd)
+
+
+def _hidden() -> Iterator[str]:
+    """What this host's ``/proc`` tells about the host, and not about a jail's own processes."""
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if entry.is_symlink() or entry.name.isdigit() or entry.name in _OWN_PROC:
+                continue
+            yield f"{entry.name}/" if entry.is_dir() else entry.name
+
+
+def _jail(vmm: Vmm, uid: int, temporary_bytes: int, seccomp_fd: int) -> Jail:
+    return Jail(
+        uid,
+        vmm.files,
+        temporary_bytes,
+        seccomp_fd,
+        devices=vmm.devices,
+        proc=vmm.proc,
+        hidden=tuple(_hidden()) if vmm.proc else (),
+        fixed_addresses=vmm.fixed_addresses,
+    )

@@ -1,0 +1,193 @@
+"""What every capacity does, the real one and the fake that other tests are built on."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Address
+
+import pytest
+
+from monopod.node.provider import Capacity, CapacityError, CapacityUnavailableError, DriverUnavailableError, Ended, Launch, Presence, SizeUnsupportedError
+from tests.framework.eventually import eventually
+
+NAME = "mvm-00000000a1"
+OTHER = "mvm-00000000a2"
+
+
+def wanted(
+    name: str = NAME, *, milli_cpu: int = 250, memory_mib: int = 512, driver: str = ""
+) -> Launch:
+    last = int(name[-1], 16) + 1
+    return Launch(
+        name=name,
+        milli_cpu=milli_cpu,
+        memory_mib=memory_mib,
+        storage_gib=20,
+        management_address=IPv4Address(f"100.64.0.{last}"),
+        pod_address=IPv4Address(f"192.168.1.{last}"),
+        driver=driver,
+    )
+
+
+async def configure() -> Mapping[str, bytes]:
+    await asyncio.sleep(0)
+    return {"hosts": b"127.0.0.1 localhost\n", "bake/run": b"while :; do sleep 1; done\n"}
+
+
+async def never() -> Mapping[str, bytes]:
+    raise AssertionError("a machine that runs needs no configuration")
+
+
+class NoIdentityError(Exception):
+    """Something that happens above a capacity."""
+
+
+async def fails() -> Mapping[str, bytes]:
+    await asyncio.sleep(0)
+    raise NoIdentityError
+
+
+class Place(ABC):
+    """Where machines run, seen from outside."""
+
+    @abstractmethod
+    @asynccontextmanager
+    def open(self) -> AsyncGenerator[Capacity]:
+        """A capacity over this place, as a process that has just started has it."""
+        ...
+
+    @abstractmethod
+    def kill(self, name: str) -> None:
+        """A machine's processes die."""
+        ...
+
+    @abstractmethod
+    def spoil(self, why: str) -> None:
+        """The next launch fails, and says this."""
+        ...
+
+    @abstractmethod
+    def fill(self) -> None:
+        """Leave no room for another machine."""
+        ...
+
+
+async def next_end(capacity: Capacity) -> Ended:
+    async with asyncio.timeout(20):
+        async for ended in capacity.ended():
+            return ended
+    raise AssertionError
+
+
+class Contract:
+    """Tests; a fixture ``place`` says of what."""
+
+    async def test_launch_and_terminate(self, place: Place) -> None:
+        async with place.open() as capacity:
+            assert await capacity.present() == {}
+            await capacity.launch(wanted(), configure)
+            assert await capacity.present() == {NAME: Presence.RUNNING}
+            tail = await eventually(lambda: capacity.console_tail(NAME), "a console's line", 20)
+            assert "\n" not in tail
+            assert await capacity.console_tail(OTHER) == ""
+            await capacity.settle(NAME)
+            await capacity.resume_burst(NAME)
+            await capacity.terminate(NAME)
+            assert await capacity.present() == {}
+            await capacity.terminate(NAME)
+
+    async def test_what_runs_is_left_alone(self, place: Place) -> None:
+        async with place.open() as capacity:
+            chosen = await capacity.launch(wanted(), configure)
+            assert chosen.message
+            assert await capacity.launch(wanted(), never) == chosen
+        async with place.open() as capacity:
+            assert await capacity.launch(wanted(), never) == chosen
+            assert capacity.chosen(NAME) == chosen
+            assert capacity.chosen(OTHER) is None
+            assert await capacity.present() == {NAME: Presence.RUNNING}
+
+    async def test_nobody_is_told_of_an_end_that_was_asked_for(self, place: Place) -> None:
+        async with place.open() as capacity:
+            await capacity.launch(wanted(), configure)
+            await capacity.launch(wanted(OTHER), configure)
+            await capacity.terminate(NAME)
+            place.kill(OTHER)
+            assert (await next_end(capacity)).name == OTHER
+
+    async def test_an_end_is_told(self, place: Place) -> None:
+        async with place.open() as capacity:
+            await capacity.launch(wanted(), configure)
+            place.kill(NAME)
+            ended = await next_end(capacity)
+            assert ended.name == NAME
+            assert ended.reason
+            assert await capacity.present() == {NAME: Presence.REMAINS}
+            await capacity.launch(wanted(), configure)
+            assert await capacity.present() == {NAME: Presence.RUNNING}
+
+    async def test_an_end_is_told_to_those_who_come_later(self, place: Place) -> None:
+        async with place.open() as capacity:
+            await capacity.launch(wanted(), configure)
+            await capacity.launch(wanted(OTHER), configure)
+        place.kill(NAME)
+        async with place.open() as capacity:
+            assert (await next_end(capacity)).name == NAME
+            place.kill(OTHER)
+            assert (await next_end(capacity)).name == OTHER
+
+    async def test_a_launch_without_an_identity_leaves_nothing(self, place: Place) -> None:
+        async with place.open() as capacity:
+            with pytest.raises(NoIdentityError):
+                await capacity.launch(wanted(), fails)
+            assert await capacity.present() == {}
+
+    async def test_a_launch_that_fails_leaves_nothing(self, place: Place) -> None:
+        place.spoil("no space left")
+        async with place.open() as capacity:
+            with pytest.raises(CapacityError, match="no space left"):
+                await capacity.launch(wanted(), configure)
+            assert await capacity.present() == {}
+
+    async def test_a_launch_that_is_cancelled_leaves_nothing(self, place: Place) -> None:
+        begun, forever = asyncio.Event(), asyncio.Event()
+
+        async def hangs() -> Mapping[str, bytes]:
+            begun.set()
+            await forever.wait()
+            return {}
+
+        async with place.open() as capacity:
+            launch = asyncio.create_task(capacity.launch(wanted(), hangs))
+            await begun.wait()
+            assert await capacity.present() == {NAME: Presence.REMAINS}
+            launch.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await launch
+            assert await capacity.present() == {}
+
+    async def test_no_room_is_told_from_other_failures(self, place: Place) -> None:
+        place.fill()
+        async with place.open() as capacity:
+            with pytest.raises(CapacityUnavailableError):
+                await capacity.launch(wanted(), configure)
+            assert await capacity.present() == {}
+
+    async def test_a_size_that_there_is_not(self, place: Place) -> None:
+        async with place.open() as capacity:
+            with pytest.raises(SizeUnsupportedError, match="at most 1 vCPU"):
+                await capacity.launch(wanted(milli_cpu=2000), configure)
+            assert await capacity.present() == {}
+
+    async def test_a_driver_that_there_is_not(self, place: Place) -> None:
+        async with place.open() as capacity:
+            with pytest.raises(DriverUnavailableError, match="qemu-kvm is insisted on"):
+                await capacity.launch(wanted(driver="qemu-kvm"), configure)
+            assert await capacity.present() == {}
+
+    async def test_what_is_not_there_settles_and_ends_quietly(self, place: Place) -> None:
+        async with place.open() as capacity:
+            await capacity.settle(NAME)
+            await capacity.resume_burst(NAME)
+            await capacity.terminate(NAME)
