@@ -17,7 +17,7 @@ from typing import Any, Final
 from botocore.loaders import Loader
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-TARGET: Final = ROOT / "src" / "monopod" / "eks" / "wire.py"
+TARGET: Final = ROOT / "src" / "monopod" / "eksapi" / "wire.py"
 ANSWERED: Final = (
     "CreateFargateProfile",
     "DeleteFargateProfile",

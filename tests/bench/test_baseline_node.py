@@ -12,18 +12,18 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from monopod.bench.errors import BenchError
 from monopod.bench.baseline_node import configuration
 from monopod.bench.baseline_node.cgroups import CgroupTree, hierarchies
-from monopod.bench.baseline_node.configuration import OrdinaryConfiguration, Taint
+from monopod.bench.baseline_node.configuration import BaselineConfiguration, Taint
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import ADDRESS, PODS, Wire
+from monopod.bench.errors import BenchError
 from monopod.node.net.addresses import MANAGEMENT, vmm_uid
 from monopod.node.net.namespaces import Namespace
 from monopod.util.process import run
 from tests.framework.eventually import eventually
 
-NODE = OrdinaryConfiguration(
+NODE = BaselineConfiguration(
     name="ordinary-abc123",
     address=IPv4Address("100.95.255.254"),
     pods=IPv4Network("100.95.254.0/24"),

@@ -13,7 +13,12 @@ from monopod.bench.errors import BenchError
 from monopod.bench.network import loads, table
 from monopod.bench.network.first_byte import first_byte
 from monopod.bench.network.loads import Load
-from monopod.bench.network.manifests import INTERNAL, application_balancer, fortio_pod, network_balancer
+from monopod.bench.network.manifests import (
+    INTERNAL,
+    application_balancer,
+    fortio_pod,
+    network_balancer,
+)
 from monopod.bench.network.report import FirstBytes, Leg, NetworkReport, Way, ratios
 from monopod.bench.phases import Kind, Subject
 from monopod.bench.report import Host

@@ -9,8 +9,8 @@ from lightkube.resources.core_v1 import Node, Pod
 from msgspec import convert
 
 from monopod.api.resources import MicroVM
+from monopod.bench.observations import Observations
 from monopod.bench.phases import Phase
-from monopod.bench.observations import Sightings
 from monopod.kube import Added, Change, Deleted, Modified
 
 NODE = "fargate-ip-1"
@@ -77,7 +77,7 @@ def modified(obj: Any) -> Change[Any]:
 
 
 def test_every_phase_is_recorded_at_its_first_observation() -> None:
-    seen = Sightings(Clock())
+    seen = Observations(Clock())
     seen.pod_changed(Added("p", pod()))  # 1
     seen.machine_changed(Added("mvm-1", machine(node="")))  # 2
     seen.machine_changed(modified(machine()))  # 3
@@ -102,7 +102,7 @@ def test_every_phase_is_recorded_at_its_first_observation() -> None:
 
 def test_watches_may_report_in_any_order() -> None:
     for order in permutations(range(3)):
-        seen = Sightings(Clock())
+        seen = Observations(Clock())
         tell = (
             lambda s=seen: s.machine_changed(Added("mvm-1", machine("True"))),
             lambda s=seen: s.node_changed(Added(NODE, node())),
@@ -114,14 +114,14 @@ def test_watches_may_report_in_any_order() -> None:
 
 
 def test_a_baseline_node_has_no_registration_phase() -> None:
-    seen = Sightings(Clock())
+    seen = Observations(Clock())
     seen.node_changed(Added(NODE, node()))
     seen.pod_changed(Added("p", pod(NODE)))
     assert set(seen.moments("u")) == {Phase.BOUND}
 
 
 def test_a_reused_node_name_is_another_node() -> None:
-    seen = Sightings(Clock())
+    seen = Observations(Clock())
     seen.node_changed(Added(NODE, node()))
     seen.node_changed(Deleted(NODE, node()))
     seen.node_changed(Added(NODE, node(kubelet="")))
@@ -130,7 +130,7 @@ def test_a_reused_node_name_is_another_node() -> None:
 
 
 async def test_gone_means_pod_and_machine() -> None:
-    seen = Sightings(Clock())
+    seen = Observations(Clock())
     seen.pod_changed(Added("p", pod()))
     seen.machine_changed(Added("mvm-1", machine()))
     waiting = asyncio.create_task(seen.until(lambda: seen.is_gone("u"), 5))
@@ -143,7 +143,7 @@ async def test_gone_means_pod_and_machine() -> None:
 
 
 def test_last_word_is_what_a_late_pod_waits_for() -> None:
-    seen = Sightings(Clock())
+    seen = Observations(Clock())
     assert seen.last_word("u") == "the pod does not exist"
     seen.pod_changed(
         Added(
@@ -174,6 +174,6 @@ def test_last_word_is_what_a_late_pod_waits_for() -> None:
 
 @pytest.mark.parametrize("phase", ["Pending", "Running"])
 def test_last_word_falls_back_to_the_phase(phase: str) -> None:
-    seen = Sightings(Clock())
+    seen = Observations(Clock())
     seen.pod_changed(Added("p", pod(phase=phase, conditions=[])))
     assert seen.last_word("u") == f"phase {phase}"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monopod.build.components import BuildError, Component, ComponentsError, provide, verify
-from monopod.util.progress import Progress, ignore
 from monopod.settings import Settings
+from monopod.util.progress import Progress, ignore
 
 
 def _builds(said: list[Progress]) -> int:

@@ -23,22 +23,29 @@ from lightkube.resources.authentication_v1 import SelfSubjectReview
 from lightkube.resources.authorization_v1 import SelfSubjectRulesReview
 from lightkube.resources.core_v1 import Pod
 
-from monopod.util import process
 from monopod.api import keys
-from monopod.controlplane import access, images, lifecycle
-from monopod.controlplane.errors import ClusterError
-from monopod.controlplane.identities import holdings
-from monopod.controlplane.layout import User
-from monopod.controlplane.control_plane import ControlPlane
 from monopod.build.images import ImageConfig, push, write_archive
 from monopod.build.images.errors import ImageInUseError
+from monopod.controlplane import access, images, lifecycle
+from monopod.controlplane.control_plane import ControlPlane
+from monopod.controlplane.errors import ClusterError
+from monopod.controlplane.identities import identities
+from monopod.controlplane.layout import User
 from monopod.kube import connect, meta
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.services import KUBE_PROXY_METRICS
-from monopod.util.process import ProcessError
 from monopod.settings import Settings
+from monopod.util import process
+from monopod.util.process import ProcessError
 from tests.controlplane.rules import EVERYBODY, MAY, Right
-from tests.controlplane.traces import in_network, innermost, is_alive, mounts_and_cgroups, proc_status, processes
+from tests.controlplane.traces import (
+    in_network,
+    innermost,
+    is_alive,
+    mounts_and_cgroups,
+    proc_status,
+    processes,
+)
 from tests.framework.eventually import eventually
 
 pytestmark = [
@@ -225,7 +232,7 @@ async def test_service_account_tokens_are_verified_without_a_credential(
 
 
 async def test_each_process_runs_unprivileged_as_its_own_user(plane: ControlPlane) -> None:
-    uids = {holding.directory: holding.uid for holding in holdings(plane.layout)}
+    uids = {holding.directory: holding.uid for holding in identities(plane.layout)}
     seen: dict[str, tuple[int, int, str]] = {}
     for each in await plane.status():
         assert each.state is not None
@@ -430,7 +437,9 @@ async def test_down_removes_a_partly_created_cluster(settings: Settings) -> None
 
 
 async def test_up_resumes_after_it_was_killed(settings: Settings) -> None:
-    words = f"asyncio.run(lifecycle.up(Settings(home=Path({str(settings.home)!r})), machines=False))"
+    words = (
+        f"asyncio.run(lifecycle.up(Settings(home=Path({str(settings.home)!r})), machines=False))"
+    )
     program = (
         "import asyncio; from pathlib import Path; from monopod.controlplane import life;"
         f"from monopod.settings import Settings; print(flush=True); {words}"

@@ -15,12 +15,12 @@ from lightkube.models.core_v1 import (
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
+from monopod.build.images.use import Use
 from monopod.controlplane import upstream_services
 from monopod.controlplane.images import uses_of
 from monopod.controlplane.layout import Layout
 from monopod.controlplane.service import Service
 from monopod.controlplane.supervision import run_script
-from monopod.build.images.use import Use
 from monopod.settings import Settings
 
 _LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)

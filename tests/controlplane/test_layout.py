@@ -1,7 +1,7 @@
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from monopod.controlplane.identities import holdings
+from monopod.controlplane.identities import identities
 from monopod.controlplane.layout import Layout, User
 from monopod.node.net.addresses import MANAGEMENT, vmm_uid
 from monopod.settings import Settings
@@ -31,7 +31,7 @@ def test_two_clusters_share_no_uid() -> None:
 def test_only_the_administrators_certificate_names_a_group() -> None:
     groups = {
         holding.directory: leaf.subject.organisation
-        for holding in holdings(LAYOUT)
+        for holding in identities(LAYOUT)
         for leaf in holding.leaves
         if leaf.subject.organisation
     }
@@ -39,7 +39,7 @@ def test_only_the_administrators_certificate_names_a_group() -> None:
 
 
 def test_which_identities_hold_more_than_a_client_certificate() -> None:
-    every = {holding.directory: holding for holding in holdings(LAYOUT)}
+    every = {holding.directory: holding for holding in identities(LAYOUT)}
     assert {name for name, each in every.items() if each.signs_nodes} == {"kube-controller-manager"}
     assert {name for name, each in every.items() if each.signs_tokens} == {"kube-apiserver"}
     etcd = {
@@ -49,7 +49,7 @@ def test_which_identities_hold_more_than_a_client_certificate() -> None:
 
 
 def test_the_api_servers_certificate_has_all_its_names() -> None:
-    (api,) = (each for each in holdings(LAYOUT) if each.directory == "kube-apiserver")
+    (api,) = (each for each in identities(LAYOUT) if each.directory == "kube-apiserver")
     (serving,) = (leaf.subject for leaf in api.leaves if leaf.file == "serving")
     assert set(serving.addresses) == {
         IPv4Address("100.127.7.6"),

@@ -2,16 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from monopod.webhooks.settings import AdmissionSettings
 from monopod.controllers.loadbalancer.settings import BalancingSettings
+from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.scheduler.settings import SchedulerSettings
+from monopod.controllers.vpc.settings import NetworkSettings
 from monopod.controlplane import monopod_services
 from monopod.controlplane.layout import Layout
 from monopod.controlplane.supervision import run_script
 from monopod.eksapi.settings import EksSettings
-from monopod.controllers.microvm.settings import MachinesSettings
-from monopod.controllers.vpc.settings import NetworkSettings
-from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.settings import Settings
+from monopod.webhooks.settings import AdmissionSettings
 
 LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 
@@ -21,7 +21,9 @@ def test_each_process_gets_only_its_own_settings(
 ) -> None:
     monkeypatch.setenv("MONOPOD_ADMISSION_MODE", "enforce")
     monkeypatch.setenv("MONOPOD_MACHINES_IMAGE", "/elsewhere")
-    every = {each.name: each.environment for each in monopod_services.services(LAYOUT, Path("/image"))}
+    every = {
+        each.name: each.environment for each in monopod_services.services(LAYOUT, Path("/image"))
+    }
     assert every["admission"]["MONOPOD_ADMISSION_MODE"] == "enforce"
     assert [name for name in every if "MONOPOD_ADMISSION_MODE" in every[name]] == ["admission"]
     assert every["machines"]["MONOPOD_MACHINES_IMAGE"] == "/image", "ours is not to be overridden"
@@ -33,7 +35,9 @@ def test_the_log_level_reaches_every_process_and_a_change_restarts_it() -> None:
         Layout.of(Settings(home=LAYOUT.home, log_level=level), 7) for level in ("info", "debug")
     )
     pairs = zip(
-        monopod_services.services(quiet, Path("/image")), monopod_services.services(chatty, Path("/image")), strict=True
+        monopod_services.services(quiet, Path("/image")),
+        monopod_services.services(chatty, Path("/image")),
+        strict=True,
     )
     names = set[str]()
     for before, after in pairs:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from monopod.controlplane.errors import HostUnfitError
-from monopod.controlplane.preflight import PACKAGE_OF_PROGRAM, Findings, judge
+from monopod.controlplane.preflight import PACKAGE_OF_PROGRAM, Findings, preflight
 
 FIT = Findings(
     uid=0,
@@ -19,7 +19,7 @@ FIT = Findings(
 
 
 def test_a_fit_host_lacks_nothing() -> None:
-    assert judge(FIT) == ()
+    assert preflight(FIT) == ()
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def test_a_fit_host_lacks_nothing() -> None:
     ],
 )
 def test_each_missing_requirement_is_named(change: dict[str, Any], said: str) -> None:
-    (line,) = judge(replace(FIT, **change))
+    (line,) = preflight(replace(FIT, **change))
     assert said in line
 
 
 def test_missing_programs_come_with_the_command_that_installs_them() -> None:
     there = frozenset(PACKAGE_OF_PROGRAM) - {"s6-svscan", "s6-log", "nft"}
-    (line,) = judge(replace(FIT, programs=there))
+    (line,) = preflight(replace(FIT, programs=there))
     assert line.endswith("apt-get install --no-install-recommends nftables s6")
 
 
 def test_all_missing_requirements_are_listed_at_once() -> None:
-    missing = judge(replace(FIT, uid=1, cgroups=False, free_bytes=0))
+    missing = preflight(replace(FIT, uid=1, cgroups=False, free_bytes=0))
     assert len(missing) == 3
     assert all(line in str(HostUnfitError(missing)) for line in missing)

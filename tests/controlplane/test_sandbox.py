@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from monopod.util import process
 from monopod.controlplane import sandbox
 from monopod.controlplane.monopod_services import python_paths
 from monopod.controlplane.service import Service
 from monopod.node.net.namespaces import Namespace
+from monopod.util import process
 
 UID = 1_399_999_999
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from monopod.util import process
 from monopod.controllers.scheduler.decide import machine_name
+from monopod.util import process
 
 MONOPOD = Path(sys.executable).parent / "monopod"
 

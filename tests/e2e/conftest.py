@@ -13,11 +13,16 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from monopod.node.provider import report
 from monopod.build.images import catalogue
+from monopod.node.provider import report
 from monopod.settings import Settings
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace
-from tests.framework.failures import keeping, pytest_runtest_makereport, pytest_terminal_summary, subject
+from tests.framework.failures import (
+    keeping,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+    subject,
+)
 
 # Hooks that pytest finds here by name.
 __all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Final
 
-from monopod.util import process
 from monopod.build.components.catalogue import COMPONENTS
 from monopod.build.components.toolchain import find_toolchain
-from monopod.util.progress import ignore
 from monopod.settings import Settings
+from monopod.util import process
+from monopod.util.progress import ignore
 
 _HERE: Final = Path(__file__).parent
 _PATIENCE_S: Final = 1800

@@ -10,8 +10,8 @@ from typing import Final
 
 import botocore
 
-from monopod.util import process
 from monopod.build.images.write import ImageConfig, write_archive
+from monopod.util import process
 from tests.e2e import go
 
 PYTHON: Final = "/usr/bin/python"

@@ -17,8 +17,8 @@ from typing import Any, Final
 import aiohttp
 import yaml
 
-from monopod.identity.authority import Subject, new_authority
 from monopod.build.images import push
+from monopod.identity.authority import Subject, new_authority
 from tests.framework.eventually import eventually
 
 USERNAME: Final = "puller"

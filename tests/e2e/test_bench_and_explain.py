@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from monopod.util.process import ProcessError
 from monopod.settings import Settings
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
 
 PHASES = {"admitted", "claimed", "launched", "booted", "registered", "bound", "Ready"}

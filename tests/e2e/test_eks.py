@@ -13,11 +13,11 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from monopod.util import process
 from monopod.build.components.catalogue import COMPONENTS
 from monopod.build.components.toolchain import find_toolchain
-from monopod.util.progress import ignore
 from monopod.settings import Settings
+from monopod.util import process
+from monopod.util.progress import ignore
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace, pod
 
 _GO_CLIENT = Path(__file__).parent / "goclient"

@@ -14,14 +14,20 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from monopod.util import process
 from monopod.node.net import addresses
+from monopod.node.net.cluster_network import (
+    API_PORT,
+    EKS_PORT,
+    KUBELET_PORT,
+    REGISTRY_PORT,
+    ClusterNetwork,
+)
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.namespaces import Namespace as NetworkNamespace
-from monopod.node.net.cluster_network import API_PORT, EKS_PORT, KUBELET_PORT, REGISTRY_PORT, Plan
-from monopod.node.net.router_state import look
+from monopod.node.net.router_state import read_router_state
 from monopod.node.net.topology import find_transit
 from monopod.settings import Settings
+from monopod.util import process
 from tests.e2e.cluster import Namespace, ask_for_machine, management_address, pod
 from tests.e2e.images import PYTHON, python_image
 
@@ -122,7 +128,7 @@ class Ground:
     """An attacker's machine and another user's machine."""
 
     namespace: Namespace
-    plan: Plan
+    plan: ClusterNetwork
     own: str
     """The management address of the attacker's machine."""
     other: str
@@ -142,7 +148,7 @@ class Ground:
         return [json.loads(line) for line in said.splitlines()]
 
     async def counters(self) -> Mapping[str, int]:
-        return (await look(Firewall(self.router), self.plan)).counters
+        return (await read_router_state(Firewall(self.router), self.plan)).counters
 
     async def blocked(self, counter: str, *deeds: Sequence[object], pod_name: str = "root") -> None:
         """Assert that each of these is dropped and counted."""
@@ -195,7 +201,7 @@ async def ground(
     await ask_for_machine(namespace, "root")
     await namespace.ready("root", "scraper", "other", "third", timeout_s=240)
     settings = Settings(home=cluster.home)
-    plan = Plan(settings.instance, await find_transit(settings.instance))
+    plan = ClusterNetwork(settings.instance, await find_transit(settings.instance))
     return Ground(
         namespace,
         plan,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from monopod.util import process
 from monopod.build.images import catalogue
+from monopod.util import process
 from tests.e2e.cluster import Namespace, pod
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.loadbalancer.test_render import self_signed
 from tests.e2e.cluster import Namespace
 from tests.framework.eventually import eventually
+from tests.loadbalancer.test_render import self_signed
 
 pytestmark = pytest.mark.timeout(600)
 _SERVE = "mkdir -p /www && echo $VERSION > /www/index.html && exec httpd -f -p 8080 -h /www"

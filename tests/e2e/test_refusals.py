@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from monopod.util.process import ProcessError
 from monopod.controllers.scheduler.decide import machine_name
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, ask_for_machine, pod
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from monopod.bench.footprint import cpu_s
-from monopod.settings import Settings
 from monopod.fargate.sizing.quantity import parse_milli
 from monopod.node.vmm.cgroups import Hierarchies
+from monopod.settings import Settings
 from tests.e2e.cluster import Namespace, pod
 
 _SPUN_S = 6.0

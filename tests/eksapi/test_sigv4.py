@@ -101,10 +101,10 @@ def _received(asked: AWSRequest, body: bytes) -> Request:
     return Request(sent.method, parts.path, parts.query, [("Host", parts.netloc), *headers], body)
 
 
-def check(request: Request, now: dt.datetime | None = None) -> sigv4.Claim:
-    claim = sigv4.read_claim(request)
-    sigv4.check(request, claim, SECRET, region="local-1", service="eks")
-    sigv4.check_time(claim, now or claim.at)
+def check(request: Request, now: dt.datetime | None = None) -> sigv4.Credential:
+    claim = sigv4.read_credential(request)
+    sigv4.verify(request, claim, SECRET, region="local-1", service="eks")
+    sigv4.verify_time(claim, now or claim.at)
     return claim
 
 
@@ -157,7 +157,7 @@ def test_a_change_to_any_signed_part_is_rejected(change: str, text: str) -> None
     [(-301, "expired"), (-300, ""), (0, ""), (300, ""), (301, "not yet current")],
 )
 def test_clocks_may_differ_by_five_minutes(seconds: int, refused: str) -> None:
-    at = sigv4.read_claim(_SIGNED).at
+    at = sigv4.read_credential(_SIGNED).at
     now = at - dt.timedelta(seconds=seconds)
     if not refused:
         check(_SIGNED, now)
@@ -170,7 +170,7 @@ def test_clocks_may_differ_by_five_minutes(seconds: int, refused: str) -> None:
 @pytest.mark.parametrize(("after_s", "good"), [(-301, False), (0, True), (60, True), (61, False)])
 def test_a_presigned_url_expires(after_s: int, good: bool) -> None:
     asked = presigned("https://100.127.1.6:6444/clusters", expires=60)
-    now = sigv4.read_claim(asked).at + dt.timedelta(seconds=after_s)
+    now = sigv4.read_credential(asked).at + dt.timedelta(seconds=after_s)
     if good:
         check(asked, now)
     else:

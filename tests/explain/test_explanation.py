@@ -3,9 +3,22 @@
 import pytest
 
 from monopod.api import keys
-from monopod.explain import Warned, refusal
 from monopod.controllers.scheduler import reasons
-from tests.explain.cases import BORN, MACHINE, NODE, NOW, explained, lines, machine, node, pod, profile, subnet, turned
+from monopod.explain import Warned, refusal
+from tests.explain.cases import (
+    BORN,
+    MACHINE,
+    NODE,
+    NOW,
+    explained,
+    lines,
+    machine,
+    node,
+    pod,
+    profile,
+    subnet,
+    turned,
+)
 
 IN_SHOP = {"namespace": "shop"}
 MARKED = {keys.PROFILE_LABEL: "fp"}

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.node import guest
 from monopod.api import keys
+from monopod.fargate.sizing import TABLE, Size
+from monopod.node import guest
 from monopod.node.guest import NodeConfiguration, Registry, RegistryCredential, node_files
 from monopod.node.guest.configuration import GATEWAY, pids_limit
-from monopod.fargate.sizing import TABLE, Size
 from monopod.node.vmm.uml import guest_memory_mib, processes
 
 NODE = NodeConfiguration(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.node.guest.image_gc import KEPT, held, tidy
+from monopod.node.guest.image_gc import KEPT, pin, prune
 
 
 def _images(parent: Path, count: int) -> list[Path]:
@@ -22,7 +22,7 @@ def _images(parent: Path, count: int) -> list[Path]:
 
 def test_the_last_used_stay(tmp_path: Path) -> None:
     images = _images(tmp_path, KEPT + 3)
-    tidy(images[-1])
+    prune(images[-1])
     assert sorted(tmp_path.iterdir()) == sorted([*images[: KEPT - 1], images[-1]])
 
 
@@ -30,16 +30,16 @@ def test_what_was_used_today_stays(tmp_path: Path) -> None:
     images = _images(tmp_path, KEPT + 2)
     for image in images:
         os.utime(image)
-    tidy(images[0])
+    prune(images[0])
     assert sorted(tmp_path.iterdir()) == images
 
 
 def test_what_is_held_stays_until_it_is_let_go(tmp_path: Path) -> None:
     images = _images(tmp_path, KEPT + 2)
-    with held(images[-1]), held(images[-1]):
-        tidy(images[0])
+    with pin(images[-1]), pin(images[-1]):
+        prune(images[0])
         assert sorted(tmp_path.iterdir()) == sorted([*images[:KEPT], images[-1]])
-    tidy(images[0])
+    prune(images[0])
     assert sorted(tmp_path.iterdir()) == images[:KEPT]
 
 
@@ -48,10 +48,10 @@ def test_what_is_being_built_and_what_is_no_image_stays(tmp_path: Path) -> None:
     unfinished, lock = tmp_path / ".image9.abcd", tmp_path / ".lock"
     unfinished.mkdir()
     lock.touch()
-    tidy(images[0])
+    prune(images[0])
     assert sorted(tmp_path.iterdir()) == sorted([*images, unfinished, lock])
 
 
 def test_an_image_that_is_gone_cannot_be_held(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), held(tmp_path / "gone"):
+    with pytest.raises(FileNotFoundError), pin(tmp_path / "gone"):
         pass

@@ -7,10 +7,10 @@ from typing import Final
 
 import pytest
 
-from monopod.util import process
 from monopod.node.guest import GuestImage, create_configuration_disk, create_data_disk
 from monopod.node.guest.cpio import File, archive
-from monopod.node.vmm.console import judge
+from monopod.node.vmm.console import classify_exit
+from monopod.util import process
 
 pytestmark = pytest.mark.skipif(
     shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"
@@ -95,7 +95,7 @@ async def test_a_machine_finds_all_that_it_is_given(
         assert line in said
     assert re.search(r"date 20[2-9]\d", said)
     assert "not found" not in said
-    assert judge(said).reason == "GuestPoweredOff", said
+    assert classify_exit(said).reason == "GuestPoweredOff", said
 
 
 async def test_a_clock_that_is_behind_is_set_by_the_hosts(
@@ -113,14 +113,14 @@ async def test_a_clock_that_is_behind_is_set_by_the_hosts(
     """
     said = await _boot(guest_image, tmp_path, script)
     assert "behind the host's" in said
-    assert judge(said).reason == "GuestPoweredOff", said
+    assert classify_exit(said).reason == "GuestPoweredOff", said
 
 
 async def test_a_panic_ends_the_machine_and_is_told(
     guest_image: GuestImage, tmp_path: Path
 ) -> None:
     said = await _boot(guest_image, tmp_path, "echo c >/proc/sysrq-trigger; sleep 60")
-    verdict = judge(said)
+    verdict = classify_exit(said)
     assert verdict.reason == "GuestPanicked"
     assert "sysrq triggered crash" in verdict.message
 
@@ -129,7 +129,7 @@ async def test_a_probe_says_so_and_goes_at_once(guest_image: GuestImage, tmp_pat
     said = await _boot(guest_image, tmp_path, "echo root; sleep 60", parameters="monopod.probe")
     assert "monopod: probed" in said
     assert "root" not in said.replace("rootfs", "")
-    assert judge(said).reason == "GuestPoweredOff", said
+    assert classify_exit(said).reason == "GuestPoweredOff", said
 
 
 def test_an_archive_is_as_the_kernel_reads_it() -> None:

@@ -8,7 +8,15 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.identity.authority import LEAF_LIFETIME, RENEWAL_MARGIN, Authority, Pair, Subject, new_authority, new_signing_key
+from monopod.identity.authority import (
+    LEAF_LIFETIME,
+    RENEWAL_MARGIN,
+    Authority,
+    Pair,
+    Subject,
+    new_authority,
+    new_signing_key,
+)
 from monopod.identity.errors import IdentityError
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)

@@ -9,29 +9,29 @@ import yaml
 from monopod.identity import access_key
 from monopod.identity.authority import LEAF_LIFETIME, Subject
 from monopod.identity.errors import IdentityError
-from monopod.identity.store import Holding, Leaf, Vault
+from monopod.identity.store import IdentityStore, Leaf, StoredIdentity
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 UID = os.getuid()
-USER = Holding(
+USER = StoredIdentity(
     "user",
     uid=UID,
     leaves=(Leaf("client", "cluster", Subject("monopod:user")),),
     server="https://100.127.0.6:6443",
 )
-SIGNER = Holding("signer", uid=UID, trusts=("etcd",), signs_nodes=True, signs_tokens=True)
+SIGNER = StoredIdentity("signer", uid=UID, trusts=("etcd",), signs_nodes=True, signs_tokens=True)
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
-    return Vault(tmp_path / "identities")
+def vault(tmp_path: Path) -> IdentityStore:
+    return IdentityStore(tmp_path / "identities")
 
 
-def _contents(vault: Vault, user: str) -> dict[str, bytes]:
+def _contents(vault: IdentityStore, user: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in vault.directory(user).iterdir()}
 
 
-def test_each_user_holds_exactly_its_files(vault: Vault) -> None:
+def test_each_user_holds_exactly_its_files(vault: IdentityStore) -> None:
     assert vault.fill([USER, SIGNER], NOW) == ["user", "signer"]
     assert set(_contents(vault, "user")) == {"ca.crt", "client.crt", "client.key", "kubeconfig"}
     assert set(_contents(vault, "signer")) == {
@@ -42,7 +42,7 @@ def test_each_user_holds_exactly_its_files(vault: Vault) -> None:
     }
 
 
-def test_other_users_cannot_read_the_files(vault: Vault, tmp_path: Path) -> None:
+def test_other_users_cannot_read_the_files(vault: IdentityStore, tmp_path: Path) -> None:
     vault.fill([USER, SIGNER], NOW)
     for path in (tmp_path / "identities").rglob("*"):
         wanted = 0o700 if path.is_dir() else 0o600
@@ -50,20 +50,20 @@ def test_other_users_cannot_read_the_files(vault: Vault, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(UID != 0, reason="only root can give files away")
-def test_files_are_owned_by_their_user(vault: Vault) -> None:
-    vault.fill([Holding("user", uid=1234567890)], NOW)
+def test_files_are_owned_by_their_user(vault: IdentityStore) -> None:
+    vault.fill([StoredIdentity("user", uid=1234567890)], NOW)
     directory = vault.directory("user")
     assert {directory.stat().st_uid, (directory / "ca.crt").stat().st_uid} == {1234567890}
 
 
-def test_fill_is_idempotent(vault: Vault) -> None:
+def test_fill_is_idempotent(vault: IdentityStore) -> None:
     vault.fill([USER, SIGNER], NOW)
     before = _contents(vault, "user"), _contents(vault, "signer")
     assert vault.fill([USER, SIGNER], NOW + dt.timedelta(days=1)) == []
     assert (_contents(vault, "user"), _contents(vault, "signer")) == before
 
 
-def test_a_nearly_expired_leaf_is_renewed_under_the_same_authority(vault: Vault) -> None:
+def test_a_nearly_expired_leaf_is_renewed_under_the_same_authority(vault: IdentityStore) -> None:
     vault.fill([USER, SIGNER], NOW)
     before = _contents(vault, "user")
     assert vault.fill([USER, SIGNER], NOW + LEAF_LIFETIME - dt.timedelta(days=1)) == ["user"]
@@ -71,7 +71,7 @@ def test_a_nearly_expired_leaf_is_renewed_under_the_same_authority(vault: Vault)
     assert {name for name in after if after[name] != before[name]} == {"client.crt", "client.key"}
 
 
-def test_incomplete_pairs_and_stray_files_are_repaired(vault: Vault) -> None:
+def test_incomplete_pairs_and_stray_files_are_repaired(vault: IdentityStore) -> None:
     vault.fill([USER], NOW)
     directory = vault.directory("user")
     (directory / "client.key").unlink()
@@ -80,7 +80,7 @@ def test_incomplete_pairs_and_stray_files_are_repaired(vault: Vault) -> None:
     assert set(_contents(vault, "user")) == {"ca.crt", "client.crt", "client.key", "kubeconfig"}
 
 
-def test_an_interrupted_write_is_harmless(vault: Vault) -> None:
+def test_an_interrupted_write_is_harmless(vault: IdentityStore) -> None:
     vault.fill([USER], NOW)
     (vault.directory("user") / ".client.crt.new").write_text("half")
     (vault.directory("user") / "client.crt").unlink()
@@ -88,7 +88,7 @@ def test_an_interrupted_write_is_harmless(vault: Vault) -> None:
     assert "half" not in [each.decode() for each in _contents(vault, "user").values()]
 
 
-def test_a_kubeconfig_references_files_and_contains_no_secret(vault: Vault) -> None:
+def test_a_kubeconfig_references_files_and_contains_no_secret(vault: IdentityStore) -> None:
     vault.fill([USER], NOW)
     directory = vault.directory("user")
     config = yaml.safe_load((directory / "kubeconfig").read_text())
@@ -106,16 +106,16 @@ def test_a_kubeconfig_references_files_and_contains_no_secret(vault: Vault) -> N
 
 
 ADMINISTRATOR = Subject("monopod:admin", "system:masters")
-BEARER = Holding("bearer", uid=UID, access_keys=(ADMINISTRATOR,))
-VERIFIER = Holding("verifier", uid=UID, access_keys=(ADMINISTRATOR,), verifies=True)
+BEARER = StoredIdentity("bearer", uid=UID, access_keys=(ADMINISTRATOR,))
+VERIFIER = StoredIdentity("verifier", uid=UID, access_keys=(ADMINISTRATOR,), verifies=True)
 
 
-def _keys(vault: Vault, user: str) -> dict[str, str]:
+def _keys(vault: IdentityStore, user: str) -> dict[str, str]:
     held = access_key.read_keys(vault.directory(user) / access_key.FILE)
     return {key.user: key.id for key in held.values()}
 
 
-def test_the_first_access_key_is_stable_and_held_by_both_sides(vault: Vault) -> None:
+def test_the_first_access_key_is_stable_and_held_by_both_sides(vault: IdentityStore) -> None:
     assert vault.fill([BEARER, VERIFIER], NOW) == ["bearer", "verifier"]
     first = _keys(vault, "bearer")
     assert set(first) == {"monopod:admin"}
@@ -123,7 +123,7 @@ def test_the_first_access_key_is_stable_and_held_by_both_sides(vault: Vault) -> 
     assert vault.fill([BEARER, VERIFIER], NOW + dt.timedelta(days=1000)) == []
 
 
-def test_only_verifiers_hold_issued_access_keys(vault: Vault) -> None:
+def test_only_verifiers_hold_issued_access_keys(vault: IdentityStore) -> None:
     vault.fill([BEARER, VERIFIER], NOW)
     made = vault.issue_key("alice", ["dev"])
     assert (made.user, made.groups, len(made.id), len(made.secret)) == ("alice", ("dev",), 20, 40)

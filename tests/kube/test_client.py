@@ -8,7 +8,21 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap, Namespace, Node, Pod
 
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
-from monopod.kube import AlreadyExistsError, Client, ConflictError, ForbiddenError, InvalidError, KubeconfigError, KubeError, NotFoundError, PatchType, TransientError, UnauthorizedError, connect, meta
+from monopod.kube import (
+    AlreadyExistsError,
+    Client,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    KubeconfigError,
+    KubeError,
+    NotFoundError,
+    PatchType,
+    TransientError,
+    UnauthorizedError,
+    connect,
+    meta,
+)
 from tests.apiserver import ApiServer, CertificateMaker
 
 

@@ -3,7 +3,18 @@ from typing import Any
 
 import pytest
 
-from monopod.kube.errors import AlreadyExistsError, ConflictError, ForbiddenError, GoneError, InvalidError, KubeError, NotFoundError, TransientError, UnauthorizedError, from_status
+from monopod.kube.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    InvalidError,
+    KubeError,
+    NotFoundError,
+    TransientError,
+    UnauthorizedError,
+    from_status,
+)
 
 
 @pytest.mark.parametrize(

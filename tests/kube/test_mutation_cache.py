@@ -3,7 +3,7 @@ from collections.abc import Callable
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
 
-from monopod.kube import Change, Fresh
+from monopod.kube import Change, MutationCache
 from monopod.kube.store import Store
 from tests.kube.clock import ManualClock
 
@@ -32,9 +32,9 @@ def thing(version: str | None, uid: str | None = "u") -> ConfigMap:
     return ConfigMap(metadata=ObjectMeta(name="a", uid=uid, resourceVersion=version))
 
 
-def fresh() -> tuple[_Source, Fresh[ConfigMap], ManualClock]:
+def fresh() -> tuple[_Source, MutationCache[ConfigMap], ManualClock]:
     source, clock = _Source(), ManualClock()
-    return source, Fresh(source, trusted_s=10, time=clock.time), clock
+    return source, MutationCache(source, trusted_s=10, time=clock.time), clock
 
 
 def test_a_newer_write_hides_the_informer_s_version() -> None:

@@ -18,8 +18,8 @@ from aiohttp import web
 
 from monopod.controllers.loadbalancer.haproxy import HAProxy
 from monopod.controllers.loadbalancer.render import base
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import Plan
 from tests.net.lab import ip, make_socket, namespace
 
 TARGETS = (IPv4Address("10.9.0.1"), IPv4Address("10.9.0.2"))
@@ -31,7 +31,7 @@ class Rig:
     """A running HAProxy, its namespace and its runtime socket."""
 
     where: Namespace
-    plan: Plan
+    plan: ClusterNetwork
     home: Path
     _child: subprocess.Popen[bytes] | None = field(default=None)
 
@@ -118,7 +118,7 @@ async def rig(directory: Path) -> AsyncGenerator[Rig]:
     (home / "d").mkdir(parents=True)
     (home / "base.cfg").write_text(base())
     with namespace(f"lab-{name}-balancers") as where:
-        made = Rig(where, Plan(name, 0), home)
+        made = Rig(where, ClusterNetwork(name, 0), home)
         ip(where, "link", "set", "lo", "up")
         ip(where, "route", "add", "local", str(made.plan.balancer_addresses), "dev", "lo")
         async with AsyncExitStack() as stack:

@@ -7,13 +7,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.controllers.loadbalancer.attributes import APPLICATION, APPLICATION_TARGETS, LISTENER, NETWORK, NETWORK_TARGETS
+from monopod.controllers.loadbalancer.attributes import (
+    APPLICATION,
+    APPLICATION_TARGETS,
+    LISTENER,
+    NETWORK,
+    NETWORK_TARGETS,
+)
+from monopod.controllers.loadbalancer.desired import InvalidObject
 from monopod.controllers.loadbalancer.ingress import http_part
 from monopod.controllers.loadbalancer.ingress_annotations import INGRESS
 from monopod.controllers.loadbalancer.parts import HttpPart, NetworkPart
 from monopod.controllers.loadbalancer.service_annotations import SERVICE
 from monopod.controllers.loadbalancer.services import network_part
-from monopod.controllers.loadbalancer.desired import Refusal
 from tests.loadbalancer.build import service
 from tests.loadbalancer.test_ingresses import AROUND, ingress, path
 
@@ -114,7 +120,7 @@ def _names(of: Mapping[str, object]) -> st.SearchStrategy[str]:
 
 @given(st.dictionaries(_names(SERVICE), st.one_of(_anything, _attributes), max_size=5))
 def test_of_a_service(annotations: dict[str, str]) -> None:
-    assert isinstance(network_part(service(annotations=annotations)), NetworkPart | Refusal)
+    assert isinstance(network_part(service(annotations=annotations)), NetworkPart | InvalidObject)
 
 
 @given(
@@ -139,4 +145,4 @@ def test_of_an_ingress(
             "conditions.does": json.dumps(conditions),
         },
     )
-    assert isinstance(http_part(asked, AROUND), HttpPart | Refusal)
+    assert isinstance(http_part(asked, AROUND), HttpPart | InvalidObject)

@@ -5,17 +5,23 @@ from typing import Any
 
 import pytest
 
+from monopod.controllers.loadbalancer.desired import InvalidObject
 from monopod.controllers.loadbalancer.ingress import http_part
-from monopod.controllers.loadbalancer.model import HeaderCondition, MethodCondition, QueryCondition, Rule, SourceCondition
+from monopod.controllers.loadbalancer.model import (
+    HeaderCondition,
+    MethodCondition,
+    QueryCondition,
+    Rule,
+    SourceCondition,
+)
 from monopod.controllers.loadbalancer.parts import HttpPart
-from monopod.controllers.loadbalancer.desired import Refusal
 from tests.loadbalancer.test_ingresses import AROUND, ingress, path
 
 _USE = {"name": "use-annotation"}
 _ANSWER = '{"type":"fixed-response","fixedResponseConfig":{"statusCode":"200"}}'
 
 
-def _made(*conditions: Any, at: str = "/a", kind: str = "Exact") -> HttpPart | Refusal:
+def _made(*conditions: Any, at: str = "/a", kind: str = "Exact") -> HttpPart | InvalidObject:
     return http_part(
         ingress(
             path(at, kind, "rule", _USE),
@@ -131,7 +137,7 @@ def test_networks_are_parsed_under_both_spellings() -> None:
 )
 def test_conditions_that_aws_rejects_are_rejected(conditions: tuple[Any, ...], why: str) -> None:
     made = _made(*conditions)
-    assert isinstance(made, Refusal)
+    assert isinstance(made, InvalidObject)
     assert "conditions.rule" in made.message
     assert why in made.message
 
@@ -139,7 +145,7 @@ def test_conditions_that_aws_rejects_are_rejected(conditions: tuple[Any, ...], w
 def test_a_prefix_counts_as_two_values() -> None:
     condition = {"field": "path-pattern", "pathPatternConfig": _values("/b", "/c", "/d")}
     made = _made(condition, kind="Prefix")
-    assert isinstance(made, Refusal)
+    assert isinstance(made, InvalidObject)
     assert "6 condition values" in made.message
 
 
@@ -147,7 +153,7 @@ def test_unused_conditions_are_rejected() -> None:
     """A misspelt name would leave open what they should restrict."""
     condition = '[{"field":"source-ip","sourceIpConfig":{"values":["10.0.0.0/8"]}}]'
     made = http_part(ingress(path("/"), annotations={"conditions.wbe": condition}), AROUND)
-    assert isinstance(made, Refusal)
+    assert isinstance(made, InvalidObject)
     assert "conditions.wbe: no path has a backend of this name" in made.message
 
 
@@ -155,5 +161,5 @@ def test_a_value_that_is_not_a_list_is_rejected() -> None:
     """As a user wrote it in the AWS Load Balancer Controller's issue 1481."""
     said = '{"Field":"http-header","HttpHeaderConfig":{"HttpHeaderName":"d","Values":["t"]}}'
     made = http_part(ingress(path("/"), annotations={"conditions.web": said}), AROUND)
-    assert isinstance(made, Refusal)
+    assert isinstance(made, InvalidObject)
     assert "not a list of conditions" in made.message

@@ -18,18 +18,18 @@ from lightkube.resources.networking_v1 import Ingress
 
 from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.api.target_groups import TargetGroupBinding
-from monopod.controllers.loadbalancer.last_known_good import Accepted
-from monopod.controllers.loadbalancer.controller import BalancerController
+from monopod.controllers.loadbalancer.controller import LoadBalancerController
 from monopod.controllers.loadbalancer.ingress import CLASS_ANNOTATION
 from monopod.controllers.loadbalancer.ingress_rules import PREFIX
+from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.controllers.loadbalancer.services import PREFIX as SERVICE_PREFIX
-from monopod.kube import Client, meta, codec
+from monopod.kube import Client, codec, meta
 from tests.apiserver import ApiServer
+from tests.framework.eventually import eventually
+from tests.kube.waiting import running
 from tests.loadbalancer.build import ENDING, READY, UNREADY, service, slice_of
 from tests.loadbalancer.rig import PORT, TARGETS, Rig, rig
 from tests.loadbalancer.test_render import self_signed
-from tests.framework.eventually import eventually
-from tests.kube.waiting import running
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
 _ONE, _TWO = map(str, TARGETS)
@@ -44,10 +44,12 @@ async def _rig(  # pyright: ignore[reportUnusedFunction]
         yield made
 
 
-def _keeper(rig: Rig, admin: Client) -> BalancerController:
+def _keeper(rig: Rig, admin: Client) -> LoadBalancerController:
     """A restarted controller, which knows only what is on disk."""
-    accepted = Accepted(rig.home / "d" / "accepted.json")
-    return BalancerController(admin, rig.haproxy, accepted, rig.plan, "local-1", look_every_s=0.5)
+    accepted = LastKnownGood(rig.home / "d" / "accepted.json")
+    return LoadBalancerController(
+        admin, rig.haproxy, accepted, rig.plan, "local-1", look_every_s=0.5
+    )
 
 
 async def _eventually(check: Callable[[], Awaitable[object]]) -> None:

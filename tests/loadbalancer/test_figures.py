@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from monopod.controllers.loadbalancer import servers
-from monopod.controllers.loadbalancer.last_known_good import Accepted
-from monopod.controllers.loadbalancer.controller import BalancerController
+from monopod.controllers.loadbalancer.controller import LoadBalancerController
+from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.kube import Client
-from tests.loadbalancer.build import READY, service, slice_of
-from tests.loadbalancer.rig import PORT, Rig, rig
 from tests.framework.eventually import eventually
 from tests.kube.waiting import running
+from tests.loadbalancer.build import READY, service, slice_of
+from tests.loadbalancer.rig import PORT, Rig, rig
 
 pytestmark = [
     pytest.mark.skipif(
@@ -41,8 +41,8 @@ async def test_how_long_a_load_balancer_takes_for_a_thousand_endpoints(
     addresses = [str(IPv4Address("10.9.64.0") + number) for number in range(_ENDPOINTS)]
     await admin.create(service(namespace=namespace))
     async with rig(tmp_path) as made:
-        accepted = Accepted(tmp_path / "accepted.json")
-        keeper = BalancerController(admin, made.haproxy, accepted, made.plan, "local-1")
+        accepted = LastKnownGood(tmp_path / "accepted.json")
+        keeper = LoadBalancerController(admin, made.haproxy, accepted, made.plan, "local-1")
         async with running(keeper.run(lambda: None)):
             await _publish(admin, namespace, addresses[:2])
             await _in_use(made, 2)

@@ -8,17 +8,24 @@ import msgspec
 import pytest
 from lightkube.resources.networking_v1 import Ingress
 
+from monopod.controllers.loadbalancer.desired import DesiredLoadBalancer, InvalidObject
 from monopod.controllers.loadbalancer.ingress import http_part
-from monopod.controllers.loadbalancer.ingress_rules import PREFIX, Surroundings
+from monopod.controllers.loadbalancer.ingress_rules import PREFIX, RuleContext
 from monopod.controllers.loadbalancer.ingresses import application_balancers
-from monopod.controllers.loadbalancer.model import FixedResponse, Forward, HttpListener, Match, Redirect, Scheme
+from monopod.controllers.loadbalancer.model import (
+    FixedResponse,
+    Forward,
+    HttpListener,
+    Match,
+    Redirect,
+    Scheme,
+)
 from monopod.controllers.loadbalancer.parts import HttpPart
-from monopod.controllers.loadbalancer.desired import Refusal, Wanted
 from monopod.kube import codec
 from tests.loadbalancer.build import READY, service, slice_of
 
 _WEB = {"default/web": service(), "default/new": service("new")}
-AROUND = Surroundings(
+AROUND = RuleContext(
     _WEB.get,
     lambda key: [slice_of(key.partition("/")[2], {"10.0.0.1": READY})],
     lambda key: "shop.pem" if key == "default/shop" else "",
@@ -52,11 +59,11 @@ def ingress(
     return codec.decode(Ingress, msgspec.json.encode(body))
 
 
-def made(*ingresses: Ingress) -> tuple[list[Wanted], list[Refusal]]:
+def made(*ingresses: Ingress) -> tuple[list[DesiredLoadBalancer], list[InvalidObject]]:
     return application_balancers(ingresses, AROUND, lambda _: None, {})
 
 
-def _http(wanted: Wanted, port: int) -> HttpListener:
+def _http(wanted: DesiredLoadBalancer, port: int) -> HttpListener:
     found = next(each for each in wanted.listeners if each.port == port)
     assert isinstance(found, HttpListener)
     return found
@@ -143,7 +150,7 @@ def _part(of: Ingress) -> HttpPart:
     return made
 
 
-def _paths(wanted: Wanted) -> list[str]:
+def _paths(wanted: DesiredLoadBalancer) -> list[str]:
     return [each.path for each in _http(wanted, 80).rules]
 
 
@@ -166,7 +173,7 @@ def test_an_invalid_ingress_keeps_its_last_known_good_part() -> None:
     (wanted,), _ = application_balancers([one, bad], AROUND, lambda _: None, {})
     assert _paths(wanted) == ["/a"]
     # One that is rejected later falls back as well.
-    rejected = {"uid-two": Refusal(two, ("no",))}
+    rejected = {"uid-two": InvalidObject(two, ("no",))}
     other = ingress(path("/c"), name="two", annotations=_SHOP)
     (wanted,), (refusal,) = application_balancers([one, other], AROUND, kept.get, rejected)
     assert (_paths(wanted), refusal) == (["/a", "/b"], rejected["uid-two"])

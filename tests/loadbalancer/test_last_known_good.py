@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from monopod.controllers.loadbalancer.last_known_good import Accepted
 from monopod.controllers.loadbalancer.ingress import http_part
+from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.controllers.loadbalancer.parts import HttpPart, NetworkPart
 from monopod.controllers.loadbalancer.services import network_part
 from tests.loadbalancer.build import service
@@ -65,8 +65,8 @@ _network, _http = _part_of_a_service(), _part_of_an_ingress()
 
 def test_the_record_survives_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "accepted.json"
-    Accepted(file).keep({"a": _network, "b": _http}, {"a", "b"})
-    read = Accepted(file)
+    LastKnownGood(file).keep({"a": _network, "b": _http}, {"a", "b"})
+    read = LastKnownGood(file)
     assert read.network("a") == _network
     assert read.http("b") == _http
     assert (read.network("b"), read.http("a")) == (None, None)
@@ -75,12 +75,12 @@ def test_the_record_survives_a_restart(tmp_path: Path) -> None:
 def test_a_record_of_an_older_version_is_read(tmp_path: Path) -> None:
     """Settings that it lacks have their defaults."""
     file = tmp_path / "accepted.json"
-    Accepted(file).keep({"a": _network, "b": _http}, {"a", "b"})
+    LastKnownGood(file).keep({"a": _network, "b": _http}, {"a", "b"})
     record = json.loads(file.read_text())
     new = {"idle_s", "open_below", "slow_start_s", "cookie_s", "by_source", "attributes"}
     new |= {"lowest_tls", "or_hosts", "or_paths", "conditions"}
     file.write_text(json.dumps(_without(record, new)))
-    read = Accepted(file)
+    read = LastKnownGood(file)
     assert read.network("a") == _network
     kept = read.http("b")
     assert kept is not None
@@ -99,10 +99,10 @@ def _without(value: Any, names: set[str]) -> Any:
 
 def test_deleted_objects_are_dropped(tmp_path: Path) -> None:
     file = tmp_path / "accepted.json"
-    kept = Accepted(file)
+    kept = LastKnownGood(file)
     kept.keep({"a": _network, "b": _http}, {"a", "b"})
     kept.keep({}, {"b"})
-    for each in (kept, Accepted(file)):
+    for each in (kept, LastKnownGood(file)):
         assert each.network("a") is None
         assert each.http("b") == _http
 
@@ -111,17 +111,17 @@ def test_an_unreadable_record_counts_as_empty(tmp_path: Path) -> None:
     file = tmp_path / "accepted.json"
     for content in ("", "{", '{"network": {"a": {"scheme": "nowhere"}}}', "[1]"):
         file.write_text(content)
-        read = Accepted(file)
+        read = LastKnownGood(file)
         assert read.network("a") is None
         read.keep({"a": _network}, {"a"})
-        assert Accepted(file).network("a") == _network
+        assert LastKnownGood(file).network("a") == _network
 
 
 def test_a_failed_write_is_retried(tmp_path: Path) -> None:
     directory = tmp_path / "later"
-    kept = Accepted(directory / "accepted.json")
+    kept = LastKnownGood(directory / "accepted.json")
     kept.keep({"a": _network}, {"a"})
     assert kept.network("a") == _network
     directory.mkdir()
     kept.keep({"a": _network}, {"a"})
-    assert Accepted(directory / "accepted.json").network("a") == _network
+    assert LastKnownGood(directory / "accepted.json").network("a") == _network

@@ -4,11 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from monopod.controllers.loadbalancer.desired import InvalidObject
 from monopod.controllers.loadbalancer.ingress import http_part
-from monopod.controllers.loadbalancer.model import FixedResponse, HttpListener, Match, MethodCondition, Redirect, Rule
+from monopod.controllers.loadbalancer.model import (
+    FixedResponse,
+    HttpListener,
+    Match,
+    MethodCondition,
+    Redirect,
+    Rule,
+)
 from monopod.controllers.loadbalancer.parts import HttpPart
 from monopod.controllers.loadbalancer.redundant_rules import effective, leads_to_itself
-from monopod.controllers.loadbalancer.desired import Refusal
 from tests.loadbalancer.test_ingresses import AROUND, ingress, made, path
 
 _USE = {"name": "use-annotation"}
@@ -82,7 +89,7 @@ def test_a_default_that_redirects_to_itself_is_rejected() -> None:
     assert backend.rules[0].http
     asked.spec.defaultBackend = backend.rules[0].http.paths[0].backend
     refused = http_part(asked, AROUND)
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, InvalidObject)
     assert "spec.defaultBackend: its redirect leads to itself on port 443" in refused.message
     assert asked.metadata is not None
     assert asked.metadata.annotations is not None

@@ -14,7 +14,30 @@ from cryptography.x509.oid import NameOID
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from monopod.controllers.loadbalancer.model import NOT_FOUND, Action, Balance, Balancer, Condition, FixedResponse, Forward, ForwardedFor, HeaderCondition, HealthCheck, HttpListener, HttpOptions, Match, MethodCondition, NetworkListener, Protocol, QueryCondition, Redirect, Rule, SourceCondition, Target, TargetGroup
+from monopod.controllers.loadbalancer.model import (
+    NOT_FOUND,
+    Action,
+    Balance,
+    Balancer,
+    Condition,
+    FixedResponse,
+    Forward,
+    ForwardedFor,
+    HeaderCondition,
+    HealthCheck,
+    HttpListener,
+    HttpOptions,
+    Match,
+    MethodCondition,
+    NetworkListener,
+    Protocol,
+    QueryCondition,
+    Redirect,
+    Rule,
+    SourceCondition,
+    Target,
+    TargetGroup,
+)
 from monopod.controllers.loadbalancer.render import base, render
 
 _CERTIFICATE = "one.pem"

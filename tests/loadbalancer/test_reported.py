@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from lightkube.resources.networking_v1 import IngressClass
 
+from monopod.controllers.loadbalancer.desired import InvalidObject
 from monopod.controllers.loadbalancer.ingress import http_part
 from monopod.controllers.loadbalancer.model import Forward, HttpListener, Protocol, Redirect
 from monopod.controllers.loadbalancer.parts import HttpPart, NetworkPart
 from monopod.controllers.loadbalancer.services import network_part
-from monopod.controllers.loadbalancer.desired import Refusal
 from monopod.kube import codec
 from tests.loadbalancer.build import service
 from tests.loadbalancer.test_ingresses import AROUND, ingress, made, path
@@ -23,7 +23,7 @@ _BOTH = '[{"HTTP": 80}, {"HTTPS": 443}]'
 _GROUP = {"group.name": "shop", "listen-ports": _BOTH}
 
 
-def _part(**annotations: str) -> HttpPart | Refusal:
+def _part(**annotations: str) -> HttpPart | InvalidObject:
     return http_part(
         ingress(path("/"), annotations={k.replace("__", "."): v for k, v in annotations.items()}),
         AROUND,
@@ -113,7 +113,7 @@ def test_2494_stickiness_with_blanks_between_attributes() -> None:
 )
 def test_a_setting_without_effect_is_rejected(name: str, value: str, why: str) -> None:
     part = _part(**{name: value})
-    assert isinstance(part, Refusal)
+    assert isinstance(part, InvalidObject)
     assert why in part.message
 
 
@@ -139,7 +139,7 @@ def test_auth_on_a_service_is_rejected() -> None:
     asked.metadata.annotations = {"alb.ingress.kubernetes.io/auth-type": "oidc"}
     around = replace(AROUND, service={"default/web": asked}.get)
     part = http_part(ingress(path("/")), around)
-    assert isinstance(part, Refusal)
+    assert isinstance(part, InvalidObject)
     assert "service default/web: alb.ingress.kubernetes.io/auth-type" in part.message
 
 
@@ -158,7 +158,7 @@ def test_a_class_with_parameters_is_rejected() -> None:
     }
     around = replace(AROUND, classes={"alb": codec.decode(IngressClass, msgspec.json.encode(body))})
     part = http_part(ingress(path("/")), around)
-    assert isinstance(part, Refusal)
+    assert isinstance(part, InvalidObject)
     assert "IngressClass alb: spec.parameters are not supported" in part.message
 
 
@@ -219,7 +219,7 @@ def test_3418_a_health_check_goes_to_a_named_port() -> None:
     assert {group.check.port for group in part.groups} == {9000}
     named = ({"name": "http", "port": 80, "targetPort": "web"},)
     refused = network_part(service(annotations={"healthcheck-port": "http"}, ports=named))
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, InvalidObject)
     assert "targetPort of port 'http' is not a number" in refused.message
 
 
@@ -250,4 +250,4 @@ def test_source_ranges_of_the_annotation_restrict_too() -> None:
     assert isinstance(part, NetworkPart)
     assert [str(of) for of in part.listeners[0].sources] == ["10.0.0.0/24", "10.1.0.0/24"]
     asked.metadata.annotations = {name: "everywhere"}
-    assert isinstance(network_part(asked), Refusal)
+    assert isinstance(network_part(asked), InvalidObject)

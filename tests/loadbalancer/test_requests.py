@@ -11,7 +11,26 @@ import pytest
 from multidict import CIMultiDict
 
 from monopod.controllers.loadbalancer.haproxy import HAProxy
-from monopod.controllers.loadbalancer.model import Balancer, FixedResponse, Forward, ForwardedFor, HeaderCondition, HealthCheck, HttpListener, HttpOptions, Match, MethodCondition, NetworkListener, Protocol, QueryCondition, Redirect, Rule, SourceCondition, Target, TargetGroup
+from monopod.controllers.loadbalancer.model import (
+    Balancer,
+    FixedResponse,
+    Forward,
+    ForwardedFor,
+    HeaderCondition,
+    HealthCheck,
+    HttpListener,
+    HttpOptions,
+    Match,
+    MethodCondition,
+    NetworkListener,
+    Protocol,
+    QueryCondition,
+    Redirect,
+    Rule,
+    SourceCondition,
+    Target,
+    TargetGroup,
+)
 from monopod.controllers.loadbalancer.render_rules import backend_name
 from tests.loadbalancer.rig import PORT, TARGETS, Rig, rig
 

@@ -5,25 +5,30 @@ from typing import Any
 import pytest
 from lightkube.resources.core_v1 import Service
 
+from monopod.controllers.loadbalancer.desired import DesiredLoadBalancer, InvalidObject
 from monopod.controllers.loadbalancer.model import NetworkListener, Protocol, Scheme, Target
 from monopod.controllers.loadbalancer.parts import Slices
-from monopod.controllers.loadbalancer.services import is_network_balancer, network_balancer, network_part, node_port_hint
-from monopod.controllers.loadbalancer.desired import Refusal, Wanted
+from monopod.controllers.loadbalancer.services import (
+    is_network_balancer,
+    network_balancer,
+    network_part,
+    node_port_hint,
+)
 from tests.loadbalancer.build import ENDING, READY, UNREADY, service, slice_of
 
 
-def _asked(of: Service, slices: Slices) -> Wanted | Refusal:
+def _asked(of: Service, slices: Slices) -> DesiredLoadBalancer | InvalidObject:
     part = network_part(of)
-    return part if isinstance(part, Refusal) else network_balancer(of, part, slices)
+    return part if isinstance(part, InvalidObject) else network_balancer(of, part, slices)
 
 
-def _wanted(made: Wanted | Refusal) -> Wanted:
-    assert isinstance(made, Wanted), made
+def _wanted(made: DesiredLoadBalancer | InvalidObject) -> DesiredLoadBalancer:
+    assert isinstance(made, DesiredLoadBalancer), made
     return made
 
 
-def _faults(made: Wanted | Refusal) -> tuple[str, ...]:
-    assert isinstance(made, Refusal), made
+def _faults(made: DesiredLoadBalancer | InvalidObject) -> tuple[str, ...]:
+    assert isinstance(made, InvalidObject), made
     return made.faults
 
 

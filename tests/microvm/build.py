@@ -8,8 +8,8 @@ import msgspec
 from monopod.api import keys
 from monopod.api.conditions import timestamp
 from monopod.api.resources import Condition, MicroVM
+from monopod.controllers.microvm.state import NodeState, PodState, State
 from monopod.node.provider import Presence
-from monopod.controllers.microvm.state import Facts, NodeFacts, PodFacts
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
 NAME = "mvm-0123456789"
@@ -86,9 +86,9 @@ READY = state("Ready", reason="KubeletReady")
 def facts(
     made: MicroVM,
     *,
-    pod: PodFacts | None = PodFacts(),  # noqa: B008 - frozen
-    node: NodeFacts | None = None,
+    pod: PodState | None = PodState(),  # noqa: B008 - frozen
+    node: NodeState | None = None,
     presence: Presence | None = None,
     now: datetime = NOW,
-) -> Facts:
-    return Facts(machine=made, pod=pod, node=node, presence=presence, now=now)
+) -> State:
+    return State(machine=made, pod=pod, node=node, presence=presence, now=now)

@@ -4,16 +4,26 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
-from monopod.node.provider import CapacityError, CapacityUnavailableError, Choice, Configure, DriverUnavailableError, Ended, Launch, Presence, SizeUnsupportedError
+from monopod.node.provider import (
+    CapacityUnavailableError,
+    Configure,
+    DriverSelection,
+    DriverUnavailableError,
+    LaunchRequest,
+    MachineExit,
+    Presence,
+    ProviderError,
+    SizeUnsupportedError,
+)
 
-_CHOICE = Choice("fake", False, "KvmUnavailable", "runs under fake: there is no KVM")
+_CHOICE = DriverSelection("fake", False, "KvmUnavailable", "runs under fake: there is no KVM")
 
 
 @dataclass
 class FakeMachine:
     """One machine on the fake host."""
 
-    wanted: Launch
+    wanted: LaunchRequest
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     running: bool = False
     held: bool = False
@@ -36,16 +46,16 @@ class FakeHost:
         self.slow = asyncio.Event()
         self.slow.set()
         """Launches block while it is not set."""
-        self.launches: list[Launch] = []
+        self.launches: list[LaunchRequest] = []
         self.calls: list[str] = []
         """Names of all requested launches."""
-        self.listeners: list[asyncio.Queue[Ended]] = []
+        self.listeners: list[asyncio.Queue[MachineExit]] = []
 
     def end(self, name: str, reason: str = "GuestPanicked", message: str = "it panicked") -> None:
         """End a machine without terminating it."""
         self.machines[name].running = False
         for listener in self.listeners:
-            listener.put_nowait(Ended(name, reason, message))
+            listener.put_nowait(MachineExit(name, reason, message))
 
 
 class FakeCapacity:
@@ -54,13 +64,15 @@ class FakeCapacity:
     def __init__(self, host: FakeHost, boots_at_once: int = 100) -> None:
         self.boots_at_once = boots_at_once
         self._host = host
-        self._heard: asyncio.Queue[Ended] = asyncio.Queue()
+        self._heard: asyncio.Queue[MachineExit] = asyncio.Queue()
         host.listeners.append(self._heard)
         for name, machine in host.machines.items():
             if not machine.running:
-                self._heard.put_nowait(Ended(name, "VmmKilled", "killed while no controller ran"))
+                self._heard.put_nowait(
+                    MachineExit(name, "VmmKilled", "killed while no controller ran")
+                )
 
-    async def launch(self, wanted: Launch, configure: Configure) -> Choice:
+    async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
         host = self._host
         host.calls.append(wanted.name)
         known = host.machines.get(wanted.name)
@@ -75,13 +87,13 @@ class FakeCapacity:
         if len(host.machines) >= host.room and known is None:
             raise CapacityUnavailableError("no capacity on the fake host")
         if host.broken:
-            raise CapacityError(host.broken)
+            raise ProviderError(host.broken)
         machine = host.machines[wanted.name] = FakeMachine(wanted)
         try:
             machine.files = await configure()
             await host.slow.wait()
             if host.refuses:
-                raise CapacityError(host.refuses.pop(0))
+                raise ProviderError(host.refuses.pop(0))
         except BaseException:
             del host.machines[wanted.name]
             raise
@@ -89,7 +101,7 @@ class FakeCapacity:
         host.launches.append(wanted)
         return _CHOICE
 
-    def chosen(self, name: str) -> Choice | None:
+    def chosen(self, name: str) -> DriverSelection | None:
         machine = self._host.machines.get(name)
         return None if machine is None else _CHOICE
 
@@ -97,7 +109,7 @@ class FakeCapacity:
         await asyncio.sleep(0)
         return self._host.console if name in self._host.machines else ""
 
-    async def settle(self, name: str) -> None:
+    async def end_boot_burst(self, name: str) -> None:
         if name in self._host.machines:
             self._host.machines[name].held = True
 
@@ -116,6 +128,6 @@ class FakeCapacity:
             for name, machine in self._host.machines.items()
         }
 
-    async def ended(self) -> AsyncIterator[Ended]:
+    async def ended(self) -> AsyncIterator[MachineExit]:
         while True:
             yield await self._heard.get()

@@ -17,11 +17,11 @@ from lightkube.models import meta_v1
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 
 from monopod.api import keys
+from monopod.controllers.microvm import conditions
+from monopod.controllers.microvm.serving_csr_approver import objection
 from monopod.identity.errors import IdentityError
 from monopod.identity.node import CLIENT_SIGNER, SERVING_SIGNER, USAGES, NodeIssuer, NodeSubject
 from monopod.kube import Client, ForbiddenError, Informer, connect, meta
-from monopod.controllers.microvm import conditions
-from monopod.controllers.microvm.serving_csr_approver import objection
 from tests.microvm.build import ADDRESSED, NODE, machine
 from tests.microvm.conftest import USER
 from tests.microvm.world import World, eventually, status_of

@@ -16,15 +16,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from monopod.api import keys
 from monopod.api.resources import Condition, MicroVM, MicroVMStatus
-from monopod.node.provider import Ended, Presence
-from monopod.kube import identity, meta
-from monopod.controllers.microvm import conditions, decide, actions
+from monopod.controllers.microvm import actions, conditions
+from monopod.controllers.microvm.boot_limiter import BootLimiter
+from monopod.controllers.microvm.decide import LAUNCHING, QUEUED, Limits, decide
 from monopod.controllers.microvm.ipam import AddressBook, Addresses, recorded
-from monopod.controllers.microvm.decide import Limits, next_step
-from monopod.controllers.microvm.state import Facts, NodeFacts, PodFacts
-from monopod.controllers.microvm.observed import Sightings
-from monopod.controllers.microvm.boot_limiter import Turns
+from monopod.controllers.microvm.observed import ObservedCache
+from monopod.controllers.microvm.state import NodeState, PodState, State
+from monopod.kube import meta, uid_of
 from monopod.node.net.errors import AddressesExhaustedError
+from monopod.node.provider import MachineExit, Presence
 from tests.microvm.build import NOW, machine
 
 LIMITS = Limits()
@@ -74,10 +74,10 @@ class World:
     host: dict[str, Guest] = field(default_factory=dict[str, Guest])
 
 
-def pod_facts(pod: Pod | None, uid: str) -> PodFacts | None:
+def pod_facts(pod: Pod | None, uid: str) -> PodState | None:
     if pod is None or pod.uid != uid:
         return None
-    return PodFacts(node=pod.node, finished=pod.finished, started=pod.started, ran=not pod.rejected)
+    return PodState(node=pod.node, finished=pod.finished, started=pod.started, ran=not pod.rejected)
 
 
 class Lives(RuleBasedStateMachine):
@@ -93,7 +93,7 @@ class Lives(RuleBasedStateMachine):
     # The controller's caches.
 
     def restart(self) -> None:
-        self.sightings = Sightings()
+        self.observed = ObservedCache()
         self.addresses = AddressBook()
         for each in self.world.objects.values():
             self.addresses.note(each)
@@ -101,11 +101,11 @@ class Lives(RuleBasedStateMachine):
 
     def collect(self) -> None:
         found = {name: guest.presence for name, guest in self.world.host.items()}
-        self.sightings.looked(found, self.sightings.moment())
+        self.observed.looked(found, self.observed.moment())
         for name in [each for each in self.world.host if each not in self.world.objects]:
             self.terminate(name)
         self.addresses.sweep(self.world.host)
-        owners = {identity(each) for each in self.world.objects.values()}
+        owners = {uid_of(each) for each in self.world.objects.values()}
         for name, node in list(self.world.nodes.items()):
             if node.owner not in owners:
                 del self.world.nodes[name]
@@ -132,7 +132,7 @@ class Lives(RuleBasedStateMachine):
     def terminate(self, name: str) -> None:
         self.point()
         self.world.host.pop(name, None)
-        self.sightings.removed(name, self.now)
+        self.observed.removed(name, self.now)
 
     def allocate(self, made: MicroVM) -> None:
         try:
@@ -152,29 +152,29 @@ class Lives(RuleBasedStateMachine):
     def launch(self, made: MicroVM) -> None:
         name = meta(made).name or ""
         status = made.status or MicroVMStatus()
-        self.sightings.starting(name)
+        self.observed.starting(name)
         if len(self.world.host) >= ROOM:
-            self.sightings.nothing(name)
+            self.observed.nothing(name)
             reason = "CapacityUnavailable"
             self.status(made, conditions.changed("Launched", False, reason, ""))
             return
         addresses = recorded(made)
         assert addresses is not None
-        guest = self.world.host[name] = Guest(identity(made), addresses)
+        guest = self.world.host[name] = Guest(uid_of(made), addresses)
         made = self.status(
             made,
-            conditions.changed("Launched", False, decide.LAUNCHING, ""),
+            conditions.changed("Launched", False, LAUNCHING, ""),
             attempts=status.attempts + 1,
         )
         self.point()
-        known = self.world.nodes.setdefault(status.nodeName, Node(identity(made)))
-        assert known.owner == identity(made)
+        known = self.world.nodes.setdefault(status.nodeName, Node(uid_of(made)))
+        assert known.owner == uid_of(made)
         self.point()
         guest.presence = Presence.RUNNING
-        self.sightings.running(name)
+        self.observed.running(name)
         self.status(made, conditions.changed("Launched", True, "Running", ""))
 
-    def lose_pod(self, name: str) -> None:
+    def fail_pod(self, name: str) -> None:
         self.point()
         self.world.pods[name].finished = True
 
@@ -191,8 +191,8 @@ class Lives(RuleBasedStateMachine):
         if made is None:
             return False
         status = made.status or MicroVMStatus()
-        step = next_step(self.facts(made), LIMITS)
-        match step:
+        action = decide(self.facts(made), LIMITS)
+        match action:
             case actions.AddFinalizer():
                 self.point()
                 metadata = msgspec.structs.replace(meta(made), finalizers=[keys.MACHINE_FINALIZER])
@@ -201,8 +201,8 @@ class Lives(RuleBasedStateMachine):
                 self.allocate(made)
                 after = self.world.objects[name]
                 return conditions.holds(after, conditions.ADDRESSED)
-            case actions.Queue():
-                self.status(made, conditions.changed("Launched", False, decide.QUEUED, ""))
+            case actions.MarkQueued():
+                self.status(made, conditions.changed("Launched", False, QUEUED, ""))
             case actions.Launch():
                 self.launch(made)
             case actions.MarkLaunched():
@@ -216,20 +216,20 @@ class Lives(RuleBasedStateMachine):
                 self.status(made, conditions.changed("Registered", True, "", ""))
             case actions.MarkReady(ready, reason, message):
                 self.status(made, conditions.changed("Ready", ready, reason, message))
-            case actions.Listen():
+            case actions.ConfirmLease():
                 return False
-            case actions.Settle():
-                self.sightings.has_settled(name)
+            case actions.EndBootBurst():
+                self.observed.boot_burst_ended(name)
             case actions.ResumeBurst():
-                self.sightings.bursts(name)
+                self.observed.bursts(name)
             case actions.MarkTerminated(reason, message):
                 self.status(
                     made,
                     conditions.changed("Ready", False, reason, message),
                     conditions.changed("Terminated", True, reason, message),
                 )
-            case actions.LosePod():
-                self.lose_pod(name)
+            case actions.FailPod():
+                self.fail_pod(name)
             case actions.Delete():
                 self.delete(name)
             case actions.Terminate():
@@ -241,7 +241,7 @@ class Lives(RuleBasedStateMachine):
                 self.point()
                 del self.world.objects[name]
                 self.addresses.release(made)
-            case actions.Wait() | actions.BeginAnew():
+            case actions.Requeue() | actions.Relaunch():
                 return False
         return True
 
@@ -255,26 +255,26 @@ class Lives(RuleBasedStateMachine):
         metadata = msgspec.structs.replace(meta(made), deletionTimestamp=self.now)
         self.world.objects[name] = msgspec.structs.replace(made, metadata=metadata)
 
-    def facts(self, made: MicroVM) -> Facts:
+    def facts(self, made: MicroVM) -> State:
         name = meta(made).name or ""
         status = made.status or MicroVMStatus()
         node = self.world.nodes.get(status.nodeName)
-        turns = Turns(BOOTS_AT_ONCE)
+        turns = BootLimiter(BOOTS_AT_ONCE)
         for each in self.world.objects.values():
             turns.note(each)
-        return Facts(
+        return State(
             machine=made,
             pod=pod_facts(self.world.pods.get(name), made.spec.podRef.uid),
             node=None
             if node is None
-            else NodeFacts(
-                ours=node.owner == identity(made), registered=node.registered, ready=node.ready
+            else NodeState(
+                ours=node.owner == uid_of(made), registered=node.registered, ready=node.ready
             ),
-            presence=self.sightings.presence(name),
-            ended=self.sightings.ended(name),
-            turn=turns.is_turn_of(name, self.now),
-            settled=self.sightings.settled(name),
-            room_at=self.sightings.room_at,
+            presence=self.observed.presence(name),
+            ended=self.observed.ended(name),
+            may_boot=turns.is_next(name, self.now),
+            burst_ended=self.observed.burst_ended(name),
+            room_at=self.observed.room_at,
             now=self.now,
         )
 
@@ -340,7 +340,7 @@ class Lives(RuleBasedStateMachine):
         if made is None or not self.runs(name):
             return
         node = self.world.nodes.get((made.status or MicroVMStatus()).nodeName)
-        if node is not None and node.owner == identity(made):
+        if node is not None and node.owner == uid_of(made):
             node.registered, node.ready = True, ready
 
     @rule(pod=PODS, heard=st.booleans())
@@ -349,7 +349,7 @@ class Lives(RuleBasedStateMachine):
         if self.runs(name):
             self.world.host[name].presence = Presence.REMAINS
             if heard:
-                self.sightings.has_ended(Ended(name, "GuestPanicked", "it panicked"))
+                self.observed.has_ended(MachineExit(name, "GuestPanicked", "it panicked"))
             else:
                 self.collect()
 
@@ -368,9 +368,9 @@ class Lives(RuleBasedStateMachine):
         """Delete the object without its finalizer."""
         made = self.world.objects.pop(self.name_of(pod), None)
         if made is not None:
-            exists = self.sightings.presence(self.name_of(pod)) is not None
+            exists = self.observed.presence(self.name_of(pod)) is not None
             self.addresses.release(made, exists=exists)
-            self.torn.add(identity(made))
+            self.torn.add(uid_of(made))
 
     @rule(seconds=st.sampled_from([0.5, 5, 20, 70, 130]))
     def time_passes(self, seconds: float) -> None:
@@ -411,13 +411,13 @@ class Lives(RuleBasedStateMachine):
             if guest.owner not in self.torn:
                 made = self.world.objects[name]
                 assert keys.MACHINE_FINALIZER in (meta(made).finalizers or ())
-                assert guest.owner == identity(made)
+                assert guest.owner == uid_of(made)
 
     @invariant()
     def what_is_launched_is_its_own(self) -> None:
         for name, made in self.world.objects.items():
             if conditions.holds(made, conditions.LAUNCHED) and name in self.world.host:
-                assert self.world.host[name].owner == identity(made)
+                assert self.world.host[name].owner == uid_of(made)
 
     @precondition(lambda self: self.world.objects or self.world.host)
     @rule(pods_go=st.booleans())
@@ -442,7 +442,7 @@ class Lives(RuleBasedStateMachine):
             if pod.rejected:
                 assert name not in self.world.host
         assert {each.owner for each in self.world.nodes.values()} <= {
-            identity(each) for each in self.world.objects.values()
+            uid_of(each) for each in self.world.objects.values()
         }
         if pods_go:
             assert not self.world.objects

@@ -11,9 +11,9 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM
-from monopod.node.provider import Launch
-from monopod.kube import NotFoundError, identity, meta
 from monopod.controllers.microvm import conditions
+from monopod.kube import NotFoundError, meta, uid_of
+from monopod.node.provider import LaunchRequest
 from tests.microvm.fakes import FakeMachine
 from tests.microvm.world import World, eventually, status_of
 
@@ -114,7 +114,7 @@ async def test_an_earlier_machine_of_the_name_is_not_taken_over(world: World) ->
         machine = await world.condition(name, conditions.LAUNCHED)
         (node,) = await world.nodes()
     assert len(world.host.launches) == 2
-    assert [owner.uid for owner in meta(node).ownerReferences or ()] == [identity(machine)]
+    assert [owner.uid for owner in meta(node).ownerReferences or ()] == [uid_of(machine)]
 
 
 async def test_abandoned_certificate_requests_are_removed(world: World) -> None:
@@ -185,5 +185,5 @@ async def test_kills_at_random_moments(world: World) -> None:
     assert world.host.machines == {}
 
 
-def _launch(name: str) -> Launch:
-    return Launch(name, 250, 512, 20, IPv4Address("100.64.0.2"), IPv4Address("192.168.1.4"))
+def _launch(name: str) -> LaunchRequest:
+    return LaunchRequest(name, 250, 512, 20, IPv4Address("100.64.0.2"), IPv4Address("192.168.1.4"))

@@ -7,19 +7,29 @@ import msgspec
 import pytest
 
 from monopod.api.resources import Condition, MicroVM
-from monopod.node.provider import Ended, Presence
 from monopod.controllers.microvm import actions
-from monopod.controllers.microvm.decide import Limits, next_step
-from monopod.controllers.microvm.state import ANY_POD, Facts, NodeFacts, PodFacts, Silence
-from tests.microvm.build import ADDRESSED, LAUNCHED, NODE, NOW, READY, REGISTERED, facts, machine, state
+from monopod.controllers.microvm.decide import Limits, decide
+from monopod.controllers.microvm.state import ANY_POD, LeaseSilence, NodeState, PodState, State
+from monopod.node.provider import MachineExit, Presence
+from tests.microvm.build import (
+    ADDRESSED,
+    LAUNCHED,
+    NODE,
+    NOW,
+    READY,
+    REGISTERED,
+    facts,
+    machine,
+    state,
+)
 
 LIMITS = Limits()
 RUNNING, REMAINS = Presence.RUNNING, Presence.REMAINS
-SILENT = NodeFacts(ours=True)
-STARTING = NodeFacts(ours=True, registered=True, why="KubeletNotReady: not yet")
-UP = NodeFacts(ours=True, registered=True, ready=True)
-FOREIGN = NodeFacts(ours=False, registered=True, ready=True)
-BOUND = PodFacts(node=NODE)
+SILENT = NodeState(ours=True)
+STARTING = NodeState(ours=True, registered=True, why="KubeletNotReady: not yet")
+UP = NodeState(ours=True, registered=True, ready=True)
+FOREIGN = NodeState(ours=False, registered=True, ready=True)
+BOUND = PodState(node=NODE)
 FAILED = state("Launched", "False", "LaunchFailed", "no space")
 LAUNCHING = state("Launched", "False", "Launching")
 NO_ROOM = state("Launched", "False", "CapacityUnavailable")
@@ -33,15 +43,15 @@ def _worker_node(*states: Condition) -> MicroVM:
     return msgspec.structs.replace(made, spec=spec)
 
 
-def _silent(silence: Silence) -> Facts:
+def _silent(silence: LeaseSilence) -> State:
     ready = machine(ADDRESSED, LAUNCHED, REGISTERED, READY)
     return replace(facts(ready, presence=RUNNING, node=UP), silence=silence)
 
 
-CASES: dict[str, tuple[Facts, object]] = {
+CASES: dict[str, tuple[State, object]] = {
     "a worker node that was lost": (
         facts(_worker_node(ADDRESSED, LAUNCHED, REGISTERED, UNREADY, LOST), pod=ANY_POD),
-        actions.BeginAnew("GuestPanicked", "it panicked"),
+        actions.Relaunch("GuestPanicked", "it panicked"),
     ),
     "a worker node that is relaunched": (
         facts(
@@ -71,10 +81,13 @@ CASES: dict[str, tuple[Facts, object]] = {
         actions.AllocateAddress(),
     ),
     "addressed": (facts(machine(ADDRESSED)), actions.Launch()),
-    "boot limit reached": (replace(facts(machine(ADDRESSED)), turn=False), actions.Queue()),
+    "boot limit reached": (
+        replace(facts(machine(ADDRESSED)), may_boot=False),
+        actions.MarkQueued(),
+    ),
     "queued for the boot limit": (
-        replace(facts(machine(ADDRESSED, state("Launched", "False", "Queued"))), turn=False),
-        actions.Wait("for the boot limit"),
+        replace(facts(machine(ADDRESSED, state("Launched", "False", "Queued"))), may_boot=False),
+        actions.Requeue("for the boot limit"),
     ),
     "a Node of its name with another owner": (
         facts(machine(ADDRESSED), node=FOREIGN),
@@ -95,7 +108,7 @@ CASES: dict[str, tuple[Facts, object]] = {
     # Launches that failed.
     "failed just now": (
         facts(machine(ADDRESSED, FAILED, attempts=2)),
-        actions.Wait("before the next launch", NOW + timedelta(seconds=2)),
+        actions.Requeue("before the next launch", NOW + timedelta(seconds=2)),
     ),
     "failed a while ago": (
         facts(machine(ADDRESSED, FAILED, attempts=2), now=NOW + timedelta(seconds=2)),
@@ -113,7 +126,7 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     "no capacity": (
         facts(machine(ADDRESSED, NO_ROOM, attempts=9)),
-        actions.Wait("for capacity", NOW + timedelta(seconds=LIMITS.room_s)),
+        actions.Requeue("for capacity", NOW + timedelta(seconds=LIMITS.room_s)),
     ),
     "capacity became free": (
         replace(facts(machine(ADDRESSED, NO_ROOM, attempts=9)), room_at=NOW + timedelta(seconds=1)),
@@ -121,7 +134,7 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     "no such size": (
         facts(machine(ADDRESSED, state("Launched", "False", "SizeUnsupported"), attempts=9)),
-        actions.Wait("for a driver on this host", NOW + timedelta(seconds=LIMITS.driver_s)),
+        actions.Requeue("for a driver on this host", NOW + timedelta(seconds=LIMITS.driver_s)),
     ),
     "no such driver, a while ago": (
         facts(
@@ -135,7 +148,7 @@ CASES: dict[str, tuple[Facts, object]] = {
             facts(machine(ADDRESSED, state("Launched", "False", "DriverUnavailable", age_s=60))),
             refused_at=NOW,
         ),
-        actions.Wait("for a driver on this host", NOW + timedelta(seconds=LIMITS.driver_s)),
+        actions.Requeue("for a driver on this host", NOW + timedelta(seconds=LIMITS.driver_s)),
     ),
     "no capacity again, none freed since": (
         replace(
@@ -143,12 +156,14 @@ CASES: dict[str, tuple[Facts, object]] = {
             refused_at=NOW,
             room_at=NOW - timedelta(seconds=30),
         ),
-        actions.Wait("for capacity", NOW + timedelta(seconds=LIMITS.room_s)),
+        actions.Requeue("for capacity", NOW + timedelta(seconds=LIMITS.room_s)),
     ),
     # From the launch to a ready node.
     "boots": (
         facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=SILENT),
-        actions.Wait("for its kubelet to report", NOW + timedelta(seconds=LIMITS.registration_s)),
+        actions.Requeue(
+            "for its kubelet to report", NOW + timedelta(seconds=LIMITS.registration_s)
+        ),
     ),
     "kubelet reports": (
         facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=STARTING),
@@ -156,7 +171,9 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     "registered": (
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED), presence=RUNNING, node=STARTING),
-        actions.Wait("for its node to become ready", NOW + timedelta(seconds=LIMITS.registration_s)),
+        actions.Requeue(
+            "for its node to become ready", NOW + timedelta(seconds=LIMITS.registration_s)
+        ),
     ),
     "node ready": (
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED), presence=RUNNING, node=UP),
@@ -189,50 +206,50 @@ CASES: dict[str, tuple[Facts, object]] = {
     "ends while it boots": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED), presence=REMAINS),
-            ended=Ended("x", "GuestPanicked", "it panicked"),
+            ended=MachineExit("x", "GuestPanicked", "it panicked"),
         ),
         actions.MarkLaunchFailed("GuestPanicked", "it panicked"),
     ),
     # A ready machine.
     "idle": (
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
-        actions.Wait("for its pod"),
+        actions.Requeue("for its pod"),
     ),
     "pod starts": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True),
         ),
-        actions.Settle(),
+        actions.EndBootBurst(),
     ),
     "pod runs": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True),
-            settled=True,
+            burst_ended=True,
         ),
-        actions.Wait("for its pod"),
+        actions.Requeue("for its pod"),
     ),
     "pod terminates": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW + timedelta(seconds=1)),
-            settled=True,
+            burst_ended=True,
         ),
-        actions.Wait("for its pod's grace period to end", NOW + timedelta(seconds=1)),
+        actions.Requeue("for its pod's grace period to end", NOW + timedelta(seconds=1)),
     ),
     "pod terminates before it started": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW + timedelta(seconds=1)),
         ),
-        actions.Settle(),
+        actions.EndBootBurst(),
     ),
     "pod's grace period ended": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW),
-            settled=True,
+            burst_ended=True,
         ),
         actions.ResumeBurst(),
     ),
@@ -242,7 +259,7 @@ CASES: dict[str, tuple[Facts, object]] = {
             pod=replace(
                 BOUND, started=True, ran=True, finished=True, deadline=NOW + timedelta(seconds=20)
             ),
-            settled=True,
+            burst_ended=True,
         ),
         actions.ResumeBurst(),
     ),
@@ -251,28 +268,28 @@ CASES: dict[str, tuple[Facts, object]] = {
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW - timedelta(seconds=1)),
         ),
-        actions.Wait("for its pod's teardown", NOW + timedelta(seconds=LIMITS.burst_s - 1)),
+        actions.Requeue("for its pod's teardown", NOW + timedelta(seconds=LIMITS.burst_s - 1)),
     ),
     "pod's teardown takes too long": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW - timedelta(seconds=LIMITS.burst_s)),
         ),
-        actions.Settle(),
+        actions.EndBootBurst(),
     ),
     "init containers run": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, first_ran=NOW),
         ),
-        actions.Wait("for its pod to start", NOW + timedelta(seconds=LIMITS.burst_s)),
+        actions.Requeue("for its pod to start", NOW + timedelta(seconds=LIMITS.burst_s)),
     ),
     "init containers run for too long": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, first_ran=NOW - timedelta(seconds=LIMITS.burst_s)),
         ),
-        actions.Settle(),
+        actions.EndBootBurst(),
     ),
     "node unready": (
         facts(
@@ -285,7 +302,7 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     "node unready for a while": (
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY), presence=RUNNING, node=STARTING),
-        actions.Wait("for its node to recover", NOW + timedelta(seconds=LIMITS.unready_s - 10)),
+        actions.Requeue("for its node to recover", NOW + timedelta(seconds=LIMITS.unready_s - 10)),
     ),
     "node unready too long": (
         facts(
@@ -316,29 +333,35 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     # A kubelet that does not renew its Lease.
     "Lease renewed": (
-        _silent(Silence(5)),
-        actions.Wait("for its pod", NOW + timedelta(seconds=15)),
+        _silent(LeaseSilence(5)),
+        actions.Requeue("for its pod", NOW + timedelta(seconds=15)),
     ),
-    "silent for a while": (_silent(Silence(20)), actions.Listen()),
+    "silent for a while": (_silent(LeaseSilence(20)), actions.ConfirmLease()),
     "silent, confirmed by the API server": (
-        _silent(Silence(21, doubted_s=1, asked_s=1)),
-        actions.Wait("for its pod", NOW + timedelta(seconds=19)),
+        _silent(LeaseSilence(21, doubted_s=1, asked_s=1)),
+        actions.Requeue("for its pod", NOW + timedelta(seconds=19)),
     ),
-    "silent while the API server was unavailable": (_silent(Silence(300)), actions.Listen()),
+    "silent while the API server was unavailable": (
+        _silent(LeaseSilence(300)),
+        actions.ConfirmLease(),
+    ),
     "silent, the API server having just returned": (
-        _silent(Silence(301, doubted_s=1, asked_s=1)),
-        actions.Wait("for its pod", NOW + timedelta(seconds=19)),
+        _silent(LeaseSilence(301, doubted_s=1, asked_s=1)),
+        actions.Requeue("for its pod", NOW + timedelta(seconds=19)),
     ),
-    "silent for long": (_silent(Silence(40, doubted_s=20, asked_s=20)), actions.Listen()),
+    "silent for long": (
+        _silent(LeaseSilence(40, doubted_s=20, asked_s=20)),
+        actions.ConfirmLease(),
+    ),
     "silent for good": (
-        _silent(Silence(40, last=NOW - timedelta(seconds=41), doubted_s=20, asked_s=0)),
+        _silent(LeaseSilence(40, last=NOW - timedelta(seconds=41), doubted_s=20, asked_s=0)),
         actions.MarkTerminated(
             "KubeletLost",
             "its kubelet has not renewed its node's Lease for 40 s: last renewed at 17:59:19 UTC",
         ),
     ),
     "silent from the start": (
-        _silent(Silence(45, doubted_s=25, asked_s=0)),
+        _silent(LeaseSilence(45, doubted_s=25, asked_s=0)),
         actions.MarkTerminated(
             "KubeletLost", "its kubelet has not renewed its node's Lease for 45 s: never renewed"
         ),
@@ -348,14 +371,14 @@ CASES: dict[str, tuple[Facts, object]] = {
             facts(
                 machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY), presence=RUNNING, node=STARTING
             ),
-            silence=Silence(30, doubted_s=10, asked_s=10),
+            silence=LeaseSilence(30, doubted_s=10, asked_s=10),
         ),
-        actions.Wait("for its node to recover", NOW + timedelta(seconds=10)),
+        actions.Requeue("for its node to recover", NOW + timedelta(seconds=10)),
     ),
     # Termination.
     "lost, its pod bound": (
         facts(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP, pod=BOUND),
-        actions.LosePod("GuestPanicked: it panicked"),
+        actions.FailPod("GuestPanicked: it panicked"),
     ),
     "lost, its pod not bound": (
         facts(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP),
@@ -372,11 +395,11 @@ CASES: dict[str, tuple[Facts, object]] = {
         actions.Delete("PodGone", "its pod does not exist any more"),
     ),
     "pod bound elsewhere": (
-        facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, pod=PodFacts(node="worker-1")),
+        facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, pod=PodState(node="worker-1")),
         actions.Delete("PodElsewhere", "its pod was bound to node worker-1"),
     ),
     "pod failed early": (
-        facts(machine(ADDRESSED), pod=PodFacts(finished=True, ran=True)),
+        facts(machine(ADDRESSED), pod=PodState(finished=True, ran=True)),
         actions.Delete("PodFinished", "its pod ended before it had a machine"),
     ),
     "pod rejected by its kubelet": (
@@ -396,7 +419,7 @@ CASES: dict[str, tuple[Facts, object]] = {
         replace(
             facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, finished=True, deadline=NOW),
-            settled=True,
+            burst_ended=True,
         ),
         actions.ResumeBurst(),
     ),
@@ -404,9 +427,11 @@ CASES: dict[str, tuple[Facts, object]] = {
         facts(
             machine(ADDRESSED, LAUNCHED),
             presence=RUNNING,
-            pod=PodFacts(outgrown="The pod needs 2 vCPU"),
+            pod=PodState(outgrown="The pod needs 2 vCPU"),
         ),
-        actions.Delete("PodResized", "its pod was resized before it was bound: The pod needs 2 vCPU"),
+        actions.Delete(
+            "PodResized", "its pod was resized before it was bound: The pod needs 2 vCPU"
+        ),
     ),
     "deleted, runs": (
         facts(machine(ADDRESSED, LAUNCHED, deleting=True), presence=RUNNING, pod=BOUND, node=UP),
@@ -414,7 +439,7 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     "deleted, its pod bound": (
         facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=BOUND, node=UP),
-        actions.LosePod("MicroVMDeleted: the MicroVM object was deleted"),
+        actions.FailPod("MicroVMDeleted: the MicroVM object was deleted"),
     ),
     "deleted, its node exists": (
         facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None, node=UP),
@@ -426,7 +451,7 @@ CASES: dict[str, tuple[Facts, object]] = {
     ),
     "deleted, a foreign finalizer left": (
         facts(machine(deleting=True, finalizer=False), pod=None),
-        actions.Wait("for the object's deletion"),
+        actions.Requeue("for the object's deletion"),
     ),
 }
 
@@ -434,7 +459,7 @@ CASES: dict[str, tuple[Facts, object]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_next_action(case: str) -> None:
     seen, expected = CASES[case]
-    assert next_step(seen, LIMITS) == expected
+    assert decide(seen, LIMITS) == expected
 
 
 def test_a_finished_pod_keeps_its_machine() -> None:
@@ -442,6 +467,6 @@ def test_a_finished_pod_keeps_its_machine() -> None:
     seen = replace(
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
         pod=replace(BOUND, finished=True, ran=True),
-        settled=True,
+        burst_ended=True,
     )
-    assert next_step(seen, LIMITS) == actions.Wait("for its pod")
+    assert decide(seen, LIMITS) == actions.Requeue("for its pod")

@@ -14,9 +14,9 @@ from lightkube.resources.core_v1 import Secret
 from monopod.api import keys
 from monopod.api.conditions import find_condition
 from monopod.api.resources import Condition, ExecutionRole, MicroVM
-from monopod.identity.authority import new_authority
-from monopod.kube import ForbiddenError, NotFoundError, connect, identity, meta
 from monopod.controllers.microvm import conditions
+from monopod.identity.authority import new_authority
+from monopod.kube import ForbiddenError, NotFoundError, connect, meta, uid_of
 from tests.microvm.conftest import USER
 from tests.microvm.world import World, eventually
 
@@ -189,7 +189,7 @@ async def test_secrets_can_be_read_by_name_in_the_system_namespace_only(
 ) -> None:
     name = await granting.secret("mine.test", "needle")
     async with connect(world.server.kubeconfig(USER), "tests") as machines:
-        assert identity(await machines.get(Secret, name, keys.SYSTEM_NAMESPACE))
+        assert uid_of(await machines.get(Secret, name, keys.SYSTEM_NAMESPACE))
         for elsewhere in (None, keys.SYSTEM_NAMESPACE, namespace):
             with pytest.raises(ForbiddenError):
                 await machines.list(Secret, elsewhere)

@@ -7,9 +7,9 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM
-from monopod.kube import meta
 from monopod.controllers.microvm import conditions
 from monopod.controllers.microvm.events import NO_CAPACITY, TIMED_OUT
+from monopod.kube import meta
 from tests.microvm.world import SETTINGS, World, condition_of, eventually, status_of
 
 REGION = "local-1"

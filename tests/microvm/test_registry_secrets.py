@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from lightkube.resources.core_v1 import Secret
 
-from monopod.node.guest import RegistryCredential
 from monopod.controllers.microvm.registry_secrets import KIND, first_of_each, pattern_of, read
+from monopod.node.guest import RegistryCredential
 
 _WORD = st.text(st.characters(codec="utf-8", exclude_characters=":\0"), min_size=1)
 

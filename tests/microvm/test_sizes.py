@@ -4,13 +4,13 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from monopod.fargate import sizing
-from monopod.node.provider.driver_selection import Candidate, choose
-from monopod.node.provider.host_capacity import Share, check_room
-from monopod.node.provider.settings import LocalSettings
 from monopod.controllers.microvm import nodes
 from monopod.controllers.microvm.nodes import Place
+from monopod.fargate import sizing
 from monopod.fargate.sizing import TABLE, Size
+from monopod.node.provider.driver_selection import Candidate, choose
+from monopod.node.provider.host_capacity import Share, check_fits
+from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import qemu, uml
 from monopod.node.vmm.qemu_command import Accelerator
 from tests.microvm.build import machine
@@ -48,7 +48,7 @@ def test_a_size_reaches_the_machine_and_its_node(size: Size) -> None:
     counted = spec.memoryMiB + LocalSettings().overhead_mib(choice.driver, spec.memoryMiB)
     assert counted >= most_mib
     share = Share(spec.milliCPU, counted)
-    check_room(share, [], share)
+    check_fits(share, [], share)
 
     made = machine()
     made.spec = spec

@@ -9,12 +9,12 @@ import pytest
 from lightkube.models.core_v1 import PodSpec
 from lightkube.resources.core_v1 import Node, Pod
 
-from monopod.node.provider import Ended, Presence
-from monopod.controllers.microvm import conditions, actions
-from monopod.controllers.microvm.state import NodeFacts, PodFacts, of_node, of_pod
+from monopod.controllers.microvm import actions, conditions
 from monopod.controllers.microvm.handlers import Handlers
+from monopod.controllers.microvm.observed import ObservedCache
 from monopod.controllers.microvm.pod_failure import failed_status
-from monopod.controllers.microvm.observed import Sightings
+from monopod.controllers.microvm.state import NodeState, PodState, of_node, of_pod
+from monopod.node.provider import MachineExit, Presence
 from tests.microvm.build import ADDRESSED, LAUNCHED, NAME, NOW, READY, UID, machine, state
 
 POD_UID = "a"
@@ -42,7 +42,7 @@ def container(state: dict[str, Any], name: str = "main") -> dict[str, Any]:
 def test_a_pod_with_another_uid_is_ignored() -> None:
     assert of_pod(pod(), machine()) is None
     assert of_pod(None, OWN) is None
-    assert of_pod(pod(), OWN) == PodFacts()
+    assert of_pod(pod(), OWN) == PodState()
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_a_node_is_a_machines_own_by_owner_reference_only() -> None:
     owners = [{"apiVersion": "monopod.dev/v1alpha1", "kind": "MicroVM", "name": NAME, "uid": UID}]
     own = msgspec.convert({"metadata": {"name": "n", "ownerReferences": owners}}, Node)
     labelled = {"metadata": {"name": "n", "labels": {"monopod.dev/microvm": NAME}}}
-    assert of_node(own, machine()) == NodeFacts(ours=True)
-    assert of_node(msgspec.convert(labelled, Node), machine()) == NodeFacts(ours=False)
+    assert of_node(own, machine()) == NodeState(ours=True)
+    assert of_node(msgspec.convert(labelled, Node), machine()) == NodeState(ours=False)
 
 
 def test_a_condition_keeps_its_time_until_status_or_reason_change() -> None:
@@ -143,7 +143,7 @@ def test_conditions_are_ordered_by_lifecycle() -> None:
 
 
 def test_an_observation_made_during_a_listing_wins_over_the_listing() -> None:
-    seen = Sightings()
+    seen = ObservedCache()
     began = seen.moment()
     seen.running("new")
     assert seen.looked({"old": Presence.REMAINS}, began) == {"old"}
@@ -153,16 +153,16 @@ def test_an_observation_made_during_a_listing_wins_over_the_listing() -> None:
 
 
 def test_a_relaunched_machine_has_not_ended() -> None:
-    seen = Sightings()
-    seen.has_ended(Ended(NAME, "GuestPanicked", ""))
-    seen.has_settled(NAME)
+    seen = ObservedCache()
+    seen.has_ended(MachineExit(NAME, "GuestPanicked", ""))
+    seen.boot_burst_ended(NAME)
     seen.starting(NAME)
     assert seen.ended(NAME) is None
-    assert not seen.settled(NAME)
+    assert not seen.burst_ended(NAME)
 
 
 def test_capacity_is_freed_by_a_removal_but_not_by_a_failed_launch() -> None:
-    seen = Sightings()
+    seen = ObservedCache()
     seen.nothing(NAME)
     assert seen.room_at is None
     seen.removed(NAME, NOW)
@@ -197,4 +197,4 @@ def test_the_containers_of_a_failed_pod_are_terminated() -> None:
 
 def test_every_action_has_a_handler() -> None:
     handlers = Handlers(Mock(), Mock(), wrote=Mock(), boot_ended=Mock(), room_freed=Mock())
-    assert set(handlers.table) == set(get_args(actions.Step))
+    assert set(handlers.table) == set(get_args(actions.Action))

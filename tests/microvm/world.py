@@ -14,11 +14,11 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Event, Node, Pod
 
 from monopod.api.resources import Condition, MicroVM, MicroVMStatus, Subnet, Vpc
-from monopod.kube import AlreadyExistsError, Client, NotFoundError, connect, identity, meta
 from monopod.controllers.microvm import conditions
+from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
 from monopod.controllers.microvm.manager import keep
 from monopod.controllers.microvm.settings import MachinesSettings
-from monopod.controllers.microvm.cluster_endpoint import Surroundings
+from monopod.kube import AlreadyExistsError, Client, NotFoundError, connect, meta, uid_of
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 from tests.microvm.fakes import FakeCapacity, FakeHost
@@ -28,7 +28,7 @@ SUBNET = "machines-a"
 TINY = "machines-tiny"
 """A subnet with eleven pod addresses."""
 SETTINGS = MachinesSettings(registration_timeout_s=30, unready_timeout_s=30)
-_SURROUNDINGS = Surroundings("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
+_SURROUNDINGS = ClusterEndpoint("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
 
 
 class World:
@@ -101,14 +101,14 @@ class World:
         role: str = "",
     ) -> str:
         """Create a MicroVM, as the scheduler does; returns its name."""
-        name = f"mvm-{hashlib.sha256(identity(pod).encode()).hexdigest()[:10]}"
+        name = f"mvm-{hashlib.sha256(uid_of(pod).encode()).hexdigest()[:10]}"
         wanted = {
             "metadata": {"name": name},
             "spec": {
                 "podRef": {
                     "namespace": self.namespace,
                     "name": meta(pod).name,
-                    "uid": identity(pod),
+                    "uid": uid_of(pod),
                 },
                 "profile": "default",
                 "subnet": subnet,

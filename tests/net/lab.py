@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import cast
 
 from monopod.node.net import addresses, router_policy
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.host import Host
 from monopod.node.net.links import Links, LinkSpec
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import Plan
-from monopod.node.net.router_state import look
+from monopod.node.net.router_state import read_router_state
 from monopod.node.net.topology import Topology, reserve
 from monopod.settings import Settings
 
@@ -68,7 +68,7 @@ class Lab:
     _guests: list[Guest] = field(default_factory=list[Guest])
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> ClusterNetwork:
         return self.topology.plan
 
     @property
@@ -113,14 +113,14 @@ class Lab:
         return guest
 
     @property
-    def policy(self) -> router_policy.Policy:
+    def policy(self) -> router_policy.RouterPolicy:
         """What follows from the guests there are."""
         way_out = {
             IPv4Network(each.spec.management_address)
             for each in self._guests
             if each.spec.pod_address in OPEN
         }
-        return router_policy.Policy(
+        return router_policy.RouterPolicy(
             frozenset({self.plan.vpc}),
             frozenset({OPEN, *way_out}),
             kubelets={each.spec.pod_address: each.spec.management_address for each in self._guests},
@@ -132,7 +132,7 @@ class Lab:
 
     async def counted(self, reason: str) -> int:
         """How many packets the router has dropped for a reason."""
-        return (await look(self.firewall, self.plan)).counters[reason]
+        return (await read_router_state(self.firewall, self.plan)).counters[reason]
 
     async def counted_by_host(self, reason: str) -> int:
         """How many packets the host has dropped for a reason."""
@@ -159,7 +159,7 @@ async def lab(directory: Path) -> AsyncGenerator[Lab]:
             ip(end, "link", "set", "eth0", "up")
         shared = Host(host, directory / "state")
         number = await reserve(shared, instance)
-        topology = Topology(Plan(instance, number), shared)
+        topology = Topology(ClusterNetwork(instance, number), shared)
         try:
             await topology.create()
             async with Links(topology.router, topology.ports) as links:

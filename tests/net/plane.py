@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from monopod.node.net import services
-from monopod.node.net.namespaces import Namespace
 from monopod.node.net.cluster_network import API_PORT
+from monopod.node.net.namespaces import Namespace
 from tests.apiserver import LOOPBACK, ApiServer
 from tests.framework.eventually import eventually
 from tests.net.lab import Lab, make_socket

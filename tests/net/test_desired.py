@@ -5,11 +5,20 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 
-from monopod.api.resources import MicroVM, MicroVMSpec, MicroVMStatus, PodReference, Subnet, SubnetSpec, Vpc, VpcSpec
+from monopod.api.resources import (
+    MicroVM,
+    MicroVMSpec,
+    MicroVMStatus,
+    PodReference,
+    Subnet,
+    SubnetSpec,
+    Vpc,
+    VpcSpec,
+)
 from monopod.controllers.vpc.desired import available_addresses, policy
-from monopod.node.net.cluster_network import Plan
+from monopod.node.net.cluster_network import ClusterNetwork
 
-_PLAN = Plan("abcdef", 0)
+_PLAN = ClusterNetwork("abcdef", 0)
 
 
 def vpc(*blocks: str, name: str = "default") -> Vpc:

@@ -8,8 +8,8 @@ import pytest
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api.resources import MicroVM
-from monopod.kube import codec
 from monopod.controllers.vpc.endpoints import endpoints, shared_addresses
+from monopod.kube import codec
 
 
 def pod(name: str, node: str, *addresses: str, phase: str = "Running", **spec: Any) -> Pod:

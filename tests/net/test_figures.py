@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from monopod.kube import Client
-from monopod.controllers.vpc.filter_writer import FilterKeeper
 from monopod.controllers.vpc.filter_table import GROUPS, POLICIES, Kind
+from monopod.controllers.vpc.filter_writer import FilterWriter
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
+from monopod.kube import Client
 from tests.apiserver import ApiServer
 from tests.loadbalancer.build import READY, slice_of
 from tests.net.lab import Guest, Lab, make_socket
@@ -131,7 +131,7 @@ def _spent_s() -> float:
 
 async def _keep(lab: Lab, kind: Kind, filters: Sequence[Filter]) -> dict[str, float]:
     """Put filters in place, then change one; returns seconds of a clock and of processors."""
-    keeper = FilterKeeper(lab.firewall, kind)
+    keeper = FilterWriter(lab.firewall, kind)
     figures: dict[str, float] = {}
     changed = [replace(filters[0], name="changed"), *filters[1:]]
     for name, wanted in (("first", filters), ("change", changed)):
@@ -161,7 +161,7 @@ async def test_what_ten_thousand_rules_cost(
                 open_kind = replace(kind, knows_all=False)
                 filters = _filters(ends, count, rules) if count else []
                 if not filters:
-                    await FilterKeeper(lab.firewall, open_kind).keep([])
+                    await FilterWriter(lab.firewall, open_kind).keep([])
                     continue
                 taken = await _keep(lab, open_kind, filters)
                 if name == "many":

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.node.net import router_policy
-from monopod.controllers.vpc.filter_writer import FilterKeeper
 from monopod.controllers.vpc.filter_table import GROUPS, POLICIES, Kind, filter_table
+from monopod.controllers.vpc.filter_writer import FilterWriter
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
+from monopod.node.net import router_policy
 from monopod.node.net.cluster_network import API_PORT, KUBELET_PORT
 from tests.net.lab import OPEN, Guest, Lab, call, counts, ip, make_socket, serving
 
@@ -47,7 +47,7 @@ class _Filters:
     def __init__(self, lab: Lab, kind: Kind) -> None:
         self._lab = lab
         self.kind = kind
-        self.keeper = FilterKeeper(lab.firewall, kind)
+        self.keeper = FilterWriter(lab.firewall, kind)
 
     async def counted(self) -> int:
         contents = await self._lab.firewall.contents(self.kind.table)
@@ -391,7 +391,7 @@ async def test_nothing_is_done_twice_and_what_a_hand_removes_comes_back(
     assert await groups.drops(client, target)
     # Whoever starts anew knows nothing of what stands, and puts it in place again.
     before = await groups.counted()
-    assert await FilterKeeper(lab.firewall, GROUPS).keep(wanted)
+    assert await FilterWriter(lab.firewall, GROUPS).keep(wanted)
     assert await groups.counted() >= before > 0
 
 

@@ -12,11 +12,11 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.api.resources import MicroVM
-from monopod.kube import codec
-from monopod.node.net import router_policy
 from monopod.controllers.vpc.filter_writer import fingerprint
 from monopod.controllers.vpc.local_table import TABLE, local_table
 from monopod.controllers.vpc.local_traffic import Route, routes
+from monopod.kube import codec
+from monopod.node.net import router_policy
 from tests.net.lab import Guest, Lab, call, ip, serving
 from tests.net.test_desired import machine
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-from monopod.kube import codec
 from monopod.controllers.vpc.filters import Allowance, Filter
 from monopod.controllers.vpc.network_policies import Endpoint, Pods, filters
+from monopod.kube import codec
 
 _WORLD: Final = IPv4Address("203.0.113.9")
 _NAMESPACES: Final = {

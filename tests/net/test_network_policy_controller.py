@@ -11,10 +11,10 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Event, Pod
 from lightkube.resources.networking_v1 import NetworkPolicy
 
+from monopod.controllers.vpc.filter_table import POLICIES
+from monopod.controllers.vpc.network_policy_controller import NetworkPolicyController
 from monopod.kube import Client, meta
 from monopod.node.net import router_policy
-from monopod.controllers.vpc.filter_table import POLICIES
-from monopod.controllers.vpc.network_policy_controller import PolicyController
 from tests.net.conftest import Start
 from tests.net.lab import Guest, Lab, call, counts, serving
 from tests.net.objects import Objects
@@ -27,7 +27,7 @@ _PORT = 8080
 
 @pytest.fixture
 def working(lab: Lab, start: Start) -> Callable[[], Awaitable[None]]:
-    return lambda: start(lambda client: PolicyController(client, lab.plan, look_every_s=0.1))
+    return lambda: start(lambda client: NetworkPolicyController(client, lab.plan, look_every_s=0.1))
 
 
 async def _live(

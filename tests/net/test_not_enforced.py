@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from monopod.controllers.vpc.not_enforced import shortfall
+from monopod.controllers.vpc.not_enforced import not_enforced
 from tests.net.test_network_policies import policy
 
 
@@ -13,7 +13,7 @@ def _peers(*blocks: str) -> list[dict[str, Any]]:
 
 
 def test_ipv6_blocks_are_named_each_once_with_their_direction() -> None:
-    said = shortfall(
+    said = not_enforced(
         policy(
             "shop",
             ingress=[{"from": _peers("10.0.0.0/8", "2001:db8::/32")}, {"from": _peers("::/0")}],
@@ -35,4 +35,4 @@ def test_ipv6_blocks_are_named_each_once_with_their_direction() -> None:
     ],
 )
 def test_nothing_is_said_of_policies_that_are_honoured(spec: dict[str, Any]) -> None:
-    assert shortfall(policy("shop", **spec)) is None
+    assert not_enforced(policy("shop", **spec)) is None

@@ -12,10 +12,27 @@ import pytest
 
 from monopod.node.guest import node_files
 from monopod.node.net import addresses, router_policy
-from monopod.node.net.cluster_network import API_PORT, DEFAULT_VPC, KUBELET_PORT, NODE_LINK_GROUP, REGISTRY_PORT
+from monopod.node.net.cluster_network import (
+    API_PORT,
+    DEFAULT_VPC,
+    KUBELET_PORT,
+    NODE_LINK_GROUP,
+    REGISTRY_PORT,
+)
 from tests.framework.eventually import eventually
 from tests.guest.test_configuration import NODE
-from tests.net.lab import CLOSED, HOST_OUTSIDE, WORLD, Guest, Lab, call, counts, dropped, ip, serving
+from tests.net.lab import (
+    CLOSED,
+    HOST_OUTSIDE,
+    WORLD,
+    Guest,
+    Lab,
+    call,
+    counts,
+    dropped,
+    ip,
+    serving,
+)
 
 _PORT = 8080
 _ETCD = 2379

@@ -17,10 +17,10 @@ from lightkube.resources.core_v1 import Pod, ServiceAccount
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
+from monopod.controllers.vpc.filter_table import GROUPS
+from monopod.controllers.vpc.router_controller import RouterController
 from monopod.kube import Client, PatchType, connect, meta
 from monopod.node.net import nft, router_policy
-from monopod.controllers.vpc.router_controller import RouterController
-from monopod.controllers.vpc.filter_table import GROUPS
 from monopod.node.net.firewall import Contents
 from tests.apiserver import ApiServer
 from tests.net.lab import Lab, ip
@@ -179,7 +179,7 @@ async def test_what_is_lost_comes_back(
         await until(lambda: _in_set(lab, "way_out", block))
         await lab.firewall.apply(router_policy.remove_table(router_policy.ROUTER_TABLE))
         await until(lambda: _in_set(lab, "way_out", block))
-        await lab.firewall.apply(router_policy.router_policy(router_policy.Policy()))
+        await lab.firewall.apply(router_policy.router_policy(router_policy.RouterPolicy()))
         await until(lambda: _in_set(lab, "way_out", block))
         await lab.firewall.apply(router_policy.remove_table(router_policy.ROUTER_TABLE, nft.ARP))
         await until(lambda: lab.firewall.has_table(router_policy.ROUTER_TABLE, nft.ARP))

@@ -8,8 +8,8 @@ import pytest
 from lightkube.resources.core_v1 import Pod
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
 
-from monopod.kube import codec
 from monopod.controllers.vpc.scrapers import Scrapers, scrapers
+from monopod.kube import codec
 
 _METRICS = {"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}
 

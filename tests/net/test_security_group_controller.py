@@ -8,10 +8,10 @@ import pytest
 
 from monopod.api.resources import MicroVM
 from monopod.api.security_groups import SecurityGroup, SecurityGroupRule
+from monopod.controllers.vpc.filter_table import GROUPS
+from monopod.controllers.vpc.security_group_controller import SecurityGroupController
 from monopod.kube import Client, PatchType
 from monopod.node.net import router_policy
-from monopod.controllers.vpc.filter_table import GROUPS
-from monopod.controllers.vpc.security_group_controller import GroupController
 from tests.net.conftest import Start
 from tests.net.lab import Guest, Lab, call, counts, serving
 from tests.net.objects import Objects
@@ -24,7 +24,7 @@ _PORT = 8080
 
 @pytest.fixture
 def working(lab: Lab, start: Start) -> Callable[[], Awaitable[None]]:
-    return lambda: start(lambda client: GroupController(client, lab.plan, look_every_s=0.1))
+    return lambda: start(lambda client: SecurityGroupController(client, lab.plan, look_every_s=0.1))
 
 
 async def _join(objects: Objects, guest: Guest, *groups: str) -> str:

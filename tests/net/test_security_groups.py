@@ -9,10 +9,10 @@ from lightkube.models.meta_v1 import ObjectMeta
 from monopod.api.security_groups import SecurityGroup, SecurityGroupRule, SecurityGroupSpec
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
 from monopod.controllers.vpc.security_groups import filters
-from monopod.node.net.cluster_network import Plan
+from monopod.node.net.cluster_network import ClusterNetwork
 from tests.net.test_desired import machine
 
-_PLAN = Plan("abcdef", 7)
+_PLAN = ClusterNetwork("abcdef", 7)
 _CLUSTER = "sg-cluster"
 
 

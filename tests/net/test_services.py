@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from monopod.api.resources import MicroVM
+from monopod.controllers.vpc.local_table import TABLE
+from monopod.controllers.vpc.local_traffic_controller import LocalTrafficController
 from monopod.kube import Client
 from monopod.node.net import services
 from monopod.node.net.addresses import CLUSTER_DNS
-from monopod.controllers.vpc.local_traffic_controller import LocalTrafficController
-from monopod.controllers.vpc.local_table import TABLE
 from monopod.node.net.cluster_network import API_PORT
 from monopod.node.net.router_policy import remove_table
 from tests.apiserver import ApiServer

@@ -13,12 +13,12 @@ from secrets import token_hex
 import pytest
 
 from monopod.node.net import nft, router_policy
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import Plan
-from monopod.node.net.router_state import look
+from monopod.node.net.router_state import read_router_state
 from monopod.node.net.topology import Topology, reserve
 from tests.net.lab import Lab, call, ip, namespace, serving
 
@@ -28,10 +28,10 @@ import asyncio, sys
 from pathlib import Path
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import Plan
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.topology import Topology
 host = Host(Namespace.named(sys.argv[1]), Path(sys.argv[2]))
-topology = Topology(Plan(sys.argv[3], 3), host)
+topology = Topology(ClusterNetwork(sys.argv[3], 3), host)
 print("begun", flush=True)
 asyncio.run(getattr(topology, sys.argv[4])())
 """
@@ -69,7 +69,7 @@ async def test_remove_leaves_the_host_as_it_was(tmp_path: Path) -> None:
     with _host(tmp_path) as host:
         instance = token_hex(3)
         before = _traces(host, instance)
-        topology = Topology(Plan(instance, await reserve(host, instance)), host)
+        topology = Topology(ClusterNetwork(instance, await reserve(host, instance)), host)
         await topology.create()
         assert _traces(host, instance) != before
         await topology.remove()
@@ -98,14 +98,14 @@ async def test_creating_again_puts_back_what_is_missing(lab: Lab) -> None:
     ip(lab.router, "link", "del", "control")
     ip(lab.host, "link", "del", lab.plan.host_link)
     await lab.topology.create()
-    assert (await look(lab.firewall, lab.plan)).complete
+    assert (await read_router_state(lab.firewall, lab.plan)).complete
     host, control = str(lab.plan.host.ip), str(lab.plan.control.ip)
     async with serving(lab.control, control, 6443):
         assert await call(lab.host, host, (control, 6443)) == host
     await lab.firewall.apply(router_policy.remove_table(router_policy.ROUTER_TABLE, nft.ARP))
-    assert not (await look(lab.firewall, lab.plan)).complete
+    assert not (await read_router_state(lab.firewall, lab.plan)).complete
     await lab.topology.create()
-    assert (await look(lab.firewall, lab.plan)).complete
+    assert (await read_router_state(lab.firewall, lab.plan)).complete
 
 
 async def _interrupted(host: Host, instance: str, verb: str, after_s: float) -> None:
@@ -134,7 +134,7 @@ async def test_killed_at_any_moment_it_can_be_completed_and_removed(tmp_path: Pa
     with _host(tmp_path) as host:
         instance = token_hex(3)
         before = _traces(host, instance)
-        topology = Topology(Plan(instance, 3), host)
+        topology = Topology(ClusterNetwork(instance, 3), host)
         for _ in range(8):
             await _interrupted(host, instance, "create", moments.uniform(0, 0.12))
             await topology.create()
@@ -149,8 +149,8 @@ async def test_clusters_of_one_host_share_it(tmp_path: Path) -> None:
     with _host(tmp_path) as host:
         first, second, third = (token_hex(3) for _ in range(3))
         before = _traces(host, first, second)
-        one = Topology(Plan(first, await reserve(host, first)), host)
-        two = Topology(Plan(second, await reserve(host, second)), host)
+        one = Topology(ClusterNetwork(first, await reserve(host, first)), host)
+        two = Topology(ClusterNetwork(second, await reserve(host, second)), host)
         assert one.plan.transit_network != two.plan.transit_network
         try:
             await one.create()
@@ -171,7 +171,7 @@ async def test_clusters_of_one_host_share_it(tmp_path: Path) -> None:
 async def test_forwarding_that_was_on_stays_on(tmp_path: Path) -> None:
     with _host(tmp_path) as host:
         host.namespace.set_sysctls({_FORWARDING: "1"})
-        topology = Topology(Plan(token_hex(3), 9), host)
+        topology = Topology(ClusterNetwork(token_hex(3), 9), host)
         await topology.create()
         await topology.remove()
         assert host.namespace.sysctl(_FORWARDING) == "1"

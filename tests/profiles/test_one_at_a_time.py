@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec import convert
 
 from monopod.api.resources import FargateProfile
-from monopod.fargate.profiles import choose_profile, not_your_turn, twins_of
+from monopod.fargate.profiles import blocked_by_other_profile, choose_profile, with_same_selectors
 
 _NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -40,7 +40,7 @@ def test_one_profile_at_a_time(
         ("create", creating),
         ("delete", creating if deleting == "same" else deleting),
     ):
-        said = not_your_turn(
+        said = blocked_by_other_profile(
             "new", every, cluster="c", deleting=verb == "delete", announced=announced
         )
         assert said == (
@@ -52,7 +52,7 @@ def test_one_profile_at_a_time(
 
 def test_a_profile_is_not_in_its_own_way() -> None:
     going = profile("fp", "DELETING")
-    assert not_your_turn("fp", [going], cluster="c", deleting=True) is None
+    assert blocked_by_other_profile("fp", [going], cluster="c", deleting=True) is None
 
 
 @given(
@@ -71,6 +71,6 @@ def test_the_winner_among_twins_is_the_one_that_gets_the_pods(every: list[Fargat
     alike = [each for each in every if each.spec.selectors[0].namespace == "shop"]
     chosen = choose_profile(alike, "shop", None, None).profile
     for each in alike:
-        names = twins_of(each, every)
+        names = with_same_selectors(each, every)
         if each.metadata and each.metadata.deletionTimestamp is None:
             assert names[0] == chosen

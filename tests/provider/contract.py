@@ -8,7 +8,16 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from monopod.node.provider import Capacity, CapacityError, CapacityUnavailableError, DriverUnavailableError, Ended, Launch, Presence, SizeUnsupportedError
+from monopod.node.provider import (
+    CapacityUnavailableError,
+    DriverUnavailableError,
+    LaunchRequest,
+    MachineExit,
+    MachineProvider,
+    Presence,
+    ProviderError,
+    SizeUnsupportedError,
+)
 from tests.framework.eventually import eventually
 
 NAME = "mvm-00000000a1"
@@ -17,9 +26,9 @@ OTHER = "mvm-00000000a2"
 
 def wanted(
     name: str = NAME, *, milli_cpu: int = 250, memory_mib: int = 512, driver: str = ""
-) -> Launch:
+) -> LaunchRequest:
     last = int(name[-1], 16) + 1
-    return Launch(
+    return LaunchRequest(
         name=name,
         milli_cpu=milli_cpu,
         memory_mib=memory_mib,
@@ -53,7 +62,7 @@ class Place(ABC):
 
     @abstractmethod
     @asynccontextmanager
-    def open(self) -> AsyncGenerator[Capacity]:
+    def open(self) -> AsyncGenerator[MachineProvider]:
         """A capacity over this place, as a process that has just started has it."""
         ...
 
@@ -73,7 +82,7 @@ class Place(ABC):
         ...
 
 
-async def next_end(capacity: Capacity) -> Ended:
+async def next_end(capacity: MachineProvider) -> MachineExit:
     async with asyncio.timeout(20):
         async for ended in capacity.ended():
             return ended
@@ -91,7 +100,7 @@ class Contract:
             tail = await eventually(lambda: capacity.console_tail(NAME), "a console's line", 20)
             assert "\n" not in tail
             assert await capacity.console_tail(OTHER) == ""
-            await capacity.settle(NAME)
+            await capacity.end_boot_burst(NAME)
             await capacity.resume_burst(NAME)
             await capacity.terminate(NAME)
             assert await capacity.present() == {}
@@ -146,7 +155,7 @@ class Contract:
     async def test_a_launch_that_fails_leaves_nothing(self, place: Place) -> None:
         place.spoil("no space left")
         async with place.open() as capacity:
-            with pytest.raises(CapacityError, match="no space left"):
+            with pytest.raises(ProviderError, match="no space left"):
                 await capacity.launch(wanted(), configure)
             assert await capacity.present() == {}
 
@@ -188,6 +197,6 @@ class Contract:
 
     async def test_what_is_not_there_settles_and_ends_quietly(self, place: Place) -> None:
         async with place.open() as capacity:
-            await capacity.settle(NAME)
+            await capacity.end_boot_burst(NAME)
             await capacity.resume_burst(NAME)
             await capacity.terminate(NAME)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.api import keys
-from monopod.node.provider import Choice, DriverUnavailableError, SizeUnsupportedError
+from monopod.node.provider import DriverSelection, DriverUnavailableError, SizeUnsupportedError
 from monopod.node.provider.driver_selection import Candidate, automatic, choose
 
 UML = Candidate("uml", 1000)
@@ -47,7 +47,7 @@ def test_choice(milli_cpu: int, insisted: str, host: tuple[Candidate, ...], driv
             250,
             "",
             WITH_KVM,
-            Choice(
+            DriverSelection(
                 "qemu-kvm",
                 True,
                 "KvmWorks",
@@ -58,7 +58,7 @@ def test_choice(milli_cpu: int, insisted: str, host: tuple[Candidate, ...], driv
             2000,
             "",
             WITHOUT_KVM,
-            Choice(
+            DriverSelection(
                 "qemu-tcg",
                 False,
                 "KvmUnavailable",
@@ -70,7 +70,7 @@ def test_choice(milli_cpu: int, insisted: str, host: tuple[Candidate, ...], driv
             250,
             "uml",
             WITH_KVM,
-            Choice(
+            DriverSelection(
                 "uml",
                 False,
                 "DriverInsistedOn",
@@ -81,7 +81,7 @@ def test_choice(milli_cpu: int, insisted: str, host: tuple[Candidate, ...], driv
             250,
             "qemu",
             WITHOUT_KVM,
-            Choice(
+            DriverSelection(
                 "qemu-tcg",
                 False,
                 "KvmUnavailable",
@@ -92,7 +92,7 @@ def test_choice(milli_cpu: int, insisted: str, host: tuple[Candidate, ...], driv
     ],
 )
 def test_the_reason(
-    milli_cpu: int, insisted: str, host: tuple[Candidate, ...], expected: Choice
+    milli_cpu: int, insisted: str, host: tuple[Candidate, ...], expected: DriverSelection
 ) -> None:
     assert choose(milli_cpu, insisted, host) == expected
 

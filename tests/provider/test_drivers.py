@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monopod.node.provider import CapacityError, DriverUnavailableError
+from monopod.node.provider import DriverUnavailableError, ProviderError
 from monopod.node.provider.driver_selection import Candidate
 from monopod.node.provider.drivers import Drivers, Finding
-from monopod.node.provider.report import Standing
+from monopod.node.provider.report import DriverReport
 from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
@@ -37,7 +37,7 @@ class FakeDriver:
     async def watch(self, name: str) -> Exit:
         raise VmmError(name)
 
-    def hold(self, name: str, milli_cpu: int) -> None:
+    def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
         raise VmmError(f"{name} {milli_cpu}")
 
     async def stop(self, name: str) -> None:
@@ -68,7 +68,7 @@ async def test_what_a_driver_lacks_is_kept() -> None:
 async def test_a_host_without_any_driver_is_no_host() -> None:
     drivers = Drivers([FakeDriver("uml", lacks="bwrap"), FakeDriver("qemu-tcg", lacks="QEMU")])
     await drivers.prepare()
-    with pytest.raises(CapacityError, match="uml: bwrap; qemu-tcg: QEMU"):
+    with pytest.raises(ProviderError, match="uml: bwrap; qemu-tcg: QEMU"):
         drivers.require()
 
 
@@ -79,7 +79,7 @@ async def test_a_check_tells_more_than_the_preparation() -> None:
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": dies})
     await drivers.prepare()
     assert drivers.standings == (
-        Standing(Candidate("qemu-kvm", 16000, "the probe guest died"), "", EARLIER),
+        DriverReport(Candidate("qemu-kvm", 16000, "the probe guest died"), "", EARLIER),
     )
 
 
@@ -90,7 +90,7 @@ async def test_a_check_that_cannot_be_made_is_a_lack() -> None:
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": breaks}, now=lambda: NOW)
     await drivers.prepare()
     assert drivers.standings == (
-        Standing(Candidate("qemu-kvm", 16000, "QEMU is too old"), "", NOW),
+        DriverReport(Candidate("qemu-kvm", 16000, "QEMU is too old"), "", NOW),
     )
 
 
@@ -100,7 +100,9 @@ async def test_what_a_check_found_is_kept() -> None:
 
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": works}, now=lambda: NOW)
     await drivers.prepare()
-    assert drivers.standings == (Standing(Candidate("qemu-kvm", 16000), "a guest booted", EARLIER),)
+    assert drivers.standings == (
+        DriverReport(Candidate("qemu-kvm", 16000), "a guest booted", EARLIER),
+    )
 
 
 async def test_a_driver_that_comes_is_used() -> None:

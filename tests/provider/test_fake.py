@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from monopod.node.provider import Capacity
-from tests.provider.contract import Contract, Place
+from monopod.node.provider import MachineProvider
 from tests.microvm.fakes import FakeCapacity, FakeHost
+from tests.provider.contract import Contract, Place
 
 
 class Memory(Place):
@@ -15,7 +15,7 @@ class Memory(Place):
         self.host = FakeHost()
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Capacity]:
+    async def open(self) -> AsyncGenerator[MachineProvider]:
         yield FakeCapacity(self.host)
 
     def kill(self, name: str) -> None:

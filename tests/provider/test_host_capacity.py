@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.node.provider import CapacityUnavailableError
-from monopod.node.provider.host_capacity import Share, check_room, for_machines, this_host, total
-from monopod.node.provider.settings import LocalSettings
 from monopod.fargate.sizing import TABLE
+from monopod.node.provider import CapacityUnavailableError
+from monopod.node.provider.host_capacity import Share, check_fits, for_machines, this_host, total
+from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import qemu
 from monopod.node.vmm.qemu_command import Accelerator
 
@@ -77,10 +77,10 @@ def test_every_size_is_counted_with_at_least_what_its_cgroup_may_use() -> None:
 def test_room(wanted: Share, taken: list[Share], said: str) -> None:
     whole = for_machines(HOST, SETTINGS)
     if not said:
-        check_room(wanted, taken, whole)
+        check_fits(wanted, taken, whole)
         return
     with pytest.raises(CapacityUnavailableError) as refused:
-        check_room(wanted, taken, whole)
+        check_fits(wanted, taken, whole)
     assert str(refused.value) == said
 
 
@@ -96,7 +96,7 @@ def test_no_more_is_promised_than_there_is_and_no_less(wanted: list[Share], whol
     taken: list[Share] = []
     for each in wanted:
         try:
-            check_room(each, taken, whole)
+            check_fits(each, taken, whole)
         except CapacityUnavailableError as refused:
             both = total([*taken, each])
             assert both.milli_cpu > whole.milli_cpu or both.memory_mib > whole.memory_mib

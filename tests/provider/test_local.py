@@ -13,19 +13,19 @@ from uuid import uuid4
 
 import pytest
 
-from monopod.util import process
-from monopod.node.provider import CapacityError, CapacityUnavailableError, Presence
-from monopod.node.provider.directory import MachineDirectory
-from monopod.node.provider.drivers import Drivers
-from monopod.node.provider.local import LocalCapacity
-from monopod.node.provider.settings import LocalSettings
 from monopod.node.guest import GuestImage
 from monopod.node.net.links import Links, LinkSpec
 from monopod.node.net.namespaces import Namespace
+from monopod.node.provider import CapacityUnavailableError, Presence, ProviderError
+from monopod.node.provider.directory import MachineDirectory
+from monopod.node.provider.drivers import Drivers
+from monopod.node.provider.local import LocalProvider
+from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm.cgroups import Cgroups, Hierarchies
 from monopod.node.vmm.driver import Driver, Exit, LinkKind, Machine
 from monopod.node.vmm.launcher import PLATFORM_MILLI_CPU
 from monopod.node.vmm.uml import UmlDriver
+from monopod.util import process
 from tests.provider.contract import NAME, OTHER, Contract, Place, configure, next_end, wanted
 from tests.vmm.conftest import guest_image
 
@@ -47,7 +47,7 @@ class Host(Place):
         self.cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{self.id}")
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[LocalCapacity]:
+    async def open(self) -> AsyncGenerator[LocalProvider]:
         driver = UmlDriver(
             kernel=self.image.uml.directory,
             runtime=self.home / "uml",
@@ -57,7 +57,7 @@ class Host(Place):
         drivers = Drivers([driver, *(other(driver) for other in self.others)])
         await drivers.prepare()
         async with Links(self.router, self.ports) as links:
-            capacity = LocalCapacity(
+            capacity = LocalProvider(
                 drivers,
                 cgroups=self.cgroups,
                 links=links,
@@ -112,9 +112,9 @@ class Emulator:
         self.calls.append("watch")
         return await self.inner.watch(name)
 
-    def hold(self, name: str, milli_cpu: int) -> None:
+    def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
         self.calls.append(f"hold {milli_cpu}")
-        self.inner.hold(name, milli_cpu)
+        self.inner.set_cpu_quota(name, milli_cpu)
 
     async def stop(self, name: str) -> None:
         self.calls.append("stop")
@@ -171,7 +171,7 @@ async def test_a_settled_machine_is_held_to_its_cpu(host: Host) -> None:
         await capacity.launch(wanted(milli_cpu=500), configure)
     async with host.open() as capacity:
         # Told to a process that did not launch it.
-        await capacity.settle(NAME)
+        await capacity.end_boot_burst(NAME)
         quota, period = _cpu(host, NAME)
         assert quota * 1000 // period == 500 + PLATFORM_MILLI_CPU
         await capacity.resume_burst(NAME)
@@ -214,7 +214,7 @@ async def test_each_machine_is_handled_by_its_own_driver(host: Host) -> None:
     assert sorted(set(calls)) == ["launch", "prepare", "stop", "watch"]
     calls.clear()
     async with host.open() as capacity:
-        await capacity.settle(NAME)
+        await capacity.end_boot_burst(NAME)
         host.kill(NAME)
         assert (await next_end(capacity)).name == NAME
         await capacity.terminate(NAME)
@@ -232,7 +232,7 @@ async def test_a_machine_from_before_there_was_a_choice_is_user_mode_linux(host:
         found = capacity.chosen(NAME)
         assert found is not None
         assert found.driver == "uml"
-        await capacity.settle(NAME)
+        await capacity.end_boot_burst(NAME)
         await capacity.terminate(NAME)
     assert calls == ["prepare"]
 
@@ -243,7 +243,7 @@ async def test_a_machine_whose_driver_is_gone_can_be_removed(host: Host) -> None
         await capacity.launch(wanted(driver="qemu"), configure)
     host.others.clear()
     async with host.open() as capacity:
-        await capacity.settle(NAME)
+        await capacity.end_boot_burst(NAME)
         await capacity.terminate(NAME)
         assert await capacity.present() == {}
 
@@ -254,7 +254,7 @@ async def test_a_full_disk_is_said_and_leaves_nothing(host: Host) -> None:
     await process.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", machines)
     try:
         async with host.open() as capacity:
-            with pytest.raises(CapacityError, match="No space left on device"):
+            with pytest.raises(ProviderError, match="No space left on device"):
                 await capacity.launch(wanted(), configure)
             assert await capacity.present() == {}
             assert list(machines.iterdir()) == []

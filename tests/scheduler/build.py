@@ -8,16 +8,24 @@ import msgspec
 from lightkube.resources.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
 
 from monopod.api.conditions import FALSE, TRUE
-from monopod.api.resources import Condition, ExecutionRole, FargateProfile, FargateProfileStatus, MicroVM, MicroVMStatus, Subnet
+from monopod.api.resources import (
+    Condition,
+    ExecutionRole,
+    FargateProfile,
+    FargateProfileStatus,
+    MicroVM,
+    MicroVMStatus,
+    Subnet,
+)
+from monopod.controllers.scheduler.actions import CreateMicroVM
+from monopod.controllers.scheduler.decide import State
+from monopod.controllers.scheduler.placement import Region
+from monopod.controllers.scheduler.security_groups import Membership
 from monopod.fargate.profiles import KnownRoles
 from monopod.fargate.unsupported import Storage
-from monopod.controllers.scheduler.decide import View
-from monopod.controllers.scheduler.placement import Ground
-from monopod.controllers.scheduler.security_groups import Membership
-from monopod.controllers.scheduler.actions import Claim
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
-GROUND = Ground("local-1", "amd64")
+GROUND = Region("local-1", "amd64")
 UID = "0d6f1a52-0000-0000-0000-000000000001"
 NODE = "fargate-ip-192-168-1-9.local-1.compute.internal"
 
@@ -102,7 +110,9 @@ def subnet(
     )
 
 
-def machine(claim: Claim, *conditions: Condition, uid: str = "m-1", going: bool = False) -> MicroVM:
+def machine(
+    claim: CreateMicroVM, *conditions: Condition, uid: str = "m-1", going: bool = False
+) -> MicroVM:
     made = MicroVM(spec=claim.spec)
     made.metadata = msgspec.convert(
         {"name": claim.name, "uid": uid, "deletionTimestamp": NOW if going else None},
@@ -151,8 +161,8 @@ def storage(
     )
 
 
-def view(**changes: Any) -> View:
-    known = View(
+def view(**changes: Any) -> State:
+    known = State(
         profiles=[profile()],
         subnets=[subnet()],
         vpcs=[],
@@ -166,4 +176,4 @@ def view(**changes: Any) -> View:
         membership=Membership(),
     )
     # Not dataclasses.replace, whose checks would want every field's exact type from the tests.
-    return View(**{name: changes.get(name, getattr(known, name)) for name in View.__slots__})
+    return State(**{name: changes.get(name, getattr(known, name)) for name in State.__slots__})

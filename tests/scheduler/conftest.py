@@ -20,10 +20,10 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBi
 from monopod import controlplane
 from monopod.api.conditions import TRUE
 from monopod.api.resources import Condition, FargateProfile, MicroVM, Subnet
-from monopod.kube import Client, NotFoundError, connect, meta
 from monopod.controllers.scheduler import manager
 from monopod.controllers.scheduler.decide import machine_name
 from monopod.controllers.scheduler.settings import SchedulerSettings
+from monopod.kube import Client, NotFoundError, connect, meta
 from monopod.settings import Settings
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually

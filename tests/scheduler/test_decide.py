@@ -6,39 +6,57 @@ from lightkube.models.core_v1 import PodStatus
 from lightkube.resources.core_v1 import Pod
 from lightkube.resources.node_v1 import RuntimeClass
 
-from monopod.controllers.scheduler import provisioning_failures, log_routing, reasons
+from monopod.controllers.scheduler import log_routing, provisioning_failures, reasons
+from monopod.controllers.scheduler.actions import (
+    Bind,
+    CountFailure,
+    CreateMicroVM,
+    MarkUnschedulable,
+    NoAction,
+    Requeue,
+)
 from monopod.controllers.scheduler.decide import decide, machine_name
-from monopod.controllers.scheduler.actions import Bind, Claim, CountFailure, Nothing, Refuse, Wait
-from tests.scheduler.build import NODE, NOW, UID, condition, machine, node, pod, profile, subnet, view
+from tests.scheduler.build import (
+    NODE,
+    NOW,
+    UID,
+    condition,
+    machine,
+    node,
+    pod,
+    profile,
+    subnet,
+    view,
+)
 
 
-def claimed(wanted: Pod | None = None, **changes: Any) -> Claim:
-    step = decide(wanted or pod(), view(**changes))
-    assert isinstance(step, Claim)
-    return step
+def claimed(wanted: Pod | None = None, **changes: Any) -> CreateMicroVM:
+    action = decide(wanted or pod(), view(**changes))
+    assert isinstance(action, CreateMicroVM)
+    return action
 
 
-def refused(step: object) -> tuple[str, str]:
-    assert isinstance(step, Refuse), step
-    return step.reason, step.message
+def refused(action: object) -> tuple[str, str]:
+    assert isinstance(action, MarkUnschedulable), action
+    return action.reason, action.message
 
 
 @pytest.mark.row("S3")
 def test_a_pod_that_matches_gets_a_machine_of_its_size() -> None:
     wanted = pod(requests={"cpu": "500m", "memory": "750Mi", "ephemeral-storage": "100Gi"})
-    step = decide(wanted, view())
-    assert isinstance(step, Claim)
-    assert step.name == machine_name(UID)
-    assert step.spec.podRef.uid == UID
-    assert (step.spec.profile, step.spec.subnet) == ("fp", "private-a")
-    assert (step.spec.milliCPU, step.spec.memoryMiB) == (500, 1024)
-    assert step.spec.ephemeralStorageGiB == 115
-    assert step.marks.annotations == {
+    action = decide(wanted, view())
+    assert isinstance(action, CreateMicroVM)
+    assert action.name == machine_name(UID)
+    assert action.spec.podRef.uid == UID
+    assert (action.spec.profile, action.spec.subnet) == ("fp", "private-a")
+    assert (action.spec.milliCPU, action.spec.memoryMiB) == (500, 1024)
+    assert action.spec.ephemeralStorageGiB == 115
+    assert action.marks.annotations == {
         "CapacityProvisioned": "0.5vCPU 1GB",
         "Logging": "LoggingDisabled: LOGGING_CONFIGMAP_NOT_FOUND",
         "fargate.amazonaws.com/pod-sg": None,
     }
-    assert step.marks.labels == {"eks.amazonaws.com/fargate-profile": "fp"}
+    assert action.marks.labels == {"eks.amazonaws.com/fargate-profile": "fp"}
 
 
 def test_a_machine_name_is_derived_from_the_uid() -> None:
@@ -55,14 +73,14 @@ def test_a_machine_name_is_derived_from_the_uid() -> None:
     ],
 )
 def test_pods_that_are_not_to_be_placed_are_left_alone(left_alone: Any) -> None:
-    assert decide(left_alone, view()) == Nothing()
+    assert decide(left_alone, view()) == NoAction()
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_finished_pods_are_left_alone(phase: str) -> None:
     done = pod()
     done.status = PodStatus(phase=phase)
-    assert decide(done, view()) == Nothing()
+    assert decide(done, view()) == NoAction()
 
 
 @pytest.mark.row("S8")
@@ -120,8 +138,8 @@ def test_a_driver_that_is_insisted_on(
     of_pod: str | None, of_profile: str | None, driver: str
 ) -> None:
     wanted = pod(metadata=_insisting(of_pod))
-    step = claimed(wanted, profiles=[profile(**_insisting(of_profile))])
-    assert step.spec.driver == driver
+    action = claimed(wanted, profiles=[profile(**_insisting(of_profile))])
+    assert action.spec.driver == driver
 
 
 @pytest.mark.parametrize(
@@ -140,8 +158,8 @@ def test_unknown_driver_is_refused(of_pod: str | None, of_profile: str | None, w
 @pytest.mark.parametrize("reason", ["DriverUnavailable", "SizeUnsupported"])
 def test_a_machine_that_the_host_has_no_driver_for(reason: str) -> None:
     made = machine(claimed(), condition("Launched", False, reason, "there is no KVM"))
-    step = decide(pod(), view(machine=made))
-    assert step == Refuse(reason, "there is no KVM", told=True)
+    action = decide(pod(), view(machine=made))
+    assert action == MarkUnschedulable(reason, "there is no KVM", told=True)
 
 
 def _insisting(word: str | None) -> dict[str, Any]:
@@ -149,8 +167,8 @@ def _insisting(word: str | None) -> dict[str, Any]:
 
 
 def test_too_much_storage() -> None:
-    step = decide(pod(requests={"ephemeral-storage": "176Gi"}), view())
-    assert refused(step)[0] == "POD_EPHEMERAL_STORAGE_EXCEEDS_MAX_FARGATE_SIZE"
+    action = decide(pod(requests={"ephemeral-storage": "176Gi"}), view())
+    assert refused(action)[0] == "POD_EPHEMERAL_STORAGE_EXCEEDS_MAX_FARGATE_SIZE"
 
 
 def test_unsupported_pods_are_told_before_sizes_are() -> None:
@@ -200,8 +218,8 @@ def test_selectors_that_the_profile_cannot_meet() -> None:
 
 def test_a_machine_on_its_way_is_waited_for_and_its_marks_are_kept() -> None:
     claim = claimed()
-    step = decide(pod(), view(machine=machine(claim, condition("Launched"))))
-    assert step == Wait(claim.marks)
+    action = decide(pod(), view(machine=machine(claim, condition("Launched"))))
+    assert action == Requeue(claim.marks)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +228,7 @@ def test_a_machine_on_its_way_is_waited_for_and_its_marks_are_kept() -> None:
 )
 def test_both_machine_and_node_must_be_ready(ready: bool, its_node: Any) -> None:
     made = machine(claimed(), condition("Ready", ready))
-    assert isinstance(decide(pod(), view(machine=made, node=its_node)), Wait)
+    assert isinstance(decide(pod(), view(machine=made, node=its_node)), Requeue)
 
 
 def test_a_ready_node_gets_its_pod() -> None:
@@ -221,8 +239,8 @@ def test_a_ready_node_gets_its_pod() -> None:
 
 def test_a_pod_with_a_machine_is_not_judged_again() -> None:
     claim = claimed()
-    step = decide(pod(), view(profiles=[], subnets=[], machine=machine(claim)))
-    assert step == Wait(claim.marks)
+    action = decide(pod(), view(profiles=[], subnets=[], machine=machine(claim)))
+    assert action == Requeue(claim.marks)
 
 
 @pytest.mark.parametrize("going", [False, True])
@@ -244,19 +262,21 @@ def test_a_failed_machine_is_told_and_counted_once(
     conditions: list[Any], said: str, going: bool
 ) -> None:
     made = machine(claimed(), *conditions, going=going)
-    step = decide(pod(), view(machine=made))
-    assert isinstance(step, CountFailure)
-    assert step.message == said
-    assert step.failures == provisioning_failures.Failures(1, "m-1", NOW + timedelta(seconds=1))
-    counted = pod(metadata={"annotations": {provisioning_failures.ANNOTATION: step.failures.encode()}})
-    assert decide(counted, view(machine=made)) == Wait()
+    action = decide(pod(), view(machine=made))
+    assert isinstance(action, CountFailure)
+    assert action.message == said
+    assert action.failures == provisioning_failures.Failures(1, "m-1", NOW + timedelta(seconds=1))
+    counted = pod(
+        metadata={"annotations": {provisioning_failures.ANNOTATION: action.failures.encode()}}
+    )
+    assert decide(counted, view(machine=made)) == Requeue()
 
 
 def test_a_machine_deleted_under_a_waiting_pod_counts_as_failed() -> None:
     launched = condition("Launched", False, "LaunchFailed", "no kernel")
-    step = decide(pod(), view(machine=machine(claimed(), launched, going=True)))
-    assert isinstance(step, CountFailure)
-    assert step.message.endswith("(will retry) for pod shop/web-0: LaunchFailed: no kernel")
+    action = decide(pod(), view(machine=machine(claimed(), launched, going=True)))
+    assert isinstance(action, CountFailure)
+    assert action.message.endswith("(will retry) for pod shop/web-0: LaunchFailed: no kernel")
     silent = decide(pod(), view(machine=machine(claimed(), condition("Launched"), going=True)))
     assert isinstance(silent, CountFailure)
     assert "was deleted before its node was ready" in silent.message
@@ -265,8 +285,8 @@ def test_a_machine_deleted_under_a_waiting_pod_counts_as_failed() -> None:
 def test_the_next_machine_waits_for_its_time() -> None:
     failed = provisioning_failures.Failures(3, "m-1", NOW + timedelta(seconds=4))
     again = pod(metadata={"annotations": {provisioning_failures.ANNOTATION: failed.encode()}})
-    assert decide(again, view()) == Wait(again_s=4.0)
-    assert isinstance(decide(again, view(now=NOW + timedelta(seconds=4))), Claim)
+    assert decide(again, view()) == Requeue(again_s=4.0)
+    assert isinstance(decide(again, view(now=NOW + timedelta(seconds=4))), CreateMicroVM)
 
 
 @pytest.mark.parametrize(
@@ -281,19 +301,19 @@ def test_the_next_machine_waits_for_its_time() -> None:
 )
 def test_an_annotation_that_a_hand_has_spoilt_counts_for_nothing(nonsense: str) -> None:
     spoilt = pod(metadata={"annotations": {provisioning_failures.ANNOTATION: nonsense}})
-    assert isinstance(decide(spoilt, view()), Claim)
+    assert isinstance(decide(spoilt, view()), CreateMicroVM)
 
 
 def test_a_pod_that_was_resized_is_not_bound_to_a_machine_too_small_for_it() -> None:
     made = machine(claimed(), condition("Ready"))
     assert isinstance(decide(pod(), view(machine=made, node=node())), Bind)
     resized = pod(requests={"cpu": "300m"})
-    assert isinstance(decide(resized, view(machine=made, node=node())), Wait)
+    assert isinstance(decide(resized, view(machine=made, node=node())), Requeue)
 
 
 def test_what_is_said_of_logging_is_true() -> None:
     found = decide(pod(), view(logging=log_routing.routing(configured=True)))
-    assert isinstance(found, Claim)
+    assert isinstance(found, CreateMicroVM)
     annotation = found.marks.annotations["Logging"]
     assert annotation == "LoggingDisabled: LOG_ROUTING_NOT_SUPPORTED"
     assert "ConfigMap aws-observability/aws-logging exists" in found.marks.logging.message
@@ -302,16 +322,16 @@ def test_what_is_said_of_logging_is_true() -> None:
 
 def test_a_runtime_class_that_machines_do_not_serve() -> None:
     sandboxed = RuntimeClass(handler="runsc")
-    step = decide(pod(runtimeClassName="gvisor"), view(classes={"gvisor": sandboxed}.get))
-    assert refused(step)[0] == reasons.UNSUPPORTED
+    action = decide(pod(runtimeClassName="gvisor"), view(classes={"gvisor": sandboxed}.get))
+    assert refused(action)[0] == reasons.UNSUPPORTED
     served = view(classes={"plain": RuntimeClass(handler="runc")}.get)
-    assert isinstance(decide(pod(runtimeClassName="plain"), served), Claim)
+    assert isinstance(decide(pod(runtimeClassName="plain"), served), CreateMicroVM)
 
 
 def test_no_hand_can_keep_a_pod_waiting_for_ever() -> None:
     failed = provisioning_failures.Failures(1, "m-1", NOW + timedelta(days=4000))
     spoilt = pod(metadata={"annotations": {provisioning_failures.ANNOTATION: failed.encode()}})
-    assert decide(spoilt, view()) == Wait(again_s=300.0)
+    assert decide(spoilt, view()) == Requeue(again_s=300.0)
 
 
 def test_pauses_double_up_to_five_minutes() -> None:
@@ -324,9 +344,9 @@ def test_pauses_double_up_to_five_minutes() -> None:
 
 def test_a_machine_without_room_to_run_says_so_on_the_pod() -> None:
     launched = condition("Launched", False, "CapacityUnavailable", "no memory left on the host")
-    step = decide(pod(), view(machine=machine(claimed(), launched)))
+    action = decide(pod(), view(machine=machine(claimed(), launched)))
     # The event is the scheduler's, which knows what was requested.
-    assert step == Refuse(
+    assert action == MarkUnschedulable(
         reasons.NO_CAPACITY,
         "Fargate capacity is unavailable at this time. Please try again later or in a different"
         " availability zone: The pod needs 0 vCPU and 256 MiB of memory, including 256 MiB"
@@ -343,5 +363,5 @@ def test_a_name_that_belongs_to_another_pod() -> None:
 @pytest.mark.row("S18")
 def test_a_machine_without_an_address_is_a_pod_that_waits_for_one() -> None:
     waits = machine(claimed(), condition("Addressed", False, "SubnetExhausted", "subnet a: full"))
-    step = decide(pod(), view(machine=waits))
-    assert step == Refuse(reasons.NO_ADDRESS, "subnet a: full", told=True)
+    action = decide(pod(), view(machine=waits))
+    assert action == MarkUnschedulable(reasons.NO_ADDRESS, "subnet a: full", told=True)

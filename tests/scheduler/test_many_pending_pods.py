@@ -78,7 +78,12 @@ async def _scheduler(identity: Path, home: Path) -> AsyncGenerator[_Scheduler]:
     }
     with (home / "log").open("wb") as log:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "monopod.controllers.scheduler", env=surroundings, stdout=log, stderr=log
+            sys.executable,
+            "-m",
+            "monopod.controllers.scheduler",
+            env=surroundings,
+            stdout=log,
+            stderr=log,
         )
     try:
         yield _Scheduler(child.pid)

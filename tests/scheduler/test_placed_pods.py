@@ -12,10 +12,10 @@ from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api.resources import MicroVM, Subnet
-from monopod.kube import Change, Key, identity, key_of, meta
+from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod, stays
+from monopod.controllers.scheduler.placement_index import PlacementIndex
+from monopod.kube import Change, Key, key_of, meta, uid_of
 from monopod.kube.store import Store
-from monopod.controllers.scheduler.placement_index import Crowd
-from monopod.controllers.scheduler.placed_pods import Neighbour, neighbour, stays
 from tests.scheduler.build import pod, subnet
 
 _T = TypeVar("_T", bound=res.Resource)
@@ -67,14 +67,14 @@ class _World:
         self.machines: _Seen[MicroVM] = _Seen()
         self.pods: _Seen[Pod] = _Seen()
         self.subnets: _Seen[Subnet] = _Seen()
-        self.crowd = Crowd(self.machines, self.pods, self.subnets)
+        self.crowd = PlacementIndex(self.machines, self.pods, self.subnets)
 
-    def anew(self) -> list[Neighbour]:
+    def anew(self) -> list[PlacedPod]:
         zones = {key_of(each): each.spec.availabilityZone for each in self.subnets.items()}
-        pods = {identity(each): each for each in self.pods.items()}
+        pods = {uid_of(each): each for each in self.pods.items()}
         found = ((pods.get(each.spec.podRef.uid), each) for each in self.machines.items())
         return [
-            neighbour(of, zones[each.spec.subnet])
+            placed_pod(of, zones[each.spec.subnet])
             for of, each in found
             if of is not None and stays(of) and each.spec.subnet in zones
         ]

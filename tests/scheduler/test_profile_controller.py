@@ -9,11 +9,21 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api.conditions import FALSE, TRUE
-from monopod.api.resources import Condition, ExecutionRole, FargateProfile, FargateProfileStatus, Health, HealthIssue, Subnet, Vpc, VpcSpec
-from monopod.kube import NotFoundError, meta
-from monopod.fargate.profiles import KnownRoles, Surroundings
-from monopod.controllers.scheduler.profile_conditions import judge
+from monopod.api.resources import (
+    Condition,
+    ExecutionRole,
+    FargateProfile,
+    FargateProfileStatus,
+    Health,
+    HealthIssue,
+    Subnet,
+    Vpc,
+    VpcSpec,
+)
+from monopod.controllers.scheduler.profile_conditions import profile_conditions
 from monopod.controllers.scheduler.profile_controller import FINALIZER
+from monopod.fargate.profiles import KnownRoles, ProfileContext
+from monopod.kube import NotFoundError, meta
 from monopod.settings import Settings
 from tests.apiserver import ApiServer
 from tests.scheduler.build import NOW, profile, role, subnet
@@ -26,8 +36,8 @@ def _around(
     profiles: Sequence[FargateProfile] = (),
     region: str = "local-1",
     roles: KnownRoles | None = None,
-) -> Surroundings:
-    return Surroundings(
+) -> ProfileContext:
+    return ProfileContext(
         subnets=subnets,
         vpcs=vpcs,
         roles=roles or KnownRoles(),
@@ -107,7 +117,7 @@ def _local_zone() -> Subnet:
 def test_a_profile_is_as_good_as_its_subnets(
     *, before: str, named: list[str], subnets: Sequence[Subnet], word: str, ready: str, said: str
 ) -> None:
-    status = judge(profile("fp", "shop", *named, status=before), _around(subnets), NOW)
+    status = profile_conditions(profile("fp", "shop", *named, status=before), _around(subnets), NOW)
     assert status.status == word
     condition = status.conditions[0]
     assert (condition.type, condition.status, condition.message) == ("Ready", ready, said)
@@ -128,12 +138,12 @@ def test_a_profile_is_as_good_as_its_subnets(
 @pytest.mark.parametrize("before", ["", "ACTIVE"])
 def test_a_vpc_needs_dns(vpc: Vpc, said: str, named: tuple[str, ...], before: str) -> None:
     around = _around([subnet()], [vpc])
-    status = judge(profile("fp", "shop", *named, status=before), around, NOW)
+    status = profile_conditions(profile("fp", "shop", *named, status=before), around, NOW)
     assert status.status == (before or "CREATE_FAILED")
     assert status.conditions[0].message == (
         f"DNS resolution and DNS hostnames must be enabled for VPC main: {said}"
     )
-    status = judge(profile("fp", "shop", *named), _around([subnet()], [_vpc()]), NOW)
+    status = profile_conditions(profile("fp", "shop", *named), _around([subnet()], [_vpc()]), NOW)
     assert status.status == "ACTIVE"
 
 
@@ -147,7 +157,7 @@ def test_a_vpc_needs_dns(vpc: Vpc, said: str, named: tuple[str, ...], before: st
     ],
 )
 def test_there_are_no_profiles_in_some_regions(region: str, word: str) -> None:
-    status = judge(profile(status=""), _around([subnet()], region=region), NOW)
+    status = profile_conditions(profile(status=""), _around([subnet()], region=region), NOW)
     assert status.status == word
     if word == "CREATE_FAILED":
         assert status.conditions[0].message == f"AWS Fargate is not supported in region {region}"
@@ -163,14 +173,14 @@ def _made(name: str, minute: int, namespace: str = "shop", word: str = "ACTIVE")
 def test_the_oldest_profiles_have_their_place() -> None:
     every = [_made(f"fp-{20 - number}", number, f"n-{number}", "") for number in range(11)]
     around = _around([subnet()], profiles=every)
-    words = [judge(each, around, NOW).status for each in every]
+    words = [profile_conditions(each, around, NOW).status for each in every]
     assert words == ["ACTIVE"] * 10 + ["CREATE_FAILED"]
-    last = judge(every[-1], around, NOW)
+    last = profile_conditions(every[-1], around, NOW)
     assert last.conditions[0].message == (
         "Cluster monopod has 10 Fargate profiles; the limit is 10."
     )
     around = _around([subnet()], profiles=every[1:])
-    assert judge(every[-1], around, NOW).status == "ACTIVE"
+    assert profile_conditions(every[-1], around, NOW).status == "ACTIVE"
 
 
 def _warnings(status: FargateProfileStatus) -> list[Condition]:
@@ -182,18 +192,18 @@ def test_profiles_with_the_same_selectors_are_warned_of_with_the_winner() -> Non
     every = [_made("b", 0), _made("a", 1), _made("c", 2, "other")]
     around = _around([subnet()], profiles=every)
     for each in every[:2]:
-        (warning,) = _warnings(judge(each, around, NOW))
+        (warning,) = _warnings(profile_conditions(each, around, NOW))
         assert warning.status == TRUE
         assert warning.message == (
             "Fargate profiles a, b have the same selectors: pods without label"
             " eks.amazonaws.com/fargate-profile start under a"
         )
-    assert [each.type for each in judge(every[2], around, NOW).conditions] == [
+    assert [each.type for each in profile_conditions(every[2], around, NOW).conditions] == [
         "Ready",
         "ExecutionRoleFound",
     ]
-    every[0].status = judge(every[0], around, NOW)
-    alone = judge(every[0], _around([subnet()], profiles=every[:1]), NOW)
+    every[0].status = profile_conditions(every[0], around, NOW)
+    alone = profile_conditions(every[0], _around([subnet()], profiles=every[:1]), NOW)
     assert [each.type for each in alone.conditions] == ["Ready", "ExecutionRoleFound"], (
         "and withdrawn"
     )
@@ -201,8 +211,8 @@ def test_profiles_with_the_same_selectors_are_warned_of_with_the_winner() -> Non
 
 def test_a_judgement_that_changes_nothing_is_the_same() -> None:
     judged = profile()
-    judged.status = judge(judged, _around([subnet()]), NOW)
-    assert judge(judged, _around([subnet()]), NOW) == judged.status
+    judged.status = profile_conditions(judged, _around([subnet()]), NOW)
+    assert profile_conditions(judged, _around([subnet()]), NOW) == judged.status
 
 
 @pytest.mark.row("S13")
@@ -226,7 +236,7 @@ def test_a_profile_says_whether_its_role_is_known(
     message: str,
 ) -> None:
     known = KnownRoles(roles, required)
-    status = judge(profile(status=before), _around([subnet()], roles=known), NOW)
+    status = profile_conditions(profile(status=before), _around([subnet()], roles=known), NOW)
     assert status.status == word
     assert tuple(each.reason for each in status.conditions) == reasons
     assert message in status.conditions[1].message
@@ -255,9 +265,9 @@ async def test_a_profile_learns_of_its_role(world: World) -> None:
 def test_pods_that_cannot_be_deleted_are_told_of() -> None:
     going = profile()
     meta(going).deletionTimestamp = NOW
-    assert judge(going, _around([subnet()]), NOW).status == "DELETING"
+    assert profile_conditions(going, _around([subnet()]), NOW).status == "DELETING"
     issue = HealthIssue("AccessDenied", "Pod shop/web cannot be deleted: no", ["shop/web"])
-    status = judge(going, _around([subnet()]), NOW, issue)
+    status = profile_conditions(going, _around([subnet()]), NOW, issue)
     assert status.status == "DELETE_FAILED"
     assert status.health == Health([issue])
 

@@ -6,7 +6,20 @@ from hypothesis import strategies as st
 from lightkube.models.core_v1 import PodSpec
 from msgspec import convert
 
-from monopod.fargate.sizing import RESERVED_MEMORY_MIB, TABLE, PodTooLargeError, Role, Share, Size, StorageTooLargeError, arithmetic, provisioned_annotation, size_of, smallest, storage_gib_of
+from monopod.fargate.sizing import (
+    RESERVED_MEMORY_MIB,
+    TABLE,
+    PodTooLargeError,
+    Role,
+    Share,
+    Size,
+    StorageTooLargeError,
+    arithmetic,
+    provisioned_annotation,
+    size_of,
+    smallest,
+    storage_gib_of,
+)
 
 MIB = 1 << 20
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.node.vmm.console import judge, last_lines, tail
+from monopod.node.vmm.console import classify_exit, last_lines, tail
 
 _STAMP = "2026-11-23 18:53:56.672866476  "
 
@@ -24,7 +24,7 @@ _STAMP = "2026-11-23 18:53:56.672866476  "
 def test_the_end_of_a_console_tells_how_a_machine_ended(
     lines: list[str], reason: str, message: str
 ) -> None:
-    verdict = judge("\n".join(_STAMP + line for line in lines))
+    verdict = classify_exit("\n".join(_STAMP + line for line in lines))
     assert verdict.reason == reason
     assert message in verdict.message
     assert _STAMP.strip() not in verdict.message
@@ -32,7 +32,7 @@ def test_the_end_of_a_console_tells_how_a_machine_ended(
 
 def test_a_pod_that_prints_a_kernels_words_long_before_the_end_is_not_believed() -> None:
     lines = ["reboot: Power down", *["something else"] * 10]
-    assert judge("\n".join(lines)).reason == "VmmKilled"
+    assert classify_exit("\n".join(lines)).reason == "VmmKilled"
 
 
 def test_the_tail_goes_on_over_a_rotation(tmp_path: Path) -> None:
@@ -60,4 +60,4 @@ def test_the_last_lines_cannot_steer_a_terminal() -> None:
     text = "\n".join(_STAMP + line for line in printed)
     assert last_lines(text, 4) == f"red | kept | {'x' * 160} | é ok"
     assert last_lines("") == ""
-    assert "\x1b" not in judge("Kernel panic - not syncing: \x1b[31mred").message
+    assert "\x1b" not in classify_exit("Kernel panic - not syncing: \x1b[31mred").message

@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 import pytest
 
-from monopod.util import process
 from monopod.node.vmm import qemu, seccomp, uml
 from monopod.node.vmm.qemu_command import Accelerator
+from monopod.util import process
 
 _PROGRAM = """
 import ctypes, json, os, sys

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from monopod.util import process
 from monopod.node.vmm.console import tail
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.uml import UmlDriver
+from monopod.util import process
 from tests.vmm.conftest import MAC, UID, Bench, scripted
 
 _TALKING = scripted(

@@ -13,8 +13,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from monopod.webhooks.manifests import NAME, admission_manifests
 from monopod.controlplane.manifests import read
+from monopod.webhooks.manifests import NAME, admission_manifests
 from tests.apiserver import LOOPBACK, ApiServer, free_ports
 
 _START_TIMEOUT_S: Final = 30.0

@@ -10,11 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.webhooks.address_space import Granted, Space, expected, subnet_faults, subnet_ties, vpc_faults, vpc_ties
 from monopod.api.resources import Subnet, SubnetSpec, Vpc, VpcSpec
 from monopod.kube import Client, ForbiddenError, meta
-from tests.webhooks.conftest import Admission
+from monopod.webhooks.address_space import (
+    PendingChange,
+    Space,
+    expected,
+    subnet_faults,
+    subnet_ties,
+    vpc_faults,
+    vpc_ties,
+)
 from tests.framework.eventually import eventually
+from tests.webhooks.conftest import Admission
 
 _MAIN = VpcSpec(["10.0.0.0/16", "172.16.0.0/16"])
 
@@ -89,15 +97,17 @@ def test_a_block_that_a_nodes_pods_are_in_stays_in_the_vpc() -> None:
 
 
 def test_what_was_allowed_counts_before_it_is_seen() -> None:
-    made = Granted("new", subnet=_subnet("10.0.5.0/24"))
+    made = PendingChange("new", subnet=_subnet("10.0.5.0/24"))
     space = expected(_SPACE, [made])
     assert subnet_faults("other", _subnet("10.0.5.128/25"), space)
     assert "Subnet new" in vpc_ties("main", space)[0]
-    gone = expected(_SPACE, [made, Granted("new", gone="Subnet"), Granted("a", gone="Subnet")])
+    gone = expected(
+        _SPACE, [made, PendingChange("new", gone="Subnet"), PendingChange("a", gone="Subnet")]
+    )
     assert gone == _SPACE
-    gone = expected(_SPACE, [Granted("empty", gone="Vpc")])
+    gone = expected(_SPACE, [PendingChange("empty", gone="Vpc")])
     assert subnet_faults("other", _subnet("10.9.1.0/24", "empty"), gone)
-    back = expected(gone, [Granted("empty", vpc=VpcSpec(["10.9.0.0/16"]))])
+    back = expected(gone, [PendingChange("empty", vpc=VpcSpec(["10.9.0.0/16"]))])
     assert not subnet_faults("other", _subnet("10.9.1.0/24", "empty"), back)
 
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from monopod.webhooks.webhook import Webhook
 from monopod.api import keys
 from monopod.kube import TransientError
+from monopod.webhooks.webhook import Webhook
 from tests.webhooks.support import Profiles, pod, profile, profile_review, response, review
 
 UID = "705ab4f5-6393-11e8-b7cc-42010a800002"

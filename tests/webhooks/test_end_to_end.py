@@ -14,13 +14,13 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Event, Pod, ServiceAccount
 from lightkube.resources.scheduling_v1 import PriorityClass
 
-from monopod.webhooks.missed_pods import REASON
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
 from monopod.kube import AlreadyExistsError, Client, meta
-from tests.webhooks.conftest import Admission
+from monopod.webhooks.missed_pods import REASON
 from tests.apiserver import LOOPBACK, ApiServer
 from tests.framework.eventually import eventually
+from tests.webhooks.conftest import Admission
 
 
 async def make_profile(admin: Client, namespace: str, prefix: str = "fp") -> str:

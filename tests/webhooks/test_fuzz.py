@@ -16,8 +16,8 @@ from lightkube.resources.core_v1 import ServiceAccount
 from monopod.webhooks.manifests import PODS_PATH, PROFILES_PATH, ROLES_PATH, SUPPORT_PATH
 from monopod.webhooks.roles import RoleWebhook
 from monopod.webhooks.webhook import Webhook
-from tests.webhooks.support import Profiles, pod, profile, review
 from tests.apiserver import LOOPBACK
+from tests.webhooks.support import Profiles, pod, profile, review
 
 _REQUESTS = 10_000
 _WARM = 1_000

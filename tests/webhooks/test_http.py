@@ -16,10 +16,10 @@ from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monopod.webhooks.webhook import Webhook
 from monopod.identity.serving import ServingCertificate
-from tests.webhooks.support import Profiles, pod, profile, response, review
+from monopod.webhooks.webhook import Webhook
 from tests.apiserver import LOOPBACK, CertificateMaker
+from tests.webhooks.support import Profiles, pod, profile, response, review
 
 Server = tuple[str, ssl.SSLContext]
 

@@ -17,12 +17,12 @@ from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
-from monopod.webhooks.manifests import admission_manifests
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
 from monopod.kube import Client, meta
-from tests.webhooks.conftest import Admission
+from monopod.webhooks.manifests import admission_manifests
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
+from tests.webhooks.conftest import Admission
 
 _PER_SECOND = 200
 _SECONDS = 3

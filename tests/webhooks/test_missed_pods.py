@@ -7,10 +7,10 @@ from lightkube.models.meta_v1 import OwnerReference
 from lightkube.resources.core_v1 import Pod
 from msgspec import convert
 
-from monopod.webhooks.missed_pods import LATER, SlippedPods, slipped_from, waiting_for
 from monopod.api import keys
 from monopod.api.resources import FargateProfile
 from monopod.kube import Added, meta
+from monopod.webhooks.missed_pods import LATER, MissedPods, missed_by, waiting_for
 from tests.webhooks import support
 
 AT = datetime(2026, 11, 23, 18, tzinfo=UTC)
@@ -34,17 +34,17 @@ def pod(**changes: Any) -> Pod:
 
 @pytest.mark.row("S2")
 def test_an_unmarked_pod_of_an_older_profile_slipped_past() -> None:
-    assert slipped_from(pod(), [profile()]) == "fp"
+    assert missed_by(pod(), [profile()]) == "fp"
 
 
 @pytest.mark.parametrize("age_s", [0, -1])
 def test_a_profile_that_is_not_older_has_no_claim(age_s: int) -> None:
-    assert slipped_from(pod(), [profile(age_s=age_s)]) is None
+    assert missed_by(pod(), [profile(age_s=age_s)]) is None
 
 
 def test_precedence_is_among_the_older_ones() -> None:
     profiles = [profile("a", age_s=0), profile("c"), profile("b")]
-    assert slipped_from(pod(), profiles) == "b"
+    assert missed_by(pod(), profiles) == "b"
 
 
 @pytest.mark.parametrize(
@@ -57,21 +57,21 @@ def test_precedence_is_among_the_older_ones() -> None:
     ],
 )
 def test_pods_that_are_where_they_belong(changes: dict[str, Any]) -> None:
-    assert slipped_from(pod(**changes), [profile()]) is None
+    assert missed_by(pod(**changes), [profile()]) is None
 
 
 def test_a_marked_pod_did_not_slip() -> None:
     marked = pod(labels={keys.PROFILE_LABEL: "fp"})
     assert marked.spec is not None
     marked.spec.schedulerName = keys.SCHEDULER_NAME
-    assert slipped_from(marked, [profile()]) is None
+    assert missed_by(marked, [profile()]) is None
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_what_is_finished_does_not_matter(phase: str) -> None:
     finished = pod()
     finished.status = PodStatus(phase=phase)
-    assert slipped_from(finished, [profile()]) is None
+    assert missed_by(finished, [profile()]) is None
 
 
 def waiting(reason: str = "Unschedulable", owner: str = "ReplicaSet", **changes: Any) -> Pod:
@@ -126,7 +126,7 @@ class Recorded:
 
 def test_one_event_says_what_to_do_when_the_profile_appears() -> None:
     pods, profiles, events = Recorded(waiting()), Recorded(), Recorded()
-    SlippedPods(cast("Any", pods), cast("Any", profiles), cast("Any", events))
+    MissedPods(cast("Any", pods), cast("Any", profiles), cast("Any", events))
     pods.callbacks[0](Added("shop/web", waiting()))
     assert events.events == []
     profiles.objects.append(profile(age_s=-60))

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.resources.node_v1 import RuntimeClass
 
+from monopod.api import keys
 from monopod.webhooks.review import BadReviewError
 from monopod.webhooks.settings import Mode
 from monopod.webhooks.webhook import Webhook
-from monopod.api import keys
 from tests.webhooks.support import Profiles, pod, profile, response, review
 
 _PRIVILEGED = {"name": "main", "image": "x", "securityContext": {"privileged": True}}

@@ -12,9 +12,9 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
 from monopod.kube import Client, ForbiddenError, connect, meta
-from tests.webhooks.conftest import Admission
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
+from tests.webhooks.conftest import Admission
 
 NODE = "fargate-ip-192-168-1-2.local-1.compute.internal"
 SCHEDULER = "monopod:fargate-scheduler"

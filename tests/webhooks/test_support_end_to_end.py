@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from monopod.kube import Client
+from tests.apiserver import ApiServer
 from tests.webhooks.conftest import Admission
 from tests.webhooks.test_end_to_end import make_pod, make_profile
-from tests.apiserver import ApiServer
 
 _SAID = "Pod not supported on Fargate: fields not supported: HostNetwork"
 

@@ -7,12 +7,12 @@ import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace, Pod, Service
 
-from monopod.webhooks.target_health import gates
 from monopod.api import keys
 from monopod.api.target_groups import TargetGroupBinding
 from monopod.kube import Client
-from tests.webhooks.conftest import Admission
+from monopod.webhooks.target_health import gates
 from tests.framework.eventually import eventually
+from tests.webhooks.conftest import Admission
 
 
 def _service(name: str, namespace: str = "shop", **selector: str) -> Service:

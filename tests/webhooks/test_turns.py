@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec import convert
 
-from monopod.webhooks.webhook import Webhook
 from monopod.api.resources import FargateProfile
 from monopod.kube import Client, ForbiddenError
+from monopod.webhooks.webhook import Webhook
 from tests.webhooks.conftest import Admission
 from tests.webhooks.support import Profiles, profile, profile_review, response
 from tests.webhooks.test_end_to_end import make_profile

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.webhooks.review import Operation
-from monopod.webhooks.web_identity import DIRECTORY, VOLUME, PodSpecFacts, Role, grant, role_of
+from monopod.webhooks.web_identity import DIRECTORY, VOLUME, PodSpecView, Role, grant, role_of
 
 _ARN = "arn:aws:iam::111122223333:role/reader"
 _TOKEN = f"{DIRECTORY}/token"
@@ -35,7 +35,7 @@ def _patched(spec: dict[str, Any], operations: Any) -> dict[str, Any]:
 def _granted(
     spec: dict[str, Any], role: Role | None = None, annotations: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    facts = msgspec.convert(spec, PodSpecFacts)
+    facts = msgspec.convert(spec, PodSpecView)
     return _patched(spec, grant(facts, annotations or {}, role or Role(_ARN)))
 
 
@@ -91,7 +91,7 @@ def test_twice_is_once() -> None:
 
 
 def test_the_region_is_told_only_if_it_is_wanted() -> None:
-    facts = msgspec.convert({"containers": [{"name": "a"}]}, PodSpecFacts)
+    facts = msgspec.convert({"containers": [{"name": "a"}]}, PodSpecView)
 
     def names(operations: Any) -> set[str]:
         return {each["name"] for each in operations[0]["value"]}
@@ -147,5 +147,5 @@ def test_any_pod_is_given_each_thing_once(spec: dict[str, Any]) -> None:
         assert {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"} <= set(names)
         assert DIRECTORY in {mount["mountPath"] for mount in each["volumeMounts"]}
     assert _granted(found) == found
-    operations: list[Operation] = list(grant(msgspec.convert(found, PodSpecFacts), {}, Role(_ARN)))
+    operations: list[Operation] = list(grant(msgspec.convert(found, PodSpecView), {}, Role(_ARN)))
     assert operations == []

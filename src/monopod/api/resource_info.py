@@ -7,7 +7,7 @@ from lightkube.models import meta_v1
 from monopod.api import keys
 
 
-def info(
+def resource_info(
     kind: str, plural: str, group: str = keys.GROUP, version: str = keys.VERSION
 ) -> res.ApiInfo:
     """Describe a kind for the client."""

@@ -12,12 +12,12 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api import conditions, constants
 from monopod.api.resources import MicroVM
 from monopod.bench.phases import Phase
-from monopod.kube import Change, Deleted, identity, meta
+from monopod.kube import Change, Deleted, meta, uid_of
 
 _REFUSED: Final = (constants.DRIVER_UNAVAILABLE, constants.SIZE_UNSUPPORTED)
 
 
-class Sightings:
+class Observations:
     """Records the first observation of each phase.
 
     Args:
@@ -38,7 +38,7 @@ class Sightings:
 
     def pod_changed(self, change: Change[Pod]) -> None:
         """Handles a change of a pod."""
-        now, uid = self._clock(), identity(change.object)
+        now, uid = self._clock(), uid_of(change.object)
         if isinstance(change, Deleted):
             self._pods.pop(uid, None)
         else:

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
-from monopod.node.provider import report
-from monopod.node.provider.host_capacity import Share
 from monopod.cli.screen import plain_console
 from monopod.cli.sizes import size
 from monopod.controlplane import disk, lifecycle
-from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.control_plane import ComponentStatus, ControlPlane
+from monopod.controlplane.errors import ClusterError
 from monopod.kube import KubeError, meta
+from monopod.node.provider import report
+from monopod.node.provider.host_capacity import Share
 from monopod.settings import Settings
 
 

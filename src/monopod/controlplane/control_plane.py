@@ -13,24 +13,24 @@ from typing import Final
 import msgspec
 
 from monopod.api import crds
-from monopod.webhooks.manifests import admission_manifests
-from monopod.controlplane import manifests, objects, monopod_services, state, upstream_services
+from monopod.build.components import Components
+from monopod.build.images import stored
+from monopod.controlplane import manifests, monopod_services, objects, state, upstream_services
 from monopod.controlplane.cgroup import Cgroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.health import Prober, listens, prober
-from monopod.controlplane.identities import holdings
+from monopod.controlplane.identities import identities
 from monopod.controlplane.layout import Layout, User
 from monopod.controlplane.service import Service
 from monopod.controlplane.supervision import State, Supervisor
-from monopod.build.components import Components
-from monopod.identity.store import Vault
-from monopod.build.images import stored
+from monopod.identity.store import IdentityStore
 from monopod.kube import Client, KubeError, connect
 from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology
 from monopod.util.progress import Progress, Report, ignore
+from monopod.webhooks.manifests import admission_manifests
 
 _READY_WITHIN_S: Final = 90.0
 _POLL_S: Final = 0.05
@@ -72,7 +72,10 @@ class ControlPlane:
         self.layout = layout
         self._first = upstream_services.services(layout, components)
         # These have no permissions before the RBAC objects are applied.
-        self._then = (upstream_services.coredns(layout, components), *monopod_services.services(layout, guest_image))
+        self._then = (
+            upstream_services.coredns(layout, components),
+            *monopod_services.services(layout, guest_image),
+        )
         self._supervisor = supervisor(layout)
 
     @property
@@ -94,7 +97,7 @@ class ControlPlane:
         report(Progress("network", str(layout.network.transit_network), 1, 1))
 
         report(Progress("identities", "certificates and keys"))
-        renewed = Vault(layout.identities).fill(holdings(layout), dt.datetime.now(dt.UTC))
+        renewed = IdentityStore(layout.identities).fill(identities(layout), dt.datetime.now(dt.UTC))
         self._make_directories()
         report(Progress("identities", f"{len(renewed)} renewed" if renewed else "up to date", 1, 1))
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from monopod.controlplane.layout import CLUSTER_DOMAIN, KUBERNETES_ADDRESS, Layout, User
 from monopod.identity.authority import Subject
-from monopod.identity.store import Holding, Leaf
+from monopod.identity.store import Leaf, StoredIdentity
 
 ADMIN: Final = "admin"
 KUBELET_CLIENT: Final = "monopod:kubelet-client"
@@ -28,10 +28,10 @@ _LOOPBACK: Final = IPv4Address("127.0.0.1")
 _ADMINISTRATOR: Final = Subject("monopod:admin", "system:masters")
 
 
-def holdings(layout: Layout) -> tuple[Holding, ...]:
+def identities(layout: Layout) -> tuple[StoredIdentity, ...]:
     """Return every identity, completely: other files in an identity's directory are deleted."""
     return (
-        Holding(
+        StoredIdentity(
             ADMIN,
             uid=0,
             leaves=(Leaf("client", "cluster", _ADMINISTRATOR),),
@@ -40,7 +40,7 @@ def holdings(layout: Layout) -> tuple[Holding, ...]:
         ),
         _etcd(layout),
         _api_server(layout),
-        Holding(
+        StoredIdentity(
             "kube-controller-manager",
             uid=layout.uid(User.CONTROLLER_MANAGER),
             leaves=(_client("system:kube-controller-manager"),),
@@ -50,12 +50,12 @@ def holdings(layout: Layout) -> tuple[Holding, ...]:
         _user(layout, "kube-scheduler", "system:kube-scheduler", layout.uid(User.SCHEDULER)),
         _user(layout, "kube-proxy", "system:kube-proxy", layout.uid(User.PROXY)),
         _user(layout, "coredns", "system:coredns", layout.uid(User.DNS)),
-        Holding(
+        StoredIdentity(
             "registry",
             uid=layout.uid(User.REGISTRY),
             leaves=(_server("registry", "registry", addresses=(layout.control_address,)),),
         ),
-        Holding(
+        StoredIdentity(
             "admission",
             uid=layout.uid(User.ADMISSION),
             leaves=(
@@ -64,7 +64,7 @@ def holdings(layout: Layout) -> tuple[Holding, ...]:
             ),
             server=layout.api_server,
         ),
-        Holding(
+        StoredIdentity(
             "eks",
             uid=layout.uid(User.EKS),
             leaves=(
@@ -82,9 +82,9 @@ def holdings(layout: Layout) -> tuple[Holding, ...]:
     )
 
 
-def _etcd(layout: Layout) -> Holding:
+def _etcd(layout: Layout) -> StoredIdentity:
     subject = Subject("etcd", client=True, server=True, addresses=(_LOOPBACK,))
-    return Holding(
+    return StoredIdentity(
         "etcd",
         uid=layout.uid(User.ETCD),
         leaves=(Leaf("serving", "etcd", subject),),
@@ -92,7 +92,7 @@ def _etcd(layout: Layout) -> Holding:
     )
 
 
-def _api_server(layout: Layout) -> Holding:
+def _api_server(layout: Layout) -> StoredIdentity:
     names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
     serving = _server(
         "serving",
@@ -100,7 +100,7 @@ def _api_server(layout: Layout) -> Holding:
         names=(*names, f"kubernetes.default.svc.{CLUSTER_DOMAIN}", "localhost"),
         addresses=(layout.control_address, KUBERNETES_ADDRESS, _LOOPBACK),
     )
-    return Holding(
+    return StoredIdentity(
         "kube-apiserver",
         uid=layout.uid(User.API_SERVER),
         leaves=(
@@ -114,11 +114,11 @@ def _api_server(layout: Layout) -> Holding:
     )
 
 
-def _user(layout: Layout, directory: str, user: str, uid: int) -> Holding:
-    return Holding(directory, uid=uid, leaves=(_client(user),), server=layout.api_server)
+def _user(layout: Layout, directory: str, user: str, uid: int) -> StoredIdentity:
+    return StoredIdentity(directory, uid=uid, leaves=(_client(user),), server=layout.api_server)
 
 
-def _own(layout: Layout, directory: str, uid: int) -> Holding:
+def _own(layout: Layout, directory: str, uid: int) -> StoredIdentity:
     return _user(layout, directory, MONOPOD_USERS[directory], uid)
 
 

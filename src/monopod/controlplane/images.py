@@ -9,19 +9,19 @@ from typing import Final
 from lightkube.models.core_v1 import ContainerStatus
 from lightkube.resources.core_v1 import Pod
 
-from monopod.controlplane import access, disk, state
-from monopod.controlplane.errors import ClusterError
-from monopod.controlplane.health import listens
-from monopod.controlplane.layout import Layout
-from monopod.controlplane.control_plane import supervisor
-from monopod.controlplane.upstream_services import REGISTRY_PUSH
 from monopod.build.images import exclusion, stored, use
 from monopod.build.images.remove import remover
 from monopod.build.images.stored import StoredImage
 from monopod.build.images.use import Use
+from monopod.controlplane import access, disk, state
+from monopod.controlplane.control_plane import supervisor
+from monopod.controlplane.errors import ClusterError
+from monopod.controlplane.health import listens
+from monopod.controlplane.layout import Layout
+from monopod.controlplane.upstream_services import REGISTRY_PUSH
 from monopod.kube import connect, meta
-from monopod.util.progress import Progress, Report, ignore
 from monopod.settings import Settings
+from monopod.util.progress import Progress, Report, ignore
 
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LISTENS_WITHIN_S: Final = 60.0

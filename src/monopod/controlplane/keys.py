@@ -7,10 +7,10 @@ import datetime as dt
 from collections.abc import Sequence
 
 from monopod.controlplane import state
-from monopod.controlplane.identities import holdings
+from monopod.controlplane.identities import identities
 from monopod.controlplane.layout import Layout
 from monopod.identity.access_key import AccessKey
-from monopod.identity.store import Vault
+from monopod.identity.store import IdentityStore
 from monopod.settings import Settings
 
 
@@ -24,7 +24,7 @@ def create(settings: Settings, user: str, groups: Sequence[str] = ()) -> AccessK
     """
     layout = _layout(settings)
     with state.locked(layout.home):
-        vault = Vault(layout.identities)
+        vault = IdentityStore(layout.identities)
         made = vault.issue_key(user, groups)
         _fill(vault, layout)
     return made
@@ -38,7 +38,7 @@ def issued(settings: Settings) -> list[AccessKey]:
         ClusterError: Its state cannot be read.
         IdentityError: A key cannot be read.
     """
-    return Vault(_layout(settings).identities).issued_keys()
+    return IdentityStore(_layout(settings).identities).issued_keys()
 
 
 def delete(settings: Settings, key_id: str) -> None:
@@ -51,14 +51,14 @@ def delete(settings: Settings, key_id: str) -> None:
     """
     layout = _layout(settings)
     with state.locked(layout.home):
-        vault = Vault(layout.identities)
+        vault = IdentityStore(layout.identities)
         vault.withdraw_key(key_id)
         _fill(vault, layout)
 
 
-def _fill(vault: Vault, layout: Layout) -> None:
+def _fill(vault: IdentityStore, layout: Layout) -> None:
     # Only verifiers: other processes would need a restart after a renewal, which `up` does.
-    verifiers = [holding for holding in holdings(layout) if holding.verifies]
+    verifiers = [holding for holding in identities(layout) if holding.verifies]
     vault.fill(verifiers, dt.datetime.now(dt.UTC))
 
 

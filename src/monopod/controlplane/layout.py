@@ -12,7 +12,7 @@ from typing import Final
 
 from monopod.api import keys
 from monopod.node.net.addresses import SERVICES
-from monopod.node.net.cluster_network import API_PORT, EKS_PORT, REGISTRY_PORT, Plan
+from monopod.node.net.cluster_network import API_PORT, EKS_PORT, REGISTRY_PORT, ClusterNetwork
 from monopod.settings import Settings
 
 KUBERNETES_ADDRESS: Final = SERVICES.network_address + 1
@@ -60,12 +60,12 @@ class Layout:
     """The paths, addresses and users of one cluster."""
 
     settings: Settings
-    network: Plan
+    network: ClusterNetwork
 
     @classmethod
     def of(cls, settings: Settings, transit: int) -> "Layout":
         """Return the layout of the cluster with this transit network."""
-        return cls(settings, Plan(settings.instance, transit))
+        return cls(settings, ClusterNetwork(settings.instance, transit))
 
     @property
     def home(self) -> Path:

@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Final
 
 from monopod.build import components
-from monopod.node import guest
-from monopod.controlplane import preflight, leftovers, state
+from monopod.build.components import Components
+from monopod.controlplane import leftovers, preflight, state
 from monopod.controlplane.cgroup import Cgroup, mounted
+from monopod.controlplane.control_plane import ControlPlane
 from monopod.controlplane.errors import ClusterError, HostUnfitError
 from monopod.controlplane.layout import Layout
-from monopod.controlplane.control_plane import ControlPlane
-from monopod.build.components import Components
+from monopod.node import guest
 from monopod.node.guest import image_gc
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import Plan
 from monopod.node.net.topology import Topology, reserve
-from monopod.util.progress import Progress, Report, ignore
-from monopod.settings import Settings
 from monopod.node.vmm import uml
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.map_count import MapCount
+from monopod.settings import Settings
+from monopod.util.progress import Progress, Report, ignore
 
 _KUBERNETES: Final = "k8s.io/kubernetes"
 _PAUSE: Final = "build/pause/linux/pause.c"
@@ -95,7 +95,7 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
     preflight.check_root()
     home = settings.home.resolve()
     with state.locked(home) if home.exists() else nullcontext():
-        layout = Layout(settings, Plan(settings.instance, 0))
+        layout = Layout(settings, ClusterNetwork(settings.instance, 0))
         report(Progress("processes", "killing all of them"))
         # The control plane's cgroup is in one hierarchy, the machines' may be in several.
         for root in mounted():
@@ -135,7 +135,7 @@ async def _guest_image(
 ) -> guest.GuestImage:
     sources = await components.module_directory(_KUBERNETES, settings, report)
     image = await guest.provide(settings.cache, programs.directory, sources / _PAUSE, report)
-    await asyncio.to_thread(image_gc.tidy, image.directory)
+    await asyncio.to_thread(image_gc.prune, image.directory)
     return image
 
 

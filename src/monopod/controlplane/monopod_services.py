@@ -15,6 +15,15 @@ from monopod.node.net.addresses import SERVICES
 
 _SOURCES: Final = Path(monopod.__file__).resolve().parents[1]
 _OS: Final = Path("/usr")
+_MODULES: Final = {
+    "admission": "monopod.webhooks",
+    "balancing": "monopod.controllers.loadbalancer",
+    "eks": "monopod.eksapi",
+    "machines": "monopod.controllers.microvm",
+    "network": "monopod.controllers.vpc",
+    "scheduler": "monopod.controllers.scheduler",
+}
+"""The Python module of each process, by the name of its service, API user and log directory."""
 
 
 def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
@@ -151,7 +160,7 @@ def _unconfined(
 
 
 def _argv(module: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", f"monopod.{module}")
+    return (sys.executable, "-m", _MODULES[module])
 
 
 def _given(*prefixes: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ from monopod.api.security_groups import SecurityGroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.manifests import Manifest
 from monopod.kube import Client, InvalidError, KubeError, NotFoundError, PatchType, TransientError
-from monopod.util.concurrency import together
+from monopod.util.concurrency import run_concurrently
 
 _KINDS: Final[tuple[type[Resource], ...]] = (
     ClusterRole,
@@ -69,7 +69,7 @@ async def apply(client: Client, manifests: Sequence[Manifest]) -> None:
         async with slots:
             await _apply_one(client, manifest)
 
-    await together(*(one(manifest) for manifest in manifests))
+    await run_concurrently(*(one(manifest) for manifest in manifests))
 
 
 async def provide(client: Client, manifests: Sequence[Manifest]) -> None:

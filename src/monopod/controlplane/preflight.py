@@ -56,7 +56,7 @@ class Findings:
     home: Path
 
 
-def judge(found: Findings) -> tuple[str, ...]:
+def preflight(found: Findings) -> tuple[str, ...]:
     """Return what is missing, one line each, with the remedy; empty for a fit host."""
     missing: list[str] = []
     if found.uid != 0:
@@ -90,7 +90,7 @@ def check(settings: Settings) -> None:
     Raises:
         HostUnfitError: A requirement is missing; lists all of them.
     """
-    if missing := judge(_look(settings.home.resolve())):
+    if missing := preflight(_look(settings.home.resolve())):
         raise HostUnfitError(missing)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from monopod.controlplane.errors import ClusterError, NoClusterError
-from monopod.util.files import write_whole
+from monopod.util.files import write_atomically
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ def require(home: Path) -> State:
 def save(home: Path, state: State) -> None:
     """Write the state atomically."""
     content = msgspec.json.format(msgspec.json.encode(state)) + b"\n"
-    write_whole(_file(home), content, mode=0o644)
+    write_atomically(_file(home), content, mode=0o644)
 
 
 @contextmanager

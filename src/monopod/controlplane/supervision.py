@@ -18,7 +18,7 @@ from monopod.controlplane import execline, sandbox
 from monopod.controlplane.cgroup import Cgroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.service import NOTIFY_FD, Service
-from monopod.util.files import write_whole
+from monopod.util.files import write_atomically
 from monopod.util.process import ProcessError, run
 
 _LOG_FILE_BYTES: Final = 2_000_000
@@ -208,4 +208,4 @@ def log_script(directory: Path, uid: int) -> str:
 
 def _write_file(path: Path, text: str, mode: int) -> bool:
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    return write_whole(path, text.encode(), mode=mode)
+    return write_atomically(path, text.encode(), mode=mode)

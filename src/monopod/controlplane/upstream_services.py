@@ -9,11 +9,11 @@ from typing import Final
 
 import yaml
 
+from monopod.build.components import Components
 from monopod.controllers.loadbalancer.render import base
 from monopod.controlplane import oidc
 from monopod.controlplane.layout import CLUSTER_DOMAIN, HAPROXY, HAPROXY_FILE, Layout, Port, User
 from monopod.controlplane.service import PROGRAMS, Service
-from monopod.build.components import Components
 from monopod.eksapi import registration
 from monopod.node.net import services as services_config
 from monopod.node.net.addresses import SERVICES

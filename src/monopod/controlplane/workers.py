@@ -13,24 +13,24 @@ from typing import Final
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Node, Pod
 
-from monopod.api import keys, constants
+from monopod.api import constants, keys
 from monopod.api.conditions import TRUE, find_condition
 from monopod.api.names import machine_name
 from monopod.api.resources import MicroVM, MicroVMSpec, PodReference, Subnet, Vpc
+from monopod.controllers.vpc.desired import taken_blocks
 from monopod.controlplane.errors import ClusterError
+from monopod.fargate.profiles import is_private
+from monopod.fargate.sizing import Size
 from monopod.kube import AlreadyExistsError, Client, ConflictError, NotFoundError, meta
 from monopod.node.net.addresses import free_block
-from monopod.controllers.vpc.desired import taken_blocks
-from monopod.fargate.profiles import is_private
 from monopod.util.progress import Progress, Report, ignore
-from monopod.fargate.sizing import Size
 
 _READY_WITHIN_S: Final = 180.0
 _POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WorkerRequest:
     """A requested worker node."""
 
     name: str
@@ -40,7 +40,7 @@ class Wish:
     """The private subnet whose zone and route out it uses; empty means any private one."""
 
 
-async def add(client: Client, wish: Wish, report: Report = ignore) -> Node:
+async def add(client: Client, wish: WorkerRequest, report: Report = ignore) -> Node:
     """Create a worker node unless it exists, and wait until it is ready.
 
     Raises:
@@ -124,7 +124,7 @@ async def workers(client: Client) -> list[MicroVM]:
     )
 
 
-async def _make(client: Client, wish: Wish) -> MicroVM:
+async def _make(client: Client, wish: WorkerRequest) -> MicroVM:
     subnets = (await client.list(Subnet)).items
     wanted = [each for each in subnets if is_private(each) and wish.subnet in ("", meta(each).name)]
     if not wanted:

@@ -10,15 +10,15 @@ from typing import Final
 from aiohttp import web
 
 from monopod.eksapi.authenticator import Authenticator
-from monopod.eksapi.cluster import Surroundings
-from monopod.eksapi.operations import Endpoint
+from monopod.eksapi.cluster import ClusterEndpoint
 from monopod.eksapi.keys import KeyFile
+from monopod.eksapi.operations import Operations
 from monopod.eksapi.place import Place
 from monopod.eksapi.server import Server
 from monopod.eksapi.settings import EksSettings
 from monopod.identity import access_key
 from monopod.identity.serving import ServingCertificate
-from monopod.kube import Service, connect, serve
+from monopod.kube import Daemon, connect, serve
 from monopod.settings import Settings
 
 _NAME: Final = "monopod-eks"
@@ -27,7 +27,7 @@ _GRACE_S: Final = 5.0
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-async def _run(service: Service) -> None:
+async def _run(service: Daemon) -> None:
     own, settings = EksSettings(), Settings()  # pyright: ignore[reportCallIssue] - from the environment
     identity = own.identity or settings.identities / "eks"
     certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
@@ -39,9 +39,9 @@ async def _run(service: Service) -> None:
         settings.unsupported_regions,
         settings.max_profiles,
     )
-    surroundings = Surroundings(own.server, (identity / "ca.crt").read_bytes(), own.services)
+    surroundings = ClusterEndpoint(own.server, (identity / "ca.crt").read_bytes(), own.services)
     async with connect(identity / "kubeconfig", _NAME) as client:
-        server = Server(Endpoint(client, place, surroundings), keys.current, settings.region)
+        server = Server(Operations(client, place, surroundings), keys.current, settings.region)
         authenticator = Authenticator(settings.cluster, keys.current)
         async with (
             _listening(authenticator.handle, _LOOPBACK, own.token_port, certificate.context()),

@@ -18,7 +18,7 @@ OLDEST: Final = "kube-system"
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ClusterEndpoint:
     """The facts about the cluster that the API returns."""
 
     server: str
@@ -37,7 +37,7 @@ class _Version(msgspec.Struct):
 
 def described(
     place: Place,
-    surroundings: Surroundings,
+    surroundings: ClusterEndpoint,
     made: dt.datetime | None,
     version: bytes,
     subnets: Sequence[Subnet],

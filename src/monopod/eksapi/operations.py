@@ -15,14 +15,22 @@ from lightkube.resources.authorization_v1 import SubjectAccessReview
 from lightkube.resources.core_v1 import Namespace
 
 from monopod.api import keys
-from monopod.api.resources import FargateProfile, Subnet, Vpc
 from monopod.api.constants import DELETING
+from monopod.api.resources import FargateProfile, Subnet, Vpc
 from monopod.eksapi import pages, profiles, wire
-from monopod.eksapi.cluster import OLDEST, Surroundings, described
+from monopod.eksapi.cluster import OLDEST, ClusterEndpoint, described
 from monopod.eksapi.errors import EksError, access_denied, refused_by_cluster
 from monopod.eksapi.place import Place, no_such_resource
 from monopod.identity.access_key import AccessKey
-from monopod.kube import AlreadyExistsError, Client, ConflictError, ForbiddenError, InvalidError, NotFoundError, meta
+from monopod.kube import (
+    AlreadyExistsError,
+    Client,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    meta,
+)
 
 _log: Final = structlog.get_logger("endpoint")
 
@@ -30,10 +38,10 @@ _log: Final = structlog.get_logger("endpoint")
 _Answer = Callable[[AccessKey, Any], Awaitable[msgspec.Struct]]
 
 
-class Endpoint:
+class Operations:
     """Executes the operations that callers request."""
 
-    def __init__(self, client: Client, place: Place, surroundings: Surroundings) -> None:
+    def __init__(self, client: Client, place: Place, surroundings: ClusterEndpoint) -> None:
         self._client = client
         self._place = place
         self._surroundings = surroundings

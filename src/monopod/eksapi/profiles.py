@@ -8,15 +8,15 @@ import msgspec
 from lightkube.models.meta_v1 import ObjectMeta
 
 from monopod.api import keys
-from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector, Subnet, Vpc
 from monopod.api.constants import CREATING, DELETING
+from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector, Subnet, Vpc
 from monopod.eksapi import wire
 from monopod.eksapi.errors import EksError, invalid_parameter
 from monopod.eksapi.place import Place
-from monopod.kube import meta
 from monopod.fargate.profiles import faults_of, region_faults, subnet_faults, subnets_of_profile
 from monopod.fargate.profiles.subnets import is_ordinary
 from monopod.fargate.profiles.validity import MAX_LABELS, RESERVED_PREFIX
+from monopod.kube import meta
 
 REQUEST_ANNOTATION: Final = f"{keys.GROUP}/client-request"
 """Digests of the token and of the parameters that a profile was created with."""

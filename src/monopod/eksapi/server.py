@@ -12,9 +12,9 @@ from aiohttp import web
 from prometheus_client import Counter, Histogram
 
 from monopod.eksapi import sigv4, wire
-from monopod.eksapi.operations import Endpoint
 from monopod.eksapi.errors import EksError, malformed, server_error, unavailable
 from monopod.eksapi.operation import Router, read_request
+from monopod.eksapi.operations import Operations
 from monopod.identity.access_key import AccessKey
 from monopod.kube import KubeError
 
@@ -38,7 +38,7 @@ class Server:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Operations,
         keys: Callable[[], Mapping[str, AccessKey]],
         region: str,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
@@ -104,7 +104,7 @@ class Server:
             raise server_error("The request failed; see `monopod logs eks`.") from error
 
     def _authenticate(self, request: sigv4.Request) -> AccessKey:
-        claim = sigv4.read_claim(request)
+        claim = sigv4.read_credential(request)
         key = self._keys().get(claim.key_id)
         # Our keys are long-lived: a session token is left over from another account.
         if key is None or claim.token:
@@ -113,8 +113,8 @@ class Server:
                 "The security token included in the request is invalid.",
                 403,
             )
-        sigv4.check(request, claim, key.secret, region=self._region, service=SERVICE)
-        sigv4.check_time(claim, self._now())
+        sigv4.verify(request, claim, key.secret, region=self._region, service=SERVICE)
+        sigv4.verify_time(claim, self._now())
         return key
 
 

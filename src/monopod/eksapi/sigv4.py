@@ -60,7 +60,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Credential:
     """The unverified credential and signature of a request."""
 
     key_id: str
@@ -79,7 +79,7 @@ class Claim:
         return self.lifetime is not None
 
 
-def read_claim(request: Request) -> Claim:
+def read_credential(request: Request) -> Credential:
     """Parse a request's credential and signature.
 
     Raises:
@@ -97,12 +97,14 @@ def read_claim(request: Request) -> Claim:
     raise EksError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
 
 
-def check(request: Request, claim: Claim, secret: str, *, region: str | None, service: str) -> None:
-    """Verify a request's scope and signature; :func:`check_time` verifies its time.
+def verify(
+    request: Request, claim: Credential, secret: str, *, region: str | None, service: str
+) -> None:
+    """Verify a request's scope and signature; :func:`verify_time` verifies its time.
 
     Args:
         request: As received.
-        claim: The result of :func:`read_claim`.
+        claim: The result of :func:`read_credential`.
         secret: The secret of the claim's key.
         region: The required region; None means any.
         service: The required service.
@@ -134,7 +136,7 @@ def check(request: Request, claim: Claim, secret: str, *, region: str | None, se
         )
 
 
-def check_time(claim: Claim, now: dt.datetime) -> None:
+def verify_time(claim: Credential, now: dt.datetime) -> None:
     """Reject a request that has expired or is dated in the future.
 
     Raises:
@@ -233,7 +235,7 @@ def _grouped(headers: Headers) -> Mapping[str, str]:
     return {name: ",".join(values) for name, values in found.items()}
 
 
-def _claim_of_header(authorization: str, headers: Mapping[str, str]) -> Claim:
+def _claim_of_header(authorization: str, headers: Mapping[str, str]) -> Credential:
     algorithm, _, rest = authorization.partition(" ")
     if algorithm != ALGORITHM:
         raise _incomplete(f"Unsupported signature algorithm: only {ALGORITHM} is known.")
@@ -254,7 +256,7 @@ def _claim_of_header(authorization: str, headers: Mapping[str, str]) -> Claim:
     return _claim(given, _moment(dated), None, headers.get("x-amz-security-token"))
 
 
-def _claim_of_query(parameters: Mapping[str, str]) -> Claim:
+def _claim_of_query(parameters: Mapping[str, str]) -> Credential:
     if parameters["X-Amz-Algorithm"] != ALGORITHM:
         raise _incomplete(f"Unsupported signature algorithm: only {ALGORITHM} is known.")
     names = ("Credential", "Date", "Expires", "SignedHeaders", "Signature")
@@ -275,7 +277,7 @@ def _claim_of_query(parameters: Mapping[str, str]) -> Claim:
 
 def _claim(
     given: Mapping[str, str], at: dt.datetime, lifetime: dt.timedelta | None, token: str | None
-) -> Claim:
+) -> Credential:
     credential, signature = given["Credential"], given["Signature"]
     parts = credential.split("/")
     if len(parts) != 5 or parts[-1] != _TERMINATOR:
@@ -287,7 +289,7 @@ def _claim(
         raise _bad("The signature is not 64 hexadecimal digits.")
     key_id, day, region, service, _ = parts
     names = tuple(name.lower() for name in given["SignedHeaders"].split(";"))
-    return Claim(key_id, Scope(day, region, service), names, signature, at, lifetime, token)
+    return Credential(key_id, Scope(day, region, service), names, signature, at, lifetime, token)
 
 
 def _moment(text: str) -> dt.datetime:

@@ -52,13 +52,13 @@ def bearer(token: str, cluster: str, keys: Mapping[str, AccessKey], now: dt.date
         EksError: The token is invalid.
     """
     request = _request(token, cluster)
-    claim = sigv4.read_claim(request)
+    claim = sigv4.read_credential(request)
     key = keys.get(claim.key_id)
     if key is None:
         raise _no_token("its access key is not known")
     if _CLUSTER_HEADER not in claim.signed_headers:
         raise _no_token("it names no cluster")
-    sigv4.check(request, claim, key.secret, region=None, service=_SERVICE)
+    sigv4.verify(request, claim, key.secret, region=None, service=_SERVICE)
     if not now - LIFETIME <= claim.at <= now + sigv4.SKEW:
         raise _no_token(f"it was signed at {claim.at:%Y-%m-%d %H:%M:%S} UTC, valid for {LIFETIME}")
     return key

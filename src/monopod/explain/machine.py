@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from monopod.api import conditions, keys, constants
+from monopod.api import conditions, constants, keys
 from monopod.explain.findings import Finding, Section, bad, good, plain
 from monopod.explain.snapshot import Snapshot
-from monopod.kube import meta
 from monopod.fargate.sizing import Size
+from monopod.kube import meta
 
 _TITLE: Final = "Machine"
 

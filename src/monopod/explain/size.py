@@ -6,7 +6,21 @@ from typing import Final
 from monopod.api import conditions, keys
 from monopod.explain.findings import Finding, Section, bad, good, plain, remedy
 from monopod.explain.snapshot import Snapshot
-from monopod.fargate.sizing import DEFAULT_STORAGE_GIB, MAX_STORAGE_REQUEST_GIB, RESERVED_MEMORY_MIB, STORAGE_RESERVE_GIB, STORAGE_RESERVE_PERCENT, TABLE, Arithmetic, Demand, QuantityError, Role, Size, arithmetic, provisioned_annotation
+from monopod.fargate.sizing import (
+    DEFAULT_STORAGE_GIB,
+    MAX_STORAGE_REQUEST_GIB,
+    RESERVED_MEMORY_MIB,
+    STORAGE_RESERVE_GIB,
+    STORAGE_RESERVE_PERCENT,
+    TABLE,
+    Arithmetic,
+    QuantityError,
+    Requests,
+    Role,
+    Size,
+    arithmetic,
+    provisioned_annotation,
+)
 
 _TITLE: Final = "Size"
 _RESIZES: Final = ("PodResizePending", "PodResizeInProgress")
@@ -85,7 +99,7 @@ def memory(milli_bytes: int) -> str:
 
 
 def _sum(
-    demand: Demand,
+    demand: Requests,
     write: Callable[[int], str],
     *,
     extra: tuple[str, ...] = (),

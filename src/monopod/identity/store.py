@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from monopod.util.files import write_whole
 from monopod.identity import access_key, kubeconfig
 from monopod.identity.access_key import AccessKey, Seal
 from monopod.identity.authority import Authority, Pair, Subject, new_authority, new_signing_key
 from monopod.identity.errors import IdentityError
+from monopod.util.files import write_atomically
 
 AuthorityName = Literal["cluster", "front-proxy", "etcd"]
 AUTHORITIES: Final[tuple[AuthorityName, ...]] = ("cluster", "front-proxy", "etcd")
@@ -36,7 +36,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class StoredIdentity:
     """The credentials of one user, and so all that an attacker gains with its directory."""
 
     directory: str
@@ -59,7 +59,7 @@ class Holding:
     """Holds all other issued access keys as well."""
 
 
-class Vault:
+class IdentityStore:
     """The identities of one cluster, below a directory that root owns."""
 
     def __init__(self, root: Path) -> None:
@@ -69,7 +69,7 @@ class Vault:
         """The directory of a user's files."""
         return self._root / user
 
-    def fill(self, holdings: Sequence[Holding], now: dt.datetime) -> list[str]:
+    def fill(self, holdings: Sequence[StoredIdentity], now: dt.datetime) -> list[str]:
         """Write exactly these identities. Idempotent.
 
         Returns:
@@ -171,7 +171,7 @@ class Vault:
 
     def _fill_one(
         self,
-        holding: Holding,
+        holding: StoredIdentity,
         authorities: dict[AuthorityName, Authority],
         signing_key: Pair,
         now: dt.datetime,
@@ -226,4 +226,4 @@ def _read_pair(certificate: Path, key: Path) -> Pair | None:
 
 
 def _write(path: Path, data: bytes, uid: int) -> bool:
-    return write_whole(path, data, owner=uid, lasting=True)
+    return write_atomically(path, data, owner=uid, lasting=True)

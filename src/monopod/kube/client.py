@@ -20,9 +20,9 @@ from lightkube.models import core_v1 as models
 from lightkube.models import meta_v1
 from lightkube.resources import core_v1
 
-from monopod.kube import objects, codec
-from monopod.kube.connections import Connections
+from monopod.kube import codec, objects
 from monopod.kube.codec import Query
+from monopod.kube.connections import Connections
 
 _T = TypeVar("_T", bound=res.Resource)
 

@@ -23,7 +23,7 @@ _METRICS_ADDRESS: Final = "127.0.0.1"
 _log: Final = structlog.get_logger("service")
 
 
-class Service:
+class Daemon:
     """The process, as its main coroutine sees it."""
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
@@ -41,7 +41,7 @@ class Service:
         os.close(descriptor)
 
 
-Main = Callable[[Service], Coroutine[Any, Any, None]]
+Main = Callable[[Daemon], Coroutine[Any, Any, None]]
 """Runs until cancelled; returning or raising ends the process with a failure."""
 
 
@@ -75,10 +75,10 @@ def serve(name: str, main: Main, *, metrics_port: int | None = None) -> int:
         ValidationError: A setting, such as ``MONOPOD_LOG_LEVEL``, has an invalid value.
     """
     configure_logging(name, Settings().log_level)
-    return asyncio.run(_serve(Service(name, os.environ), main, metrics_port))
+    return asyncio.run(_serve(Daemon(name, os.environ), main, metrics_port))
 
 
-async def _serve(service: Service, main: Main, metrics_port: int | None) -> int:
+async def _serve(service: Daemon, main: Main, metrics_port: int | None) -> int:
     metrics = None
     if metrics_port is not None:
         metrics, _ = start_http_server(metrics_port, addr=_METRICS_ADDRESS)

@@ -9,7 +9,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from lightkube.core import resource as res
 
-from monopod.kube.objects import Key, identity, key_of, meta
+from monopod.kube.objects import Key, key_of, meta, uid_of
 from monopod.kube.store import Change, Deleted
 
 _T = TypeVar("_T", bound=res.Resource)
@@ -29,7 +29,7 @@ class Source(Protocol[_T]):
         ...
 
 
-class Fresh(Generic[_T]):
+class MutationCache(Generic[_T]):
     """An informer's objects, overlaid with newer ones that this process wrote.
 
     A local write wins for a few seconds at most; then the informer does.
@@ -59,7 +59,7 @@ class Fresh(Generic[_T]):
     def note(self, obj: _T) -> None:
         """Store an object as we wrote it, or are about to create it."""
         # A write's response may arrive after the object's deletion event.
-        if identity(obj) not in self._gone:
+        if uid_of(obj) not in self._gone:
             self._notes[key_of(obj)] = (self._time() + self._trusted_s, obj)
 
     def drop(self, key: Key) -> None:
@@ -82,12 +82,12 @@ class Fresh(Generic[_T]):
 
     def _changed(self, change: Change[_T]) -> None:
         noted = self._notes.get(change.key)
-        uid = identity(change.object)
+        uid = uid_of(change.object)
         if isinstance(change, Deleted):
             now = self._time()
             self._gone = {uid: until for uid, until in self._gone.items() if until > now}
             self._gone[uid] = now + self._trusted_s
-            if noted is not None and identity(noted[1]) == uid:
+            if noted is not None and uid_of(noted[1]) == uid:
                 del self._notes[change.key]
         self._settle(change.key)
 
@@ -102,7 +102,7 @@ class Fresh(Generic[_T]):
 
 
 def _newer(noted: res.Resource, shown: res.Resource) -> bool:
-    if identity(noted) != identity(shown):
+    if uid_of(noted) != uid_of(shown):
         return False
     try:
         # Versions of one kind are ordered integers (KEP 5504).

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def together(*work: Coroutine[Any, Any, Any]) -> None:
+async def run_concurrently(*work: Coroutine[Any, Any, Any]) -> None:
     """Run all coroutines concurrently; the first failure cancels the rest and is raised as is."""
     try:
         async with asyncio.TaskGroup() as group:

@@ -8,7 +8,7 @@ from pathlib import Path
 from stat import S_IMODE
 
 
-def write_whole(
+def write_atomically(
     path: Path,
     content: bytes,
     *,

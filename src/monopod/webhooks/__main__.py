@@ -11,16 +11,16 @@ from aiohttp import web
 from lightkube.resources.core_v1 import ServiceAccount
 from lightkube.resources.node_v1 import RuntimeClass
 
+from monopod.api.resources import FargateProfile
+from monopod.identity.serving import ServingCertificate
+from monopod.kube import Client, Daemon, EventRecorder, Informer, connect, make_key, serve
+from monopod.settings import Settings
+from monopod.webhooks.missed_pods import MissedPods, candidates
 from monopod.webhooks.networks import NetworkWebhook
 from monopod.webhooks.roles import RoleWebhook
 from monopod.webhooks.settings import AdmissionSettings
-from monopod.webhooks.missed_pods import SlippedPods, candidates
 from monopod.webhooks.target_health import TargetHealthWebhook
 from monopod.webhooks.webhook import Webhook
-from monopod.api.resources import FargateProfile
-from monopod.identity.serving import ServingCertificate
-from monopod.kube import Client, EventRecorder, Informer, Service, connect, make_key, serve
-from monopod.settings import Settings
 
 _NAME: Final = "monopod-admission"
 _ADDRESS: Final = "127.0.0.1"
@@ -43,7 +43,7 @@ class _Profiles:
 
 
 class _Accounts:
-    """Service accounts from the informer, or straight from the API server."""
+    """Daemon accounts from the informer, or straight from the API server."""
 
     def __init__(self, client: Client, informer: Informer[ServiceAccount]) -> None:
         self._client = client
@@ -56,7 +56,7 @@ class _Accounts:
         return await self._client.get(ServiceAccount, name, namespace)
 
 
-async def _run(service: Service) -> None:
+async def _run(service: Daemon) -> None:
     own = AdmissionSettings()
     identity = own.identity or Settings().identities / "admission"
     certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
@@ -66,7 +66,7 @@ async def _run(service: Service) -> None:
         classes = Informer(client, RuntimeClass)
         pods = candidates(client)
         events = EventRecorder(client, _NAME)
-        SlippedPods(pods, profiles, events)
+        MissedPods(pods, profiles, events)
         for work in (
             profiles.run(),
             accounts.run(),

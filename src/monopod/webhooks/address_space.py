@@ -17,7 +17,7 @@ _TOLD: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class PendingChange:
     """What was allowed just now, and cannot be seen yet."""
 
     name: str
@@ -43,7 +43,7 @@ class Space:
     """The block of each ordinary node's pods."""
 
 
-def expected(space: Space, granted: Iterable[Granted]) -> Space:
+def expected(space: Space, granted: Iterable[PendingChange]) -> Space:
     """Return what there will be once all that was allowed has come about, the newest last."""
     vpcs, subnets = dict(space.vpcs), dict(space.subnets)
     for each in granted:

@@ -18,11 +18,22 @@ from lightkube.models.meta_v1 import OwnerReference
 from lightkube.resources.core_v1 import Pod
 from prometheus_client import Gauge
 
-from monopod.webhooks.mutation import DEFAULT_SCHEDULER
 from monopod.api.conditions import FALSE
 from monopod.api.resources import FargateProfile
-from monopod.kube import Change, Client, Deleted, EventRecorder, EventType, Informer, Key, identity, key_of, meta
 from monopod.fargate.profiles import choose_profile
+from monopod.kube import (
+    Change,
+    Client,
+    Deleted,
+    EventRecorder,
+    EventType,
+    Informer,
+    Key,
+    key_of,
+    meta,
+    uid_of,
+)
+from monopod.webhooks.mutation import DEFAULT_SCHEDULER
 
 REASON: Final = "MissedByFargate"
 LATER: Final = "FargateProfileIsYounger"
@@ -40,7 +51,7 @@ def candidates(client: Client) -> Informer[Pod]:
     return Informer(client, Pod, fields=fields)
 
 
-def slipped_from(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
+def missed_by(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
     """Return the profile that should have had a pod and did not get it; None if all is well.
 
     A profile made after the pod has no claim to it. Times are whole seconds, so one made in the
@@ -60,7 +71,7 @@ def waiting_for(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
     slipped past.
     """
     known = list(profiles)
-    if not _unschedulable(pod) or not _may_match(pod) or slipped_from(pod, known) is not None:
+    if not _unschedulable(pod) or not _may_match(pod) or missed_by(pod, known) is not None:
         return None
     owner = _owner(pod)
     return None if owner is not None and owner.kind == "DaemonSet" else _chosen(pod, known)
@@ -99,7 +110,7 @@ def _owner(pod: Pod) -> OwnerReference | None:
     return next((each for each in owners if each.controller), None)
 
 
-class SlippedPods:
+class MissedPods:
     """Finds them among all pods, and tells each once."""
 
     def __init__(
@@ -132,11 +143,11 @@ class SlippedPods:
 
     def _judge(self, pod: Pod) -> None:
         key = key_of(pod)
-        profile = slipped_from(pod, self._profiles.items())
+        profile = missed_by(pod, self._profiles.items())
         if profile is None:
             self._found.pop(key, None)
-        elif self._found.get(key) != identity(pod):
-            self._found[key] = identity(pod)
+        elif self._found.get(key) != uid_of(pod):
+            self._found[key] = uid_of(pod)
             _log.warning("pod slipped past", pod=key, profile=profile)
             self._events.record(pod, EventType.WARNING, REASON, _message(pod, profile))
         _SLIPPED.set(len(self._found))
@@ -146,8 +157,8 @@ class SlippedPods:
         key, profile = key_of(pod), waiting_for(pod, self._profiles.items())
         if profile is None:
             self._waiting.pop(key, None)
-        elif self._waiting.get(key) != (identity(pod), profile):
-            self._waiting[key] = identity(pod), profile
+        elif self._waiting.get(key) != (uid_of(pod), profile):
+            self._waiting[key] = uid_of(pod), profile
             self._events.record(pod, EventType.WARNING, LATER, _advice(pod, profile))
 
 

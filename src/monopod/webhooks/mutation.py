@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from monopod.webhooks.review import Operation, PodFacts
 from monopod.api import keys
 from monopod.fargate.profiles import Choice, Outcome
+from monopod.webhooks.review import Operation, PodView
 
 DEFAULT_SCHEDULER: Final = "default-scheduler"
 _OURS: Final = frozenset({"", DEFAULT_SCHEDULER, keys.SCHEDULER_NAME})
@@ -53,7 +53,7 @@ class Mutation:
     """For the user who creates the pod; kubectl shows it."""
 
 
-def not_ours(pod: PodFacts) -> Result | None:
+def not_ours(pod: PodView) -> Result | None:
     """Say why a pod is left alone whatever profiles there are; None if they decide."""
     if pod.node:
         return Result.NAMES_NODE
@@ -62,7 +62,7 @@ def not_ours(pod: PodFacts) -> Result | None:
     return None
 
 
-def mutation_of(pod: PodFacts, choice: Choice) -> Mutation:
+def mutation_of(pod: PodView, choice: Choice) -> Mutation:
     """Return what becomes of a pod that profiles decide about."""
     match choice.outcome:
         case Outcome.CHOSEN:
@@ -78,7 +78,7 @@ def mutation_of(pod: PodFacts, choice: Choice) -> Mutation:
             return Mutation(Result.NO_MATCH)
 
 
-def _claim(pod: PodFacts) -> tuple[Operation, ...]:
+def _claim(pod: PodView) -> tuple[Operation, ...]:
     values: dict[str, str | int] = {"schedulerName": keys.SCHEDULER_NAME}
     if not pod.priority_class and not pod.limits_storage:
         # The three go together: the API server has filled in the other two for no class at all,
@@ -93,7 +93,7 @@ def _claim(pod: PodFacts) -> tuple[Operation, ...]:
     )
 
 
-def _stripped(pod: PodFacts) -> tuple[Operation, ...]:
+def _stripped(pod: PodView) -> tuple[Operation, ...]:
     """Security groups are for SecurityGroupPolicies to give; the scheduler writes which."""
     if keys.SECURITY_GROUPS_ANNOTATION not in pod.annotations:
         return ()

@@ -13,13 +13,19 @@ from typing import Final
 import msgspec
 from lightkube.resources.core_v1 import Node
 
-from monopod.webhooks import address_space
-from monopod.webhooks.address_space import Granted, Space
-from monopod.webhooks.review import Denial, Request, read_request, refusing_what_is_none, write_answer
 from monopod.api import keys
 from monopod.api.resources import MicroVM, Subnet, SubnetSpec, Vpc, VpcSpec
 from monopod.api.security_groups import SecurityGroup
 from monopod.kube import Client, KubeError, meta
+from monopod.webhooks import address_space
+from monopod.webhooks.address_space import PendingChange, Space
+from monopod.webhooks.review import (
+    Denial,
+    Request,
+    decoding_errors_as_bad_review,
+    read_request,
+    write_answer,
+)
 
 _DELETE: Final = "DELETE"
 _READ_TIMEOUT_S: Final = 3.0
@@ -48,7 +54,7 @@ class NetworkWebhook:
         self._client = client
         self._time = time or (lambda: asyncio.get_running_loop().time())
         self._one_at_a_time = asyncio.Lock()
-        self._granted: deque[tuple[float, Granted]] = deque()
+        self._granted: deque[tuple[float, PendingChange]] = deque()
 
     async def answer(self, body: bytes) -> bytes:
         """Return the answer to an AdmissionReview of a Vpc or a Subnet.
@@ -59,13 +65,13 @@ class NetworkWebhook:
         request = read_request(body)
         if request.kind.group != keys.GROUP or request.kind.kind not in ("Vpc", "Subnet"):
             return write_answer(request.uid)
-        with refusing_what_is_none():
+        with decoding_errors_as_bad_review():
             if _changes_nothing(request):
                 return write_answer(request.uid)
         try:
             async with asyncio.timeout(_READ_TIMEOUT_S), self._one_at_a_time:
                 space = address_space.expected(await self._space(), self._recent())
-                with refusing_what_is_none():
+                with decoding_errors_as_bad_review():
                     faults = _faults(request, space)
                     if not faults and not request.dryRun:
                         self._granted.append((self._time() + _REMEMBERED_S, _granted(request)))
@@ -74,7 +80,7 @@ class NetworkWebhook:
             return write_answer(request.uid, denial=denial)
         return write_answer(request.uid, denial=Denial("; ".join(faults)) if faults else None)
 
-    def _recent(self) -> list[Granted]:
+    def _recent(self) -> list[PendingChange]:
         while self._granted and self._granted[0][0] <= self._time():
             self._granted.popleft()
         return [each for _, each in self._granted]
@@ -120,14 +126,14 @@ def _changes_nothing(request: Request) -> bool:
     return old.spec.cidrBlocks == new.spec.cidrBlocks
 
 
-def _granted(request: Request) -> Granted:
+def _granted(request: Request) -> PendingChange:
     if request.operation == _DELETE:
-        return Granted(request.name, gone=request.kind.kind)
+        return PendingChange(request.name, gone=request.kind.kind)
     # One whose name is to be generated has none yet.
     name = request.name or request.uid
     if request.kind.kind == "Subnet":
-        return Granted(name, subnet=_subnets.decode(request.object).spec)
-    return Granted(name, vpc=_vpcs.decode(request.object).spec)
+        return PendingChange(name, subnet=_subnets.decode(request.object).spec)
+    return PendingChange(name, vpc=_vpcs.decode(request.object).spec)
 
 
 def _faults(request: Request, space: Space) -> tuple[str, ...]:

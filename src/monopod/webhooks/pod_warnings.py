@@ -14,14 +14,14 @@ import msgspec
 from lightkube.models.core_v1 import PodAffinity, PodAntiAffinity, PodSpec
 from lightkube.resources.core_v1 import Pod
 
-from monopod.fargate import sizing
-from monopod.webhooks.workload_review import Proposal
-from monopod.webhooks.review import Denial
-from monopod.webhooks.settings import Mode
 from monopod.api import keys
-from monopod.node.net.cluster_network import KUBELET_PORT
+from monopod.fargate import sizing
 from monopod.fargate.profiles import Choice, Outcome
 from monopod.fargate.unsupported import RuntimeClasses, not_for_debuggers, why_unsupported
+from monopod.node.net.cluster_network import KUBELET_PORT
+from monopod.webhooks.review import Denial
+from monopod.webhooks.settings import Mode
+from monopod.webhooks.workload_review import Proposal
 
 _APART: Final = keys.ZONE_LABELS | {"kubernetes.io/hostname"}
 """Keys by which pods are kept apart: every pod has a node of its own."""
@@ -38,7 +38,7 @@ class Finding(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class PodCheck:
     """What is answered."""
 
     finding: Finding
@@ -46,9 +46,7 @@ class Examination:
     denial: Denial | None = None
 
 
-def examine_pod(
-    proposal: Proposal, mode: Mode, classes: RuntimeClasses | None = None
-) -> Examination:
+def examine_pod(proposal: Proposal, mode: Mode, classes: RuntimeClasses | None = None) -> PodCheck:
     """Examine a pod that is Fargate's, or containers that are to be put into one.
 
     Such containers are refused in either mode: no scheduler stands behind.
@@ -60,7 +58,7 @@ def examine_pod(
     """
     pod = proposal.pod
     if pod is None or pod.spec is None or pod.spec.schedulerName != keys.SCHEDULER_NAME:
-        return Examination(Finding.NOT_OURS)
+        return PodCheck(Finding.NOT_OURS)
     if proposal.added is not None:
         unsupported = not_for_debuggers(proposal.added)
         return _judged((unsupported,) if unsupported else (), (), Mode.ENFORCE)
@@ -71,7 +69,7 @@ def examine_pod(
 
 def examine_workload(
     proposal: Proposal, choice: Choice, mode: Mode, classes: RuntimeClasses | None = None
-) -> Examination:
+) -> PodCheck:
     """Examine what a workload's pods will be like, given the profile they would start under.
 
     Args:
@@ -82,7 +80,7 @@ def examine_workload(
     """
     pod = proposal.pod
     if pod is None or pod.spec is None or choice.outcome not in _OURS:
-        return Examination(Finding.NOT_OURS)
+        return PodCheck(Finding.NOT_OURS)
     spec = _with_overhead(pod.spec, classes)
     said = tuple(_said(pod, spec, classes))
     faults = tuple(fault for fault, _ in said)
@@ -97,12 +95,12 @@ def examine_workload(
     return _judged(faults, tuple(advice), mode)
 
 
-def _judged(faults: tuple[str, ...], advice: tuple[str, ...], mode: Mode) -> Examination:
+def _judged(faults: tuple[str, ...], advice: tuple[str, ...], mode: Mode) -> PodCheck:
     if faults and mode is Mode.ENFORCE:
-        return Examination(Finding.REFUSED, advice, Denial("; ".join(faults)))
+        return PodCheck(Finding.REFUSED, advice, Denial("; ".join(faults)))
     if faults or advice:
-        return Examination(Finding.WARNED, (*faults, *advice))
-    return Examination(Finding.FINE)
+        return PodCheck(Finding.WARNED, (*faults, *advice))
+    return PodCheck(Finding.FINE)
 
 
 def _with_overhead(spec: PodSpec, classes: RuntimeClasses | None) -> PodSpec:

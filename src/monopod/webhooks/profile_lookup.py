@@ -7,10 +7,10 @@ from typing import Final, Protocol
 
 import structlog
 
-from monopod.webhooks.expectations import ExpectedProfiles
 from monopod.api.resources import FargateProfile
+from monopod.fargate.profiles import Choice, Outcome, blocked_by_other_profile, choose_profile
 from monopod.kube import KubeError, meta
-from monopod.fargate.profiles import Choice, Outcome, choose_profile, not_your_turn
+from monopod.webhooks.expectations import ExpectedProfiles
 
 _READ_TIMEOUT_S: Final = 1.0
 """Much less than the API server waits for us."""
@@ -33,7 +33,7 @@ class ProfileSource(Protocol):
         ...
 
 
-class ProfileChooser:
+class ProfileLookup:
     """Chooses from the known profiles, or from all there are if some may be unknown."""
 
     def __init__(
@@ -46,11 +46,15 @@ class ProfileChooser:
         """Note a profile that the API server may be about to store."""
         self._expected.announce(name)
 
-    async def not_your_turn(self, name: str, cluster: str, *, deleting: bool) -> str | None:
+    async def blocked_by_other_profile(
+        self, name: str, cluster: str, *, deleting: bool
+    ) -> str | None:
         """Return why a profile may not be created or deleted while others are; None if it may."""
         every = await self.newest()
         announced = self._expected.announced({meta(each).name or "" for each in every})
-        return not_your_turn(name, every, cluster=cluster, deleting=deleting, announced=announced)
+        return blocked_by_other_profile(
+            name, every, cluster=cluster, deleting=deleting, announced=announced
+        )
 
     async def choose(
         self, namespace: str, labels: Mapping[str, str], annotations: Mapping[str, str]

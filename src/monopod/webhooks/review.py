@@ -28,7 +28,7 @@ class BadReviewError(MonopodError):
 
 
 @dataclass(frozen=True, slots=True)
-class PodFacts:
+class PodView:
     """What of a pod decides whether it is claimed."""
 
     namespace: str
@@ -49,7 +49,7 @@ class Review:
     """One question of the API server."""
 
     uid: str
-    pod: PodFacts | None = None
+    pod: PodView | None = None
     """The pod to be created, if the question is about one."""
     profile: str | None = None
     """Name of the Fargate profile to be created or deleted, if the question is about one."""
@@ -164,7 +164,7 @@ _pods: Final = msgspec.json.Decoder(_Pod | None)
 
 
 @contextmanager
-def refusing_what_is_none() -> Generator[None]:
+def decoding_errors_as_bad_review() -> Generator[None]:
     """Turn whatever a body's decoding may raise into a BadReviewError."""
     try:
         yield
@@ -178,7 +178,7 @@ def read_request(body: bytes) -> Request:
     Raises:
         BadReviewError: It is not an AdmissionReview of the version that we registered for.
     """
-    with refusing_what_is_none():
+    with decoding_errors_as_bad_review():
         review = _reviews.decode(body)
     if (review.apiVersion, review.kind) != (_API_VERSION, _KIND):
         raise BadReviewError(f"{review.apiVersion} {review.kind} is not {_API_VERSION} {_KIND}")
@@ -192,7 +192,7 @@ def read_review(body: bytes) -> Review:
         BadReviewError: It is not an AdmissionReview of the version that we registered for.
     """
     request = read_request(body)
-    with refusing_what_is_none():
+    with decoding_errors_as_bad_review():
         return _understood(request)
 
 
@@ -230,8 +230,8 @@ def _understood(request: Request) -> Review:
     return Review(request.uid)
 
 
-def _facts(pod: _Pod, namespace: str) -> PodFacts:
-    return PodFacts(
+def _facts(pod: _Pod, namespace: str) -> PodView:
+    return PodView(
         # The object's own may be empty still: it is the request that says where it goes.
         namespace=namespace,
         labels=pod.metadata.labels or {},

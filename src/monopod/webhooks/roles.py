@@ -8,9 +8,9 @@ import msgspec
 import structlog
 from lightkube.resources.core_v1 import ServiceAccount
 
-from monopod.webhooks.review import read_request, refusing_what_is_none, write_answer
-from monopod.webhooks.web_identity import PodSpecFacts, grant, role_of
 from monopod.kube import KubeError, NotFoundError, meta
+from monopod.webhooks.review import decoding_errors_as_bad_review, read_request, write_answer
+from monopod.webhooks.web_identity import PodSpecView, grant, role_of
 
 _READ_TIMEOUT_S: Final = 1.0
 """Much less than the API server waits for us."""
@@ -40,7 +40,7 @@ class _Metadata(msgspec.Struct):
 
 class _Pod(msgspec.Struct):
     metadata: _Metadata
-    spec: PodSpecFacts
+    spec: PodSpecView
 
 
 _pods: Final = msgspec.json.Decoder(_Pod | None)
@@ -64,7 +64,7 @@ class RoleWebhook:
         asked = (request.kind.group, request.kind.version, request.kind.kind)
         if asked != _POD or request.operation != "CREATE":
             return write_answer(request.uid)
-        with refusing_what_is_none():
+        with decoding_errors_as_bad_review():
             pod = _pods.decode(request.object)
         if pod is None:
             return write_answer(request.uid)

@@ -12,10 +12,15 @@ import msgspec
 import structlog
 from lightkube.resources.core_v1 import Service
 
-from monopod.webhooks.review import Operation, read_request, refusing_what_is_none, write_answer
 from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.api.target_groups import TargetGroupBinding
 from monopod.kube import Client, KubeError, meta
+from monopod.webhooks.review import (
+    Operation,
+    decoding_errors_as_bad_review,
+    read_request,
+    write_answer,
+)
 
 _READ_TIMEOUT_S: Final = 8.0
 """Less than the API server waits for us."""
@@ -58,7 +63,7 @@ class TargetHealthWebhook:
         request = read_request(body)
         if request.kind.kind != "Pod" or request.operation != "CREATE":
             return write_answer(request.uid)
-        with refusing_what_is_none():
+        with decoding_errors_as_bad_review():
             pod = _pods.decode(request.object)
         if pod is None:
             return write_answer(request.uid)

@@ -47,7 +47,7 @@ class Mount(msgspec.Struct):
     mountPath: str = ""  # noqa: N815
 
 
-class ContainerFacts(msgspec.Struct):
+class ContainerView(msgspec.Struct):
     """What of a container decides what is added to it."""
 
     name: str = ""
@@ -55,11 +55,11 @@ class ContainerFacts(msgspec.Struct):
     volumeMounts: list[Mount] | None = None  # noqa: N815
 
 
-class PodSpecFacts(msgspec.Struct):
+class PodSpecView(msgspec.Struct):
     """What of a pod decides what is added to it."""
 
-    containers: list[ContainerFacts] = []
-    initContainers: list[ContainerFacts] | None = None  # noqa: N815
+    containers: list[ContainerView] = []
+    initContainers: list[ContainerView] | None = None  # noqa: N815
     volumes: list[Named] | None = None
     serviceAccountName: str | None = None  # noqa: N815
 
@@ -83,7 +83,7 @@ def role_of(annotations: Mapping[str, str] | None) -> Role | None:
 
 
 def grant(
-    pod: PodSpecFacts, annotations: Mapping[str, str], role: Role, region: str = ""
+    pod: PodSpecView, annotations: Mapping[str, str], role: Role, region: str = ""
 ) -> Sequence[Operation]:
     """Return the patch that gives a pod what its role needs.
 
@@ -120,7 +120,7 @@ def grant(
 
 
 def _grant_one(
-    path: str, container: ContainerFacts, variables: Mapping[str, str]
+    path: str, container: ContainerView, variables: Mapping[str, str]
 ) -> Generator[Operation]:
     own = {each.name for each in container.env or ()}
     added = [{"name": name, "value": text} for name, text in variables.items() if name not in own]

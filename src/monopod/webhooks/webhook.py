@@ -9,17 +9,24 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import Counter, Histogram
 
-from monopod.webhooks.profile_lookup import ProfileChooser, ProfileSource
-from monopod.webhooks.pod_warnings import Examination, Finding, examine_pod, examine_workload
-from monopod.webhooks.manifests import NETWORKS_PATH, PODS_PATH, PROFILES_PATH, ROLES_PATH, SUPPORT_PATH, TARGETS_PATH
+from monopod.fargate.unsupported import RuntimeClasses
+from monopod.webhooks.manifests import (
+    NETWORKS_PATH,
+    PODS_PATH,
+    PROFILES_PATH,
+    ROLES_PATH,
+    SUPPORT_PATH,
+    TARGETS_PATH,
+)
 from monopod.webhooks.mutation import Mutation, Result, mutation_of, not_ours
 from monopod.webhooks.networks import NetworkWebhook
-from monopod.webhooks.workload_review import Proposal, read_proposal
-from monopod.webhooks.review import BadReviewError, Denial, PodFacts, read_review, write_answer
+from monopod.webhooks.pod_warnings import Finding, PodCheck, examine_pod, examine_workload
+from monopod.webhooks.profile_lookup import ProfileLookup, ProfileSource
+from monopod.webhooks.review import BadReviewError, Denial, PodView, read_review, write_answer
 from monopod.webhooks.roles import RoleWebhook
 from monopod.webhooks.settings import Mode
 from monopod.webhooks.target_health import TargetHealthWebhook
-from monopod.fargate.unsupported import RuntimeClasses
+from monopod.webhooks.workload_review import Proposal, read_proposal
 
 _MAX_BODY_BYTES: Final = 16 << 20
 """The API server's limit for one object is 3 MiB; a review may hold it twice, and escaped."""
@@ -66,7 +73,7 @@ class Webhook:
         self._targets = targets
         self._roles = roles
         self._in_turn_of = in_turn_of
-        self._chooser = ProfileChooser(profiles, clock)
+        self._chooser = ProfileLookup(profiles, clock)
         self._mode = mode
         self._classes = classes
 
@@ -113,7 +120,9 @@ class Webhook:
 
     async def _admit_profile(self, name: str, *, deleting: bool) -> Denial | None:
         if self._in_turn_of is not None:
-            why = await self._chooser.not_your_turn(name, self._in_turn_of, deleting=deleting)
+            why = await self._chooser.blocked_by_other_profile(
+                name, self._in_turn_of, deleting=deleting
+            )
             if why is not None:
                 _REVIEWS.labels("not-its-turn").inc()
                 return Denial(why)
@@ -122,19 +131,19 @@ class Webhook:
         _REVIEWS.labels(Result.NOT_A_POD.value).inc()
         return None
 
-    async def _decide(self, pod: PodFacts) -> Mutation:
+    async def _decide(self, pod: PodView) -> Mutation:
         left = not_ours(pod)
         if left is not None:
             return Mutation(left)
         choice = await self._chooser.choose(pod.namespace, pod.labels, pod.annotations)
         return mutation_of(pod, choice)
 
-    async def _examine(self, proposal: Proposal) -> Examination:
+    async def _examine(self, proposal: Proposal) -> PodCheck:
         if proposal.workload is None:
             return examine_pod(proposal, self._mode, self._classes)
         facts = proposal.facts
         if not_ours(facts) is not None:
-            return Examination(Finding.NOT_OURS)
+            return PodCheck(Finding.NOT_OURS)
         choice = await self._chooser.choose(facts.namespace, facts.labels, facts.annotations)
         return examine_workload(proposal, choice, self._mode, self._classes)
 

@@ -9,7 +9,7 @@ from lightkube.models.core_v1 import EphemeralContainer, PodSpec, PodTemplateSpe
 from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from lightkube.resources.core_v1 import Pod
 
-from monopod.webhooks.review import PodFacts, Request, read_request, refusing_what_is_none
+from monopod.webhooks.review import PodView, Request, decoding_errors_as_bad_review, read_request
 
 _DEBUGGING: Final = "ephemeralcontainers"
 
@@ -27,11 +27,11 @@ class Proposal:
     """Containers that are to be put into the pod, which is there already."""
 
     @property
-    def facts(self) -> PodFacts:
+    def facts(self) -> PodView:
         """What decides whether the pods are Fargate's."""
         metadata = (self.pod.metadata if self.pod else None) or ObjectMeta()
         spec = (self.pod.spec if self.pod else None) or PodSpec(containers=[])
-        return PodFacts(
+        return PodView(
             namespace=metadata.namespace or "",
             labels=metadata.labels or {},
             annotations=metadata.annotations or {},
@@ -86,7 +86,7 @@ def read_proposal(body: bytes) -> Proposal:
     """
     request = read_request(body)
     asked = (request.kind.group, request.kind.version, request.kind.kind)
-    with refusing_what_is_none():
+    with decoding_errors_as_bad_review():
         if asked == ("", "v1", "Pod"):
             return _of_pod(request)
         reader = _READERS.get(asked)

@@ -4,6 +4,6 @@ It has its own namespaces, cgroup and directory, and a link to the VPC's router 
 All of it ends with the process that started it, even if that process is killed.
 """
 
-from monopod.bench.baseline_node.node import OrdinaryNode
+from monopod.bench.baseline_node.node import BaselineNode
 
-__all__ = ["OrdinaryNode"]
+__all__ = ["BaselineNode"]

@@ -40,7 +40,7 @@ class Taint:
 
 
 @dataclass(frozen=True, slots=True)
-class OrdinaryConfiguration:
+class BaselineConfiguration:
     """Parameters of a baseline node."""
 
     name: str
@@ -72,7 +72,7 @@ class File:
     mode: int = 0o600
 
 
-def files(node: OrdinaryConfiguration) -> dict[PurePosixPath, File]:
+def files(node: BaselineConfiguration) -> dict[PurePosixPath, File]:
     """Return every file that the node needs before it starts."""
     texts: dict[PurePosixPath, str] = {
         _CONFIG / "containerd.toml": _containerd(node),
@@ -136,7 +136,7 @@ def _log(name: str) -> str:
     return f"#!/bin/sh\nexec s6-log -b n2 s1000000 {LOGS / name}\n"
 
 
-def _kubelet_command(node: OrdinaryConfiguration) -> str:
+def _kubelet_command(node: BaselineConfiguration) -> str:
     labels = ",".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
     words = (
         "kubelet",
@@ -153,7 +153,7 @@ def _current_certificate() -> PurePosixPath:
     return PurePosixPath("/var/lib/kubelet/pki/kubelet-client-current.pem")
 
 
-def _containerd(node: OrdinaryConfiguration) -> str:
+def _containerd(node: BaselineConfiguration) -> str:
     return f"""\
 version = 4
 root = '/var/lib/containerd'
@@ -187,7 +187,7 @@ disabled_plugins = ['io.containerd.nri.v1.nri']
 """
 
 
-def _cni(node: OrdinaryConfiguration) -> dict[str, Any]:
+def _cni(node: BaselineConfiguration) -> dict[str, Any]:
     return {
         "cniVersion": "1.0.0",
         "name": "pods",
@@ -206,7 +206,7 @@ def _cni(node: OrdinaryConfiguration) -> dict[str, Any]:
     }
 
 
-def _kubelet(node: OrdinaryConfiguration) -> dict[str, Any]:
+def _kubelet(node: BaselineConfiguration) -> dict[str, Any]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -246,7 +246,7 @@ def _kubelet(node: OrdinaryConfiguration) -> dict[str, Any]:
     }
 
 
-def _kubeconfig(node: OrdinaryConfiguration) -> dict[str, Any]:
+def _kubeconfig(node: BaselineConfiguration) -> dict[str, Any]:
     current = str(_current_certificate())
     cluster = {"server": node.api_server, "certificate-authority": f"{_CONFIG}/ca.crt"}
     return {

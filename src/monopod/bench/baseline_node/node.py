@@ -14,17 +14,17 @@ from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from lightkube.resources.core_v1 import Node
 
 from monopod.api import keys
-from monopod.bench.errors import BenchError
 from monopod.bench.baseline_node import configuration
 from monopod.bench.baseline_node.cgroups import CgroupTree
-from monopod.bench.baseline_node.configuration import OrdinaryConfiguration, Taint
+from monopod.bench.baseline_node.configuration import BaselineConfiguration, Taint
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import Wire
+from monopod.bench.errors import BenchError
 from monopod.identity.node import NodeCertificates, NodeIssuer, NodeSubject
 from monopod.kube import Change, Client, Deleted, Informer, NotFoundError, meta
 from monopod.node.net.addresses import CLUSTER_DNS
+from monopod.node.net.cluster_network import NODE_LINK_GROUP, ClusterNetwork
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import NODE_LINK_GROUP, Plan
 from monopod.util.process import ProcessError
 
 LABEL: Final = "monopod.dev/ordinary"
@@ -45,7 +45,7 @@ class Image:
     """Path of an OCI or Docker archive."""
 
 
-class OrdinaryNode:
+class BaselineNode:
     """One baseline node of a running cluster."""
 
     def __init__(
@@ -53,7 +53,7 @@ class OrdinaryNode:
         client: Client,
         *,
         signing: Client,
-        plan: Plan,
+        plan: ClusterNetwork,
         home: Path,
         programs: Path,
         ca_certificate: bytes,
@@ -86,7 +86,7 @@ class OrdinaryNode:
         self._shell: Shell | None = None
 
     @asynccontextmanager
-    async def running(self, sandbox: Image, *images: Image) -> AsyncGenerator["OrdinaryNode"]:
+    async def running(self, sandbox: Image, *images: Image) -> AsyncGenerator["BaselineNode"]:
         """Run the node, ready, for the length of a block, and remove it completely.
 
         Args:
@@ -162,7 +162,7 @@ class OrdinaryNode:
         self._root.mkdir(mode=0o700)
         for directory in configuration.directories():
             self._host_path(directory).mkdir(parents=True, exist_ok=True)
-        wanted = OrdinaryConfiguration(
+        wanted = BaselineConfiguration(
             name=self.name,
             address=self._wire.address,
             pods=self._wire.pods,

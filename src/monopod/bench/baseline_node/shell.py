@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from monopod.bench.errors import BenchError
 from monopod.bench.baseline_node.configuration import PROGRAMS, SERVICES, TUNABLES, tunable_copy
+from monopod.bench.errors import BenchError
 from monopod.node.net.namespaces import Namespace
 from monopod.util.process import run
 

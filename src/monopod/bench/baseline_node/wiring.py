@@ -10,8 +10,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from monopod.bench.errors import BenchError
 from monopod.node.net.addresses import GATEWAY_MAC, MANAGEMENT, MANAGEMENT_GATEWAY, guest_mac
-from monopod.node.net.namespaces import Namespace
 from monopod.node.net.cluster_network import LINK_GROUP
+from monopod.node.net.namespaces import Namespace
 
 ADDRESS: Final = MANAGEMENT.broadcast_address - 1
 """Far above the indices of machines: a host has only 65 536 of them."""

@@ -4,8 +4,19 @@ Nothing of Kubernetes, containerd or CoreDNS is rewritten here; the folder ``com
 as a Go module, and this package builds the pinned programs.
 """
 
-from monopod.build.components.catalogue import COMPONENTS, FORTIO, Component, Program, module_version
-from monopod.build.components.errors import BuildError, ComponentsError, PrebuiltError, ToolchainError
+from monopod.build.components.catalogue import (
+    COMPONENTS,
+    FORTIO,
+    Component,
+    Program,
+    module_version,
+)
+from monopod.build.components.errors import (
+    BuildError,
+    ComponentsError,
+    PrebuiltError,
+    ToolchainError,
+)
 from monopod.build.components.provide import Components, module_directory, provide, verify
 
 __all__ = [

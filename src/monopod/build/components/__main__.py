@@ -8,8 +8,8 @@ import sys
 import time
 
 from monopod.build.components import ComponentsError, provide, verify
-from monopod.util.progress import Progress
 from monopod.settings import Settings
+from monopod.util.progress import Progress
 
 
 class _Log:

@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from monopod.util import process
 from monopod.build.components import store
 from monopod.build.components.catalogue import Component, Program
 from monopod.build.components.errors import BuildError
 from monopod.build.components.toolchain import Toolchain
+from monopod.util import process
 from monopod.util.progress import Progress, Report
 
 

@@ -92,7 +92,7 @@ def modules_root() -> Path:
         ComponentsError: Neither exists.
     """
     here = Path(__file__).resolve()
-    candidates = (here.with_name("modules"), here.parents[3] / "components")
+    candidates = (here.with_name("modules"), here.parents[4] / "components")
     for candidate in candidates:
         if (candidate / "kube" / "go.mod").is_file():
             return candidate

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monopod.util import process
 from monopod.build.components import store
 from monopod.build.components.build import build, complaint_about, content_key
 from monopod.build.components.catalogue import COMPONENTS, Component, Program
 from monopod.build.components.errors import BuildError, ComponentsError, PrebuiltError
 from monopod.build.components.toolchain import Toolchain, find_toolchain
-from monopod.util.progress import Progress, Report, ignore
 from monopod.settings import Settings
+from monopod.util import process
+from monopod.util.progress import Progress, Report, ignore
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from monopod.util import process
 from monopod.build.components import store
 from monopod.build.components.catalogue import Component
 from monopod.build.components.errors import ToolchainError
+from monopod.util import process
 from monopod.util.progress import Progress, Report
 
 _TASK = "Go toolchain"

@@ -10,12 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from monopod.util import process
 from monopod.build.images import debian
 from monopod.build.images.errors import BuildError
 from monopod.build.images.write import ImageConfig, write_archive
-from monopod.util.progress import Progress, Report, ignore
 from monopod.settings import Settings
+from monopod.util import process
+from monopod.util.progress import Progress, Report, ignore
 
 _PACKAGES: Final = ("busybox", "libc6")
 _LIBRARIES: Final = ("ld-linux-x86-64.so.2", "libc.so.6", "libresolv.so.2")

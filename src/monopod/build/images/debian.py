@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monopod.util import process
 from monopod.build.images.errors import BuildError
+from monopod.util import process
 
 
 @dataclass(frozen=True, slots=True)

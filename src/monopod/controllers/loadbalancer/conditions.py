@@ -17,7 +17,15 @@ from monopod.controllers.loadbalancer import patterns
 from monopod.controllers.loadbalancer.annotations import network_of
 from monopod.controllers.loadbalancer.errors import ConditionError
 from monopod.controllers.loadbalancer.lenient_json import decode, without_underscores
-from monopod.controllers.loadbalancer.model import Condition, HeaderCondition, Match, MethodCondition, QueryCondition, Rule, SourceCondition
+from monopod.controllers.loadbalancer.model import (
+    Condition,
+    HeaderCondition,
+    Match,
+    MethodCondition,
+    QueryCondition,
+    Rule,
+    SourceCondition,
+)
 
 _VALUES_PER_RULE: Final = 5
 _WILDCARDS_PER_RULE: Final = 6

@@ -19,19 +19,47 @@ from lightkube.resources.networking_v1 import Ingress, IngressClass
 
 from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.api.target_groups import TargetGroupBinding
-from monopod.controllers.loadbalancer import target_group_bindings, readiness_gates, servers, services
-from monopod.controllers.loadbalancer.last_known_good import Accepted
+from monopod.controllers.loadbalancer import (
+    readiness_gates,
+    servers,
+    services,
+    target_group_bindings,
+)
 from monopod.controllers.loadbalancer.certificates import Certificates
+from monopod.controllers.loadbalancer.deployer import Deployer, Objects
+from monopod.controllers.loadbalancer.desired import (
+    DesiredLoadBalancer,
+    Owner,
+    Shown,
+    shown,
+    shown_addresses,
+)
 from monopod.controllers.loadbalancer.haproxy import HAProxy
 from monopod.controllers.loadbalancer.ingress import is_application_balancer, secret_keys
+from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.controllers.loadbalancer.model import Balancer
 from monopod.controllers.loadbalancer.render_rules import backend_name
-from monopod.controllers.loadbalancer.deployer import Objects, Serving
 from monopod.controllers.loadbalancer.targets import service_key
-from monopod.controllers.loadbalancer.desired import Owner, Shown, Wanted, shown, shown_addresses
-from monopod.kube import Change, Client, ConflictError, Controller, Deleted, EventRecorder, EventType, Informer, Key, Modified, NotFoundError, PatchType, identity, key_of, key_parts, meta
+from monopod.kube import (
+    Change,
+    Client,
+    ConflictError,
+    Controller,
+    Deleted,
+    EventRecorder,
+    EventType,
+    Informer,
+    Key,
+    Modified,
+    NotFoundError,
+    PatchType,
+    key_of,
+    key_parts,
+    meta,
+    uid_of,
+)
 from monopod.node.net.addresses import balancer_host_name
-from monopod.node.net.cluster_network import Plan
+from monopod.node.net.cluster_network import ClusterNetwork
 
 _EVERYTHING: Final = "the load balancers"
 """The queue's single key; no object can have it, as names have no blanks."""
@@ -41,15 +69,15 @@ _CHECKED_WITHIN_S: Final = 0.5
 _log: Final = structlog.get_logger("balancing")
 
 
-class BalancerController:
+class LoadBalancerController:
     """Reconciles all load balancers of a cluster."""
 
     def __init__(
         self,
         client: Client,
         haproxy: HAProxy,
-        accepted: Accepted,
-        plan: Plan,
+        accepted: LastKnownGood,
+        plan: ClusterNetwork,
         region: str,
         *,
         look_every_s: float = _LOOK_EVERY_S,
@@ -76,7 +104,7 @@ class BalancerController:
         self._bindings = Informer(client, TargetGroupBinding)
         self._pods = Informer(client, Pod)
         self._certificates = Certificates(client, time.monotonic)
-        self._serving = Serving(haproxy, accepted, self._certificates, plan)
+        self._serving = Deployer(haproxy, accepted, self._certificates, plan)
         self._slices_of: dict[str, dict[Key, EndpointSlice]] = defaultdict(dict)
         # The event sources that AWS's controller uses.
         self._events = {
@@ -125,7 +153,9 @@ class BalancerController:
             self._controller.enqueue(_EVERYTHING)
 
     def _slices_for(self, key: str) -> Sequence[EndpointSlice]:
-        return readiness_gates.with_waiting(tuple(self._slices_of.get(key, {}).values()), self._pods.get)
+        return readiness_gates.with_waiting(
+            tuple(self._slices_of.get(key, {}).values()), self._pods.get
+        )
 
     async def _reconcile(self, _: Key) -> float | None:
         objects = self._objects()
@@ -135,7 +165,7 @@ class BalancerController:
         placed = served.placed
         self._accepted.keep(
             {uid: part for wanted, _ in placed for uid, part in wanted.parts.items()},
-            {identity(each) for each in (*self._claimed_services(), *objects.ingresses)},
+            {uid_of(each) for each in (*self._claimed_services(), *objects.ingresses)},
         )
         for refusal in served.refusals.values():
             self._say(refusal.owner, EventType.WARNING, "FailedBuildModel", refusal.message)
@@ -145,12 +175,12 @@ class BalancerController:
         for wanted, balancer in placed:
             host = balancer_host_name(balancer.name, balancer.address, self._region)
             for owner in wanted.owners:
-                places[identity(owner)] = ((str(balancer.address), host),)
+                places[uid_of(owner)] = ((str(balancer.address), host),)
         for owner in (*self._services.items(), *self._ingresses.items()):
-            await self._show(owner, places.get(identity(owner), ()))
+            await self._show(owner, places.get(uid_of(owner), ()))
         for wanted, _balancer in placed:
             for owner in wanted.owners:
-                if identity(owner) in wanted.parts:
+                if uid_of(owner) in wanted.parts:
                     self._say(
                         owner, EventType.NORMAL, "SuccessfullyReconciled", "Successfully reconciled"
                     )
@@ -163,12 +193,12 @@ class BalancerController:
         found: set[str] = set()
         for ingress in applicants:
             found.update(secret_keys(ingress))
-            if (kept := self._accepted.http(identity(ingress))) is not None:
+            if (kept := self._accepted.http(uid_of(ingress))) is not None:
                 found.update(kept.certificates)
         return found
 
     async def _open_gates(
-        self, placed: Sequence[tuple[Wanted, Balancer]], standing: servers.Standings
+        self, placed: Sequence[tuple[DesiredLoadBalancer, Balancer]], standing: servers.ServerStates
     ) -> float:
         """Write health check results to pods; return the seconds until the next reconcile."""
         pods = [each for each in self._pods.items() if readiness_gates.gates_of(each)]
@@ -235,14 +265,14 @@ class BalancerController:
 
     def _say(self, owner: Owner, kind: EventType, reason: str, message: str) -> None:
         """Record an event, unless it repeats the object's last one."""
-        uid = identity(owner)
+        uid = uid_of(owner)
         if self._said.get(uid) != (reason, message):
             self._said[uid] = (reason, message)
             self._events[type(owner)].record(owner, kind, reason, message)
 
 
 def _health(
-    placed: Sequence[tuple[Wanted, Balancer]], standing: servers.Standings
+    placed: Sequence[tuple[DesiredLoadBalancer, Balancer]], standing: servers.ServerStates
 ) -> dict[str, dict[str, bool]]:
     found: dict[str, dict[str, bool]] = {}
     for wanted, balancer in placed:

@@ -9,18 +9,23 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 
 from monopod.controllers.loadbalancer import servers, services, unclaimed
-from monopod.controllers.loadbalancer.last_known_good import Accepted
 from monopod.controllers.loadbalancer.addresses import Claim, assign
 from monopod.controllers.loadbalancer.certificates import Certificates
+from monopod.controllers.loadbalancer.desired import (
+    DesiredLoadBalancer,
+    InvalidObject,
+    Request,
+    shown_addresses,
+)
 from monopod.controllers.loadbalancer.errors import RejectedError
 from monopod.controllers.loadbalancer.haproxy import HAProxy
-from monopod.controllers.loadbalancer.ingress_rules import Surroundings
+from monopod.controllers.loadbalancer.ingress_rules import RuleContext
 from monopod.controllers.loadbalancer.ingresses import application_balancers
+from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.controllers.loadbalancer.model import Balancer, Scheme
 from monopod.controllers.loadbalancer.parts import Slices
-from monopod.controllers.loadbalancer.desired import Asked, Refusal, Wanted, shown_addresses
-from monopod.kube import identity, meta
-from monopod.node.net.cluster_network import Plan
+from monopod.kube import meta, uid_of
+from monopod.node.net.cluster_network import ClusterNetwork
 
 _log: Final = structlog.get_logger("balancing")
 
@@ -44,18 +49,22 @@ class Objects:
 class Served:
     """The result of one reconcile."""
 
-    asked: Asked
-    placed: Sequence[tuple[Wanted, Balancer]]
-    refusals: Mapping[str, Refusal]
+    asked: Request
+    placed: Sequence[tuple[DesiredLoadBalancer, Balancer]]
+    refusals: Mapping[str, InvalidObject]
     """By owner's uid."""
-    standing: servers.Standings
+    standing: servers.ServerStates
 
 
-class Serving:
+class Deployer:
     """Deploys load balancers to HAProxy, with last-known-good parts for invalid objects."""
 
     def __init__(
-        self, haproxy: HAProxy, accepted: Accepted, certificates: Certificates, plan: Plan
+        self,
+        haproxy: HAProxy,
+        accepted: LastKnownGood,
+        certificates: Certificates,
+        plan: ClusterNetwork,
     ) -> None:
         """Set the dependencies.
 
@@ -77,14 +86,14 @@ class Serving:
         Then the object falls back to its last-known-good part and the pass is repeated; each
         repetition marks at least one more object, so it terminates.
         """
-        rejected: dict[str, Refusal] = {}
+        rejected: dict[str, InvalidObject] = {}
         hopeless: set[str] = set()
         while True:
             asked = self._ask(objects, rejected)
             within = [
                 each
                 for each in asked.wanted
-                if hopeless.isdisjoint(identity(owner) for owner in each.owners)
+                if hopeless.isdisjoint(uid_of(owner) for owner in each.owners)
             ]
             placed, without = self._place(within)
             if fresh := {uid: of for uid, of in _by_owner(without).items() if uid not in rejected}:
@@ -99,7 +108,7 @@ class Serving:
                 _log.error("haproxy_config_rejected", why=str(error))
                 why = ("HAProxy rejects the resulting configuration",)
                 worse = [each for each in placed if not await self._haproxy.accepts(each[1])]
-                bad = _by_owner(Refusal(owner, why) for of, _ in worse for owner in of.owners)
+                bad = _by_owner(InvalidObject(owner, why) for of, _ in worse for owner in of.owners)
                 if not bad:
                     raise
                 hopeless |= bad.keys() & rejected.keys()
@@ -108,8 +117,8 @@ class Serving:
             refusals = _by_owner(asked.refusals) | _by_owner(without) | rejected
             return Served(asked, placed, refusals, standing)
 
-    def _ask(self, objects: Objects, rejected: Mapping[str, Refusal]) -> Asked:
-        asked = Asked()
+    def _ask(self, objects: Objects, rejected: Mapping[str, InvalidObject]) -> Request:
+        asked = Request()
         for key, service in objects.services.items():
             if meta(service).deletionTimestamp is not None:
                 continue
@@ -123,7 +132,7 @@ class Serving:
         for ingress in objects.other_ingresses:
             if hint := unclaimed.ingress_hint(ingress, objects.classes):
                 asked.hints.append(hint)
-        around = Surroundings(
+        around = RuleContext(
             objects.services.get, objects.slices, self._certificates.file, objects.classes
         )
         wanted, refusals = application_balancers(
@@ -134,12 +143,16 @@ class Serving:
         return asked
 
     def _ask_for(
-        self, service: Service, slices: Slices, rejected: Mapping[str, Refusal], asked: Asked
+        self,
+        service: Service,
+        slices: Slices,
+        rejected: Mapping[str, InvalidObject],
+        asked: Request,
     ) -> None:
-        uid = identity(service)
+        uid = uid_of(service)
         part = rejected.get(uid) or services.network_part(service)
-        current = not isinstance(part, Refusal)
-        if isinstance(part, Refusal):
+        current = not isinstance(part, InvalidObject)
+        if isinstance(part, InvalidObject):
             asked.refusals.append(part)
             part = self._accepted.network(uid)
         if part is not None:
@@ -147,8 +160,8 @@ class Serving:
             asked.wanted.append(made)
 
     def _place(
-        self, wanted: Sequence[Wanted]
-    ) -> tuple[list[tuple[Wanted, Balancer]], list[Refusal]]:
+        self, wanted: Sequence[DesiredLoadBalancer]
+    ) -> tuple[list[tuple[DesiredLoadBalancer, Balancer]], list[InvalidObject]]:
         """Assign each an address; return refusals for those that get none."""
         pools = {
             Scheme.INTERNAL: self._plan.internal_balancers,
@@ -160,18 +173,18 @@ class Serving:
             had = [address for owner in each.owners for address in shown_addresses(owner, pool)]
             claims[each.name] = Claim(pool, had[0] if had else None)
         given = assign(claims)
-        placed: list[tuple[Wanted, Balancer]] = []
-        without: list[Refusal] = []
+        placed: list[tuple[DesiredLoadBalancer, Balancer]] = []
+        without: list[InvalidObject] = []
         for each in wanted:
             address = given[each.name]
             if address is None:
                 why = f"no address of {pools[each.scheme]} is free for a load balancer"
-                without += [Refusal(owner, (why,)) for owner in each.owners]
+                without += [InvalidObject(owner, (why,)) for owner in each.owners]
             else:
                 made = Balancer(each.name, address, each.listeners, each.groups)
                 placed.append((each, made))
         return placed, without
 
 
-def _by_owner(refusals: Iterable[Refusal]) -> dict[str, Refusal]:
-    return {identity(each.owner): each for each in refusals}
+def _by_owner(refusals: Iterable[InvalidObject]) -> dict[str, InvalidObject]:
+    return {uid_of(each.owner): each for each in refusals}

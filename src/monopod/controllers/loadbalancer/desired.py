@@ -9,7 +9,12 @@ from ipaddress import IPv4Address, IPv4Network
 from lightkube.resources.core_v1 import Service
 from lightkube.resources.networking_v1 import Ingress
 
-from monopod.controllers.loadbalancer.model import HttpListener, NetworkListener, Scheme, TargetGroup
+from monopod.controllers.loadbalancer.model import (
+    HttpListener,
+    NetworkListener,
+    Scheme,
+    TargetGroup,
+)
 from monopod.controllers.loadbalancer.parts import NOTHING, Part
 
 Owner = Service | Ingress
@@ -18,7 +23,7 @@ Shown = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredLoadBalancer:
     """The desired load balancer of one object or a group of objects."""
 
     name: str
@@ -32,7 +37,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class InvalidObject:
     """An invalid object and its faults."""
 
     owner: Owner
@@ -54,11 +59,11 @@ class Hint:
 
 
 @dataclass(slots=True)
-class Asked:
+class Request:
     """The desired load balancers, refusals and hints of all objects."""
 
-    wanted: list[Wanted] = field(default_factory=list[Wanted])
-    refusals: list[Refusal] = field(default_factory=list[Refusal])
+    wanted: list[DesiredLoadBalancer] = field(default_factory=list[DesiredLoadBalancer])
+    refusals: list[InvalidObject] = field(default_factory=list[InvalidObject])
     hints: list[Hint] = field(default_factory=list[Hint])
 
 

@@ -15,12 +15,12 @@ from typing import Final
 
 import structlog
 
-from monopod.util import process
 from monopod.controllers.loadbalancer import servers
 from monopod.controllers.loadbalancer.errors import BalancingError, RejectedError
 from monopod.controllers.loadbalancer.model import Balancer, HttpListener
 from monopod.controllers.loadbalancer.render import VERSION_PREFIX, render
-from monopod.util.files import write_whole
+from monopod.util import process
+from monopod.util.files import write_atomically
 
 _FILE: Final = "balancers.cfg"
 _OURS_AND_HAPROXYS: Final = 0o640
@@ -61,7 +61,7 @@ class HAProxy:
 
     async def apply(
         self, balancers: Sequence[Balancer], certificates: Mapping[str, bytes]
-    ) -> servers.Standings:
+    ) -> servers.ServerStates:
         """Run exactly these load balancers. Idempotent.
 
         Args:
@@ -78,11 +78,11 @@ class HAProxy:
         """
         rendered = render(balancers, self._directory)
         for name, content in certificates.items():
-            write_whole(self._directory / name, content, mode=_OURS_AND_HAPROXYS)
+            write_atomically(self._directory / name, content, mode=_OURS_AND_HAPROXYS)
         path = self._directory / _FILE
         if not path.exists() or path.read_text() != rendered.text:
             candidate = path.with_suffix(".new")
-            write_whole(candidate, rendered.text.encode(), mode=_OURS_AND_HAPROXYS)
+            write_atomically(candidate, rendered.text.encode(), mode=_OURS_AND_HAPROXYS)
             await self._check(candidate)
             candidate.rename(path)
         if await self._version() != rendered.version:
@@ -109,7 +109,7 @@ class HAProxy:
         """Whether HAProxy accepts one load balancer alone; its certificate files must exist."""
         candidate = self._directory / "alone.new"
         content = render([balancer], self._directory).text.encode()
-        write_whole(candidate, content, mode=_OURS_AND_HAPROXYS)
+        write_atomically(candidate, content, mode=_OURS_AND_HAPROXYS)
         try:
             await self._check(candidate)
         except RejectedError:

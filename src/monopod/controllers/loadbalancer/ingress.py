@@ -9,13 +9,13 @@ from lightkube.resources.networking_v1 import Ingress, IngressClass
 
 from monopod.controllers.loadbalancer.annotations import Reader
 from monopod.controllers.loadbalancer.attributes import APPLICATION
+from monopod.controllers.loadbalancer.desired import InvalidObject
 from monopod.controllers.loadbalancer.ingress_annotations import INGRESS
-from monopod.controllers.loadbalancer.ingress_rules import PREFIX, Rules, Surroundings
+from monopod.controllers.loadbalancer.ingress_rules import PREFIX, RuleContext, Rules
 from monopod.controllers.loadbalancer.meanings import refuse_others, served_attributes
 from monopod.controllers.loadbalancer.model import Action, Rule, TargetGroup
 from monopod.controllers.loadbalancer.parts import HttpPart
 from monopod.controllers.loadbalancer.redundant_rules import leads_to_itself
-from monopod.controllers.loadbalancer.desired import Refusal
 from monopod.kube import make_key, meta
 
 CONTROLLER: Final = "ingress.k8s.aws/alb"
@@ -41,7 +41,7 @@ def secret_keys(ingress: Ingress) -> list[str]:
     ]
 
 
-def http_part(ingress: Ingress, around: Surroundings) -> HttpPart | Refusal:
+def http_part(ingress: Ingress, around: RuleContext) -> HttpPart | InvalidObject:
     """Return an Ingress's desired part, or a refusal with all its faults."""
     reader = Reader(PREFIX, meta(ingress).annotations or {})
     refuse_others(reader, INGRESS, reader.names())
@@ -75,7 +75,7 @@ def http_part(ingress: Ingress, around: Surroundings) -> HttpPart | Refusal:
         lowest_tls=_lowest_tls(reader),
     )
     if reader.faults:
-        return Refusal(ingress, tuple(dict.fromkeys(reader.faults)))
+        return InvalidObject(ingress, tuple(dict.fromkeys(reader.faults)))
     return made
 
 
@@ -102,7 +102,7 @@ def _order(reader: Reader) -> int:
     return int(text)
 
 
-def _certificates(ingress: Ingress, around: Surroundings, reader: Reader) -> dict[str, str]:
+def _certificates(ingress: Ingress, around: RuleContext, reader: Reader) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, key in enumerate(secret_keys(ingress)):
         file = around.certificate(key)
@@ -151,7 +151,7 @@ def no_redirect(port: int) -> str:
     return f"listener does not exist for SSL redirect port: {port}"
 
 
-def _check_class(ingress: Ingress, around: Surroundings, reader: Reader) -> None:
+def _check_class(ingress: Ingress, around: RuleContext, reader: Reader) -> None:
     """Record a fault for a class with parameters, which would override annotations."""
     name = (ingress.spec.ingressClassName if ingress.spec else None) or ""
     found = around.classes.get(name)

@@ -17,7 +17,18 @@ from monopod.controllers.loadbalancer.conditions import Conditions, read_conditi
 from monopod.controllers.loadbalancer.errors import ConditionError
 from monopod.controllers.loadbalancer.ingress_annotations import INGRESS, SERVICE
 from monopod.controllers.loadbalancer.meanings import refuse_others, served_attributes
-from monopod.controllers.loadbalancer.model import NOT_FOUND, Action, Balance, FixedResponse, Forward, HealthCheck, Match, Protocol, Rule, TargetGroup
+from monopod.controllers.loadbalancer.model import (
+    NOT_FOUND,
+    Action,
+    Balance,
+    FixedResponse,
+    Forward,
+    HealthCheck,
+    Match,
+    Protocol,
+    Rule,
+    TargetGroup,
+)
 from monopod.controllers.loadbalancer.parts import Slices
 from monopod.kube import key_of, make_key, meta
 
@@ -43,7 +54,7 @@ _NO_ACTION: Final = FixedResponse(503, body="Backend action does not exist")
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RuleContext:
     """Lookups of the objects that Ingresses reference."""
 
     service: Callable[[str], Service | None]
@@ -63,7 +74,7 @@ class Rules:
         self,
         ingress: Ingress,
         reader: Reader,
-        around: Surroundings,
+        around: RuleContext,
         groups: dict[str, TargetGroup],
     ) -> None:
         self._spec = ingress.spec or models.IngressSpec()

@@ -12,13 +12,23 @@ from ipaddress import IPv4Network
 from lightkube.resources.networking_v1 import Ingress
 
 from monopod.controllers.loadbalancer.attributes import http_options
+from monopod.controllers.loadbalancer.desired import (
+    DesiredLoadBalancer,
+    InvalidObject,
+    balancer_name,
+)
 from monopod.controllers.loadbalancer.ingress import NO_CERTIFICATE, http_part, no_redirect
-from monopod.controllers.loadbalancer.ingress_rules import PREFIX, Surroundings
-from monopod.controllers.loadbalancer.model import NOT_FOUND, HttpListener, Redirect, Scheme, TargetGroup
+from monopod.controllers.loadbalancer.ingress_rules import PREFIX, RuleContext
+from monopod.controllers.loadbalancer.model import (
+    NOT_FOUND,
+    HttpListener,
+    Redirect,
+    Scheme,
+    TargetGroup,
+)
 from monopod.controllers.loadbalancer.parts import HttpPart, with_targets
 from monopod.controllers.loadbalancer.redundant_rules import effective
-from monopod.controllers.loadbalancer.desired import Refusal, Wanted, balancer_name
-from monopod.kube import identity, key_of, meta
+from monopod.kube import key_of, meta, uid_of
 
 Kept = Callable[[str], HttpPart | None]
 """Looks up an Ingress's last-known-good part by its uid."""
@@ -38,15 +48,15 @@ class _Member:
     @property
     def uid(self) -> str:
         """The Ingress's uid."""
-        return identity(self.ingress)
+        return uid_of(self.ingress)
 
 
 def application_balancers(
     ingresses: Iterable[Ingress],
-    around: Surroundings,
+    around: RuleContext,
     kept: Kept,
-    rejected: Mapping[str, Refusal],
-) -> tuple[list[Wanted], list[Refusal]]:
+    rejected: Mapping[str, InvalidObject],
+) -> tuple[list[DesiredLoadBalancer], list[InvalidObject]]:
     """Return the desired load balancers of Ingresses, and the refusals of invalid Ingresses.
 
     Args:
@@ -55,18 +65,18 @@ def application_balancers(
         kept: Their last-known-good parts, used while they are invalid.
         rejected: Refusals found later, by uid: of Ingresses without faults of their own.
     """
-    refusals: dict[str, Refusal] = {}
+    refusals: dict[str, InvalidObject] = {}
     members: dict[str, _Member] = {}
 
     def step_back(ingress: Ingress) -> None:
-        uid = identity(ingress)
+        uid = uid_of(ingress)
         if (part := kept(uid)) is not None:
             members[uid] = _Member(ingress, _fresh(part, around), current=False, standing=True)
 
     for ingress in ingresses:
-        uid = identity(ingress)
+        uid = uid_of(ingress)
         part = rejected.get(uid) or http_part(ingress, around)
-        if isinstance(part, Refusal):
+        if isinstance(part, InvalidObject):
             refusals[uid] = part
             step_back(ingress)
         else:
@@ -82,7 +92,7 @@ def application_balancers(
     return wanted, list(refusals.values())
 
 
-def _fresh(part: HttpPart, around: Surroundings) -> HttpPart:
+def _fresh(part: HttpPart, around: RuleContext) -> HttpPart:
     """Return a last-known-good part with current certificates, where they exist."""
     certificates = {key: around.certificate(key) or file for key, file in part.certificates.items()}
     return replace(part, certificates=certificates)
@@ -106,22 +116,22 @@ def _together(members: Mapping[str, _Member]) -> list[list[_Member]]:
     ]
 
 
-def _disagreeing(members: Sequence[_Member]) -> list[tuple[_Member, Refusal]]:
+def _disagreeing(members: Sequence[_Member]) -> list[tuple[_Member, InvalidObject]]:
     """Return the members that conflict with the others.
 
     Unchanged members take precedence, then earlier ones: an edit does not evict other members.
     """
-    left_out: list[tuple[_Member, Refusal]] = []
+    left_out: list[tuple[_Member, InvalidObject]] = []
     agreed = _Agreed()
     for each in sorted(members, key=lambda each: not each.standing):
         if faults := agreed.conflicts(each.part):
-            left_out.append((each, Refusal(each.ingress, tuple(faults))))
+            left_out.append((each, InvalidObject(each.ingress, tuple(faults))))
         else:
             agreed.join(each.part)
     if left_out:
         return left_out
     return [
-        (each, Refusal(each.ingress, faults))
+        (each, InvalidObject(each.ingress, faults))
         for each in members
         if (faults := tuple(agreed.lacking(each.part)))
     ]
@@ -179,7 +189,7 @@ def _settings(part: HttpPart) -> dict[str, str]:
     return found
 
 
-def _balancer(members: Sequence[_Member], around: Surroundings) -> Wanted:
+def _balancer(members: Sequence[_Member], around: RuleContext) -> DesiredLoadBalancer:
     first = meta(members[0].ingress)
     shared = members[0].part.group
     name = (
@@ -200,7 +210,7 @@ def _balancer(members: Sequence[_Member], around: Surroundings) -> Wanted:
     options = http_options(attributes, lowest_tls)
     scheme = next((each.scheme for each in parts if each.scheme), Scheme.INTERNAL)
     redirect_to = next((each.redirect_to for each in parts if each.redirect_to), None)
-    return Wanted(
+    return DesiredLoadBalancer(
         name=name,
         scheme=scheme,
         listeners=tuple(

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from monopod.controllers.loadbalancer.parts import HttpPart, NetworkPart, Part
-from monopod.util.files import write_whole
+from monopod.util.files import write_atomically
 
 _log: Final = structlog.get_logger("accepted")
 
@@ -28,7 +28,7 @@ class _Record(msgspec.Struct, frozen=True):
     http: dict[str, HttpPart] = msgspec.field(default_factory=dict[str, HttpPart])
 
 
-class Accepted:
+class LastKnownGood:
     """The record, by objects' uids."""
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +66,7 @@ class Accepted:
             return
         self._record, self._written = record, False
         try:
-            write_whole(self._path, msgspec.json.encode(record, enc_hook=str), lasting=True)
+            write_atomically(self._path, msgspec.json.encode(record, enc_hook=str), lasting=True)
             self._written = True
         except OSError as error:
             _log.error("accepted_record_write_failed", why=str(error))

@@ -10,7 +10,13 @@ from typing import Final
 
 from lightkube.resources.discovery_v1 import EndpointSlice
 
-from monopod.controllers.loadbalancer.model import Action, NetworkListener, Rule, Scheme, TargetGroup
+from monopod.controllers.loadbalancer.model import (
+    Action,
+    NetworkListener,
+    Rule,
+    Scheme,
+    TargetGroup,
+)
 from monopod.controllers.loadbalancer.targets import targets
 
 Slices = Callable[[str], Sequence[EndpointSlice]]

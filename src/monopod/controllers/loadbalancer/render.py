@@ -11,8 +11,24 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
-from monopod.controllers.loadbalancer.model import Balance, Balancer, ForwardedFor, HttpListener, HttpOptions, NetworkListener, Target, TargetGroup
-from monopod.controllers.loadbalancer.render_rules import DICE, backend_name, forward_lines, open_backend_name, quoted, rule_lines
+from monopod.controllers.loadbalancer.model import (
+    Balance,
+    Balancer,
+    ForwardedFor,
+    HttpListener,
+    HttpOptions,
+    NetworkListener,
+    Target,
+    TargetGroup,
+)
+from monopod.controllers.loadbalancer.render_rules import (
+    DICE,
+    backend_name,
+    forward_lines,
+    open_backend_name,
+    quoted,
+    rule_lines,
+)
 
 VERSION_PREFIX: Final = "version-"
 """The prefix of an unused backend's name, which identifies the configuration that HAProxy runs."""

@@ -10,7 +10,22 @@ from itertools import product
 from typing import Final
 
 from monopod.controllers.loadbalancer import patterns
-from monopod.controllers.loadbalancer.model import Action, Balancer, Condition, FixedResponse, Forward, HeaderCondition, HttpListener, Match, MethodCondition, QueryCondition, Redirect, Rule, SourceCondition, TargetGroup
+from monopod.controllers.loadbalancer.model import (
+    Action,
+    Balancer,
+    Condition,
+    FixedResponse,
+    Forward,
+    HeaderCondition,
+    HttpListener,
+    Match,
+    MethodCondition,
+    QueryCondition,
+    Redirect,
+    Rule,
+    SourceCondition,
+    TargetGroup,
+)
 
 DICE: Final = 1 << 20
 """The exclusive upper bound of a request's random number."""

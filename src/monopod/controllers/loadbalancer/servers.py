@@ -19,7 +19,7 @@ _PASSED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ServerState:
     """The current state of one target in a worker."""
 
     weight: int
@@ -29,13 +29,13 @@ class Standing:
     """Whether it has been checked and is healthy."""
 
 
-Standings = Mapping[str, Mapping[str, Standing]]
+ServerStates = Mapping[str, Mapping[str, ServerState]]
 """By backend name and target name."""
 
 
-def read(listing: str) -> Standings:
+def read(listing: str) -> ServerStates:
     """Parse the answer to ``show servers state``, whose second line names its columns."""
-    found: dict[str, dict[str, Standing]] = {}
+    found: dict[str, dict[str, ServerState]] = {}
     columns: list[str] = []
     for line in listing.splitlines():
         words = line.split()
@@ -43,7 +43,7 @@ def read(listing: str) -> Standings:
             columns = words[1:]
         elif len(words) == len(columns):
             of = dict(zip(columns, words, strict=True))
-            found.setdefault(of["be_name"], {})[of["srv_name"]] = Standing(
+            found.setdefault(of["be_name"], {})[of["srv_name"]] = ServerState(
                 weight=int(of["srv_uweight"]),
                 in_use=not int(of["srv_admin_state"]) & _MAINTENANCE,
                 healthy=int(of["srv_op_state"]) != _STOPPED,
@@ -53,7 +53,7 @@ def read(listing: str) -> Standings:
     return found
 
 
-def changes(balancers: Iterable[Balancer], standing: Standings) -> list[str]:
+def changes(balancers: Iterable[Balancer], standing: ServerStates) -> list[str]:
     """Return the commands that change the current targets to those of these load balancers."""
     return [
         command
@@ -65,7 +65,7 @@ def changes(balancers: Iterable[Balancer], standing: Standings) -> list[str]:
 
 
 def _changes(
-    group: TargetGroup, backend: str, there: Mapping[str, Standing], *, checked: bool
+    group: TargetGroup, backend: str, there: Mapping[str, ServerState], *, checked: bool
 ) -> Iterator[str]:
     for target in group.targets:
         name, found = f"{backend}/{target.name}", there.get(target.name)

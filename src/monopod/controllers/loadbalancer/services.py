@@ -13,14 +13,36 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.api import keys
-from monopod.controllers.loadbalancer.annotations import HealthNames, Reader, network_of, target_ports
-from monopod.controllers.loadbalancer.attributes import LISTENER, NETWORK, NETWORK_TARGETS, balance, open_below
+from monopod.controllers.loadbalancer.annotations import (
+    HealthNames,
+    Reader,
+    network_of,
+    target_ports,
+)
+from monopod.controllers.loadbalancer.attributes import (
+    LISTENER,
+    NETWORK,
+    NETWORK_TARGETS,
+    balance,
+    open_below,
+)
+from monopod.controllers.loadbalancer.desired import (
+    DesiredLoadBalancer,
+    Hint,
+    InvalidObject,
+    balancer_name,
+)
 from monopod.controllers.loadbalancer.meanings import refuse_others, served_attributes
-from monopod.controllers.loadbalancer.model import HealthCheck, NetworkListener, Protocol, Scheme, TargetGroup
+from monopod.controllers.loadbalancer.model import (
+    HealthCheck,
+    NetworkListener,
+    Protocol,
+    Scheme,
+    TargetGroup,
+)
 from monopod.controllers.loadbalancer.parts import NOTHING, NetworkPart, Slices, with_targets
 from monopod.controllers.loadbalancer.service_annotations import SERVICE, WITHOUT_PREFIX
-from monopod.controllers.loadbalancer.desired import Hint, Refusal, Wanted, balancer_name
-from monopod.kube import identity, key_of, meta
+from monopod.kube import key_of, meta, uid_of
 
 CLASS: Final = "service.k8s.aws/nlb"
 BARE_PREFIX: Final = "service.beta.kubernetes.io/"
@@ -45,7 +67,7 @@ def is_network_balancer(service: Service) -> bool:
     return (meta(service).annotations or {}).get(f"{PREFIX}type", "") in _OURS
 
 
-def network_part(service: Service) -> NetworkPart | Refusal:
+def network_part(service: Service) -> NetworkPart | InvalidObject:
     """Return a service's desired part, or a refusal with all its faults."""
     spec = service.spec or ServiceSpec()
     reader = Reader(PREFIX, meta(service).annotations or {})
@@ -83,13 +105,13 @@ def network_part(service: Service) -> NetworkPart | Refusal:
             )
         )
     if reader.faults:
-        return Refusal(service, tuple(dict.fromkeys(reader.faults)))
+        return InvalidObject(service, tuple(dict.fromkeys(reader.faults)))
     return NetworkPart(scheme, tuple(listeners), tuple(groups))
 
 
 def network_balancer(
     service: Service, part: NetworkPart, slices: Slices, *, current: bool = True
-) -> Wanted:
+) -> DesiredLoadBalancer:
     """Return the load balancer of a service.
 
     Args:
@@ -98,8 +120,8 @@ def network_balancer(
         slices: Looks up its EndpointSlices.
         current: Whether the part is the current one.
     """
-    metadata, uid = meta(service), identity(service)
-    return Wanted(
+    metadata, uid = meta(service), uid_of(service)
+    return DesiredLoadBalancer(
         name=balancer_name(metadata.namespace or "", metadata.name or "", unique=uid),
         scheme=part.scheme,
         listeners=part.listeners,

@@ -5,9 +5,20 @@ from collections.abc import Iterable, Sequence
 from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 
 from monopod.api.target_groups import ServiceReference, TargetGroupBinding, TargetGroupBindingSpec
+from monopod.controllers.loadbalancer.desired import DesiredLoadBalancer, balancer_name
 from monopod.controllers.loadbalancer.model import TargetGroup
-from monopod.controllers.loadbalancer.desired import Wanted, balancer_name
-from monopod.kube import AlreadyExistsError, Client, Key, NotFoundError, identity, key_of, key_parts, make_key, meta, with_type
+from monopod.kube import (
+    AlreadyExistsError,
+    Client,
+    Key,
+    NotFoundError,
+    key_of,
+    key_parts,
+    make_key,
+    meta,
+    uid_of,
+    with_type,
+)
 
 LABEL = "monopod.dev/balancer"
 """The label of our own bindings; its value is the load balancer's name."""
@@ -20,7 +31,7 @@ def binding_key(balancer: str, group: TargetGroup) -> Key:
     return make_key(balancer_name(namespace or "", name, unique=unique), namespace)
 
 
-def bindings(wanted: Iterable[Wanted]) -> dict[Key, TargetGroupBinding]:
+def bindings(wanted: Iterable[DesiredLoadBalancer]) -> dict[Key, TargetGroupBinding]:
     """Return the desired bindings of all target groups, by their keys. Pure."""
     return {
         binding_key(each.name, group): _binding(each, group)
@@ -52,7 +63,7 @@ async def keep(
             continue
 
 
-def _binding(wanted: Wanted, group: TargetGroup) -> TargetGroupBinding:
+def _binding(wanted: DesiredLoadBalancer, group: TargetGroup) -> TargetGroupBinding:
     namespace, service = key_parts(group.service)
     _, name = key_parts(binding_key(wanted.name, group))
     owners = [
@@ -60,7 +71,7 @@ def _binding(wanted: Wanted, group: TargetGroup) -> TargetGroupBinding:
             apiVersion=with_type(owner).apiVersion or "",
             kind=with_type(owner).kind or "",
             name=meta(owner).name or "",
-            uid=identity(owner),
+            uid=uid_of(owner),
         )
         for owner in wanted.owners
         if meta(owner).namespace == namespace

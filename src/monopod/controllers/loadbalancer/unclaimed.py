@@ -10,9 +10,13 @@ from typing import Final
 from lightkube.resources.core_v1 import Service
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 
-from monopod.controllers.loadbalancer.ingress import CLASS_ANNOTATION, CONTROLLER, is_application_balancer
-from monopod.controllers.loadbalancer.services import CLASS, PREFIX, is_network_balancer
 from monopod.controllers.loadbalancer.desired import Hint, shown
+from monopod.controllers.loadbalancer.ingress import (
+    CLASS_ANNOTATION,
+    CONTROLLER,
+    is_application_balancer,
+)
+from monopod.controllers.loadbalancer.services import CLASS, PREFIX, is_network_balancer
 from monopod.kube import meta
 
 _AUTO_MODE: Final = "eks.amazonaws.com/"

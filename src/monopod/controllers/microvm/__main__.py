@@ -2,16 +2,16 @@
 
 import sys
 
-from monopod.node.provider.local_host import open_local
-from monopod.kube import Service, connect, serve
 from monopod.controllers.microvm import cluster_endpoint
+from monopod.controllers.microvm.events import COMPONENT
 from monopod.controllers.microvm.manager import keep
 from monopod.controllers.microvm.settings import MachinesSettings
-from monopod.controllers.microvm.events import COMPONENT
+from monopod.kube import Daemon, connect, serve
+from monopod.node.provider.local_host import open_local
 from monopod.settings import Settings
 
 
-async def _main(service: Service) -> None:
+async def _main(service: Daemon) -> None:
     settings, own = Settings(), MachinesSettings()
     if own.image is None:
         raise ValueError("MONOPOD_MACHINES_IMAGE is not set; set it to the guest image's directory")

@@ -15,7 +15,7 @@ class AllocateAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class MarkQueued:
     """Record that it waits for the limit of concurrent boots."""
 
 
@@ -52,12 +52,12 @@ class MarkReady:
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class ConfirmLease:
     """Get its node's Lease from the API server: it seems not to be renewed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class EndBootBurst:
     """Limit it to its provisioned CPU."""
 
 
@@ -77,7 +77,7 @@ class MarkTerminated:
 
 
 @dataclass(frozen=True, slots=True)
-class BeginAnew:
+class Relaunch:
     """Relaunch a worker node, which belongs to no pod, after its machine was lost."""
 
     reason: str
@@ -85,7 +85,7 @@ class BeginAnew:
 
 
 @dataclass(frozen=True, slots=True)
-class LosePod:
+class FailPod:
     """Fail its pod, so that the pod's owner creates another."""
 
     why: str
@@ -117,31 +117,31 @@ class RemoveFinalizer:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class Requeue:
     """Do nothing until an event or, if given, a time."""
 
     why: str
     until: datetime | None = None
 
 
-Step = (
+Action = (
     AddFinalizer
     | AllocateAddress
-    | Queue
+    | MarkQueued
     | Launch
     | MarkLaunched
     | MarkLaunchFailed
     | MarkRegistered
     | MarkReady
-    | Listen
-    | Settle
+    | ConfirmLease
+    | EndBootBurst
     | ResumeBurst
     | MarkTerminated
-    | BeginAnew
-    | LosePod
+    | Relaunch
+    | FailPod
     | Delete
     | Terminate
     | DeleteNode
     | RemoveFinalizer
-    | Wait
+    | Requeue
 )

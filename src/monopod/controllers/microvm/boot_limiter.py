@@ -12,9 +12,9 @@ from typing import Final
 
 from monopod.api.conditions import TRUE
 from monopod.api.resources import MicroVM
-from monopod.kube import meta
 from monopod.controllers.microvm import conditions
 from monopod.controllers.microvm.decide import QUEUED
+from monopod.kube import meta
 
 _HOLD: Final = timedelta(seconds=30)
 """A machine that is not ready by then no longer counts as booting."""
@@ -23,8 +23,8 @@ _Place = tuple[float, str]
 """When a MicroVM was created, and its name."""
 
 
-class Turns:
-    """The booting and the queued machines; ``is_turn_of`` is O(log n) in queued machines."""
+class BootLimiter:
+    """The booting and the queued machines; ``is_next`` is O(log n) in queued machines."""
 
     def __init__(self, at_once: int) -> None:
         """Allow this many concurrent boots."""
@@ -62,7 +62,7 @@ class Turns:
         finally:
             self._launching.discard(name)
 
-    def is_turn_of(self, name: str, now: datetime) -> bool:
+    def is_next(self, name: str, now: datetime) -> bool:
         """Return whether a machine may boot now: the oldest queued first, unqueued ones last."""
         booting = {each for each, since in self._booting.items() if now - since < _HOLD}
         free = self._at_once - len(booting | self._launching)

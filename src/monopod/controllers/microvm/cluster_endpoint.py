@@ -17,7 +17,7 @@ from monopod.node.net.cluster_network import REGISTRY_PORT
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ClusterEndpoint:
     """The cluster endpoints and settings that a kubelet needs."""
 
     api_server: str
@@ -31,7 +31,7 @@ class Surroundings:
     cluster_domain: str = "cluster.local"
 
 
-def read(kubeconfig: Path, region: str) -> Surroundings:
+def read(kubeconfig: Path, region: str) -> ClusterEndpoint:
     """Read the endpoints from a kubeconfig.
 
     Raises:
@@ -48,4 +48,4 @@ def read(kubeconfig: Path, region: str) -> Surroundings:
     except (OSError, yaml.YAMLError, KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{kubeconfig} has no usable server and authority: {error}") from error
     host = urlsplit(server).hostname
-    return Surroundings(server, authority, f"{host}:{REGISTRY_PORT}", region)
+    return ClusterEndpoint(server, authority, f"{host}:{REGISTRY_PORT}", region)

@@ -5,8 +5,15 @@ from datetime import datetime
 from typing import Final
 
 from monopod.api.conditions import FALSE, TRUE, find_condition, timestamp
+from monopod.api.constants import (
+    ADDRESSED,
+    HARDWARE_VIRTUALIZED,
+    LAUNCHED,
+    READY,
+    REGISTERED,
+    TERMINATED,
+)
 from monopod.api.resources import Condition, MicroVM
-from monopod.api.constants import ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, READY, REGISTERED, TERMINATED
 
 _ORDER: Final = (ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, REGISTERED, READY, TERMINATED)
 

@@ -5,27 +5,27 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
-from monopod.node.provider import Capacity
+from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
+from monopod.controllers.microvm.events import EventPublisher
+from monopod.controllers.microvm.execution_roles import ExecutionRoles
+from monopod.controllers.microvm.heartbeats import LeaseTracker
+from monopod.controllers.microvm.ipam import AddressBook
+from monopod.controllers.microvm.nodes import Place
+from monopod.controllers.microvm.observed import ObservedCache
+from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.status_writer import StatusWriter
 from monopod.errors import MonopodError
 from monopod.identity.node import NodeIssuer
 from monopod.kube import Client
-from monopod.controllers.microvm.ipam import AddressBook
-from monopod.controllers.microvm.nodes import Place
-from monopod.controllers.microvm.heartbeats import Pulses
-from monopod.controllers.microvm.status_writer import Records
-from monopod.controllers.microvm.execution_roles import Roles
-from monopod.controllers.microvm.settings import MachinesSettings
-from monopod.controllers.microvm.observed import Sightings
-from monopod.controllers.microvm.cluster_endpoint import Surroundings
-from monopod.controllers.microvm.events import Voice
+from monopod.node.provider import MachineProvider
 
 
-class MissingGroundError(MonopodError):
+class SubnetNotFoundError(MonopodError):
     """The Subnet or Vpc that a machine refers to does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class SubnetLookup:
     """Looks up the current Subnet and Vpc objects by name."""
 
     find_subnet: Callable[[str], Subnet | None]
@@ -35,40 +35,40 @@ class Ground:
         """Return a machine's subnet.
 
         Raises:
-            MissingGroundError: It does not exist.
+            SubnetNotFoundError: It does not exist.
         """
         subnet = self.find_subnet(machine.spec.subnet)
         if subnet is None:
-            raise MissingGroundError(f"Subnet {machine.spec.subnet} does not exist")
+            raise SubnetNotFoundError(f"Subnet {machine.spec.subnet} does not exist")
         return subnet
 
     def vpc(self, subnet: Subnet) -> Vpc:
         """Return a subnet's VPC.
 
         Raises:
-            MissingGroundError: It does not exist.
+            SubnetNotFoundError: It does not exist.
         """
         vpc = self.find_vpc(subnet.spec.vpc)
         if vpc is None:
-            raise MissingGroundError(f"Vpc {subnet.spec.vpc} does not exist")
+            raise SubnetNotFoundError(f"Vpc {subnet.spec.vpc} does not exist")
         return vpc
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Context:
     """The clients, caches and writers that actions use; one of each per process."""
 
     client: Client
-    capacity: Capacity
+    provider: MachineProvider
     issuer: NodeIssuer
-    ground: Ground
-    roles: Roles
-    surroundings: Surroundings
-    records: Records
-    sightings: Sightings
-    pulses: Pulses
+    subnets: SubnetLookup
+    roles: ExecutionRoles
+    endpoint: ClusterEndpoint
+    status: StatusWriter
+    observed: ObservedCache
+    leases: LeaseTracker
     addresses: AddressBook
-    voice: Voice
+    events: EventPublisher
     settings: MachinesSettings
     now: Callable[[], datetime]
 
@@ -76,7 +76,7 @@ class Desk:
         """Return the region and zone of a machine's node.
 
         Raises:
-            MissingGroundError: Its subnet does not exist.
+            SubnetNotFoundError: Its subnet does not exist.
         """
-        zone = self.ground.subnet(machine).spec.availabilityZone
-        return Place(self.surroundings.region, zone)
+        zone = self.subnets.subnet(machine).spec.availabilityZone
+        return Place(self.endpoint.region, zone)

@@ -7,15 +7,15 @@ import structlog
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api.conditions import TRUE
-from monopod.api.resources import MicroVM, MicroVMStatus, Subnet
 from monopod.api.constants import CAPACITY_UNAVAILABLE
-from monopod.node.provider import Ended
-from monopod.kube import Change, Controller, Deleted, Informer, Key, identity, make_key, meta
-from monopod.controllers.microvm import conditions, decide, state, actions
-from monopod.controllers.microvm.context import Desk
+from monopod.api.resources import MicroVM, MicroVMStatus, Subnet
+from monopod.controllers.microvm import actions, conditions, decide, state
+from monopod.controllers.microvm.actions import Requeue
+from monopod.controllers.microvm.boot_limiter import BootLimiter
+from monopod.controllers.microvm.context import Context
 from monopod.controllers.microvm.handlers import Handlers
-from monopod.controllers.microvm.actions import Wait
-from monopod.controllers.microvm.boot_limiter import Turns
+from monopod.kube import Change, Controller, Deleted, Informer, Key, make_key, meta, uid_of
+from monopod.node.provider import MachineExit
 
 _STEPS_AT_ONCE: Final = 32
 _LOST_TRACK_S: Final = 1.0
@@ -23,7 +23,7 @@ _log: Final = structlog.get_logger("machines")
 
 
 @dataclass(frozen=True, slots=True)
-class Views:
+class Informers:
     """Informers whose caches the decisions are made from."""
 
     machines: Informer[MicroVM]
@@ -32,24 +32,24 @@ class Views:
     subnets: Informer[Subnet]
 
 
-class Machines:
+class MicroVMController:
     """Reconciles every MicroVM from its address to its termination."""
 
-    def __init__(self, desk: Desk, views: Views, workers: int = 32) -> None:
+    def __init__(self, context: Context, views: Informers, workers: int = 32) -> None:
         """Subscribe to the informers, which enqueue machines by name."""
-        self._desk = desk
+        self._context = context
         self._views = views
         self._newest: dict[Key, MicroVM] = {}
         self._by_pod: dict[str, Key] = {}
         self._by_node: dict[str, Key] = {}
-        self._turns = Turns(desk.capacity.boots_at_once)
+        self._boot_limiter = BootLimiter(context.provider.boots_at_once)
         self._without_address: set[Key] = set()
         self._without_room: set[Key] = set()
         self._handlers = Handlers(
-            desk,
-            self._turns,
+            context,
+            self._boot_limiter,
             wrote=self._wrote,
-            boot_ended=self._next_turn,
+            boot_ended=self._enqueue_next_boot,
             room_freed=self._room_freed,
         )
         self._controller = Controller("machines", self._reconcile, workers=workers)
@@ -67,68 +67,68 @@ class Machines:
         """Reconcile until cancelled; the informers must be synced by now."""
         await self._controller.run()
 
-    def look_at(self, name: str) -> None:
+    def enqueue(self, name: str) -> None:
         """Enqueue a machine."""
         self._controller.enqueue(name)
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: MachineExit) -> None:
         """Record that a machine ended without being terminated, and enqueue it."""
         _log.info("machine_ended", machine=ended.name, reason=ended.reason)
-        self._desk.sightings.has_ended(ended)
-        self.look_at(ended.name)
+        self._context.observed.has_ended(ended)
+        self.enqueue(ended.name)
 
     async def _reconcile(self, key: Key) -> float | None:
         for _ in range(_STEPS_AT_ONCE):
             machine = self._current(key)
             if machine is None:
                 # A response of the API server can arrive after the informer's deletion event.
-                self._turns.forget(key)
+                self._boot_limiter.forget(key)
                 return None
             seen = self._facts(machine)
-            step = decide.next_step(seen, self._desk.settings.limits)
-            if isinstance(step, Wait):
-                return None if step.until is None else (step.until - seen.now).total_seconds()
-            _log.debug("action", machine=key, action=type(step).__name__)
-            if not await self._handlers.handle(machine, step):
-                no_address = isinstance(step, actions.AllocateAddress)
-                return self._desk.settings.limits.address_s if no_address else None
+            action = decide.decide(seen, self._context.settings.limits)
+            if isinstance(action, Requeue):
+                return None if action.until is None else (action.until - seen.now).total_seconds()
+            _log.debug("action", machine=key, action=type(action).__name__)
+            if not await self._handlers.handle(machine, action):
+                no_address = isinstance(action, actions.AllocateAddress)
+                return self._context.settings.limits.address_s if no_address else None
         return _LOST_TRACK_S
 
-    def _facts(self, machine: MicroVM) -> state.Facts:
+    def _facts(self, machine: MicroVM) -> state.State:
         name, reference = meta(machine).name or "", machine.spec.podRef
         pod = self._views.pods.get(make_key(reference.name, reference.namespace))
         node_name = (machine.status or MicroVMStatus()).nodeName
         node = self._views.nodes.get(node_name) if node_name else None
-        sightings = self._desk.sightings
-        now = self._desk.now()
-        return state.Facts(
+        observed = self._context.observed
+        now = self._context.now()
+        return state.State(
             machine=machine,
             pod=state.ANY_POD if machine.spec.podCIDR else state.of_pod(pod, machine),
             node=state.of_node(node, machine),
-            presence=sightings.presence(name),
-            ended=sightings.ended(name),
-            turn=conditions.holds(machine, conditions.LAUNCHED)
-            or self._turns.is_turn_of(name, now),
-            settled=sightings.settled(name),
-            room_at=sightings.room_at,
-            refused_at=sightings.refused_at(name),
+            presence=observed.presence(name),
+            ended=observed.ended(name),
+            may_boot=conditions.holds(machine, conditions.LAUNCHED)
+            or self._boot_limiter.is_next(name, now),
+            burst_ended=observed.burst_ended(name),
+            room_at=observed.room_at,
+            refused_at=observed.refused_at(name),
             silence=(
-                self._desk.pulses.silence(node_name)
+                self._context.leases.silence(node_name)
                 if conditions.find(machine, conditions.READY) is not None
                 else None
             ),
             now=now,
-            addresses_held=self._desk.addresses.holds(machine),
+            addresses_held=self._context.addresses.holds(machine),
         )
 
-    def _next_turn(self) -> None:
-        for name in self._turns.next():
-            self.look_at(name)
+    def _enqueue_next_boot(self) -> None:
+        for name in self._boot_limiter.next():
+            self.enqueue(name)
 
     def _room_freed(self) -> None:
         for name in self._without_room:
-            self.look_at(name)
-        self._next_turn()
+            self.enqueue(name)
+        self._enqueue_next_boot()
 
     def _current(self, key: Key) -> MicroVM | None:
         machine = self._views.machines.get(key)
@@ -140,14 +140,14 @@ class Machines:
         written = self._newest.get(key)
         if written is None:
             return machine
-        if identity(written) == identity(machine) and _version(written) > _version(machine):
+        if uid_of(written) == uid_of(machine) and _version(written) > _version(machine):
             return written
         del self._newest[key]
         return machine
 
     def _wrote(self, machine: MicroVM) -> None:
         self._newest[meta(machine).name or ""] = machine
-        self._turns.note(machine)
+        self._boot_limiter.note(machine)
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
         machine, uid = change.object, change.object.spec.podRef.uid
@@ -156,22 +156,22 @@ class Machines:
             self._newest.pop(change.key, None)
             self._by_pod.pop(uid, None)
             self._by_node.pop(node, None)
-            self._desk.sightings.forget(change.key)
-            self._desk.pulses.forget(node)
-            exists = self._desk.sightings.presence(change.key) is not None
-            self._desk.addresses.release(machine, exists=exists)
-            self._turns.forget(change.key)
+            self._context.observed.forget(change.key)
+            self._context.leases.forget(node)
+            exists = self._context.observed.presence(change.key) is not None
+            self._context.addresses.release(machine, exists=exists)
+            self._boot_limiter.forget(change.key)
             self._without_room.discard(change.key)
             self._without_address.discard(change.key)
             self._address_freed()
         else:
-            self._desk.addresses.note(machine)
-            self._turns.note(self._current_of(machine))
+            self._context.addresses.note(machine)
+            self._boot_limiter.note(self._current_of(machine))
             self._sort(change.key, machine)
             self._by_pod[uid] = change.key
             if node:
                 self._by_node[node] = change.key
-        self.look_at(change.key)
+        self.enqueue(change.key)
 
     def _sort(self, key: Key, machine: MicroVM) -> None:
         """Record whether a machine waits for an address or capacity that others free."""
@@ -187,12 +187,12 @@ class Machines:
             (among.add if waiting else among.discard)(key)
 
     def _pod_changed(self, change: Change[Pod]) -> None:
-        if (key := self._by_pod.get(identity(change.object))) is not None:
-            self.look_at(key)
+        if (key := self._by_pod.get(uid_of(change.object))) is not None:
+            self.enqueue(key)
 
     def _node_changed(self, change: Change[Node]) -> None:
         if (key := self._by_node.get(change.key)) is not None:
-            self.look_at(key)
+            self.enqueue(key)
 
     def _subnet_changed(self, change: Change[Subnet]) -> None:
         del change
@@ -200,7 +200,7 @@ class Machines:
 
     def _address_freed(self) -> None:
         for name in self._without_address:
-            self.look_at(name)
+            self.enqueue(name)
 
 
 def _version(machine: MicroVM) -> int:

@@ -10,13 +10,34 @@ from typing import Final
 
 from monopod.api import keys
 from monopod.api.conditions import FALSE, TRUE
-from monopod.api.resources import Condition, MicroVMStatus
 from monopod.api.constants import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
-from monopod.node.provider import Presence
-from monopod.kube import meta
+from monopod.api.resources import Condition, MicroVMStatus
 from monopod.controllers.microvm import conditions
-from monopod.controllers.microvm.state import Facts, NodeFacts, PodFacts
-from monopod.controllers.microvm.actions import AddFinalizer, AllocateAddress, BeginAnew, Delete, DeleteNode, Launch, Listen, LosePod, MarkLaunched, MarkLaunchFailed, MarkReady, MarkRegistered, MarkTerminated, Queue, RemoveFinalizer, ResumeBurst, Settle, Step, Terminate, Wait
+from monopod.controllers.microvm.actions import (
+    Action,
+    AddFinalizer,
+    AllocateAddress,
+    ConfirmLease,
+    Delete,
+    DeleteNode,
+    EndBootBurst,
+    FailPod,
+    Launch,
+    MarkLaunched,
+    MarkLaunchFailed,
+    MarkQueued,
+    MarkReady,
+    MarkRegistered,
+    MarkTerminated,
+    Relaunch,
+    RemoveFinalizer,
+    Requeue,
+    ResumeBurst,
+    Terminate,
+)
+from monopod.controllers.microvm.state import NodeState, PodState, State
+from monopod.kube import meta
+from monopod.node.provider import Presence
 
 LAUNCHING: Final = "Launching"
 QUEUED: Final = "Queued"
@@ -53,32 +74,32 @@ class Limits:
     machine may after its pod's grace period ended."""
 
 
-def next_step(facts: Facts, limits: Limits) -> Step:  # noqa: PLR0911 - one for each case
+def decide(state: State, limits: Limits) -> Action:  # noqa: PLR0911 - one for each case
     """Return a machine's next action."""
-    machine = facts.machine
+    machine = state.machine
     metadata = meta(machine)
     status = machine.status or MicroVMStatus()
     if metadata.deletionTimestamp is not None:
-        return _tear_down(facts, status)
-    if facts.pod is None:
+        return _tear_down(state, status)
+    if state.pod is None:
         return Delete("PodGone", "its pod does not exist any more")
     terminated = conditions.find(machine, conditions.TERMINATED)
     if terminated is not None and terminated.status == TRUE:
         if machine.spec.podCIDR:
-            return BeginAnew(terminated.reason, terminated.message)
-        return _lose_pod(facts, status) or Delete(terminated.reason, terminated.message)
-    if facts.pod.node and facts.pod.node != status.nodeName:
-        return Delete("PodElsewhere", f"its pod was bound to node {facts.pod.node}")
-    if (useless := _useless(facts.pod)) is not None:
+            return Relaunch(terminated.reason, terminated.message)
+        return _fail_pod(state, status) or Delete(terminated.reason, terminated.message)
+    if state.pod.node and state.pod.node != status.nodeName:
+        return Delete("PodElsewhere", f"its pod was bound to node {state.pod.node}")
+    if (useless := _useless(state.pod)) is not None:
         return useless
     if keys.MACHINE_FINALIZER not in (metadata.finalizers or ()):
         return AddFinalizer()
     if not conditions.holds(machine, conditions.LAUNCHED):
-        return _launch(facts, status, limits)
-    return _follow(facts, limits)
+        return _launch(state, status, limits)
+    return _follow(state, limits)
 
 
-def _useless(pod: PodFacts) -> Delete | None:
+def _useless(pod: PodState) -> Delete | None:
     """Return a deletion if a pod will never use its machine, or needs a larger one.
 
     A finished pod keeps its machine, as on Fargate: its logs are read through the node. A pod of
@@ -93,197 +114,199 @@ def _useless(pod: PodFacts) -> Delete | None:
     return None
 
 
-def _tear_down(facts: Facts, status: MicroVMStatus) -> Step:
-    if facts.presence is not None:
+def _tear_down(state: State, status: MicroVMStatus) -> Action:
+    if state.presence is not None:
         return Terminate("its MicroVM object is being deleted")
-    if (lost := _lose_pod(facts, status)) is not None:
+    if (lost := _fail_pod(state, status)) is not None:
         return lost
-    if facts.node is not None:
+    if state.node is not None:
         return DeleteNode()
-    if keys.MACHINE_FINALIZER in (meta(facts.machine).finalizers or ()):
+    if keys.MACHINE_FINALIZER in (meta(state.machine).finalizers or ()):
         return RemoveFinalizer()
-    return Wait("for the object's deletion")
+    return Requeue("for the object's deletion")
 
 
-def _lose_pod(facts: Facts, status: MicroVMStatus) -> LosePod | None:
+def _fail_pod(state: State, status: MicroVMStatus) -> FailPod | None:
     """Fail a bound pod whose machine is gone; it would otherwise show as running for minutes."""
-    pod = facts.pod
+    pod = state.pod
     if pod is None or pod.finished or not pod.node or pod.node != status.nodeName:
         return None
-    terminated = conditions.find(facts.machine, conditions.TERMINATED)
+    terminated = conditions.find(state.machine, conditions.TERMINATED)
     if terminated is None:
-        return LosePod("MicroVMDeleted: the MicroVM object was deleted")
-    return LosePod(f"{terminated.reason}: {terminated.message}")
+        return FailPod("MicroVMDeleted: the MicroVM object was deleted")
+    return FailPod(f"{terminated.reason}: {terminated.message}")
 
 
-def _launch(facts: Facts, status: MicroVMStatus, limits: Limits) -> Step:
-    pod, presence = facts.pod, facts.presence
+def _launch(state: State, status: MicroVMStatus, limits: Limits) -> Action:
+    pod, presence = state.pod, state.presence
     if pod is not None and pod.finished:
         return Delete("PodFinished", "its pod ended before it had a machine")
-    addressed = conditions.find(facts.machine, conditions.ADDRESSED)
-    if addressed is None or addressed.status != TRUE or not facts.addresses_held:
+    addressed = conditions.find(state.machine, conditions.ADDRESSED)
+    if addressed is None or addressed.status != TRUE or not state.addresses_held:
         if presence is not None:
             return Terminate("it belongs to an earlier MicroVM of this name")
-        return _address(facts, addressed, limits)
-    launched = conditions.find(facts.machine, conditions.LAUNCHED)
+        return _address(state, addressed, limits)
+    launched = conditions.find(state.machine, conditions.LAUNCHED)
     launched = launched or Condition(type=conditions.LAUNCHED, status=FALSE)
     if presence is Presence.RUNNING and status.attempts > 0 and launched.reason == LAUNCHING:
         return MarkLaunched()
     if presence is not None:
         return Terminate("it is left from an earlier attempt")
-    return _pause(facts, status, launched, limits) or _start(facts, launched)
+    return _pause(state, status, launched, limits) or _start(state, launched)
 
 
-def _address(facts: Facts, addressed: Condition | None, limits: Limits) -> Step:
+def _address(state: State, addressed: Condition | None, limits: Limits) -> Action:
     if addressed is not None and addressed.status == FALSE:
         until = conditions.since(addressed) + timedelta(seconds=limits.address_s)
-        if facts.now >= until:
+        if state.now >= until:
             return Delete(addressed.reason, addressed.message)
     return AllocateAddress()
 
 
 def _pause(
-    facts: Facts, status: MicroVMStatus, launched: Condition, limits: Limits
-) -> MarkTerminated | Wait | None:
+    state: State, status: MicroVMStatus, launched: Condition, limits: Limits
+) -> MarkTerminated | Requeue | None:
     """Return the back-off of a machine whose launch failed; None if it may be launched now."""
     if launched.reason in _NO_PAUSE:
         return None
     since = conditions.since(launched)
-    if facts.refused_at is not None:
+    if state.refused_at is not None:
         # The condition's time is that of the first of several refusals for the same reason.
-        since = max(since, facts.refused_at)
+        since = max(since, state.refused_at)
     if launched.reason in (SIZE_UNSUPPORTED, DRIVER_UNAVAILABLE):
         until = since + timedelta(seconds=limits.driver_s)
-        return Wait("for a driver on this host", until) if facts.now < until else None
+        return Requeue("for a driver on this host", until) if state.now < until else None
     if launched.reason == CAPACITY_UNAVAILABLE:
-        freed = facts.room_at is not None and facts.room_at > since
+        freed = state.room_at is not None and state.room_at > since
         until = since + timedelta(seconds=limits.room_s)
-        return None if freed or facts.now >= until else Wait("for capacity", until)
+        return None if freed or state.now >= until else Requeue("for capacity", until)
     if status.attempts >= limits.attempts:
         why = f"{status.attempts} launches failed, the last one: {launched.message}"
         return MarkTerminated(launched.reason, why, timed_out=True)
     until = since + timedelta(seconds=limits.retry_s * 2 ** max(status.attempts - 1, 0))
-    return Wait("before the next launch", until) if facts.now < until else None
+    return Requeue("before the next launch", until) if state.now < until else None
 
 
-def _start(facts: Facts, launched: Condition) -> Step:
-    if facts.node is not None and (not facts.node.ours or facts.node.registered):
+def _start(state: State, launched: Condition) -> Action:
+    if state.node is not None and (not state.node.ours or state.node.registered):
         # An earlier kubelet's report must not count as this machine's.
         return DeleteNode()
-    if not facts.turn:
-        return Wait("for the boot limit") if launched.reason == QUEUED else Queue()
+    if not state.may_boot:
+        return Requeue("for the boot limit") if launched.reason == QUEUED else MarkQueued()
     return Launch()
 
 
-def _follow(facts: Facts, limits: Limits) -> Step:  # noqa: PLR0911 - one for each case
-    machine, node = facts.machine, facts.node
+def _follow(state: State, limits: Limits) -> Action:  # noqa: PLR0911 - one for each case
+    machine, node = state.machine, state.node
     ready = conditions.find(machine, conditions.READY)
-    if facts.presence is not Presence.RUNNING:
-        reason = facts.ended.reason if facts.ended else "MachineVanished"
-        message = facts.ended.message if facts.ended else "its processes vanished from the host"
+    if state.presence is not Presence.RUNNING:
+        reason = state.ended.reason if state.ended else "MachineVanished"
+        message = state.ended.message if state.ended else "its processes vanished from the host"
         if ready is None:
             return MarkLaunchFailed(reason, message)
         return MarkTerminated(reason, message)
     if node is not None and not node.ours:
         return MarkTerminated("NodeReplaced", "its Node was replaced by another one of its name")
     if ready is None:
-        return _await_ready(facts, limits)
+        return _await_ready(state, limits)
     if node is None:
         return MarkTerminated("NodeDeleted", "its Node object was deleted")
-    heard = _listen(facts, limits)
-    if not isinstance(heard, Wait):
+    heard = _confirm_lease(state, limits)
+    if not isinstance(heard, Requeue):
         return heard
-    step = _attend(facts, ready, node, limits)
-    if isinstance(step, Wait) and heard.until is not None:
-        return Wait(step.why, min(step.until or heard.until, heard.until))
-    return step
+    action = _attend(state, ready, node, limits)
+    if isinstance(action, Requeue) and heard.until is not None:
+        return Requeue(action.why, min(action.until or heard.until, heard.until))
+    return action
 
 
-def _attend(facts: Facts, ready: Condition, node: NodeFacts, limits: Limits) -> Step:
+def _attend(state: State, ready: Condition, node: NodeState, limits: Limits) -> Action:
     if not node.ready:
-        return _bear_unready(facts, ready, node, limits)
+        return _await_recovery(state, ready, node, limits)
     if ready.status != TRUE:
         return MarkReady(True, "KubeletReady", "its node is ready")
-    return _settle(facts, limits) or Wait("for its pod")
+    return _end_boot_burst(state, limits) or Requeue("for its pod")
 
 
-def _await_ready(facts: Facts, limits: Limits) -> Step:
-    node = facts.node
-    launched = conditions.find(facts.machine, conditions.LAUNCHED)
+def _await_ready(state: State, limits: Limits) -> Action:
+    node = state.node
+    launched = conditions.find(state.machine, conditions.LAUNCHED)
     assert launched is not None  # noqa: S101 - only launched machines get here
     until = conditions.since(launched) + timedelta(seconds=limits.registration_s)
     if node is not None and node.registered:
-        if not conditions.holds(facts.machine, conditions.REGISTERED):
+        if not conditions.holds(state.machine, conditions.REGISTERED):
             return MarkRegistered()
         if node.ready:
             return MarkReady(True, "KubeletReady", "its node is ready")
-        if facts.now >= until:
+        if state.now >= until:
             why = f"its node was not ready within {limits.registration_s:.0f} s: {node.why}"
             return MarkTerminated("ReadyTimeout", why, timed_out=True)
-        return Wait("for its node to become ready", until)
-    if facts.now >= until:
+        return Requeue("for its node to become ready", until)
+    if state.now >= until:
         why = f"its kubelet did not report within {limits.registration_s:.0f} s"
         return MarkTerminated("RegistrationTimeout", why, timed_out=True)
-    return Wait("for its kubelet to report", until)
+    return Requeue("for its kubelet to report", until)
 
 
-def _listen(facts: Facts, limits: Limits) -> Listen | MarkTerminated | Wait:
+def _confirm_lease(state: State, limits: Limits) -> ConfirmLease | MarkTerminated | Requeue:
     """Return the next check of a kubelet's Lease, or a termination if it is not renewed.
 
     While the API server is unavailable no Lease can be renewed, and a suspended process misses
     renewals. So a missing renewal counts only if the API server has confirmed it twice: half of the
     timeout ago, and just now.
     """
-    silence, half = facts.silence, limits.silent_s / 2
+    silence, half = state.silence, limits.silent_s / 2
     if silence is None:
-        return Wait("no Lease to watch")
+        return Requeue("no Lease to watch")
     if silence.doubted_s is None or silence.asked_s is None:
         left = half - silence.seconds
-        return Listen() if left <= 0 else _wait_s(facts, left)
+        return ConfirmLease() if left <= 0 else _wait_s(state, left)
     left = max(limits.silent_s - silence.seconds, half - silence.doubted_s)
     if left > 0:
-        return _wait_s(facts, left)
+        return _wait_s(state, left)
     if silence.asked_s > _JUST_NOW_S:
-        return Listen()
+        return ConfirmLease()
     last = f"last renewed at {silence.last:%H:%M:%S} UTC" if silence.last else "never renewed"
     why = f"its kubelet has not renewed its node's Lease for {silence.seconds:.0f} s: {last}"
     return MarkTerminated("KubeletLost", why)
 
 
-def _wait_s(facts: Facts, seconds: float) -> Wait:
-    return Wait("for its kubelet's next renewal", facts.now + timedelta(seconds=seconds))
+def _wait_s(state: State, seconds: float) -> Requeue:
+    return Requeue("for its kubelet's next renewal", state.now + timedelta(seconds=seconds))
 
 
-def _bear_unready(facts: Facts, ready: Condition, node: NodeFacts, limits: Limits) -> Step:
+def _await_recovery(state: State, ready: Condition, node: NodeState, limits: Limits) -> Action:
     if ready.status == TRUE:
         return MarkReady(False, "NodeNotReady", node.why)
     since = conditions.since(ready)
     until = since + timedelta(seconds=limits.unready_s)
-    if facts.now < until:
-        return Wait("for its node to recover", until)
+    if state.now < until:
+        return Requeue("for its node to recover", until)
     return MarkTerminated(
         "KubeletLost", f"its node was not ready for {limits.unready_s:.0f} s: {node.why}"
     )
 
 
-def _settle(facts: Facts, limits: Limits) -> Step | None:
-    pod = facts.pod
+def _end_boot_burst(state: State, limits: Limits) -> Action | None:
+    pod = state.pod
     if pod is None:
         return None
-    if pod.deadline is not None and (step := _hurry(facts, pod, pod.deadline, limits)):
-        return step
-    if facts.settled:
+    if pod.deadline is not None and (action := _teardown_burst(state, pod, pod.deadline, limits)):
+        return action
+    if state.burst_ended:
         return None
     if pod.started or pod.finished:
-        return Settle()
+        return EndBootBurst()
     if pod.first_ran is None:
         return None
     # User code runs. Init containers that never end must not use CPU that is not provisioned.
     until = pod.first_ran + timedelta(seconds=limits.burst_s)
-    return Settle() if facts.now >= until else Wait("for its pod to start", until)
+    return EndBootBurst() if state.now >= until else Requeue("for its pod to start", until)
 
 
-def _hurry(facts: Facts, pod: PodFacts, deadline: datetime, limits: Limits) -> Step | None:
+def _teardown_burst(
+    state: State, pod: PodState, deadline: datetime, limits: Limits
+) -> Action | None:
     """Return the next action for a pod that is being deleted; None if there is none.
 
     No user process outlives the grace period; the teardown after it is the platform's own work,
@@ -291,8 +314,8 @@ def _hurry(facts: Facts, pod: PodFacts, deadline: datetime, limits: Limits) -> S
     ``burst_s``, since a guest whose kubelet never finishes must not use a whole processor for good.
     """
     until = deadline + timedelta(seconds=limits.burst_s)
-    if facts.now >= until:
+    if state.now >= until:
         return None
-    if facts.now >= deadline or pod.finished:
-        return ResumeBurst() if facts.settled else Wait("for its pod's teardown", until)
-    return Wait("for its pod's grace period to end", deadline) if facts.settled else None
+    if state.now >= deadline or pod.finished:
+        return ResumeBurst() if state.burst_ended else Requeue("for its pod's teardown", until)
+    return Requeue("for its pod's grace period to end", deadline) if state.burst_ended else None

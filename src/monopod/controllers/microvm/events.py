@@ -24,7 +24,7 @@ NO_CAPACITY: Final = (
 """Same article, and containers-roadmap issue 2034."""
 
 
-class Voice:
+class EventPublisher:
     """Publishes the events about machines."""
 
     def __init__(self, own: EventRecorder, fargate: EventRecorder) -> None:

@@ -17,11 +17,21 @@ from lightkube.resources.core_v1 import Secret
 from monopod.api import keys
 from monopod.api.conditions import set_condition
 from monopod.api.resources import Condition, ExecutionRole, ExecutionRoleStatus, RegistryAuthority
-from monopod.node.guest import RegistryCredential
-from monopod.kube import Change, Client, Controller, ForbiddenError, Informer, Key, NotFoundError, identity, meta
 from monopod.controllers.microvm import conditions, registry_secrets
 from monopod.controllers.microvm.registry_secrets import Contents
 from monopod.fargate.profiles import role_of
+from monopod.kube import (
+    Change,
+    Client,
+    Controller,
+    ForbiddenError,
+    Informer,
+    Key,
+    NotFoundError,
+    meta,
+    uid_of,
+)
+from monopod.node.guest import RegistryCredential
 
 _READY: Final = "Ready"
 _LOOK_AGAIN_S: Final = 60.0
@@ -42,7 +52,7 @@ class Grant:
     """Why parts of the role cannot be granted, each a sentence without its full stop."""
 
 
-class Roles:
+class ExecutionRoles:
     """Reads roles' Secrets for machines, and sets each role's Ready condition."""
 
     def __init__(
@@ -104,7 +114,7 @@ class Roles:
         if role is None:
             return None
         first = role_of(role.spec.arn, self._roles.items()) or role
-        if identity(first) != identity(role):
+        if uid_of(first) != uid_of(role):
             condition = _condition(
                 False, "ArnTaken", f"ExecutionRole {meta(first).name} has this ARN and is older"
             )

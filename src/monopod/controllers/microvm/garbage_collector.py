@@ -15,41 +15,41 @@ from lightkube.resources.core_v1 import Node
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM
-from monopod.node.provider import CapacityError, Presence
-from monopod.kube import Change, Deleted, Informer, KubeError, NotFoundError, identity, meta
 from monopod.controllers.microvm import termination
-from monopod.controllers.microvm.context import Desk
+from monopod.controllers.microvm.context import Context
+from monopod.kube import Change, Deleted, Informer, KubeError, NotFoundError, meta, uid_of
+from monopod.node.provider import Presence, ProviderError
 
 _REQUEST_LIFE: Final = timedelta(minutes=2)
 _SETTLES_S: Final = 0.2
 _log: Final = structlog.get_logger("garbage")
 
 
-class Collector:
+class GarbageCollector:
     """Collects garbage periodically and whenever a MicroVM was deleted."""
 
     def __init__(
         self,
-        desk: Desk,
+        context: Context,
         machines: Informer[MicroVM],
         nodes: Informer[Node],
         requests: Informer[CertificateSigningRequest],
-        look_at: Callable[[str], None],
+        enqueue: Callable[[str], None],
     ) -> None:
         """Subscribe to MicroVMs.
 
         Args:
-            desk: The controller's collaborators.
+            context: The controller's collaborators.
             machines: All MicroVMs.
             nodes: All nodes.
             requests: All certificate signing requests.
-            look_at: Enqueues a machine.
+            enqueue: Enqueues a machine.
         """
-        self._desk = desk
+        self._context = context
         self._machines = machines
         self._nodes = nodes
         self._requests = requests
-        self._look_at = look_at
+        self._look_at = enqueue
         self._wanted = asyncio.Event()
         machines.subscribe(self._machine_changed)
 
@@ -59,16 +59,16 @@ class Collector:
             self._wanted.clear()
             await self.try_to_collect()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._desk.settings.collect_every_s):
+                async with asyncio.timeout(self._context.settings.collect_every_s):
                     await self._wanted.wait()
                     await asyncio.sleep(_SETTLES_S)
 
     async def look(self) -> Mapping[str, Presence]:
         """List the host's machines; enqueues those whose presence changed."""
-        sightings = self._desk.sightings
-        began = sightings.moment()
-        found = await self._desk.capacity.present()
-        for name in sightings.looked(found, began):
+        observed = self._context.observed
+        began = observed.moment()
+        found = await self._context.provider.present()
+        for name in observed.looked(found, began):
             self._look_at(name)
         return found
 
@@ -76,23 +76,23 @@ class Collector:
         """Collect once; what cannot be removed is retried in the next pass."""
         try:
             await self.collect()
-        except (KubeError, CapacityError, OSError) as error:
+        except (KubeError, ProviderError, OSError) as error:
             _log.warning("garbage_collection_failed", why=str(error))
 
     async def collect(self) -> None:
         """Remove every machine, Node and request whose MicroVM is gone; enqueue all MicroVMs."""
         present = set(await self.look())
         for name in [each for each in present if self._machines.get(each) is None]:
-            await termination.terminate(self._desk, name, "no MicroVM object has its name")
+            await termination.terminate(self._context, name, "no MicroVM object has its name")
             present.discard(name)
-        self._desk.addresses.sweep(present)
+        self._context.addresses.sweep(present)
         await self._collect_nodes()
         await self._collect_requests()
         for machine in self._machines.items():
             self._look_at(meta(machine).name or "")
 
     async def _collect_nodes(self) -> None:
-        alive = {identity(machine) for machine in self._machines.items()}
+        alive = {uid_of(machine) for machine in self._machines.items()}
         for node in self._nodes.items():
             owners = [o.uid for o in meta(node).ownerReferences or () if o.kind == "MicroVM"]
             ours = bool(owners) or keys.MACHINE_LABEL in (meta(node).labels or {})
@@ -101,7 +101,7 @@ class Collector:
                 continue
             _log.info("node_delete", node=name, why="its MicroVM object is gone")
             with contextlib.suppress(NotFoundError):
-                await self._desk.client.delete(Node, name, uid=identity(node))
+                await self._context.client.delete(Node, name, uid=uid_of(node))
 
     async def _collect_requests(self) -> None:
         for request in self._requests.items():
@@ -109,11 +109,11 @@ class Collector:
             created = metadata.creationTimestamp
             if keys.MACHINE_LABEL not in (metadata.labels or {}) or created is None:
                 continue
-            if self._desk.now() - created < _REQUEST_LIFE:
+            if self._context.now() - created < _REQUEST_LIFE:
                 continue
             _log.info("certificate_request_delete", request=metadata.name, why="it is abandoned")
             with contextlib.suppress(NotFoundError):
-                await self._desk.client.delete(
+                await self._context.client.delete(
                     CertificateSigningRequest, metadata.name or "", uid=metadata.uid
                 )
 

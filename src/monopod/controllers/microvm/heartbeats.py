@@ -12,8 +12,8 @@ from typing import Final
 from lightkube.resources.coordination_v1 import Lease
 
 from monopod.api import keys
+from monopod.controllers.microvm.state import LeaseSilence
 from monopod.kube import Change, Client, Deleted, NotFoundError
-from monopod.controllers.microvm.state import Silence
 
 NAMESPACE: Final = "kube-node-lease"
 """Namespace of kubelets' Leases; each has its node's name."""
@@ -27,7 +27,7 @@ class _Pulse:
     asked: float | None = None
 
 
-class Pulses:
+class LeaseTracker:
     """The newest observed renewal of each node's Lease."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,11 +45,11 @@ class Pulses:
         if not isinstance(change, Deleted) and node.startswith(keys.NODE_PREFIX):
             self._note(node, _renewed(change.object))
 
-    def silence(self, node: str) -> Silence:
+    def silence(self, node: str) -> LeaseSilence:
         """Return how long a Lease was not renewed; for an unknown node, counted from now."""
         now = self._clock()
         pulse = self._pulses.setdefault(node, _Pulse(None, now))
-        return Silence(
+        return LeaseSilence(
             seconds=now - pulse.at,
             last=pulse.renewed,
             doubted_s=None if pulse.doubted is None else now - pulse.doubted,

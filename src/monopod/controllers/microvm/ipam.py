@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from monopod.api.resources import MicroVM
-from monopod.kube import identity, meta
+from monopod.kube import meta, uid_of
 from monopod.node.net.addresses import allocate_management, allocate_pod
 from monopod.node.net.errors import AddressesExhaustedError
 
@@ -37,7 +37,7 @@ class AddressBook:
 
     def note(self, machine: MicroVM) -> None:
         """Record the addresses in an object's status; a known holder keeps those that it has."""
-        uid, addresses = identity(machine), recorded(machine)
+        uid, addresses = uid_of(machine), recorded(machine)
         if addresses is None:
             return
         if machine.status is not None and machine.status.attempts:
@@ -66,7 +66,7 @@ class AddressBook:
         They may differ: a write of a previous process can arrive after this one has read the
         object and allocated the same address to another.
         """
-        return self._taken.get(identity(machine)) == recorded(machine)
+        return self._taken.get(uid_of(machine)) == recorded(machine)
 
     def release(self, machine: MicroVM, *, exists: bool = False) -> None:
         """Free the addresses of an object that is gone.
@@ -77,9 +77,9 @@ class AddressBook:
                 frees the addresses once the machine is gone.
         """
         if exists:
-            self._departed[identity(machine)] = meta(machine).name or ""
+            self._departed[uid_of(machine)] = meta(machine).name or ""
         else:
-            self._forget(identity(machine))
+            self._forget(uid_of(machine))
 
     def sweep(self, present: Container[str]) -> None:
         """Free the addresses of machines that outlived their objects and are gone now."""
@@ -94,7 +94,7 @@ class AddressBook:
         Raises:
             AddressesExhaustedError: The subnet, or the management range, has none left.
         """
-        uid, name = identity(machine), meta(machine).name or ""
+        uid, name = uid_of(machine), meta(machine).name or ""
         known = self._taken.get(uid)
         if known is None:
             known = Addresses(

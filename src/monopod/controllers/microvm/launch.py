@@ -8,37 +8,43 @@ from typing import Final
 import structlog
 from lightkube.resources.core_v1 import Node
 
-from monopod.api.resources import MicroVM, MicroVMStatus
 from monopod.api.constants import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
-from monopod.node.provider import CapacityError, CapacityUnavailableError, DriverUnavailableError, Launch, SizeUnsupportedError
-from monopod.node.guest import NodeConfiguration, Registry, node_files
+from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.controllers.microvm import conditions, nodes
+from monopod.controllers.microvm.context import Context, SubnetNotFoundError
+from monopod.controllers.microvm.decide import LAUNCHING
+from monopod.controllers.microvm.execution_roles import Grant
+from monopod.controllers.microvm.ipam import recorded
 from monopod.identity.errors import IdentityError
 from monopod.identity.node import NodeCertificates, NodeSubject
-from monopod.kube import AlreadyExistsError, ConflictError, identity, meta
-from monopod.controllers.microvm import conditions, nodes
-from monopod.controllers.microvm.ipam import recorded
-from monopod.controllers.microvm.decide import LAUNCHING
-from monopod.controllers.microvm.context import Desk, MissingGroundError
-from monopod.controllers.microvm.execution_roles import Grant
+from monopod.kube import AlreadyExistsError, ConflictError, meta, uid_of
+from monopod.node.guest import NodeConfiguration, Registry, node_files
 from monopod.node.net.addresses import host_name, resolver
-from monopod.util.concurrency import together
+from monopod.node.provider import (
+    CapacityUnavailableError,
+    DriverUnavailableError,
+    LaunchRequest,
+    ProviderError,
+    SizeUnsupportedError,
+)
+from monopod.util.concurrency import run_concurrently
 
 LAUNCH_FAILED: Final = "LaunchFailed"
 _log: Final = structlog.get_logger("machines")
 
 
-async def launch(desk: Desk, machine: MicroVM) -> MicroVM:
-    """Launch a machine, and record that it runs or why it does not."""
-    return await _Attempt(desk, machine).make()
+async def launch(context: Context, machine: MicroVM) -> MicroVM:
+    """LaunchRequest a machine, and record that it runs or why it does not."""
+    return await _Attempt(context, machine).make()
 
 
-async def mark_launched(desk: Desk, machine: MicroVM) -> MicroVM:
+async def mark_launched(context: Context, machine: MicroVM) -> MicroVM:
     """Record that a machine runs, and under which driver."""
-    choice = desk.capacity.chosen(meta(machine).name or "")
+    choice = context.provider.chosen(meta(machine).name or "")
     if choice is None:
         running = conditions.changed(conditions.LAUNCHED, True, "Running", "runs")
-        return await desk.records.status(machine, running)
-    return await desk.records.status(
+        return await context.status.status(machine, running)
+    return await context.status.status(
         machine,
         conditions.changed(
             conditions.HARDWARE_VIRTUALIZED, choice.hardware, choice.reason, choice.message
@@ -53,66 +59,68 @@ async def mark_launched(desk: Desk, machine: MicroVM) -> MicroVM:
 class _Attempt:
     """One attempt to launch one machine."""
 
-    def __init__(self, desk: Desk, machine: MicroVM) -> None:
+    def __init__(self, context: Context, machine: MicroVM) -> None:
         addresses = recorded(machine)
         assert addresses is not None  # noqa: S101 - only an Addressed machine is launched
-        self._desk = desk
+        self._context = context
         self._machine = machine
         self._name = meta(machine).name or ""
         self._attempts = (machine.status or MicroVMStatus()).attempts
         self._begun = False
         self._addresses = addresses
-        self._node = nodes.name_of(machine, addresses.pod, desk.surroundings.region)
-        self._host = host_name(addresses.pod, desk.surroundings.region)
+        self._node = nodes.name_of(machine, addresses.pod, context.endpoint.region)
+        self._host = host_name(addresses.pod, context.endpoint.region)
 
     async def make(self) -> MicroVM:
-        desk = self._desk
+        context = self._context
         try:
             await self._start()
         except CapacityUnavailableError as error:
-            desk.voice.no_capacity(self._machine, str(error))
+            context.events.no_capacity(self._machine, str(error))
             return await self._refused(CAPACITY_UNAVAILABLE, str(error))
         except (DriverUnavailableError, SizeUnsupportedError) as error:
-            desk.voice.unsupported(self._machine, str(error))
+            context.events.unsupported(self._machine, str(error))
             size = isinstance(error, SizeUnsupportedError)
             return await self._refused(SIZE_UNSUPPORTED if size else DRIVER_UNAVAILABLE, str(error))
         except TimeoutError:
-            return await self._failed(f"it took longer than {desk.settings.launch_timeout_s:.0f} s")
-        except (CapacityError, IdentityError, MissingGroundError) as error:
+            return await self._failed(
+                f"it took longer than {context.settings.launch_timeout_s:.0f} s"
+            )
+        except (ProviderError, IdentityError, SubnetNotFoundError) as error:
             return await self._failed(str(error))
-        desk.voice.launched(self._machine, self._node)
-        return await mark_launched(desk, self._machine)
+        context.events.launched(self._machine, self._node)
+        return await mark_launched(context, self._machine)
 
     async def _start(self) -> None:
-        desk = self._desk
-        desk.sightings.starting(self._name)
+        context = self._context
+        context.observed.starting(self._name)
         try:
-            async with asyncio.timeout(desk.settings.launch_timeout_s):
-                await desk.capacity.launch(self._wanted(), self._configure)
+            async with asyncio.timeout(context.settings.launch_timeout_s):
+                await context.provider.launch(self._wanted(), self._configure)
         except BaseException:
-            desk.sightings.nothing(self._name)
+            context.observed.nothing(self._name)
             raise
-        desk.sightings.running(self._name)
+        context.observed.running(self._name)
 
     async def _refused(self, reason: str, why: str) -> MicroVM:
-        self._desk.sightings.refused(self._name, self._desk.now())
+        self._context.observed.refused(self._name, self._context.now())
         return await self._not_launched(reason, why)
 
     async def _failed(self, why: str) -> MicroVM:
         _log.warning("launch_failed", machine=self._name, why=why)
-        self._desk.voice.not_launched(self._machine, why)
+        self._context.events.not_launched(self._machine, why)
         if not self._begun:
             return await self._not_launched(LAUNCH_FAILED, why, attempts=self._attempts + 1)
         return await self._not_launched(LAUNCH_FAILED, why)
 
     async def _not_launched(self, reason: str, why: str, **fields: int) -> MicroVM:
-        return await self._desk.records.status(
+        return await self._context.status.status(
             self._machine, conditions.changed(conditions.LAUNCHED, False, reason, why), **fields
         )
 
-    def _wanted(self) -> Launch:
+    def _wanted(self) -> LaunchRequest:
         spec = self._machine.spec
-        return Launch(
+        return LaunchRequest(
             name=self._name,
             milli_cpu=spec.milliCPU,
             memory_mib=spec.memoryMiB,
@@ -127,7 +135,7 @@ class _Attempt:
         issued: list[NodeCertificates] = []
         granted: list[Grant] = []
         # The others need the first to succeed, but run concurrently to shorten the launch.
-        await together(
+        await run_concurrently(
             self._begin(), self._make_node(), self._certify(issued), self._ask_role(granted)
         )
         return self._files(issued[0], granted[0])
@@ -138,7 +146,7 @@ class _Attempt:
         After a restart, a running machine is thereby known to belong to this object.
         """
         message = "creating its disks, link and identity"
-        self._machine = await self._desk.records.status(
+        self._machine = await self._context.status.status(
             self._machine,
             conditions.changed(conditions.LAUNCHED, False, LAUNCHING, message),
             attempts=self._attempts + 1,
@@ -146,13 +154,15 @@ class _Attempt:
         self._begun = True
 
     async def _make_node(self) -> None:
-        node = nodes.new_node(self._machine, self._addresses.pod, self._desk.place(self._machine))
+        node = nodes.new_node(
+            self._machine, self._addresses.pod, self._context.place(self._machine)
+        )
         try:
-            await self._desk.client.create(node)
+            await self._context.client.create(node)
         except AlreadyExistsError:
-            found = await self._desk.client.get(Node, self._node)
+            found = await self._context.client.get(Node, self._node)
             owners = meta(found).ownerReferences or ()
-            if not any(owner.uid == identity(self._machine) for owner in owners):
+            if not any(owner.uid == uid_of(self._machine) for owner in owners):
                 raise ConflictError(f"node {self._node} belongs to another machine") from None
 
     async def _certify(self, issued: list[NodeCertificates]) -> None:
@@ -162,19 +172,19 @@ class _Attempt:
             names=(self._node, self._host),
             addresses=(self._addresses.pod,),
         )
-        issued.append(await self._desk.issuer.issue(subject))
+        issued.append(await self._context.issuer.issue(subject))
 
     async def _ask_role(self, granted: list[Grant]) -> None:
-        grant = await self._desk.roles.grant(self._machine.spec.podExecutionRoleArn)
+        grant = await self._context.roles.grant(self._machine.spec.podExecutionRoleArn)
         for fault in grant.faults:
-            self._desk.voice.not_granted(self._machine, grant.role, fault)
+            self._context.events.not_granted(self._machine, grant.role, fault)
         granted.append(grant)
 
     def _files(self, certificates: NodeCertificates, grant: Grant) -> Mapping[str, bytes]:
-        machine, known = self._machine, self._desk.surroundings
-        place = self._desk.place(machine)
-        subnet = self._desk.ground.subnet(machine)
-        vpc = self._desk.ground.vpc(subnet)
+        machine, known = self._machine, self._context.endpoint
+        place = self._context.place(machine)
+        subnet = self._context.subnets.subnet(machine)
+        vpc = self._context.subnets.vpc(subnet)
         prefix = IPv4Network(machine.spec.podCIDR or subnet.spec.cidrBlock).prefixlen
         return node_files(
             NodeConfiguration(

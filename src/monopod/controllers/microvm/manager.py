@@ -9,22 +9,22 @@ from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
 from monopod.api.resources import ExecutionRole, MicroVM, Subnet, Vpc
-from monopod.node.provider import Capacity
+from monopod.controllers.microvm import heartbeats
+from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
+from monopod.controllers.microvm.context import Context, SubnetLookup
+from monopod.controllers.microvm.controller import Informers, MicroVMController
+from monopod.controllers.microvm.events import COMPONENT, EventPublisher
+from monopod.controllers.microvm.execution_roles import ExecutionRoles
+from monopod.controllers.microvm.garbage_collector import GarbageCollector
+from monopod.controllers.microvm.heartbeats import LeaseTracker
+from monopod.controllers.microvm.ipam import AddressBook
+from monopod.controllers.microvm.observed import ObservedCache
+from monopod.controllers.microvm.serving_csr_approver import ServingCSRApprover
+from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.status_writer import StatusWriter
 from monopod.identity.node import NodeIssuer
 from monopod.kube import Client, Manager
-from monopod.controllers.microvm import heartbeats
-from monopod.controllers.microvm.ipam import AddressBook
-from monopod.controllers.microvm.controller import Machines, Views
-from monopod.controllers.microvm.context import Desk, Ground
-from monopod.controllers.microvm.garbage_collector import Collector
-from monopod.controllers.microvm.heartbeats import Pulses
-from monopod.controllers.microvm.status_writer import Records
-from monopod.controllers.microvm.serving_csr_approver import Renewals
-from monopod.controllers.microvm.execution_roles import Roles
-from monopod.controllers.microvm.settings import MachinesSettings
-from monopod.controllers.microvm.observed import Sightings
-from monopod.controllers.microvm.cluster_endpoint import Surroundings
-from monopod.controllers.microvm.events import COMPONENT, Voice
+from monopod.node.provider import MachineProvider
 
 
 def _utc_now() -> datetime:
@@ -33,8 +33,8 @@ def _utc_now() -> datetime:
 
 async def keep(
     client: Client,
-    capacity: Capacity,
-    surroundings: Surroundings,
+    provider: MachineProvider,
+    endpoint: ClusterEndpoint,
     settings: MachinesSettings,
     *,
     ready: Callable[[], None] = lambda: None,
@@ -44,42 +44,42 @@ async def keep(
 
     Args:
         client: As ``monopod:machines``.
-        capacity: Launches and terminates machines.
-        surroundings: The cluster that machines join.
+        provider: Launches and terminates machines.
+        endpoint: The cluster that machines join.
         settings: Timeouts.
         ready: Called once the informers are synced and the first pass is over.
         now: Returns the time, with its zone.
     """
     manager = Manager(client)
-    views = Views(
+    views = Informers(
         machines=manager.informer(MicroVM),
         pods=manager.informer(Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
         nodes=manager.informer(Node),
         subnets=manager.informer(Subnet),
     )
     requests = manager.informer(CertificateSigningRequest)
-    desk = Desk(
+    context = Context(
         client=client,
-        capacity=capacity,
+        provider=provider,
         issuer=NodeIssuer(client, requests, lifetime_s=settings.certificate_lifetime_s),
-        ground=Ground(views.subnets.get, manager.informer(Vpc).get),
-        roles=Roles(client, manager.informer(ExecutionRole), now),
-        surroundings=surroundings,
-        records=Records(client, now),
-        sightings=Sightings(),
-        pulses=Pulses(),
+        subnets=SubnetLookup(views.subnets.get, manager.informer(Vpc).get),
+        roles=ExecutionRoles(client, manager.informer(ExecutionRole), now),
+        endpoint=endpoint,
+        status=StatusWriter(client, now),
+        observed=ObservedCache(),
+        leases=LeaseTracker(),
         addresses=AddressBook(),
-        voice=Voice(manager.recorder(COMPONENT), manager.recorder(keys.SCHEDULER_NAME)),
+        events=EventPublisher(manager.recorder(COMPONENT), manager.recorder(keys.SCHEDULER_NAME)),
         settings=settings,
         now=now,
     )
-    manager.informer(Lease, namespace=heartbeats.NAMESPACE).subscribe(desk.pulses.changed)
-    machines = Machines(desk, views)
-    collector = Collector(desk, views.machines, views.nodes, requests, machines.look_at)
-    renewals = Renewals(client, requests, views.machines.items, surroundings.region)
+    manager.informer(Lease, namespace=heartbeats.NAMESPACE).subscribe(context.leases.changed)
+    machines = MicroVMController(context, views)
+    collector = GarbageCollector(context, views.machines, views.nodes, requests, machines.enqueue)
+    renewals = ServingCSRApprover(client, requests, views.machines.items, endpoint.region)
 
     async def hear() -> None:
-        async for ended in capacity.ended():
+        async for ended in provider.ended():
             machines.ended(ended)
 
     async def first_look() -> None:
@@ -88,10 +88,10 @@ async def keep(
         await collector.look()
         await collector.try_to_collect()
 
-    manager.add(desk.issuer.run)
+    manager.add(context.issuer.run)
     manager.add(hear)
     manager.add(machines.run, prepare=first_look)
     manager.add(collector.run)
     manager.add(renewals.run)
-    manager.add(desk.roles.run)
+    manager.add(context.roles.run)
     await manager.run(ready)

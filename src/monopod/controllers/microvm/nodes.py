@@ -25,10 +25,10 @@ from lightkube.resources.core_v1 import Node
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM
-from monopod.node.guest import SYSTEM_MEMORY_MIB
-from monopod.kube import identity, meta
-from monopod.node.net.addresses import host_name, node_name
 from monopod.fargate.sizing import Size, instance_type
+from monopod.kube import meta, uid_of
+from monopod.node.guest import SYSTEM_MEMORY_MIB
+from monopod.node.net.addresses import host_name, node_name
 
 TAINT: Final = (keys.COMPUTE_TYPE_KEY, keys.COMPUTE_TYPE_FARGATE, "NoSchedule")
 _MOST_PODS: Final = 110
@@ -121,7 +121,7 @@ def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
                     apiVersion=keys.API_VERSION,
                     kind="MicroVM",
                     name=meta(machine).name or "",
-                    uid=identity(machine),
+                    uid=uid_of(machine),
                     controller=True,
                 )
             ],

@@ -6,15 +6,15 @@ Cache only: after a restart every decision converges to the same result.
 from collections.abc import Mapping
 from datetime import datetime
 
-from monopod.node.provider import Ended, Presence
+from monopod.node.provider import MachineExit, Presence
 
 
-class Sightings:
+class ObservedCache:
     """The latest observation of each machine, by its name."""
 
     def __init__(self) -> None:
         self._presence: dict[str, Presence] = {}
-        self._ended: dict[str, Ended] = {}
+        self._ended: dict[str, MachineExit] = {}
         self._settled: set[str] = set()
         self._refused: dict[str, datetime] = {}
         self._touched: dict[str, int] = {}
@@ -26,11 +26,11 @@ class Sightings:
         """Return what the host has of a machine; None if nothing."""
         return self._presence.get(name)
 
-    def ended(self, name: str) -> Ended | None:
+    def ended(self, name: str) -> MachineExit | None:
         """Return how a machine ended without being terminated; None if it did not."""
         return self._ended.get(name)
 
-    def settled(self, name: str) -> bool:
+    def burst_ended(self, name: str) -> bool:
         """Return whether a machine is limited to its provisioned CPU."""
         return name in self._settled
 
@@ -69,12 +69,12 @@ class Sightings:
         """Record that a machine runs."""
         self._touch(name, Presence.RUNNING)
 
-    def has_ended(self, ended: Ended) -> None:
+    def has_ended(self, ended: MachineExit) -> None:
         """Record that a machine ended without being terminated."""
         self._touch(ended.name, Presence.REMAINS)
         self._ended[ended.name] = ended
 
-    def has_settled(self, name: str) -> None:
+    def boot_burst_ended(self, name: str) -> None:
         """Record that a machine is limited to its provisioned CPU."""
         self._settled.add(name)
 

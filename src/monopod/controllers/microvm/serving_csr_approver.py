@@ -16,17 +16,17 @@ from lightkube.models import certificates_v1 as models
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 
 from monopod.api.resources import MicroVM
-from monopod.identity.node import NODE_USER_PREFIX, NODES_GROUP, SERVING_SIGNER
-from monopod.kube import Change, Client, Controller, Deleted, Informer, Key, NotFoundError, meta
 from monopod.controllers.microvm import nodes
 from monopod.controllers.microvm.ipam import recorded
+from monopod.identity.node import NODE_USER_PREFIX, NODES_GROUP, SERVING_SIGNER
+from monopod.kube import Change, Client, Controller, Deleted, Informer, Key, NotFoundError, meta
 from monopod.node.net.addresses import host_name
 
 _USAGES: Final = frozenset(("digital signature", "key encipherment", "server auth"))
 _log: Final = structlog.get_logger("renewals")
 
 
-class Renewals:
+class ServingCSRApprover:
     """Reconciles the requests for serving certificates that machines' kubelets make."""
 
     def __init__(

@@ -6,16 +6,16 @@ from datetime import datetime
 from lightkube.models import core_v1 as models
 from lightkube.resources.core_v1 import Node, Pod
 
-from monopod.fargate import sizing
 from monopod.api.resources import MicroVM
-from monopod.node.provider import Ended, Presence
-from monopod.kube import identity, meta
+from monopod.fargate import sizing
+from monopod.kube import meta, uid_of
+from monopod.node.provider import MachineExit, Presence
 
 _FINISHED = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
-class PodFacts:
+class PodState:
     """The state of the pod that a machine was created for."""
 
     node: str = ""
@@ -37,12 +37,12 @@ class PodFacts:
     """When its grace period ends; None unless it is being deleted."""
 
 
-ANY_POD = PodFacts(started=True)
+ANY_POD = PodState(started=True)
 """The pod state of a worker node, whose pods do not affect its machine."""
 
 
 @dataclass(frozen=True, slots=True)
-class NodeFacts:
+class NodeState:
     """The state of the Node object that has the machine's node name."""
 
     ours: bool
@@ -57,7 +57,7 @@ class NodeFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class LeaseSilence:
     """How long a kubelet has not renewed its node's Lease, as observed by this process."""
 
     seconds: float
@@ -70,35 +70,35 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class State:
     """Everything that determines a machine's next action."""
 
     machine: MicroVM
-    pod: PodFacts | None
+    pod: PodState | None
     """None if no pod of this name and uid exists."""
-    node: NodeFacts | None
+    node: NodeState | None
     presence: Presence | None
     """None if the host has nothing of the machine."""
     now: datetime
     addresses_held: bool = True
     """The addresses in its status are those that the address book allocated to it."""
-    ended: Ended | None = None
+    ended: MachineExit | None = None
     """How it ended without being terminated, if known."""
-    turn: bool = True
+    may_boot: bool = True
     """The limit of concurrent boots lets it boot now."""
-    settled: bool = False
+    burst_ended: bool = False
     """Its boot burst has ended: it is limited to its provisioned CPU."""
     room_at: datetime | None = None
     """When capacity last became free."""
     refused_at: datetime | None = None
     """When its last launch was refused for lack of capacity or a driver."""
-    silence: Silence | None = None
+    silence: LeaseSilence | None = None
     """Its kubelet's; None until its node was ready."""
 
 
-def of_pod(pod: Pod | None, machine: MicroVM) -> PodFacts | None:
+def of_pod(pod: Pod | None, machine: MicroVM) -> PodState | None:
     """Return the state of a machine's pod; None if it does not exist or has another uid."""
-    if pod is None or identity(pod) != machine.spec.podRef.uid:
+    if pod is None or uid_of(pod) != machine.spec.podRef.uid:
         return None
     status = pod.status or models.PodStatus()
     every = [
@@ -108,7 +108,7 @@ def of_pod(pod: Pod | None, machine: MicroVM) -> PodFacts | None:
     ]
     ran = [at for container in every if (at := _ran_at(container)) is not None]
     apps = status.containerStatuses or ()
-    return PodFacts(
+    return PodState(
         node=(pod.spec.nodeName if pod.spec else None) or "",
         finished=status.phase in _FINISHED,
         ran=status.phase == "Succeeded" or any(_was_made(container) for container in every),
@@ -120,15 +120,15 @@ def of_pod(pod: Pod | None, machine: MicroVM) -> PodFacts | None:
     )
 
 
-def of_node(node: Node | None, machine: MicroVM) -> NodeFacts | None:
+def of_node(node: Node | None, machine: MicroVM) -> NodeState | None:
     """Return the state of a Node; it is the machine's own only by its owner reference."""
     if node is None:
         return None
     owners = meta(node).ownerReferences or ()
     status = node.status or models.NodeStatus()
     ready = next((c for c in status.conditions or () if c.type == "Ready"), None)
-    return NodeFacts(
-        ours=any(owner.uid == identity(machine) for owner in owners),
+    return NodeState(
+        ours=any(owner.uid == uid_of(machine) for owner in owners),
         registered=bool(status.nodeInfo and status.nodeInfo.kubeletVersion),
         ready=ready is not None and ready.status == "True",
         since=ready.lastTransitionTime if ready else None,

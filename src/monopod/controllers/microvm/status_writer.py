@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from monopod.api.resources import Condition, MicroVM, MicroVMStatus
-from monopod.kube import Client, meta
 from monopod.controllers.microvm import conditions
+from monopod.kube import Client, meta
 
 Clock = Callable[[], datetime]
 
 
-class Records:
+class StatusWriter:
     """Patches the status and the finalizers of MicroVM objects."""
 
     def __init__(self, client: Client, now: Clock) -> None:
@@ -32,7 +32,7 @@ class Records:
             "status",
         )
 
-    async def begin_anew(self, machine: MicroVM, reason: str, message: str) -> MicroVM:
+    async def relaunch(self, machine: MicroVM, reason: str, message: str) -> MicroVM:
         """Reset a machine's status but for its addresses, with one failed attempt, to relaunch it.
 
         Raises:

@@ -2,13 +2,13 @@
 
 import sys
 
-from monopod.kube import Service, connect, serve
 from monopod.controllers.scheduler import manager
 from monopod.controllers.scheduler.settings import SchedulerSettings
+from monopod.kube import Daemon, connect, serve
 from monopod.settings import Settings
 
 
-async def _main(service: Service) -> None:
+async def _main(service: Daemon) -> None:
     settings = Settings()
     kubeconfig = settings.identities / "scheduler" / "kubeconfig"
     async with connect(kubeconfig, manager.COMPONENT) as client:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monopod.api.resources import MicroVMSpec
-from monopod.controllers.scheduler.provisioning_failures import Failures
 from monopod.controllers.scheduler.log_routing import NOT_FOUND, Routing
+from monopod.controllers.scheduler.provisioning_failures import Failures
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class NoAction:
     """The pod is not, or no longer, this scheduler's to schedule."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class MarkUnschedulable:
     """Mark the pod unschedulable; it is requeued when a relevant object changes."""
 
     reason: str
@@ -45,7 +45,7 @@ class AskGroups:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class CreateMicroVM:
     """Create the pod's MicroVM."""
 
     name: str
@@ -54,8 +54,8 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """Wait while the machine starts or stops, or for the back-off to end."""
+class Requeue:
+    """Requeue while the machine starts or stops, or for the back-off to end."""
 
     marks: Marks | None = None
     again_s: float | None = None
@@ -81,4 +81,4 @@ class Bind:
     marks: Marks
 
 
-Step = Nothing | Refuse | AskGroups | Claim | Wait | CountFailure | Bind
+Action = NoAction | MarkUnschedulable | AskGroups | CreateMicroVM | Requeue | CountFailure | Bind

@@ -19,12 +19,22 @@ from lightkube.resources.node_v1 import RuntimeClass
 from monopod.api import keys
 from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
-from monopod.kube import Added, Change, Client, Deleted, Fresh, Informer, Key, make_key, meta
+from monopod.controllers.scheduler import log_routing
+from monopod.controllers.scheduler.placed_pods import NamespaceLabels, PlacedPod, repelled_by
+from monopod.controllers.scheduler.placement_index import PlacementIndex
 from monopod.fargate.profiles import KnownRoles
 from monopod.fargate.unsupported import Storage
-from monopod.controllers.scheduler import log_routing
-from monopod.controllers.scheduler.placement_index import Crowd
-from monopod.controllers.scheduler.placed_pods import NamespaceLabels, Neighbour, repelled_by
+from monopod.kube import (
+    Added,
+    Change,
+    Client,
+    Deleted,
+    Informer,
+    Key,
+    MutationCache,
+    make_key,
+    meta,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ def informers(client: Client) -> Informers:
     )
 
 
-class Cluster:
+class SchedulerCache:
     """Cached cluster state that includes the scheduler's own writes."""
 
     def __init__(
@@ -97,8 +107,8 @@ class Cluster:
         """
         self.seen = seen
         self._roles_required = roles_required
-        self.pods: Fresh[Pod] = Fresh(seen.pods)
-        self.machines: Fresh[MicroVM] = Fresh(seen.machines)
+        self.pods: MutationCache[Pod] = MutationCache(seen.pods)
+        self.machines: MutationCache[MicroVM] = MutationCache(seen.machines)
         self.storage = Storage(
             claim=lambda namespace, name: seen.claims.get(make_key(name, namespace)),
             volume=seen.volumes.get,
@@ -107,7 +117,7 @@ class Cluster:
         self._used: Counter[str] = Counter()
         self._pod_of_node: dict[str, Key] = {}
         self._wary: set[Key] = set()
-        self._crowd = Crowd(seen.machines, seen.pods, seen.subnets)
+        self._crowd = PlacementIndex(seen.machines, seen.pods, seen.subnets)
         seen.machines.subscribe(self._count)
         seen.pods.subscribe(self._watch)
 
@@ -145,7 +155,7 @@ class Cluster:
             meta(each).name or "": meta(each).labels or {} for each in self.seen.namespaces.items()
         }
 
-    def neighbours(self) -> Sequence[Neighbour]:
+    def neighbours(self) -> Sequence[PlacedPod]:
         """Return the placed pods, including those whose machines are being created."""
         coming = map(self._crowd.judge, self.machines.unconfirmed())
         return (*self._crowd.neighbours(), *(each for each in coming if each is not None))

@@ -12,14 +12,45 @@ from prometheus_client import Counter
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM
-from monopod.kube import AlreadyExistsError, Change, Client, ConflictError, Controller, Deleted, EventRecorder, EventType, Key, Modified, NotFoundError, PatchType, key_of, meta
-from monopod.controllers.scheduler import decide, provisioning_failures, log_routing, reasons, patches
-from monopod.controllers.scheduler.cache import Cluster, pod_key
-from monopod.controllers.scheduler.decide import View
-from monopod.controllers.scheduler.placement import Ground
-from monopod.controllers.scheduler.unschedulable_pods import RefusedPods
+from monopod.controllers.scheduler import (
+    decide,
+    log_routing,
+    patches,
+    provisioning_failures,
+    reasons,
+)
+from monopod.controllers.scheduler.actions import (
+    Action,
+    AskGroups,
+    Bind,
+    CountFailure,
+    CreateMicroVM,
+    Marks,
+    MarkUnschedulable,
+    NoAction,
+    Requeue,
+)
+from monopod.controllers.scheduler.cache import SchedulerCache, pod_key
+from monopod.controllers.scheduler.decide import State
+from monopod.controllers.scheduler.placement import Region
 from monopod.controllers.scheduler.security_groups import Membership, membership
-from monopod.controllers.scheduler.actions import AskGroups, Bind, Claim, CountFailure, Marks, Nothing, Refuse, Step, Wait
+from monopod.controllers.scheduler.unschedulable_pods import UnschedulablePods
+from monopod.kube import (
+    AlreadyExistsError,
+    Change,
+    Client,
+    ConflictError,
+    Controller,
+    Deleted,
+    EventRecorder,
+    EventType,
+    Key,
+    Modified,
+    NotFoundError,
+    PatchType,
+    key_of,
+    meta,
+)
 
 _FAILED_SCHEDULING: Final = "FailedScheduling"
 _RESOLVED: Final = "FailedSchedulingResolved"
@@ -27,7 +58,7 @@ _GROUPS_REQUESTED: Final = "SecurityGroupRequested"
 _GROUPS: Final = "Pod will get the following Security Groups"
 """Both are AWS's texts."""
 _NAME_TAKEN_S: Final = 1.0
-_STEPS: Final = Counter("monopod_scheduler_steps_total", "Steps taken, by kind.", ["step"])
+_STEPS: Final = Counter("monopod_scheduler_steps_total", "Steps taken, by kind.", ["action"])
 _log: Final = structlog.get_logger("scheduler")
 
 
@@ -37,9 +68,9 @@ class PodScheduler:
     def __init__(
         self,
         client: Client,
-        cluster: Cluster,
+        cluster: SchedulerCache,
         events: EventRecorder,
-        ground: Ground,
+        ground: Region,
         *,
         workers: int = 16,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -51,7 +82,7 @@ class PodScheduler:
         self._now = now
         self._controller = Controller("pods", self.reconcile, workers=workers)
         seen = cluster.seen
-        self._refused = RefusedPods(seen, self._controller.enqueue)
+        self._refused = UnschedulablePods(seen, self._controller.enqueue)
         seen.pods.subscribe(lambda change: self._controller.enqueue(change.key))
         seen.machines.subscribe(self._machine_changed)
         seen.nodes.subscribe(self._node_changed)
@@ -61,37 +92,37 @@ class PodScheduler:
         await self._controller.run()
 
     async def reconcile(self, key: Key) -> float | None:
-        """Execute the next step for a pod; returns seconds after which to requeue, or None."""
+        """Execute the next action for a pod; returns seconds after which to requeue, or None."""
         pod = self._cluster.pods.get(key)
         if pod is None:
             self._refused.forget(key)
             return None
-        step = decide.decide(pod, self._view(pod))
-        if isinstance(step, AskGroups):
+        action = decide.decide(pod, self._view(pod))
+        if isinstance(action, AskGroups):
             asked = await membership(self._client, pod)
             # The read took time: decide again with the current state.
             pod = self._cluster.pods.get(key)
             if pod is None:
                 self._refused.forget(key)
                 return None
-            step = decide.decide(pod, self._view(pod, asked))
+            action = decide.decide(pod, self._view(pod, asked))
         # No await between the decision and this: every later change requeues the pod.
-        if isinstance(step, Refuse):
-            self._refused.note(key, step.reason, beside=step.beside)
+        if isinstance(action, MarkUnschedulable):
+            self._refused.note(key, action.reason, beside=action.beside)
         else:
             self._refused.forget(key)
-        if not isinstance(step, Nothing):
-            _STEPS.labels(type(step).__name__).inc()
+        if not isinstance(action, NoAction):
+            _STEPS.labels(type(action).__name__).inc()
         try:
-            return await self._take(pod, step)
+            return await self._take(pod, action)
         except NotFoundError:
             # The pod or its namespace is deleted; a watch event follows.
             return None
 
-    def _view(self, pod: Pod, asked: Membership | None = None) -> View:
+    def _view(self, pod: Pod, asked: Membership | None = None) -> State:
         seen = self._cluster.seen
         machine = self._cluster.machines.get(decide.machine_name(meta(pod).uid or ""))
-        return View(
+        return State(
             profiles=seen.profiles.items(),
             subnets=seen.subnets.items(),
             vpcs=seen.vpcs.items(),
@@ -110,37 +141,39 @@ class PodScheduler:
             namespaces=self._cluster.namespaces,
         )
 
-    async def _take(self, pod: Pod, step: Step) -> float | None:
-        match step:
-            case Nothing() | AskGroups():
+    async def _take(self, pod: Pod, action: Action) -> float | None:
+        match action:
+            case NoAction() | AskGroups():
                 return None
-            case Refuse():
-                await self._say(pod, step)
-                return step.again_s
-            case Claim():
-                return await self._claim(pod, step)
-            case Wait():
-                if step.marks is not None:
-                    await _all(self._mark_metadata(pod, step.marks), self._mark_status(pod, step))
-                return step.again_s
+            case MarkUnschedulable():
+                await self._say(pod, action)
+                return action.again_s
+            case CreateMicroVM():
+                return await self._claim(pod, action)
+            case Requeue():
+                if action.marks is not None:
+                    await _all(
+                        self._mark_metadata(pod, action.marks), self._mark_status(pod, action)
+                    )
+                return action.again_s
             case CountFailure():
-                await self._count_failure(pod, step)
+                await self._count_failure(pod, action)
                 return None
             case Bind():
-                await _all(self._bind(pod, step.node), self._mark_metadata(pod, step.marks))
+                await _all(self._bind(pod, action.node), self._mark_metadata(pod, action.marks))
                 return None
 
-    async def _claim(self, pod: Pod, step: Claim) -> float | None:
+    async def _claim(self, pod: Pod, action: CreateMicroVM) -> float | None:
         machine = MicroVM(
-            metadata=ObjectMeta(name=step.name, labels={keys.PROFILE_LABEL: step.spec.profile}),
-            spec=step.spec,
+            metadata=ObjectMeta(name=action.name, labels={keys.PROFILE_LABEL: action.spec.profile}),
+            spec=action.spec,
         )
         # Noted before the request, so that other workers count the address as taken.
         self._cluster.machines.note(machine)
         again_s, *_ = await _all(
             self._create(pod, machine),
-            self._mark_metadata(pod, step.marks),
-            self._mark_status(pod, step),
+            self._mark_metadata(pod, action.marks),
+            self._mark_status(pod, action),
         )
         return again_s
 
@@ -185,9 +218,9 @@ class PodScheduler:
         ):
             self._events.record(pod, EventType.WARNING, log_routing.DISABLED, marks.logging.message)
 
-    async def _mark_status(self, pod: Pod, step: Claim | Wait) -> None:
-        assert step.marks is not None  # noqa: S101 - the caller has checked
-        patch = patches.status_patch(pod, step.marks, self._now())
+    async def _mark_status(self, pod: Pod, action: CreateMicroVM | Requeue) -> None:
+        assert action.marks is not None  # noqa: S101 - the caller has checked
+        patch = patches.status_patch(pod, action.marks, self._now())
         if patch is None or not await self._patch_status(pod, patch):
             return
         refused = patches.refusal(pod)
@@ -196,7 +229,7 @@ class PodScheduler:
             message = f"Resolved: {refused.message}"
             self._events.record(pod, EventType.NORMAL, _RESOLVED, message)
 
-    async def _say(self, pod: Pod, why: Refuse) -> None:
+    async def _say(self, pod: Pod, why: MarkUnschedulable) -> None:
         """Report why a pod is unschedulable, by condition and event: once for each message."""
         patch = patches.condition_patch(pod, why.reason, why.message, self._now())
         if patch is None or not await self._patch_status(pod, patch):
@@ -205,13 +238,15 @@ class PodScheduler:
         if not why.told:
             self._events.record(pod, EventType.WARNING, _FAILED_SCHEDULING, why.message)
 
-    async def _count_failure(self, pod: Pod, step: CountFailure) -> None:
-        annotations = {provisioning_failures.ANNOTATION: step.failures.encode()}
+    async def _count_failure(self, pod: Pod, action: CountFailure) -> None:
+        annotations = {provisioning_failures.ANNOTATION: action.failures.encode()}
         counted = {"metadata": {"uid": meta(pod).uid, "annotations": annotations}}
         if await self._patch(pod, counted):
             # Read the pod again: that patch has changed it.
             pod = self._cluster.pods.get(key_of(pod)) or pod
-            await self._say(pod, Refuse(reasons.PROVISIONING_FAILED, step.message, told=True))
+            await self._say(
+                pod, MarkUnschedulable(reasons.PROVISIONING_FAILED, action.message, told=True)
+            )
 
     async def _bind(self, pod: Pod, node: str) -> None:
         try:

@@ -1,7 +1,7 @@
-"""Decides the scheduler's next step for one pod. Pure.
+"""Decides the scheduler's next action for one pod. Pure.
 
-The cached state goes in, one step comes out; after a crash at any point the same state gives the
-same step, and every step is idempotent. Texts are AWS's where they are recorded.
+The cached state goes in, one action comes out; after a crash at any point the same state gives the
+same action, and every action is idempotent. Texts are AWS's where they are recorded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,19 +12,36 @@ from typing import Final
 from lightkube.models.core_v1 import PodSpec
 from lightkube.resources.core_v1 import Node, Pod
 
-from monopod.fargate import profiles, unsupported, sizing
-from monopod.api import conditions, keys, constants
+from monopod.api import conditions, constants, keys
 from monopod.api.names import machine_name
 from monopod.api.resources import FargateProfile, MicroVM, MicroVMSpec, PodReference, Subnet, Vpc
-from monopod.kube import meta
-from monopod.fargate.profiles import KnownRoles
-from monopod.fargate.unsupported import RuntimeClasses, Storage
-from monopod.controllers.scheduler import provisioning_failures, machine_state, placed_pods, placement, reasons, zones
+from monopod.controllers.scheduler import (
+    machine_state,
+    placed_pods,
+    placement,
+    provisioning_failures,
+    reasons,
+    zones,
+)
+from monopod.controllers.scheduler.actions import (
+    Action,
+    AskGroups,
+    Bind,
+    CountFailure,
+    CreateMicroVM,
+    Marks,
+    MarkUnschedulable,
+    NoAction,
+    Requeue,
+)
 from monopod.controllers.scheduler.log_routing import NOT_FOUND, Routing
-from monopod.controllers.scheduler.placed_pods import NamespaceLabels, Neighbour
-from monopod.controllers.scheduler.placement import Ground
+from monopod.controllers.scheduler.placed_pods import NamespaceLabels, PlacedPod
+from monopod.controllers.scheduler.placement import Region
 from monopod.controllers.scheduler.security_groups import Membership
-from monopod.controllers.scheduler.actions import AskGroups, Bind, Claim, CountFailure, Marks, Nothing, Refuse, Step, Wait
+from monopod.fargate import profiles, sizing
+from monopod.fargate.profiles import KnownRoles
+from monopod.fargate.unsupported import RuntimeClasses, Storage, why_unsupported
+from monopod.kube import meta
 
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LONGEST_WAIT_S: Final = 300.0
@@ -33,7 +50,7 @@ _LOOK_AT_GROUPS_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class State:
     """The state that a decision about one pod depends on."""
 
     profiles: Sequence[FargateProfile]
@@ -46,10 +63,10 @@ class View:
     node: Node | None
     """That machine's node."""
     storage: Storage
-    ground: Ground
+    ground: Region
     roles: KnownRoles
     now: datetime
-    neighbours: Callable[[], Sequence[Neighbour]] = tuple
+    neighbours: Callable[[], Sequence[PlacedPod]] = tuple
     """Placed pods; called only if zone constraints apply."""
     wary: bool = False
     """Whether any pod has required anti-affinity by zone."""
@@ -67,7 +84,7 @@ class _Refused(Exception):  # noqa: N818 - control flow, not an error
         self, reason: str, message: str, again_s: float | None = None, *, beside: bool = False
     ) -> None:
         super().__init__(message)
-        self.step = Refuse(reason, message, beside=beside, again_s=again_s)
+        self.action = MarkUnschedulable(reason, message, beside=beside, again_s=again_s)
 
 
 def unplaced(pod: Pod) -> bool:
@@ -83,27 +100,27 @@ def unplaced(pod: Pod) -> bool:
     )
 
 
-def decide(pod: Pod, view: View) -> Step:
-    """Return the next step for a pod."""
+def decide(pod: Pod, view: State) -> Action:
+    """Return the next action for a pod."""
     if not unplaced(pod) or pod.spec is None:
-        return Nothing()
+        return NoAction()
     if view.machine is not None:
         return _with_machine(pod, view, view.machine)
     try:
         claim = _claim(pod, pod.spec, view)
     except _Refused as refused:
-        return refused.step
+        return refused.action
     failed = provisioning_failures.failures_of(pod)
     wait_s = min(failed.wait_s(view.now), _LONGEST_WAIT_S) if failed else 0.0
     if wait_s > 0:
-        return Wait(again_s=wait_s)
+        return Requeue(again_s=wait_s)
     return AskGroups() if view.membership is None else claim
 
 
-def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
+def _with_machine(pod: Pod, view: State, machine: MicroVM) -> Action:
     metadata, status = meta(machine), machine.status
     if machine.spec.podRef.uid != meta(pod).uid:
-        return Refuse(
+        return MarkUnschedulable(
             reasons.NAME_TAKEN,
             f"MicroVM {metadata.name} already belongs to pod {machine.spec.podRef.namespace}/"
             f"{machine.spec.podRef.name}: the names derived from both uids collide; recreate this"
@@ -114,7 +131,7 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
     if ended or metadata.deletionTimestamp is not None:
         before = provisioning_failures.failures_of(pod)
         if before is not None and before.machine == metadata.uid:
-            return Wait()
+            return Requeue()
         return CountFailure(
             provisioning_failures.after_failure(before, metadata.uid or "", view.now),
             machine_state.failure_text(pod, machine),
@@ -130,13 +147,13 @@ def _with_machine(pod: Pod, view: View, machine: MicroVM) -> Step:
     # If the pod was resized since, the machines' controller deletes the machine.
     if node is not None and _node_ready(node) and not machine_state.outgrown(pod, machine):
         return Bind(meta(node).name or "", marks)
-    return Wait(marks)
+    return Requeue(marks)
 
 
-def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
+def _claim(pod: Pod, spec: PodSpec, view: State) -> CreateMicroVM:
     metadata = meta(pod)
     profile = _profile(pod, view)
-    unsupported = unsupported.why_unsupported(pod, view.storage, view.classes)
+    unsupported = why_unsupported(pod, view.storage, view.classes)
     if unsupported is not None:
         raise _Refused(reasons.UNSUPPORTED, unsupported)
     size, storage_gib = _size(spec)
@@ -154,10 +171,10 @@ def _claim(pod: Pod, spec: PodSpec, view: View) -> Claim:
         securityGroups=_groups(view, subnet),
     )
     machine = machine_name(uid)
-    return Claim(machine, wanted, _marks(machine, wanted, view.logging))
+    return CreateMicroVM(machine, wanted, _marks(machine, wanted, view.logging))
 
 
-def _profile(pod: Pod, view: View) -> FargateProfile:
+def _profile(pod: Pod, view: State) -> FargateProfile:
     metadata = meta(pod)
     choice = profiles.choose_profile(
         view.profiles, metadata.namespace or "", metadata.labels, metadata.annotations
@@ -212,7 +229,7 @@ def _driver(pod: Pod, profile: FargateProfile) -> str:
     return ""
 
 
-def _subnet(pod: Pod, profile: FargateProfile, view: View, size: sizing.Size) -> str:
+def _subnet(pod: Pod, profile: FargateProfile, view: State, size: sizing.Size) -> str:
     name, spec = meta(profile).name, pod.spec
     assert spec is not None  # noqa: S101 - it has a size
     found = profiles.subnets_of_profile(profile, view.subnets, view.vpcs)
@@ -221,7 +238,7 @@ def _subnet(pod: Pod, profile: FargateProfile, view: View, size: sizing.Size) ->
         faults += profiles.subnet_faults(found)
     if faults:
         raise _misconfigured(profile, *(each.message for each in faults))
-    rooms = placement.rooms(found.usable, view.machines)
+    rooms = placement.subnet_candidates(found.usable, view.machines)
     candidates = placement.allowed(spec, rooms, view.ground, size)
     if not candidates:
         raise _Refused(
@@ -232,13 +249,13 @@ def _subnet(pod: Pod, profile: FargateProfile, view: View, size: sizing.Size) ->
     against: Mapping[str, Sequence[str]] = {}
     fondness: Callable[[str], int] = _indifferent
     if view.wary or placed_pods.constrained(pod):
-        around = zones.Surroundings(
+        around = zones.ZoneState(
             view.neighbours(),
             view.namespaces(),
             {room.zone for room in rooms},
             {room.zone for room in candidates},
         )
-        against = {zone: zones.objections(pod, zone, around) for zone in sorted(around.allowed)}
+        against = {zone: zones.filter_zone(pod, zone, around) for zone in sorted(around.allowed)}
         candidates = [room for room in candidates if not against[room.zone]]
         if not candidates:
             raise _Refused(
@@ -248,7 +265,7 @@ def _subnet(pod: Pod, profile: FargateProfile, view: View, size: sizing.Size) ->
             )
         # Scored once for each zone: a zone may have several subnets, and each score is O(n).
         fondness = {
-            zone: zones.fondness(pod, zone, around) for zone in {room.zone for room in candidates}
+            zone: zones.score_zone(pod, zone, around) for zone in {room.zone for room in candidates}
         }.__getitem__
     best = placement.best(spec, candidates, view.ground, size, fondness)
     if best is None:
@@ -272,7 +289,7 @@ def _indifferent(_: str) -> int:
     return 0
 
 
-def _groups(view: View, subnet: str) -> list[str]:
+def _groups(view: State, subnet: str) -> list[str]:
     """Return the pod's security groups, which must be in the VPC of its subnet."""
     wanted = view.membership or Membership()
     if len(wanted.groups) > keys.MOST_SECURITY_GROUPS:

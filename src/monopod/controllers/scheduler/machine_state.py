@@ -6,12 +6,12 @@ Texts are AWS's where they are recorded.
 from lightkube.models.core_v1 import PodSpec
 from lightkube.resources.core_v1 import Pod
 
-from monopod.fargate import sizing
 from monopod.api import conditions, constants
 from monopod.api.resources import Condition, MicroVM
-from monopod.kube import meta
 from monopod.controllers.scheduler import reasons
-from monopod.controllers.scheduler.actions import Refuse
+from monopod.controllers.scheduler.actions import MarkUnschedulable
+from monopod.fargate import sizing
+from monopod.kube import meta
 
 
 def outgrown(pod: Pod, machine: MicroVM) -> bool:
@@ -23,26 +23,26 @@ def outgrown(pod: Pod, machine: MicroVM) -> bool:
         return False
 
 
-def no_address(addressed: Condition | None) -> Refuse | None:
+def no_address(addressed: Condition | None) -> MarkUnschedulable | None:
     """Return why a pod whose machine has no address is unschedulable; None if it has one.
 
     The scheduler's own count of a subnet's addresses may be briefly stale.
     """
     if addressed is None or addressed.status != conditions.FALSE:
         return None
-    return Refuse(reasons.NO_ADDRESS, addressed.message, told=True)
+    return MarkUnschedulable(reasons.NO_ADDRESS, addressed.message, told=True)
 
 
-def no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> Refuse | None:
+def no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> MarkUnschedulable | None:
     """Return why a pod whose machine cannot be launched is unschedulable; None if it can."""
     if launched is not None and launched.reason == reasons.NO_CAPACITY:
-        return Refuse(
+        return MarkUnschedulable(
             reasons.NO_CAPACITY,
             "Fargate capacity is unavailable at this time. Please try again later or in a"
             f" different availability zone: {_provisioned(pod, machine)}{launched.message}",
         )
     if launched is not None and launched.reason in (reasons.NO_DRIVER, reasons.NO_SIZE):
-        return Refuse(launched.reason, launched.message, told=True)
+        return MarkUnschedulable(launched.reason, launched.message, told=True)
     return None
 
 

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from monopod.kube import Client, EventRecorder
-from monopod.controllers.scheduler.cache import Cluster, informers
-from monopod.controllers.scheduler.placement import Ground
+from monopod.controllers.scheduler.cache import SchedulerCache, informers
 from monopod.controllers.scheduler.controller import PodScheduler
-from monopod.controllers.scheduler.profile_controller import ProfileKeeper, Rules
+from monopod.controllers.scheduler.placement import Region
+from monopod.controllers.scheduler.profile_controller import FargateProfileController, Rules
 from monopod.controllers.scheduler.settings import SchedulerSettings
+from monopod.kube import Client, EventRecorder
 from monopod.settings import Settings
 
 COMPONENT: Final = "fargate-scheduler"
@@ -20,19 +20,21 @@ async def run(
 ) -> None:
     """Schedule until cancelled; ``ready`` is called once all informers are synced."""
     seen = informers(client)
-    cluster = Cluster(seen, drivers=own.csi_drivers, roles_required=own.require_execution_roles)
+    cluster = SchedulerCache(
+        seen, drivers=own.csi_drivers, roles_required=own.require_execution_roles
+    )
     events = EventRecorder(client, COMPONENT)
     pods = PodScheduler(
         client,
         cluster,
         events,
-        Ground(settings.region, own.architecture),
+        Region(settings.region, own.architecture),
         workers=own.workers,
     )
     rules = Rules(
         settings.cluster, settings.region, settings.unsupported_regions, settings.max_profiles
     )
-    profiles = ProfileKeeper(client, cluster, rules)
+    profiles = FargateProfileController(client, cluster, rules)
     async with asyncio.TaskGroup() as group:
         for informer in seen.all():
             group.create_task(informer.run())

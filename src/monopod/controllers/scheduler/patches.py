@@ -8,9 +8,9 @@ from lightkube.models.core_v1 import PodCondition
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api.conditions import FALSE
-from monopod.kube import meta
 from monopod.controllers.scheduler import reasons
 from monopod.controllers.scheduler.actions import Marks
+from monopod.kube import meta
 
 _SCHEDULED: Final = "PodScheduled"
 

@@ -18,7 +18,7 @@ NamespaceLabels = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
+class PlacedPod:
     """A placed pod (one that has or is getting a MicroVM), or several identical ones."""
 
     namespace: str
@@ -108,10 +108,10 @@ def constrained(pod: Pod) -> bool:
     )
 
 
-def neighbour(pod: Pod, zone: str) -> Neighbour:
+def placed_pod(pod: Pod, zone: str) -> PlacedPod:
     """Return a pod placed in a zone."""
     metadata = meta(pod)
-    return Neighbour(metadata.namespace or "", metadata.labels or {}, zone, repelled_by(pod))
+    return PlacedPod(metadata.namespace or "", metadata.labels or {}, zone, repelled_by(pod))
 
 
 def _selected(selector: LabelSelector | None, labels: Mapping[str, str] | None) -> bool:

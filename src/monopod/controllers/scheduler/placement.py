@@ -22,7 +22,7 @@ _NEW_WITH_EACH: Final = frozenset({"kubernetes.io/hostname", keys.MACHINE_LABEL}
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Region:
     """Region and architecture that all nodes of this cluster share."""
 
     region: str
@@ -31,7 +31,7 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class SubnetCandidate:
     """A candidate subnet and its number of free addresses."""
 
     name: str
@@ -39,7 +39,9 @@ class Room:
     free: int
 
 
-def rooms(subnets: Iterable[Subnet], machines: Mapping[str, int]) -> tuple[Room, ...]:
+def subnet_candidates(
+    subnets: Iterable[Subnet], machines: Mapping[str, int]
+) -> tuple[SubnetCandidate, ...]:
     """Return the subnets as candidates with their free addresses.
 
     The lesser of the status's free addresses and what the scheduler's own count of machines leaves:
@@ -52,7 +54,7 @@ def rooms(subnets: Iterable[Subnet], machines: Mapping[str, int]) -> tuple[Room,
     return tuple(_room(subnet, machines) for subnet in subnets)
 
 
-def _room(subnet: Subnet, machines: Mapping[str, int]) -> Room:
+def _room(subnet: Subnet, machines: Mapping[str, int]) -> SubnetCandidate:
     name = (subnet.metadata.name if subnet.metadata else None) or ""
     try:
         addresses = IPv4Network(subnet.spec.cidrBlock, strict=False).num_addresses - _RESERVED
@@ -60,14 +62,14 @@ def _room(subnet: Subnet, machines: Mapping[str, int]) -> Room:
         addresses = 0
     free = addresses - machines.get(name, 0)
     known = subnet.status.availableAddresses if subnet.status else None
-    return Room(
+    return SubnetCandidate(
         name=name,
         zone=subnet.spec.availabilityZone,
         free=max(0, free if known is None else min(free, known)),
     )
 
 
-def node_labels(ground: Ground, zone: str, size: Size) -> dict[str, str]:
+def node_labels(ground: Region, zone: str, size: Size) -> dict[str, str]:
     """Return the labels of a node of a size in a zone, except those unique to each node."""
     return {
         keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE,
@@ -84,19 +86,19 @@ def node_labels(ground: Ground, zone: str, size: Size) -> dict[str, str]:
 
 
 def allowed(
-    spec: PodSpec, candidates: Sequence[Room], ground: Ground, size: Size
-) -> tuple[Room, ...]:
+    spec: PodSpec, candidates: Sequence[SubnetCandidate], ground: Region, size: Size
+) -> tuple[SubnetCandidate, ...]:
     """Return the subnets whose nodes would match the pod's node selector and affinity."""
     return tuple(room for room in candidates if _admits(spec, node_labels(ground, room.zone, size)))
 
 
 def best(
     spec: PodSpec,
-    candidates: Sequence[Room],
-    ground: Ground,
+    candidates: Sequence[SubnetCandidate],
+    ground: Region,
     size: Size,
     fondness: Callable[[str], int] = lambda _: 0,
-) -> Room | None:
+) -> SubnetCandidate | None:
     """Return the subnet to use: by preference, zone score, free addresses, then name.
 
     Args:

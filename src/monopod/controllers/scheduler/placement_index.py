@@ -14,8 +14,8 @@ from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api.resources import MicroVM, Subnet
-from monopod.kube import Change, Deleted, Key, identity, key_of, make_key
-from monopod.controllers.scheduler.placed_pods import Neighbour, neighbour, stays
+from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod, stays
+from monopod.kube import Change, Deleted, Key, key_of, make_key, uid_of
 
 _T = TypeVar("_T", bound=res.Resource)
 _Likeness = tuple[str, tuple[tuple[str, str], ...], str, bytes]
@@ -38,7 +38,7 @@ class Seen(Protocol[_T]):
         ...
 
 
-class Crowd:
+class PlacementIndex:
     """Indexes pods that have machines; terminating and finished ones are left out, as upstream."""
 
     def __init__(self, machines: Seen[MicroVM], pods: Seen[Pod], subnets: Seen[Subnet]) -> None:
@@ -49,22 +49,22 @@ class Crowd:
         self._by_pod: dict[str, Key] = {}
         self._likeness: dict[Key, _Likeness] = {}
         self._numbers: Counter[_Likeness] = Counter()
-        self._known: dict[_Likeness, Neighbour] = {}
+        self._known: dict[_Likeness, PlacedPod] = {}
         subnets.subscribe(self._subnet_changed)
         machines.subscribe(self._machine_changed)
         pods.subscribe(self._pod_changed)
 
-    def neighbours(self) -> list[Neighbour]:
+    def neighbours(self) -> list[PlacedPod]:
         """Return the placed pods, identical ones as one entry."""
         return [replace(self._known[of], count=number) for of, number in self._numbers.items()]
 
-    def judge(self, machine: MicroVM) -> Neighbour | None:
+    def judge(self, machine: MicroVM) -> PlacedPod | None:
         """Return a machine's placed pod; None if it does not count."""
         reference, zone = machine.spec.podRef, self._zones.get(machine.spec.subnet)
         pod = self._pods.get(make_key(reference.name, reference.namespace))
-        if pod is None or zone is None or identity(pod) != reference.uid or not stays(pod):
+        if pod is None or zone is None or uid_of(pod) != reference.uid or not stays(pod):
             return None
-        return neighbour(pod, zone)
+        return placed_pod(pod, zone)
 
     def _subnet_changed(self, change: Change[Subnet]) -> None:
         zone = None if isinstance(change, Deleted) else change.object.spec.availabilityZone
@@ -88,7 +88,7 @@ class Crowd:
             self._take(change.object)
 
     def _pod_changed(self, change: Change[Pod]) -> None:
-        key = self._by_pod.get(identity(change.object))
+        key = self._by_pod.get(uid_of(change.object))
         machine = self._machines.get(key) if key is not None else None
         if machine is not None:
             self._take(machine)
@@ -96,7 +96,7 @@ class Crowd:
     def _take(self, machine: MicroVM) -> None:
         self._put(key_of(machine), self.judge(machine))
 
-    def _put(self, key: Key, found: Neighbour | None) -> None:
+    def _put(self, key: Key, found: PlacedPod | None) -> None:
         new = None if found is None else _likeness(found)
         old = self._likeness.get(key)
         if new == old:
@@ -112,6 +112,6 @@ class Crowd:
             self._known.setdefault(new, found)
 
 
-def _likeness(of: Neighbour) -> _Likeness:
+def _likeness(of: PlacedPod) -> _Likeness:
     repels = msgspec.json.encode(of.repels) if of.repels else b""
     return of.namespace, tuple(sorted(of.labels.items())), of.zone, repels

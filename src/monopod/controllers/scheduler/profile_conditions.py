@@ -5,18 +5,33 @@ from datetime import datetime
 from typing import Final
 
 from monopod.api import conditions, keys
-from monopod.api.resources import Condition, FargateProfile, FargateProfileStatus, Health, HealthIssue
 from monopod.api.constants import ACTIVE, CREATE_FAILED, DELETE_FAILED, DELETING, READY
+from monopod.api.resources import (
+    Condition,
+    FargateProfile,
+    FargateProfileStatus,
+    Health,
+    HealthIssue,
+)
+from monopod.fargate.profiles import (
+    Fault,
+    KnownRoles,
+    ProfileContext,
+    faults_at_creation,
+    role_faults,
+    subnet_faults,
+    subnets_of_profile,
+    with_same_selectors,
+)
 from monopod.kube import meta
-from monopod.fargate.profiles import Fault, KnownRoles, Surroundings, faults_at_creation, role_faults, subnet_faults, subnets_of_profile, twins_of
 
 DUPLICATE: Final = "DuplicateSelectors"
 _ROLE_FOUND: Final = "ExecutionRoleFound"
 
 
-def judge(
+def profile_conditions(
     profile: FargateProfile,
-    around: Surroundings,
+    around: ProfileContext,
     now: datetime,
     undeletable: HealthIssue | None = None,
 ) -> FargateProfileStatus:
@@ -75,7 +90,7 @@ def _with_twins(
 ) -> list[Condition]:
     """Warn of profiles with the same selectors; AWS accepts them silently (roadmap #1465)."""
     others = [each for each in found if each.type != DUPLICATE]
-    names = twins_of(profile, profiles)
+    names = with_same_selectors(profile, profiles)
     if len(names) == 1 or word in (DELETING, DELETE_FAILED):
         return others
     warning = Condition(

@@ -14,12 +14,34 @@ import structlog
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
-from monopod.api.resources import ExecutionRole, FargateProfile, FargateProfileStatus, HealthIssue, Subnet, Vpc
 from monopod.api.constants import CREATE_FAILED
-from monopod.kube import Change, Client, ConflictError, Controller, ForbiddenError, Fresh, Key, KubeError, NotFoundError, TransientError, UnauthorizedError, identity, key_of, meta
-from monopod.fargate.profiles import Surroundings, twins_of
-from monopod.controllers.scheduler.cache import Cluster
-from monopod.controllers.scheduler.profile_conditions import DUPLICATE, judge
+from monopod.api.resources import (
+    ExecutionRole,
+    FargateProfile,
+    FargateProfileStatus,
+    HealthIssue,
+    Subnet,
+    Vpc,
+)
+from monopod.controllers.scheduler.cache import SchedulerCache
+from monopod.controllers.scheduler.profile_conditions import DUPLICATE, profile_conditions
+from monopod.fargate.profiles import ProfileContext, with_same_selectors
+from monopod.kube import (
+    Change,
+    Client,
+    ConflictError,
+    Controller,
+    ForbiddenError,
+    Key,
+    KubeError,
+    MutationCache,
+    NotFoundError,
+    TransientError,
+    UnauthorizedError,
+    key_of,
+    meta,
+    uid_of,
+)
 
 FINALIZER: Final = "monopod.dev/profile"
 _REMINDER_S: Final = 10.0
@@ -28,7 +50,7 @@ _log: Final = structlog.get_logger("profiles")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Cluster-wide rules for profiles."""
+    """SchedulerCache-wide rules for profiles."""
 
     cluster: str
     region: str
@@ -36,13 +58,13 @@ class Rules:
     max_profiles: int
 
 
-class ProfileKeeper:
+class FargateProfileController:
     """Reconciles every profile's status, and completes deletions."""
 
     def __init__(
         self,
         client: Client,
-        cluster: Cluster,
+        cluster: SchedulerCache,
         rules: Rules,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -51,7 +73,7 @@ class ProfileKeeper:
         self._seen = cluster.seen
         self._cluster = cluster
         self._rules = rules
-        self._profiles = Fresh(cluster.seen.profiles)
+        self._profiles = MutationCache(cluster.seen.profiles)
         self._now = now
         self._controller = Controller("profiles", self.reconcile, workers=2)
         self._seen.profiles.subscribe(self._profile_changed)
@@ -82,7 +104,7 @@ class ProfileKeeper:
             await self._write_finalizers(profile, [*(metadata.finalizers or ()), FINALIZER])
         pods = self._pods_of(metadata.name or "") if leaving and held else []
         undeletable = await self._delete_all(pods)
-        wanted = judge(profile, self._surroundings(), self._now(), undeletable)
+        wanted = profile_conditions(profile, self._surroundings(), self._now(), undeletable)
         if wanted != profile.status:
             written = await self._client.patch(
                 FargateProfile,
@@ -101,8 +123,8 @@ class ProfileKeeper:
         _log.info("profile_finalized", profile=metadata.name)
         return None
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+    def _surroundings(self) -> ProfileContext:
+        return ProfileContext(
             subnets=self._seen.subnets.items(),
             vpcs=self._seen.vpcs.items(),
             roles=self._cluster.roles,
@@ -155,9 +177,7 @@ class ProfileKeeper:
         if metadata.deletionTimestamp is not None:
             return
         try:
-            await self._client.delete(
-                Pod, metadata.name or "", metadata.namespace, uid=identity(pod)
-            )
+            await self._client.delete(Pod, metadata.name or "", metadata.namespace, uid=uid_of(pod))
         except (NotFoundError, ConflictError):
             return
 
@@ -166,7 +186,11 @@ class ProfileKeeper:
         # Other profiles may have the same selectors, or wait for its place in the quota.
         for profile in self._seen.profiles.items():
             failed = profile.status is not None and profile.status.status == CREATE_FAILED
-            if failed or len(twins_of(profile, (change.object,))) > 1 or _warned(profile):
+            if (
+                failed
+                or len(with_same_selectors(profile, (change.object,))) > 1
+                or _warned(profile)
+            ):
                 self._controller.enqueue(meta(profile).name or "")
 
     def _ground_changed(self, _: Change[Subnet] | Change[Vpc] | Change[ExecutionRole]) -> None:

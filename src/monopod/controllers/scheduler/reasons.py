@@ -6,8 +6,8 @@ Public: tools may branch on them. Those in capitals are AWS's own; ``profiles.Ou
 
 from typing import Final
 
-from monopod.fargate import profiles, unsupported, sizing
 from monopod.api import constants
+from monopod.fargate import profiles, sizing, unsupported
 
 UNSUPPORTED: Final = unsupported.REASON
 TOO_LARGE: Final = sizing.PodTooLargeError.reason

@@ -7,13 +7,13 @@ from lightkube.resources.node_v1 import RuntimeClass
 
 from monopod.api.resources import ExecutionRole, FargateProfile, Subnet, Vpc
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
-from monopod.kube import Added, Change, Key, Modified, key_parts, meta
 from monopod.controllers.scheduler import reasons
 from monopod.controllers.scheduler.cache import Informers
 from monopod.controllers.scheduler.placed_pods import stays
+from monopod.kube import Added, Change, Key, Modified, key_parts, meta
 
 
-class RefusedPods:
+class UnschedulablePods:
     """Tracks unschedulable pods, and requeues those that a change may make schedulable."""
 
     def __init__(self, seen: Informers, look: Callable[[Key], None]) -> None:

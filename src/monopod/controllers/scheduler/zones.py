@@ -15,19 +15,26 @@ from lightkube.models.meta_v1 import LabelSelector, LabelSelectorRequirement
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
+from monopod.controllers.scheduler.placed_pods import (
+    NamespaceLabels,
+    PlacedPod,
+    attracted_by,
+    is_about,
+    preferred_by,
+    repelled_by,
+)
 from monopod.kube import meta
 from monopod.kube.selectors import selects
-from monopod.controllers.scheduler.placed_pods import NamespaceLabels, Neighbour, attracted_by, is_about, preferred_by, repelled_by
 
 _REQUIRED: Final = "DoNotSchedule"
 _IGNORE: Final = "Ignore"
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ZoneState:
     """State that zones are filtered and scored by."""
 
-    neighbours: Sequence[Neighbour]
+    neighbours: Sequence[PlacedPod]
     namespaces: NamespaceLabels
     offered: Collection[str]
     """Zones of all subnets of the pod's profile."""
@@ -35,7 +42,7 @@ class Surroundings:
     """The subset that the pod's node selector and affinity allow."""
 
 
-def objections(pod: Pod, zone: str, around: Surroundings) -> tuple[str, ...]:
+def filter_zone(pod: Pod, zone: str, around: ZoneState) -> tuple[str, ...]:
     """Return why a pod may not be in a zone, as messages; empty if it may."""
     return (
         *_too_many(pod, zone, around),
@@ -44,7 +51,7 @@ def objections(pod: Pod, zone: str, around: Surroundings) -> tuple[str, ...]:
     )
 
 
-def fondness(pod: Pod, zone: str, around: Surroundings) -> int:
+def score_zone(pod: Pod, zone: str, around: ZoneState) -> int:
     """Return a zone's score for a pod; higher is better.
 
     The sum of preferred affinity weights over matching placed pods, minus the number of pods that
@@ -74,7 +81,7 @@ def _constraints(pod: Pod) -> Iterator[tuple[int, TopologySpreadConstraint]]:
             yield index, each
 
 
-def _too_many(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
+def _too_many(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
     for index, constraint in _constraints(pod):
         if constraint.whenUnsatisfiable != _REQUIRED:
             continue
@@ -95,7 +102,7 @@ def _too_many(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
             )
 
 
-def _too_lonely(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
+def _too_lonely(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
     terms = attracted_by(pod)
     if not terms:
         return
@@ -114,7 +121,7 @@ def _too_lonely(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
     yield "no placed pod matches the required podAffinity"
 
 
-def _repelled(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
+def _repelled(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
     metadata, known = meta(pod), around.namespaces
     owner, labels, terms = metadata.namespace or "", metadata.labels or {}, repelled_by(pod)
     for each in around.neighbours:
@@ -129,7 +136,7 @@ def _repelled(pod: Pod, zone: str, around: Surroundings) -> Iterator[str]:
 
 
 def _counts(
-    pod: Pod, constraint: TopologySpreadConstraint, neighbours: Sequence[Neighbour]
+    pod: Pod, constraint: TopologySpreadConstraint, neighbours: Sequence[PlacedPod]
 ) -> Counter[str]:
     namespace, selector = meta(pod).namespace, _selector(pod, constraint)
     if selector is None:

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from monopod.kube import Service, connect, serve
-from monopod.controllers.vpc.router_controller import RouterController
-from monopod.controllers.vpc.security_group_controller import GroupController
 from monopod.controllers.vpc.local_traffic_controller import LocalTrafficController
-from monopod.node.net.cluster_network import Plan
-from monopod.controllers.vpc.network_policy_controller import PolicyController
+from monopod.controllers.vpc.network_policy_controller import NetworkPolicyController
+from monopod.controllers.vpc.router_controller import RouterController
+from monopod.controllers.vpc.security_group_controller import SecurityGroupController
 from monopod.controllers.vpc.settings import NetworkSettings
+from monopod.kube import Daemon, connect, serve
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.topology import find_transit
 from monopod.settings import Settings
 
@@ -24,20 +24,20 @@ class _Keeps(Protocol):
     async def run(self, ready: Callable[[], None]) -> None: ...
 
 
-async def _main(service: Service) -> None:
+async def _main(service: Daemon) -> None:
     settings = Settings()
-    plan = Plan(settings.instance, await find_transit(settings.instance))
+    plan = ClusterNetwork(settings.instance, await find_transit(settings.instance))
     async with connect(settings.identities / "network" / "kubeconfig", _NAME) as client:
         await _keep(
             service,
             RouterController(client, plan),
-            GroupController(client, plan),
-            PolicyController(client, plan),
+            SecurityGroupController(client, plan),
+            NetworkPolicyController(client, plan),
             LocalTrafficController(client, plan),
         )
 
 
-async def _keep(service: Service, *controllers: _Keeps) -> None:
+async def _keep(service: Daemon, *controllers: _Keeps) -> None:
     """Run all controllers; the process is ready once each has done its first pass."""
     async with asyncio.TaskGroup() as group:
         in_place = [asyncio.Event() for _ in controllers]

@@ -6,19 +6,19 @@ from typing import Final
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.node.net import addresses
-from monopod.node.net.cluster_network import Plan
-from monopod.node.net.router_policy import Policy
+from monopod.node.net.cluster_network import ClusterNetwork
+from monopod.node.net.router_policy import RouterPolicy
 
 _NO_WAY_OUT: Final = "None"
 
 
 def policy(
-    plan: Plan,
+    plan: ClusterNetwork,
     vpcs: Iterable[Vpc],
     subnets: Iterable[Subnet],
     machines: Iterable[MicroVM],
     scrapers: Iterable[IPv4Address] = (),
-) -> Policy:
+) -> RouterPolicy:
     """Compute the variable part of the rules. Malformed values are skipped, hence denied.
 
     Args:
@@ -56,7 +56,7 @@ def policy(
     ]
     resolvers = {addresses.resolver(own[0]) for own in blocks if own} - {plan.resolver}
     inside = [plan.vpc, *(block for own in blocks for block in own)]
-    return Policy(
+    return RouterPolicy(
         vpc_blocks=frozenset(collapse_addresses(inside)),
         way_out=frozenset(collapse_addresses(ways)),
         resolvers=frozenset(map(IPv4Network, resolvers)),

@@ -16,7 +16,7 @@ _DROPPED: Final = Counter(
 _log: Final = structlog.get_logger("network")
 
 
-class Drops:
+class DropMetrics:
     """Computes the increase of drop counters since the last observation."""
 
     def __init__(self, reasons: Collection[str]) -> None:

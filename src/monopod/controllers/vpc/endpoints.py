@@ -12,9 +12,9 @@ from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM
-from monopod.kube import meta
-from monopod.controllers.vpc.security_groups import pod_address
 from monopod.controllers.vpc.network_policies import Endpoint
+from monopod.controllers.vpc.security_groups import pod_address
+from monopod.kube import meta
 
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _RESOLVER_NAMESPACE: Final = "kube-system"

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Final
 
-from monopod.node.net import addresses, nft
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
-from monopod.node.net.nft import ACCEPT, DROP, Count, Json, Table, counter, match
+from monopod.node.net import addresses, nft
 from monopod.node.net.cluster_network import BALANCERS, CONTROL, KUBELET_PORT, LINK_GROUP, UPLINK
+from monopod.node.net.nft import ACCEPT, DROP, Count, Json, Table, counter, match
 from monopod.node.net.router_policy import TO_ITSELF, TO_KUBELET
 
 _UNSPEAKABLE: Final = re.compile(r"[^A-Za-z0-9./_:-]")

@@ -16,7 +16,7 @@ _log: Final = structlog.get_logger("filters")
 _Listing = Sequence[Mapping[str, Any]]
 
 
-class FilterKeeper:
+class FilterWriter:
     """Reconciles the table of one kind of filters. Not safe for concurrent use.
 
     A table is replaced in one transaction, so traffic is filtered throughout. The first call after

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from monopod.node.net import nft
 from monopod.controllers.vpc.local_traffic import Route, Target
+from monopod.node.net import nft
 from monopod.node.net.nft import Json, Table, goto
 
 TABLE: Final = "monopod_local"

@@ -21,8 +21,8 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.api.resources import MicroVM
-from monopod.kube import Key, key_of, meta
 from monopod.controllers.vpc.security_groups import pod_address
+from monopod.kube import Key, key_of, meta
 
 _LOCAL: Final = "Local"
 _SERVICE: Final = "kubernetes.io/service-name"

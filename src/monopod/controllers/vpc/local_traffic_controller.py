@@ -9,13 +9,13 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.api.resources import MicroVM
-from monopod.kube import Change, Client, Controller, Informer, Key, Modified
 from monopod.controllers.vpc.filter_writer import fingerprint
-from monopod.node.net.firewall import Firewall
 from monopod.controllers.vpc.local_table import TABLE, local_table
 from monopod.controllers.vpc.local_traffic import Route, is_local, routes, service_of
+from monopod.kube import Change, Client, Controller, Informer, Key, Modified
+from monopod.node.net.cluster_network import ClusterNetwork
+from monopod.node.net.firewall import Firewall
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import Plan
 
 _ROUTES: Final = "the routes"
 _LOOK_EVERY_S: Final = 15.0
@@ -25,7 +25,9 @@ _log: Final = structlog.get_logger("network")
 class LocalTrafficController:
     """Reconciles the router's table for services with ``internalTrafficPolicy: Local``."""
 
-    def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
+    def __init__(
+        self, client: Client, plan: ClusterNetwork, *, look_every_s: float = _LOOK_EVERY_S
+    ) -> None:
         """Set up informers and queue.
 
         Args:

@@ -19,9 +19,9 @@ from lightkube.models.networking_v1 import (
 )
 from lightkube.resources.networking_v1 import NetworkPolicy
 
+from monopod.controllers.vpc.filters import Allowance, Filter, Ports
 from monopod.kube import key_of, meta
 from monopod.kube.selectors import selects
-from monopod.controllers.vpc.filters import Allowance, Filter, Ports
 
 _INGRESS: Final = "Ingress"
 _EGRESS: Final = "Egress"

@@ -9,24 +9,36 @@ from lightkube.resources.core_v1 import Node, Pod
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from monopod.api.resources import MicroVM
-from monopod.kube import Change, Client, Controller, EventRecorder, EventType, Informer, Key, Modified, meta
 from monopod.controllers.vpc import endpoints, network_policies
-from monopod.controllers.vpc.filter_writer import FilterKeeper
 from monopod.controllers.vpc.filter_table import POLICIES
+from monopod.controllers.vpc.filter_writer import FilterWriter
+from monopod.controllers.vpc.not_enforced import not_enforced
+from monopod.kube import (
+    Change,
+    Client,
+    Controller,
+    EventRecorder,
+    EventType,
+    Informer,
+    Key,
+    Modified,
+    meta,
+)
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import Plan
-from monopod.controllers.vpc.not_enforced import shortfall
 
 _COMPONENT: Final = "monopod-network"
 _FILTERS: Final = "the filters"
 _LOOK_EVERY_S: Final = 15.0
 
 
-class PolicyController:
+class NetworkPolicyController:
     """Reconciles the policies' filters, and emits events for rules that are not enforced."""
 
-    def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
+    def __init__(
+        self, client: Client, plan: ClusterNetwork, *, look_every_s: float = _LOOK_EVERY_S
+    ) -> None:
         """Set up informers and queue.
 
         Args:
@@ -36,7 +48,7 @@ class PolicyController:
         """
         self._plan = plan
         self._look_every_s = look_every_s
-        self._keeper = FilterKeeper(Firewall(Namespace.named(plan.router_name)), POLICIES)
+        self._keeper = FilterWriter(Firewall(Namespace.named(plan.router_name)), POLICIES)
         self._policies = Informer(client, NetworkPolicy)
         self._pods = Informer(client, Pod)
         self._machines = Informer(client, MicroVM)
@@ -94,7 +106,7 @@ class PolicyController:
         """Emit an event for each policy that is not fully enforced, once while it is the same."""
         said: dict[str, str] = {}
         for policy in self._policies.items():
-            message = shortfall(policy)
+            message = not_enforced(policy)
             if message is None:
                 continue
             uid = meta(policy).uid or ""

@@ -10,7 +10,7 @@ from lightkube.models.networking_v1 import NetworkPolicyPeer
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 
-def shortfall(policy: NetworkPolicy) -> str | None:
+def not_enforced(policy: NetworkPolicy) -> str | None:
     """Describe what of a policy is not enforced, and why. None means it is fully enforced."""
     spec = policy.spec
     if spec is None:

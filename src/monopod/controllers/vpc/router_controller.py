@@ -16,16 +16,16 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBi
 from pyroute2 import AsyncIPRoute
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
+from monopod.controllers.vpc import desired, endpoints
+from monopod.controllers.vpc.drop_metrics import DropMetrics
+from monopod.controllers.vpc.scrapers import Scrapers, scrapers
 from monopod.kube import Change, Client, Controller, Informer, Key, Modified, NotFoundError
 from monopod.node.net import addresses, router_policy
-from monopod.controllers.vpc import desired, endpoints
-from monopod.controllers.vpc.drop_metrics import Drops
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import Plan
+from monopod.node.net.router_state import read_router_state
 from monopod.node.net.routes import refuse, refused, stop_refusing
-from monopod.controllers.vpc.scrapers import Scrapers, scrapers
-from monopod.node.net.router_state import look
 
 _ROUTER: Final = "the router"
 """Key of the router in the queue; no subnet has this name, because names contain no spaces."""
@@ -36,7 +36,9 @@ _log: Final = structlog.get_logger("network")
 class RouterController:
     """Reconciles one router, and reports each Subnet's free addresses in its status."""
 
-    def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
+    def __init__(
+        self, client: Client, plan: ClusterNetwork, *, look_every_s: float = _LOOK_EVERY_S
+    ) -> None:
         """Set up informers and queue.
 
         Args:
@@ -49,7 +51,7 @@ class RouterController:
         self._look_every_s = look_every_s
         self._router = Namespace.named(plan.router_name)
         self._firewall = Firewall(self._router)
-        self._drops = Drops(router_policy.COUNTERS)
+        self._drops = DropMetrics(router_policy.COUNTERS)
         self._vpcs = Informer(client, Vpc)
         self._subnets = Informer(client, Subnet)
         self._machines = Informer(client, MicroVM)
@@ -124,8 +126,8 @@ class RouterController:
         self._in_place.set()
         return self._look_every_s
 
-    async def _filter(self, wanted: router_policy.Policy) -> None:
-        standing = await look(self._firewall, self._plan)
+    async def _filter(self, wanted: router_policy.RouterPolicy) -> None:
+        standing = await read_router_state(self._firewall, self._plan)
         self._drops.tell(standing.counters)
         if not standing.complete:
             await self._firewall.apply(router_policy.router_tables(self._plan, wanted))

@@ -6,23 +6,25 @@ from typing import Any, Final
 
 from monopod.api.resources import MicroVM
 from monopod.api.security_groups import SecurityGroup
-from monopod.kube import Change, Client, Controller, Informer, Key, Modified, NotFoundError
 from monopod.controllers.vpc import security_groups
-from monopod.controllers.vpc.filter_writer import FilterKeeper
 from monopod.controllers.vpc.filter_table import GROUPS
+from monopod.controllers.vpc.filter_writer import FilterWriter
+from monopod.kube import Change, Client, Controller, Informer, Key, Modified, NotFoundError
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import Plan
 
 _FILTERS: Final = "the filters"
 """Key of the table in the queue; no group has this name, because names contain no spaces."""
 _LOOK_EVERY_S: Final = 15.0
 
 
-class GroupController:
+class SecurityGroupController:
     """Reconciles the groups' filters, and reports each group's members in its status."""
 
-    def __init__(self, client: Client, plan: Plan, *, look_every_s: float = _LOOK_EVERY_S) -> None:
+    def __init__(
+        self, client: Client, plan: ClusterNetwork, *, look_every_s: float = _LOOK_EVERY_S
+    ) -> None:
         """Set up informers and queue.
 
         Args:
@@ -33,7 +35,7 @@ class GroupController:
         self._client = client
         self._plan = plan
         self._look_every_s = look_every_s
-        self._keeper = FilterKeeper(Firewall(Namespace.named(plan.router_name)), GROUPS)
+        self._keeper = FilterWriter(Firewall(Namespace.named(plan.router_name)), GROUPS)
         self._groups = Informer(client, SecurityGroup)
         self._machines = Informer(client, MicroVM)
         self._controller = Controller("security-groups", self._reconcile, workers=1)

@@ -8,7 +8,7 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.api.security_groups import SecurityGroup, SecurityGroupRule
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
-from monopod.node.net.cluster_network import Plan
+from monopod.node.net.cluster_network import ClusterNetwork
 
 _EVERYTHING: Final = (Allowance(),)
 _ALL: Final = "-1"
@@ -16,7 +16,7 @@ _NO_PORTS: Final = -1
 
 
 def filters(
-    plan: Plan, groups: Iterable[SecurityGroup], machines: Iterable[MicroVM]
+    plan: ClusterNetwork, groups: Iterable[SecurityGroup], machines: Iterable[MicroVM]
 ) -> list[Filter]:
     """Return one filter for each group. Malformed values allow nothing.
 

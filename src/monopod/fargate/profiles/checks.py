@@ -30,7 +30,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ProfileContext:
     """The objects and rules that a profile is checked against."""
 
     subnets: Sequence[Subnet]
@@ -44,7 +44,7 @@ class Surroundings:
     max_profiles: int
 
 
-def faults_at_creation(profile: FargateProfile, around: Surroundings) -> tuple[Fault, ...]:
+def faults_at_creation(profile: FargateProfile, around: ProfileContext) -> tuple[Fault, ...]:
     """Return why a profile cannot be created; empty if it can."""
     return (
         *region_faults(around.region, around.unsupported_regions),
@@ -75,7 +75,7 @@ def subnet_faults(found: ProfileSubnets) -> tuple[Fault, ...]:
     return tuple(_subnet_faults(found))
 
 
-def _quota_faults(profile: FargateProfile, around: Surroundings) -> Iterator[Fault]:
+def _quota_faults(profile: FargateProfile, around: ProfileContext) -> Iterator[Fault]:
     """Check the quota: the oldest profiles count first, one that is not stored yet last."""
     own = name_of(profile)
     older = [

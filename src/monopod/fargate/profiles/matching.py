@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from monopod.api import keys, constants
+from monopod.api import constants, keys
 from monopod.api.resources import FargateProfile, Selector
 from monopod.fargate.profiles.metadata import name_of
 from monopod.fargate.profiles.wildcards import matches

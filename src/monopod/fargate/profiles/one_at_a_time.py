@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterable
 
-from monopod.api.resources import FargateProfile
 from monopod.api.constants import CREATE_FAILED, CREATING, DELETING
+from monopod.api.resources import FargateProfile
 from monopod.fargate.profiles.metadata import name_of
 
 
-def not_your_turn(
+def blocked_by_other_profile(
     name: str,
     profiles: Iterable[FargateProfile],
     *,
@@ -45,7 +45,9 @@ def not_your_turn(
     return None
 
 
-def twins_of(profile: FargateProfile, profiles: Iterable[FargateProfile]) -> tuple[str, ...]:
+def with_same_selectors(
+    profile: FargateProfile, profiles: Iterable[FargateProfile]
+) -> tuple[str, ...]:
     """Return the names of all profiles with the same selectors, the winner's first.
 
     Includes its own name, which is the only one if its selectors are unique.

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 from lightkube.models.core_v1 import PodSpec
 
 from monopod.errors import MonopodError
-from monopod.fargate.sizing.requests import Demand, demand
+from monopod.fargate.sizing.requests import Requests, requests_of
 from monopod.fargate.sizing.table import MIB, TABLE, Size, smallest
 
 RESERVED_MEMORY_MIB: Final = 256
@@ -47,11 +47,11 @@ class StorageTooLargeError(SizingError):
 class Arithmetic:
     """The steps of sizing a pod's machine; None where no size fits."""
 
-    cpu: Demand
+    cpu: Requests
     """In thousandths of a vCPU."""
-    memory: Demand
+    memory: Requests
     """In thousandths of a byte, without the reserve."""
-    storage: Demand
+    storage: Requests
     """In thousandths of a byte."""
     size: Size | None
     storage_gib: int | None
@@ -113,8 +113,8 @@ def arithmetic(spec: PodSpec) -> Arithmetic:
     Raises:
         QuantityError: A request is not a quantity.
     """
-    cpu, memory = demand(spec, "cpu"), demand(spec, "memory")
-    storage = demand(spec, "ephemeral-storage")
+    cpu, memory = requests_of(spec, "cpu"), requests_of(spec, "memory")
+    storage = requests_of(spec, "ephemeral-storage")
     return Arithmetic(
         cpu=cpu,
         memory=memory,

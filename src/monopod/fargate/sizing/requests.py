@@ -34,13 +34,13 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Requests:
     """A pod's effective request of one resource, in thousandths of its unit."""
 
     milli: int
     """The total, including overhead."""
     shares: tuple[Share, ...]
-    """The containers that run together at peak demand."""
+    """The containers that run together at peak requests_of."""
     pod_level: bool = False
     """Whether pod-level resources (``spec.resources``) set the amount."""
     overhead_milli: int = 0
@@ -52,7 +52,7 @@ class Demand:
         return -(-self.milli // 1000)
 
 
-def demand(spec: PodSpec, resource: str) -> Demand:
+def requests_of(spec: PodSpec, resource: str) -> Requests:
     """Return what a pod requests of ``cpu``, ``memory`` or ``ephemeral-storage``.
 
     A limit without a request counts as the request, as in the API server's defaulting: that applies
@@ -66,7 +66,7 @@ def demand(spec: PodSpec, resource: str) -> Demand:
     of_pod = _of_pod(spec, resource)
     milli = _total(shares) if of_pod is None else of_pod
     overhead = _amount(spec.overhead, resource)
-    return Demand(
+    return Requests(
         milli=milli + overhead,
         shares=tuple(share for share in shares if share.milli),
         pod_level=of_pod is not None,

@@ -1,6 +1,11 @@
 """What runs inside every machine: its disks, and the files that tell one machine from another."""
 
-from monopod.node.guest.configuration import SYSTEM_MEMORY_MIB, NodeConfiguration, Registry, node_files
+from monopod.node.guest.configuration import (
+    SYSTEM_MEMORY_MIB,
+    NodeConfiguration,
+    Registry,
+    node_files,
+)
 from monopod.node.guest.credentials import RegistryCredential
 from monopod.node.guest.disks import DiskError, create_configuration_disk, create_data_disk
 from monopod.node.guest.errors import GuestError

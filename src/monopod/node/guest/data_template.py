@@ -9,10 +9,10 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from monopod.util import process
 from monopod.node.guest.disks import TEMPLATE_GIB, configuration_archive
 from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.pause import REFERENCE
+from monopod.util import process
 
 _BAKED: Final = "monopod: baked"
 _TIMEOUT_S: Final = 180
@@ -30,7 +30,7 @@ sleep 60
 """
 
 
-async def bake(
+async def build_data_template(
     *, kernel: Path, root_image: Path, data_image: Path, ctr: Path, image: bytes, log: Path
 ) -> None:
     """Make the template.

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from monopod.util import process
 from monopod.node.guest.errors import DiskError
+from monopod.util import process
 
 TEMPLATE_GIB: Final = 20
 """Size of a data disk unless more is asked for; Fargate's default ephemeral storage."""

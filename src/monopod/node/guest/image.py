@@ -14,10 +14,10 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Final, TextIO
 
-from monopod.util import process
 from monopod.build.components import store
-from monopod.node.guest import pause, root, qemu_kernel, data_template
+from monopod.node.guest import data_template, pause, qemu_kernel, root
 from monopod.node.guest.errors import ImageBuildError
+from monopod.util import process
 from monopod.util.progress import Progress, Report, ignore
 
 TASK: Final = "guest image"
@@ -32,8 +32,8 @@ _RECIPE: Final = (
     "pause.py",
     "root.py",
     "specification.py",
-    "stock.py",
-    "template.py",
+    "qemu_kernel.py",
+    "data_template.py",
 )
 _CONTENTS: Final = ("files", "initramfs")
 _STEPS: Final = 6
@@ -168,14 +168,14 @@ async def _build(image: GuestImage, components: Path, pause_source: Path, report
         await qemu_kernel.extract(downloads, partial.qemu.directory)
         await asyncio.to_thread(shutil.rmtree, downloads)
         say("adding upstream's programs", 2)
-        await root.furnish(tree, components, PROGRAMS, CNI_PLUGINS)
+        await root.install_files(tree, components, PROGRAMS, CNI_PLUGINS)
         say("writing the root file system", 3)
         await root.write(tree, partial.root_image)
         await asyncio.to_thread(shutil.rmtree, tree)
         say("compiling the pause program", 4)
         pause_image = await pause.build(pause_source, partial.directory)
         say("preparing containerd's store in a first boot", 5)
-        await data_template.bake(
+        await data_template.build_data_template(
             kernel=partial.uml.directory,
             root_image=partial.root_image,
             data_image=partial.data_template,

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 KEPT: Final = 3
-"""How many images stay without being held: today's, and a way back."""
+"""How many images stay without being pin: today's, and a way back."""
 _FRESH_S: Final = 24 * 60 * 60
-"""What was used since stays too: it may be just about to be held."""
+"""What was used since stays too: it may be just about to be pin."""
 
 
 @contextmanager
-def held(image: Path) -> Generator[None]:
+def pin(image: Path) -> Generator[None]:
     """Keep an image's directory from being removed, by any process, while this lasts.
 
     Raises:
@@ -35,7 +35,7 @@ def held(image: Path) -> Generator[None]:
         os.close(descriptor)
 
 
-def tidy(used: Path) -> None:
+def prune(used: Path) -> None:
     """Mark an image's directory as used now, and remove the oldest beside it that nobody holds."""
     with suppress(OSError):
         os.utime(used)

@@ -11,8 +11,8 @@ import tarfile
 from pathlib import Path
 from typing import Final
 
-from monopod.util import process
 from monopod.node.guest.errors import ImageBuildError
+from monopod.util import process
 
 REFERENCE: Final = "monopod.dev/pause:1"
 _LAYER: Final = "application/vnd.oci.image.layer.v1.tar"

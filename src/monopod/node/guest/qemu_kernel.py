@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from monopod.util import process
 from monopod.node.guest import cpio
 from monopod.node.guest.errors import ImageBuildError
+from monopod.util import process
 
 _KERNEL: Final = "linux-image-cloud-amd64"
 """Always depends on one kernel package, whose name has the version."""

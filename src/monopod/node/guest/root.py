@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from monopod.util import process
 from monopod.node.guest.archive import debian_mirror
 from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.specification import base_specification
+from monopod.util import process
 
 EPOCH: Final = "1767225600"
 """The time of every file that building would otherwise stamp with the present: start of 2026."""
@@ -116,7 +116,7 @@ def extract_uml(tree: Path, directory: Path) -> None:
     shutil.rmtree(tree / "usr/lib/uml")
 
 
-async def furnish(
+async def install_files(
     tree: Path, components: Path, programs: Iterable[str], cni_plugins: Iterable[str]
 ) -> None:
     """Add upstream's programs and our own files, and leave no state of the building behind."""

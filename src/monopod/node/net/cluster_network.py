@@ -35,7 +35,7 @@ DEFAULT_VPC: Final = IPv4Network("192.168.0.0/16")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ClusterNetwork:
     """Names and addresses of one cluster's network; all are derived from the fields."""
 
     instance: str

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses, summarize_address_range
 from typing import Any
 
-from monopod.util import process
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.nft import INET, Count, Json
+from monopod.util import process
 
 _TIMEOUT_S = 30
 

@@ -13,10 +13,10 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-from monopod.util.files import locked_directory, write_whole
 from monopod.node.net import addresses
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.namespaces import Namespace
+from monopod.util.files import locked_directory, write_atomically
 
 _FORWARDING: Final = "ipv4/ip_forward"
 
@@ -84,7 +84,7 @@ class Host:
 
     def _forward(self) -> None:
         if not self._found.exists():
-            write_whole(self._found, self.namespace.sysctl(_FORWARDING).encode())
+            write_atomically(self._found, self.namespace.sysctl(_FORWARDING).encode())
         self.namespace.set_sysctls({_FORWARDING: "1"})
 
     @contextlib.contextmanager

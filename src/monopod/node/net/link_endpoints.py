@@ -37,7 +37,7 @@ a guest sees a frame, and parses no offload header written by a guest."""
 
 
 @dataclass(frozen=True, slots=True)
-class PacketEnd:
+class LinkEndpoint:
     """A packet socket in a namespace that has no interface yet. A context manager.
 
     ``make``, then the caller moves the interface here from its namespace, then ``take``.

@@ -21,10 +21,10 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from monopod.node.net import addresses
-from monopod.node.net.link_endpoints import PacketEnd, make_tap, open_tap
-from monopod.node.net.errors import NetworkError
-from monopod.node.net.namespaces import Namespace, transmit_checksums_in_software
 from monopod.node.net.cluster_network import LINK_GROUP, LINK_PREFIX
+from monopod.node.net.errors import NetworkError
+from monopod.node.net.link_endpoints import LinkEndpoint, make_tap, open_tap
+from monopod.node.net.namespaces import Namespace, transmit_checksums_in_software
 from monopod.node.vmm.driver import LinkKind
 
 _MAX_NAME: Final = 15
@@ -178,7 +178,7 @@ class Links:
         if self._ports is None:
             raise NetworkError("links are used outside of their context")
         try:
-            with PacketEnd.make() as end:
+            with LinkEndpoint.make() as end:
                 async with self._one_at_a_time:
                     index = await _index(self._ports, spec.name)
                     if index is None:

@@ -12,8 +12,34 @@ from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Final
 
 from monopod.node.net import addresses, nft
-from monopod.node.net.nft import ACCEPT, DROP, MASQUERADE, Json, Table, counter, daddr, dport, goto, iif, match, oif, saddr
-from monopod.node.net.cluster_network import API_PORT, BALANCERS, CONTROL, DNS_PORT, EKS_PORT, KUBELET_PORT, LINK_GROUP, NODE_LINK_GROUP, REGISTRY_PORT, UPLINK, Plan
+from monopod.node.net.cluster_network import (
+    API_PORT,
+    BALANCERS,
+    CONTROL,
+    DNS_PORT,
+    EKS_PORT,
+    KUBELET_PORT,
+    LINK_GROUP,
+    NODE_LINK_GROUP,
+    REGISTRY_PORT,
+    UPLINK,
+    ClusterNetwork,
+)
+from monopod.node.net.nft import (
+    ACCEPT,
+    DROP,
+    MASQUERADE,
+    Json,
+    Table,
+    counter,
+    daddr,
+    dport,
+    goto,
+    iif,
+    match,
+    oif,
+    saddr,
+)
 
 ROUTER_TABLE: Final = "monopod"
 """Name of two tables, of families ``inet`` and ``arp``, which are applied and versioned together.
@@ -54,7 +80,7 @@ _IPV6_METADATA: Final = "fd00:ec2::254"
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RouterPolicy:
     """The variable part of the router's rules, computed from the objects in the API server."""
 
     vpc_blocks: frozenset[IPv4Network] = frozenset()
@@ -101,7 +127,7 @@ def _drop(reason: str) -> tuple[Json, Json]:
     return counter(reason), DROP
 
 
-def _router(plan: Plan, policy: Policy) -> Table:
+def _router(plan: ClusterNetwork, policy: RouterPolicy) -> Table:
     table = Table(ROUTER_TABLE)
     for name in COUNTERS:
         if name != _CLAIMED:
@@ -146,7 +172,7 @@ def _claims() -> Table:
     return table
 
 
-def router_tables(plan: Plan, policy: Policy) -> list[Json]:
+def router_tables(plan: ClusterNetwork, policy: RouterPolicy) -> list[Json]:
     """Return commands for ``nft -j -f -`` that replace the router's rules in one transaction."""
     tables = _router(plan, policy), _claims()
     version = nft.version(*tables)
@@ -155,7 +181,7 @@ def router_tables(plan: Plan, policy: Policy) -> list[Json]:
     return [command for table in tables for command in table.commands]
 
 
-def router_policy(policy: Policy) -> list[Json]:
+def router_policy(policy: RouterPolicy) -> list[Json]:
     """Return the commands that update the current rules' sets and maps in one transaction."""
     table = Table(ROUTER_TABLE)
     sets = (table.refill(name, sorted(elements)) for name, elements in policy.sets.items())
@@ -163,9 +189,9 @@ def router_policy(policy: Policy) -> list[Json]:
     return [command for commands in (*sets, *maps) for command in commands]
 
 
-def router_version(plan: Plan) -> str:
+def router_version(plan: ClusterNetwork) -> str:
     """Return the name of the counter that identifies this version of the rules; it stays at 0."""
-    return nft.version(_router(plan, Policy()), _claims())
+    return nft.version(_router(plan, RouterPolicy()), _claims())
 
 
 def _guard_sources(table: Table) -> None:
@@ -194,7 +220,7 @@ def _echo() -> Json:
     return match(nft.header("icmp", "type"), "echo-request")
 
 
-def _guard_router(table: Table, plan: Plan) -> None:
+def _guard_router(table: Table, plan: ClusterNetwork) -> None:
     """Filter what reaches the router itself: DNS and echo requests only."""
     table.base_chain("input", "input", _FILTER, policy="drop")
     _known(table, "input")
@@ -208,7 +234,7 @@ def _guard_router(table: Table, plan: Plan) -> None:
     table.rule("input", *_drop("router_blocked"))
 
 
-def _guard_passage(table: Table, plan: Plan) -> None:
+def _guard_passage(table: Table, plan: ClusterNetwork) -> None:
     """Filter what the router forwards."""
     control = plan.control.ip
     # A service's address gets this far only if kube-proxy does not run.
@@ -250,7 +276,7 @@ def _guard_passage(table: Table, plan: Plan) -> None:
     table.rule("forward", nft.dispatch(nft.meta("iifname"), sources))
 
 
-def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) -> None:
+def _guests_chains(table: Table, plan: ClusterNetwork, platform: Sequence[IPv4Network]) -> None:
     control = plan.control.ip
     for chain in ("from_management", "from_pod", "from_guest"):
         table.chain(chain)
@@ -287,7 +313,7 @@ def _guests_chains(table: Table, plan: Plan, platform: Sequence[IPv4Network]) ->
     table.rule("from_pod", *_drop("no_way_out"))
 
 
-def host_table(plan: Plan) -> list[Json]:
+def host_table(plan: ClusterNetwork) -> list[Json]:
     """Return the commands that replace one cluster's rules on the host in one transaction.
 
     The host forwards for its clusters, not into them: other hosts of its network reach no control

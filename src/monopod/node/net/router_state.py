@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from monopod.node.net import nft, router_policy
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
-from monopod.node.net.cluster_network import Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RouterState:
     """The current state of a router's rules."""
 
     complete: bool
@@ -21,7 +21,7 @@ class Standing:
     maps: Mapping[str, Mapping[IPv4Address, IPv4Address]]
 
 
-async def look(firewall: Firewall, plan: Plan) -> Standing:
+async def read_router_state(firewall: Firewall, plan: ClusterNetwork) -> RouterState:
     """Read the current rules of a router.
 
     Raises:
@@ -30,7 +30,7 @@ async def look(firewall: Firewall, plan: Plan) -> Standing:
     version = router_policy.router_version(plan)
     families = (nft.INET, nft.ARP)
     found = [await firewall.contents(router_policy.ROUTER_TABLE, family) for family in families]
-    return Standing(
+    return RouterState(
         all(each is not None and version in each.counters for each in found),
         {
             name: packets

@@ -10,7 +10,7 @@ from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any, Final
 
-from monopod.node.net.cluster_network import LINK_PREFIX, Plan
+from monopod.node.net.cluster_network import LINK_PREFIX, ClusterNetwork
 
 KUBE_PROXY_HEALTH: Final = "127.0.0.1:10256"
 """``/livez`` there reports whether rules are up to date. (``/healthz`` also requires a Node object
@@ -26,7 +26,7 @@ _OCTET: Final = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _ADDRESS_TTL_S: Final = 60
 
 
-def kube_proxy_configuration(plan: Plan, kubeconfig: Path) -> dict[str, Any]:
+def kube_proxy_configuration(plan: ClusterNetwork, kubeconfig: Path) -> dict[str, Any]:
     """Return kube-proxy's configuration file (``--config``) as an object."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -57,7 +57,7 @@ def kube_proxy_configuration(plan: Plan, kubeconfig: Path) -> dict[str, Any]:
 
 
 def corefile(
-    plan: Plan,
+    plan: ClusterNetwork,
     region: str,
     kubeconfig: Path,
     upstreams: Sequence[IPv4Address],

@@ -15,13 +15,21 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from monopod.node.net import addresses, router_policy
+from monopod.node.net.cluster_network import (
+    BALANCERS,
+    BALANCERS_LINK,
+    CONTROL,
+    CONTROL_LINK,
+    DNS_PORT,
+    UPLINK,
+    ClusterNetwork,
+)
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import BALANCERS, BALANCERS_LINK, CONTROL, CONTROL_LINK, DNS_PORT, UPLINK, Plan
+from monopod.node.net.router_state import read_router_state
 from monopod.node.net.routes import refuse
-from monopod.node.net.router_state import look
 
 _NO_IPV6: Final = {
     "ipv6/conf/default/disable_ipv6": "1",
@@ -70,7 +78,7 @@ _ROUTER_PARAMETERS: Final = {
 class Topology:
     """One cluster's network on this host."""
 
-    plan: Plan
+    plan: ClusterNetwork
     host: Host
 
     @property
@@ -108,7 +116,7 @@ class Topology:
         self.ports.set_sysctls(_NO_IPV6)
         # Before any link exists that packets could take.
         router = Firewall(self.router)
-        if not (await look(router, self.plan)).complete:
+        if not (await read_router_state(router, self.plan)).complete:
             await router.apply(router_policy.router_tables(self.plan, self.first_policy))
         await Firewall(self.host.namespace).apply(router_policy.host_table(self.plan))
         try:
@@ -120,9 +128,9 @@ class Topology:
             raise NetworkError(f"cannot wire network {self.plan.instance}: {error}") from error
 
     @property
-    def first_policy(self) -> router_policy.Policy:
+    def first_policy(self) -> router_policy.RouterPolicy:
         """The policy until the controller's first pass: pods reach each other only."""
-        return router_policy.Policy(vpc_blocks=frozenset({self.plan.vpc}))
+        return router_policy.RouterPolicy(vpc_blocks=frozenset({self.plan.vpc}))
 
     async def remove(self) -> None:
         """Remove the network from the host; its processes must be gone. Idempotent.
@@ -214,7 +222,7 @@ async def reserve(host: Host, instance: str, remembered: int | None = None) -> i
     """
     used: list[IPv4Network] = []
     async with await host.namespace.netlink() as netlink:
-        own = host.namespace.interfaces().get(Plan(instance, 0).host_link)
+        own = host.namespace.interfaces().get(ClusterNetwork(instance, 0).host_link)
         routes: Any = await netlink.route("dump", family=socket.AF_INET)
         async for route in routes:
             destination, bits = route.get_attr("RTA_DST"), route["dst_len"]
@@ -229,7 +237,7 @@ async def find_transit(instance: str) -> int:
     Raises:
         NetworkError: It does not exist.
     """
-    router = Namespace.named(Plan(instance, 0).router_name)
+    router = Namespace.named(ClusterNetwork(instance, 0).router_name)
     async with await router.netlink() as netlink:
         interfaces: Any = await netlink.addr("dump", family=socket.AF_INET)
         async for each in interfaces:

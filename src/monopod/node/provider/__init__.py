@@ -9,24 +9,24 @@ from typing import Protocol
 from monopod.errors import MonopodError
 
 
-class CapacityError(MonopodError):
+class ProviderError(MonopodError):
     """A machine could not be had. Retrying may help, when whatever the message names changes."""
 
 
-class CapacityUnavailableError(CapacityError):
+class CapacityUnavailableError(ProviderError):
     """There is no room for a machine of this size now."""
 
 
-class SizeUnsupportedError(CapacityError):
+class SizeUnsupportedError(ProviderError):
     """There are no machines of this size here, until the host is given a driver for them."""
 
 
-class DriverUnavailableError(CapacityError):
+class DriverUnavailableError(ProviderError):
     """The host cannot run the kind of machine that is insisted on; names what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class LaunchRequest:
     """A machine as the rooms above ask for it: sized and addressed."""
 
     name: str
@@ -42,7 +42,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DriverSelection:
     """The kind of machine that was chosen."""
 
     driver: str
@@ -71,7 +71,7 @@ class Presence(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class MachineExit:
     """A machine that stopped running without being asked to."""
 
     name: str
@@ -79,13 +79,13 @@ class Ended:
     message: str
 
 
-class Capacity(Protocol):
+class MachineProvider(Protocol):
     """A place that runs machines; every verb may be repeated."""
 
     boots_at_once: int
     """How many machines may boot at the same time before they do nothing but slow each other."""
 
-    async def launch(self, wanted: Launch, configure: Configure) -> Choice:
+    async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
         """See that this machine runs; one that already does is left alone.
 
         Returns:
@@ -95,11 +95,11 @@ class Capacity(Protocol):
             SizeUnsupportedError: There are no machines of this size here.
             DriverUnavailableError: This host cannot run what is insisted on.
             CapacityUnavailableError: No room now.
-            CapacityError: It could not be started; nothing of it is left, as after any failure.
+            ProviderError: It could not be started; nothing of it is left, as after any failure.
         """
         ...
 
-    def chosen(self, name: str) -> Choice | None:
+    def chosen(self, name: str) -> DriverSelection | None:
         """Return what was chosen for a machine that runs; None if nothing tells."""
         ...
 
@@ -107,7 +107,7 @@ class Capacity(Protocol):
         """Return the last lines of a machine's console, as one for people; empty if none."""
         ...
 
-    async def settle(self, name: str) -> None:
+    async def end_boot_burst(self, name: str) -> None:
         """Hold a machine to its provisioned CPU from now on: its pod has started."""
         ...
 
@@ -123,6 +123,6 @@ class Capacity(Protocol):
         """Everything there is of any machine, as found on the spot and not as remembered."""
         ...
 
-    def ended(self) -> AsyncIterator[Ended]:
+    def ended(self) -> AsyncIterator[MachineExit]:
         """Machines as they end, those launched before this process started among them."""
         ...

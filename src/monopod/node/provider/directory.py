@@ -1,4 +1,4 @@
-"""Where a machine's files are on this host, and what it was promised.
+"""Where a machine's files are on this host, and what it was reserved.
 
 The directory is root's. The machine's own user may pass through it, to its console's logs, and
 change nothing: what is written here about a machine is believed.
@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from monopod.node.provider.host_capacity import Share
-from monopod.util.files import write_whole
+from monopod.util.files import write_atomically
 
 _PROMISE: Final = "promise.json"
 _REMOVALS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """What a machine was promised when it was launched."""
+class Reservation:
+    """What a machine was reserved when it was launched."""
 
     milli_cpu: int
     memory_mib: int
@@ -62,7 +62,7 @@ class MachineDirectory:
         """The directory of its console's logs."""
         return self.path / "console"
 
-    def make(self, promise: Promise, uid: int) -> None:
+    def make(self, promise: Reservation, uid: int) -> None:
         """Make the directory, with the promise in it before anything else is.
 
         Raises:
@@ -72,12 +72,12 @@ class MachineDirectory:
         self.path.parent.chmod(0o711)
         self.path.mkdir(mode=0o710)
         os.chown(self.path, 0, uid)
-        write_whole(self.path / _PROMISE, json.dumps(asdict(promise)).encode())
+        write_atomically(self.path / _PROMISE, json.dumps(asdict(promise)).encode())
 
-    def promise(self) -> Promise | None:
-        """Read what the machine was promised; None if nothing was."""
+    def promise(self) -> Reservation | None:
+        """Read what the machine was reserved; None if nothing was."""
         try:
-            return Promise(**json.loads((self.path / _PROMISE).read_text()))
+            return Reservation(**json.loads((self.path / _PROMISE).read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
@@ -106,7 +106,7 @@ def directories(parent: Path) -> Iterator[MachineDirectory]:
                 yield MachineDirectory(path)
 
 
-def promised(parent: Path) -> list[Share]:
+def reserved(parent: Path) -> list[Share]:
     """Return what each machine that there is takes of the host."""
     promises = (each.promise() for each in directories(parent))
     return [promise.share for promise in promises if promise is not None]

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from monopod.node.provider import Choice, DriverUnavailableError, SizeUnsupportedError
 from monopod.fargate.sizing import TABLE
+from monopod.node.provider import DriverSelection, DriverUnavailableError, SizeUnsupportedError
 
 UML: Final = "uml"
 QEMU_TCG: Final = "qemu-tcg"
@@ -31,7 +31,7 @@ class Candidate:
     """Why this host cannot run such machines; empty if it can."""
 
 
-def choose(milli_cpu: int, insisted: str, candidates: Sequence[Candidate]) -> Choice:
+def choose(milli_cpu: int, insisted: str, candidates: Sequence[Candidate]) -> DriverSelection:
     """Choose the driver for a machine.
 
     Args:
@@ -61,7 +61,9 @@ def choose(milli_cpu: int, insisted: str, candidates: Sequence[Candidate]) -> Ch
     else:
         why = ""
     message = f"runs under {chosen.name}: " + _SEPARATOR.join(filter(None, (why, passed_over)))
-    return Choice(chosen.name, chosen.name == QEMU_KVM, _reason(chosen.name, insisted), message)
+    return DriverSelection(
+        chosen.name, chosen.name == QEMU_KVM, _reason(chosen.name, insisted), message
+    )
 
 
 def automatic(candidates: Sequence[Candidate]) -> str:

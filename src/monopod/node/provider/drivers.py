@@ -14,9 +14,14 @@ from typing import Final
 
 import structlog
 
-from monopod.node.provider import CapacityError, Choice, DriverUnavailableError, SizeUnsupportedError
+from monopod.node.provider import (
+    DriverSelection,
+    DriverUnavailableError,
+    ProviderError,
+    SizeUnsupportedError,
+)
 from monopod.node.provider.driver_selection import Candidate, choose
-from monopod.node.provider.report import Standing
+from monopod.node.provider.report import DriverReport
 from monopod.node.vmm.driver import Driver, VmmError
 
 
@@ -62,7 +67,7 @@ class Drivers:
         self._drivers = {each.name: each for each in drivers}
         self._checks = dict(checks or {})
         self._standings = {
-            each.name: Standing(_candidate(each, "it was not looked at yet"), "", now())
+            each.name: DriverReport(_candidate(each, "it was not looked at yet"), "", now())
             for each in drivers
         }
         self._changed = changed
@@ -82,7 +87,7 @@ class Drivers:
         return self._drivers.get(name)
 
     @property
-    def standings(self) -> tuple[Standing, ...]:
+    def standings(self) -> tuple[DriverReport, ...]:
         """What is known of each."""
         return tuple(self._standings.values())
 
@@ -106,7 +111,7 @@ class Drivers:
             self._checked = self._clock()
         self._changed(self)
 
-    async def choose(self, milli_cpu: int, insisted: str) -> Choice:
+    async def choose(self, milli_cpu: int, insisted: str) -> DriverSelection:
         """Choose the driver for a machine; before a refusal, what it rests on is looked at anew.
 
         Raises:
@@ -125,24 +130,24 @@ class Drivers:
         """See that at least one can be used.
 
         Raises:
-            CapacityError: None can; names what each of them lacks.
+            ProviderError: None can; names what each of them lacks.
         """
         if all(each.unusable for each in self.candidates):
             lacks = "; ".join(f"{each.name}: {each.unusable}" for each in self.candidates)
-            raise CapacityError(f"this host cannot run machines of any kind: {lacks}")
+            raise ProviderError(f"this host cannot run machines of any kind: {lacks}")
 
-    async def _look_at(self, driver: Driver) -> Standing:
+    async def _look_at(self, driver: Driver) -> DriverReport:
         try:
             await driver.prepare()
             if (check := self._checks.get(driver.name)) is None:
-                return Standing(_candidate(driver, ""), "", self._now())
+                return DriverReport(_candidate(driver, ""), "", self._now())
             found = await check()
         except (VmmError, OSError) as error:
             lack = str(error) or type(error).__name__
-            return Standing(_candidate(driver, lack), "", self._now())
+            return DriverReport(_candidate(driver, lack), "", self._now())
         if not found.works:
-            return Standing(_candidate(driver, found.reason), "", found.at)
-        return Standing(_candidate(driver, ""), found.reason, found.at)
+            return DriverReport(_candidate(driver, found.reason), "", found.at)
+        return DriverReport(_candidate(driver, ""), found.reason, found.at)
 
 
 def _candidate(driver: Driver, unusable: str) -> Candidate:

@@ -45,7 +45,7 @@ def total(shares: Sequence[Share]) -> Share:
     return Share(sum(each.milli_cpu for each in shares), sum(each.memory_mib for each in shares))
 
 
-def check_room(wanted: Share, taken: Sequence[Share], whole: Share) -> None:
+def check_fits(wanted: Share, taken: Sequence[Share], whole: Share) -> None:
     """See that a share can be promised beside those that already are.
 
     Args:

@@ -12,26 +12,33 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from monopod.node.provider import CapacityError, Choice, Configure, Ended, Launch, Presence
-from monopod.node.provider.driver_selection import QEMU_KVM
-from monopod.node.provider.directory import MachineDirectory, Promise, directories, promised
-from monopod.node.provider.drivers import Drivers
-from monopod.node.provider.host_capacity import check_room, for_machines, this_host
-from monopod.node.provider.settings import LocalSettings
 from monopod.node.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
 from monopod.node.net.addresses import guest_mac, vmm_uid
+from monopod.node.net.cluster_network import LINK_PREFIX
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.links import Links, LinkSpec
-from monopod.node.net.cluster_network import LINK_PREFIX
-from monopod.util.concurrency import together
+from monopod.node.provider import (
+    Configure,
+    DriverSelection,
+    LaunchRequest,
+    MachineExit,
+    Presence,
+    ProviderError,
+)
+from monopod.node.provider.directory import MachineDirectory, Reservation, directories, reserved
+from monopod.node.provider.driver_selection import QEMU_KVM
+from monopod.node.provider.drivers import Drivers
+from monopod.node.provider.host_capacity import check_fits, for_machines, this_host
+from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import console
 from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.driver import Driver, Machine, VmmError
+from monopod.util.concurrency import run_concurrently
 
 _log: Final = structlog.get_logger("capacity")
 
 
-class LocalCapacity:
+class LocalProvider:
     """A ``Capacity`` whose machines are processes of this host."""
 
     def __init__(
@@ -45,7 +52,7 @@ class LocalCapacity:
         instance: str,
         settings: LocalSettings,
     ) -> None:
-        """Put the parts together.
+        """Put the parts run_concurrently.
 
         Args:
             drivers: Kinds of machines; prepared.
@@ -67,7 +74,7 @@ class LocalCapacity:
         self._whole = for_machines(this_host(), settings)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._ended: asyncio.Queue[Ended] = asyncio.Queue()
+        self._ended: asyncio.Queue[MachineExit] = asyncio.Queue()
 
     async def start(self) -> None:
         """Begin to watch what is there already; what ended meanwhile is reported at once."""
@@ -82,14 +89,14 @@ class LocalCapacity:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
 
-    async def launch(self, wanted: Launch, configure: Configure) -> Choice:
+    async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
         """See that this machine runs; one that already does is left alone.
 
         Raises:
             SizeUnsupportedError: No driver of this host has machines of this size.
             DriverUnavailableError: This host cannot run what is insisted on.
             CapacityUnavailableError: No room left for it.
-            CapacityError: It could not be started; nothing of it is left.
+            ProviderError: It could not be started; nothing of it is left.
         """
         async with self._lock(wanted.name):
             if self._runs(wanted.name) and (running := self.chosen(wanted.name)) is not None:
@@ -101,27 +108,27 @@ class LocalCapacity:
                 await self._start(wanted, choice, configure)
             except (GuestError, NetworkError, VmmError, OSError) as error:
                 await self._remove(wanted.name)
-                raise CapacityError(str(error)) from error
+                raise ProviderError(str(error)) from error
             except BaseException:
                 await self._remove(wanted.name)
                 raise
             return choice
 
-    def chosen(self, name: str) -> Choice | None:
+    def chosen(self, name: str) -> DriverSelection | None:
         """Return what was chosen for a machine; None if it has no promise."""
         promise = self._files(name).promise()
         if promise is None:
             return None
         hardware = promise.driver == QEMU_KVM
         message = promise.message or f"runs under {promise.driver}"
-        return Choice(promise.driver, hardware, promise.reason or "Launched", message)
+        return DriverSelection(promise.driver, hardware, promise.reason or "Launched", message)
 
     async def console_tail(self, name: str) -> str:
         """Return the last lines of a machine's console, as one for people; empty if none."""
         directory = self._files(name).console
         return console.last_lines(await asyncio.to_thread(console.tail, directory))
 
-    async def settle(self, name: str) -> None:
+    async def end_boot_burst(self, name: str) -> None:
         """Hold a machine to its provisioned CPU from now on."""
         self._hold(name, lambda milli_cpu: milli_cpu)
 
@@ -133,13 +140,13 @@ class LocalCapacity:
         """Stop a machine and remove every trace of it: processes, link, disks, cgroup.
 
         Raises:
-            CapacityError: Something could not be removed; what is left, ``present`` shows.
+            ProviderError: Something could not be removed; what is left, ``present`` shows.
         """
         async with self._lock(name):
             try:
                 await self._remove(name)
             except (NetworkError, VmmError, OSError) as error:
-                raise CapacityError(f"{name} cannot be removed: {error}") from error
+                raise ProviderError(f"{name} cannot be removed: {error}") from error
 
     async def present(self) -> Mapping[str, Presence]:
         """Everything there is of any machine, as found on the spot and not as remembered."""
@@ -151,7 +158,7 @@ class LocalCapacity:
             if name.startswith(LINK_PREFIX)
         }
 
-    async def ended(self) -> AsyncIterator[Ended]:
+    async def ended(self) -> AsyncIterator[MachineExit]:
         """Machines as they end, those launched before this process started among them."""
         while True:
             yield await self._ended.get()
@@ -160,13 +167,15 @@ class LocalCapacity:
         promise = self._files(name).promise()
         driver = None if promise is None else self._drivers.named(promise.driver)
         if promise is not None and driver is not None:
-            driver.hold(name, allowed(promise.milli_cpu))
+            driver.set_cpu_quota(name, allowed(promise.milli_cpu))
 
-    async def _start(self, wanted: Launch, choice: Choice, configure: Configure) -> None:
+    async def _start(
+        self, wanted: LaunchRequest, choice: DriverSelection, configure: Configure
+    ) -> None:
         files = self._files(wanted.name)
         uid = vmm_uid(self._instance, wanted.management_address)
         driver = self._drivers[choice.driver]
-        promise = Promise(
+        promise = Reservation(
             wanted.milli_cpu,
             wanted.memory_mib,
             choice.driver,
@@ -175,7 +184,7 @@ class LocalCapacity:
             self._settings.overhead_mib(choice.driver, wanted.memory_mib),
         )
         # No await between the two: the sum of promises is right at every switch of tasks.
-        check_room(promise.share, promised(self._directory), self._whole)
+        check_fits(promise.share, reserved(self._directory), self._whole)
         files.make(promise, uid)
 
         async def configure_disk() -> None:
@@ -184,7 +193,7 @@ class LocalCapacity:
 
         addresses = (wanted.management_address, wanted.pod_address)
         link = LinkSpec(wanted.name, *addresses, driver.link_kind, wanted.pod_network)
-        await together(
+        await run_concurrently(
             create_data_disk(self._image.data_template, files.data_disk, wanted.storage_gib, uid),
             self._links.ensure(link),
             configure_disk(),
@@ -245,4 +254,4 @@ class LocalCapacity:
             return
         finally:
             self._watches.pop(name, None)
-        self._ended.put_nowait(Ended(name, ended.reason, ended.message))
+        self._ended.put_nowait(MachineExit(name, ended.reason, ended.message))

@@ -8,29 +8,29 @@ from typing import Final
 
 import structlog
 
-from monopod.node.provider import CapacityError, report
-from monopod.node.provider.directory import MachineDirectory
-from monopod.node.provider.drivers import Drivers, Finding
-from monopod.node.provider.local import LocalCapacity
-from monopod.node.provider.report import Report
-from monopod.node.provider.host_capacity import for_machines, this_host
-from monopod.node.provider.settings import LocalSettings
 from monopod.node.guest import GuestImage, image_gc
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.links import Links
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.cluster_network import Plan
-from monopod.settings import Settings
+from monopod.node.provider import ProviderError, report
+from monopod.node.provider.directory import MachineDirectory
+from monopod.node.provider.drivers import Drivers, Finding
+from monopod.node.provider.host_capacity import for_machines, this_host
+from monopod.node.provider.local import LocalProvider
+from monopod.node.provider.report import Report
+from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm.cgroups import Cgroups, Hierarchies
 from monopod.node.vmm.probe import probe_kvm
 from monopod.node.vmm.qemu import QemuDriver
 from monopod.node.vmm.qemu_command import Accelerator
 from monopod.node.vmm.uml import UmlDriver
+from monopod.settings import Settings
 
 _log: Final = structlog.get_logger("capacity")
 
 
 @asynccontextmanager
-async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCapacity]:
+async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalProvider]:
     """Open this host as a capacity for one cluster, whose network exists.
 
     Args:
@@ -38,11 +38,11 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
         image: Directory of the guest image.
 
     Raises:
-        CapacityError: This host cannot run machines; names everything that is missing.
+        ProviderError: This host cannot run machines; names everything that is missing.
         NetworkError: The cluster has no network.
     """
     guest = GuestImage(image, image.name)
-    plan = Plan(settings.instance, 0)
+    plan = ClusterNetwork(settings.instance, 0)
     cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{settings.instance}")
     directory = settings.machines
 
@@ -74,11 +74,11 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalCap
     router, ports = Namespace.named(plan.router_name), Namespace.named(plan.ports_name)
     async with AsyncExitStack() as stack:
         try:
-            stack.enter_context(image_gc.held(image))
+            stack.enter_context(image_gc.pin(image))
         except OSError as error:
-            raise CapacityError(f"the guest image cannot be used: {error}") from error
+            raise ProviderError(f"the guest image cannot be used: {error}") from error
         links = await stack.enter_async_context(Links(router, ports))
-        capacity = LocalCapacity(
+        capacity = LocalProvider(
             drivers,
             cgroups=cgroups,
             links=links,

@@ -1,7 +1,7 @@
 """What this host is as a place for machines, written down for people: ``monopod status`` reads it.
 
 The process that runs machines writes it whenever something is found out; what machines were
-promised is read from their own directories.
+reserved is read from their own directories.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from typing import Final
 
 import msgspec
 
+from monopod.node.provider.directory import reserved
 from monopod.node.provider.driver_selection import Candidate, automatic
-from monopod.node.provider.directory import promised
 from monopod.node.provider.host_capacity import Share, total
-from monopod.util.files import write_whole
 from monopod.settings import Settings
+from monopod.util.files import write_atomically
 
 _NAME: Final = "capacity.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DriverReport:
     """What is known of one driver."""
 
     candidate: Candidate
@@ -36,8 +36,8 @@ class Report:
     """What is known of this host."""
 
     whole: Share
-    """All that may be promised to machines."""
-    drivers: Sequence[Standing]
+    """All that may be reserved to machines."""
+    drivers: Sequence[DriverReport]
 
     @property
     def automatic(self) -> str:
@@ -60,7 +60,7 @@ def write(settings: Settings, report: Report) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    write_whole(settings.home / _NAME, msgspec.json.encode(report), mode=0o644)
+    write_atomically(settings.home / _NAME, msgspec.json.encode(report), mode=0o644)
 
 
 def read(settings: Settings) -> Report | None:
@@ -72,8 +72,8 @@ def read(settings: Settings) -> Report | None:
 
 
 def occupancy(settings: Settings, whole: Share) -> Occupancy:
-    """Count what machines were promised of this host, now."""
-    taken = promised(settings.machines)
+    """Count what machines were reserved of this host, now."""
+    taken = reserved(settings.machines)
     gone = total(taken)
     free = Share(
         max(0, whole.milli_cpu - gone.milli_cpu), max(0, whole.memory_mib - gone.memory_mib)

@@ -125,7 +125,7 @@ class Cgroups:
             raise VmmError(f"the cgroups of {name} cannot be made: {error}") from error
         return [group / "cgroup.procs" for group in self._groups(name)]
 
-    def hold(self, name: str, milli_cpu: int) -> None:
+    def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
         """Change how much CPU a machine may use; one that is gone is no error."""
         with suppress(FileNotFoundError):
             self._set_cpu(name, milli_cpu)

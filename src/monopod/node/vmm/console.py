@@ -13,7 +13,7 @@ _TIMESTAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ExitClass:
     """Why a machine ended, as far as its console shows."""
 
     reason: str
@@ -38,16 +38,16 @@ def tail(directory: Path) -> str:
     return text[-_TAIL_BYTES:].decode(errors="replace")
 
 
-def judge(text: str) -> Verdict:
+def classify_exit(text: str) -> ExitClass:
     """Tell a guest that went down by itself from one that crashed and one that was killed."""
     lines = _lines(text)
     panic = next((line for line in reversed(lines) if "Kernel panic" in line), None)
     if panic is not None:
-        return Verdict("GuestPanicked", panic)
+        return ExitClass("GuestPanicked", panic)
     if any(line.endswith(_POWERED_OFF) for line in lines[-5:]):
-        return Verdict("GuestPoweredOff", "the guest shut itself down")
+        return ExitClass("GuestPoweredOff", "the guest shut itself down")
     last = lines[-1] if lines else "nothing was printed"
-    return Verdict("VmmKilled", f"the VMM was killed or died; last on its console: {last}")
+    return ExitClass("VmmKilled", f"the VMM was killed or died; last on its console: {last}")
 
 
 def last_lines(text: str, count: int = 5) -> str:

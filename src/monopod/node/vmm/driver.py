@@ -99,7 +99,7 @@ class Driver(Protocol):
         """Wait until no process of this machine is left, whoever started it."""
         ...
 
-    def hold(self, name: str, milli_cpu: int) -> None:
+    def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
         """Hold a machine to its provisioned CPU, in thousandths of a vCPU, from now on."""
         ...
 

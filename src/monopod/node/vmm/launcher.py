@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from monopod.util import process
 from monopod.node.vmm import console, seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.driver import Exit, Machine, VmmError
 from monopod.node.vmm.jail import Jail, jail_argv, setpriv_argv
+from monopod.util import process
 
 PLATFORM_MILLI_CPU: Final = 100
 """What a machine may use beyond what its pod was promised. An idle guest's kubelet and containerd
@@ -39,7 +39,7 @@ _TRIAL_S: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Vmm:
+class VmmProgram:
     """A program that runs machines, and what it may have and do whichever machine it is."""
 
     files: Mapping[str, Path]
@@ -53,7 +53,7 @@ class Vmm:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Invocation:
     """One start of such a program."""
 
     command: Sequence[str]
@@ -91,7 +91,7 @@ class Launcher:
             raise VmmError(f"install what machines run with: {', '.join(missing)}")
         self.cgroups.check()
 
-    async def try_out(self, vmm: Vmm, *command: str) -> str:
+    async def try_out(self, vmm: VmmProgram, *command: str) -> str:
         """Run a command to its end in a jail such as machines get; returns what it printed.
 
         Raises:
@@ -102,7 +102,7 @@ class Launcher:
         except process.ProcessError as error:
             raise VmmError(f"a jail cannot be made on this host: {error}") from error
 
-    async def run_in_jail(self, vmm: Vmm, command: Sequence[str], timeout_s: float) -> str:
+    async def run_in_jail(self, vmm: VmmProgram, command: Sequence[str], timeout_s: float) -> str:
         """Run a command to its end in a jail such as machines get; returns what it printed.
 
         Raises:
@@ -117,8 +117,8 @@ class Launcher:
         finally:
             os.close(seccomp_fd)
 
-    async def launch(self, machine: Machine, vmm: Vmm, start: Start) -> None:
-        """Start a machine's program in its jail; it outlives this process.
+    async def launch(self, machine: Machine, vmm: VmmProgram, start: Invocation) -> None:
+        """Invocation a machine's program in its jail; it outlives this process.
 
         Raises:
             VmmError: It could not be started; nothing of it is left running.
@@ -133,7 +133,9 @@ class Launcher:
     async def watch(self, name: str) -> Exit:
         """Wait until no process of this machine is left, whoever started it."""
         await self.cgroups.wait_empty(name)
-        verdict = console.judge(await asyncio.to_thread(console.tail, self.console_of(name)))
+        verdict = console.classify_exit(
+            await asyncio.to_thread(console.tail, self.console_of(name))
+        )
         if verdict.reason == "VmmKilled" and self.cgroups.was_out_of_memory(name):
             return Exit(name, "VmmOutOfMemory", "the VMM reached its memory limit on the host")
         return Exit(name, verdict.reason, verdict.message)
@@ -143,12 +145,12 @@ class Launcher:
         await self.cgroups.kill(name)
         self.cgroups.remove(name)
 
-    def hold(self, name: str, milli_cpu: int) -> None:
+    def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
         """Hold a machine to its provisioned CPU and the platform's share from now on."""
-        self.cgroups.hold(name, milli_cpu + PLATFORM_MILLI_CPU)
+        self.cgroups.set_cpu_quota(name, milli_cpu + PLATFORM_MILLI_CPU)
 
     async def _spawn(
-        self, machine: Machine, vmm: Vmm, start: Start, groups: Sequence[Path]
+        self, machine: Machine, vmm: VmmProgram, start: Invocation, groups: Sequence[Path]
     ) -> None:
         seccomp_fd = seccomp.open_program(vmm.allowed)
         try:
@@ -192,7 +194,7 @@ def _hidden() -> Iterator[str]:
             yield f"{entry.name}/" if entry.is_dir() else entry.name
 
 
-def _jail(vmm: Vmm, uid: int, temporary_bytes: int, seccomp_fd: int) -> Jail:
+def _jail(vmm: VmmProgram, uid: int, temporary_bytes: int, seccomp_fd: int) -> Jail:
     return Jail(
         uid,
         vmm.files,

@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from monopod.util.files import locked_directory, write_whole
 from monopod.node.vmm.driver import VmmError
+from monopod.util.files import locked_directory, write_atomically
 
 PARAMETER: Final = Path("/proc/sys/vm/max_map_count")
 
@@ -120,7 +120,7 @@ class MapCount:
             raise VmmError(f"{self._file} cannot be read: {error}; remove it") from error
 
     def _write(self, record: _Record) -> None:
-        write_whole(self._file, msgspec.json.encode(record))
+        write_atomically(self._file, msgspec.json.encode(record))
 
     def _set(self, value: int) -> None:
         try:

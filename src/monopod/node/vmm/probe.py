@@ -14,12 +14,12 @@ from typing import Final
 
 import msgspec
 
-from monopod.util import process
-from monopod.util.files import write_whole
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.launcher import NOBODY, Launcher
 from monopod.node.vmm.qemu import QemuDriver, make_device
 from monopod.node.vmm.qemu_command import Accelerator, qemu_argv
+from monopod.util import process
+from monopod.util.files import write_atomically
 
 WORD: Final = "monopod: probed"
 """What the guest prints."""
@@ -70,7 +70,7 @@ async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Prob
         return known.answer
     answer = msgspec.structs.replace(await _boot(driver, version, patience_s), at=time.time())
     content = msgspec.json.encode(_Kept(identity, answer))
-    await asyncio.to_thread(write_whole, kept, content, mode=0o644)
+    await asyncio.to_thread(write_atomically, kept, content, mode=0o644)
     return answer
 
 

@@ -13,11 +13,17 @@ from monopod.node.vmm import qmp, seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import open_disks
 from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
-from monopod.node.vmm.launcher import Launcher, Start, Vmm
+from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
 from monopod.node.vmm.publish import publish
-from monopod.node.vmm.qemu_command import PROGRAM, TRANSLATED_MIB, Accelerator, Wires, qemu_argv
+from monopod.node.vmm.qemu_command import (
+    PROGRAM,
+    TRANSLATED_MIB,
+    Accelerator,
+    Descriptors,
+    qemu_argv,
+)
 from monopod.node.vmm.qemu_program import check_version, find_program
-from monopod.node.vmm.watchdog import Patience, wait_until_hung
+from monopod.node.vmm.watchdog import WatchdogTimeouts, wait_until_hung
 
 _MIB: Final = 1 << 20
 _KVM: Final = Path("/dev/kvm")
@@ -55,7 +61,7 @@ class QemuDriver:
     cgroups: Cgroups
     console_of: Callable[[str], Path]
     """Where a machine's console is logged; the directory above it is the machine's own."""
-    patience: Patience = field(default_factory=Patience)
+    patience: WatchdogTimeouts = field(default_factory=WatchdogTimeouts)
     """How long a guest may give no sign of life."""
     max_milli_cpu: int = field(default=16_000, init=False)
     link_kind: LinkKind = field(default=LinkKind.TAP, init=False)
@@ -87,7 +93,7 @@ class QemuDriver:
         return check_version(await self._launcher.try_out(self.vmm(None), PROGRAM, "--version"))
 
     async def launch(self, machine: Machine, link_fd: int) -> None:
-        """Start a machine in its jail; it outlives this process.
+        """Invocation a machine in its jail; it outlives this process.
 
         A guest that fails later, even at once, is for :meth:`watch` to report.
 
@@ -112,8 +118,8 @@ class QemuDriver:
             except OSError as error:
                 raise VmmError(f"{machine.name} cannot be launched: {error}") from error
             with monitor:
-                wires = Wires(disks, link_fd, monitor.fileno(), machine.mac_address)
-                start = Start(
+                wires = Descriptors(disks, link_fd, monitor.fileno(), machine.mac_address)
+                start = Invocation(
                     command=qemu_argv(self.accelerator, vcpus, guest_mib, wires),
                     descriptors=(*disks.descriptors, link_fd, monitor.fileno()),
                     limits=Limits(vcpus * 1000, memory_bytes, threads(vcpus)),
@@ -149,21 +155,21 @@ class QemuDriver:
         for path in (self.monitor_of(name), self.monitor_of(name).with_name(_DEVICE)):
             path.unlink(missing_ok=True)
 
-    def hold(self, name: str, milli_cpu: int) -> None:
+    def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
         """Hold a machine to its provisioned CPU and the platform's share from now on."""
-        self._launcher.hold(name, milli_cpu)
+        self._launcher.set_cpu_quota(name, milli_cpu)
 
     def monitor_of(self, name: str) -> Path:
         """The socket of a machine's monitor, for root alone."""
         return self.console_of(name).with_name(_MONITOR)
 
-    def vmm(self, device: Path | None) -> Vmm:
+    def vmm(self, device: Path | None) -> VmmProgram:
         """QEMU's part of every jail.
 
         Args:
             device: A node for ``/dev/kvm`` that the jail's user may open.
         """
-        return Vmm(
+        return VmmProgram(
             files={
                 f"/{path.name}": path
                 for path in self.runtime.iterdir()

@@ -36,7 +36,7 @@ class Accelerator(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wires:
+class Descriptors:
     """What a machine is connected to, as descriptors."""
 
     disks: Disks
@@ -48,7 +48,7 @@ class Wires:
 
 
 def qemu_argv(
-    accelerator: Accelerator, cpus: int, guest_mib: int, wires: Wires | None
+    accelerator: Accelerator, cpus: int, guest_mib: int, wires: Descriptors | None
 ) -> list[str]:
     """The whole command; without wires that of a guest that has nothing and only says it runs."""
     return [
@@ -78,7 +78,7 @@ def _kernel_words(*, probe: bool) -> str:
     return " ".join([*words, PROBE] if probe else words)
 
 
-def _devices(accelerator: Accelerator, wires: Wires) -> Iterator[str]:
+def _devices(accelerator: Accelerator, wires: Descriptors) -> Iterator[str]:
     bus = "device" if accelerator is Accelerator.KVM else "pci"
     disks = wires.disks
     for number, (name, descriptor, access) in enumerate(

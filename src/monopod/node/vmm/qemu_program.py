@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from monopod.util import process
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.qemu_command import FIRMWARE, INITRAMFS, KERNEL, PROGRAM
+from monopod.util import process
 
 NAME: Final = "qemu-system-x86_64"
 PACKAGE: Final = "qemu-system-x86"

@@ -15,7 +15,7 @@ from monopod.node.vmm import seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import Disks, open_disks
 from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
-from monopod.node.vmm.launcher import Launcher, Start, Vmm
+from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
 from monopod.node.vmm.map_count import PARAMETER, MapCount
 from monopod.node.vmm.publish import publish
 
@@ -71,7 +71,7 @@ class UmlDriver:
         await self._launcher.try_out(self._vmm, "/linux", "--version")
 
     async def launch(self, machine: Machine, link_fd: int) -> None:
-        """Start a machine in its jail; it outlives this process.
+        """Invocation a machine in its jail; it outlives this process.
 
         A guest that fails later, even at once, is for :meth:`watch` to report.
 
@@ -87,7 +87,7 @@ class UmlDriver:
         self._check_mappings(machine.name, mappings(guest_mib))
         memory_bytes = guest_mib * _MIB
         with open_disks(machine) as disks:
-            start = Start(
+            start = Invocation(
                 command=kernel_argv(guest_mib, disks, link_fd, machine.mac_address),
                 descriptors=(*disks.descriptors, link_fd),
                 limits=Limits(
@@ -106,9 +106,9 @@ class UmlDriver:
         """Kill every process of this machine and wait until none is left; again is harmless."""
         await self._launcher.stop(name)
 
-    def hold(self, name: str, milli_cpu: int) -> None:
+    def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
         """Hold a machine to its provisioned CPU and the platform's share from now on."""
-        self._launcher.hold(name, min(milli_cpu, self.max_milli_cpu))
+        self._launcher.set_cpu_quota(name, min(milli_cpu, self.max_milli_cpu))
 
     def _check_mappings(self, name: str, needed: int) -> None:
         allowed = MapCount(parameter=self.max_map_count).value
@@ -123,9 +123,9 @@ class UmlDriver:
         return Launcher(self.cgroups, self.console_of)
 
     @property
-    def _vmm(self) -> Vmm:
+    def _vmm(self) -> VmmProgram:
         files = {f"/{name}": self.runtime / name for name in ("linux", "lib", "lib64")}
-        return Vmm(files, ALLOWED, proc=True, fixed_addresses=True)
+        return VmmProgram(files, ALLOWED, proc=True, fixed_addresses=True)
 
 
 def guest_memory_mib(memory_mib: int) -> int:

@@ -23,7 +23,7 @@ class _Answer(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class WatchdogTimeouts:
     """How a guest is watched; all in seconds."""
 
     every_s: float = 15
@@ -53,7 +53,7 @@ async def statistics(monitor: Path) -> Statistics:
         return await _read(conversation)
 
 
-async def wait_until_hung(monitor: Path, patience: Patience) -> str:
+async def wait_until_hung(monitor: Path, patience: WatchdogTimeouts) -> str:
     """Return, with what to tell people, when a guest has been silent for too long."""
     loop = asyncio.get_running_loop()
     seen, since, why = -1, loop.time(), "its kernel stands still"
@@ -70,7 +70,7 @@ async def wait_until_hung(monitor: Path, patience: Patience) -> str:
     return f"the guest gave no sign of life for {patience.silent_s:g} s: {why}"
 
 
-async def _look(monitor: Path, patience: Patience) -> int:
+async def _look(monitor: Path, patience: WatchdogTimeouts) -> int:
     async with talk(monitor, _ANSWER_S) as conversation:
         updated = (await _read(conversation)).updated
         await conversation.ask(
