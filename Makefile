@@ -46,7 +46,7 @@ environment: .venv/.synced ## Make .venv as uv.lock has it
 
 .PHONY: components
 components: environment ## Build upstream's programs into the cache, with progress
-	@$(BIN)/python -m monopod.components
+	@$(BIN)/python -m monopod.build.components
 
 ## Tests
 

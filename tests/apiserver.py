@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import monopod
-from monopod.components import Components, provide
+from monopod.build.components import Components, provide
 from monopod.identity.kubeconfig import render
 from monopod.settings import Settings
 
@@ -257,7 +257,7 @@ def _wait_until_ready(
 
 
 def _install_resources(server: ApiServer) -> None:
-    resources = Path(monopod.__file__).with_name("crds")
+    resources = Path(monopod.__file__).parent / "api" / "crds"
     for words in (
         ("create", "-f", str(resources)),
         ("wait", "--for=condition=Established", "--timeout=30s", "-f", str(resources)),

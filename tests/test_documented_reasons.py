@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from monopod.network.rules import COUNTERS
-from monopod.scheduler import reasons
+from monopod.controllers.scheduler import reasons
+from monopod.node.net.router_policy import COUNTERS
 
 _PAGE = (
     Path(__file__).resolve().parent.parent / "docs" / "how-to" / "troubleshooting.md"

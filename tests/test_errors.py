@@ -11,7 +11,7 @@ import pytest
 import monopod
 from monopod.cli.failures import explained
 from monopod.errors import MonopodError
-from monopod.guest.errors import DiskError
+from monopod.node.guest.errors import DiskError
 
 
 def _errors() -> Iterator[type[Exception]]:

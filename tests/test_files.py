@@ -6,24 +6,24 @@ from stat import S_IMODE
 
 import pytest
 
-from monopod.files import write_whole
+from monopod.util.files import write_atomically
 
 
 def test_an_identical_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    assert write_whole(path, b"one")
+    assert write_atomically(path, b"one")
     was = path.stat()
-    assert not write_whole(path, b"one")
+    assert not write_atomically(path, b"one")
     assert path.stat() == was
-    assert write_whole(path, b"two")
+    assert write_atomically(path, b"two")
     assert path.read_bytes() == b"two"
 
 
 def test_a_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        write_whole(tmp_path / "open", b"", mode=0o644)
-        write_whole(tmp_path / "closed", b"")
+        write_atomically(tmp_path / "open", b"", mode=0o644)
+        write_atomically(tmp_path / "closed", b"")
     finally:
         os.umask(before)
     assert S_IMODE((tmp_path / "open").stat().st_mode) == 0o644
@@ -32,16 +32,16 @@ def test_a_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
 
 def test_another_mode_is_a_change(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    write_whole(path, b"secret", mode=0o644)
-    assert write_whole(path, b"secret", mode=0o600)
+    write_atomically(path, b"secret", mode=0o644)
+    assert write_atomically(path, b"secret", mode=0o600)
     assert S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_reader_sees_the_old_or_the_new_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    write_whole(path, b"old")
+    write_atomically(path, b"old")
     with path.open("rb") as reader:
-        write_whole(path, b"new")
+        write_atomically(path, b"new")
         assert reader.read() == b"old"
     assert path.read_bytes() == b"new"
 
@@ -49,8 +49,8 @@ def test_a_reader_sees_the_old_or_the_new_content(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_the_owner_is_set_with_the_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    write_whole(path, b"secret", owner=os.getuid())
-    assert write_whole(path, b"secret", owner=12345)
+    write_atomically(path, b"secret", owner=os.getuid())
+    assert write_atomically(path, b"secret", owner=12345)
     assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12345)
 
 
@@ -59,5 +59,5 @@ def test_a_failed_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     path.mkdir()
     (path / "something").touch()
     with pytest.raises(OSError, match="directory"):
-        write_whole(path, b"content")
+        write_atomically(path, b"content")
     assert list(tmp_path.iterdir()) == [path]

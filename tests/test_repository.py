@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from monopod.components import COMPONENTS, FORTIO
+from monopod.build.components import COMPONENTS, FORTIO
 
 _ROOT = Path(__file__).resolve().parent.parent
 _ROWS = {f"S{number}" for number in range(1, 23)}

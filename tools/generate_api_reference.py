@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from monopod.crds import manifests
+from monopod.api.crds import manifests
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TARGET: Final = ROOT / "docs" / "reference" / "api"

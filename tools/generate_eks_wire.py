@@ -1,4 +1,4 @@
-"""Write ``src/monopod/eks/wire.py`` from botocore's model of the EKS API.
+"""Write ``src/monopod/eksapi/wire.py`` from botocore's model of the EKS API.
 
     .venv/bin/python tools/generate_eks_wire.py          writes it
     .venv/bin/python tools/generate_eks_wire.py --check  fails if it is not what would be written
@@ -17,7 +17,7 @@ from typing import Any, Final
 from botocore.loaders import Loader
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-TARGET: Final = ROOT / "src" / "monopod" / "eks" / "wire.py"
+TARGET: Final = ROOT / "src" / "monopod" / "eksapi" / "wire.py"
 ANSWERED: Final = (
     "CreateFargateProfile",
     "DeleteFargateProfile",
@@ -68,7 +68,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from monopod.eks.operation import Operation, Unanswered
+from monopod.eksapi.operation import Operation, Unanswered
 
 '''
 

@@ -1,13 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
-from monopod.api.conditions import (
-    FALSE,
-    TRUE,
-    find_condition,
-    is_true,
-    set_condition,
-    timestamp,
-)
+from monopod.api.conditions import FALSE, TRUE, find_condition, is_true, set_condition, timestamp
 from monopod.api.resources import Condition
 
 AT = datetime(2026, 11, 23, 18, 0, 0, 123456, tzinfo=UTC)

@@ -1,6 +1,6 @@
 """A report with known figures."""
 
-from monopod.bench.phases import Kind, Phase, Story, Subject
+from monopod.bench.phases import Kind, Phase, PodTimeline, Subject
 from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.statistics import Series, Spread
 
@@ -10,9 +10,9 @@ ORDINARY = (0.01, None, None, None, None, 0.03, 0.9)
 
 def story(
     moments: tuple[float | None, ...], factor: float = 1.0, failure: str = "", pod: str = "p"
-) -> Story:
+) -> PodTimeline:
     seen = {p: m * factor for p, m in zip(Phase, moments, strict=True) if m is not None}
-    return Story(pod, seen, failure=failure)
+    return PodTimeline(pod, seen, failure=failure)
 
 
 def series(kind: Kind, at_once: int, *factors: float) -> Series:

@@ -23,7 +23,7 @@ from monopod.bench.network.report import FirstBytes, Leg, NetworkReport, Way, ra
 from monopod.bench.phases import Kind, Subject
 from monopod.bench.report import Host
 from monopod.bench.surroundings import subnet_of_its_own
-from monopod.profiles import is_private
+from monopod.fargate.profiles import is_private
 
 UML, ORDINARY = Subject(Kind.MICROVM, "uml"), Subject(Kind.ORDINARY)
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from monopod.bench import table, timeline
-from monopod.bench.phases import Kind, Phase, Story, Subject
+from monopod.bench.phases import Kind, Phase, PodTimeline, Subject
 from monopod.bench.report import Report
 from monopod.bench.statistics import Series
 from tests.bench.cases import MICROVM, REPORT, story
@@ -81,7 +81,7 @@ def test_failures_are_shown() -> None:
     failed = Series(
         Subject(Kind.MICROVM, "uml"),
         1,
-        (Story("bench-1", {Phase.ADMITTED: 0.1}, failure="timed out"),),
+        (PodTimeline("bench-1", {Phase.ADMITTED: 0.1}, failure="timed out"),),
     )
     report = with_series(failed)
     assert "microVM, uml, one at a time: bench-1: timed out" in shown(report)

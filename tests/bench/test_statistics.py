@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.bench.phases import Kind, Phase, Story, Subject, durations
+from monopod.bench.phases import Kind, Phase, PodTimeline, Subject, durations
 from monopod.bench.statistics import Series, percentile, ratios, spread
 from tests.bench.cases import MICROVM, REPORT, series, story
 
@@ -37,14 +37,16 @@ def test_a_percentile_needs_values() -> None:
 
 @given(st.dictionaries(st.sampled_from(Phase), seconds))
 def test_durations_add_up_to_the_total(moments: dict[Phase, float]) -> None:
-    taken = durations(Story("p", moments))
+    taken = durations(PodTimeline("p", moments))
     assert taken.keys() == moments.keys()
     assert all(each >= 0 for each in taken.values())
     assert sum(taken.values()) == pytest.approx(max(moments.values(), default=0))
 
 
 def test_a_phase_observed_out_of_order_takes_no_time() -> None:
-    taken = durations(Story("p", {Phase.ADMITTED: 0.2, Phase.CLAIMED: 0.1, Phase.LAUNCHED: 0.5}))
+    taken = durations(
+        PodTimeline("p", {Phase.ADMITTED: 0.2, Phase.CLAIMED: 0.1, Phase.LAUNCHED: 0.5})
+    )
     assert taken == pytest.approx({Phase.ADMITTED: 0.2, Phase.CLAIMED: 0.0, Phase.LAUNCHED: 0.3})
 
 
@@ -62,7 +64,7 @@ def test_failed_pods_are_counted_separately() -> None:
     mixed = Series(
         Subject(Kind.MICROVM),
         1,
-        (story(MICROVM), Story("late", {Phase.ADMITTED: 99.0}, "not Ready within 120 s")),
+        (story(MICROVM), PodTimeline("late", {Phase.ADMITTED: 99.0}, "not Ready within 120 s")),
     )
     assert [each.pod for each in mixed.failures] == ["late"]
     assert mixed.whole is not None

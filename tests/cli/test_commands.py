@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from monopod.cli import COMMANDS
-from monopod.cluster import state
-from monopod.cluster.holdings import holdings
-from monopod.cluster.layout import Layout
+from monopod.controlplane import state
+from monopod.controlplane.identities import identities
+from monopod.controlplane.layout import Layout
 from monopod.identity.access_key import read_keys
-from monopod.identity.vault import Vault
+from monopod.identity.store import IdentityStore
 from monopod.settings import Settings
 
 MONOPOD = Path(sys.executable).with_name("monopod")
@@ -156,7 +156,7 @@ def test_preflight_errors_come_before_any_change(tmp_path: Path) -> None:
 def furnished(home: Path) -> Path:
     """The same home with identities."""
     layout = Layout.of(Settings(home=home), 3)
-    Vault(layout.identities).fill(holdings(layout), dt.datetime.now(dt.UTC))
+    IdentityStore(layout.identities).fill(identities(layout), dt.datetime.now(dt.UTC))
     return home
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from monopod.build.images.stored import StoredImage
+from monopod.build.images.use import use_of
 from monopod.cli import image
-from monopod.cluster.images import Pruned
-from monopod.images.stored import StoredImage
-from monopod.images.use import use_of
+from monopod.controlplane.images import Pruned
 
 _REGISTRY = "100.127.3.6:5000"
 _DIGEST = "sha256:" + "a" * 64

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from monopod.cli.screen import Screen
-from monopod.progress import Progress
+from monopod.util.progress import Progress
 
 
 class _Clock:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.components import Component, Program, catalogue
+from monopod.build.components import Component, Program, catalogue
 from monopod.settings import Settings
 
 _MAIN = """\

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monopod.components import BuildError, Component, ComponentsError, provide, verify
-from monopod.progress import Progress, ignore
+from monopod.build.components import BuildError, Component, ComponentsError, provide, verify
 from monopod.settings import Settings
+from monopod.util.progress import Progress, ignore
 
 
 def _builds(said: list[Progress]) -> int:

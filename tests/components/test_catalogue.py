@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from monopod.components import COMPONENTS, FORTIO, Component, ComponentsError, module_version
-from monopod.components.build import content_key
-from monopod.components.toolchain import Toolchain, needed_version
+from monopod.build.components import COMPONENTS, FORTIO, Component, ComponentsError, module_version
+from monopod.build.components.build import content_key
+from monopod.build.components.toolchain import Toolchain, needed_version
 
 _BY_NAME = pytest.mark.parametrize("component", (*COMPONENTS, FORTIO), ids=lambda one: one.name)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.components import Component, PrebuiltError, provide, verify
+from monopod.build.components import Component, PrebuiltError, provide, verify
 from monopod.settings import Settings
 
 

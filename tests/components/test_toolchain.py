@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from monopod.components import Component, ToolchainError
-from monopod.components.toolchain import find_toolchain
-from monopod.progress import ignore
+from monopod.build.components import Component, ToolchainError
+from monopod.build.components.toolchain import find_toolchain
+from monopod.util.progress import ignore
 
 
 def _go(directory: Path, version: str) -> Path:

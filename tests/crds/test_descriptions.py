@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monopod.crds import manifests
+from monopod.api.crds import manifests
 
 _STANDARD = {"apiVersion", "kind", "metadata"}
 """The API server describes these fields itself."""

@@ -6,7 +6,7 @@ import pytest
 from msgspec import convert
 
 from monopod.api.resources import FargateProfileSpec
-from monopod.profiles import faults_of
+from monopod.fargate.profiles import faults_of
 from tests.apiserver import ApiServer
 from tests.crds.support import manifest, refusal
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from monopod.admission.manifests import policies
-from monopod.cluster import manifests
+from monopod.controlplane import manifests
+from monopod.webhooks.manifests import policies
 from tests.apiserver import ApiServer
 from tests.crds.support import manifest, refusal
 

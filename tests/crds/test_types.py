@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from lightkube.core import resource as res
 
+from monopod.api.crds import manifests
 from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
 from monopod.api.target_groups import TargetGroupBinding
-from monopod.crds import manifests
 
 KINDS: dict[str, Any] = {
     "ExecutionRole": ExecutionRole,

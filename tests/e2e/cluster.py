@@ -1,4 +1,4 @@
-"""A running cluster as a user sees it: through ``monopod`` and ``kubectl``."""
+"""A running cluster, driven through ``monopod`` and ``kubectl`` as by a user."""
 
 import asyncio
 import json
@@ -12,15 +12,15 @@ from typing import Any
 
 import yaml
 
-from monopod import process
-from monopod.scheduler.decision import machine_name
+from monopod.controllers.scheduler.decide import machine_name
+from monopod.util import process
 
 MONOPOD = Path(sys.executable).parent / "monopod"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """One installation, named by its home."""
+    """One installation, identified by its home directory."""
 
     home: Path
 
@@ -50,7 +50,7 @@ class Cluster:
 
     @asynccontextmanager
     async def spawned(self, *words: str) -> AsyncGenerator[asyncio.subprocess.Process]:
-        """A ``kubectl`` that goes on while the test does something: logs -f, port-forward."""
+        """Run a ``kubectl`` in the background of the test: logs -f, port-forward."""
         child = await asyncio.create_subprocess_exec(
             MONOPOD,
             "kubectl",
@@ -71,7 +71,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Namespace:
-    """A namespace of one test, whose pods run on microVMs."""
+    """A test's namespace, whose pods run on microVMs."""
 
     cluster: Cluster
     name: str
@@ -79,7 +79,7 @@ class Namespace:
     """The profile that selects it."""
 
     async def kubectl(self, *words: str, stdin: str | None = None, timeout_s: float = 120) -> str:
-        # Before any "--", behind which kubectl passes words on.
+        # Before any "--", after which kubectl passes arguments on.
         return await self.cluster.kubectl("-n", self.name, *words, stdin=stdin, timeout_s=timeout_s)
 
     async def get(self, *words: str) -> Any:
@@ -94,7 +94,7 @@ class Namespace:
         )
 
     async def ready(self, *names: str, timeout_s: int = 120) -> None:
-        """Wait until these pods are Ready; a failure shows what they wait for."""
+        """Wait until these pods are Ready; a failure shows their events."""
         await self.wait("condition=Ready", *(f"pod/{name}" for name in names), timeout_s=timeout_s)
 
     async def wait(self, condition: str, *objects: str, timeout_s: int = 120) -> None:
@@ -117,11 +117,11 @@ class Namespace:
         return await self.kubectl("exec", pod, *chosen, "--", "sh", "-c", script)
 
     async def fetch(self, pod: str, url: str) -> str:
-        """Have a pod fetch a page."""
+        """Fetch a page from within a pod."""
         return (await self.sh(pod, f"timeout 5 wget -q -O - {url}")).strip()
 
     async def reaches(self, pod: str, url: str) -> bool:
-        """Say whether a pod can fetch a page."""
+        """Return whether a pod can fetch a page."""
         try:
             await self.fetch(pod, url)
         except process.ProcessError:
@@ -130,7 +130,7 @@ class Namespace:
 
 
 async def management_address(namespace: Namespace, pod_name: str) -> str:
-    """Return where the kubelet of a pod's machine listens."""
+    """Return the management address of a pod's machine, on which its kubelet listens."""
     uid = (await namespace.get("pod", pod_name))["metadata"]["uid"]
     return (await namespace.cluster.get("microvm", machine_name(uid)))["status"][
         "managementAddress"
@@ -138,7 +138,7 @@ async def management_address(namespace: Namespace, pod_name: str) -> str:
 
 
 async def ask_for_machine(namespace: Namespace, pod_name: str) -> None:
-    """Ask for the machine of a pod that the scheduler refuses, as only an administrator can."""
+    """Create the MicroVM of a pod that the scheduler rejects, as only an administrator can."""
     cluster = namespace.cluster
     profile = await cluster.get("fargateprofile", namespace.profile)
     uid = (await namespace.get("pod", pod_name))["metadata"]["uid"]
@@ -166,7 +166,7 @@ def pod(
     script: str = "exec sleep infinity",
     **overrides: Any,
 ) -> dict[str, Any]:
-    """A pod of one container that runs a shell script; ``overrides`` go into its spec."""
+    """Return a pod of one container that runs a shell script; ``overrides`` go into its spec."""
     container = {
         "name": "main",
         "image": image,

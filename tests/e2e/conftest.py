@@ -1,7 +1,7 @@
-"""One real cluster for the whole end-to-end run, and a namespace for each test module and driver.
+"""One real cluster for the end-to-end run, and a namespace for each test module and driver.
 
-Every test runs on machines of driver ``uml``, and on ``qemu-kvm`` where a guest was seen to boot
-under it; those marked ``tcg`` on ``qemu-tcg`` too, which is exact but some ten times slower.
+Every test runs on machines of driver ``uml``, and on ``qemu-kvm`` where the host can boot a guest
+under it; those marked ``tcg`` also on ``qemu-tcg``, which is exact but some ten times slower.
 """
 
 import os
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from monopod.capacity import report
-from monopod.images import catalogue
+from monopod.build.images import catalogue
+from monopod.node.provider import report
 from monopod.settings import Settings
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace
 from tests.framework.failures import (
@@ -24,7 +24,7 @@ from tests.framework.failures import (
     subject,
 )
 
-# Hooks, which pytest finds here by their names.
+# Hooks that pytest finds here by name.
 __all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
 
 _KVM = Path("/dev/kvm").exists()
@@ -32,12 +32,12 @@ _LAST = ("test_faults.py", "test_up_down.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What kills parts of the cluster goes last, and what takes it down last of all."""
+    """Run tests that kill parts of the cluster late, and the one that takes it down last."""
     items.sort(key=lambda item: _LAST.index(item.path.name) if item.path.name in _LAST else -1)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that has machines once for each driver that it is for."""
+    """Parametrize tests that run machines with the drivers that they are for."""
     chosen = any(
         "driver" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")
     )
@@ -48,7 +48,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _need(cluster: Cluster, driver: str) -> None:
-    """Leave out what this host cannot run: only KVM may be what a host does not have."""
+    """Skip the test if the host lacks KVM; no other driver may be unavailable."""
     found = report.read(Settings(home=cluster.home))
     assert found is not None
     why = next(each.candidate.unusable for each in found.drivers if each.candidate.name == driver)
@@ -60,8 +60,8 @@ def _need(cluster: Cluster, driver: str) -> None:
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The cluster under test.
 
-    ``MONOPOD_E2E_HOME`` names one that is already up, for people who write tests; otherwise one is
-    started, with its progress on the terminal, and taken down at the end unless
+    ``MONOPOD_E2E_HOME`` names one that is already up, for test authors; otherwise one is started,
+    with its progress on the terminal, and taken down at the end unless
     ``MONOPOD_E2E_KEEP`` is set.
     """
     known = subject(request.config)
@@ -79,7 +79,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def image(cluster: Cluster) -> str:
-    """The test image, pushed as a user pushes one; the last line is what pods use."""
+    """Push the test image as a user does; returns the name that pods use."""
     archive = await catalogue.build_test_image()
     return (await cluster.monopod("image", "push", str(archive))).splitlines()[-1]
 
@@ -88,7 +88,7 @@ async def image(cluster: Cluster) -> str:
 async def namespace(
     cluster: Cluster, driver: str, request: pytest.FixtureRequest
 ) -> AsyncIterator[Namespace]:
-    """A namespace that a profile selects; everything in it is deleted after the module."""
+    """A namespace that a profile selects; it is deleted after the module."""
     _need(cluster, driver)
     module = request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_")
     name = f"e2e-{driver}-" + re.sub(r"[^a-z0-9]+", "-", module)
@@ -106,7 +106,7 @@ async def namespace(
             },
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
         )
-        # Pods cannot be made before the controller manager has made their account.
+        # Pods cannot be created before the controller manager has created their account.
         await cluster.kubectl(
             "-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=60s"
         )

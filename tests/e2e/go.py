@@ -1,17 +1,17 @@
-"""Building the Go programs that tests need, from modules beside them."""
+"""Builds the Go programs that tests need, from modules in this directory."""
 
 from pathlib import Path
 from typing import Final
 
-from monopod import process
-from monopod.components.catalogue import COMPONENTS
-from monopod.components.toolchain import find_toolchain
-from monopod.progress import ignore
+from monopod.build.components.catalogue import COMPONENTS
+from monopod.build.components.toolchain import find_toolchain
 from monopod.settings import Settings
+from monopod.util import process
+from monopod.util.progress import ignore
 
 _HERE: Final = Path(__file__).parent
 _PATIENCE_S: Final = 1800
-"""Two cores with nothing cached need a good part of it for what Kubernetes links."""
+"""On two cores, a first build of Kubernetes' packages takes a good part of it."""
 
 
 async def build(module: str, program: Path, *, package: str = ".") -> None:
@@ -26,12 +26,12 @@ async def build(module: str, program: Path, *, package: str = ".") -> None:
 
 
 async def directory_of(module: str, package: str) -> Path:
-    """Where the source of a package lies that a module builds with."""
+    """Return the source directory of a package that a module builds with."""
     toolchain = await find_toolchain(COMPONENTS, Settings().cache, ignore)
-    told = await process.run(
+    output = await process.run(
         *(toolchain.go, "list", "-f", "{{.Dir}}", package),
         env=toolchain.environment(cgo=False),
         cwd=_HERE / module,
         timeout_s=_PATIENCE_S,
     )
-    return Path(told.strip())
+    return Path(output.strip())

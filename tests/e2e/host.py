@@ -1,11 +1,11 @@
-"""What a machine leaves on the host, looked for without Monopod's own code."""
+"""Finds what machines leave on the host, independently of Monopod's own code."""
 
 import subprocess
 from pathlib import Path
 
 
 def traces(home: Path, machine: str) -> list[str]:
-    """Every process, link, cgroup and file on this host that carries a machine's name."""
+    """Return every process, link, cgroup and file on this host with a machine's name."""
     found: list[str] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -30,7 +30,7 @@ def traces(home: Path, machine: str) -> list[str]:
 
 
 def machines_on_host(home: Path) -> dict[str, list[int]]:
-    """Machines that run now, with their processes, as the kernel's cgroups tell."""
+    """Return the running machines with their processes, from the kernel's cgroups."""
     found: dict[str, list[int]] = {}
     for procs in Path("/sys/fs/cgroup").rglob("mvm-*/cgroup.procs"):
         machine = procs.parent.name

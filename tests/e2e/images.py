@@ -1,4 +1,4 @@
-"""Images of programs that are there already, the tests' own Python, or that a module brings."""
+"""Images of the tests' own Python, of installed programs and of Go modules' programs."""
 
 import asyncio
 import shutil
@@ -10,8 +10,8 @@ from typing import Final
 
 import botocore
 
-from monopod import process
-from monopod.images.write import ImageConfig, write_archive
+from monopod.build.images.write import ImageConfig, write_archive
+from monopod.util import process
 from tests.e2e import go
 
 PYTHON: Final = "/usr/bin/python"
@@ -20,7 +20,7 @@ COREDNS: Final = "/coredns"
 _PACKAGES: Final = "/usr/lib/boto3"
 _BOTO3: Final = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
 _SERVICES: Final = frozenset({"s3", "sts"})
-"""Of some 400 whose descriptions botocore brings."""
+"""Services whose descriptions are kept, of botocore's some 400."""
 _NOT_NEEDED: Final = (
     *("__pycache__", "site-packages", "dist-packages", "test", "idlelib", "tkinter", "ensurepip"),
     *("lib2to3", "pydoc_data", "turtledemo", "config-*", "_tkinter*", "libpython*.a"),
@@ -29,7 +29,7 @@ _AGNHOST: Final = "k8s.io/kubernetes/test/images/agnhost"
 
 
 async def python_image(work: Path) -> Path:
-    """Python as it runs these tests, with boto3 as it was installed; returns an archive."""
+    """Archive the Python that runs these tests, with the installed boto3."""
     root = work / "python"
     program = _copy(root, PYTHON, Path(sys.executable))
     standard = {Path(sysconfig.get_path(name)).name for name in ("stdlib", "platstdlib")}
@@ -50,7 +50,7 @@ async def python_image(work: Path) -> Path:
 
 
 async def minio_image(work: Path) -> Path:
-    """MinIO; returns an archive. Building it the first time takes minutes."""
+    """Build and archive MinIO; the first build takes minutes."""
     program = work / "minio-program"
     await go.build("minio", program)
     _copy(work / "minio", MINIO, program)
@@ -58,7 +58,7 @@ async def minio_image(work: Path) -> Path:
 
 
 async def agnhost_image(work: Path) -> Path:
-    """What upstream's tests run in pods, with the tag they ask for; returns an archive."""
+    """Build and archive agnhost, which upstream's tests run, with the tag that they use."""
     program = work / "agnhost-program"
     await go.build("upstream", program, package=_AGNHOST)
     source = await go.directory_of("upstream", _AGNHOST)
@@ -69,13 +69,13 @@ async def agnhost_image(work: Path) -> Path:
 
 
 async def coredns_image(components: Path, work: Path) -> Path:
-    """CoreDNS, the very program that is the VPC's resolver; returns an archive."""
+    """Archive CoreDNS, the same program as the VPC's resolver."""
     _copy(work / "coredns", COREDNS, components / "coredns")
     return await _archive(work / "coredns", work / "coredns.tar", ImageConfig())
 
 
 async def _copy_libraries(root: Path, programs: Iterable[Path]) -> None:
-    """Copy what these are linked to, to where they look for it."""
+    """Copy the programs' shared libraries to the paths that they are loaded from."""
     said = await process.run("ldd", *programs)
     words = (word for line in said.splitlines() for word in line.split())
     for path in {word for word in words if word.startswith("/") and not word.endswith(":")}:
@@ -83,7 +83,7 @@ async def _copy_libraries(root: Path, programs: Iterable[Path]) -> None:
 
 
 def _copy(root: Path, to: str, source: Path) -> Path:
-    """Copy what a path leads to; returns that."""
+    """Copy a path's target, symbolic links resolved; returns it."""
     target = root / to.lstrip("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     source = source.resolve()

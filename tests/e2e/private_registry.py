@@ -1,4 +1,4 @@
-"""A registry that wants a password, somewhere outside the cluster."""
+"""A registry outside the cluster that requires a password."""
 
 import asyncio
 import json
@@ -17,8 +17,8 @@ from typing import Any, Final
 import aiohttp
 import yaml
 
+from monopod.build.images import push
 from monopod.identity.authority import Subject, new_authority
-from monopod.images import push
 from tests.framework.eventually import eventually
 
 USERNAME: Final = "puller"
@@ -31,7 +31,7 @@ _STARTS_WITHIN_S: Final = 30
 
 @dataclass(frozen=True)
 class PrivateRegistry:
-    """A registry with TLS by an authority of its own."""
+    """A registry with TLS and a private certificate authority."""
 
     endpoint: str
     authority: str
@@ -43,7 +43,7 @@ class PrivateRegistry:
         return f"Basic {_pair(PASSWORD)}"
 
     def docker_config(self, password: str = PASSWORD) -> str:
-        """What ``docker login`` would write."""
+        """Return the configuration that ``docker login`` would write."""
         return json.dumps({"auths": {self.endpoint: {"auth": _pair(password)}}})
 
     async def push(self, archive: Path, name: str) -> str:
@@ -58,7 +58,7 @@ class PrivateRegistry:
 
 @asynccontextmanager
 async def private_registry(directory: Path) -> AsyncGenerator[PrivateRegistry]:
-    """Run a registry in a network of its own, one link away from this host."""
+    """Run a registry in a separate network namespace, one link away from this host."""
     tag = secrets.token_hex(3)
     namespace, link = f"e2e-registry-{tag}", f"e2er{tag}"
     authority = new_authority("private registry", datetime.now(UTC))

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from monopod.process import ProcessError
 from monopod.settings import Settings
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
 
 PHASES = {"admitted", "claimed", "launched", "booted", "registered", "bound", "Ready"}
@@ -12,7 +12,7 @@ PHASES = {"admitted", "claimed", "launched", "booted", "registered", "bound", "R
 FIGURES = ("requestsPerSecond", "p50Seconds", "p99Seconds", "mibPerSecond")
 
 
-async def test_bench_start_sees_every_phase_and_leaves_nothing(
+async def test_bench_start_reports_every_phase_and_cleans_up(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     before = await objects(cluster)
@@ -43,7 +43,7 @@ async def test_bench_start_sees_every_phase_and_leaves_nothing(
     assert "ordinary-" not in await cluster.kubectl("get", "csr", "-o", "name")
 
 
-async def test_bench_network_has_every_figure_and_leaves_nothing(
+async def test_bench_network_reports_every_figure_and_cleans_up(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     before = await objects(cluster)

@@ -1,4 +1,4 @@
-"""CoreDNS on Fargate, by the change of one annotation that EKS documents."""
+"""CoreDNS on Fargate, by removing one annotation as EKS documents."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monopod.cluster.access import administrator
+from monopod.controlplane.access import administrator
 from monopod.settings import Settings
 from tests.e2e.cluster import Namespace, pod
 from tests.e2e.images import COREDNS, coredns_image
@@ -33,7 +33,7 @@ def _deployment(image: str) -> dict[str, Any]:
     spec = {
         "containers": [container],
         "volumes": [{"name": "configuration", "configMap": {"name": "coredns"}}],
-        # Not the cluster's: that is what it is to take the place of.
+        # Not the cluster's resolver, which it replaces.
         "dnsPolicy": "Default",
     }
     labels = {"app": "coredns"}

@@ -1,4 +1,4 @@
-"""The way of a team that comes from EKS: the aws command and boto3, nothing of ours but `env`."""
+"""A team's workflow on EKS: the aws command and boto3, and of Monopod only `env`."""
 
 import asyncio
 import json
@@ -13,11 +13,11 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from monopod import process
-from monopod.components.catalogue import COMPONENTS
-from monopod.components.toolchain import find_toolchain
-from monopod.progress import ignore
+from monopod.build.components.catalogue import COMPONENTS
+from monopod.build.components.toolchain import find_toolchain
 from monopod.settings import Settings
+from monopod.util import process
+from monopod.util.progress import ignore
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace, pod
 
 _GO_CLIENT = Path(__file__).parent / "goclient"
@@ -30,7 +30,7 @@ _ONE = ("--cluster-name", _CLUSTER, "--fargate-profile-name", _PROFILE)
 
 
 async def in_shell(cluster: Cluster, *words: str, path: Path | None = None) -> str:
-    """Run a program in a shell that was told of the cluster as the manual says."""
+    """Run a program in a shell whose environment is set up as the manual describes."""
     line = f'eval "$({shlex.quote(str(MONOPOD))} env aws)" && exec {shlex.join(words)}'
     environment = dict(cluster.environment)
     if path is not None:
@@ -73,7 +73,7 @@ async def ground(cluster: Cluster) -> AsyncIterator[Namespace]:
 
 @pytest.mark.row("S20")
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_profile_made_by_aws_starts_pods_and_its_deletion_ends_them(
+async def test_a_profile_created_by_aws_starts_pods_and_its_deletion_terminates_them(
     cluster: Cluster, ground: Namespace, image: str
 ) -> None:
     made = ("--pod-execution-role-arn", _ROLE, "--selectors", f"namespace={_NAMESPACE}")
@@ -111,7 +111,7 @@ async def test_the_kubeconfig_that_the_aws_command_writes_works(
     words = ("eks", "update-kubeconfig", "--name", _CLUSTER, "--kubeconfig", str(config))
     await aws(cluster, *words)
     kubectl = (str(MONOPOD), "kubectl", "--", f"--kubeconfig={config}")
-    # The kubeconfig names the command alone, and kubectl looks for it in the path.
+    # The kubeconfig has the bare command name, which kubectl resolves by the path.
     told = await in_shell(cluster, *kubectl, "auth", "whoami", "-o", "json", path=_AWS.parent)
     user = json.loads(told)["status"]["userInfo"]
     assert user["username"] == "monopod:admin"
@@ -126,7 +126,7 @@ async def test_the_kubeconfig_that_the_aws_command_writes_works(
 @pytest.mark.row("S20")
 @pytest.mark.asyncio(loop_scope="session")
 async def test_aws_s_sdk_for_go(cluster: Cluster, tmp_path: Path) -> None:
-    """A client that shares no code with boto3: its own signer, waiters, pages and encoding."""
+    """A client without boto3 code: another signer, waiters, pagination and encoding."""
     toolchain = await find_toolchain(COMPONENTS, Settings().cache, ignore)
     client = tmp_path / "client"
     await process.run(

@@ -1,4 +1,4 @@
-"""What somebody reaches who broke out of a container and is root in the machine, and what not.
+"""What an attacker with root in a machine, having escaped a container, can and cannot reach.
 
 The way in is a pod in its machine's own namespaces with every capability. The scheduler refuses
 such pods and asks for no machine, so the test asks for it, as only an administrator can.
@@ -14,14 +14,20 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from monopod import process
-from monopod.network import addresses
-from monopod.network.firewall import Firewall
-from monopod.network.namespaces import Namespace as NetworkNamespace
-from monopod.network.plan import API_PORT, EKS_PORT, KUBELET_PORT, REGISTRY_PORT, Plan
-from monopod.network.standing import look
-from monopod.network.topology import find_transit
+from monopod.node.net import addresses
+from monopod.node.net.cluster_network import (
+    API_PORT,
+    EKS_PORT,
+    KUBELET_PORT,
+    REGISTRY_PORT,
+    ClusterNetwork,
+)
+from monopod.node.net.firewall import Firewall
+from monopod.node.net.namespaces import Namespace as NetworkNamespace
+from monopod.node.net.router_state import read_router_state
+from monopod.node.net.topology import find_transit
 from monopod.settings import Settings
+from monopod.util import process
 from tests.e2e.cluster import Namespace, ask_for_machine, management_address, pod
 from tests.e2e.images import PYTHON, python_image
 
@@ -78,7 +84,7 @@ def checksum(data):
     return ~total & 0xFFFF
 
 def forge(source, target, port):
-    # UDP whose checksum is left out, as IPv4 allows.
+    # UDP without a checksum, as IPv4 allows.
     datagram = struct.pack("!HHHH", 4000, port, 8, 0)
     head = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, 17, 0)
     ends = socket.inet_aton(source) + socket.inet_aton(target)
@@ -91,11 +97,11 @@ def say(operation, sender, target):
     return frame(0x0806, arp, to="ff:ff:ff:ff:ff:ff")
 
 def claim(address):
-    # An unasked answer: "that address is mine".
+    # A gratuitous ARP reply claiming the address.
     return say(2, address, address)
 
 def ask(sender, address):
-    # A question in another's name: whoever is asked remembers the asker.
+    # A request with a spoofed sender, which the receiver caches.
     return say(1, sender, address)
 
 def six(target):
@@ -103,7 +109,7 @@ def six(target):
     return frame(0x86DD, struct.pack("!IHBB", 6 << 28, 0, 59, 64) + ends)
 
 def claim_six(address):
-    # A neighbour advertisement that nobody asked for.
+    # An unsolicited neighbour advertisement.
     mac, ip = own_end()[1], socket.inet_pton(socket.AF_INET6, address)
     to = socket.inet_pton(socket.AF_INET6, "ff02::1")
     said = struct.pack("!BBHI", 136, 0, 0, 0x20000000) + ip + bytes([2, 1]) + mac
@@ -119,12 +125,12 @@ for name, *words in json.load(sys.stdin):
 
 @dataclass(frozen=True)
 class Ground:
-    """Root in a machine, and somebody else's machine."""
+    """An attacker's machine and another user's machine."""
 
     namespace: Namespace
-    plan: Plan
+    plan: ClusterNetwork
     own: str
-    """The management address of root's machine."""
+    """The management address of the attacker's machine."""
     other: str
     """That of the other machine."""
     other_pod: str
@@ -132,27 +138,27 @@ class Ground:
     router: NetworkNamespace
 
     async def as_root(self, *deeds: Sequence[object]) -> list[Any]:
-        """Do these in the machine, one after another; returns what came of each."""
+        """Run these in the machine in order; returns their results."""
         return await self.in_pod("root", *deeds)
 
     async def in_pod(self, name: str, *deeds: Sequence[object]) -> list[Any]:
-        """Do these in a pod that has Python."""
+        """Run these in a pod that has Python."""
         words = ("exec", "-i", name, "--", PYTHON, "-c", _TOOLS)
         said = await self.namespace.kubectl(*words, stdin=json.dumps(deeds))
         return [json.loads(line) for line in said.splitlines()]
 
     async def counters(self) -> Mapping[str, int]:
-        return (await look(Firewall(self.router), self.plan)).counters
+        return (await read_router_state(Firewall(self.router), self.plan)).counters
 
     async def blocked(self, counter: str, *deeds: Sequence[object], pod_name: str = "root") -> None:
-        """Hold that each of these meets silence and is counted."""
+        """Assert that each of these is dropped and counted."""
         before = (await self.counters())[counter]
         for deed, outcome in zip(deeds, await self.in_pod(pod_name, *deeds), strict=True):
             assert outcome in ("silence", "sent"), (deed, outcome)
         assert (await self.counters())[counter] >= before + len(deeds), (counter, deeds)
 
     async def unharmed(self) -> None:
-        """Hold that what root may do works, and what others do too."""
+        """Assert that permitted traffic works, the attacker's and others'."""
         control = str(self.plan.control.ip)
         outcomes = await self.as_root(
             ("call", "", control, API_PORT),
@@ -195,7 +201,7 @@ async def ground(
     await ask_for_machine(namespace, "root")
     await namespace.ready("root", "scraper", "other", "third", timeout_s=240)
     settings = Settings(home=cluster.home)
-    plan = Plan(settings.instance, await find_transit(settings.instance))
+    plan = ClusterNetwork(settings.instance, await find_transit(settings.instance))
     return Ground(
         namespace,
         plan,
@@ -207,7 +213,7 @@ async def ground(
 
 
 @pytest.mark.row("S5")
-async def test_root_in_a_machine_reaches_what_it_needs_and_nothing_else(ground: Ground) -> None:
+async def test_root_in_a_machine_reaches_only_what_it_needs(ground: Ground) -> None:
     control, host = str(ground.plan.control.ip), str(ground.plan.host.ip)
     await ground.unharmed()
     await ground.blocked(
@@ -230,7 +236,7 @@ async def test_root_in_a_machine_reaches_what_it_needs_and_nothing_else(ground: 
 
 
 @pytest.mark.row("S5")
-async def test_root_in_a_machine_cannot_pass_for_another(ground: Ground) -> None:
+async def test_root_in_a_machine_cannot_spoof_another(ground: Ground) -> None:
     own, target = ground.own, str(ground.plan.resolver)
     strangers = (ground.other, ground.other_pod, str(ground.plan.control.ip), "203.0.113.7")
     await ground.blocked("spoofed", *(("forge", each, target, 53) for each in strangers))
@@ -242,7 +248,7 @@ async def test_root_in_a_machine_cannot_pass_for_another(ground: Ground) -> None
         *(("ask", each, gateway) for each in strangers),
         ("ask", own, ground.other),
     )
-    # Who is passed for is still whom others reach.
+    # Others still reach the spoofed machine.
     listed = json.loads(await process.run("ip", "-netns", ground.router.path.name, "-j", "neigh"))
     mac = addresses.guest_mac(IPv4Address(own))
     assert {each["dst"] for each in listed if each.get("lladdr") == mac} == {own}
@@ -250,7 +256,7 @@ async def test_root_in_a_machine_cannot_pass_for_another(ground: Ground) -> None
 
 
 @pytest.mark.row("S5")
-async def test_kubelets_answer_pods_whose_account_may_read_metrics_and_no_others(
+async def test_kubelets_serve_metrics_only_to_authorised_service_accounts(
     ground: Ground,
 ) -> None:
     """As a metrics-server calls them: at the node's address, whose certificate it verifies."""

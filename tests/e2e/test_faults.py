@@ -1,4 +1,4 @@
-"""kill -9 of anything at any moment: everything converges and nothing leaks."""
+"""kill -9 of any process at any moment: the cluster converges and no resource leaks."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import random
 import signal
 from pathlib import Path
 
-from monopod import process
+from monopod.util import process
 from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.host import machines_on_host, traces
 from tests.e2e.test_pod_way import deployment
@@ -20,7 +20,7 @@ _REPLICAS = 5
 
 
 async def service_pid(service: Path) -> int | None:
-    """The process that a supervisor runs now, if it runs."""
+    """Return the current process of a supervised service, if it runs."""
     try:
         pid = int(await process.run("s6-svstat", "-o", "pid", service))
     except process.ProcessError:
@@ -29,7 +29,7 @@ async def service_pid(service: Path) -> int | None:
 
 
 async def _victims(cluster: Cluster) -> dict[str, list[int]]:
-    """Processes that may be killed now, by what they are."""
+    """Return the processes that may be killed now, by kind."""
     found: dict[str, list[int]] = {}
     for service in sorted((cluster.home / "services").iterdir()):
         if not service.name.startswith(".") and (pid := await service_pid(service)):
@@ -77,7 +77,7 @@ async def _until_ready(namespace: Namespace, timeout_s: int) -> None:
     )
 
 
-async def test_thirty_starts_and_stops_under_fire(namespace: Namespace, image: str) -> None:
+async def test_thirty_starts_and_stops_with_random_kills(namespace: Namespace, image: str) -> None:
     cluster = namespace.cluster
     before = machines_on_host(cluster.home)
     await namespace.apply(deployment(image, 0))
@@ -90,7 +90,7 @@ async def test_thirty_starts_and_stops_under_fire(namespace: Namespace, image: s
             await _persevere(
                 namespace, "scale", "deployment/web", f"--replicas={_REPLICAS}", timeout_s=60
             )
-            # Some waves are stopped half way, so that stops meet machines in every phase.
+            # Some waves are stopped half way, so that machines are deleted in every phase.
             if wave % 2:
                 await eventually(
                     lambda: len(machines_on_host(cluster.home)) >= len(before) + 2, every_s=0.2

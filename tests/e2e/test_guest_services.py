@@ -1,4 +1,4 @@
-"""kill -9 of what runs beside the pod in its machine: it comes back, and the pod goes on.
+"""kill -9 of system services in a pod's machine: they restart, and the pod keeps running.
 
 The way in is a pod that sees its machine's processes. The scheduler refuses such pods and
 asks for no machine, so the test asks for it, as only an administrator can.
@@ -9,7 +9,7 @@ import contextlib
 import pytest
 import pytest_asyncio
 
-from monopod import process
+from monopod.util import process
 from tests.e2e.cluster import Namespace, ask_for_machine, pod
 from tests.framework.eventually import eventually
 
@@ -39,7 +39,7 @@ async def _pid(namespace: Namespace, program: str) -> int:
 async def _kill(namespace: Namespace, program: str) -> int:
     """Kill it; returns its successor's number, once the pod can be reached again."""
     killed = await _pid(namespace, program)
-    # The connection that the order comes by may run through what it kills.
+    # The exec connection may run through the process that it kills.
     with contextlib.suppress(process.ProcessError):
         await namespace.sh(_POD, f"kill -9 {killed}")
 
@@ -51,7 +51,7 @@ async def _kill(namespace: Namespace, program: str) -> int:
 
 
 async def _container(namespace: Namespace) -> tuple[str, int, str]:
-    """What changes when a container does: its id, how often it restarted, when it started."""
+    """Return a container's id, restart count and start time, which change when it restarts."""
     (status,) = (await namespace.get("pod", _POD))["status"]["containerStatuses"]
     return status["containerID"], status["restartCount"], status["state"]["running"]["startedAt"]
 
@@ -67,7 +67,7 @@ async def _heartbeat(namespace: Namespace) -> tuple[str, str]:
 
 @pytest.mark.row("S1")
 @pytest.mark.parametrize("program", ["kubelet", "containerd"])
-async def test_a_pod_goes_on_when_a_service_of_its_machine_is_killed(
+async def test_a_pod_keeps_running_when_a_service_of_its_machine_is_killed(
     inside: Namespace, program: str
 ) -> None:
     container = await _container(inside)

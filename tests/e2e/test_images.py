@@ -2,8 +2,8 @@
 
 import pytest
 
-from monopod import process
-from monopod.images import catalogue
+from monopod.build.images import catalogue
+from monopod.util import process
 from tests.e2e.cluster import Namespace, pod
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -18,7 +18,7 @@ async def _rows(namespace: Namespace) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("driver", ["uml"], scope="module")
-async def test_what_a_pod_runs_is_kept_and_the_rest_can_be_removed(namespace: Namespace) -> None:
+async def test_images_in_use_are_kept_and_others_can_be_removed(namespace: Namespace) -> None:
     cluster, user = namespace.cluster, f"{namespace.name}/user"
     archive = await catalogue.build_test_image()
     image = (await cluster.monopod("image", "push", f"--name={_NAME}:1", str(archive))).split()[-1]
@@ -29,7 +29,7 @@ async def test_what_a_pod_runs_is_kept_and_the_rest_can_be_removed(namespace: Na
     with pytest.raises(process.ProcessError, match=f"{_NAME}:1 is used by {user}"):
         await cluster.monopod("image", "remove", image)
 
-    # The tag moves on; what runs is kept by its digest.
+    # The tag is moved; the running image is kept by its digest.
     other = await catalogue.build_demo_image()
     await cluster.monopod("image", "push", f"--name={_NAME}:1", str(other))
     await cluster.monopod("image", "prune")

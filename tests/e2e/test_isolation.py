@@ -1,4 +1,4 @@
-"""One machine's hogs leave another machine's latency unharmed."""
+"""A machine at full load does not increase another machine's latency."""
 
 import re
 import statistics
@@ -27,7 +27,7 @@ async def _latencies_ms(namespace: Namespace, url: str) -> list[float]:
 
 
 @pytest.mark.row("S5")
-async def test_hogs_do_not_harm_others(
+async def test_noisy_neighbours_do_not_increase_latency(
     namespace: Namespace, image: str, record_property: Callable[[str, object], None]
 ) -> None:
     await namespace.apply(

@@ -1,4 +1,4 @@
-"""What a real kubelet brings: each feature seen once, on a real machine.
+"""Kubelet features, each tested once on a real machine.
 
 The list follows Kata's own checklist of what a VM pod must do (peers.md §3.4). Pods are few and
 carry several features each, since every pod is a machine.
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from monopod.process import ProcessError
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
 
 _SERVE = "mkdir -p /www && echo hello-from-pod > /www/index.html && httpd -f -p 8080 -h /www"
@@ -138,7 +138,7 @@ async def test_logs_and_their_following(namespace: Namespace, work: str) -> None
         assert follower.stdout is not None
         reading = asyncio.create_task(follower.stdout.readline())
         while not reading.done():
-            # Repeated, because nothing tells when the follower has attached.
+            # Repeated, because it is unknown when the follower has attached.
             await namespace.sh(work, "echo followed > /proc/1/fd/1", container="sidecar")
             await asyncio.wait([reading], timeout=0.5)
         assert await reading == b"followed\n"
@@ -261,7 +261,7 @@ async def test_limits_on_open_files_and_processes(namespace: Namespace, work: st
 
 @pytest.mark.tcg
 @pytest.mark.row("S1")
-async def test_node_offers_exactly_what_was_provisioned(namespace: Namespace, work: str) -> None:
+async def test_node_allocatable_is_what_was_provisioned(namespace: Namespace, work: str) -> None:
     about = await namespace.get("pod", work)
     assert about["metadata"]["annotations"]["CapacityProvisioned"] == "0.25vCPU 0.5GB"
     node = await namespace.cluster.get("node", about["spec"]["nodeName"])

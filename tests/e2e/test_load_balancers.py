@@ -1,4 +1,4 @@
-"""Load balancers as their users see them: from the host, straight to pods on machines."""
+"""Load balancers from the host to pods on machines."""
 
 import asyncio
 import base64
@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.balancing.test_render import self_signed
 from tests.e2e.cluster import Namespace
 from tests.framework.eventually import eventually
+from tests.loadbalancer.test_render import self_signed
 
 pytestmark = pytest.mark.timeout(600)
 _SERVE = "mkdir -p /www && echo $VERSION > /www/index.html && exec httpd -f -p 8080 -h /www"
@@ -173,7 +173,7 @@ async def test_instance_targets_are_refused_with_a_clear_event(exposed: Namespac
 
 
 @pytest.mark.row("S6")
-async def test_an_application_load_balancer_does_as_aws_does(exposed: Namespace) -> None:
+async def test_an_application_load_balancer_behaves_as_on_aws(exposed: Namespace) -> None:
     """Redirects once, takes long headers, and passes requests on when no target is healthy."""
     host = "secure.example.com"
     await exposed.apply(_secret(host), _secure_ingress(host))

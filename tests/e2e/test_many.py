@@ -1,11 +1,11 @@
-"""Twenty machines at once on a small host."""
+"""Twenty concurrent machines on a small host."""
 
 import time
 from collections.abc import Callable
 
 import pytest
 
-from monopod.scheduler.decision import machine_name
+from monopod.controllers.scheduler.decide import machine_name
 from tests.e2e.cluster import Namespace
 from tests.e2e.host import machines_on_host
 from tests.e2e.test_pod_way import deployment

@@ -1,4 +1,4 @@
-"""Ordinary nodes beside Fargate's: services reach across, in both directions."""
+"""Worker nodes together with Fargate nodes: services reach across, in both directions."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from monopod.process import ProcessError
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, management_address, pod
 from tests.e2e.host import machines_on_host
 from tests.framework.eventually import eventually
@@ -42,7 +42,7 @@ def _service(name: str, selector: dict[str, str], **spec: Any) -> dict[str, Any]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mixed(namespace: Namespace, image: str) -> dict[str, str]:
-    """Two pods on an ordinary node and one on a machine of its own; returns their addresses."""
+    """Two pods on a worker node and one on Fargate; returns their addresses."""
     cluster = namespace.cluster
     names = (*_ON_NODES, *_ON_FARGATE)
     await namespace.apply(
@@ -58,7 +58,7 @@ async def mixed(namespace: Namespace, image: str) -> dict[str, str]:
 
 
 @pytest.mark.row("S22")
-async def test_ordinary_pods_run_on_the_node_and_others_on_machines(
+async def test_unselected_pods_run_on_the_worker_node_and_others_on_machines(
     namespace: Namespace, mixed: dict[str, str]
 ) -> None:
     (node,) = (await namespace.cluster.get("nodes", "-l", f"monopod.dev/node={_NODE}"))["items"]
@@ -97,7 +97,7 @@ async def test_a_local_service_stays_on_its_node(
 async def test_a_nodes_own_address_answers_for_pods_that_share_it(
     namespace: Namespace, image: str, mixed: dict[str, str]
 ) -> None:
-    """An agent in the node's network is reached at the host's address, from wherever."""
+    """An agent in the node's network is reached at the host's address, from any pod."""
     agent = pod("host-agent", image, _SERVE.replace("8080", "9090"), hostNetwork=True)
     agent["metadata"]["annotations"] = _ORDINARY
     await namespace.apply(agent)
@@ -118,7 +118,7 @@ async def test_a_nodes_own_address_answers_for_pods_that_share_it(
 
 
 @pytest.mark.row("S17")
-async def test_policies_and_blocked_places_hold_for_ordinary_pods(
+async def test_policies_and_blocked_addresses_apply_to_pods_on_worker_nodes(
     namespace: Namespace, mixed: dict[str, str]
 ) -> None:
     management = await management_address(namespace, "apart")
@@ -152,7 +152,7 @@ def _only_from(guarded: str, welcome: str) -> dict[str, Any]:
 
 
 @pytest.mark.row("S3")
-async def test_a_node_whose_machine_is_killed_comes_back(
+async def test_a_worker_node_whose_machine_is_killed_is_relaunched(
     namespace: Namespace, mixed: dict[str, str]
 ) -> None:
     cluster = namespace.cluster
@@ -183,7 +183,7 @@ async def _boot(namespace: Namespace) -> str:
 
 
 @pytest.mark.row("S9")
-async def test_a_daemon_set_runs_on_ordinary_nodes_alone_and_a_removed_node_leaves_nothing(
+async def test_a_daemon_set_runs_on_worker_nodes_only_and_a_removed_node_leaves_nothing(
     namespace: Namespace, image: str, mixed: dict[str, str]
 ) -> None:
     template = pod("agent", image)

@@ -1,4 +1,4 @@
-"""The network around a pod, from inside pods: what must be reachable and what must not."""
+"""The network from inside pods: what must and what must not be reachable."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from monopod.process import ProcessError
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, management_address, pod
 from tests.framework.eventually import eventually
 
@@ -71,7 +71,7 @@ async def test_pods_reach_each_other(namespace: Namespace, pods: dict[str, str])
 
 
 @pytest.mark.tcg
-async def test_services_reach_every_pod_behind_them_the_caller_too(
+async def test_services_reach_every_endpoint_including_the_caller(
     namespace: Namespace, pods: dict[str, str]
 ) -> None:
     """A pod that is picked by its own call reaches itself: the hairpin."""

@@ -1,4 +1,4 @@
-"""The main thread: applying pods is enough, and deleting them leaves nothing."""
+"""The main workflow: applying pods launches machines, and deleting them leaves nothing."""
 
 import asyncio
 import ipaddress

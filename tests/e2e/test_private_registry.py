@@ -1,4 +1,4 @@
-"""Images that need a password: machines have it by their execution role, containers never."""
+"""Images that need a password: machines get it by their execution role, containers never."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from monopod.images import catalogue
+from monopod.build.images import catalogue
 from tests.e2e.cluster import Cluster, Namespace, pod
 from tests.e2e.private_registry import PASSWORD, PrivateRegistry, private_registry
 
@@ -75,7 +75,7 @@ async def _not_pulled(namespace: Namespace, name: str) -> str:
 
 
 @pytest.mark.row("S13")
-async def test_without_a_role_the_pull_fails_and_says_why(
+async def test_without_a_role_the_pull_fails_with_the_reason(
     cluster: Cluster,
     namespace: Namespace,
     labels: dict[str, str],
@@ -153,7 +153,7 @@ async def test_a_container_cannot_read_the_machines_configuration(
     await namespace.kubectl("delete", "pod", "granted")
 
 
-async def test_a_wrong_password_is_refused_by_name_and_a_changed_secret_counts_at_once(
+async def test_a_wrong_password_is_reported_and_a_changed_secret_takes_effect(
     cluster: Cluster,
     namespace: Namespace,
     labels: dict[str, str],

@@ -1,10 +1,10 @@
-"""Bad input: one clear word, at the right place, and nothing left behind."""
+"""Invalid input: one clear message on the right object, and no leftovers."""
 
 import pytest
 import yaml
 
-from monopod.process import ProcessError
-from monopod.scheduler.decision import machine_name
+from monopod.controllers.scheduler.decide import machine_name
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, ask_for_machine, pod
 
 
@@ -223,7 +223,7 @@ async def test_unsupported_fields_are_refused_in_fargate_s_words(
     )
 
 
-async def test_a_pod_that_its_kubelet_rejects_gives_its_machine_back(
+async def test_a_pod_rejected_by_its_kubelet_releases_its_machine(
     namespace: Namespace, image: str
 ) -> None:
     """The scheduler refuses it; with a machine all the same, the kubelet's word is final."""

@@ -34,7 +34,7 @@ async def test_a_pod_finds_the_token_of_its_role(namespace: Namespace, image: st
     assert claims["sub"] == f"system:serviceaccount:{namespace.name}:reader"
     description = await namespace.kubectl("get", "--raw", "/.well-known/openid-configuration")
     assert claims["iss"] == json.loads(description)["issuer"]
-    # It is for an STS: the API server takes its bearer for nobody.
+    # Its audience is an STS: the API server does not authenticate its bearer.
     question = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenReview",

@@ -1,4 +1,4 @@
-"""A pod gets the processors, the processor time and the memory of its row of the size table."""
+"""A pod gets the processors, CPU time and memory of its row of the size table."""
 
 import asyncio
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from monopod.bench.footprint import cpu_s
+from monopod.fargate.sizing.quantity import parse_milli
+from monopod.node.vmm.cgroups import Hierarchies
 from monopod.settings import Settings
-from monopod.sizing.quantity import parse_milli
-from monopod.vmm.cgroups import Hierarchies
 from tests.e2e.cluster import Namespace, pod
 
 _SPUN_S = 6.0
 _PLATFORM = 0.1
-"""What a machine may use beside its pod's share, in cores."""
+"""CPU that a machine may use in addition to its pod's, in cores."""
 _SLACK = 0.05
 _MIB = 1 << 20
 _SCATTERED_MIB = 400
@@ -50,7 +50,9 @@ def _drivers(size: Size) -> str:
     [pytest.param(_drivers(size), size, id=f"{size.cpu}-{_drivers(size)}") for size in _SIZES],
     scope="module",
 )
-async def test_a_pod_has_what_its_size_says(namespace: Namespace, image: str, size: Size) -> None:
+async def test_a_pod_has_the_resources_of_its_size(
+    namespace: Namespace, image: str, size: Size
+) -> None:
     name = f"size-{size.cpu}"
     requests = {"resources": {"requests": {"cpu": size.cpu}}}
     await namespace.apply(pod(name, image, container=requests))
@@ -110,6 +112,6 @@ async def _cores_used(home: Path, machine: str) -> float:
         return used
 
     before, began = used_s(), time.monotonic()
-    # The length of a measurement, nothing that is waited for.
+    # The duration of the measurement, not a wait.
     await asyncio.sleep(_SPUN_S)
     return (used_s() - before) / (time.monotonic() - began)

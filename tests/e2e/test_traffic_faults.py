@@ -1,4 +1,4 @@
-"""kill -9 of what traffic goes through, and of who keeps it, while traffic goes on."""
+"""kill -9 of data plane processes and their controllers during traffic."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from monopod.process import ProcessError
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
 from tests.e2e.test_faults import service_pid
 from tests.framework.eventually import eventually
@@ -184,8 +184,8 @@ async def _kill(service: Path) -> None:
 
 
 @pytest.mark.row("S22")
-async def test_traffic_survives_what_is_killed(traffic: Namespace) -> None:
-    """New calls go on within 5 s, standing connections go on, and nothing opens in between."""
+async def test_traffic_survives_kills(traffic: Namespace) -> None:
+    """New calls go on within 5 s, current connections go on, and nothing opens in between."""
     services = traffic.cluster.home / "services"
     server = (await traffic.get("pod", "server"))["status"]
     await _refused(traffic, server["podIP"])

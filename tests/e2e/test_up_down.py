@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from monopod.node.vmm.map_count import MapCount
+from monopod.node.vmm.uml import largest_mappings
 from monopod.settings import Settings
-from monopod.vmm.map_count import MapCount
-from monopod.vmm.uml import largest_mappings
-from tests.cluster.traces import in_network, mounts_and_cgroups, processes
+from tests.controlplane.traces import in_network, mounts_and_cgroups, processes
 from tests.e2e.cluster import Namespace, pod
 from tests.framework.failures import keeping
 

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from monopod import process
+from monopod.util import process
 from tests.e2e import go
 from tests.e2e.cluster import Cluster
 from tests.e2e.images import agnhost_image

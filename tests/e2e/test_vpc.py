@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from monopod import process
-from monopod.process import ProcessError
+from monopod.util import process
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
 from tests.framework.eventually import eventually
-from tests.network.lab import ip, make_socket
-from tests.network.lab import namespace as network_namespace
+from tests.net.lab import ip, make_socket
+from tests.net.lab import namespace as network_namespace
 
 pytestmark = pytest.mark.timeout(600)
 _OPEN, _SHUT = "vpc-open", "vpc-shut"
@@ -126,7 +126,7 @@ async def ground(namespace: Namespace, image: str) -> AsyncIterator[Ground]:
 
 
 class World:
-    """Somebody beyond the host: who calls it, and when."""
+    """A server outside the host that records who calls it, and when."""
 
     def __init__(self) -> None:
         self.calls = defaultdict[str, list[float]](list)
@@ -186,7 +186,7 @@ async def test_pods_get_addresses_of_a_secondary_block(ground: Ground) -> None:
 
 
 @pytest.mark.row("S14")
-async def test_a_route_table_decides_who_gets_out_and_counts_for_running_pods(
+async def test_a_route_table_controls_egress_and_applies_to_running_pods(
     ground: Ground, world: World
 ) -> None:
     for name in ("open", "shut"):
@@ -210,7 +210,7 @@ async def test_a_route_table_decides_who_gets_out_and_counts_for_running_pods(
 
 
 @pytest.mark.row("S18")
-async def test_a_full_subnet_makes_the_next_pod_wait_until_an_address_is_freed(
+async def test_a_pod_in_a_full_subnet_waits_until_an_address_is_freed(
     ground: Ground,
 ) -> None:
     namespace = ground.namespace
@@ -255,7 +255,7 @@ async def _addresses(cluster: Cluster, subnet: str) -> list[IPv4Address]:
 
 
 @pytest.mark.row("S16")
-async def test_the_dns_switches_count_for_running_pods(ground: Ground) -> None:
+async def test_the_dns_settings_apply_to_running_pods(ground: Ground) -> None:
     namespace = ground.namespace
     node = (await namespace.get("pod", "shut"))["spec"]["nodeName"]
     service = "kubernetes.default.svc.cluster.local"

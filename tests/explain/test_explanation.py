@@ -3,8 +3,8 @@
 import pytest
 
 from monopod.api import keys
+from monopod.controllers.scheduler import reasons
 from monopod.explain import Warned, refusal
-from monopod.scheduler import reasons
 from tests.explain.cases import (
     BORN,
     MACHINE,

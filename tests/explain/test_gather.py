@@ -9,9 +9,9 @@ from lightkube.resources.core_v1 import Event, Pod
 from msgspec import convert
 
 from monopod.api.resources import MicroVM, MicroVMSpec, PodReference
+from monopod.controllers.scheduler.decide import machine_name
 from monopod.explain import UnknownPodError, explain, gather
-from monopod.kube import Client, identity
-from monopod.scheduler.decision import machine_name
+from monopod.kube import Client, uid_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ async def made(admin: Client, namespace: str, name: str) -> Pod:
 
 async def test_a_pod_with_its_machine_and_its_warnings(admin: Client, namespace: str) -> None:
     pod = await made(admin, namespace, "web")
-    uid = identity(pod)
+    uid = uid_of(pod)
     machine = await admin.create(
         MicroVM(
             metadata=ObjectMeta(name=machine_name(uid)),
@@ -59,9 +59,9 @@ async def test_a_pod_with_its_machine_and_its_warnings(admin: Client, namespace:
         found = await gather(admin, namespace, "web", NOW)
     finally:
         await admin.delete(MicroVM, machine_name(uid))
-    assert identity(found.pod) == uid
+    assert uid_of(found.pod) == uid
     assert found.machine is not None
-    assert identity(found.machine) == identity(machine)
+    assert uid_of(found.machine) == uid_of(machine)
     assert [warned.reason for warned in found.warnings] == ["Said2", "Said1"]
     assert explain(found).headline == f"{namespace}/web: Pending"
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from monopod.cluster import access
-from monopod.network.plan import Plan
+from monopod.controlplane import access
+from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.settings import Settings
 
 KUBERNETES: Final = (
@@ -133,7 +133,7 @@ class _Collection:
 
     def _network_namespaces(self) -> Mapping[str, str]:
         # The names follow from the home; only addresses depend on the transit network's number.
-        plan = Plan(Settings(home=self._home).instance, 0)
+        plan = ClusterNetwork(Settings(home=self._home).instance, 0)
         return {
             "router": plan.router_name,
             "control": plan.control_name,

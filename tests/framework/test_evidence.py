@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.cluster import state
+from monopod.controlplane import state
 from tests.framework.evidence import KUBERNETES, MONOPOD, Limits, collect, slug
 
 _AMPLE = Limits(whole_s=60, step_s=30)

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod import guest
 from monopod.api import keys
-from monopod.guest import NodeConfiguration, Registry, RegistryCredential, node_files
-from monopod.guest.configuration import GATEWAY, pids_limit
-from monopod.sizing import TABLE, Size
-from monopod.vmm.uml import guest_memory_mib, processes
+from monopod.fargate.sizing import TABLE, Size
+from monopod.node import guest
+from monopod.node.guest import NodeConfiguration, Registry, RegistryCredential, node_files
+from monopod.node.guest.configuration import GATEWAY, pids_limit
+from monopod.node.vmm.uml import guest_memory_mib, processes
 
 NODE = NodeConfiguration(
     node_name="fargate-ip-192-168-1-2.local-1.compute.internal",

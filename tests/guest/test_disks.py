@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod import process
-from monopod.guest import DiskError, create_configuration_disk, create_data_disk
-from monopod.guest.disks import configuration_archive
+from monopod.node.guest import DiskError, create_configuration_disk, create_data_disk
+from monopod.node.guest.disks import configuration_archive
+from monopod.util import process
 
 _UID = 1_000_070_123
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from monopod.guest.archive import debian_mirror, mirrors
-from monopod.guest.errors import ImageBuildError
-from monopod.guest.image import provide
-from monopod.guest.pause import REFERENCE, oci_archive
-from monopod.guest.specification import base_specification
+from monopod.node.guest.archive import debian_mirror, mirrors
+from monopod.node.guest.errors import ImageBuildError
+from monopod.node.guest.image import provide
+from monopod.node.guest.pause import REFERENCE, oci_archive
+from monopod.node.guest.specification import base_specification
 
 
 @pytest.mark.parametrize(

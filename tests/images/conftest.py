@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.images import ImageConfig, write_archive
+from monopod.build.images import ImageConfig, write_archive
 
 
 def _free_port() -> int:

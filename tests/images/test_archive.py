@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from monopod.images import ArchiveError
-from monopod.images.archive import open_archive
+from monopod.build.images import ArchiveError
+from monopod.build.images.archive import open_archive
 from tests.images.conftest import digest, tar_of
 
 Edit = Callable[[Callable[[dict[str, bytes]], None]], Path]

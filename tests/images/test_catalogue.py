@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monopod.images import build_demo_image, build_test_image
-from monopod.images.archive import open_archive
+from monopod.build.images import build_demo_image, build_test_image
+from monopod.build.images.archive import open_archive
 from monopod.settings import Settings
 from tests.images.conftest import members
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from monopod.images.errors import RegistryError
-from monopod.images.exclusion import collecting, pushing
-from monopod.progress import Progress
+from monopod.build.images.errors import RegistryError
+from monopod.build.images.exclusion import collecting, pushing
+from monopod.util.progress import Progress
 
 
 async def _is_held_up(socket: Path, *, by_a_push: bool) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from monopod.images import ImageConfig, PushError, push, write_archive
-from monopod.progress import Progress
+from monopod.build.images import ImageConfig, PushError, push, write_archive
+from monopod.util.progress import Progress
 from tests.images.conftest import digest, members, tar_of
 
 

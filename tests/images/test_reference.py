@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.images import ArchiveError
-from monopod.images.reference import from_file_name, parse
+from monopod.build.images import ArchiveError
+from monopod.build.images.reference import from_file_name, parse
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from monopod.images import ImageConfig, push, write_archive
-from monopod.images.errors import RegistryError
-from monopod.images.remove import remover
-from monopod.images.stored import StoredImage, make, read, unneeded
+from monopod.build.images import ImageConfig, push, write_archive
+from monopod.build.images.errors import RegistryError
+from monopod.build.images.remove import remover
+from monopod.build.images.stored import StoredImage, make, read, unneeded
 from tests.images.conftest import collect_garbage, digest, members, registry_by_socket
 
 _URL = "http://10.9.8.7:5000"

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monopod.images.errors import ArchiveError, ImageInUseError, UnknownImageError
-from monopod.images.stored import StoredImage
-from monopod.images.use import Removal, Use, plan, use_of, users
+from monopod.build.images.errors import ArchiveError, ImageInUseError, UnknownImageError
+from monopod.build.images.stored import StoredImage
+from monopod.build.images.use import Removal, Use, plan, use_of, users
 
 _REGISTRY = "100.127.3.6:5000"
 _A, _B, _C = (f"sha256:{each * 64}" for each in "abc")

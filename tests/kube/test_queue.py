@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.kube.queue import WorkQueue
+from monopod.kube.workqueue import WorkQueue
 from tests.kube.clock import ManualClock
 
 

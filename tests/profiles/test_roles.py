@@ -4,7 +4,7 @@ from itertools import permutations
 import msgspec
 
 from monopod.api.resources import ExecutionRole
-from monopod.profiles import role_of
+from monopod.fargate.profiles import role_of
 
 _ARN = "arn:aws:iam::111122223333:role/pod-execution"
 _NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)

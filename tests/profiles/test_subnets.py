@@ -4,7 +4,7 @@ import pytest
 from msgspec import convert
 
 from monopod.api.resources import FargateProfile, Subnet, Vpc
-from monopod.profiles import subnets_of_profile
+from monopod.fargate.profiles import subnets_of_profile
 
 
 def subnet(name: str, internet: str, **more: str) -> Subnet:

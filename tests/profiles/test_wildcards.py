@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.profiles import matches
+from monopod.fargate.profiles import matches
 
 
 @pytest.mark.row("S2")

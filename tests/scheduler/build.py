@@ -17,15 +17,15 @@ from monopod.api.resources import (
     MicroVMStatus,
     Subnet,
 )
-from monopod.profiles import KnownRoles
-from monopod.refusals import Storage
-from monopod.scheduler.decision import View
-from monopod.scheduler.placement import Ground
-from monopod.scheduler.security_groups import Membership
-from monopod.scheduler.steps import Claim
+from monopod.controllers.scheduler.actions import CreateMicroVM
+from monopod.controllers.scheduler.decide import State
+from monopod.controllers.scheduler.placement import Region
+from monopod.controllers.scheduler.security_groups import Membership
+from monopod.fargate.profiles import KnownRoles
+from monopod.fargate.unsupported import Storage
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
-GROUND = Ground("local-1", "amd64")
+GROUND = Region("local-1", "amd64")
 UID = "0d6f1a52-0000-0000-0000-000000000001"
 NODE = "fargate-ip-192-168-1-9.local-1.compute.internal"
 
@@ -110,7 +110,9 @@ def subnet(
     )
 
 
-def machine(claim: Claim, *conditions: Condition, uid: str = "m-1", going: bool = False) -> MicroVM:
+def machine(
+    claim: CreateMicroVM, *conditions: Condition, uid: str = "m-1", going: bool = False
+) -> MicroVM:
     made = MicroVM(spec=claim.spec)
     made.metadata = msgspec.convert(
         {"name": claim.name, "uid": uid, "deletionTimestamp": NOW if going else None},
@@ -159,8 +161,8 @@ def storage(
     )
 
 
-def view(**changes: Any) -> View:
-    known = View(
+def view(**changes: Any) -> State:
+    known = State(
         profiles=[profile()],
         subnets=[subnet()],
         vpcs=[],
@@ -174,4 +176,4 @@ def view(**changes: Any) -> View:
         membership=Membership(),
     )
     # Not dataclasses.replace, whose checks would want every field's exact type from the tests.
-    return View(**{name: changes.get(name, getattr(known, name)) for name in View.__slots__})
+    return State(**{name: changes.get(name, getattr(known, name)) for name in State.__slots__})

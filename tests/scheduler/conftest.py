@@ -17,13 +17,13 @@ from lightkube.models.rbac_v1 import RoleRef, Subject
 from lightkube.resources.core_v1 import Event, Node, Pod
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
 
-from monopod import cluster
+from monopod import controlplane
 from monopod.api.conditions import TRUE
 from monopod.api.resources import Condition, FargateProfile, MicroVM, Subnet
+from monopod.controllers.scheduler import manager
+from monopod.controllers.scheduler.decide import machine_name
+from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.kube import Client, NotFoundError, connect, meta
-from monopod.scheduler import assembly
-from monopod.scheduler.decision import machine_name
-from monopod.scheduler.settings import SchedulerSettings
 from monopod.settings import Settings
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 async def identity(api_server: ApiServer, admin: Client) -> Path:
     """The scheduler's own kubeconfig."""
     group = "rbac.authorization.k8s.io"
-    manifest = Path(cluster.__file__).with_name("manifests") / "rbac.yaml"
+    manifest = Path(controlplane.__file__).with_name("manifests") / "rbac.yaml"
     roles = [
         msgspec.convert(each, ClusterRole)
         for each in yaml.safe_load_all(manifest.read_text())
@@ -60,9 +60,9 @@ async def running_scheduler(
 ) -> AsyncGenerator[None]:
     """A scheduler in this process, gone at the end."""
     ready = asyncio.Event()
-    async with connect(identity, assembly.COMPONENT) as client:
+    async with connect(identity, manager.COMPONENT) as client:
         work = asyncio.create_task(
-            assembly.run(
+            manager.run(
                 client,
                 # Other tests leave their profiles behind.
                 Settings(region=build.GROUND.region, max_profiles=10_000),

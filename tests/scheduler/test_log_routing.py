@@ -7,8 +7,8 @@ import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap, Namespace
 
+from monopod.controllers.scheduler import log_routing
 from monopod.kube import Client, meta
-from monopod.scheduler import log_routing
 from tests.scheduler.conftest import World, eventually, running_scheduler
 
 

@@ -2,14 +2,14 @@ from typing import Any
 
 import pytest
 
-from monopod.scheduler import placement
-from monopod.scheduler.placement import Room
-from monopod.sizing import Size
+from monopod.controllers.scheduler import placement
+from monopod.controllers.scheduler.placement import SubnetCandidate
+from monopod.fargate.sizing import Size
 from tests.scheduler.build import GROUND, pod, subnet
 
 SIZE = Size(250, 512)
-A = Room("private-a", "local-1a", 10)
-B = Room("private-b", "local-1b", 20)
+A = SubnetCandidate("private-a", "local-1a", 10)
+B = SubnetCandidate("private-b", "local-1b", 20)
 
 
 def allowed(**spec: Any) -> list[str]:
@@ -18,7 +18,7 @@ def allowed(**spec: Any) -> list[str]:
     return [room.name for room in placement.allowed(wanted, (A, B), GROUND, SIZE)]
 
 
-def best(*rooms: Room, **spec: Any) -> str | None:
+def best(*rooms: SubnetCandidate, **spec: Any) -> str | None:
     wanted = pod(**spec).spec
     assert wanted is not None
     found = placement.best(wanted, rooms, GROUND, SIZE)
@@ -94,8 +94,8 @@ def test_the_node_of_a_machine_cannot_be_named_before_it_is_there() -> None:
 
 def test_the_roomiest_subnet_is_taken_and_names_decide_between_equals() -> None:
     assert best(A, B) == "private-b"
-    assert best(Room("z", "local-1a", 5), Room("y", "local-1a", 5)) == "y"
-    assert best(Room("z", "local-1a", 0)) is None
+    assert best(SubnetCandidate("z", "local-1a", 5), SubnetCandidate("y", "local-1a", 5)) == "y"
+    assert best(SubnetCandidate("z", "local-1a", 0)) is None
     assert best() is None
 
 
@@ -104,7 +104,7 @@ def test_preferences_come_before_room() -> None:
     preferred = [{"weight": 1, "preference": {"matchExpressions": [expression]}}]
     affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
     assert best(A, B, affinity=affinity) == "private-a"
-    assert best(Room("private-a", "local-1a", 0), B, affinity=affinity) == "private-b"
+    assert best(SubnetCandidate("private-a", "local-1a", 0), B, affinity=affinity) == "private-b"
 
 
 @pytest.mark.parametrize(
@@ -122,5 +122,5 @@ def test_preferences_come_before_room() -> None:
 def test_room_is_what_both_counts_leave(
     block: str, used: int, available: int | None, free: int
 ) -> None:
-    (room,) = placement.rooms([subnet("s", block, available=available)], {"s": used})
+    (room,) = placement.subnet_candidates([subnet("s", block, available=available)], {"s": used})
     assert room.free == free

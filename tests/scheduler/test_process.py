@@ -24,7 +24,7 @@ from tests.scheduler.conftest import World, eventually
 async def _scheduler_process(
     identity: Path, home: Path, level: str = "info"
 ) -> AsyncGenerator[Process]:
-    """``python -m monopod.scheduler``, ready as it reports to s6."""
+    """``python -m monopod.controllers.scheduler``, ready as it reports to s6."""
     user = home / "identities" / "scheduler"
     if not user.exists():
         user.parent.mkdir(parents=True)
@@ -41,7 +41,7 @@ async def _scheduler_process(
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "monopod.scheduler",
+        "monopod.controllers.scheduler",
         env=environment,
         pass_fds=[writable],
         stdout=asyncio.subprocess.PIPE,

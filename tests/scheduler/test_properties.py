@@ -9,21 +9,19 @@ from hypothesis import strategies as st
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api.resources import MicroVM
-from monopod.scheduler import failures
-from monopod.scheduler.decision import decide
-from monopod.scheduler.steps import Bind, Claim, CountFailure, Nothing, Refuse, Step, Wait
-from monopod.scheduler.writes import condition_patch, metadata_patch, status_patch
-from tests.scheduler.build import (
-    NODE,
-    NOW,
-    condition,
-    machine,
-    node,
-    pod,
-    profile,
-    subnet,
-    view,
+from monopod.controllers.scheduler import provisioning_failures
+from monopod.controllers.scheduler.actions import (
+    Action,
+    Bind,
+    CountFailure,
+    CreateMicroVM,
+    MarkUnschedulable,
+    NoAction,
+    Requeue,
 )
+from monopod.controllers.scheduler.decide import decide
+from monopod.controllers.scheduler.patches import condition_patch, metadata_patch, status_patch
+from tests.scheduler.build import NODE, NOW, condition, machine, node, pod, profile, subnet, view
 
 _words = st.sampled_from(["", "shop", "fp", "local-1a", "linux", "amd64", "CAP_KILL", "é" * 70])
 _keys = st.sampled_from(
@@ -32,7 +30,7 @@ _keys = st.sampled_from(
         "kubernetes.io/os",
         "eks.amazonaws.com/fargate-profile",
         "eks.amazonaws.com/compute-type",
-        failures.ANNOTATION,
+        provisioning_failures.ANNOTATION,
         "x",
     ]
 )
@@ -126,20 +124,20 @@ _pods = st.fixed_dictionaries(
 @given(_pods)
 def test_every_pod_gets_a_decision_that_can_be_written(wire: dict[str, Any]) -> None:
     any_pod = msgspec.convert(wire, Pod)
-    step = decide(any_pod, view(subnets=[subnet(), subnet("b", zone="local-1b")]))
-    assert isinstance(step, Nothing | Refuse | Claim | Wait)
-    if isinstance(step, Claim):
+    action = decide(any_pod, view(subnets=[subnet(), subnet("b", zone="local-1b")]))
+    assert isinstance(action, NoAction | MarkUnschedulable | CreateMicroVM | Requeue)
+    if isinstance(action, CreateMicroVM):
         msgspec.json.encode(
             (
-                step.spec,
-                metadata_patch(any_pod, step.marks),
-                status_patch(any_pod, step.marks, NOW),
+                action.spec,
+                metadata_patch(any_pod, action.marks),
+                status_patch(any_pod, action.marks, NOW),
             )
         )
-    if isinstance(step, Refuse):
-        assert step.reason
-        assert step.message
-        msgspec.json.encode(condition_patch(any_pod, step.reason, step.message, NOW))
+    if isinstance(action, MarkUnschedulable):
+        assert action.reason
+        assert action.message
+        msgspec.json.encode(condition_patch(any_pod, action.reason, action.message, NOW))
 
 
 class _World:
@@ -174,7 +172,7 @@ class _World:
             case _:
                 self.now += timedelta(seconds=400)
 
-    def look(self) -> Step:
+    def look(self) -> Action:
         """Decide, twice over."""
         known = view(
             profiles=[profile()] if self.sound else [],
@@ -183,20 +181,22 @@ class _World:
             node=self.node,
             now=self.now,
         )
-        step = decide(self.pod, known)
-        assert step == decide(self.pod, known), "asked twice, answered alike"
-        return step
+        action = decide(self.pod, known)
+        assert action == decide(self.pod, known), "asked twice, answered alike"
+        return action
 
-    def take(self, step: Step) -> None:
+    def take(self, action: Action) -> None:
         """Do what was decided."""
-        match step:
-            case Claim():
+        match action:
+            case CreateMicroVM():
                 assert self.machine is None, "never a second machine"
-                self.made.append(step.name)
-                self.machine = machine(step, uid=f"m-{len(self.made)}")
+                self.made.append(action.name)
+                self.machine = machine(action, uid=f"m-{len(self.made)}")
             case CountFailure():
                 assert self.pod.metadata is not None
-                self.pod.metadata.annotations = {failures.ANNOTATION: step.failures.encode()}
+                self.pod.metadata.annotations = {
+                    provisioning_failures.ANNOTATION: action.failures.encode()
+                }
             case _:
                 pass
 
@@ -234,10 +234,10 @@ def test_whatever_happens_a_pod_is_bound_in_the_end_and_to_one_machine(
     world = _World(sound)
     for event in (*events, *_ALL_WELL * 3):
         world.befall(event)
-        step = world.look()
-        if isinstance(step, Bind):
-            assert step.node == NODE
+        action = world.look()
+        if isinstance(action, Bind):
+            assert action.node == NODE
             assert len(set(world.made)) == 1
             return
-        world.take(step)
+        world.take(action)
     raise AssertionError("not bound")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from monopod.scheduler.decision import decide
-from monopod.scheduler.steps import Claim, Refuse
+from monopod.controllers.scheduler.actions import CreateMicroVM, MarkUnschedulable
+from monopod.controllers.scheduler.decide import decide
 from tests.scheduler.build import pod, subnet, view
 
 _ZONES = [subnet("a", zone="local-1a"), subnet("b", block="192.168.2.0/24", zone="local-1b")]
@@ -70,9 +70,9 @@ _RUN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("report", _RUN)
 def test_reported_pods_that_run(report: str) -> None:
     spec, wanted = _RUN[report]
-    step = decide(pod(**spec), view(subnets=_ZONES))
-    assert isinstance(step, Claim)
-    assert {field: getattr(step.spec, field) for field in wanted} == wanted
+    action = decide(pod(**spec), view(subnets=_ZONES))
+    assert isinstance(action, CreateMicroVM)
+    assert {field: getattr(action.spec, field) for field in wanted} == wanted
 
 
 _NO_NODE = (
@@ -157,6 +157,6 @@ _REFUSED: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {
 @pytest.mark.parametrize("report", _REFUSED)
 def test_reported_pods_that_do_not_run(report: str) -> None:
     spec, (reason, message) = _REFUSED[report]
-    step = decide(pod(**spec), view(subnets=_ZONES))
-    assert isinstance(step, Refuse)
-    assert (step.reason, step.message) == (reason, message)
+    action = decide(pod(**spec), view(subnets=_ZONES))
+    assert isinstance(action, MarkUnschedulable)
+    assert (action.reason, action.message) == (reason, message)

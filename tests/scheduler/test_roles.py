@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from monopod.api.resources import ExecutionRole
+from monopod.controllers.scheduler.decide import CreateMicroVM, MarkUnschedulable, decide
+from monopod.controllers.scheduler.settings import SchedulerSettings
+from monopod.fargate.profiles import KnownRoles
 from monopod.kube import meta
-from monopod.profiles import KnownRoles
-from monopod.scheduler.decision import Claim, Refuse, decide
-from monopod.scheduler.settings import SchedulerSettings
 from tests.scheduler.build import ARN, pod, role, view
 from tests.scheduler.conftest import World, running_scheduler
 
@@ -21,9 +21,9 @@ _NOT_ASSUMED = (
 
 @pytest.mark.parametrize("known", [KnownRoles(), KnownRoles([role()], required=True)])
 def test_a_machine_is_asked_for_with_its_profiles_role(known: KnownRoles) -> None:
-    step = decide(pod(), view(roles=known))
-    assert isinstance(step, Claim)
-    assert step.spec.podExecutionRoleArn == ARN
+    action = decide(pod(), view(roles=known))
+    assert isinstance(action, CreateMicroVM)
+    assert action.spec.podExecutionRoleArn == ARN
 
 
 @pytest.mark.row("S13")
@@ -31,8 +31,8 @@ def test_a_machine_is_asked_for_with_its_profiles_role(known: KnownRoles) -> Non
 def test_an_unknown_role_is_refused_in_aws_s_words_if_roles_are_required(
     roles: list[ExecutionRole],
 ) -> None:
-    step = decide(pod(), view(roles=KnownRoles(roles, required=True)))
-    assert step == Refuse("MisconfiguredFargateProfile", _NOT_ASSUMED.format("fp"))
+    action = decide(pod(), view(roles=KnownRoles(roles, required=True)))
+    assert action == MarkUnschedulable("MisconfiguredFargateProfile", _NOT_ASSUMED.format("fp"))
 
 
 async def test_a_refused_pod_goes_on_when_its_role_comes(world: World, identity: Path) -> None:

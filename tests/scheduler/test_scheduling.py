@@ -6,8 +6,8 @@ from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod
 
 from monopod.api.conditions import FALSE, TRUE
 from monopod.api.resources import Condition, MicroVM
+from monopod.controllers.scheduler.provisioning_failures import ANNOTATION, failures_of
 from monopod.kube import meta
-from monopod.scheduler.failures import ANNOTATION, failures_of
 from tests.scheduler.conftest import World, eventually
 
 pytestmark = pytest.mark.usefixtures("scheduler")

@@ -10,11 +10,11 @@ from lightkube.resources.core_v1 import ServiceAccount
 
 from monopod.api import keys
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
+from monopod.controllers.scheduler import reasons
+from monopod.controllers.scheduler.actions import AskGroups, CreateMicroVM, MarkUnschedulable
+from monopod.controllers.scheduler.decide import decide
+from monopod.controllers.scheduler.security_groups import Membership, groups_in, matching
 from monopod.kube import meta
-from monopod.scheduler import reasons
-from monopod.scheduler.decision import decide
-from monopod.scheduler.security_groups import Membership, groups_in, matching
-from monopod.scheduler.steps import AskGroups, Claim, Refuse
 from tests.scheduler.build import pod, view
 from tests.scheduler.conftest import World, eventually
 
@@ -59,16 +59,16 @@ def test_no_machine_is_asked_for_before_the_groups_are_known() -> None:
 
 def test_a_claim_has_the_groups_and_tells_them() -> None:
     member = Membership(("sg-a", "sg-b"), ("p",), {"sg-a": "main", "sg-b": "main"})
-    step = decide(pod(), view(membership=member))
-    assert isinstance(step, Claim)
-    assert step.spec.securityGroups == ["sg-a", "sg-b"]
-    assert step.marks.annotations[keys.SECURITY_GROUPS_ANNOTATION] == "sg-a,sg-b"
+    action = decide(pod(), view(membership=member))
+    assert isinstance(action, CreateMicroVM)
+    assert action.spec.securityGroups == ["sg-a", "sg-b"]
+    assert action.marks.annotations[keys.SECURITY_GROUPS_ANNOTATION] == "sg-a,sg-b"
 
 
 def test_what_somebody_wrote_there_goes() -> None:
-    step = decide(pod(), view())
-    assert isinstance(step, Claim)
-    assert step.marks.annotations[keys.SECURITY_GROUPS_ANNOTATION] is None
+    action = decide(pod(), view())
+    assert isinstance(action, CreateMicroVM)
+    assert action.marks.annotations[keys.SECURITY_GROUPS_ANNOTATION] is None
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_what_somebody_wrote_there_goes() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(groups: Any, vpcs: Any, said: str) -> None:
-    step = decide(pod(), view(membership=Membership(groups, ("p",), vpcs)))
-    assert isinstance(step, Refuse)
-    assert step.reason == reasons.SECURITY_GROUPS
-    assert said in step.message
+    action = decide(pod(), view(membership=Membership(groups, ("p",), vpcs)))
+    assert isinstance(action, MarkUnschedulable)
+    assert action.reason == reasons.SECURITY_GROUPS
+    assert said in action.message
 
 
 async def _group(world: World, name: str, vpc: str = "main") -> None:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api.resources import Subnet
+from monopod.controllers.scheduler import reasons
+from monopod.controllers.scheduler.actions import CreateMicroVM, MarkUnschedulable
+from monopod.controllers.scheduler.decide import decide
+from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod
+from monopod.controllers.scheduler.zones import ZoneState, filter_zone, score_zone
 from monopod.kube import meta
-from monopod.scheduler import reasons
-from monopod.scheduler.decision import decide
-from monopod.scheduler.neighbours import Neighbour, neighbour
-from monopod.scheduler.steps import Claim, Refuse
-from monopod.scheduler.zones import Surroundings, fondness, objections
 from tests.scheduler.build import pod, subnet, view
 from tests.scheduler.conftest import World
 
@@ -48,17 +48,17 @@ def _affinity(kind: str, *, weight: int | None = None, **term: Any) -> dict[str,
     return {"affinity": {kind: {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}}
 
 
-def _at(zone: str, namespace: str = "shop", **labels: str) -> Neighbour:
-    return Neighbour(namespace, labels or {"app": "web"}, zone)
+def _at(zone: str, namespace: str = "shop", **labels: str) -> PlacedPod:
+    return PlacedPod(namespace, labels or {"app": "web"}, zone)
 
 
-def _around(*neighbours: Neighbour, zones: Sequence[str] = _ZONES[:2]) -> Surroundings:
+def _around(*neighbours: PlacedPod, zones: Sequence[str] = _ZONES[:2]) -> ZoneState:
     namespaces = {"shop": {"team": "one"}, "other": {"team": "two"}}
-    return Surroundings(neighbours, namespaces, zones, zones)
+    return ZoneState(neighbours, namespaces, zones, zones)
 
 
-def _open(wanted: Pod, around: Surroundings) -> list[str]:
-    return [zone for zone in around.allowed if not objections(wanted, zone, around)]
+def _open(wanted: Pod, around: ZoneState) -> list[str]:
+    return [zone for zone in around.allowed if not filter_zone(wanted, zone, around)]
 
 
 _A_WEB = _at("a")
@@ -93,7 +93,7 @@ _A_WEB = _at("a")
     ],
 )  # fmt: skip
 def test_where_a_pod_may_be(
-    spec: dict[str, Any], neighbours: tuple[Neighbour, ...], zones: str
+    spec: dict[str, Any], neighbours: tuple[PlacedPod, ...], zones: str
 ) -> None:
     assert "".join(_open(_pod(**spec), _around(*neighbours))) == zones
 
@@ -107,7 +107,7 @@ def test_match_label_keys_tell_one_revision_from_another() -> None:
 
 
 def test_a_pod_keeps_out_whom_it_excludes() -> None:
-    hermit = neighbour(_pod({"app": "db"}, **_affinity("podAntiAffinity")), "a")
+    hermit = placed_pod(_pod({"app": "db"}, **_affinity("podAntiAffinity")), "a")
     assert _open(_pod(), _around(hermit)) == ["b"]
     assert _open(_pod({"app": "db"}), _around(hermit)) == ["a", "b"]
 
@@ -117,9 +117,9 @@ def test_preferences_count_each_neighbour() -> None:
     near = _pod(**_affinity("podAffinity", weight=10))
     apart = _pod(**_affinity("podAntiAffinity", weight=10))
     anyway = _pod(**_spread(whenUnsatisfiable="ScheduleAnyway"))
-    assert [fondness(near, zone, around) for zone in "ab"] == [20, 10]
-    assert [fondness(apart, zone, around) for zone in "ab"] == [-20, -10]
-    assert [fondness(anyway, zone, around) for zone in "ab"] == [-2, -1]
+    assert [score_zone(near, zone, around) for zone in "ab"] == [20, 10]
+    assert [score_zone(apart, zone, around) for zone in "ab"] == [-20, -10]
+    assert [score_zone(anyway, zone, around) for zone in "ab"] == [-2, -1]
 
 
 @given(
@@ -143,11 +143,11 @@ def test_whoever_comes_the_skew_is_kept(
 
 @given(st.lists(st.sampled_from(["web", "db"]), max_size=8))
 def test_no_two_that_exclude_each_other_meet(apps: list[str]) -> None:
-    there: list[Neighbour] = []
+    there: list[PlacedPod] = []
     for app in apps:
         wanted = _pod({"app": app}, **(_affinity("podAntiAffinity") if app == "web" else {}))
         found = _open(wanted, _around(*there, zones=_ZONES))
-        there += [neighbour(wanted, zone) for zone in found[:1]]
+        there += [placed_pod(wanted, zone) for zone in found[:1]]
     web = [each.zone for each in there if each.labels["app"] == "web"]
     assert len(set(web)) == len(web)
     assert len(web) == min(len(_ZONES), apps.count("web"))
@@ -164,21 +164,21 @@ def test_others_count_before_free_addresses() -> None:
     here = [_at("local-1b")]
     small = [subnet("private-a", "192.168.1.0/28", "local-1a"), _subnets()[1]]
     for wish in (_spread(), _spread(whenUnsatisfiable="ScheduleAnyway")):
-        step = decide(_pod(**wish), view(subnets=small, neighbours=lambda: here))
-        assert isinstance(step, Claim)
-        assert step.spec.subnet == "private-a"
-    step = decide(_pod(), view(subnets=small, neighbours=lambda: here))
-    assert isinstance(step, Claim)
-    assert step.spec.subnet == "private-b"
+        action = decide(_pod(**wish), view(subnets=small, neighbours=lambda: here))
+        assert isinstance(action, CreateMicroVM)
+        assert action.spec.subnet == "private-a"
+    action = decide(_pod(), view(subnets=small, neighbours=lambda: here))
+    assert isinstance(action, CreateMicroVM)
+    assert action.spec.subnet == "private-b"
 
 
 def test_a_pod_that_fits_nowhere_says_what_is_against_each_zone() -> None:
     here = [_at("local-1a"), _at("local-1b")]
     wanted = _pod(**_affinity("podAntiAffinity"))
-    step = decide(wanted, view(subnets=_subnets(), neighbours=lambda: here))
-    assert isinstance(step, Refuse)
-    assert step.reason == reasons.TOPOLOGY
-    assert step.message == (
+    action = decide(wanted, view(subnets=_subnets(), neighbours=lambda: here))
+    assert isinstance(action, MarkUnschedulable)
+    assert action.reason == reasons.TOPOLOGY
+    assert action.message == (
         "No zone meets the pod's constraints: local-1a: a placed pod matches the required"
         " podAntiAffinity; local-1b: a placed pod matches the required podAntiAffinity"
     )

@@ -7,7 +7,7 @@ import pytest
 from lightkube.resources.core_v1 import Namespace, Pod
 
 from monopod.api.resources import MicroVM, Subnet
-from monopod.scheduler import reasons
+from monopod.controllers.scheduler import reasons
 from tests.scheduler.build import subnet
 from tests.scheduler.conftest import World
 

@@ -12,9 +12,9 @@ from lightkube.models.core_v1 import PodAffinityTerm
 from lightkube.models.meta_v1 import LabelSelector
 from lightkube.resources.core_v1 import Pod
 
+from monopod.controllers.scheduler.placed_pods import placed_pod
+from monopod.controllers.scheduler.zones import ZoneState, filter_zone
 from monopod.kube import meta
-from monopod.scheduler.neighbours import neighbour
-from monopod.scheduler.zones import Surroundings, objections
 from tests.scheduler.build import pod
 
 _KEYS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
@@ -193,9 +193,9 @@ _pods = st.builds(
 def test_every_zone_is_judged_as_upstream_does(
     wanted: Pod, placed: list[_Placed], allowed: list[str]
 ) -> None:
-    around = Surroundings(
-        [neighbour(each.pod, each.zone) for each in placed], _NAMESPACES, _ZONES, allowed
+    around = ZoneState(
+        [placed_pod(each.pod, each.zone) for each in placed], _NAMESPACES, _ZONES, allowed
     )
     for zone in allowed:
         naive = _may(wanted, zone, placed, _ZONES, allowed)
-        assert (not objections(wanted, zone, around)) == naive, msgspec.json.encode(wanted)
+        assert (not filter_zone(wanted, zone, around)) == naive, msgspec.json.encode(wanted)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from lightkube.models.core_v1 import PodSpec
 from msgspec import convert
 
-from monopod.sizing import (
+from monopod.fargate.sizing import (
     RESERVED_MEMORY_MIB,
     TABLE,
     PodTooLargeError,

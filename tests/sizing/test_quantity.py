@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.sizing import QuantityError, parse_milli
+from monopod.fargate.sizing import QuantityError, parse_milli
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,18 @@ from uuid import uuid4
 
 import pytest
 
-from monopod import components
-from monopod.guest import GuestImage, create_configuration_disk, create_data_disk
-from monopod.guest.image import provide
+from monopod.build import components
+from monopod.node.guest import GuestImage, create_configuration_disk, create_data_disk
+from monopod.node.guest.image import provide
+from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.console import tail
+from monopod.node.vmm.driver import Machine
+from monopod.node.vmm.map_count import MapCount
+from monopod.node.vmm.qemu import QemuDriver
+from monopod.node.vmm.qemu_command import Accelerator
+from monopod.node.vmm.uml import UmlDriver, largest_mappings
+from monopod.node.vmm.watchdog import WatchdogTimeouts
 from monopod.settings import Settings
-from monopod.vmm.cgroups import Cgroups, Hierarchies
-from monopod.vmm.console import tail
-from monopod.vmm.driver import Machine
-from monopod.vmm.map_count import MapCount
-from monopod.vmm.qemu import QemuDriver
-from monopod.vmm.qemu_command import Accelerator
-from monopod.vmm.uml import UmlDriver, largest_mappings
-from monopod.vmm.watchdog import Patience
 from tests.framework.eventually import eventually
 
 UID = 1_000_070_321
@@ -68,7 +68,9 @@ class Bench:
             console_of=self.console_of,
         )
 
-    def qemu(self, accelerator: Accelerator, patience: Patience | None = None) -> QemuDriver:
+    def qemu(
+        self, accelerator: Accelerator, patience: WatchdogTimeouts | None = None
+    ) -> QemuDriver:
         """The same for QEMU."""
         return QemuDriver(
             accelerator,
@@ -76,7 +78,7 @@ class Bench:
             runtime=self.home / "qemu",
             cgroups=self.cgroups,
             console_of=self.console_of,
-            patience=patience or Patience(),
+            patience=patience or WatchdogTimeouts(),
         )
 
     @property

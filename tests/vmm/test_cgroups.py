@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from monopod.vmm.cgroups import PERIOD_US, Cgroups, Hierarchies, Limits
-from monopod.vmm.driver import VmmError
+from monopod.node.vmm.cgroups import PERIOD_US, Cgroups, Hierarchies, Limits
+from monopod.node.vmm.driver import VmmError
 
 _MIB = 1 << 20
 _LIMITS = Limits(milli_cpu=1000, memory_bytes=64 * _MIB, processes=50)
@@ -67,7 +67,7 @@ def test_version_2_carries_all_limits(ordinary: Cgroups, tmp_path: Path) -> None
     assert (group / "pids.max").read_text() == "50"
     assert (group / "cpu.max").read_text() == f"{PERIOD_US} {PERIOD_US}"
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
-    ordinary.hold("one", 350)
+    ordinary.set_cpu_quota("one", 350)
     quota, period = (group / "cpu.max").read_text().split()
     assert int(quota) * 1000 == int(period) * 350
 
@@ -139,7 +139,7 @@ async def test_one_that_never_was_is_empty(cgroups: Cgroups) -> None:
     await cgroups.wait_empty("none")
     await cgroups.kill("none")
     cgroups.remove("none")
-    cgroups.hold("none", 100)
+    cgroups.set_cpu_quota("none", 100)
     assert not cgroups.is_populated("none")
     assert cgroups.processes("none") == []
 
@@ -172,7 +172,7 @@ async def test_no_more_processes_than_allowed(cgroups: Cgroups) -> None:
 async def test_a_held_machine_gets_its_share_of_a_processor(cgroups: Cgroups) -> None:
     child = await _start(cgroups, "one", "sh", "-c", "while :; do :; done")
     await _joined(child)
-    cgroups.hold("one", 200)
+    cgroups.set_cpu_quota("one", 200)
     loop = asyncio.get_running_loop()
     before, started = _cpu_s(child.pid), loop.time()
     await asyncio.wait([asyncio.create_task(child.wait())], timeout=1)

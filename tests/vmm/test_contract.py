@@ -11,15 +11,15 @@ from uuid import uuid4
 
 import pytest
 
-from monopod import process
-from monopod.network.links import Links, LinkSpec
-from monopod.network.namespaces import Namespace
-from monopod.vmm.console import tail
-from monopod.vmm.driver import Machine, VmmError
-from monopod.vmm.qemu import QemuDriver
-from monopod.vmm.qemu_command import Accelerator
-from monopod.vmm.uml import UmlDriver
-from monopod.vmm.watchdog import Patience, statistics
+from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.namespaces import Namespace
+from monopod.node.vmm.console import tail
+from monopod.node.vmm.driver import Machine, VmmError
+from monopod.node.vmm.qemu import QemuDriver
+from monopod.node.vmm.qemu_command import Accelerator
+from monopod.node.vmm.uml import UmlDriver
+from monopod.node.vmm.watchdog import WatchdogTimeouts, statistics
+from monopod.util import process
 from tests.vmm.conftest import Bench, scripted
 
 _PROGRAMS = {"uml": "linux", "qemu-tcg": "qemu-system-x86"}
@@ -115,7 +115,7 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
     assert "/proc" not in shared
     # More than there is: the guest's kernel ends who wanted it, and the machine goes on.
     assert "hog 0" not in text
-    driver.hold("one", milli_cpu)
+    driver.set_cpu_quota("one", milli_cpu)
     os.kill(place.vmm(), signal.SIGKILL)
     # As another process sees it, that knows nothing of the launch.
     assert (await driver.watch("one")).reason == "VmmKilled"
@@ -145,7 +145,9 @@ async def test_a_hung_guest_is_killed(qemu: Place) -> None:
     assert memory.total <= 600 << 20
     os.kill(qemu.vmm(), signal.SIGSTOP)
     async with asyncio.timeout(60):
-        end = await replace(qemu.driver, patience=Patience(every_s=1, silent_s=8)).watch("one")
+        end = await replace(qemu.driver, patience=WatchdogTimeouts(every_s=1, silent_s=8)).watch(
+            "one"
+        )
     assert end.reason == "GuestHung"
     assert "no sign of life for 8 s" in end.message
     assert qemu.bench.cgroups.processes("one") == []

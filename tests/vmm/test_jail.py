@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.vmm.disks import Disks
-from monopod.vmm.jail import Jail, jail_argv
-from monopod.vmm.uml import guest_memory_mib, kernel_argv, overhead_mib, processes
+from monopod.node.vmm.disks import Disks
+from monopod.node.vmm.jail import Jail, jail_argv
+from monopod.node.vmm.uml import guest_memory_mib, kernel_argv, overhead_mib, processes
 
 _JAIL = Jail(
     uid=1_000_000_007,

@@ -8,10 +8,10 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 
-from monopod.vmm import uml
-from monopod.vmm.cgroups import Cgroups, Hierarchies
-from monopod.vmm.driver import Machine, VmmError
-from monopod.vmm.map_count import MapCount
+from monopod.node.vmm import uml
+from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.driver import Machine, VmmError
+from monopod.node.vmm.map_count import MapCount
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monopod.vmm import probe
-from monopod.vmm.probe import Probe, probe_kvm
-from monopod.vmm.qemu_command import Accelerator
+from monopod.node.vmm import probe
+from monopod.node.vmm.probe import Probe, probe_kvm
+from monopod.node.vmm.qemu_command import Accelerator
 from tests.vmm.conftest import Bench
 
 
@@ -43,7 +43,7 @@ async def test_the_answer_is_kept_until_the_host_is_another(
     kept.write_text("{")
     assert (await probe_kvm(driver)).reason != "remembered"
     monkeypatch.setattr(probe, "_KVM", Path("/dev/no-kvm"))
-    monkeypatch.setattr("monopod.vmm.qemu._KVM", Path("/dev/no-kvm"))
+    monkeypatch.setattr("monopod.node.vmm.qemu._KVM", Path("/dev/no-kvm"))
     answer = await probe_kvm(driver)
     assert not answer.works
     assert "has no /dev/no-kvm" in answer.reason

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from monopod.guest import GuestImage
-from monopod.vmm.driver import VmmError
-from monopod.vmm.qemu_program import check_version, find_program
+from monopod.node.guest import GuestImage
+from monopod.node.vmm.driver import VmmError
+from monopod.node.vmm.qemu_program import check_version, find_program
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from dataclasses import asdict
 
 import pytest
 
-from monopod import process
-from monopod.vmm import qemu, seccomp, uml
-from monopod.vmm.qemu_command import Accelerator
+from monopod.node.vmm import qemu, seccomp, uml
+from monopod.node.vmm.qemu_command import Accelerator
+from monopod.util import process
 
 _PROGRAM = """
 import ctypes, json, os, sys
 import pyseccomp
-from monopod.vmm.seccomp import Extra, build_filter
+from monopod.node.vmm.seccomp import Extra, build_filter
 
 wanted = json.load(sys.stdin)
 calls = wanted["calls"]

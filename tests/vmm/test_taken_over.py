@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import pytest
 
-from monopod.network.links import Links, LinkSpec
-from monopod.network.namespaces import Namespace
-from monopod.vmm.qemu_command import Accelerator
+from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.namespaces import Namespace
+from monopod.node.vmm.qemu_command import Accelerator
 from tests.vmm.conftest import Bench, scripted
 
 _SOURCE = Path(__file__).with_name("taken_over.c")

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from monopod import process
-from monopod.vmm.console import tail
-from monopod.vmm.driver import VmmError
-from monopod.vmm.uml import UmlDriver
+from monopod.node.vmm.console import tail
+from monopod.node.vmm.driver import VmmError
+from monopod.node.vmm.uml import UmlDriver
+from monopod.util import process
 from tests.vmm.conftest import MAC, UID, Bench, scripted
 
 _TALKING = scripted(
@@ -181,9 +181,9 @@ async def test_a_machine_is_in_its_own_cgroups_from_the_start(bench: Bench) -> N
 _LAUNCHER = """
 import asyncio, json, socket, sys
 from pathlib import Path
-from monopod.vmm.cgroups import Cgroups, Hierarchies
-from monopod.vmm.driver import Machine
-from monopod.vmm.uml import UmlDriver
+from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.driver import Machine
+from monopod.node.vmm.uml import UmlDriver
 
 async def main() -> None:
     wanted = json.load(sys.stdin)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from lightkube.core import resource as res
 from lightkube.core.dictmixin import DictMixin
 
-from monopod.api.kinds import CustomObject, info, status_info
+from monopod.api.resource_info import CustomObject, resource_info, status_info
 
 
 class Condition(DictMixin):
@@ -78,7 +78,7 @@ class FargateProfileWithStatus(res.GlobalSubResource, _FargateProfile):
 class FargateProfile(res.GlobalResource, _FargateProfile):
     """A Fargate profile: cluster-scoped, its spec immutable."""
 
-    _api_info = info("FargateProfile", "fargateprofiles")
+    _api_info = resource_info("FargateProfile", "fargateprofiles")
     Status: ClassVar = FargateProfileWithStatus
 
 
@@ -129,7 +129,7 @@ class ExecutionRoleWithStatus(res.GlobalSubResource, _ExecutionRole):
 class ExecutionRole(res.GlobalResource, _ExecutionRole):
     """A pod execution role: what AWS grants by IAM, a cluster grants by this."""
 
-    _api_info = info("ExecutionRole", "executionroles")
+    _api_info = resource_info("ExecutionRole", "executionroles")
     Status: ClassVar = ExecutionRoleWithStatus
 
 
@@ -192,7 +192,7 @@ class MicroVMWithStatus(res.GlobalSubResource, _MicroVM):
 class MicroVM(res.GlobalResource, _MicroVM):
     """One machine for one pod; cluster-scoped, as the node that it becomes is."""
 
-    _api_info = info("MicroVM", "microvms")
+    _api_info = resource_info("MicroVM", "microvms")
     Status: ClassVar = MicroVMWithStatus
 
 
@@ -213,7 +213,7 @@ class _Vpc(CustomObject, kw_only=True):
 class Vpc(res.GlobalResource, _Vpc):
     """A VPC: the router's address space."""
 
-    _api_info = info("Vpc", "vpcs")
+    _api_info = resource_info("Vpc", "vpcs")
 
 
 class SubnetSpec(DictMixin):
@@ -250,5 +250,5 @@ class SubnetWithStatus(res.GlobalSubResource, _Subnet):
 class Subnet(res.GlobalResource, _Subnet):
     """A subnet: one machine takes one of its addresses."""
 
-    _api_info = info("Subnet", "subnets")
+    _api_info = resource_info("Subnet", "subnets")
     Status: ClassVar = SubnetWithStatus

@@ -7,7 +7,7 @@ from lightkube.core.dictmixin import DictMixin
 from lightkube.models.meta_v1 import LabelSelector
 
 from monopod.api import keys
-from monopod.api.kinds import CustomObject, info, status_info
+from monopod.api.resource_info import CustomObject, resource_info, status_info
 
 
 class SecurityGroupRule(DictMixin):
@@ -59,7 +59,7 @@ class SecurityGroupWithStatus(res.GlobalSubResource, _SecurityGroup):
 class SecurityGroup(res.GlobalResource, _SecurityGroup):
     """A security group; its name is its id."""
 
-    _api_info = info("SecurityGroup", "securitygroups")
+    _api_info = resource_info("SecurityGroup", "securitygroups")
     Status: ClassVar = SecurityGroupWithStatus
 
 
@@ -81,7 +81,7 @@ class SecurityGroupPolicySpec(DictMixin):
 class SecurityGroupPolicy(res.NamespacedResourceG, CustomObject, kw_only=True):
     """AWS's own kind: it puts pods in security groups when they are made."""
 
-    _api_info = info(
+    _api_info = resource_info(
         "SecurityGroupPolicy",
         "securitygrouppolicies",
         keys.SECURITY_GROUP_POLICIES,

@@ -4,7 +4,7 @@ from lightkube.core import resource as res
 from lightkube.core.dictmixin import DictMixin
 
 from monopod.api import keys
-from monopod.api.kinds import CustomObject, info
+from monopod.api.resource_info import CustomObject, resource_info
 
 
 class ServiceReference(DictMixin):
@@ -26,7 +26,7 @@ class TargetGroupBindingSpec(DictMixin):
 class TargetGroupBinding(res.NamespacedResourceG, CustomObject, kw_only=True):
     """AWS's own kind: one for each target group, with the readiness gate's name for its name."""
 
-    _api_info = info(
+    _api_info = resource_info(
         "TargetGroupBinding",
         "targetgroupbindings",
         keys.TARGET_GROUPS,

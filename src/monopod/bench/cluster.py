@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from monopod.network.plan import Plan
+from monopod.node.net.cluster_network import ClusterNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class Cluster:
 
     home: Path
     """The cluster's ``MONOPOD_HOME``."""
-    plan: Plan
+    plan: ClusterNetwork
     kubeconfig: Path
     """Kubeconfig of an administrator."""
     signing_kubeconfig: Path

@@ -12,7 +12,7 @@ import msgspec
 from monopod.bench.report import Footprint
 from monopod.bench.statistics import spread
 from monopod.kube import Client, KubeError
-from monopod.process import ProcessError, run
+from monopod.util.process import ProcessError, run
 
 SETTLE_S: Final = 10.0
 """Seconds that machines get to settle first: kubelet's housekeeping goes on after a start."""

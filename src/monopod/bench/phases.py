@@ -54,7 +54,7 @@ PHASES: Final[Mapping[Kind, tuple[Phase, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class PodTimeline:
     """The timeline of one pod's start."""
 
     pod: str
@@ -72,7 +72,7 @@ class Story:
         return Phase.READY in self.moments
 
 
-def durations(story: Story) -> dict[Phase, float]:
+def durations(story: PodTimeline) -> dict[Phase, float]:
     """Return the duration of each observed phase, in seconds; they add up to the total.
 
     A phase begins when all earlier ones are reached. One that was observed before an earlier one -

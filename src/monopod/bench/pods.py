@@ -8,9 +8,9 @@ from lightkube.resources.core_v1 import Namespace, Pod
 
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
-from monopod.bench.ordinary.node import LABEL as ORDINARY
+from monopod.bench.baseline_node.node import LABEL as ORDINARY
 from monopod.bench.phases import Kind, Subject
-from monopod.guest.pause import REFERENCE
+from monopod.node.guest.pause import REFERENCE
 
 IMAGE: Final = REFERENCE
 """Baked into every machine and imported into the baseline node: no start pulls it."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from monopod.bench.phases import Phase, Story
+from monopod.bench.phases import Phase, PodTimeline
 from monopod.bench.statistics import Ratio, Series, Spread, ratios
 
 _DIGITS: Final = 4
@@ -139,7 +139,7 @@ def _footprint(footprint: Footprint) -> dict[str, Any]:
     }
 
 
-def _story(story: Story) -> dict[str, Any]:
+def _story(story: PodTimeline) -> dict[str, Any]:
     seconds = {p.value: rounded(story.moments[p]) for p in Phase if p in story.moments}
     found: dict[str, Any] = {"pod": story.pod, "reachedSeconds": seconds}
     return {**found, "failure": story.failure} if story.failure else found

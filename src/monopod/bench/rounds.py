@@ -14,10 +14,10 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.bench import console
 from monopod.bench.errors import BenchError
-from monopod.bench.phases import Kind, Phase, Story, Subject
+from monopod.bench.observations import Observations
+from monopod.bench.phases import Kind, Phase, PodTimeline, Subject
 from monopod.bench.pods import bench_pod
-from monopod.bench.sightings import Sightings
-from monopod.kube import Client, Informer, KubeError, NotFoundError, identity
+from monopod.kube import Client, Informer, KubeError, NotFoundError, uid_of
 
 _FIRST_S: Final = 120.0
 _EACH_S: Final = 20.0
@@ -65,7 +65,7 @@ class Rounds:
         client: Client,
         namespace: str,
         machines: Path,
-        sightings: Sightings,
+        sightings: Observations,
         make_pod: MakePod = bench_pod,
     ) -> None:
         self._client = client
@@ -77,7 +77,7 @@ class Rounds:
 
     async def run(
         self, subject: Subject, at_once: int, while_running: WhileRunning | None = None
-    ) -> tuple[Story, ...]:
+    ) -> tuple[PodTimeline, ...]:
         """Create pods concurrently, waits until each is Ready or has failed, deletes them.
 
         Raises:
@@ -125,9 +125,9 @@ class Rounds:
         refusal = ""
         if marked != (subject.kind is Kind.MICROVM):
             refusal = "the webhook did not mutate it" if not marked else "the webhook mutated it"
-        return _Sent(name, at, admitted, identity(made), refusal)
+        return _Sent(name, at, admitted, uid_of(made), refusal)
 
-    def _story(self, sent: _Sent, booted: float | None, late_s: float) -> Story:
+    def _story(self, sent: _Sent, booted: float | None, late_s: float) -> PodTimeline:
         moments = self._seen.moments(sent.uid)
         if sent.admitted is not None:
             moments[Phase.ADMITTED] = sent.admitted
@@ -139,7 +139,7 @@ class Rounds:
                 f"not Ready within {late_s:.0f} s: {self._seen.last_word(sent.uid)}"
             )
         reached = {phase: moment - sent.at for phase, moment in moments.items()}
-        return Story(sent.name, reached, self._seen.driver(sent.uid), failure)
+        return PodTimeline(sent.name, reached, self._seen.driver(sent.uid), failure)
 
     def _booted(self, made: Sequence[_Sent]) -> dict[str, float]:
         """Return the times at which guests started their kubelets, on the observer's clock."""
@@ -164,9 +164,9 @@ class Rounds:
 
 
 @asynccontextmanager
-async def watching(client: Client, namespace: str) -> AsyncGenerator[Sightings]:
+async def watching(client: Client, namespace: str) -> AsyncGenerator[Observations]:
     """Observe a namespace's pods, all machines and all nodes for the length of a block."""
-    sightings = Sightings(time.monotonic)
+    sightings = Observations(time.monotonic)
     pods = Informer(client, Pod, namespace=namespace)
     machines, nodes = Informer(client, MicroVM), Informer(client, Node)
     pods.subscribe(sightings.pod_changed)

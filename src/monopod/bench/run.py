@@ -13,28 +13,28 @@ from pathlib import Path
 from typing import Final
 
 from monopod.bench import footprint
+from monopod.bench.baseline_node import BaselineNode
+from monopod.bench.baseline_node.node import Image
 from monopod.bench.cluster import Cluster
 from monopod.bench.errors import BenchError
 from monopod.bench.footprint import IdleMachine
-from monopod.bench.ordinary import OrdinaryNode
-from monopod.bench.ordinary.node import Image
-from monopod.bench.phases import Kind, Story, Subject
+from monopod.bench.phases import Kind, PodTimeline, Subject
 from monopod.bench.pods import IMAGE
 from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.rounds import Rounds, Running, WhileRunning, watching
 from monopod.bench.statistics import Series, counted, how_many
 from monopod.bench.surroundings import alone, surroundings
-from monopod.guest import pause
 from monopod.kube import Client, connect
-from monopod.progress import Progress
-from monopod.progress import Report as Tell
-from monopod.vmm.cgroups import Hierarchies
+from monopod.node.guest import pause
+from monopod.node.vmm.cgroups import Hierarchies
+from monopod.util.progress import Progress
+from monopod.util.progress import Report as Tell
 
 _USER_AGENT: Final = "monopod-bench"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class BenchOptions:
     """Parameters of a run."""
 
     count: int = 5
@@ -50,7 +50,7 @@ class Wishes:
 class _Run:
     """State that the steps of a run share."""
 
-    def __init__(self, cluster: Cluster, client: Client, wishes: Wishes, tell: Tell) -> None:
+    def __init__(self, cluster: Cluster, client: Client, wishes: BenchOptions, tell: Tell) -> None:
         self.cluster = cluster
         self.client = client
         self.wishes = wishes
@@ -101,9 +101,9 @@ class _Run:
         self.tell(Progress(task, "one uncounted start", 1, 1))
         return replace(subject, driver=story.driver)
 
-    async def _one_at_a_time(self, rounds: Rounds, subject: Subject) -> tuple[Story, ...]:
+    async def _one_at_a_time(self, rounds: Rounds, subject: Subject) -> tuple[PodTimeline, ...]:
         task = f"{subject.title}, {how_many(1)}"
-        stories: list[Story] = []
+        stories: list[PodTimeline] = []
         for number in range(self.wishes.count):
             self.tell(Progress(task, _outcome(stories), number, self.wishes.count))
             alone = self.wishes.at_once <= 1 and number == self.wishes.count - 1
@@ -142,7 +142,7 @@ class _Run:
         self.tell(Progress(task, counted(len(machines), "machine"), 1, 1))
 
 
-async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
+async def bench_start(cluster: Cluster, wishes: BenchOptions, tell: Tell) -> Report:
     """Measure starts of pods on a running cluster.
 
     Raises:
@@ -163,7 +163,7 @@ async def bench_start(cluster: Cluster, wishes: Wishes, tell: Tell) -> Report:
         rounds = Rounds(client, name, cluster.machines, sightings)
         series = await run.machines(rounds)
         if wishes.ordinary:
-            async with ordinary_node(cluster, client, tell):
+            async with baseline_node(cluster, client, tell):
                 series += await run.series(rounds, Subject(Kind.ORDINARY))
     return Report(
         taken_at=taken_at,
@@ -197,21 +197,21 @@ def host() -> Host:
 
 
 @asynccontextmanager
-async def ordinary_node(
+async def baseline_node(
     cluster: Cluster,
     client: Client,
     tell: Tell,
     *images: Image,
     pods: IPv4Network | None = None,
 ) -> AsyncGenerator[None]:
-    """Run a baseline node on this host for the length of a block; see ``OrdinaryNode``."""
+    """Run a baseline node on this host for the length of a block; see ``BaselineNode``."""
     task = "baseline node"
     tell(Progress(task, "starting containerd and kubelet"))
     with tempfile.TemporaryDirectory(prefix="monopod-") as scratch:
         archive = await pause.build(cluster.pause_source, Path(scratch))
     ca_certificate = await asyncio.to_thread(cluster.ca_certificate.read_bytes)
     async with connect(cluster.signing_kubeconfig, _USER_AGENT) as signing:
-        node = OrdinaryNode(
+        node = BaselineNode(
             client,
             signing=signing,
             plan=cluster.plan,
@@ -225,7 +225,7 @@ async def ordinary_node(
             yield
 
 
-def _outcome(stories: Sequence[Story]) -> str:
+def _outcome(stories: Sequence[PodTimeline]) -> str:
     """Return how many of the last starts succeeded and failed."""
     complete = sum(story.complete for story in stories)
     failed = len(stories) - complete

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from monopod.bench.phases import PHASES, Kind, Phase, Story, Subject, durations
+from monopod.bench.phases import PHASES, Kind, Phase, PodTimeline, Subject, durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Series:
 
     subject: Subject
     at_once: int
-    stories: tuple[Story, ...]
+    stories: tuple[PodTimeline, ...]
 
     @property
     def title(self) -> str:
@@ -90,7 +90,7 @@ class Series:
         return spread(s.moments[Phase.READY] for s in self.stories if s.complete)
 
     @property
-    def failures(self) -> tuple[Story, ...]:
+    def failures(self) -> tuple[PodTimeline, ...]:
         """The pods that never became Ready."""
         return tuple(story for story in self.stories if not story.complete)
 

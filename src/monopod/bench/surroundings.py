@@ -14,13 +14,13 @@ from lightkube.core import resource as res
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace, Pod, ServiceAccount
 
+from monopod.api.constants import ACTIVE
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, SubnetSpec, Vpc
-from monopod.api.words import ACTIVE
 from monopod.bench.errors import BenchError
 from monopod.bench.pods import LABEL, LABELS, bench_namespace, bench_profile
+from monopod.controllers.vpc.desired import taken_blocks
 from monopod.kube import Client, Informer, NotFoundError, meta
-from monopod.network.addresses import free_block
-from monopod.network.desired import taken_blocks
+from monopod.node.net.addresses import free_block
 
 _T = TypeVar("_T", bound=res.Resource)
 _THERE_S: Final = 30.0

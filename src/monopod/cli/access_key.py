@@ -7,7 +7,7 @@ from rich.table import Table
 
 from monopod.cli.env import export
 from monopod.cli.screen import plain_console
-from monopod.cluster import keys
+from monopod.controlplane import keys
 from monopod.settings import Settings
 
 

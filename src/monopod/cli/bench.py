@@ -8,21 +8,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from monopod import components
 from monopod.api import keys
 from monopod.bench import table, timeline
 from monopod.bench.cluster import Cluster
-from monopod.bench.network import Wishes as NetworkWishes
-from monopod.bench.network import bench_network
+from monopod.bench.network import NetworkBenchOptions, bench_network
 from monopod.bench.network import table as network_table
 from monopod.bench.network.report import NetworkReport
 from monopod.bench.report import Report
-from monopod.bench.run import Wishes, bench_start
+from monopod.bench.run import BenchOptions, bench_start
+from monopod.build import components
 from monopod.cli.screen import Screen
-from monopod.cluster import access, state
-from monopod.cluster.errors import ClusterError
-from monopod.cluster.layout import Layout
-from monopod.guest import GuestImage
+from monopod.controlplane import access, state
+from monopod.controlplane.errors import ClusterError
+from monopod.controlplane.layout import Layout
+from monopod.node.guest import GuestImage
 from monopod.settings import Settings
 
 _KUBERNETES = "k8s.io/kubernetes"
@@ -63,7 +62,7 @@ def register(app: typer.Typer) -> None:
         if unknown := [word for word in drivers if word not in ("", *keys.DRIVER_WORDS)]:
             known = ", ".join(keys.DRIVER_WORDS)
             raise typer.BadParameter(f"unknown driver {', '.join(unknown)}; known: {known}")
-        wishes = Wishes(count, at_once, ordinary, drivers)
+        wishes = BenchOptions(count, at_once, ordinary, drivers)
         report = asyncio.run(_start(Settings(), wishes))
         Console(highlight=False).print(table.render(report))
         if json_file is not None:
@@ -89,21 +88,21 @@ def register(app: typer.Typer) -> None:
         ] = True,
     ) -> None:
         """Measure requests between pods, direct and through load balancers."""
-        wishes = NetworkWishes(seconds, connections, repeats, ordinary)
+        wishes = NetworkBenchOptions(seconds, connections, repeats, ordinary)
         report = asyncio.run(_network(Settings(), wishes))
         Console(highlight=False).print(network_table.render(report))
         if json_file is not None:
             json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
 
 
-async def _start(settings: Settings, wishes: Wishes) -> Report:
+async def _start(settings: Settings, wishes: BenchOptions) -> Report:
     # Standard output carries the report only.
     with Screen(Console(stderr=True, highlight=False)) as screen:
         cluster = await _cluster(settings)
         return await bench_start(cluster, wishes, screen.report)
 
 
-async def _network(settings: Settings, wishes: NetworkWishes) -> NetworkReport:
+async def _network(settings: Settings, wishes: NetworkBenchOptions) -> NetworkReport:
     with Screen(Console(stderr=True, highlight=False)) as screen:
         cluster = await _cluster(settings)
         programs = await components.provide(

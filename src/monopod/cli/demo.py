@@ -10,17 +10,17 @@ from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Pod
 from rich.table import Table
 
-from monopod import process
+from monopod.build.images import build_demo_image, push
 from monopod.cli.screen import Screen
-from monopod.cluster import access, manifests, objects
-from monopod.cluster.errors import ClusterError
-from monopod.cluster.plane import ControlPlane
+from monopod.controlplane import access, manifests, objects
+from monopod.controlplane.control_plane import ControlPlane
+from monopod.controlplane.errors import ClusterError
 from monopod.explain import Snapshot, gather
 from monopod.explain.phases import moments
-from monopod.images import build_demo_image, push
 from monopod.kube import Client, Informer, meta
-from monopod.progress import Progress, Report
 from monopod.settings import Settings
+from monopod.util import process
+from monopod.util.progress import Progress, Report
 
 _NAMESPACE: Final = "default"
 _NAME: Final = "demo"

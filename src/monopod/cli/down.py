@@ -5,8 +5,8 @@ import asyncio
 import typer
 
 from monopod.cli.screen import Screen
-from monopod.cluster import life
-from monopod.cluster.errors import ClusterError
+from monopod.controlplane import lifecycle
+from monopod.controlplane.errors import ClusterError
 from monopod.settings import Settings
 
 
@@ -21,6 +21,6 @@ def register(app: typer.Typer) -> None:
 
 async def _down(settings: Settings) -> None:
     with Screen() as screen:
-        left = await life.down(settings, screen.report)
+        left = await lifecycle.down(settings, screen.report)
     if left:
         raise ClusterError("could not remove:\n" + "\n".join(left))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import typer
 
-from monopod.cluster import access
+from monopod.controlplane import access
 from monopod.settings import Settings
 
 

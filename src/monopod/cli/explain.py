@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from monopod.cluster import access
+from monopod.controlplane import access
 from monopod.explain import explain as explanation_of
 from monopod.explain import gather, render
 from monopod.kube import connect

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from monopod.build.images import push as send
+from monopod.build.images.stored import StoredImage
+from monopod.build.images.use import Use, users
 from monopod.cli.screen import Screen, plain_console
 from monopod.cli.sizes import size
-from monopod.cluster import access, images
-from monopod.images import push as send
-from monopod.images.stored import StoredImage
-from monopod.images.use import Use, users
+from monopod.controlplane import access, images
 from monopod.settings import Settings
 
 

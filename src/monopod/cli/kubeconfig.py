@@ -2,7 +2,7 @@
 
 import typer
 
-from monopod.cluster import access
+from monopod.controlplane import access
 from monopod.settings import Settings
 
 

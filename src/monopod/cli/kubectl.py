@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from monopod.cluster import access
-from monopod.cluster.errors import ClusterError
+from monopod.controlplane import access
+from monopod.controlplane.errors import ClusterError
 from monopod.settings import Settings
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from monopod.cluster.errors import ClusterError
+from monopod.controlplane.errors import ClusterError
 from monopod.settings import Settings
 
 

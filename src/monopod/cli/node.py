@@ -8,10 +8,10 @@ import typer
 from rich.table import Table
 
 from monopod.cli.screen import Screen, plain_console
-from monopod.cluster import access, workers
+from monopod.controlplane import access, workers
+from monopod.fargate.sizing import TABLE, Size
 from monopod.kube import connect
 from monopod.settings import Settings
-from monopod.sizing import TABLE, Size
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER_AGENT: Final = "monopod-node"
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
             fit = [str(each) for each in TABLE if each.milli_cpu == size.milli_cpu]
             instead = f"with {cpu:g} vCPU there are {', '.join(fit)}" if fit else "try --cpu 1"
             raise typer.BadParameter(f"there is no size {size}; {instead}")
-        wish = workers.Wish(name, size, storage, subnet)
+        wish = workers.WorkerRequest(name, size, storage, subnet)
         with Screen() as screen:
             asyncio.run(_add(wish, screen))
 
@@ -60,7 +60,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="node")
 
 
-async def _add(wish: workers.Wish, screen: Screen) -> None:
+async def _add(wish: workers.WorkerRequest, screen: Screen) -> None:
     async with connect(access.administrator(Settings()).kubeconfig, _USER_AGENT) as client:
         await workers.add(client, wish, screen.report)
 

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
-from monopod.progress import Progress
+from monopod.util.progress import Progress
 
 _NAME_WIDTH: Final = 22
 _REFRESHES_A_SECOND: Final = 8

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
-from monopod.capacity import report
-from monopod.capacity.room import Share
 from monopod.cli.screen import plain_console
 from monopod.cli.sizes import size
-from monopod.cluster import disk, life
-from monopod.cluster.errors import ClusterError
-from monopod.cluster.plane import ComponentStatus, ControlPlane
+from monopod.controlplane import disk, lifecycle
+from monopod.controlplane.control_plane import ComponentStatus, ControlPlane
+from monopod.controlplane.errors import ClusterError
 from monopod.kube import KubeError, meta
+from monopod.node.provider import report
+from monopod.node.provider.host_capacity import Share
 from monopod.settings import Settings
 
 
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 async def _status(settings: Settings) -> None:
     console = plain_console()
-    plane = life.running(settings)
+    plane = lifecycle.running(settings)
     components = await plane.status()
     console.print(f"Cluster {settings.cluster} in {plane.layout.home}", soft_wrap=True)
     console.print(f"API server {plane.layout.api_server}\n", soft_wrap=True)

@@ -8,7 +8,7 @@ import typer
 
 from monopod.cli import demo
 from monopod.cli.screen import Screen
-from monopod.cluster import life
+from monopod.controlplane import lifecycle
 from monopod.settings import Settings
 
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 async def _up(settings: Settings, *, with_demo: bool) -> None:
     began = time.monotonic()
     with Screen() as screen:
-        plane = await life.up(settings, screen.report)
+        plane = await lifecycle.up(settings, screen.report)
         took = time.monotonic() - began
         screen.console.print(f"The cluster is up after {took:.1f} s.")
         if with_demo:

@@ -7,8 +7,8 @@ from monopod.api.resources import MicroVM
 from monopod.explain import machine, matching, phases, placement, refusal, size
 from monopod.explain.findings import Explanation, Finding, Section, bad, plain, remedy
 from monopod.explain.snapshot import Snapshot
+from monopod.fargate.profiles import Outcome
 from monopod.kube import meta
-from monopod.profiles import Outcome
 
 _TITLE: Final = "Scheduler"
 _ENDED: Final = ("Succeeded", "Failed")

@@ -9,10 +9,10 @@ from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Event, Node, Pod
 
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
+from monopod.controllers.scheduler.decide import machine_name
 from monopod.errors import MonopodError
 from monopod.explain.snapshot import Snapshot, Warned
-from monopod.kube import Client, NotFoundError, identity, meta
-from monopod.scheduler.decision import machine_name
+from monopod.kube import Client, NotFoundError, meta, uid_of
 
 _T = TypeVar("_T", bound=res.Resource)
 _SUGGESTED: Final = 5
@@ -37,7 +37,7 @@ async def gather(client: Client, namespace: str, name: str, now: datetime) -> Sn
         pod = await client.get(Pod, name, namespace)
     except NotFoundError:
         raise UnknownPodError(await _unknown(client, namespace, name)) from None
-    uid = identity(pod)
+    uid = uid_of(pod)
     profiles, subnets, vpcs, machine, events = await asyncio.gather(
         client.list(FargateProfile),
         client.list(Subnet),
@@ -87,7 +87,7 @@ def _warned(event: Event) -> Warned:
 
 
 async def _machine_warnings(client: Client, machine: MicroVM | None) -> tuple[Event, ...]:
-    return () if machine is None else await _warnings(client, identity(machine))
+    return () if machine is None else await _warnings(client, uid_of(machine))
 
 
 async def _warnings(client: Client, uid: str) -> tuple[Event, ...]:

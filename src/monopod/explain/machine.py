@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from monopod.api import conditions, keys, words
+from monopod.api import conditions, constants, keys
 from monopod.explain.findings import Finding, Section, bad, good, plain
 from monopod.explain.snapshot import Snapshot
+from monopod.fargate.sizing import Size
 from monopod.kube import meta
-from monopod.sizing import Size
 
 _TITLE: Final = "Machine"
 
@@ -38,7 +38,7 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
     if status.driver:
         attempts = f", {status.attempts} launches" if status.attempts > 1 else ""
         yield plain(f"driver {status.driver}{attempts}")
-    chosen = conditions.find_condition(status.conditions, words.HARDWARE_VIRTUALIZED)
+    chosen = conditions.find_condition(status.conditions, constants.HARDWARE_VIRTUALIZED)
     if chosen is not None and chosen.message:
         yield plain(chosen.message)
     if status.managementAddress:
@@ -48,7 +48,7 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
     if status.nodeName:
         yield from _node(snapshot, status.nodeName)
     for condition in status.conditions:
-        if condition.type == words.HARDWARE_VIRTUALIZED:
+        if condition.type == constants.HARDWARE_VIRTUALIZED:
             continue
         if condition.status == conditions.FALSE and condition.message:
             yield bad(f"{condition.type}: {condition.reason}: {condition.message}")

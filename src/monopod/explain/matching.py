@@ -7,8 +7,8 @@ from monopod.api import conditions, keys
 from monopod.api.resources import FargateProfile
 from monopod.explain.findings import Finding, Section, bad, good, plain
 from monopod.explain.snapshot import Snapshot
+from monopod.fargate.profiles import Choice, ProfileVerdict, choose_profile, judge_profile
 from monopod.kube import meta
-from monopod.profiles import Choice, ProfileVerdict, choose_profile, judge_profile
 
 _TITLE: Final = "Profiles"
 

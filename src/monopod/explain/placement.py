@@ -7,8 +7,8 @@ from monopod.api import keys
 from monopod.api.resources import FargateProfile, Subnet
 from monopod.explain.findings import Finding, Section, bad, good, plain, remedy
 from monopod.explain.snapshot import Snapshot
+from monopod.fargate.profiles import subnet_faults, subnets_of_profile
 from monopod.kube import meta
-from monopod.profiles import subnet_faults, subnets_of_profile
 
 _TITLE: Final = "Subnet"
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from monopod.api import conditions, keys
+from monopod.controllers.scheduler import reasons
 from monopod.explain.findings import Finding, Section, bad, plain, remedy
 from monopod.explain.snapshot import Snapshot
-from monopod.scheduler import reasons
 
 _TITLE: Final = "Blockers"
 _WARNINGS: Final = "Warnings"

@@ -6,7 +6,7 @@ from typing import Final
 from monopod.api import conditions, keys
 from monopod.explain.findings import Finding, Section, bad, good, plain, remedy
 from monopod.explain.snapshot import Snapshot
-from monopod.sizing import (
+from monopod.fargate.sizing import (
     DEFAULT_STORAGE_GIB,
     MAX_STORAGE_REQUEST_GIB,
     RESERVED_MEMORY_MIB,
@@ -14,8 +14,8 @@ from monopod.sizing import (
     STORAGE_RESERVE_PERCENT,
     TABLE,
     Arithmetic,
-    Demand,
     QuantityError,
+    Requests,
     Role,
     Size,
     arithmetic,
@@ -99,7 +99,7 @@ def memory(milli_bytes: int) -> str:
 
 
 def _sum(
-    demand: Demand,
+    demand: Requests,
     write: Callable[[int], str],
     *,
     extra: tuple[str, ...] = (),

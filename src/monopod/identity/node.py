@@ -24,7 +24,7 @@ from monopod.api import keys
 from monopod.identity.authority import Pair
 from monopod.identity.errors import IdentityError
 from monopod.kube import Change, Client, Deleted, Informer, KubeError, NotFoundError, meta
-from monopod.together import together
+from monopod.util.concurrency import run_concurrently
 
 CLIENT_SIGNER: Final = "kubernetes.io/kube-apiserver-client-kubelet"
 SERVING_SIGNER: Final = "kubernetes.io/kubelet-serving"
@@ -97,7 +97,7 @@ class NodeIssuer:
             KubeError: The API server rejected a request or is unreachable.
         """
         issued: dict[str, Pair] = {}
-        await together(
+        await run_concurrently(
             self._one(subject, CLIENT_SIGNER, issued), self._one(subject, SERVING_SIGNER, issued)
         )
         return NodeCertificates(issued[CLIENT_SIGNER], issued[SERVING_SIGNER])

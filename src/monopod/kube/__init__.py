@@ -2,6 +2,7 @@
 
 from monopod.kube.client import Client, Listing, PatchType, connect
 from monopod.kube.controller import Controller
+from monopod.kube.daemon import Daemon, serve
 from monopod.kube.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -15,13 +16,12 @@ from monopod.kube.errors import (
     UnauthorizedError,
 )
 from monopod.kube.events import EventRecorder, EventType
-from monopod.kube.fresh import Fresh
 from monopod.kube.informer import Informer
 from monopod.kube.manager import Manager
-from monopod.kube.objects import Key, identity, key_of, key_parts, make_key, meta, with_type
-from monopod.kube.queue import WorkQueue
-from monopod.kube.service import Service, serve
+from monopod.kube.mutation_cache import MutationCache
+from monopod.kube.objects import Key, key_of, key_parts, make_key, meta, uid_of, with_type
 from monopod.kube.store import Added, Change, Deleted, Modified
+from monopod.kube.workqueue import WorkQueue
 
 __all__ = [
     "Added",
@@ -30,11 +30,11 @@ __all__ = [
     "Client",
     "ConflictError",
     "Controller",
+    "Daemon",
     "Deleted",
     "EventRecorder",
     "EventType",
     "ForbiddenError",
-    "Fresh",
     "GoneError",
     "Informer",
     "InvalidError",
@@ -44,18 +44,18 @@ __all__ = [
     "Listing",
     "Manager",
     "Modified",
+    "MutationCache",
     "NotFoundError",
     "PatchType",
-    "Service",
     "TransientError",
     "UnauthorizedError",
     "WorkQueue",
     "connect",
-    "identity",
     "key_of",
     "key_parts",
     "make_key",
     "meta",
     "serve",
+    "uid_of",
     "with_type",
 ]

@@ -20,9 +20,9 @@ from lightkube.models import core_v1 as models
 from lightkube.models import meta_v1
 from lightkube.resources import core_v1
 
-from monopod.kube import objects, wire
+from monopod.kube import codec, objects
+from monopod.kube.codec import Query
 from monopod.kube.connections import Connections
-from monopod.kube.wire import Query
 
 _T = TypeVar("_T", bound=res.Resource)
 
@@ -74,7 +74,7 @@ class Client:
         Raises:
             NotFoundError: No object has this name.
         """
-        return wire.decode(kind, await self._ask("GET", wire.path_of(kind, namespace, name)))
+        return codec.decode(kind, await self._ask("GET", codec.path_of(kind, namespace, name)))
 
     async def create(self, obj: _T, namespace: str | None = None) -> _T:
         """Create an object; its namespace comes from its metadata unless given.
@@ -84,8 +84,8 @@ class Client:
             InvalidError: The server rejects the object.
         """
         kind = type(obj)
-        path = wire.path_of(kind, namespace or objects.meta(obj).namespace, None)
-        return wire.decode(kind, await self._ask("POST", path, body=objects.with_type(obj)))
+        path = codec.path_of(kind, namespace or objects.meta(obj).namespace, None)
+        return codec.decode(kind, await self._ask("POST", path, body=objects.with_type(obj)))
 
     async def replace(self, obj: _T, subresource: str | None = None) -> _T:
         """Replace a whole object; its ``resourceVersion`` guards against lost updates.
@@ -97,8 +97,8 @@ class Client:
         """
         kind = type(obj)
         metadata = objects.meta(obj)
-        path = wire.path_of(kind, metadata.namespace, metadata.name, subresource)
-        return wire.decode(kind, await self._ask("PUT", path, body=objects.with_type(obj)))
+        path = codec.path_of(kind, metadata.namespace, metadata.name, subresource)
+        return codec.decode(kind, await self._ask("PUT", path, body=objects.with_type(obj)))
 
     async def patch(
         self,
@@ -122,9 +122,9 @@ class Client:
         query: dict[str, str | bool | None] = {"fieldManager": field_manager or self._field_manager}
         if kind_of_patch is PatchType.APPLY:
             query["force"] = force
-        path = wire.path_of(kind, namespace, name, subresource)
+        path = codec.path_of(kind, namespace, name, subresource)
         body = await self._ask("PATCH", path, query, body=patch, content_type=kind_of_patch.value)
-        return wire.decode(kind, body)
+        return codec.decode(kind, body)
 
     async def apply(
         self,
@@ -177,7 +177,7 @@ class Client:
             if uid or version
             else None,
         )
-        await self._ask("DELETE", wire.path_of(kind, namespace, name), body=options)
+        await self._ask("DELETE", codec.path_of(kind, namespace, name), body=options)
 
     async def bind(self, pod: core_v1.Pod, node: str) -> None:
         """Bind a pod, by its uid, to a node; a binding is final.
@@ -195,7 +195,7 @@ class Client:
             ),
             target=models.ObjectReference(apiVersion="v1", kind="Node", name=node),
         )
-        path = wire.path_of(core_v1.Pod, metadata.namespace, metadata.name, "binding")
+        path = codec.path_of(core_v1.Pod, metadata.namespace, metadata.name, "binding")
         await self._ask("POST", path, body=binding)
 
     async def raw(self, path: str, query: Query | None = None) -> bytes:
@@ -232,7 +232,7 @@ class Client:
                 "limit": page,
                 "continue": token or None,
             }
-            body = await self._ask("GET", wire.path_of(kind, namespace, None), query)
+            body = await self._ask("GET", codec.path_of(kind, namespace, None), query)
             part = msgspec.json.decode(body, type=_RawList)
             items += part.items or ()
             token = part.metadata.continue_
@@ -281,27 +281,27 @@ class Client:
         async with self._connections.for_watch() as http:
             request = http.build_request(
                 "GET",
-                wire.path_of(kind, namespace, None),
-                params=wire.text_of(query),
+                codec.path_of(kind, namespace, None),
+                params=codec.text_of(query),
                 timeout=httpx2.Timeout(30.0, connect=5.0, read=idle_s),
             )
             try:
                 async with asyncio.timeout(answer_s):
                     response = await http.send(request, stream=True)
             except TimeoutError:
-                raise wire.no_answer(answer_s) from None
+                raise codec.no_answer(answer_s) from None
             except httpx2.HTTPError as error:
-                raise wire.network_error(error) from error
+                raise codec.network_error(error) from error
             try:
                 try:
                     if response.is_error:
                         await response.aread()
-                        raise wire.error_of(response)
-                    yield wire.lines_of(response)
+                        raise codec.error_of(response)
+                    yield codec.lines_of(response)
                 finally:
                     await response.aclose()
             except httpx2.HTTPError as error:
-                raise wire.network_error(error) from error
+                raise codec.network_error(error) from error
 
     async def list(
         self,
@@ -313,7 +313,7 @@ class Client:
     ) -> Listing[_T]:
         """List all objects of a kind, in all namespaces unless one is given."""
         items, version = await self.list_raw(kind, namespace, labels=labels, fields=fields)
-        return Listing(tuple(wire.decode(kind, item) for item in items), version)
+        return Listing(tuple(codec.decode(kind, item) for item in items), version)
 
     async def _ask(
         self,
@@ -329,16 +329,16 @@ class Client:
                 response = await http.request(
                     method,
                     path,
-                    params=wire.text_of(query or {}),
+                    params=codec.text_of(query or {}),
                     content=None if body is None else _encode(body),
                     headers=None if body is None else {"Content-Type": content_type},
                 )
             except httpx2.HTTPError as error:
                 _log.debug("api_request_failed", method=method, path=path, why=str(error))
-                raise wire.network_error(error) from error
+                raise codec.network_error(error) from error
         _log.debug("api_request", method=method, path=path, status=response.status_code)
         if response.is_error:
-            raise wire.error_of(response)
+            raise codec.error_of(response)
         return response.content
 
 

@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from monopod.kube.errors import ConflictError, KubeError, TransientError
 from monopod.kube.objects import Key
-from monopod.kube.queue import Clock, WorkQueue
+from monopod.kube.workqueue import Clock, WorkQueue
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
 """Reconciles one key; returns the seconds after which to requeue it, or None."""

@@ -44,7 +44,7 @@ def key_parts(key: Key) -> tuple[str | None, str]:
     return (namespace if slash else None), name
 
 
-def identity(obj: res.Resource) -> str:
+def uid_of(obj: res.Resource) -> str:
     """Return an object's uid, which differs from that of a later object of the same name."""
     return meta(obj).uid or ""
 

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from lightkube.core import resource as res
 
-from monopod.kube.objects import Key, identity, key_of, meta
+from monopod.kube.objects import Key, key_of, meta, uid_of
 
 _T = TypeVar("_T", bound=res.Resource)
 
@@ -57,7 +57,7 @@ class Store(Generic[_T]):
         self._objects[key] = obj
         if old is None:
             return [Added(key, obj)]
-        if identity(old) != identity(obj):
+        if uid_of(old) != uid_of(obj):
             return [Deleted(key, old), Added(key, obj)]
         if meta(old).resourceVersion == meta(obj).resourceVersion:
             return []

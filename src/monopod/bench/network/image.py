@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from monopod.bench.baseline_node.node import Image
 from monopod.bench.cluster import Cluster
-from monopod.bench.ordinary.node import Image
-from monopod.components import FORTIO
-from monopod.images import ImageConfig, push, write_archive
-from monopod.progress import Report
+from monopod.build.components import FORTIO
+from monopod.build.images import ImageConfig, push, write_archive
+from monopod.util.progress import Report
 
 PORT: Final = 8080
 _PROGRAM: Final = "fortio"

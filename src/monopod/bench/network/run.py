@@ -30,11 +30,11 @@ from monopod.bench.network.manifests import (
 from monopod.bench.network.report import BODY_BYTES, FirstBytes, Leg, NetworkReport, Way
 from monopod.bench.phases import Kind, Subject
 from monopod.bench.rounds import Rounds, Running, watching
-from monopod.bench.run import host, moment, ordinary_node
+from monopod.bench.run import baseline_node, host, moment
 from monopod.bench.surroundings import alone, block_of_the_vpc, surroundings
 from monopod.kube import Client, connect
-from monopod.progress import Progress
-from monopod.progress import Report as Tell
+from monopod.util.progress import Progress
+from monopod.util.progress import Report as Tell
 
 _USER_AGENT: Final = "monopod-bench"
 _WITHIN_S: Final = 60.0
@@ -44,7 +44,7 @@ _WARM_UP_S: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class NetworkBenchOptions:
     """Parameters of a run."""
 
     seconds: int = 10
@@ -61,7 +61,12 @@ class _Run:
     """State that the steps of a run share."""
 
     def __init__(
-        self, client: Client, namespace: str, rounds: Rounds, wishes: Wishes, tell: Tell
+        self,
+        client: Client,
+        namespace: str,
+        rounds: Rounds,
+        wishes: NetworkBenchOptions,
+        tell: Tell,
     ) -> None:
         self._client = client
         self._namespace = namespace
@@ -180,7 +185,7 @@ async def _wait(
 
 
 async def bench_network(
-    cluster: Cluster, fortio: Path, wishes: Wishes, tell: Tell
+    cluster: Cluster, fortio: Path, wishes: NetworkBenchOptions, tell: Tell
 ) -> NetworkReport:
     """Measure requests between pods of a running cluster.
 
@@ -211,7 +216,7 @@ async def bench_network(
         if wishes.ordinary:
             async with (
                 block_of_the_vpc(client, name) as pods,
-                ordinary_node(cluster, client, tell, image, pods=pods),
+                baseline_node(cluster, client, tell, image, pods=pods),
             ):
                 await run.subject(Subject(Kind.ORDINARY))
     return NetworkReport(

@@ -1,0 +1,263 @@
+"""The configuration files of a baseline node. Pure.
+
+Paths are those inside the node, which has its own ``/run``, ``/tmp`` and ``/var``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+PROGRAMS: Final = PurePosixPath("/run/monopod/bin")
+"""Path of the component programs inside the node."""
+SERVICES: Final = PurePosixPath("/run/services")
+RUNTIME_SOCKET: Final = PurePosixPath("/run/containerd/containerd.sock")
+LOGS: Final = PurePosixPath("/var/log/monopod")
+_CONFIG: Final = PurePosixPath("/run/config")
+_SEARCH_PATH: Final = f"{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin"
+
+TUNABLES: Final[Mapping[str, str]] = {
+    "kernel/keys/root_maxbytes": "25000000",
+    "kernel/keys/root_maxkeys": "1000000",
+    "kernel/panic": "10",
+    "kernel/panic_on_oops": "1",
+    "vm/overcommit_memory": "1",
+    "vm/panic_on_oom": "0",
+}
+"""Kernel parameters that a kubelet sets for its whole host (pkg/kubelet/cm, v1.37). The node finds
+them set already, in bind-mounted files: the host's values do not change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """A taint of the node, which repels other pods."""
+
+    key: str
+    value: str
+    effect: str = "NoSchedule"
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineConfiguration:
+    """Parameters of a baseline node."""
+
+    name: str
+    address: IPv4Address
+    pods: IPv4Network
+    """The block of its pods' addresses."""
+    resolver: IPv4Address
+    """DNS server for pods with DNS policy ``Default``."""
+    cluster_dns: IPv4Address
+    api_server: str
+    """URL."""
+    sandbox_image: str
+    cgroup: str
+    """Path in every cgroup hierarchy below which pods' cgroups are created."""
+    ca_certificate: bytes
+    client_certificate: bytes
+    client_key: bytes = field(repr=False)
+    serving_certificate: bytes
+    serving_key: bytes = field(repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    taints: tuple[Taint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Content and permissions of a file."""
+
+    content: bytes
+    mode: int = 0o600
+
+
+def files(node: BaselineConfiguration) -> dict[PurePosixPath, File]:
+    """Return every file that the node needs before it starts."""
+    texts: dict[PurePosixPath, str] = {
+        _CONFIG / "containerd.toml": _containerd(node),
+        _CONFIG / "cni" / "10-pods.conflist": _json(_cni(node)),
+        _CONFIG / "kubelet.json": _json(_kubelet(node)),
+        _CONFIG / "kubeconfig": _json(_kubeconfig(node)),
+        _CONFIG / "resolv.conf": f"nameserver {node.resolver}\n",
+    }
+    secrets = {
+        _CONFIG / "ca.crt": node.ca_certificate,
+        _CONFIG / "client.pem": node.client_certificate.rstrip() + b"\n" + node.client_key,
+        _CONFIG / "serving.crt": node.serving_certificate,
+        _CONFIG / "serving.key": node.serving_key,
+    }
+    tunables = {tunable_copy(name): f"{value}\n" for name, value in TUNABLES.items()}
+    scripts = {
+        SERVICES / "containerd" / "run": _run(f"containerd --config {_CONFIG}/containerd.toml"),
+        SERVICES / "kubelet" / "run": _run(_kubelet_command(node)),
+        SERVICES / "containerd" / "log" / "run": _log("containerd"),
+        SERVICES / "kubelet" / "log" / "run": _log("kubelet"),
+    }
+    return (
+        {path: File(text.encode()) for path, text in {**texts, **tunables}.items()}
+        | {path: File(content) for path, content in secrets.items()}
+        | {path: File(text.encode(), 0o700) for path, text in scripts.items()}
+    )
+
+
+def links() -> dict[PurePosixPath, PurePosixPath]:
+    """Return symbolic links: the kubelet moves this one when it renews its certificate."""
+    return {_current_certificate(): _CONFIG / "client.pem"}
+
+
+def directories() -> tuple[PurePosixPath, ...]:
+    """Return the directories that must exist, empty."""
+    return (
+        PROGRAMS,
+        LOGS / "containerd",
+        LOGS / "kubelet",
+        PurePosixPath("/tmp"),  # noqa: S108 - the node's own
+        PurePosixPath("/var/log/pods"),
+        PurePosixPath("/var/lib/cni"),
+    )
+
+
+def image_archive(number: int) -> PurePosixPath:
+    """Return the path inside the node of an image archive that it imports at its start."""
+    return PurePosixPath(f"/var/image-{number}.tar")
+
+
+def tunable_copy(name: str) -> PurePosixPath:
+    """Return the path of the node's own copy of a kernel parameter."""
+    return _CONFIG / "sysctl" / name.replace("/", ".")
+
+
+def _run(command: str) -> str:
+    return f"#!/bin/sh\nexec 2>&1\nexport PATH={_SEARCH_PATH}\nexec {command}\n"
+
+
+def _log(name: str) -> str:
+    return f"#!/bin/sh\nexec s6-log -b n2 s1000000 {LOGS / name}\n"
+
+
+def _kubelet_command(node: BaselineConfiguration) -> str:
+    labels = ",".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
+    words = (
+        "kubelet",
+        f"--config={_CONFIG}/kubelet.json",
+        f"--kubeconfig={_CONFIG}/kubeconfig",
+        f"--hostname-override={node.name}",
+        f"--node-ip={node.address}",
+        f"--node-labels={labels}",
+    )
+    return " ".join(words)
+
+
+def _current_certificate() -> PurePosixPath:
+    return PurePosixPath("/var/lib/kubelet/pki/kubelet-client-current.pem")
+
+
+def _containerd(node: BaselineConfiguration) -> str:
+    return f"""\
+version = 4
+root = '/var/lib/containerd'
+state = '/run/containerd'
+imports = []
+disabled_plugins = ['io.containerd.nri.v1.nri']
+
+[grpc]
+  address = '{RUNTIME_SOCKET}'
+
+[plugins.'io.containerd.cri.v1.images']
+  snapshotter = 'overlayfs'
+  [plugins.'io.containerd.cri.v1.images'.pinned_images]
+    sandbox = '{node.sandbox_image}'
+
+[plugins.'io.containerd.cri.v1.runtime']
+  disable_apparmor = true
+  # Without CAP_SYS_RESOURCE, a process cannot lower its OOM score below its parent's.
+  restrict_oom_score_adj = true
+  tolerate_missing_hugetlb_controller = true
+  [plugins.'io.containerd.cri.v1.runtime'.cni]
+    bin_dirs = ['{PROGRAMS}']
+    conf_dir = '{_CONFIG}/cni'
+  [plugins.'io.containerd.cri.v1.runtime'.containerd]
+    default_runtime_name = 'runc'
+    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+      runtime_type = 'io.containerd.runc.v2'
+      [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+        BinaryName = '{PROGRAMS}/runc'
+        SystemdCgroup = false
+"""
+
+
+def _cni(node: BaselineConfiguration) -> dict[str, Any]:
+    return {
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipMasq": False,
+                "ipam": {
+                    "type": "host-local",
+                    "dataDir": "/var/lib/cni",
+                    "ranges": [[{"subnet": str(node.pods)}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            }
+        ],
+    }
+
+
+def _kubelet(node: BaselineConfiguration) -> dict[str, Any]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": str(node.address),
+        "port": 10250,
+        "readOnlyPort": 0,
+        "healthzPort": 0,
+        "tlsCertFile": f"{_CONFIG}/serving.crt",
+        "tlsPrivateKeyFile": f"{_CONFIG}/serving.key",
+        "rotateCertificates": True,
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": f"{_CONFIG}/ca.crt"},
+        },
+        "authorization": {"mode": "Webhook"},
+        "registerWithTaints": [
+            {"key": taint.key, "value": taint.value, "effect": taint.effect}
+            for taint in node.taints
+        ],
+        "clusterDNS": [str(node.cluster_dns)],
+        "clusterDomain": "cluster.local",
+        "resolvConf": f"{_CONFIG}/resolv.conf",
+        "containerRuntimeEndpoint": f"unix://{RUNTIME_SOCKET}",
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": node.cgroup,
+        # Cgroup version 1 on the host is no failure of the node.
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "oomScoreAdj": 0,
+        "serializeImagePulls": False,
+        # The disk is the host's: its usage is unrelated to this node.
+        "evictionHard": {"nodefs.available": "0%", "imagefs.available": "0%"},
+        "imageGCHighThresholdPercent": 100,
+        "containerLogMaxSize": "10Mi",
+        "containerLogMaxFiles": 5,
+    }
+
+
+def _kubeconfig(node: BaselineConfiguration) -> dict[str, Any]:
+    current = str(_current_certificate())
+    cluster = {"server": node.api_server, "certificate-authority": f"{_CONFIG}/ca.crt"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "cluster", "cluster": cluster}],
+        "users": [{"name": "node", "user": {"client-certificate": current, "client-key": current}}],
+        "contexts": [{"name": "node", "context": {"cluster": "cluster", "user": "node"}}],
+        "current-context": "node",
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1)

@@ -1,9 +1,0 @@
-"""Baseline node: the same kubelet and containerd on this host, without a machine around them.
-
-It has its own namespaces, cgroup and directory, and a link to the VPC's router like a machine's.
-All of it ends with the process that started it, even if that process is killed.
-"""
-
-from monopod.bench.ordinary.node import OrdinaryNode
-
-__all__ = ["OrdinaryNode"]

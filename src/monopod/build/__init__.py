@@ -1,0 +1,1 @@
+"""What is built once into the cache: upstream's programs and container images."""

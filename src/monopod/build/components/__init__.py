@@ -1,0 +1,36 @@
+"""Upstream's programs, built once from pinned Go modules into the cache.
+
+Nothing of Kubernetes, containerd or CoreDNS is rewritten here; the folder ``components`` pins each
+as a Go module, and this package builds the pinned programs.
+"""
+
+from monopod.build.components.catalogue import (
+    COMPONENTS,
+    FORTIO,
+    Component,
+    Program,
+    module_version,
+)
+from monopod.build.components.errors import (
+    BuildError,
+    ComponentsError,
+    PrebuiltError,
+    ToolchainError,
+)
+from monopod.build.components.provide import Components, module_directory, provide, verify
+
+__all__ = [
+    "COMPONENTS",
+    "FORTIO",
+    "BuildError",
+    "Component",
+    "Components",
+    "ComponentsError",
+    "PrebuiltError",
+    "Program",
+    "ToolchainError",
+    "module_directory",
+    "module_version",
+    "provide",
+    "verify",
+]

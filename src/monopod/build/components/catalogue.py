@@ -1,0 +1,214 @@
+"""The components: modules, build options, programs, and how each program's version is checked.
+
+Versions are only in the modules' ``go.mod`` files; all other code reads them with
+:func:`module_version`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from monopod.build.components.errors import ComponentsError
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program, by the name under which it is installed."""
+
+    name: str
+    version_arguments: tuple[str, ...]
+    """Arguments that make it print its version and exit with 0."""
+    answer: str
+    """Required part of that output; ``{version}`` is the expected version without its ``v``."""
+    binary: str = ""
+    """The built file that contains it; None if the file has the program's name."""
+    module: str = ""
+    """The module whose version it reports; None means its component's module."""
+
+    @property
+    def file(self) -> str:
+        """Name of the built file."""
+        return self.binary or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One Go module of the folder ``components``, and the files built from it."""
+
+    name: str
+    """Name of its directory in that folder."""
+    module: str
+    """The required module whose version is the component's version."""
+    packages: Mapping[str, str]
+    """Built file: import path of its main package."""
+    programs: tuple[Program, ...]
+    tags: tuple[str, ...] = ()
+    cgo: bool = False
+    static: bool = False
+    """Link C libraries statically; needs cgo."""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    """String variables set at link time; ``{version}``, ``{major}`` and ``{minor}`` are replaced by
+    parts of the version, without a ``v``."""
+
+    @property
+    def directory(self) -> Path:
+        """Directory of its ``go.mod``."""
+        return modules_root() / self.name
+
+    @property
+    def version(self) -> str:
+        """Its version with the leading ``v``, as pinned in ``go.mod``."""
+        return module_version(self.name, self.module)
+
+    def flags(self) -> tuple[str, ...]:
+        """Flags of ``go build`` that affect the result."""
+        version = self.version.removeprefix("v")
+        major, minor, *_ = version.split(".")
+        linker = ["-s", "-w"]
+        for variable, value in self.variables.items():
+            text = value.format(version=version, major=major, minor=minor)
+            linker += ["-X", f"{variable}={text}"]
+        if self.static:
+            linker += ["-linkmode", "external", "-extldflags", "-static"]
+        flags = ["-trimpath", "-buildvcs=false", f"-ldflags={' '.join(linker)}"]
+        if self.tags:
+            flags.append(f"-tags={','.join(self.tags)}")
+        return tuple(flags)
+
+    def expected_answer(self, program: Program) -> str:
+        """Return the required output of a program that is run for its version."""
+        version = module_version(self.name, program.module or self.module)
+        return program.answer.format(version=version.removeprefix("v"))
+
+
+@cache
+def modules_root() -> Path:
+    """Return the folder of Go modules: in an installed package, or at the repository's root.
+
+    Raises:
+        ComponentsError: Neither exists.
+    """
+    here = Path(__file__).resolve()
+    candidates = (here.with_name("modules"), here.parents[4] / "components")
+    for candidate in candidates:
+        if (candidate / "kube" / "go.mod").is_file():
+            return candidate
+    places = " or ".join(str(candidate) for candidate in candidates)
+    raise ComponentsError(f"cannot find the components' Go modules in {places}")
+
+
+@cache
+def module_version(component: str, module: str) -> str:
+    """Return the version, with its leading ``v``, to which a component pins a module.
+
+    Raises:
+        ComponentsError: The component's ``go.mod`` does not name the module.
+    """
+    path = modules_root() / component / "go.mod"
+    pinned = re.compile(rf"^(?:require)?\s*{re.escape(module)} (v\S+)", re.MULTILINE)
+    found = pinned.search(path.read_text())
+    if found is None:
+        raise ComponentsError(f"{path} pins no version of {module}")
+    return found[1]
+
+
+def _kubernetes(name: str, binary: str) -> Program:
+    return Program(name, ("--version",), "Kubernetes v{version}", binary=binary)
+
+
+def _cni(name: str) -> Program:
+    return Program(name, (), f"CNI {name} plugin v{{version}}")
+
+
+_CONTAINERD: Final = "github.com/containerd/containerd/v2"
+_CNI: Final = "github.com/containernetworking/plugins"
+
+COMPONENTS: Final[tuple[Component, ...]] = (
+    Component(
+        name="kube",
+        module="k8s.io/kubernetes",
+        packages={"kube": "./cmd/kube", "kubelet": "./cmd/kubelet"},
+        programs=(
+            Program(
+                "etcd",
+                ("--version",),
+                "etcd Version: {version}",
+                binary="kube",
+                module="go.etcd.io/etcd/server/v3",
+            ),
+            _kubernetes("kube-apiserver", "kube"),
+            _kubernetes("kube-controller-manager", "kube"),
+            _kubernetes("kube-scheduler", "kube"),
+            _kubernetes("kube-proxy", "kube"),
+            Program(
+                "kubectl", ("version", "--client"), "Client Version: v{version}", binary="kube"
+            ),
+            _kubernetes("kubelet", "kubelet"),
+        ),
+        variables={
+            f"{package}.{variable}": value
+            for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+            for variable, value in {
+                "gitVersion": "v{version}",
+                "gitMajor": "{major}",
+                "gitMinor": "{minor}",
+            }.items()
+        },
+    ),
+    Component(
+        name="containerd",
+        module=_CONTAINERD,
+        packages={
+            name: f"{_CONTAINERD}/cmd/{name}"
+            for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+        },
+        programs=(
+            Program("containerd", ("--version",), f"{_CONTAINERD} v{{version}}"),
+            Program("containerd-shim-runc-v2", ("-v",), "Version:  v{version}"),
+            Program("ctr", ("--version",), f"{_CONTAINERD} v{{version}}"),
+        ),
+        # Snapshotters that no machine uses, and that need C libraries.
+        tags=("no_btrfs", "no_devmapper", "no_zfs"),
+        variables={f"{_CONTAINERD}/version.Version": "v{version}"},
+    ),
+    Component(
+        name="runc",
+        module="github.com/opencontainers/runc",
+        packages={"runc": "github.com/opencontainers/runc"},
+        programs=(Program("runc", ("--version",), "runc version {version}"),),
+        tags=("seccomp", "netgo", "osusergo"),
+        cgo=True,
+        # It runs in the guest, whose C library is not this host's; and runc starts itself several
+        # times for each container, which is slow where every system call is traced.
+        static=True,
+    ),
+    Component(
+        name="cni",
+        module=_CNI,
+        packages={
+            "ptp": f"{_CNI}/plugins/main/ptp",
+            "loopback": f"{_CNI}/plugins/main/loopback",
+            "host-local": f"{_CNI}/plugins/ipam/host-local",
+        },
+        programs=(_cni("ptp"), _cni("loopback"), _cni("host-local")),
+        variables={f"{_CNI}/pkg/utils/buildversion.BuildVersion": "v{version}"},
+    ),
+    Component(
+        name="coredns",
+        module="github.com/coredns/coredns",
+        packages={"coredns": "github.com/coredns/coredns"},
+        programs=(Program("coredns", ("-version",), "CoreDNS-{version}"),),
+    ),
+)
+"""Everything that a cluster and its machines run, the longest build first."""
+
+FORTIO: Final = Component(
+    name="fortio",
+    module="fortio.org/fortio",
+    packages={"fortio": "./cmd/fortio"},
+    programs=(Program("fortio", ("version",), "fortio {version}"),),
+)
+"""Load generator of the network benchmark. No cluster runs it: built at its first use."""

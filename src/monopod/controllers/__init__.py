@@ -1,0 +1,1 @@
+"""Controllers, each a process; none knows another."""

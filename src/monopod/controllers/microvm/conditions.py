@@ -1,0 +1,60 @@
+"""A MicroVM's conditions; their transition times are the phases of a pod's start."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from monopod.api.conditions import FALSE, TRUE, find_condition, timestamp
+from monopod.api.constants import (
+    ADDRESSED,
+    HARDWARE_VIRTUALIZED,
+    LAUNCHED,
+    READY,
+    REGISTERED,
+    TERMINATED,
+)
+from monopod.api.resources import Condition, MicroVM
+
+_ORDER: Final = (ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, REGISTERED, READY, TERMINATED)
+
+
+def find(machine: MicroVM, kind: str) -> Condition | None:
+    """Return a machine's condition of this type; None if it has none."""
+    return find_condition(machine.status.conditions if machine.status else (), kind)
+
+
+def holds(machine: MicroVM, kind: str) -> bool:
+    """Return whether a machine has this condition with status True."""
+    condition = find(machine, kind)
+    return condition is not None and condition.status == TRUE
+
+
+def since(condition: Condition) -> datetime:
+    """Return a condition's last transition time."""
+    return datetime.fromisoformat(condition.lastTransitionTime)
+
+
+def changed(kind: str, status: bool, reason: str, message: str) -> Condition:
+    """Return a condition whose transition time ``set_in`` will set."""
+    return Condition(type=kind, status=TRUE if status else FALSE, reason=reason, message=message)
+
+
+def set_in(conditions: Sequence[Condition], *new: Condition, now: datetime) -> list[Condition]:
+    """Return all conditions, in the order of a machine's life, with some replaced.
+
+    A condition that keeps status and reason keeps its time. A new reason counts as a transition:
+    pauses between attempts, and ages as users see them, are measured from there.
+    """
+    by_type = {condition.type: condition for condition in conditions}
+    for condition in new:
+        old = by_type.get(condition.type)
+        same = old and (old.status, old.reason) == (condition.status, condition.reason)
+        by_type[condition.type] = Condition(
+            type=condition.type,
+            status=condition.status,
+            reason=condition.reason,
+            message=condition.message,
+            lastTransitionTime=old.lastTransitionTime if old and same else timestamp(now),
+        )
+    known = [by_type.pop(kind) for kind in _ORDER if kind in by_type]
+    return [*known, *by_type.values()]

@@ -1,0 +1,208 @@
+"""The MicroVM controller: decides and carries out each machine's next action."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api.conditions import TRUE
+from monopod.api.constants import CAPACITY_UNAVAILABLE
+from monopod.api.resources import MicroVM, MicroVMStatus, Subnet
+from monopod.controllers.microvm import actions, conditions, decide, state
+from monopod.controllers.microvm.actions import Requeue
+from monopod.controllers.microvm.boot_limiter import BootLimiter
+from monopod.controllers.microvm.context import Context
+from monopod.controllers.microvm.handlers import Handlers
+from monopod.kube import Change, Controller, Deleted, Informer, Key, make_key, meta, uid_of
+from monopod.node.provider import MachineExit
+
+_STEPS_AT_ONCE: Final = 32
+_LOST_TRACK_S: Final = 1.0
+_log: Final = structlog.get_logger("machines")
+
+
+@dataclass(frozen=True, slots=True)
+class Informers:
+    """Informers whose caches the decisions are made from."""
+
+    machines: Informer[MicroVM]
+    pods: Informer[Pod]
+    nodes: Informer[Node]
+    subnets: Informer[Subnet]
+
+
+class MicroVMController:
+    """Reconciles every MicroVM from its address to its termination."""
+
+    def __init__(self, context: Context, views: Informers, workers: int = 32) -> None:
+        """Subscribe to the informers, which enqueue machines by name."""
+        self._context = context
+        self._views = views
+        self._newest: dict[Key, MicroVM] = {}
+        self._by_pod: dict[str, Key] = {}
+        self._by_node: dict[str, Key] = {}
+        self._boot_limiter = BootLimiter(context.provider.boots_at_once)
+        self._without_address: set[Key] = set()
+        self._without_room: set[Key] = set()
+        self._handlers = Handlers(
+            context,
+            self._boot_limiter,
+            wrote=self._wrote,
+            boot_ended=self._enqueue_next_boot,
+            room_freed=self._room_freed,
+        )
+        self._controller = Controller("machines", self._reconcile, workers=workers)
+        views.machines.subscribe(self._machine_changed)
+        views.pods.subscribe(self._pod_changed)
+        views.nodes.subscribe(self._node_changed)
+        views.subnets.subscribe(self._subnet_changed)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no machine is queued, delayed or being reconciled."""
+        return self._controller.idle
+
+    async def run(self) -> None:
+        """Reconcile until cancelled; the informers must be synced by now."""
+        await self._controller.run()
+
+    def enqueue(self, name: str) -> None:
+        """Enqueue a machine."""
+        self._controller.enqueue(name)
+
+    def ended(self, ended: MachineExit) -> None:
+        """Record that a machine ended without being terminated, and enqueue it."""
+        _log.info("machine_ended", machine=ended.name, reason=ended.reason)
+        self._context.observed.has_ended(ended)
+        self.enqueue(ended.name)
+
+    async def _reconcile(self, key: Key) -> float | None:
+        for _ in range(_STEPS_AT_ONCE):
+            machine = self._current(key)
+            if machine is None:
+                # A response of the API server can arrive after the informer's deletion event.
+                self._boot_limiter.forget(key)
+                return None
+            seen = self._facts(machine)
+            action = decide.decide(seen, self._context.settings.limits)
+            if isinstance(action, Requeue):
+                return None if action.until is None else (action.until - seen.now).total_seconds()
+            _log.debug("action", machine=key, action=type(action).__name__)
+            if not await self._handlers.handle(machine, action):
+                no_address = isinstance(action, actions.AllocateAddress)
+                return self._context.settings.limits.address_s if no_address else None
+        return _LOST_TRACK_S
+
+    def _facts(self, machine: MicroVM) -> state.State:
+        name, reference = meta(machine).name or "", machine.spec.podRef
+        pod = self._views.pods.get(make_key(reference.name, reference.namespace))
+        node_name = (machine.status or MicroVMStatus()).nodeName
+        node = self._views.nodes.get(node_name) if node_name else None
+        observed = self._context.observed
+        now = self._context.now()
+        return state.State(
+            machine=machine,
+            pod=state.ANY_POD if machine.spec.podCIDR else state.of_pod(pod, machine),
+            node=state.of_node(node, machine),
+            presence=observed.presence(name),
+            ended=observed.ended(name),
+            may_boot=conditions.holds(machine, conditions.LAUNCHED)
+            or self._boot_limiter.is_next(name, now),
+            burst_ended=observed.burst_ended(name),
+            room_at=observed.room_at,
+            refused_at=observed.refused_at(name),
+            silence=(
+                self._context.leases.silence(node_name)
+                if conditions.find(machine, conditions.READY) is not None
+                else None
+            ),
+            now=now,
+            addresses_held=self._context.addresses.holds(machine),
+        )
+
+    def _enqueue_next_boot(self) -> None:
+        for name in self._boot_limiter.next():
+            self.enqueue(name)
+
+    def _room_freed(self) -> None:
+        for name in self._without_room:
+            self.enqueue(name)
+        self._enqueue_next_boot()
+
+    def _current(self, key: Key) -> MicroVM | None:
+        machine = self._views.machines.get(key)
+        return None if machine is None else self._current_of(machine)
+
+    def _current_of(self, machine: MicroVM) -> MicroVM:
+        """Return our own last write until the informer has caught up with it."""
+        key = meta(machine).name or ""
+        written = self._newest.get(key)
+        if written is None:
+            return machine
+        if uid_of(written) == uid_of(machine) and _version(written) > _version(machine):
+            return written
+        del self._newest[key]
+        return machine
+
+    def _wrote(self, machine: MicroVM) -> None:
+        self._newest[meta(machine).name or ""] = machine
+        self._boot_limiter.note(machine)
+
+    def _machine_changed(self, change: Change[MicroVM]) -> None:
+        machine, uid = change.object, change.object.spec.podRef.uid
+        node = (machine.status or MicroVMStatus()).nodeName
+        if isinstance(change, Deleted):
+            self._newest.pop(change.key, None)
+            self._by_pod.pop(uid, None)
+            self._by_node.pop(node, None)
+            self._context.observed.forget(change.key)
+            self._context.leases.forget(node)
+            exists = self._context.observed.presence(change.key) is not None
+            self._context.addresses.release(machine, exists=exists)
+            self._boot_limiter.forget(change.key)
+            self._without_room.discard(change.key)
+            self._without_address.discard(change.key)
+            self._address_freed()
+        else:
+            self._context.addresses.note(machine)
+            self._boot_limiter.note(self._current_of(machine))
+            self._sort(change.key, machine)
+            self._by_pod[uid] = change.key
+            if node:
+                self._by_node[node] = change.key
+        self.enqueue(change.key)
+
+    def _sort(self, key: Key, machine: MicroVM) -> None:
+        """Record whether a machine waits for an address or capacity that others free."""
+        addressed = conditions.find(machine, conditions.ADDRESSED)
+        launched = conditions.find(machine, conditions.LAUNCHED)
+        for waiting, among in (
+            (addressed is not None and addressed.status != TRUE, self._without_address),
+            (
+                launched is not None and launched.reason == CAPACITY_UNAVAILABLE,
+                self._without_room,
+            ),
+        ):
+            (among.add if waiting else among.discard)(key)
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        if (key := self._by_pod.get(uid_of(change.object))) is not None:
+            self.enqueue(key)
+
+    def _node_changed(self, change: Change[Node]) -> None:
+        if (key := self._by_node.get(change.key)) is not None:
+            self.enqueue(key)
+
+    def _subnet_changed(self, change: Change[Subnet]) -> None:
+        del change
+        self._address_freed()
+
+    def _address_freed(self) -> None:
+        for name in self._without_address:
+            self.enqueue(name)
+
+
+def _version(machine: MicroVM) -> int:
+    # Comparable since Kubernetes 1.35 (KEP 5504); an etcd revision before that.
+    return int(meta(machine).resourceVersion or 0)

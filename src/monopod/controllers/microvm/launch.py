@@ -1,0 +1,214 @@
+"""Launches a machine that has its addresses."""
+
+import asyncio
+from collections.abc import Mapping
+from ipaddress import IPv4Interface, IPv4Network
+from typing import Final
+
+import structlog
+from lightkube.resources.core_v1 import Node
+
+from monopod.api.constants import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
+from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.controllers.microvm import conditions, nodes
+from monopod.controllers.microvm.context import Context, SubnetNotFoundError
+from monopod.controllers.microvm.decide import LAUNCHING
+from monopod.controllers.microvm.execution_roles import Grant
+from monopod.controllers.microvm.ipam import recorded
+from monopod.identity.errors import IdentityError
+from monopod.identity.node import NodeCertificates, NodeSubject
+from monopod.kube import AlreadyExistsError, ConflictError, meta, uid_of
+from monopod.node.guest import NodeConfiguration, Registry, node_files
+from monopod.node.net.addresses import host_name, resolver
+from monopod.node.provider import (
+    CapacityUnavailableError,
+    DriverUnavailableError,
+    LaunchRequest,
+    ProviderError,
+    SizeUnsupportedError,
+)
+from monopod.util.concurrency import run_concurrently
+
+LAUNCH_FAILED: Final = "LaunchFailed"
+_log: Final = structlog.get_logger("machines")
+
+
+async def launch(context: Context, machine: MicroVM) -> MicroVM:
+    """LaunchRequest a machine, and record that it runs or why it does not."""
+    return await _Attempt(context, machine).make()
+
+
+async def mark_launched(context: Context, machine: MicroVM) -> MicroVM:
+    """Record that a machine runs, and under which driver."""
+    choice = context.provider.chosen(meta(machine).name or "")
+    if choice is None:
+        running = conditions.changed(conditions.LAUNCHED, True, "Running", "runs")
+        return await context.status.status(machine, running)
+    return await context.status.status(
+        machine,
+        conditions.changed(
+            conditions.HARDWARE_VIRTUALIZED, choice.hardware, choice.reason, choice.message
+        ),
+        conditions.changed(
+            conditions.LAUNCHED, True, "Running", f"runs under driver {choice.driver}"
+        ),
+        driver=choice.driver,
+    )
+
+
+class _Attempt:
+    """One attempt to launch one machine."""
+
+    def __init__(self, context: Context, machine: MicroVM) -> None:
+        addresses = recorded(machine)
+        assert addresses is not None  # noqa: S101 - only an Addressed machine is launched
+        self._context = context
+        self._machine = machine
+        self._name = meta(machine).name or ""
+        self._attempts = (machine.status or MicroVMStatus()).attempts
+        self._begun = False
+        self._addresses = addresses
+        self._node = nodes.name_of(machine, addresses.pod, context.endpoint.region)
+        self._host = host_name(addresses.pod, context.endpoint.region)
+
+    async def make(self) -> MicroVM:
+        context = self._context
+        try:
+            await self._start()
+        except CapacityUnavailableError as error:
+            context.events.no_capacity(self._machine, str(error))
+            return await self._refused(CAPACITY_UNAVAILABLE, str(error))
+        except (DriverUnavailableError, SizeUnsupportedError) as error:
+            context.events.unsupported(self._machine, str(error))
+            size = isinstance(error, SizeUnsupportedError)
+            return await self._refused(SIZE_UNSUPPORTED if size else DRIVER_UNAVAILABLE, str(error))
+        except TimeoutError:
+            return await self._failed(
+                f"it took longer than {context.settings.launch_timeout_s:.0f} s"
+            )
+        except (ProviderError, IdentityError, SubnetNotFoundError) as error:
+            return await self._failed(str(error))
+        context.events.launched(self._machine, self._node)
+        return await mark_launched(context, self._machine)
+
+    async def _start(self) -> None:
+        context = self._context
+        context.observed.starting(self._name)
+        try:
+            async with asyncio.timeout(context.settings.launch_timeout_s):
+                await context.provider.launch(self._wanted(), self._configure)
+        except BaseException:
+            context.observed.nothing(self._name)
+            raise
+        context.observed.running(self._name)
+
+    async def _refused(self, reason: str, why: str) -> MicroVM:
+        self._context.observed.refused(self._name, self._context.now())
+        return await self._not_launched(reason, why)
+
+    async def _failed(self, why: str) -> MicroVM:
+        _log.warning("launch_failed", machine=self._name, why=why)
+        self._context.events.not_launched(self._machine, why)
+        if not self._begun:
+            return await self._not_launched(LAUNCH_FAILED, why, attempts=self._attempts + 1)
+        return await self._not_launched(LAUNCH_FAILED, why)
+
+    async def _not_launched(self, reason: str, why: str, **fields: int) -> MicroVM:
+        return await self._context.status.status(
+            self._machine, conditions.changed(conditions.LAUNCHED, False, reason, why), **fields
+        )
+
+    def _wanted(self) -> LaunchRequest:
+        spec = self._machine.spec
+        return LaunchRequest(
+            name=self._name,
+            milli_cpu=spec.milliCPU,
+            memory_mib=spec.memoryMiB,
+            storage_gib=spec.ephemeralStorageGiB,
+            management_address=self._addresses.management,
+            pod_address=self._addresses.pod,
+            driver=spec.driver,
+            pod_network=IPv4Network(spec.podCIDR) if spec.podCIDR else None,
+        )
+
+    async def _configure(self) -> Mapping[str, bytes]:
+        issued: list[NodeCertificates] = []
+        granted: list[Grant] = []
+        # The others need the first to succeed, but run concurrently to shorten the launch.
+        await run_concurrently(
+            self._begin(), self._make_node(), self._certify(issued), self._ask_role(granted)
+        )
+        return self._files(issued[0], granted[0])
+
+    async def _begin(self) -> None:
+        """Record, before the VMM starts, that a launch has begun.
+
+        After a restart, a running machine is thereby known to belong to this object.
+        """
+        message = "creating its disks, link and identity"
+        self._machine = await self._context.status.status(
+            self._machine,
+            conditions.changed(conditions.LAUNCHED, False, LAUNCHING, message),
+            attempts=self._attempts + 1,
+        )
+        self._begun = True
+
+    async def _make_node(self) -> None:
+        node = nodes.new_node(
+            self._machine, self._addresses.pod, self._context.place(self._machine)
+        )
+        try:
+            await self._context.client.create(node)
+        except AlreadyExistsError:
+            found = await self._context.client.get(Node, self._node)
+            owners = meta(found).ownerReferences or ()
+            if not any(owner.uid == uid_of(self._machine) for owner in owners):
+                raise ConflictError(f"node {self._node} belongs to another machine") from None
+
+    async def _certify(self, issued: list[NodeCertificates]) -> None:
+        subject = NodeSubject(
+            machine=self._name,
+            node=self._node,
+            names=(self._node, self._host),
+            addresses=(self._addresses.pod,),
+        )
+        issued.append(await self._context.issuer.issue(subject))
+
+    async def _ask_role(self, granted: list[Grant]) -> None:
+        grant = await self._context.roles.grant(self._machine.spec.podExecutionRoleArn)
+        for fault in grant.faults:
+            self._context.events.not_granted(self._machine, grant.role, fault)
+        granted.append(grant)
+
+    def _files(self, certificates: NodeCertificates, grant: Grant) -> Mapping[str, bytes]:
+        machine, known = self._machine, self._context.endpoint
+        place = self._context.place(machine)
+        subnet = self._context.subnets.subnet(machine)
+        vpc = self._context.subnets.vpc(subnet)
+        prefix = IPv4Network(machine.spec.podCIDR or subnet.spec.cidrBlock).prefixlen
+        return node_files(
+            NodeConfiguration(
+                node_name=self._node,
+                hostname=self._host,
+                provider_id=nodes.provider_id(machine, self._node, place),
+                management_address=self._addresses.management,
+                pod_address=IPv4Interface((self._addresses.pod, prefix)),
+                resolver=resolver(IPv4Network(vpc.spec.cidrBlocks[0])),
+                cluster_dns=known.cluster_dns,
+                cluster_domain=known.cluster_domain,
+                api_server=known.api_server,
+                ca_certificate=known.authority,
+                client_certificate=certificates.client.certificate,
+                client_key=certificates.client.key,
+                serving_certificate=certificates.serving.certificate,
+                serving_key=certificates.serving.key,
+                milli_cpu=machine.spec.milliCPU,
+                memory_mib=machine.spec.memoryMiB,
+                labels=nodes.labels(machine, self._addresses.pod, place),
+                taints=nodes.taints(machine),
+                max_pods=nodes.most_pods(machine),
+                registry=Registry(known.registry, known.authority),
+                credentials=grant.credentials,
+                authorities=grant.authorities,
+            )
+        )

@@ -1,0 +1,97 @@
+"""Runs this package's informers and controllers, and defines their order of start."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from lightkube.resources.certificates_v1 import CertificateSigningRequest
+from lightkube.resources.coordination_v1 import Lease
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api import keys
+from monopod.api.resources import ExecutionRole, MicroVM, Subnet, Vpc
+from monopod.controllers.microvm import heartbeats
+from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
+from monopod.controllers.microvm.context import Context, SubnetLookup
+from monopod.controllers.microvm.controller import Informers, MicroVMController
+from monopod.controllers.microvm.events import COMPONENT, EventPublisher
+from monopod.controllers.microvm.execution_roles import ExecutionRoles
+from monopod.controllers.microvm.garbage_collector import GarbageCollector
+from monopod.controllers.microvm.heartbeats import LeaseTracker
+from monopod.controllers.microvm.ipam import AddressBook
+from monopod.controllers.microvm.observed import ObservedCache
+from monopod.controllers.microvm.serving_csr_approver import ServingCSRApprover
+from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.status_writer import StatusWriter
+from monopod.identity.node import NodeIssuer
+from monopod.kube import Client, Manager
+from monopod.node.provider import MachineProvider
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def keep(
+    client: Client,
+    provider: MachineProvider,
+    endpoint: ClusterEndpoint,
+    settings: MachinesSettings,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    now: Callable[[], datetime] = _utc_now,
+) -> None:
+    """Run the MicroVM controllers until cancelled.
+
+    Args:
+        client: As ``monopod:machines``.
+        provider: Launches and terminates machines.
+        endpoint: The cluster that machines join.
+        settings: Timeouts.
+        ready: Called once the informers are synced and the first pass is over.
+        now: Returns the time, with its zone.
+    """
+    manager = Manager(client)
+    views = Informers(
+        machines=manager.informer(MicroVM),
+        pods=manager.informer(Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
+        nodes=manager.informer(Node),
+        subnets=manager.informer(Subnet),
+    )
+    requests = manager.informer(CertificateSigningRequest)
+    context = Context(
+        client=client,
+        provider=provider,
+        issuer=NodeIssuer(client, requests, lifetime_s=settings.certificate_lifetime_s),
+        subnets=SubnetLookup(views.subnets.get, manager.informer(Vpc).get),
+        roles=ExecutionRoles(client, manager.informer(ExecutionRole), now),
+        endpoint=endpoint,
+        status=StatusWriter(client, now),
+        observed=ObservedCache(),
+        leases=LeaseTracker(),
+        addresses=AddressBook(),
+        events=EventPublisher(manager.recorder(COMPONENT), manager.recorder(keys.SCHEDULER_NAME)),
+        settings=settings,
+        now=now,
+    )
+    manager.informer(Lease, namespace=heartbeats.NAMESPACE).subscribe(context.leases.changed)
+    machines = MicroVMController(context, views)
+    collector = GarbageCollector(context, views.machines, views.nodes, requests, machines.enqueue)
+    renewals = ServingCSRApprover(client, requests, views.machines.items, endpoint.region)
+
+    async def hear() -> None:
+        async for ended in provider.ended():
+            machines.ended(ended)
+
+    async def first_look() -> None:
+        # Before any decision: observe which machines run and how others ended, and reserve the
+        # addresses that a machine without an object still uses.
+        await collector.look()
+        await collector.try_to_collect()
+
+    manager.add(context.issuer.run)
+    manager.add(hear)
+    manager.add(machines.run, prepare=first_look)
+    manager.add(collector.run)
+    manager.add(renewals.run)
+    manager.add(context.roles.run)
+    await manager.run(ready)

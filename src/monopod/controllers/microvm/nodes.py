@@ -1,0 +1,141 @@
+"""The Node object of a machine, created before the machine is.
+
+A kubelet that finds its Node adopts it. So a guest cannot choose labels, taint and owner:
+NodeRestriction lets a kubelet register with any taints, but change none of them later. The Node
+never exists without its taint; and the owner reference, which a kubelet may not change either,
+distinguishes the machine's own Node from any other of its name.
+
+The node's addresses are written here too, and the kubelet does not change them: users see, and the
+API server calls, the pod's address (as on Fargate, where node and pod share one interface), not the
+management address that the kubelet listens on.
+
+``allocatable`` is set from the start, as in a Node that a kubelet creates itself. A kubelet admits
+pods by the Node that its watch delivered; while that one has no ``allocatable``, regardless of what
+the kubelet reported since, the kubelet rejects every pod, and a rejected pod stays Failed.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from platform import machine as host_architecture
+from typing import Final
+
+from lightkube.models import core_v1 as models
+from lightkube.models import meta_v1
+from lightkube.resources.core_v1 import Node
+
+from monopod.api import keys
+from monopod.api.resources import MicroVM
+from monopod.fargate.sizing import Size, instance_type
+from monopod.kube import meta, uid_of
+from monopod.node.guest import SYSTEM_MEMORY_MIB
+from monopod.node.net.addresses import host_name, node_name
+
+TAINT: Final = (keys.COMPUTE_TYPE_KEY, keys.COMPUTE_TYPE_FARGATE, "NoSchedule")
+_MOST_PODS: Final = 110
+"""Of a worker node: the kubelet's default."""
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node's region and zone, for its names and labels."""
+
+    region: str
+    zone: str
+
+
+def name_of(machine: MicroVM, pod_address: IPv4Address, region: str) -> str:
+    """Return the name of a machine's node."""
+    named = host_name if machine.spec.podCIDR else node_name
+    return named(pod_address, region)
+
+
+def taints(machine: MicroVM) -> tuple[tuple[str, str, str], ...]:
+    """Return a node's taints as key, value and effect; a worker node has none."""
+    return () if machine.spec.podCIDR else (TAINT,)
+
+
+def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str, str]:
+    """Return a node's labels: those of a Fargate node, its size and the name of its MicroVM."""
+    architecture = _ARCHITECTURES.get(host_architecture(), host_architecture())
+    kind = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}
+    return {
+        **({keys.NODE_LABEL: machine.spec.podRef.name} if machine.spec.podCIDR else kind),
+        keys.INSTANCE_TYPE_LABEL: instance_type(
+            Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+        ),
+        keys.MACHINE_LABEL: meta(machine).name or "",
+        "beta.kubernetes.io/arch": architecture,
+        "beta.kubernetes.io/os": "linux",
+        "failure-domain.beta.kubernetes.io/region": place.region,
+        "failure-domain.beta.kubernetes.io/zone": place.zone,
+        "kubernetes.io/arch": architecture,
+        "kubernetes.io/hostname": host_name(pod_address, place.region),
+        "kubernetes.io/os": "linux",
+        "topology.kubernetes.io/region": place.region,
+        "topology.kubernetes.io/zone": place.zone,
+    }
+
+
+def most_pods(machine: MicroVM) -> int:
+    """Return how many pods a node may run: one, but on a worker node."""
+    return _MOST_PODS if machine.spec.podCIDR else 1
+
+
+def _allocatable(machine: MicroVM) -> dict[str, str]:
+    spec = machine.spec
+    return {
+        "cpu": f"{spec.milliCPU}m",
+        "memory": f"{spec.memoryMiB - SYSTEM_MEMORY_MIB}Mi",
+        "ephemeral-storage": f"{spec.ephemeralStorageGiB}Gi",
+        "pods": str(most_pods(machine)),
+    }
+
+
+def addresses(pod_address: IPv4Address, region: str) -> list[models.NodeAddress]:
+    """Return a node's addresses, of the types on AWS's nodes; names resolve to the IP."""
+    name = host_name(pod_address, region)
+    return [
+        models.NodeAddress(type="InternalIP", address=str(pod_address)),
+        models.NodeAddress(type="InternalDNS", address=name),
+        models.NodeAddress(type="Hostname", address=name),
+    ]
+
+
+def provider_id(machine: MicroVM, node: str, place: Place) -> str:
+    """Return the node's provider ID, of the same form as Fargate's."""
+    return f"monopod:///{place.zone}/{meta(machine).name}/{node}"
+
+
+def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
+    """Return the Node object of a machine."""
+    name = name_of(machine, pod_address, place.region)
+    blocks = [machine.spec.podCIDR] if machine.spec.podCIDR else None
+    return Node(
+        metadata=meta_v1.ObjectMeta(
+            name=name,
+            labels=labels(machine, pod_address, place),
+            annotations={"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            ownerReferences=[
+                meta_v1.OwnerReference(
+                    apiVersion=keys.API_VERSION,
+                    kind="MicroVM",
+                    name=meta(machine).name or "",
+                    uid=uid_of(machine),
+                    controller=True,
+                )
+            ],
+        ),
+        spec=models.NodeSpec(
+            providerID=provider_id(machine, name, place),
+            podCIDR=machine.spec.podCIDR or None,
+            podCIDRs=blocks,
+            taints=[
+                models.Taint(key=key, value=value, effect=effect)
+                for key, value, effect in taints(machine)
+            ],
+        ),
+        status=models.NodeStatus(
+            allocatable=_allocatable(machine), addresses=addresses(pod_address, place.region)
+        ),
+    )

@@ -1,0 +1,47 @@
+"""Settings of the MicroVM controllers: environment variables ``MONOPOD_MACHINES_*``."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from monopod.controllers.microvm.decide import Limits
+
+
+class MachinesSettings(BaseSettings):
+    """Timeouts and intervals in seconds, the guest image and the metrics port."""
+
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_MACHINES_", frozen=True)
+
+    image: Path | None = None
+    """Directory of the guest image that new machines run."""
+    launch_timeout_s: float = 60.0
+    """Limit for creating a machine's disks and link and starting its VMM, before a retry."""
+    registration_timeout_s: float = 120.0
+    """Limit from the launch to a ready node, before the machine is terminated."""
+    unready_timeout_s: float = 60.0
+    """How long a node that was ready may be unready before its machine is terminated."""
+    silent_timeout_s: float = Field(default=40.0, gt=0)
+    """How long the kubelet of a node that was ready may not renew its Lease, which it does every
+    10 s, before its machine is terminated."""
+    attempts: int = 4
+    """Failed launches of one MicroVM before it is abandoned."""
+    driver_retry_s: float = Field(default=30.0, gt=0)
+    """Interval between launches of a machine for which this host has no driver."""
+    certificate_lifetime_s: int = Field(default=24 * 3600, ge=600)
+    """Lifetime of kubelets' first certificates, which they renew; signers' minimum is 600 s."""
+    collect_every_s: float = 60.0
+    """Interval of garbage collection."""
+    metrics_port: int = Field(default=9472, gt=0, lt=65536)
+    """On 127.0.0.1, for Prometheus."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that decisions are based on."""
+        return Limits(
+            registration_s=self.registration_timeout_s,
+            unready_s=self.unready_timeout_s,
+            silent_s=self.silent_timeout_s,
+            attempts=self.attempts,
+            driver_s=self.driver_retry_s,
+        )

@@ -1,0 +1,64 @@
+"""Writes MicroVM objects, each guarded by the resource version that the decision was based on."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from monopod.api.resources import Condition, MicroVM, MicroVMStatus
+from monopod.controllers.microvm import conditions
+from monopod.kube import Client, meta
+
+Clock = Callable[[], datetime]
+
+
+class StatusWriter:
+    """Patches the status and the finalizers of MicroVM objects."""
+
+    def __init__(self, client: Client, now: Clock) -> None:
+        self._client = client
+        self._now = now
+
+    async def status(self, machine: MicroVM, *changed: Condition, **fields: str | int) -> MicroVM:
+        """Change conditions and fields of a machine's status; returns the newer object.
+
+        Raises:
+            ConflictError: The object changed since the decision; reconcile again.
+        """
+        old = machine.status or MicroVMStatus()
+        new = conditions.set_in(old.conditions, *changed, now=self._now())
+        return await self._patch(
+            machine,
+            {"status": {**fields, "conditions": [condition.to_dict() for condition in new]}},
+            "status",
+        )
+
+    async def relaunch(self, machine: MicroVM, reason: str, message: str) -> MicroVM:
+        """Reset a machine's status but for its addresses, with one failed attempt, to relaunch it.
+
+        Raises:
+            ConflictError: The object changed since the decision; reconcile again.
+        """
+        old = machine.status or MicroVMStatus()
+        kept = [each for each in old.conditions if each.type == conditions.ADDRESSED]
+        failed = conditions.changed(conditions.LAUNCHED, False, reason, message)
+        new = conditions.set_in(kept, failed, now=self._now())
+        status = {"attempts": 1, "conditions": [condition.to_dict() for condition in new]}
+        return await self._patch(machine, {"status": status}, "status")
+
+    async def finalizers(self, machine: MicroVM, finalizers: list[str]) -> MicroVM:
+        """Set an object's finalizers.
+
+        Raises:
+            ConflictError: The object changed since the decision; reconcile again.
+        """
+        return await self._patch(machine, {"metadata": {"finalizers": finalizers}})
+
+    async def _patch(
+        self, machine: MicroVM, patch: dict[str, Any], subresource: str | None = None
+    ) -> MicroVM:
+        metadata = meta(machine)
+        guard = {"uid": metadata.uid, "resourceVersion": metadata.resourceVersion}
+        patch = {**patch, "metadata": {**patch.get("metadata", {}), **guard}}
+        return await self._client.patch(
+            MicroVM, metadata.name or "", patch, subresource=subresource
+        )

@@ -1,0 +1,105 @@
+"""Terminates machines and deletes their Node, fails their pod and removes their MicroVM object."""
+
+import contextlib
+from typing import Final
+
+import structlog
+from lightkube.resources.core_v1 import Node, Pod
+
+from monopod.api import keys
+from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.controllers.microvm import conditions, pod_failure
+from monopod.controllers.microvm.actions import Delete, MarkTerminated
+from monopod.controllers.microvm.context import Context
+from monopod.controllers.microvm.decide import POD_NEVER_RAN
+from monopod.kube import NotFoundError, meta, uid_of
+from monopod.node.provider import Presence
+
+POD_GONE: Final = "PodGone"
+_log: Final = structlog.get_logger("machines")
+
+
+async def terminate(context: Context, name: str, why: str) -> None:
+    """Remove a machine from the host: its processes, disks and link."""
+    _log.info("machine_terminate", machine=name, why=why)
+    await context.provider.terminate(name)
+    context.observed.removed(name, context.now())
+
+
+async def mark_terminated(context: Context, machine: MicroVM, action: MarkTerminated) -> MicroVM:
+    """Record that a machine was lost or is abandoned.
+
+    The message ends with the console's tail if the machine runs, since termination removes it.
+    """
+    name, message = meta(machine).name or "", action.message
+    if context.observed.presence(name) is Presence.RUNNING:
+        tail = await context.provider.console_tail(name)
+        message += f"; last on its console: {tail or 'nothing'}"
+    _log.warning("machine_lost", machine=name, reason=action.reason, why=message)
+    publish = context.events.timed_out if action.timed_out else context.events.terminated
+    publish(machine, action.reason, message)
+    ended = [conditions.changed(conditions.TERMINATED, True, action.reason, message)]
+    if conditions.find(machine, conditions.READY) is not None:
+        ended.append(conditions.changed(conditions.READY, False, action.reason, message))
+    return await context.status.status(machine, *ended)
+
+
+async def fail_pod(context: Context, machine: MicroVM, why: str) -> None:
+    """Fail the pod of a lost machine; delete the pod if it is terminating."""
+    reference = machine.spec.podRef
+    try:
+        pod = await context.client.get(Pod, reference.name, reference.namespace)
+        if uid_of(pod) != reference.uid:
+            return
+        if (pod.status.phase if pod.status else None) not in ("Succeeded", "Failed"):
+            _log.warning("pod_failed", pod=f"{reference.namespace}/{reference.name}")
+            await context.client.patch(
+                Pod,
+                reference.name,
+                pod_failure.failed_status(pod, why, context.now()),
+                reference.namespace,
+                subresource="status",
+            )
+        if meta(pod).deletionTimestamp is not None:
+            # Only a kubelet ends a pod's grace period, and this pod's kubelet is gone.
+            await context.client.delete(
+                Pod, reference.name, reference.namespace, uid=reference.uid, grace_period_s=0
+            )
+    except NotFoundError:
+        return
+
+
+async def delete(context: Context, machine: MicroVM, action: Delete) -> bool:
+    """Delete a MicroVM object; returns False if its pod turns out to exist."""
+    if action.reason == POD_GONE and await _pod_exists(context, machine):
+        # The informer of pods lagged behind that of MicroVMs.
+        return False
+    name = meta(machine).name or ""
+    _log.info("microvm_delete", machine=name, reason=action.reason)
+    if action.reason == POD_NEVER_RAN:
+        context.events.released(machine, action.message)
+    with contextlib.suppress(NotFoundError):
+        await context.client.delete(MicroVM, name, uid=uid_of(machine))
+    return True
+
+
+async def delete_node(context: Context, machine: MicroVM) -> None:
+    """Delete a machine's Node; Kubernetes garbage-collects the Lease that it owns."""
+    with contextlib.suppress(NotFoundError):
+        await context.client.delete(Node, (machine.status or MicroVMStatus()).nodeName)
+
+
+async def remove_finalizer(context: Context, machine: MicroVM) -> None:
+    """Remove Monopod's finalizer from a MicroVM object."""
+    rest = [each for each in meta(machine).finalizers or () if each != keys.MACHINE_FINALIZER]
+    with contextlib.suppress(NotFoundError):
+        await context.status.finalizers(machine, rest)
+
+
+async def _pod_exists(context: Context, machine: MicroVM) -> bool:
+    reference = machine.spec.podRef
+    try:
+        pod = await context.client.get(Pod, reference.name, reference.namespace)
+    except NotFoundError:
+        return False
+    return uid_of(pod) == reference.uid

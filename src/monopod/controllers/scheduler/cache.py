@@ -1,0 +1,190 @@
+"""The scheduler's cache: informers, overlaid with the scheduler's own recent writes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from lightkube.core import resource as res
+from lightkube.resources.core_v1 import (
+    ConfigMap,
+    Namespace,
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+)
+from lightkube.resources.node_v1 import RuntimeClass
+
+from monopod.api import keys
+from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
+from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
+from monopod.controllers.scheduler import log_routing
+from monopod.controllers.scheduler.placed_pods import NamespaceLabels, PlacedPod, repelled_by
+from monopod.controllers.scheduler.placement_index import PlacementIndex
+from monopod.fargate.profiles import KnownRoles
+from monopod.fargate.unsupported import Storage
+from monopod.kube import (
+    Added,
+    Change,
+    Client,
+    Deleted,
+    Informer,
+    Key,
+    MutationCache,
+    make_key,
+    meta,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Informers:
+    """The scheduler's informers, one for each kind that decisions read."""
+
+    pods: Informer[Pod]
+    profiles: Informer[FargateProfile]
+    roles: Informer[ExecutionRole]
+    subnets: Informer[Subnet]
+    vpcs: Informer[Vpc]
+    machines: Informer[MicroVM]
+    nodes: Informer[Node]
+    claims: Informer[PersistentVolumeClaim]
+    volumes: Informer[PersistentVolume]
+    classes: Informer[RuntimeClass]
+    logging: Informer[ConfigMap]
+    """The log router's configuration, if there is one."""
+    namespaces: Informer[Namespace]
+    groups: Informer[SecurityGroup]
+    policies: Informer[SecurityGroupPolicy]
+    """These two only trigger requeues; see ``security_groups``."""
+
+    def all(self) -> Sequence[Informer[res.Resource]]:
+        """Return all informers."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    async def synced(self) -> None:
+        """Wait until every informer has synced."""
+        await asyncio.gather(*(informer.synced() for informer in self.all()))
+
+
+def informers(client: Client) -> Informers:
+    """Create the informers; pods and nodes are filtered to Fargate's."""
+    return Informers(
+        pods=Informer(client, Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
+        profiles=Informer(client, FargateProfile),
+        roles=Informer(client, ExecutionRole),
+        subnets=Informer(client, Subnet),
+        vpcs=Informer(client, Vpc),
+        machines=Informer(client, MicroVM),
+        nodes=Informer(client, Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
+        claims=Informer(client, PersistentVolumeClaim),
+        volumes=Informer(client, PersistentVolume),
+        classes=Informer(client, RuntimeClass),
+        logging=Informer(
+            client,
+            ConfigMap,
+            namespace=log_routing.NAMESPACE,
+            fields=f"metadata.name={log_routing.CONFIG_MAP}",
+        ),
+        namespaces=Informer(client, Namespace),
+        groups=Informer(client, SecurityGroup),
+        policies=Informer(client, SecurityGroupPolicy),
+    )
+
+
+class SchedulerCache:
+    """Cached cluster state that includes the scheduler's own writes."""
+
+    def __init__(
+        self, seen: Informers, *, drivers: Collection[str] = (), roles_required: bool = False
+    ) -> None:
+        """Create a cache on informers.
+
+        Args:
+            seen: The informers.
+            drivers: CSI drivers that machines have built in.
+            roles_required: As in :class:`monopod.fargate.profiles.KnownRoles`.
+        """
+        self.seen = seen
+        self._roles_required = roles_required
+        self.pods: MutationCache[Pod] = MutationCache(seen.pods)
+        self.machines: MutationCache[MicroVM] = MutationCache(seen.machines)
+        self.storage = Storage(
+            claim=lambda namespace, name: seen.claims.get(make_key(name, namespace)),
+            volume=seen.volumes.get,
+            drivers=frozenset(drivers),
+        )
+        self._used: Counter[str] = Counter()
+        self._pod_of_node: dict[str, Key] = {}
+        self._wary: set[Key] = set()
+        self._crowd = PlacementIndex(seen.machines, seen.pods, seen.subnets)
+        seen.machines.subscribe(self._count)
+        seen.pods.subscribe(self._watch)
+
+    @property
+    def roles(self) -> KnownRoles:
+        """All execution roles."""
+        return KnownRoles(self.seen.roles.items(), self._roles_required)
+
+    def node_of(self, machine: MicroVM | None) -> Node | None:
+        """Return a machine's node, by ``status.nodeName`` of the MicroVM.
+
+        The node's own labels are not trusted: its kubelet, in the guest, writes them.
+        """
+        name = machine.status.nodeName if machine is not None and machine.status else ""
+        return self.seen.nodes.get(name) if name else None
+
+    def pod_of_node(self, node: str) -> Key | None:
+        """Return the key of the pod that a node belongs to."""
+        return self._pod_of_node.get(node)
+
+    def machines_by_subnet(self) -> Mapping[str, int]:
+        """Count machines by subnet, including those being created."""
+        used = Counter(self._used)
+        used.update(machine.spec.subnet for machine in self.machines.unconfirmed())
+        return used
+
+    @property
+    def wary(self) -> bool:
+        """Whether any pod has required anti-affinity by zone."""
+        return bool(self._wary)
+
+    def namespaces(self) -> NamespaceLabels:
+        """Return the labels of every namespace."""
+        return {
+            meta(each).name or "": meta(each).labels or {} for each in self.seen.namespaces.items()
+        }
+
+    def neighbours(self) -> Sequence[PlacedPod]:
+        """Return the placed pods, including those whose machines are being created."""
+        coming = map(self._crowd.judge, self.machines.unconfirmed())
+        return (*self._crowd.neighbours(), *(each for each in coming if each is not None))
+
+    def _watch(self, change: Change[Pod]) -> None:
+        if not isinstance(change, Deleted) and repelled_by(change.object):
+            self._wary.add(change.key)
+        else:
+            self._wary.discard(change.key)
+
+    def _count(self, change: Change[MicroVM]) -> None:
+        machine = change.object
+        if machine.spec.podCIDR:
+            # A worker node's machine: it belongs to no pod and takes no address of a subnet.
+            return
+        node = machine.status.nodeName if machine.status else ""
+        match change:
+            case Added():
+                self._used[machine.spec.subnet] += 1
+            case Deleted():
+                self._used[machine.spec.subnet] -= 1
+                self._pod_of_node.pop(node, None)
+                return
+            case _:
+                pass
+        if node:
+            self._pod_of_node[node] = pod_key(machine)
+
+
+def pod_key(machine: MicroVM) -> Key:
+    """Return the key of a machine's pod."""
+    return make_key(machine.spec.podRef.name, machine.spec.podRef.namespace)

@@ -1,0 +1,117 @@
+"""An incremental index of placed pods by zone, maintained by watch events.
+
+Pods that no constraint can distinguish, such as replicas, share one entry with a count: ten
+thousand of them cost a decision as much as one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+import msgspec
+from lightkube.core import resource as res
+from lightkube.resources.core_v1 import Pod
+
+from monopod.api.resources import MicroVM, Subnet
+from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod, stays
+from monopod.kube import Change, Deleted, Key, key_of, make_key, uid_of
+
+_T = TypeVar("_T", bound=res.Resource)
+_Likeness = tuple[str, tuple[tuple[str, str], ...], str, bytes]
+"""What constraints match on: namespace, labels, zone and required anti-affinity."""
+
+
+class Seen(Protocol[_T]):
+    """The part of an informer that the index needs."""
+
+    def get(self, key: Key) -> _T | None:
+        """Return the object with this key; None if there is none."""
+        ...
+
+    def items(self) -> Sequence[_T]:
+        """Return all objects."""
+        ...
+
+    def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
+        """Call back with every change, after ``get`` and ``items`` reflect it."""
+        ...
+
+
+class PlacementIndex:
+    """Indexes pods that have machines; terminating and finished ones are left out, as upstream."""
+
+    def __init__(self, machines: Seen[MicroVM], pods: Seen[Pod], subnets: Seen[Subnet]) -> None:
+        """Subscribe to these informers."""
+        self._machines = machines
+        self._pods = pods
+        self._zones: dict[str, str] = {}
+        self._by_pod: dict[str, Key] = {}
+        self._likeness: dict[Key, _Likeness] = {}
+        self._numbers: Counter[_Likeness] = Counter()
+        self._known: dict[_Likeness, PlacedPod] = {}
+        subnets.subscribe(self._subnet_changed)
+        machines.subscribe(self._machine_changed)
+        pods.subscribe(self._pod_changed)
+
+    def neighbours(self) -> list[PlacedPod]:
+        """Return the placed pods, identical ones as one entry."""
+        return [replace(self._known[of], count=number) for of, number in self._numbers.items()]
+
+    def judge(self, machine: MicroVM) -> PlacedPod | None:
+        """Return a machine's placed pod; None if it does not count."""
+        reference, zone = machine.spec.podRef, self._zones.get(machine.spec.subnet)
+        pod = self._pods.get(make_key(reference.name, reference.namespace))
+        if pod is None or zone is None or uid_of(pod) != reference.uid or not stays(pod):
+            return None
+        return placed_pod(pod, zone)
+
+    def _subnet_changed(self, change: Change[Subnet]) -> None:
+        zone = None if isinstance(change, Deleted) else change.object.spec.availabilityZone
+        if self._zones.get(change.key) == zone:
+            return
+        if zone is None:
+            del self._zones[change.key]
+        else:
+            self._zones[change.key] = zone
+        for machine in self._machines.items():
+            if machine.spec.subnet == change.key:
+                self._take(machine)
+
+    def _machine_changed(self, change: Change[MicroVM]) -> None:
+        uid = change.object.spec.podRef.uid
+        if isinstance(change, Deleted):
+            self._by_pod.pop(uid, None)
+            self._put(change.key, None)
+        else:
+            self._by_pod[uid] = change.key
+            self._take(change.object)
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        key = self._by_pod.get(uid_of(change.object))
+        machine = self._machines.get(key) if key is not None else None
+        if machine is not None:
+            self._take(machine)
+
+    def _take(self, machine: MicroVM) -> None:
+        self._put(key_of(machine), self.judge(machine))
+
+    def _put(self, key: Key, found: PlacedPod | None) -> None:
+        new = None if found is None else _likeness(found)
+        old = self._likeness.get(key)
+        if new == old:
+            return
+        if old is not None:
+            del self._likeness[key]
+            self._numbers[old] -= 1
+            if not self._numbers[old]:
+                del self._numbers[old], self._known[old]
+        if new is not None and found is not None:
+            self._likeness[key] = new
+            self._numbers[new] += 1
+            self._known.setdefault(new, found)
+
+
+def _likeness(of: PlacedPod) -> _Likeness:
+    repels = msgspec.json.encode(of.repels) if of.repels else b""
+    return of.namespace, tuple(sorted(of.labels.items())), of.zone, repels

@@ -1,0 +1,215 @@
+"""Reconciles FargateProfiles: status, finalizer and deletion.
+
+A profile's status reports whether pods can start under it. Deleting a profile deletes the pods that
+run under it, as AWS does; a finalizer holds the profile in DELETING until they are gone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import structlog
+from lightkube.resources.core_v1 import Pod
+
+from monopod.api import keys
+from monopod.api.constants import CREATE_FAILED
+from monopod.api.resources import (
+    ExecutionRole,
+    FargateProfile,
+    FargateProfileStatus,
+    HealthIssue,
+    Subnet,
+    Vpc,
+)
+from monopod.controllers.scheduler.cache import SchedulerCache
+from monopod.controllers.scheduler.profile_conditions import DUPLICATE, profile_conditions
+from monopod.fargate.profiles import ProfileContext, with_same_selectors
+from monopod.kube import (
+    Change,
+    Client,
+    ConflictError,
+    Controller,
+    ForbiddenError,
+    Key,
+    KubeError,
+    MutationCache,
+    NotFoundError,
+    TransientError,
+    UnauthorizedError,
+    key_of,
+    meta,
+    uid_of,
+)
+
+FINALIZER: Final = "monopod.dev/profile"
+_REMINDER_S: Final = 10.0
+_log: Final = structlog.get_logger("profiles")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """SchedulerCache-wide rules for profiles."""
+
+    cluster: str
+    region: str
+    unsupported_regions: frozenset[str]
+    max_profiles: int
+
+
+class FargateProfileController:
+    """Reconciles every profile's status, and completes deletions."""
+
+    def __init__(
+        self,
+        client: Client,
+        cluster: SchedulerCache,
+        rules: Rules,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._seen = cluster.seen
+        self._cluster = cluster
+        self._rules = rules
+        self._profiles = MutationCache(cluster.seen.profiles)
+        self._now = now
+        self._controller = Controller("profiles", self.reconcile, workers=2)
+        self._seen.profiles.subscribe(self._profile_changed)
+        self._seen.subnets.subscribe(self._ground_changed)
+        self._seen.vpcs.subscribe(self._ground_changed)
+        self._seen.roles.subscribe(self._ground_changed)
+        self._seen.pods.subscribe(self._pod_changed)
+
+    async def run(self) -> None:
+        """Work until cancelled; the informers must be synced."""
+        await self._controller.run()
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Reconcile one profile."""
+        profile = self._profiles.get(key)
+        if profile is None:
+            return None
+        try:
+            return await self._keep(profile)
+        except NotFoundError:
+            return None
+
+    async def _keep(self, profile: FargateProfile) -> float | None:
+        metadata = meta(profile)
+        leaving = metadata.deletionTimestamp is not None
+        held = FINALIZER in (metadata.finalizers or ())
+        if not leaving and not held:
+            await self._write_finalizers(profile, [*(metadata.finalizers or ()), FINALIZER])
+        pods = self._pods_of(metadata.name or "") if leaving and held else []
+        undeletable = await self._delete_all(pods)
+        wanted = profile_conditions(profile, self._surroundings(), self._now(), undeletable)
+        if wanted != profile.status:
+            written = await self._client.patch(
+                FargateProfile,
+                metadata.name or "",
+                {"status": _with_empty_lists(wanted)},
+                subresource="status",
+            )
+            self._profiles.note(written)
+            _log.info("profile_status_written", profile=metadata.name, status=wanted.status)
+        if not leaving or not held:
+            return None
+        if pods:
+            return _REMINDER_S
+        others = [each for each in metadata.finalizers or () if each != FINALIZER]
+        await self._write_finalizers(profile, others)
+        _log.info("profile_finalized", profile=metadata.name)
+        return None
+
+    def _surroundings(self) -> ProfileContext:
+        return ProfileContext(
+            subnets=self._seen.subnets.items(),
+            vpcs=self._seen.vpcs.items(),
+            roles=self._cluster.roles,
+            profiles=self._seen.profiles.items(),
+            cluster=self._rules.cluster,
+            region=self._rules.region,
+            unsupported_regions=self._rules.unsupported_regions,
+            max_profiles=self._rules.max_profiles,
+        )
+
+    async def _write_finalizers(self, profile: FargateProfile, finalizers: list[str]) -> None:
+        # A merge patch replaces the list: resourceVersion guards finalizers of other controllers.
+        metadata = meta(profile)
+        wanted = {
+            "uid": metadata.uid,
+            "resourceVersion": metadata.resourceVersion,
+            "finalizers": finalizers,
+        }
+        written = await self._client.patch(
+            FargateProfile, metadata.name or "", {"metadata": wanted}
+        )
+        self._profiles.note(written)
+
+    def _pods_of(self, profile: str) -> list[Pod]:
+        return [
+            pod
+            for pod in self._seen.pods.items()
+            if (meta(pod).labels or {}).get(keys.PROFILE_LABEL) == profile
+        ]
+
+    async def _delete_all(self, pods: Sequence[Pod]) -> HealthIssue | None:
+        """Delete pods; return the last error, after all have been tried, or None."""
+        issue = None
+        for pod in pods:
+            try:
+                await self._delete(pod)
+            except TransientError:
+                raise
+            except KubeError as error:
+                denied = isinstance(error, ForbiddenError | UnauthorizedError)
+                issue = HealthIssue(
+                    code="AccessDenied" if denied else "InternalFailure",
+                    message=f"Pod {key_of(pod)} cannot be deleted: {error.message}",
+                    resourceIds=[key_of(pod)],
+                )
+        return issue
+
+    async def _delete(self, pod: Pod) -> None:
+        metadata = meta(pod)
+        if metadata.deletionTimestamp is not None:
+            return
+        try:
+            await self._client.delete(Pod, metadata.name or "", metadata.namespace, uid=uid_of(pod))
+        except (NotFoundError, ConflictError):
+            return
+
+    def _profile_changed(self, change: Change[FargateProfile]) -> None:
+        self._controller.enqueue(change.key)
+        # Other profiles may have the same selectors, or wait for its place in the quota.
+        for profile in self._seen.profiles.items():
+            failed = profile.status is not None and profile.status.status == CREATE_FAILED
+            if (
+                failed
+                or len(with_same_selectors(profile, (change.object,))) > 1
+                or _warned(profile)
+            ):
+                self._controller.enqueue(meta(profile).name or "")
+
+    def _ground_changed(self, _: Change[Subnet] | Change[Vpc] | Change[ExecutionRole]) -> None:
+        for profile in self._seen.profiles.items():
+            self._controller.enqueue(meta(profile).name or "")
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        name = (meta(change.object).labels or {}).get(keys.PROFILE_LABEL)
+        profile = self._seen.profiles.get(name) if name else None
+        if profile is not None and meta(profile).deletionTimestamp is not None:
+            self._controller.enqueue(name or "")
+
+
+def _with_empty_lists(status: FargateProfileStatus) -> dict[str, Any]:
+    """Return a status as a merge patch in which an empty list of issues is explicit."""
+    issues = status.health.issues if status.health else []
+    return msgspec.to_builtins(status) | {"health": {"issues": msgspec.to_builtins(issues)}}
+
+
+def _warned(profile: FargateProfile) -> bool:
+    found = profile.status.conditions if profile.status else ()
+    return any(each.type == DUPLICATE for each in found)

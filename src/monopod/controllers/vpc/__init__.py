@@ -1,0 +1,1 @@
+"""Keeps the router in step with VPCs, subnets, security groups and network policies."""

@@ -1,0 +1,125 @@
+"""Compiles SecurityGroup objects to filters. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import Final
+
+from monopod.api import keys
+from monopod.api.resources import MicroVM
+from monopod.api.security_groups import SecurityGroup, SecurityGroupRule
+from monopod.controllers.vpc.filters import Allowance, Filter, Ports
+from monopod.node.net.cluster_network import ClusterNetwork
+
+_EVERYTHING: Final = (Allowance(),)
+_ALL: Final = "-1"
+_NO_PORTS: Final = -1
+
+
+def filters(
+    plan: ClusterNetwork, groups: Iterable[SecurityGroup], machines: Iterable[MicroVM]
+) -> list[Filter]:
+    """Return one filter for each group. Malformed values allow nothing.
+
+    A group's rules limit the machines in it. As the other end of a rule, the cluster's group also
+    contains the control plane, which calls webhooks and aggregated API servers, and the load
+    balancers. Traffic to those two is governed by the router's rules (see ``router_policy``).
+    """
+    governed = members(machines)
+    everybody: dict[str, frozenset[IPv4Network]] = {
+        name: frozenset(map(IPv4Network, some)) for name, some in governed.items()
+    }
+    platform = {IPv4Network(plan.control.ip), plan.balancer_addresses}
+    own = everybody.get(keys.CLUSTER_SECURITY_GROUP, frozenset())
+    everybody[keys.CLUSTER_SECURITY_GROUP] = own | platform
+    return [
+        Filter(
+            name=_name(group),
+            governs=governed.get(_name(group), frozenset()),
+            ingress=_allowances(group.spec.ingress, everybody),
+            egress=_EVERYTHING
+            if group.spec.egress is None
+            else _allowances(group.spec.egress, everybody),
+        )
+        for group in groups
+    ]
+
+
+def groups_of(machine: MicroVM) -> Sequence[str]:
+    """Return the names of the groups that a machine's pod is in."""
+    return machine.spec.securityGroups or (keys.CLUSTER_SECURITY_GROUP,)
+
+
+def members(machines: Iterable[MicroVM]) -> dict[str, frozenset[IPv4Address]]:
+    """Return the pod addresses of each group that has any."""
+    found: dict[str, set[IPv4Address]] = {}
+    for machine in machines:
+        for name in groups_of(machine):
+            found.setdefault(name, set()).update(_addresses(machine))
+    return {name: frozenset(some) for name, some in found.items() if some}
+
+
+def _addresses(machine: MicroVM) -> Iterable[IPv4Address]:
+    """Return the addresses of a machine's pods: one, or a worker node's whole pod CIDR."""
+    address = pod_address(machine)
+    if address is None:
+        return ()
+    if not machine.spec.podCIDR:
+        return (address,)
+    try:
+        return IPv4Network(machine.spec.podCIDR).hosts()
+    except ValueError:
+        return ()
+
+
+def references(groups: Iterable[SecurityGroup]) -> dict[str, list[str]]:
+    """Return, for each group, the names of the other groups whose rules reference it."""
+    found: dict[str, set[str]] = {}
+    for group in groups:
+        for rule in (*group.spec.ingress, *(group.spec.egress or ())):
+            for name in rule.groups:
+                if name != _name(group):
+                    found.setdefault(name, set()).add(_name(group))
+    return {name: sorted(some) for name, some in found.items()}
+
+
+def pod_address(machine: MicroVM) -> IPv4Address | None:
+    """Return the address of a machine's pod; None means it has none yet."""
+    text = machine.status.podAddress if machine.status else ""
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        return None
+
+
+def _allowances(
+    rules: Iterable[SecurityGroupRule], members_of: Mapping[str, frozenset[IPv4Network]]
+) -> tuple[Allowance, ...]:
+    return tuple(
+        Allowance(_peers(rule, members_of), None if rule.protocol == _ALL else (_ports(rule),))
+        for rule in rules
+    )
+
+
+def _peers(
+    rule: SecurityGroupRule, members_of: Mapping[str, frozenset[IPv4Network]]
+) -> frozenset[IPv4Network]:
+    inside = (members_of.get(name, frozenset[IPv4Network]()) for name in rule.groups)
+    return frozenset(_networks(rule.cidrBlocks)).union(*inside)
+
+
+def _ports(rule: SecurityGroupRule) -> Ports:
+    if rule.fromPort in (None, _NO_PORTS):
+        return Ports(rule.protocol)
+    return Ports(rule.protocol, rule.fromPort, None if rule.toPort == _NO_PORTS else rule.toPort)
+
+
+def _networks(texts: Iterable[str]) -> Iterator[IPv4Network]:
+    for text in texts:
+        try:
+            yield IPv4Network(text)
+        except ValueError:
+            continue
+
+
+def _name(group: SecurityGroup) -> str:
+    return (group.metadata.name if group.metadata else None) or ""

@@ -1,0 +1,137 @@
+"""The cluster's identities: the certificates of each process, no more than its work needs.
+
+Names are upstream's where upstream's default rules are bound to them. Only ``admin``'s certificate
+names a group: a process that can read its key can read the authority's too, and it has to work
+before any RBAC rule exists.
+"""
+
+from ipaddress import IPv4Address
+from typing import Final
+
+from monopod.controlplane.layout import CLUSTER_DOMAIN, KUBERNETES_ADDRESS, Layout, User
+from monopod.identity.authority import Subject
+from monopod.identity.store import Leaf, StoredIdentity
+
+ADMIN: Final = "admin"
+KUBELET_CLIENT: Final = "monopod:kubelet-client"
+"""The user that the API server is to kubelets."""
+MONOPOD_USERS: Final = {
+    "admission": "monopod:admission",
+    "scheduler": "monopod:fargate-scheduler",
+    "machines": "monopod:machines",
+    "network": "monopod:network",
+    "eks": "monopod:eks",
+    "balancing": "monopod:balancing",
+}
+"""Package → its process's user. Its directory and its service have the package's name too."""
+_LOOPBACK: Final = IPv4Address("127.0.0.1")
+_ADMINISTRATOR: Final = Subject("monopod:admin", "system:masters")
+
+
+def identities(layout: Layout) -> tuple[StoredIdentity, ...]:
+    """Return every identity, completely: other files in an identity's directory are deleted."""
+    return (
+        StoredIdentity(
+            ADMIN,
+            uid=0,
+            leaves=(Leaf("client", "cluster", _ADMINISTRATOR),),
+            server=layout.api_server,
+            access_keys=(_ADMINISTRATOR,),
+        ),
+        _etcd(layout),
+        _api_server(layout),
+        StoredIdentity(
+            "kube-controller-manager",
+            uid=layout.uid(User.CONTROLLER_MANAGER),
+            leaves=(_client("system:kube-controller-manager"),),
+            server=layout.api_server,
+            signs_nodes=True,
+        ),
+        _user(layout, "kube-scheduler", "system:kube-scheduler", layout.uid(User.SCHEDULER)),
+        _user(layout, "kube-proxy", "system:kube-proxy", layout.uid(User.PROXY)),
+        _user(layout, "coredns", "system:coredns", layout.uid(User.DNS)),
+        StoredIdentity(
+            "registry",
+            uid=layout.uid(User.REGISTRY),
+            leaves=(_server("registry", "registry", addresses=(layout.control_address,)),),
+        ),
+        StoredIdentity(
+            "admission",
+            uid=layout.uid(User.ADMISSION),
+            leaves=(
+                _client(MONOPOD_USERS["admission"]),
+                _server("serving", "monopod admission", addresses=(_LOOPBACK,)),
+            ),
+            server=layout.api_server,
+        ),
+        StoredIdentity(
+            "eks",
+            uid=layout.uid(User.EKS),
+            leaves=(
+                _client(MONOPOD_USERS["eks"]),
+                _server("serving", "monopod eks", addresses=(layout.control_address, _LOOPBACK)),
+            ),
+            server=layout.api_server,
+            access_keys=(_ADMINISTRATOR,),
+            verifies=True,
+        ),
+        _own(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER)),
+        _own(layout, "balancing", layout.uid(User.BALANCING)),
+        _own(layout, "machines", 0),
+        _own(layout, "network", 0),
+    )
+
+
+def _etcd(layout: Layout) -> StoredIdentity:
+    subject = Subject("etcd", client=True, server=True, addresses=(_LOOPBACK,))
+    return StoredIdentity(
+        "etcd",
+        uid=layout.uid(User.ETCD),
+        leaves=(Leaf("serving", "etcd", subject),),
+        trusts=("etcd",),
+    )
+
+
+def _api_server(layout: Layout) -> StoredIdentity:
+    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
+    serving = _server(
+        "serving",
+        "kube-apiserver",
+        names=(*names, f"kubernetes.default.svc.{CLUSTER_DOMAIN}", "localhost"),
+        addresses=(layout.control_address, KUBERNETES_ADDRESS, _LOOPBACK),
+    )
+    return StoredIdentity(
+        "kube-apiserver",
+        uid=layout.uid(User.API_SERVER),
+        leaves=(
+            serving,
+            Leaf("kubelet", "cluster", Subject(KUBELET_CLIENT)),
+            Leaf("front-proxy", "front-proxy", Subject("monopod:front-proxy")),
+            Leaf("etcd", "etcd", Subject("kube-apiserver")),
+        ),
+        trusts=("cluster", "front-proxy", "etcd"),
+        signs_tokens=True,
+    )
+
+
+def _user(layout: Layout, directory: str, user: str, uid: int) -> StoredIdentity:
+    return StoredIdentity(directory, uid=uid, leaves=(_client(user),), server=layout.api_server)
+
+
+def _own(layout: Layout, directory: str, uid: int) -> StoredIdentity:
+    return _user(layout, directory, MONOPOD_USERS[directory], uid)
+
+
+def _client(user: str) -> Leaf:
+    return Leaf("client", "cluster", Subject(user))
+
+
+def _server(
+    file: str,
+    common_name: str,
+    *,
+    names: tuple[str, ...] = (),
+    addresses: tuple[IPv4Address, ...] = (),
+) -> Leaf:
+    subject = Subject(common_name, client=False, server=True, names=names, addresses=addresses)
+    return Leaf(file, "cluster", subject)

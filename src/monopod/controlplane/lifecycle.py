@@ -1,0 +1,159 @@
+"""The lifecycle of a cluster: start, and complete removal."""
+
+import asyncio
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Final
+
+from monopod.build import components
+from monopod.build.components import Components
+from monopod.controlplane import leftovers, preflight, state
+from monopod.controlplane.cgroup import Cgroup, mounted
+from monopod.controlplane.control_plane import ControlPlane
+from monopod.controlplane.errors import ClusterError, HostUnfitError
+from monopod.controlplane.layout import Layout
+from monopod.node import guest
+from monopod.node.guest import image_gc
+from monopod.node.net.cluster_network import ClusterNetwork
+from monopod.node.net.host import Host
+from monopod.node.net.namespaces import Namespace
+from monopod.node.net.topology import Topology, reserve
+from monopod.node.vmm import uml
+from monopod.node.vmm.driver import VmmError
+from monopod.node.vmm.map_count import MapCount
+from monopod.settings import Settings
+from monopod.util.progress import Progress, Report, ignore
+
+_KUBERNETES: Final = "k8s.io/kubernetes"
+_PAUSE: Final = "build/pause/linux/pause.c"
+_DEATH_WITHIN_S: Final = 20.0
+
+
+async def up(settings: Settings, report: Report = ignore, *, machines: bool = True) -> ControlPlane:
+    """Start the cluster. Idempotent: what is up to date is left alone.
+
+    Args:
+        settings: The installation.
+        report: Receives the progress of each step.
+        machines: Whether to run machines; if not, their image is not built and pods stay pending.
+
+    Raises:
+        HostUnfitError: This host lacks requirements.
+        ClusterError: A process did not become ready.
+        ComponentsError: Upstream's programs cannot be provided.
+        GuestError: The guest image cannot be built.
+        NetworkError: The host's network could not be set up.
+        IdentityError: Certificates could not be written.
+    """
+    preflight.check(settings)
+    home = settings.home.resolve()
+    home.mkdir(mode=0o711, parents=True, exist_ok=True)
+    home.chmod(0o711)
+    with state.locked(home):
+        known = state.load(home)
+        programs = await components.provide(settings, report)
+        image = await _guest_image(settings, programs, report) if machines else None
+        transit = await reserve(
+            Host(Namespace.own()), settings.instance, known.transit if known else None
+        )
+        now = state.State(
+            transit=transit,
+            components=str(programs.directory),
+            guest_image=str(image.directory) if image else None,
+            furnished=known.furnished if known else False,
+        )
+        state.save(home, now)
+        if machines:
+            _raise_map_count(settings.instance, report)
+        plane = _plane(settings, now)
+        await plane.start(report)
+        return plane
+
+
+def running(settings: Settings) -> ControlPlane:
+    """Return the control plane that was started in this home.
+
+    Raises:
+        NoClusterError: There is no cluster in this home.
+        ClusterError: Its state cannot be read.
+    """
+    return _plane(settings, state.require(settings.home))
+
+
+async def down(settings: Settings, report: Report = ignore) -> list[str]:
+    """Remove the cluster completely, from any state. Idempotent.
+
+    Returns:
+        What could not be removed, a line for each; empty on success.
+
+    Raises:
+        HostUnfitError: Not root.
+        ClusterError: Processes did not end, or another monopod command holds the cluster's lock.
+        NetworkError: The network could not be removed.
+    """
+    preflight.check_root()
+    home = settings.home.resolve()
+    with state.locked(home) if home.exists() else nullcontext():
+        layout = Layout(settings, ClusterNetwork(settings.instance, 0))
+        report(Progress("processes", "killing all of them"))
+        # The control plane's cgroup is in one hierarchy, the machines' may be in several.
+        for root in mounted():
+            await Cgroup(f"monopod-{settings.instance}", root).destroy(_DEATH_WITHIN_S)
+        report(Progress("processes", "none left", 1, 1))
+        report(Progress("network", "namespaces, links and rules"))
+        await Topology(layout.network, Host(Namespace.own())).remove()
+        report(Progress("network", "removed", 1, 1))
+        _release_map_count(settings.instance, report)
+        report(Progress("files", str(home)))
+        await asyncio.to_thread(_remove_tree, home)
+        report(Progress("files", "removed; the cache is kept", 1, 1))
+    return await leftovers.find(layout)
+
+
+def _raise_map_count(instance: str, report: Report) -> None:
+    needed = uml.largest_mappings()
+    try:
+        before = MapCount().require(instance, needed)
+    except VmmError as error:
+        raise HostUnfitError((str(error),)) from error
+    detail = "is high enough" if before is None else f"raised from {before} to {needed}"
+    report(Progress("host", f"vm.max_map_count {detail}", 1, 1))
+
+
+def _release_map_count(instance: str, report: Report) -> None:
+    try:
+        value = MapCount().release(instance)
+    except VmmError as error:
+        raise ClusterError(str(error)) from error
+    if value is not None:
+        report(Progress("host", f"vm.max_map_count restored to {value}", 1, 1))
+
+
+async def _guest_image(
+    settings: Settings, programs: Components, report: Report
+) -> guest.GuestImage:
+    sources = await components.module_directory(_KUBERNETES, settings, report)
+    image = await guest.provide(settings.cache, programs.directory, sources / _PAUSE, report)
+    await asyncio.to_thread(image_gc.prune, image.directory)
+    return image
+
+
+def _plane(settings: Settings, known: state.State) -> ControlPlane:
+    image = None if known.guest_image is None else Path(known.guest_image)
+    layout = Layout.of(settings, known.transit)
+    return ControlPlane(layout, Components(Path(known.components)), image)
+
+
+def _remove_tree(home: Path) -> None:
+    if not home.exists():
+        return
+    try:
+        for entry in home.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        home.rmdir()
+    except OSError as error:
+        raise ClusterError(f"{home} cannot be removed: {error}") from error

@@ -1,0 +1,207 @@
+"""Monopod's own processes as services: modules of this installation, with least privilege."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import monopod
+from monopod.controlplane.layout import HAPROXY, HAPROXY_FILE, Layout, User
+from monopod.controlplane.service import Service
+from monopod.node.net.addresses import SERVICES
+
+_SOURCES: Final = Path(monopod.__file__).resolve().parents[1]
+_OS: Final = Path("/usr")
+_MODULES: Final = {
+    "admission": "monopod.webhooks",
+    "balancing": "monopod.controllers.loadbalancer",
+    "eks": "monopod.eksapi",
+    "machines": "monopod.controllers.microvm",
+    "network": "monopod.controllers.vpc",
+    "scheduler": "monopod.controllers.scheduler",
+}
+"""The Python module of each process, by the name of its service, API user and log directory."""
+
+
+def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
+    """Return all services; without a guest image, monopod-machines is left out."""
+    every = (
+        network(layout),
+        admission(layout),
+        scheduler(layout),
+        eks(layout),
+        balancing(layout),
+    )
+    if guest_image is not None:
+        every = (*every, machines(layout, guest_image))
+    return every
+
+
+def admission(layout: Layout) -> Service:
+    """Return the admission webhook server, which the API server calls on the loopback."""
+    return _confined(layout, "admission", layout.uid(User.ADMISSION))
+
+
+def eks(layout: Layout) -> Service:
+    """Return the EKS API's server, which is reachable from the host."""
+    return _confined(
+        layout,
+        "eks",
+        layout.uid(User.EKS),
+        {
+            "MONOPOD_EKS_ADDRESS": str(layout.control_address),
+            "MONOPOD_EKS_SERVER": layout.api_server,
+            "MONOPOD_EKS_SERVICES": str(SERVICES),
+        },
+    )
+
+
+def scheduler(layout: Layout) -> Service:
+    """Return the fargate-scheduler."""
+    return _confined(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER))
+
+
+def balancing(layout: Layout) -> Service:
+    """Return the load balancer controller: it writes HAProxy's configuration and commands it."""
+    confined = _confined(layout, "balancing", layout.uid(User.BALANCING))
+    own = {
+        "TRANSIT": layout.network.transit,
+        "BASE": layout.configuration(HAPROXY) / HAPROXY_FILE,
+        "CONFIGURATION": layout.balancer_configuration,
+        "SOCKET": layout.balancer_socket,
+    }
+    return replace(
+        confined,
+        readable=(
+            *confined.readable,
+            layout.configuration(HAPROXY),
+            layout.balancer_socket.parent,
+        ),
+        writable=(layout.balancer_configuration,),
+        environment={
+            **confined.environment,
+            **{f"MONOPOD_BALANCING_{name}": str(value) for name, value in own.items()},
+        },
+    )
+
+
+def machines(layout: Layout, guest_image: Path) -> Service:
+    """Return the machines controller, with the capabilities that building jails takes.
+
+    ``net_raw`` and ``net_admin`` for the machines' links; ``sys_admin`` for namespaces and mounts;
+    those of users, ownership and modes for a machine's files and processes; ``mknod`` for a
+    machine's private device.
+    """
+    return _unconfined(
+        layout,
+        "machines",
+        (
+            "chown",
+            "dac_override",
+            "fowner",
+            "mknod",
+            "net_admin",
+            "net_raw",
+            "setgid",
+            "setpcap",
+            "setuid",
+            "sys_admin",
+        ),
+        {
+            **_given("MONOPOD_LOCAL_", "MONOPOD_MACHINES_"),
+            "MONOPOD_MACHINES_IMAGE": str(guest_image),
+        },
+    )
+
+
+def network(layout: Layout) -> Service:
+    """Return the VPC controller: it enters the router's namespace and writes its rules there."""
+    return _unconfined(layout, "network", ("net_admin", "sys_admin"))
+
+
+def _confined(
+    layout: Layout, module: str, uid: int, environment: Mapping[str, str] | None = None
+) -> Service:
+    own = layout.identity(module)
+    return Service(
+        module,
+        _argv(module),
+        uid=uid,
+        namespace=layout.network.control_name,
+        readable=(*python_paths(), own),
+        environment={**_environment(layout, own), **_settings(module), **(environment or {})},
+        notifies=True,
+    )
+
+
+def _unconfined(
+    layout: Layout,
+    module: str,
+    capabilities: tuple[str, ...],
+    environment: Mapping[str, str] | None = None,
+) -> Service:
+    return Service(
+        module,
+        _argv(module),
+        uid=0,
+        namespace=layout.network.control_name,
+        capabilities=capabilities,
+        confined=False,
+        environment={
+            **_environment(layout, layout.identity(module)),
+            **_settings(module),
+            **(environment or {}),
+        },
+        notifies=True,
+    )
+
+
+def _argv(module: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", _MODULES[module])
+
+
+def _given(*prefixes: str) -> dict[str, str]:
+    """Return the environment variables with these prefixes, a process's own settings."""
+    return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+
+
+def _environment(layout: Layout, identity: Path) -> dict[str, str]:
+    settings = layout.settings
+    components = {} if settings.components is None else {"COMPONENTS": settings.components}
+    values = {
+        "HOME": layout.home,
+        "CACHE": settings.cache,
+        "CLUSTER": settings.cluster,
+        "ACCOUNT": settings.account,
+        "REGION": settings.region,
+        "UNSUPPORTED_REGIONS": json.dumps(sorted(settings.unsupported_regions)),
+        "MAX_PROFILES": settings.max_profiles,
+        "LOG_LEVEL": settings.log_level,
+        **components,
+    }
+    return {
+        **{f"MONOPOD_{name}": str(value) for name, value in values.items()},
+        "KUBECONFIG": str(identity / "kubeconfig"),
+        # The file system is read-only, so looking for a place to write is wasted time.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _settings(module: str) -> dict[str, str]:
+    """Return the variables in our environment that are documented as this module's."""
+    prefix = f"MONOPOD_{module.upper()}_"
+    return {name: value for name, value in os.environ.items() if name.startswith(prefix)}
+
+
+def python_paths() -> tuple[Path, ...]:
+    """Return the paths that an interpreter needs beyond the operating system's directories."""
+    places = dict.fromkeys((Path(sys.base_prefix).resolve(), Path(sys.prefix), _SOURCES))
+    return tuple(
+        place
+        for place in places
+        if not place.is_relative_to(_OS)
+        and not any(place != other and place.is_relative_to(other) for other in places)
+    )

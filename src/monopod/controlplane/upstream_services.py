@@ -1,0 +1,345 @@
+"""Third-party processes as services: upstream's control plane, Debian's registry and HAProxy.
+
+Single instances, so there is no leader election. Health ports are on the namespace's loopback.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from monopod.build.components import Components
+from monopod.controllers.loadbalancer.render import base
+from monopod.controlplane import oidc
+from monopod.controlplane.layout import CLUSTER_DOMAIN, HAPROXY, HAPROXY_FILE, Layout, Port, User
+from monopod.controlplane.service import PROGRAMS, Service
+from monopod.eksapi import registration
+from monopod.node.net import services as services_config
+from monopod.node.net.addresses import SERVICES
+from monopod.node.net.cluster_network import API_PORT
+
+API_SERVER: Final = "kube-apiserver"
+"""Its health is probed with a client certificate: its health paths are not open to anonymous."""
+REGISTRY_PUSH: Final = "registry-push"
+"""The service that collects the registry's garbage at each start."""
+_NODE_CERTIFICATE_LIFETIME: Final = "24h"
+_REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
+_HAPROXY_PROGRAM: Final = "/usr/sbin/haproxy"
+_PROTOCOLS: Final = Path("/etc/protocols")
+
+
+def services(layout: Layout, components: Components) -> tuple[Service, ...]:
+    """Return the services that depend only on each other."""
+    return (
+        etcd(layout, components),
+        api_server(layout, components),
+        controller_manager(layout, components),
+        scheduler(layout, components),
+        kube_proxy(layout, components),
+        registry(layout),
+        registry_push(layout),
+        balancers(layout),
+    )
+
+
+def etcd(layout: Layout, components: Components) -> Service:
+    """Return etcd; writes are flushed to disk before they are acknowledged."""
+    own = layout.identity("etcd")
+    client = f"https://127.0.0.1:{Port.ETCD}"
+    peer = f"https://127.0.0.1:{Port.ETCD_PEER}"
+    health = f"http://127.0.0.1:{Port.ETCD_HEALTH}"
+    flags = {
+        "name": "monopod",
+        "data-dir": layout.database,
+        "listen-client-urls": client,
+        "advertise-client-urls": client,
+        "listen-peer-urls": peer,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": f"monopod={peer}",
+        "listen-metrics-urls": health,
+        "cert-file": own / "serving.crt",
+        "key-file": own / "serving.key",
+        "trusted-ca-file": own / "etcd-ca.crt",
+        "client-cert-auth": "true",
+        "peer-cert-file": own / "serving.crt",
+        "peer-key-file": own / "serving.key",
+        "peer-trusted-ca-file": own / "etcd-ca.crt",
+        "peer-client-cert-auth": "true",
+        "snapshot-count": 5000,
+        "auto-compaction-mode": "periodic",
+        "auto-compaction-retention": "10m",
+        "logger": "zap",
+        "log-level": "warn",
+    }
+    return Service(
+        "etcd",
+        _command("etcd", flags),
+        uid=layout.uid(User.ETCD),
+        namespace=layout.network.control_name,
+        programs=_programs(components, "etcd"),
+        readable=(own,),
+        writable=(layout.database,),
+        health=f"{health}/readyz",
+    )
+
+
+def api_server(layout: Layout, components: Components) -> Service:
+    """Return the API server; anonymous requests may only fetch what verifies tokens."""
+    own = layout.identity("kube-apiserver")
+    directory = layout.configuration("kube-apiserver")
+    tokens = registration.authenticator(str(own / "ca.crt"))
+    flags = {
+        "advertise-address": layout.control_address,
+        "bind-address": layout.control_address,
+        "secure-port": API_PORT,
+        "authentication-config": directory / "authentication.yaml",
+        # As on EKS: worker nodes run privileged pods; fargate-scheduler rejects them for Fargate.
+        "allow-privileged": "true",
+        "authorization-mode": "Node,RBAC",
+        "enable-admission-plugins": "NodeRestriction",
+        "client-ca-file": own / "ca.crt",
+        "authentication-token-webhook-config-file": directory / "token-webhook.yaml",
+        "authentication-token-webhook-version": "v1",
+        "tls-cert-file": own / "serving.crt",
+        "tls-private-key-file": own / "serving.key",
+        "etcd-servers": f"https://127.0.0.1:{Port.ETCD}",
+        "etcd-cafile": own / "etcd-ca.crt",
+        "etcd-certfile": own / "etcd.crt",
+        "etcd-keyfile": own / "etcd.key",
+        "kubelet-certificate-authority": own / "ca.crt",
+        "kubelet-client-certificate": own / "kubelet.crt",
+        "kubelet-client-key": own / "kubelet.key",
+        "kubelet-preferred-address-types": "InternalIP",
+        "proxy-client-cert-file": own / "front-proxy.crt",
+        "proxy-client-key-file": own / "front-proxy.key",
+        "requestheader-client-ca-file": own / "front-proxy-ca.crt",
+        "requestheader-allowed-names": "monopod:front-proxy",
+        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+        "requestheader-group-headers": "X-Remote-Group",
+        "requestheader-username-headers": "X-Remote-User",
+        # Reachable from pods and from the host.
+        "service-account-issuer": layout.api_server,
+        "service-account-jwks-uri": f"{layout.api_server}{oidc.KEYS}",
+        "service-account-key-file": own / "service-account.pub",
+        "service-account-signing-key-file": own / "service-account.key",
+        "service-cluster-ip-range": SERVICES,
+        "profiling": "false",
+    }
+    return Service(
+        API_SERVER,
+        _command("kube-apiserver", flags),
+        uid=layout.uid(User.API_SERVER),
+        namespace=layout.network.control_name,
+        programs=_programs(components, "kube-apiserver"),
+        readable=(own,),
+        configuration={
+            "token-webhook.yaml": yaml.safe_dump(tokens, sort_keys=False),
+            "authentication.yaml": yaml.safe_dump(oidc.authentication(), sort_keys=False),
+        },
+        configured=directory,
+    )
+
+
+def controller_manager(layout: Layout, components: Components) -> Service:
+    """Return upstream's controllers, each with its own service account."""
+    own = layout.identity("kube-controller-manager")
+    flags = {
+        **_kubeconfigs(own / "kubeconfig"),
+        "bind-address": "127.0.0.1",
+        "secure-port": Port.CONTROLLER_MANAGER,
+        "leader-elect": "false",
+        "use-service-account-credentials": "true",
+        "root-ca-file": own / "ca.crt",
+        "cluster-signing-cert-file": own / "ca.crt",
+        "cluster-signing-key-file": own / "ca.key",
+        "cluster-signing-duration": _NODE_CERTIFICATE_LIFETIME,
+        "kube-api-qps": 100,
+        "kube-api-burst": 200,
+        "profiling": "false",
+    }
+    return Service(
+        "kube-controller-manager",
+        _command("kube-controller-manager", flags),
+        uid=layout.uid(User.CONTROLLER_MANAGER),
+        namespace=layout.network.control_name,
+        programs=_programs(components, "kube-controller-manager"),
+        readable=(own,),
+        health=f"https://127.0.0.1:{Port.CONTROLLER_MANAGER}/healthz",
+    )
+
+
+def scheduler(layout: Layout, components: Components) -> Service:
+    """Return the default scheduler, for pods that do not run on Fargate."""
+    own = layout.identity("kube-scheduler")
+    flags = {
+        **_kubeconfigs(own / "kubeconfig"),
+        "bind-address": "127.0.0.1",
+        "secure-port": Port.SCHEDULER,
+        "leader-elect": "false",
+    }
+    return Service(
+        "kube-scheduler",
+        _command("kube-scheduler", flags),
+        uid=layout.uid(User.SCHEDULER),
+        namespace=layout.network.control_name,
+        programs=_programs(components, "kube-scheduler"),
+        readable=(own,),
+        health=f"https://127.0.0.1:{Port.SCHEDULER}/healthz",
+    )
+
+
+def kube_proxy(layout: Layout, components: Components) -> Service:
+    """Return the single kube-proxy, which translates services' addresses for all machines."""
+    own = layout.identity("kube-proxy")
+    directory = layout.configuration("kube-proxy")
+    configuration = services_config.kube_proxy_configuration(layout.network, own / "kubeconfig")
+    return Service(
+        "kube-proxy",
+        _command("kube-proxy", {"config": directory / "config.yaml"}),
+        uid=layout.uid(User.PROXY),
+        namespace=layout.network.router_name,
+        capabilities=("net_admin",),
+        programs=_programs(components, "kube-proxy"),
+        # ``nft`` reads protocol names from it, which kube-proxy compares with its own names; given
+        # numbers instead, kube-proxy takes its own entries for foreign ones and removes them.
+        readable=(own, _PROTOCOLS),
+        configuration={"config.yaml": yaml.safe_dump(configuration, sort_keys=False)},
+        configured=directory,
+        health=f"http://{services_config.KUBE_PROXY_HEALTH}/livez",
+    )
+
+
+def coredns(layout: Layout, components: Components) -> Service:
+    """Return the VPC's resolver, which is the cluster's DNS too."""
+    own = layout.identity("coredns")
+    directory = layout.configuration("coredns")
+    corefile = services_config.corefile(
+        layout.network,
+        layout.settings.region,
+        own / "kubeconfig",
+        services_config.host_resolvers(),
+        CLUSTER_DOMAIN,
+    )
+    return Service(
+        "coredns",
+        (str(PROGRAMS / "coredns"), "-conf", str(directory / "Corefile")),
+        uid=layout.uid(User.DNS),
+        namespace=layout.network.router_name,
+        programs=_programs(components, "coredns"),
+        readable=(own,),
+        configuration={"Corefile": corefile},
+        configured=directory,
+        health=f"http://{services_config.DNS_READY}/ready",
+    )
+
+
+def registry(layout: Layout) -> Service:
+    """Return the registry that guests pull from; it is read-only."""
+    own = layout.identity("registry")
+    return _registry(
+        layout,
+        "registry",
+        {
+            "addr": layout.registry,
+            "tls": {"certificate": str(own / "registry.crt"), "key": str(own / "registry.key")},
+        },
+        read_only=True,
+        readable=(own, layout.image_data),
+    )
+
+
+def registry_push(layout: Layout) -> Service:
+    """Return the registry that this host pushes to, on a socket that only root can open.
+
+    It alone deletes images. Before it starts, it removes the layers that no image uses any more;
+    the registry must not be written to meanwhile.
+    """
+    return _registry(
+        layout,
+        REGISTRY_PUSH,
+        {"net": "unix", "addr": str(layout.push_socket)},
+        read_only=False,
+        writable=(layout.image_data, layout.push_socket.parent),
+        socket=layout.push_socket,
+    )
+
+
+def balancers(layout: Layout) -> Service:
+    """Return HAProxy, which runs all load balancers in a dedicated network namespace.
+
+    Its master process survives reloads and passes the listening sockets from worker to worker.
+    """
+    directory = layout.configuration(HAPROXY)
+    words = {
+        "-S": f"{layout.balancer_socket},mode,660",
+        "-f": directory / HAPROXY_FILE,
+    }
+    return Service(
+        HAPROXY,
+        (
+            _HAPROXY_PROGRAM,
+            "-W",
+            *(str(word) for pair in words.items() for word in pair),
+            "-f",
+            str(layout.balancer_configuration),
+        ),
+        uid=layout.uid(User.BALANCERS),
+        namespace=layout.network.balancers_name,
+        readable=(layout.balancer_configuration,),
+        writable=(layout.balancer_socket.parent,),
+        socket=layout.balancer_socket,
+        configuration={HAPROXY_FILE: base()},
+        configured=directory,
+    )
+
+
+def _registry(
+    layout: Layout,
+    name: str,
+    http: dict[str, object],
+    *,
+    read_only: bool,
+    readable: tuple[Path, ...] = (),
+    writable: tuple[Path, ...] = (),
+    socket: Path | None = None,
+) -> Service:
+    configuration = {
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(layout.image_data)},
+            "delete": {"enabled": not read_only},
+            "maintenance": {"readonly": {"enabled": read_only}},
+        },
+        "http": http,
+    }
+    directory = layout.configuration(name)
+    file = str(directory / "config.yml")
+    return Service(
+        name,
+        (_REGISTRY_PROGRAM, "serve", file),
+        prepare=() if read_only else (_REGISTRY_PROGRAM, "garbage-collect", file),
+        uid=layout.uid(User.REGISTRY),
+        namespace=layout.network.control_name,
+        readable=readable,
+        writable=writable,
+        socket=socket,
+        configuration={"config.yml": yaml.safe_dump(configuration, sort_keys=False)},
+        configured=directory,
+        health=f"https://{layout.registry}/" if read_only else "",
+    )
+
+
+def _command(program: str, flags: Mapping[str, object]) -> tuple[str, ...]:
+    return (str(PROGRAMS / program), *(f"--{name}={value}" for name, value in flags.items()))
+
+
+def _programs(components: Components, name: str) -> dict[str, Path]:
+    return {name: components.program(name)}
+
+
+def _kubeconfigs(path: Path) -> dict[str, object]:
+    return dict.fromkeys(
+        ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"), path
+    )

@@ -1,0 +1,229 @@
+"""The store of identities: one private directory for each user, all of it reproducible.
+
+Valid files are left alone; missing, foreign and nearly expired ones are regenerated. Every file is
+written atomically, with its owner from its creation on, so that neither a reader nor a kill leaves
+a partial file.
+"""
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from monopod.identity import access_key, kubeconfig
+from monopod.identity.access_key import AccessKey, Seal
+from monopod.identity.authority import Authority, Pair, Subject, new_authority, new_signing_key
+from monopod.identity.errors import IdentityError
+from monopod.util.files import write_atomically
+
+AuthorityName = Literal["cluster", "front-proxy", "etcd"]
+AUTHORITIES: Final[tuple[AuthorityName, ...]] = ("cluster", "front-proxy", "etcd")
+_AUTHORITY_DIRECTORY: Final = "authority"
+_ISSUED_DIRECTORY: Final = "access-keys"
+_ISSUED: Final = "*.key"
+_SIGNING_KEY: Final = "service-account"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One certificate of a user: the files ``<file>.crt`` and ``<file>.key``."""
+
+    file: str
+    authority: AuthorityName
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIdentity:
+    """The credentials of one user, and so all that an attacker gains with its directory."""
+
+    directory: str
+    """Its directory in the vault."""
+    uid: int
+    """The only user and group that may read it."""
+    leaves: tuple[Leaf, ...] = ()
+    trusts: tuple[AuthorityName, ...] = ("cluster",)
+    """Authorities whose certificates it gets: ``ca.crt`` for the cluster's, ``<name>-ca.crt``."""
+    server: str = ""
+    """If given, the user gets a ``kubeconfig`` with this URL and the leaf ``client``."""
+    signs_nodes: bool = False
+    """Holds the cluster authority's key, ``ca.key``."""
+    signs_tokens: bool = False
+    """Holds the service accounts' signing key, ``service-account.key`` and ``.pub``."""
+    access_keys: tuple[Subject, ...] = ()
+    """Users whose first access keys for the EKS API it holds, in :data:`access_key.FILE`, with the
+    seal."""
+    verifies: bool = False
+    """Holds all other issued access keys as well."""
+
+
+class IdentityStore:
+    """The identities of one cluster, below a directory that root owns."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def directory(self, user: str) -> Path:
+        """The directory of a user's files."""
+        return self._root / user
+
+    def fill(self, holdings: Sequence[StoredIdentity], now: dt.datetime) -> list[str]:
+        """Write exactly these identities. Idempotent.
+
+        Returns:
+            The directories that changed; their processes have to be restarted.
+
+        Raises:
+            IdentityError: A file could not be read or written.
+        """
+        try:
+            _make_directory(self._root, 0)
+            authorities: dict[AuthorityName, Authority] = {
+                name: self._authority(name, now) for name in AUTHORITIES
+            }
+            signing_key = self._signing_key()
+            return [
+                holding.directory
+                for holding in holdings
+                if self._fill_one(holding, authorities, signing_key, now)
+            ]
+        except OSError as error:
+            raise IdentityError(f"cannot write identities in {self._root}: {error}") from error
+
+    def issue_key(self, user: str, groups: Sequence[str]) -> AccessKey:
+        """Issue an access key; it is valid after the next :meth:`fill`.
+
+        Raises:
+            IdentityError: It could not be written.
+        """
+        made = access_key.new_access_key(user, groups)
+        directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
+        try:
+            _make_directory(directory, 0)
+            _write(directory / f"{made.id}.key", self._seal().close([made]), 0)
+        except OSError as error:
+            raise IdentityError(f"cannot write an access key in {directory}: {error}") from error
+        return made
+
+    def issued_keys(self) -> list[AccessKey]:
+        """Return the issued keys, sorted by id.
+
+        Raises:
+            IdentityError: A key cannot be read.
+        """
+        directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
+        files = sorted(directory.glob(_ISSUED))
+        return [key for file in files for key in self._seal().read(file).values()]
+
+    def withdraw_key(self, key_id: str) -> None:
+        """Withdraw an issued key; it stays valid until the next :meth:`fill`.
+
+        Raises:
+            IdentityError: There is no issued key with this id.
+        """
+        directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
+        if key_id not in {key.id for key in self.issued_keys()}:
+            raise IdentityError(f"there is no access key {key_id}: see `monopod access-key list`")
+        (directory / f"{key_id}.key").unlink(missing_ok=True)
+
+    def _authority(self, name: AuthorityName, now: dt.datetime) -> Authority:
+        directory = self._root / _AUTHORITY_DIRECTORY
+        _make_directory(directory, 0)
+        if (kept := _read_pair(directory / f"{name}.crt", directory / f"{name}.key")) is not None:
+            return Authority(kept)
+        made = new_authority(f"monopod {name} authority", now)
+        _write(directory / f"{name}.key", made.pair.key, 0)
+        _write(directory / f"{name}.crt", made.pair.certificate, 0)
+        return made
+
+    def _signing_key(self) -> Pair:
+        directory = self._root / _AUTHORITY_DIRECTORY
+        public, private = directory / f"{_SIGNING_KEY}.pub", directory / f"{_SIGNING_KEY}.key"
+        if (kept := _read_pair(public, private)) is not None:
+            return kept
+        made = new_signing_key()
+        _write(private, made.key, 0)
+        _write(public, made.certificate, 0)
+        return made
+
+    def _seal(self) -> Seal:
+        path = self._root / _AUTHORITY_DIRECTORY / access_key.SEAL_FILE
+        if path.exists():
+            return Seal.beside(path)
+        made = Seal.new()
+        _write(path, made.key, 0)
+        return made
+
+    def _access_key(self, subject: Subject) -> AccessKey:
+        name = subject.common_name.replace(":", "-")
+        path = self._root / _AUTHORITY_DIRECTORY / f"access-key-{name}.key"
+        groups = () if subject.organisation is None else (subject.organisation,)
+        seal = self._seal()
+        if path.exists():
+            kept = next(iter(seal.read(path).values()), None)
+            if kept is not None and (kept.user, kept.groups) == (subject.common_name, groups):
+                return kept
+        made = access_key.new_access_key(subject.common_name, groups)
+        _write(path, seal.close([made]), 0)
+        return made
+
+    def _fill_one(
+        self,
+        holding: StoredIdentity,
+        authorities: dict[AuthorityName, Authority],
+        signing_key: Pair,
+        now: dt.datetime,
+    ) -> bool:
+        directory = self.directory(holding.directory)
+        _make_directory(directory, holding.uid)
+        wanted: dict[str, bytes] = {}
+        for name in holding.trusts:
+            file = "ca.crt" if name == "cluster" else f"{name}-ca.crt"
+            wanted[file] = authorities[name].pair.certificate
+        if holding.signs_nodes:
+            wanted["ca.key"] = authorities["cluster"].pair.key
+        if holding.access_keys:
+            keys = [self._access_key(subject) for subject in holding.access_keys]
+            if holding.verifies:
+                keys += self.issued_keys()
+            wanted[access_key.FILE] = self._seal().close(keys)
+            wanted[access_key.SEAL_FILE] = self._seal().key
+        if holding.signs_tokens:
+            wanted[f"{_SIGNING_KEY}.key"] = signing_key.key
+            wanted[f"{_SIGNING_KEY}.pub"] = signing_key.certificate
+        for leaf in holding.leaves:
+            kept = _read_pair(directory / f"{leaf.file}.crt", directory / f"{leaf.file}.key")
+            issuer = authorities[leaf.authority]
+            if kept is None or not issuer.still_good(kept, leaf.subject, now):
+                kept = issuer.issue(leaf.subject, now)
+            wanted[f"{leaf.file}.key"] = kept.key
+            wanted[f"{leaf.file}.crt"] = kept.certificate
+        if holding.server:
+            user = next(leaf for leaf in holding.leaves if leaf.file == "client")
+            wanted["kubeconfig"] = kubeconfig.render(
+                holding.server, user.subject.common_name, directory
+            ).encode()
+        changed = [_write(directory / file, data, holding.uid) for file, data in wanted.items()]
+        for stray in directory.iterdir():
+            if stray.name not in wanted:
+                stray.unlink()
+        return any(changed)
+
+
+def _make_directory(path: Path, uid: int) -> None:
+    path.mkdir(mode=0o700, exist_ok=True)
+    path.chmod(0o700)
+    os.chown(path, uid, uid)
+
+
+def _read_pair(certificate: Path, key: Path) -> Pair | None:
+    try:
+        return Pair(certificate.read_bytes(), key.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, data: bytes, uid: int) -> bool:
+    return write_atomically(path, data, owner=uid, lasting=True)

@@ -1,0 +1,1 @@
+"""What one host does: run machines, their network and their disks."""

@@ -1,0 +1,216 @@
+"""The guest image: one directory in the cache, named by a hash of all its inputs.
+
+It contains what all machines share: a read-only root file system, a stock kernel for each driver,
+and the template of the data disks.
+"""
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import Final, TextIO
+
+from monopod.build.components import store
+from monopod.node.guest import data_template, pause, qemu_kernel, root
+from monopod.node.guest.errors import ImageBuildError
+from monopod.util import process
+from monopod.util.progress import Progress, Report, ignore
+
+TASK: Final = "guest image"
+PROGRAMS: Final = ("kubelet", "containerd", "containerd-shim-runc-v2")
+"""Component binaries that every guest runs."""
+CNI_PLUGINS: Final = ("ptp", "loopback", "host-local")
+_BUILDERS: Final = ("ctr",)
+"""Component binaries that only the build needs."""
+_RECIPE: Final = (
+    "cpio.py",
+    "image.py",
+    "pause.py",
+    "root.py",
+    "specification.py",
+    "qemu_kernel.py",
+    "data_template.py",
+)
+_CONTENTS: Final = ("files", "initramfs")
+_STEPS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class UmlKernel:
+    """The stock User Mode Linux kernel and its libraries."""
+
+    directory: Path
+    """Contains the kernel, its loader and its C library, laid out as a jail's root."""
+
+    @property
+    def file(self) -> Path:
+        """The kernel; in the jail it is ``/linux``."""
+        return self.directory / "linux"
+
+
+@dataclass(frozen=True, slots=True)
+class QemuKernel:
+    """Debian's cloud kernel and its initramfs."""
+
+    directory: Path
+
+    @property
+    def kernel(self) -> Path:
+        """For ``-kernel``."""
+        return self.directory / "kernel"
+
+    @property
+    def initramfs(self) -> Path:
+        """For ``-initrd``."""
+        return self.directory / "initramfs"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestImage:
+    """A finished image. All users may read its files, but perhaps not enter the cache."""
+
+    directory: Path
+    hash: str
+    """Sixteen hexadecimal digits of the hash of all inputs."""
+
+    @property
+    def root_image(self) -> Path:
+        """The ext4 root file system that all machines share, read-only."""
+        return self.directory / "root.img"
+
+    @property
+    def data_template(self) -> Path:
+        """A sparse ext4 file system: ``/var`` of a new machine."""
+        return self.directory / "data.img"
+
+    @property
+    def uml(self) -> UmlKernel:
+        """The kernel for the ``uml`` driver."""
+        return UmlKernel(self.directory / "uml")
+
+    @property
+    def qemu(self) -> QemuKernel:
+        """The kernel for the ``qemu`` driver."""
+        return QemuKernel(self.directory / "qemu")
+
+    @property
+    def packages(self) -> Path:
+        """The Debian packages in the image with their versions, one a line."""
+        return self.directory / "packages"
+
+
+async def provide(
+    cache: Path, components: Path, pause_source: Path, report: Report = ignore
+) -> GuestImage:
+    """Return the guest image, building it (a minute) if it is not in the cache.
+
+    Args:
+        cache: Directory of build results.
+        components: Directory of upstream programs by name.
+        pause_source: Upstream's ``pause.c``.
+        report: Called with the build's progress.
+
+    Raises:
+        ImageBuildError: It cannot be built on this host; the message says what is missing.
+    """
+    parent = cache / "guest"
+    try:
+        digest = await asyncio.to_thread(_digest, components, pause_source)
+        image = GuestImage(parent / digest, digest)
+        if image.directory.is_dir():
+            report(Progress(TASK, "in the cache", _STEPS, _STEPS))
+            return image
+        async with _lock(parent, report):
+            if not image.directory.is_dir():
+                await _build(image, components, pause_source, report)
+    except OSError as error:
+        raise ImageBuildError(f"the guest image cannot be built: {error}") from error
+    return image
+
+
+def _digest(components: Path, pause_source: Path) -> str:
+    """Return the hash of all inputs: programs, our files and the code of the build."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    files = sorted(
+        path for name in _CONTENTS for path in (here / name).rglob("*") if path.is_file()
+    )
+    ours = [*(here / name for name in _RECIPE), *files]
+    programs = [components / name for name in (*PROGRAMS, *CNI_PLUGINS, *_BUILDERS)]
+    for path in (*ours, *programs, pause_source):
+        name = path.relative_to(here) if path.is_relative_to(here) else path.name
+        digest.update(f"{name}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+async def _build(image: GuestImage, components: Path, pause_source: Path, report: Report) -> None:
+    partial = GuestImage(store.temporary_sibling(image.directory), image.hash)
+
+    def say(detail: str, done: int) -> None:
+        report(Progress(TASK, detail, done, _STEPS))
+
+    tree = partial.directory / "root"
+    downloads = partial.directory / "downloads"
+    try:
+        downloads.mkdir()
+        say("fetching Debian packages", 0)
+        await root.bootstrap(tree, qemu_kernel.download_hook(downloads), lambda line: say(line, 0))
+        listing = await root.list_packages(tree) + await qemu_kernel.list_packages(downloads)
+        await asyncio.to_thread(partial.packages.write_text, listing)
+        say("taking the kernels out", 1)
+        await asyncio.to_thread(root.extract_uml, tree, partial.uml.directory)
+        await qemu_kernel.extract(downloads, partial.qemu.directory)
+        await asyncio.to_thread(shutil.rmtree, downloads)
+        say("adding upstream's programs", 2)
+        await root.install_files(tree, components, PROGRAMS, CNI_PLUGINS)
+        say("writing the root file system", 3)
+        await root.write(tree, partial.root_image)
+        await asyncio.to_thread(shutil.rmtree, tree)
+        say("compiling the pause program", 4)
+        pause_image = await pause.build(pause_source, partial.directory)
+        say("preparing containerd's store in a first boot", 5)
+        await data_template.build_data_template(
+            kernel=partial.uml.directory,
+            root_image=partial.root_image,
+            data_image=partial.data_template,
+            ctr=components / "ctr",
+            image=pause_image,
+            log=partial.directory / "bake.log",
+        )
+        await asyncio.to_thread(_publish, partial, image)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, partial.directory, ignore_errors=True)
+    say("done", _STEPS)
+
+
+def _publish(partial: GuestImage, image: GuestImage) -> None:
+    (partial.directory / "pause").unlink()
+    for path in (partial.root_image, partial.data_template):
+        path.chmod(0o444)
+    store.publish(partial.directory, image.directory)
+
+
+@asynccontextmanager
+async def _lock(parent: Path, report: Report) -> AsyncGenerator[None]:
+    """Serialise builders; the lock ends with a killed one, whose temporary files are removed."""
+    with _open_lock(parent) as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            report(Progress(TASK, "waiting for another build on this host"))
+            # A waiting child can be killed, unlike a thread in flock(2); both share the open file
+            # that holds the lock.
+            await process.run("flock", str(file.fileno()), pass_fds=(file.fileno(),))
+        store.remove_temporaries(parent)
+        yield
+
+
+def _open_lock(parent: Path) -> TextIO:
+    parent.mkdir(parents=True, exist_ok=True)
+    return (parent / ".lock").open("w")

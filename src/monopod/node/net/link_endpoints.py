@@ -1,0 +1,133 @@
+"""The VMM's end of a link: the single descriptor that a VMM inherits.
+
+A packet socket can send on, and listen to, every interface of its namespace, whichever it is bound
+to. So the VMM's end of a veth pair moves into a separate namespace that only the socket keeps
+alive: the namespace, and the link with it, ends with the VMM.
+
+A tap device needs no such namespace: its descriptor reaches that one device only. It is in the
+router itself, and stays after its VMM ends, until it is removed.
+"""
+
+import fcntl
+import io
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from monopod.node.net.errors import NetworkError
+from monopod.node.net.namespaces import Namespace, call_in_new_namespace
+
+_ETH_P_ALL: Final = 3
+_SOL_PACKET: Final = 263
+_PACKET_IGNORE_OUTGOING: Final = 23
+_SIOCGIFFLAGS: Final = 0x8913
+_SIOCSIFFLAGS: Final = 0x8914
+_IFF_UP: Final = 1
+
+_TUN: Final = Path("/dev/net/tun")
+_TUNSETIFF: Final = 0x400454CA
+_TUNSETPERSIST: Final = 0x400454CB
+_IFF_TAP: Final = 0x0002
+_IFF_NO_PI: Final = 0x1000
+"""Plain frames without virtio-net headers: the kernel completes checksums and segmentation before
+a guest sees a frame, and parses no offload header written by a guest."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEndpoint:
+    """A packet socket in a namespace that has no interface yet. A context manager.
+
+    ``make``, then the caller moves the interface here from its namespace, then ``take``.
+    """
+
+    namespace: io.FileIO
+    _socket: socket.socket
+
+    @classmethod
+    def make(cls) -> Self:
+        """Make the namespace and the socket in it.
+
+        The socket receives only packets from the router, not those sent on it.
+        """
+
+        def body() -> tuple[io.FileIO, socket.socket]:
+            # Otherwise the kernel sends IPv6 announcements on the link in the guest's name.
+            for which in ("all", "default"):
+                setting = Path("/proc/sys/net/ipv6/conf", which, "disable_ipv6")
+                if setting.exists():
+                    setting.write_text("1")
+            # Protocol 0 receives nothing until the socket is bound to the one interface.
+            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            try:
+                made.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+                return io.FileIO("/proc/thread-self/ns/net"), made
+            except BaseException:
+                made.close()
+                raise
+
+        return cls(*call_in_new_namespace(body))
+
+    def take(self, name: str) -> io.FileIO:
+        """Bring up the interface that was moved here; returns the bound socket."""
+        request = struct.pack("16sH22x", name.encode(), 0)
+        flags = struct.unpack_from("H", fcntl.ioctl(self._socket, _SIOCGIFFLAGS, request), 16)[0]
+        request = struct.pack("16sH22x", name.encode(), flags | _IFF_UP)
+        fcntl.ioctl(self._socket, _SIOCSIFFLAGS, request)
+        self._socket.bind((name, _ETH_P_ALL))
+        return io.FileIO(os.dup(self._socket.fileno()), "r+")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.namespace.close()
+        self._socket.close()
+
+
+def make_tap(router: Namespace, name: str) -> None:
+    """Make a persistent tap device. Idempotent.
+
+    Raises:
+        NetworkError: The kernel refused.
+    """
+
+    def body() -> None:
+        with _attach(name) as device:
+            fcntl.ioctl(device, _TUNSETPERSIST, 1)
+
+    try:
+        router.call(body)
+    except OSError as error:
+        raise NetworkError(f"cannot make tap device {name}: {error.strerror}") from error
+
+
+def open_tap(router: Namespace, name: str) -> io.FileIO:
+    """Attach to a tap device; the caller closes it.
+
+    Raises:
+        NetworkError: There is no such device, or a process is attached to it already.
+    """
+
+    def body() -> io.FileIO:
+        # Attaching would create a missing device.
+        socket.if_nametoindex(name)
+        return _attach(name)
+
+    try:
+        return router.call(body)
+    except OSError as error:
+        raise NetworkError(f"cannot open link {name}: {error.strerror}") from error
+
+
+def _attach(name: str) -> io.FileIO:
+    device = io.FileIO(_TUN, "r+")
+    try:
+        request = struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI)
+        fcntl.ioctl(device, _TUNSETIFF, request)
+    except BaseException:
+        device.close()
+        raise
+    return device

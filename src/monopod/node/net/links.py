@@ -1,0 +1,224 @@
+"""Links of machines: a point-to-point veth or tap from the router to each VMM.
+
+There is no shared layer 2: all packets of a guest enter the router by its own interface. The two
+routes made here also are the anti-spoofing state: a packet is accepted only on the link that the
+route to its source leads to (see ``router_policy``), so source checks and routes cannot differ. Each end
+has a permanent neighbour entry for the other: neither sends ARP, and the router drops ARP from a
+link.
+"""
+
+import asyncio
+import errno
+import io
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from types import TracebackType
+from typing import Any, Final, Self
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from monopod.node.net import addresses
+from monopod.node.net.cluster_network import LINK_GROUP, LINK_PREFIX
+from monopod.node.net.errors import NetworkError
+from monopod.node.net.link_endpoints import LinkEndpoint, make_tap, open_tap
+from monopod.node.net.namespaces import Namespace, transmit_checksums_in_software
+from monopod.node.vmm.driver import LinkKind
+
+_MAX_NAME: Final = 15
+_NUD_PERMANENT: Final = 0x80
+_SCOPE_LINK: Final = 253
+_ONLINK: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """The link of one machine.
+
+    Raises:
+        ValueError: The name is not valid for a machine's interface.
+    """
+
+    name: str
+    management_address: IPv4Address
+    pod_address: IPv4Address
+    kind: LinkKind = LinkKind.PACKET
+    pod_network: IPv4Network | None = None
+    """A worker node's pod CIDR. None means the link serves one pod."""
+
+    def __post_init__(self) -> None:
+        if not self.name.startswith(LINK_PREFIX) or len(self.name) > _MAX_NAME:
+            raise ValueError(
+                f"link name {self.name!r} must start with {LINK_PREFIX} and have at most"
+                f" {_MAX_NAME} characters"
+            )
+
+
+class Links:
+    """All links of one cluster's machines. An asynchronous context manager.
+
+    Its kernel calls block for some hundred microseconds each.
+    """
+
+    def __init__(self, router: Namespace, ports: Namespace) -> None:
+        self._router_namespace = router
+        self._ports_namespace = ports
+        self._router: AsyncIPRoute | None = None
+        self._ports: AsyncIPRoute | None = None
+        self._control: socket.socket | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._router = await self._router_namespace.netlink()
+            self._ports = await self._ports_namespace.netlink()
+            self._control = self._router_namespace.call(
+                lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            )
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for opened in (self._router, self._ports, self._control):
+            if opened is not None:
+                opened.close()
+        self._router = self._ports = self._control = None
+
+    async def ensure(self, spec: LinkSpec) -> None:
+        """Ensure that a machine's link exists, is complete and up. Idempotent.
+
+        Raises:
+            NetworkError: The kernel refused.
+        """
+        if self._router is None or self._ports is None or self._control is None:
+            raise NetworkError("links are used outside of their context")
+        # Requests on one netlink socket must not interleave.
+        async with self._one_at_a_time:
+            try:
+                await self._ensure(self._router, self._ports, self._control, spec)
+            except NetlinkError as error:
+                raise NetworkError(f"cannot set up link {spec.name}: {error}") from error
+
+    async def _ensure(
+        self,
+        router: AsyncIPRoute,
+        ports: AsyncIPRoute,
+        control: socket.socket,
+        spec: LinkSpec,
+    ) -> None:
+        index = await _index(router, spec.name)
+        if index is None:
+            await self._create(router, spec)
+            index = await _index(router, spec.name)
+        if index is None:
+            raise NetworkError(f"link {spec.name} vanished while it was set up")
+        if spec.kind is LinkKind.TAP:
+            # A tap device cannot be created with these; they are set before it is up.
+            await router.link("set", index=index, address=addresses.GATEWAY_MAC, group=LINK_GROUP)
+        transmit_checksums_in_software(control, spec.name)
+        if await _index(ports, spec.name) is not None:
+            await ports.link("set", ifname=spec.name, state="up")
+        await router.link("set", index=index, state="up")
+        management = str(spec.management_address)
+        pods = str(spec.pod_network or f"{spec.pod_address}/32")
+        await router.addr(
+            "replace", index=index, address=str(addresses.MANAGEMENT_GATEWAY), prefixlen=32
+        )
+        await router.neigh(
+            "replace",
+            index=index,
+            dst=management,
+            lladdr=addresses.guest_mac(spec.management_address),
+            state=_NUD_PERMANENT,
+        )
+        await router.route("replace", dst=f"{management}/32", oif=index, scope=_SCOPE_LINK)
+        await router.route("replace", dst=pods, oif=index, gateway=management, flags=_ONLINK)
+
+    async def _create(self, router: AsyncIPRoute, spec: LinkSpec) -> None:
+        if spec.kind is LinkKind.TAP:
+            make_tap(self._router_namespace, spec.name)
+            return
+        with self._ports_namespace.open() as ports:
+            try:
+                await router.link(
+                    "add",
+                    ifname=spec.name,
+                    kind="veth",
+                    address=addresses.GATEWAY_MAC,
+                    group=LINK_GROUP,
+                    peer={"ifname": spec.name, "net_ns_fd": ports.fileno()},
+                )
+            except NetlinkError as error:
+                if error.code != errno.EEXIST:
+                    raise
+
+    async def open(self, spec: LinkSpec) -> io.FileIO:
+        """Open the VMM's end of a link, once; the caller closes it.
+
+        Frames are read from and written to the descriptor, which child processes do not inherit by
+        default. A veth link ends with the last descriptor of its end; a tap stays.
+
+        Raises:
+            NetworkError: There is no such link, or its end is open already.
+        """
+        if spec.kind is LinkKind.TAP:
+            return open_tap(self._router_namespace, spec.name)
+        if self._ports is None:
+            raise NetworkError("links are used outside of their context")
+        try:
+            with LinkEndpoint.make() as end:
+                async with self._one_at_a_time:
+                    index = await _index(self._ports, spec.name)
+                    if index is None:
+                        raise NetworkError(f"cannot open link {spec.name}: no such device")
+                    await self._ports.link("set", index=index, net_ns_fd=end.namespace.fileno())
+                return end.take(spec.name)
+        except (NetlinkError, OSError) as error:
+            raise NetworkError(f"cannot open link {spec.name}: {error}") from error
+
+    async def remove(self, name: str) -> None:
+        """Remove a link with its routes. Idempotent.
+
+        Raises:
+            NetworkError: The kernel refused.
+        """
+        if self._router is None:
+            raise NetworkError("links are used outside of their context")
+        async with self._one_at_a_time:
+            try:
+                index = await _index(self._router, name)
+                if index is not None:
+                    await self._router.link("del", index=index)
+            except NetlinkError as error:
+                if error.code != errno.ENODEV:
+                    raise NetworkError(f"cannot remove link {name}: {error}") from error
+
+    def present(self) -> set[str]:
+        """Return the names of all existing links."""
+        return set(_machines(self._router_namespace.interfaces()))
+
+
+def _machines(interfaces: Iterable[str]) -> Iterable[str]:
+    return (name for name in interfaces if name.startswith(LINK_PREFIX))
+
+
+async def _index(netlink: AsyncIPRoute, name: str) -> int | None:
+    try:
+        answer: Any = await netlink.link("get", ifname=name)
+    except NetlinkError as error:
+        if error.code == errno.ENODEV:
+            return None
+        raise
+    return int(answer[0]["index"])

@@ -1,0 +1,131 @@
+"""The machine provider interface: launch, terminate and list machines on a host.
+
+Comparable to Karpenter's CloudProvider; no caller depends on an implementation.
+"""
+
+import enum
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Protocol
+
+from monopod.errors import MonopodError
+
+
+class ProviderError(MonopodError):
+    """A machine could not be launched or removed. Retry once the named cause has changed."""
+
+
+class CapacityUnavailableError(ProviderError):
+    """The host has not enough free CPU or memory for a machine of this size now."""
+
+
+class SizeUnsupportedError(ProviderError):
+    """No driver of the host supports machines of this size."""
+
+
+class DriverUnavailableError(ProviderError):
+    """The host cannot run the requested driver; the message names what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """A request for one machine: its size and addresses."""
+
+    name: str
+    milli_cpu: int
+    memory_mib: int
+    storage_gib: int
+    management_address: IPv4Address
+    pod_address: IPv4Address
+    pod_network: IPv4Network | None = None
+    """A worker node's pod CIDR. None means the machine runs one pod."""
+    driver: str = ""
+    """The requested driver, a word of ``keys.DRIVER_WORDS``; empty means any."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSelection:
+    """The driver chosen for a machine."""
+
+    driver: str
+    hardware: bool
+    """Whether the machine uses hardware virtualisation."""
+    reason: str
+    """CamelCase, for a condition."""
+    message: str
+    """One line for users: why this driver and not a better one."""
+
+
+Configure = Callable[[], Awaitable[Mapping[str, bytes]]]
+"""Returns the files of a machine's configuration disk, private keys included, by path on it.
+
+Called only when a machine is about to start, concurrently with the making of its disks; ``launch``
+passes its exceptions on unchanged.
+"""
+
+
+class Presence(enum.Enum):
+    """What exists of a machine on the host."""
+
+    RUNNING = "Running"
+    REMAINS = "Remains"
+    """A directory, a link or a cgroup is left, but no process."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineExit:
+    """A machine that exited without ``terminate``."""
+
+    name: str
+    reason: str
+    message: str
+
+
+class MachineProvider(Protocol):
+    """Launches and terminates machines; every method is idempotent."""
+
+    boots_at_once: int
+    """Limit on concurrent boots; more would only slow each other down."""
+
+    async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
+        """Ensure that a machine runs. Idempotent.
+
+        Returns:
+            The driver that was chosen when the machine was started, and why.
+
+        Raises:
+            SizeUnsupportedError: No driver of the host supports this size.
+            DriverUnavailableError: The host cannot run the requested driver.
+            CapacityUnavailableError: Not enough free CPU or memory now.
+            ProviderError: It could not be started; nothing of it is left, as after any failure.
+        """
+        ...
+
+    def chosen(self, name: str) -> DriverSelection | None:
+        """Return the driver chosen for a machine. None means it is not recorded."""
+        ...
+
+    async def console_tail(self, name: str) -> str:
+        """Return the end of a machine's console in one line; empty if it printed nothing."""
+        ...
+
+    async def end_boot_burst(self, name: str) -> None:
+        """End a machine's boot burst: limit it to its provisioned CPU once its pod has started."""
+        ...
+
+    async def resume_burst(self, name: str) -> None:
+        """Let a machine use whole processors again, while its pod is torn down."""
+        ...
+
+    async def terminate(self, name: str) -> None:
+        """Stop a machine and remove its processes, link, disks and cgroup. Idempotent."""
+        ...
+
+    async def present(self) -> Mapping[str, Presence]:
+        """List what exists of any machine, read from the host and not from memory."""
+        ...
+
+    def ended(self) -> AsyncIterator[MachineExit]:
+        """Yield machines as they exit, including those launched by an earlier process."""
+        ...

@@ -1,0 +1,77 @@
+"""Checks whether a machine fits on the host. Pure, except for reading the host's size.
+
+Reservations count, not usage: a machine's provisioned size is always available to it.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from monopod.node.provider import CapacityUnavailableError
+from monopod.node.provider.settings import LocalSettings
+
+_KIB_PER_MIB: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a host, or all of it."""
+
+    milli_cpu: int
+    """Thousandths of a vCPU."""
+    memory_mib: int
+
+
+def this_host(meminfo: Path = Path("/proc/meminfo")) -> Share:
+    """Return the processors and the memory of this host."""
+    for line in meminfo.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemTotal":
+            return Share((os.cpu_count() or 1) * 1000, int(value.split()[0]) // _KIB_PER_MIB)
+    raise ValueError(f"{meminfo} has no MemTotal")
+
+
+def for_machines(host: Share, settings: LocalSettings) -> Share:
+    """Return how much of a host machines may reserve."""
+    memory_mib = max(0, host.memory_mib - settings.reserved_memory_mib)
+    return Share(int(host.milli_cpu * settings.cpu_ratio), int(memory_mib * settings.memory_ratio))
+
+
+def total(shares: Sequence[Share]) -> Share:
+    """Add shares up."""
+    return Share(sum(each.milli_cpu for each in shares), sum(each.memory_mib for each in shares))
+
+
+def check_fits(wanted: Share, taken: Sequence[Share], whole: Share) -> None:
+    """Check that a machine fits next to the existing reservations.
+
+    Args:
+        wanted: The machine's reservation, its driver's overhead included.
+        taken: The other machines' reservations, likewise.
+        whole: The total that machines may reserve.
+
+    Raises:
+        CapacityUnavailableError: It does not fit; the message has requested, free and total
+            amounts, and whether it could fit an empty host.
+    """
+    gone = total(taken)
+    lacking = [
+        f"{_say(want, unit)} requested, {_say(max(0, have - used), unit)} free: of the"
+        f" {_say(have, unit)} for machines on this host, {len(taken)} have {_say(used, unit)}"
+        for want, used, have, unit in (
+            (wanted.milli_cpu, gone.milli_cpu, whole.milli_cpu, "vCPU"),
+            (wanted.memory_mib, gone.memory_mib, whole.memory_mib, "MiB"),
+        )
+        if used + want > have
+    ]
+    if not lacking:
+        return
+    never = wanted.milli_cpu > whole.milli_cpu or wanted.memory_mib > whole.memory_mib
+    said = "it never fits this host, not even an empty one: " if never else ""
+    raise CapacityUnavailableError(said + "; ".join(lacking))
+
+
+def _say(amount: int, unit: str) -> str:
+    return f"{amount / 1000:g} vCPU" if unit == "vCPU" else f"{amount} {unit}"

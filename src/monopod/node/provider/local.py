@@ -1,0 +1,257 @@
+"""Runs machines on this host: directories, links, cgroups and VMMs.
+
+All state of a machine is on the host and none in memory alone, so a process that is killed at any
+instant is replaced by one that finds every machine.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from weakref import WeakValueDictionary
+
+import structlog
+
+from monopod.node.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
+from monopod.node.net.addresses import guest_mac, vmm_uid
+from monopod.node.net.cluster_network import LINK_PREFIX
+from monopod.node.net.errors import NetworkError
+from monopod.node.net.links import Links, LinkSpec
+from monopod.node.provider import (
+    Configure,
+    DriverSelection,
+    LaunchRequest,
+    MachineExit,
+    Presence,
+    ProviderError,
+)
+from monopod.node.provider.directory import MachineDirectory, Reservation, directories, reserved
+from monopod.node.provider.driver_selection import QEMU_KVM
+from monopod.node.provider.drivers import Drivers
+from monopod.node.provider.host_capacity import check_fits, for_machines, this_host
+from monopod.node.provider.settings import LocalSettings
+from monopod.node.vmm import console
+from monopod.node.vmm.cgroups import Cgroups
+from monopod.node.vmm.driver import Driver, Machine, VmmError
+from monopod.util.concurrency import run_concurrently
+
+_log: Final = structlog.get_logger("capacity")
+
+
+class LocalProvider:
+    """The ``MachineProvider`` whose machines are processes of this host."""
+
+    def __init__(
+        self,
+        drivers: Drivers,
+        *,
+        cgroups: Cgroups,
+        links: Links,
+        image: GuestImage,
+        directory: Path,
+        instance: str,
+        settings: LocalSettings,
+    ) -> None:
+        """Assemble the provider.
+
+        Args:
+            drivers: The drivers, prepared.
+            cgroups: The cgroups that the drivers use.
+            links: The links of this cluster's router, open.
+            image: The guest image of new machines.
+            directory: Parent of the machines' directories.
+            instance: ``Settings.instance``.
+            settings: Limits on what machines may reserve of this host.
+        """
+        self.boots_at_once = settings.boots_at_once
+        self._drivers = drivers
+        self._cgroups = cgroups
+        self._links = links
+        self._image = image
+        self._directory = directory
+        self._instance = instance
+        self._settings = settings
+        self._whole = for_machines(this_host(), settings)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._ended: asyncio.Queue[MachineExit] = asyncio.Queue()
+
+    async def start(self) -> None:
+        """Watch the existing machines; those that exited meanwhile are reported at once."""
+        for name in await self.present():
+            self._watch(name)
+
+    async def close(self) -> None:
+        """Stop watching; the machines keep running."""
+        watches = list(self._watches.values())
+        self._watches.clear()
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+
+    async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
+        """Ensure that a machine runs. Idempotent.
+
+        Raises:
+            SizeUnsupportedError: No driver of this host supports this size.
+            DriverUnavailableError: This host cannot run the requested driver.
+            CapacityUnavailableError: Not enough free CPU or memory.
+            ProviderError: It could not be started; nothing of it is left.
+        """
+        async with self._lock(wanted.name):
+            if self._runs(wanted.name) and (running := self.chosen(wanted.name)) is not None:
+                self._watch(wanted.name)
+                return running
+            try:
+                await self._remove(wanted.name)
+                choice = await self._drivers.choose(wanted.milli_cpu, wanted.driver)
+                await self._start(wanted, choice, configure)
+            except (GuestError, NetworkError, VmmError, OSError) as error:
+                await self._remove(wanted.name)
+                raise ProviderError(str(error)) from error
+            except BaseException:
+                await self._remove(wanted.name)
+                raise
+            return choice
+
+    def chosen(self, name: str) -> DriverSelection | None:
+        """Return the driver chosen for a machine. None means it has no reservation."""
+        promise = self._files(name).promise()
+        if promise is None:
+            return None
+        hardware = promise.driver == QEMU_KVM
+        message = promise.message or f"runs under {promise.driver}"
+        return DriverSelection(promise.driver, hardware, promise.reason or "Launched", message)
+
+    async def console_tail(self, name: str) -> str:
+        """Return the end of a machine's console in one line; empty if it printed nothing."""
+        directory = self._files(name).console
+        return console.last_lines(await asyncio.to_thread(console.tail, directory))
+
+    async def end_boot_burst(self, name: str) -> None:
+        """End a machine's boot burst: limit it to its provisioned CPU."""
+        self._hold(name, lambda milli_cpu: milli_cpu)
+
+    async def resume_burst(self, name: str) -> None:
+        """Let a machine use whole processors again."""
+        self._hold(name, lambda milli_cpu: -(-milli_cpu // 1000) * 1000)
+
+    async def terminate(self, name: str) -> None:
+        """Stop a machine and remove its processes, link, disks and cgroup. Idempotent.
+
+        Raises:
+            ProviderError: Something could not be removed; ``present`` lists what is left.
+        """
+        async with self._lock(name):
+            try:
+                await self._remove(name)
+            except (NetworkError, VmmError, OSError) as error:
+                raise ProviderError(f"{name} cannot be removed: {error}") from error
+
+    async def present(self) -> Mapping[str, Presence]:
+        """List what exists of any machine, read from the host and not from memory."""
+        found = {each.path.name for each in directories(self._directory)}
+        found |= self._links.present() | set(self._cgroups.names())
+        return {
+            name: Presence.RUNNING if self._runs(name) else Presence.REMAINS
+            for name in found
+            if name.startswith(LINK_PREFIX)
+        }
+
+    async def ended(self) -> AsyncIterator[MachineExit]:
+        """Yield machines as they exit, including those launched by an earlier process."""
+        while True:
+            yield await self._ended.get()
+
+    def _hold(self, name: str, allowed: Callable[[int], int]) -> None:
+        promise = self._files(name).promise()
+        driver = None if promise is None else self._drivers.named(promise.driver)
+        if promise is not None and driver is not None:
+            driver.set_cpu_quota(name, allowed(promise.milli_cpu))
+
+    async def _start(
+        self, wanted: LaunchRequest, choice: DriverSelection, configure: Configure
+    ) -> None:
+        files = self._files(wanted.name)
+        uid = vmm_uid(self._instance, wanted.management_address)
+        driver = self._drivers[choice.driver]
+        promise = Reservation(
+            wanted.milli_cpu,
+            wanted.memory_mib,
+            choice.driver,
+            choice.reason,
+            choice.message,
+            self._settings.overhead_mib(choice.driver, wanted.memory_mib),
+        )
+        # No await between check and reservation, so concurrent launches cannot overcommit.
+        check_fits(promise.share, reserved(self._directory), self._whole)
+        files.make(promise, uid)
+
+        async def configure_disk() -> None:
+            content = await configure()
+            await asyncio.to_thread(create_configuration_disk, files.config_disk, content, uid)
+
+        addresses = (wanted.management_address, wanted.pod_address)
+        link = LinkSpec(wanted.name, *addresses, driver.link_kind, wanted.pod_network)
+        await run_concurrently(
+            create_data_disk(self._image.data_template, files.data_disk, wanted.storage_gib, uid),
+            self._links.ensure(link),
+            configure_disk(),
+        )
+        machine = Machine(
+            name=wanted.name,
+            uid=uid,
+            milli_cpu=wanted.milli_cpu,
+            memory_mib=wanted.memory_mib,
+            root_image=self._image.root_image,
+            data_disk=files.data_disk,
+            config_disk=files.config_disk,
+            mac_address=guest_mac(wanted.management_address),
+            console_directory=files.console,
+        )
+        with await self._links.open(link) as link_end:
+            await driver.launch(machine, link_end.fileno())
+        self._watch(wanted.name)
+
+    async def _remove(self, name: str) -> None:
+        """Remove a machine, the running part first and its directory last."""
+        if (watch := self._watches.pop(name, None)) is not None:
+            watch.cancel()
+            await asyncio.wait((watch,))
+        for driver in self._drivers_of(name):
+            await driver.stop(name)
+        await self._links.remove(name)
+        await asyncio.to_thread(self._files(name).remove)
+
+    def _runs(self, name: str) -> bool:
+        return self._cgroups.is_populated(name)
+
+    def _drivers_of(self, name: str) -> Sequence[Driver]:
+        """Return a machine's driver, or all drivers if its reservation is missing.
+
+        Stopping a machine through a driver that it does not run under has no effect.
+        """
+        promise = self._files(name).promise()
+        driver = None if promise is None else self._drivers.named(promise.driver)
+        return tuple(self._drivers) if driver is None else (driver,)
+
+    def _files(self, name: str) -> MachineDirectory:
+        return MachineDirectory(self._directory / name)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    def _watch(self, name: str) -> None:
+        if name not in self._watches:
+            self._watches[name] = asyncio.create_task(self._follow(name))
+
+    async def _follow(self, name: str) -> None:
+        try:
+            ended = await self._drivers_of(name)[0].watch(name)
+        except (VmmError, OSError) as error:
+            # The next ``present`` shows its exit all the same.
+            _log.warning("machine_watch_failed", machine=name, error=str(error))
+            return
+        finally:
+            self._watches.pop(name, None)
+        self._ended.put_nowait(MachineExit(name, ended.reason, ended.message))

@@ -1,0 +1,40 @@
+"""Settings of this host's capacity for machines: ``MONOPOD_LOCAL_*``."""
+
+import os
+from typing import Final
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from monopod.node.provider.driver_selection import QEMU_KVM, QEMU_TCG
+
+_TABLES_PERCENT: Final = 3
+
+
+class LocalSettings(BaseSettings):
+    """Limits on what machines may reserve of this host, and drivers' overheads."""
+
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_LOCAL_", frozen=True)
+
+    memory_ratio: float = Field(default=1.0, gt=0)
+    """Overcommit ratio of memory: above 1, machines are killed if all use their memory."""
+    cpu_ratio: float = Field(default=4.0, gt=0)
+    """Overcommit ratio of CPU: vCPUs per processor of this host. Above 1, machines are slower when
+    all are busy, but not killed."""
+    reserved_memory_mib: int = Field(default=1024, ge=0)
+    """Memory reserved for the control plane and the host itself."""
+    uml_overhead_mib: int = Field(default=96, ge=0)
+    """Memory of this host per machine of this driver beyond its provisioned memory, and beyond a
+    percentage of that for page tables of its kernel and the host."""
+    qemu_tcg_overhead_mib: int = Field(default=352, ge=0)
+    """Likewise; most of it is the cache of translated guest code."""
+    qemu_kvm_overhead_mib: int = Field(default=160, ge=0)
+    """Likewise."""
+    boots_at_once: int = Field(default_factory=lambda: 4 * (os.cpu_count() or 1), ge=1)
+    """Limit on concurrent boots. Fewer leave cores idle while machines wait for disk and API
+    server; with more, each boot gets close to its timeouts."""
+
+    def overhead_mib(self, driver: str, memory_mib: int) -> int:
+        """Return the overhead of a machine in MiB, by driver and provisioned memory."""
+        by_name = {QEMU_TCG: self.qemu_tcg_overhead_mib, QEMU_KVM: self.qemu_kvm_overhead_mib}
+        return by_name.get(driver, self.uml_overhead_mib) + memory_mib * _TABLES_PERCENT // 100

@@ -1,0 +1,233 @@
+"""The QEMU drivers: machines of any size, under KVM or TCG."""
+
+import asyncio
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from monopod.node.vmm import qmp, seccomp
+from monopod.node.vmm.cgroups import Cgroups, Limits
+from monopod.node.vmm.disks import open_disks
+from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
+from monopod.node.vmm.publish import publish
+from monopod.node.vmm.qemu_command import (
+    PROGRAM,
+    TRANSLATED_MIB,
+    Accelerator,
+    Descriptors,
+    qemu_argv,
+)
+from monopod.node.vmm.qemu_program import check_version, find_program
+from monopod.node.vmm.watchdog import WatchdogTimeouts, wait_until_hung
+
+_MIB: Final = 1 << 20
+_KVM: Final = Path("/dev/kvm")
+_MONITOR: Final = "monitor"
+_DEVICE: Final = "kvm"
+_OPEN_FILES: Final = 1024
+_TAP_IOCTLS: Final = (0x800454D2, 0x400454D0)
+"""``TUNGETIFF``, ``TUNSETOFFLOAD``; none that changes the device's address, filters or lifetime."""
+_KVM_IOCTLS: Final = 0xAE
+_CALLS: Final = (
+    *("chdir", "flock", "getpgrp", "getsid", "recvmmsg", "sched_getparam", "sched_getscheduler"),
+    *(
+        "seccomp",
+        "signalfd4",
+        "sync_file_range",
+        "timerfd_create",
+        "timerfd_settime",
+        "timerfd_gettime",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QemuDriver:
+    """Runs machines as QEMU processes, each in its own jail.
+
+    A machine's root, data and configuration disk are the guest's ``vda``, ``vdb`` and ``vdc``.
+    """
+
+    accelerator: Accelerator
+    kernel: Path
+    """Directory with the guest's kernel and initramfs."""
+    runtime: Path
+    """Directory that every uid can reach; QEMU and the kernel are published there for the jails."""
+    cgroups: Cgroups
+    console_of: Callable[[str], Path]
+    """Returns a machine's console directory; its parent is the machine's directory."""
+    patience: WatchdogTimeouts = field(default_factory=WatchdogTimeouts)
+    """Limits of the guest watchdog."""
+    max_milli_cpu: int = field(default=16_000, init=False)
+    link_kind: LinkKind = field(default=LinkKind.TAP, init=False)
+
+    @property
+    def name(self) -> str:
+        """``qemu-tcg`` or ``qemu-kvm``."""
+        return f"qemu-{self.accelerator.value}"
+
+    async def prepare(self) -> None:
+        """Check that this host can run such machines by starting QEMU in a jail.
+
+        :func:`monopod.node.vmm.probe.probe_kvm` checks whether KVM works.
+
+        Raises:
+            VmmError: It cannot; the message names what is missing or too old.
+        """
+        await self.version()
+
+    async def version(self) -> str:
+        """Publish QEMU for the jails and start it in one; returns its version.
+
+        Raises:
+            VmmError: It is missing, too old, or does not run.
+        """
+        self._launcher.check({})
+        program = await find_program(self.kernel)
+        await asyncio.to_thread(publish, program.files, self.runtime)
+        return check_version(await self._launcher.try_out(self.vmm(None), PROGRAM, "--version"))
+
+    async def launch(self, machine: Machine, link_fd: int) -> None:
+        """Start a machine in its jail; it outlives this process.
+
+        :meth:`watch` reports a guest that fails later, even at once.
+
+        Raises:
+            VmmError: It could not be started; nothing of it is left running.
+        """
+        if machine.milli_cpu > self.max_milli_cpu:
+            raise VmmError(
+                f"{machine.name} needs {machine.milli_cpu}m CPU; {self.name} supports at most "
+                f"{self.max_milli_cpu}m per machine"
+            )
+        vcpus = processors(machine.milli_cpu)
+        guest_mib = guest_memory_mib(machine.memory_mib, vcpus)
+        memory_bytes = (guest_mib + overhead_mib(self.accelerator, guest_mib)) * _MIB
+        with open_disks(machine) as disks:
+            if self.cgroups.is_populated(machine.name):
+                # Its monitor and its device are in use.
+                raise VmmError(f"the machine {machine.name} already runs")
+            try:
+                monitor = qmp.listen(self.monitor_of(machine.name))
+                device = self._device(machine.name, machine.uid)
+            except OSError as error:
+                raise VmmError(f"{machine.name} cannot be launched: {error}") from error
+            with monitor:
+                wires = Descriptors(disks, link_fd, monitor.fileno(), machine.mac_address)
+                start = Invocation(
+                    command=qemu_argv(self.accelerator, vcpus, guest_mib, wires),
+                    descriptors=(*disks.descriptors, link_fd, monitor.fileno()),
+                    limits=Limits(vcpus * 1000, memory_bytes, threads(vcpus)),
+                    temporary_bytes=_MIB,
+                    largest_file_bytes=machine.data_disk.stat().st_size,
+                )
+                await self._launcher.launch(machine, self.vmm(device), start)
+
+    async def watch(self, name: str) -> Exit:
+        """Wait until this machine has no process, also if another process launched it.
+
+        A guest that hangs (see ``watchdog``) is killed.
+        """
+        ended = asyncio.create_task(self._launcher.watch(name))
+        hung = asyncio.create_task(wait_until_hung(self.monitor_of(name), self.patience))
+        try:
+            await asyncio.wait((ended, hung), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return ended.result()
+            await self.cgroups.kill(name)
+            return Exit(name, "GuestHung", hung.result())
+        finally:
+            for task in (ended, hung):
+                task.cancel()
+            await asyncio.gather(ended, hung, return_exceptions=True)
+
+    async def stop(self, name: str) -> None:
+        """Kill every process of this machine and wait for their end. Idempotent.
+
+        QEMU is not shut down cleanly: unwritten data is lost with the guest's disk anyway.
+        """
+        await self._launcher.stop(name)
+        for path in (self.monitor_of(name), self.monitor_of(name).with_name(_DEVICE)):
+            path.unlink(missing_ok=True)
+
+    def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
+        """Limit a machine's CPU to its provisioned amount and the platform's share."""
+        self._launcher.set_cpu_quota(name, milli_cpu)
+
+    def monitor_of(self, name: str) -> Path:
+        """Return the socket of a machine's QMP monitor, which only root can open."""
+        return self.console_of(name).with_name(_MONITOR)
+
+    def vmm(self, device: Path | None) -> VmmProgram:
+        """Return the jail's files and permissions for QEMU.
+
+        Args:
+            device: A node of ``/dev/kvm`` that the jail's uid may open. None means no KVM.
+        """
+        return VmmProgram(
+            files={
+                f"/{path.name}": path
+                for path in self.runtime.iterdir()
+                if not path.name.startswith(".")
+            },
+            allowed=allowed(self.accelerator),
+            devices={} if device is None else {str(_KVM): device},
+            open_files=_OPEN_FILES,
+        )
+
+    def _device(self, name: str, uid: int) -> Path | None:
+        if self.accelerator is not Accelerator.KVM:
+            return None
+        return make_device(self.monitor_of(name).with_name(_DEVICE), uid)
+
+    @property
+    def _launcher(self) -> Launcher:
+        return Launcher(self.cgroups, self.console_of)
+
+
+def allowed(accelerator: Accelerator) -> seccomp.Extra:
+    """Return the system calls that QEMU needs beyond those common to all VMMs."""
+    families = (_KVM_IOCTLS,) if accelerator is Accelerator.KVM else ()
+    return seccomp.Extra(_CALLS, _TAP_IOCTLS, families, processes=False)
+
+
+def make_device(path: Path, uid: int) -> Path:
+    """Make a node of ``/dev/kvm`` that one uid may open, whatever the host's permissions.
+
+    Raises:
+        OSError: The host has no such device, or the node cannot be made.
+    """
+    path.unlink(missing_ok=True)
+    os.mknod(path, stat.S_IFCHR | 0o600, _KVM.stat().st_rdev)
+    shutil.chown(path, uid, uid)
+    return path
+
+
+def processors(milli_cpu: int) -> int:
+    """Return the number of processors of the guest."""
+    return max(1, -(-milli_cpu // 1000))
+
+
+def threads(vcpus: int) -> int:
+    """Return a VMM's thread limit: QEMU's, at most 64 for its disks, and the jail's programs."""
+    return 128 + vcpus
+
+
+def guest_memory_mib(memory_mib: int, vcpus: int) -> int:
+    """Return the guest's physical memory, of which its kernel leaves at least ``memory_mib``.
+
+    The kernel reserves 40 MiB, 1.71 % and 0.27 MiB for each processor (measured from 512 MiB to
+    16 GiB and up to 16 processors); some 20 MiB are margin.
+    """
+    return memory_mib + 64 + memory_mib * 18 // 1000 + vcpus // 2
+
+
+def overhead_mib(accelerator: Accelerator, guest_mib: int) -> int:
+    """Return the memory of a VMM beyond its guest's memory, page tables included."""
+    translated = TRANSLATED_MIB if accelerator is Accelerator.TCG else 0
+    return 96 + translated + guest_mib // 128

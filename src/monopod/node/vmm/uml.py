@@ -1,0 +1,197 @@
+"""The ``uml`` driver: User Mode Linux, a kernel that runs as a user process.
+
+It needs no hardware virtualisation, so machines run on any host; stock builds have one processor.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from monopod.fargate.sizing import TABLE
+from monopod.node.vmm import seccomp
+from monopod.node.vmm.cgroups import Cgroups, Limits
+from monopod.node.vmm.disks import Disks, open_disks
+from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
+from monopod.node.vmm.map_count import PARAMETER, MapCount
+from monopod.node.vmm.publish import publish
+
+MAX_MILLI_CPU: Final = 1000
+"""The largest machine that the driver supports, in thousandths of a vCPU."""
+_MIB: Final = 1 << 20
+_PAGE_BYTES: Final = 4096
+ALLOWED: Final = seccomp.Extra(
+    (
+        # its own temporary files: the guest's memory
+        *("chdir", "chmod", "creat", "fchmod", "flock", "mkdir", "rename", "rmdir", "unlinkat"),
+        # processes: one for each address space in the guest
+        *("fork", "getpgrp", "ptrace", "setpgid", "setsid", "vfork", "waitid"),
+        # its link, and sockets within its own empty namespace
+        *("bind", "connect", "recvmmsg", "sendmmsg"),
+    )
+)
+"""The system calls that it needs beyond those common to all VMMs."""
+
+
+@dataclass(frozen=True, slots=True)
+class UmlDriver:
+    """Runs machines as User Mode Linux processes, each in its own jail.
+
+    A machine's root, data and configuration disk are the guest's ``ubda``, ``ubdb`` and ``ubdc``;
+    its network interface is ``vec0``.
+    """
+
+    kernel: Path
+    """Directory with the kernel and its libraries; only this process needs to reach it."""
+    runtime: Path
+    """Directory that every uid can reach; the kernel is published there for the jails."""
+    cgroups: Cgroups
+    console_of: Callable[[str], Path]
+    """Returns a machine's console directory, also if another process launched the machine."""
+    max_map_count: Path = PARAMETER
+    """The host's ``vm.max_map_count`` file."""
+    name: str = field(default="uml", init=False)
+    max_milli_cpu: int = field(default=MAX_MILLI_CPU, init=False)
+    link_kind: LinkKind = field(default=LinkKind.PACKET, init=False)
+
+    async def prepare(self) -> None:
+        """Check that this host can run such machines by starting a kernel in a jail.
+
+        Raises:
+            VmmError: It cannot; the message names all that is missing.
+        """
+        self._launcher.check({"setarch": "util-linux"})
+        _check_ptrace()
+        kernel = (path for path in self.kernel.rglob("*") if path.is_file())
+        files = {path.relative_to(self.kernel): path for path in sorted(kernel)}
+        await asyncio.to_thread(publish, files, self.runtime)
+        await self._launcher.try_out(self._vmm, "/linux", "--version")
+
+    async def launch(self, machine: Machine, link_fd: int) -> None:
+        """Start a machine in its jail; it outlives this process.
+
+        :meth:`watch` reports a guest that fails later, even at once.
+
+        Raises:
+            VmmError: It could not be started; nothing of it is left running.
+        """
+        if machine.milli_cpu > self.max_milli_cpu:
+            raise VmmError(
+                f"{machine.name} needs {machine.milli_cpu}m CPU; {self.name} supports one "
+                f"processor, {self.max_milli_cpu}m"
+            )
+        guest_mib = guest_memory_mib(machine.memory_mib)
+        self._check_mappings(machine.name, mappings(guest_mib))
+        memory_bytes = guest_mib * _MIB
+        with open_disks(machine) as disks:
+            start = Invocation(
+                command=kernel_argv(guest_mib, disks, link_fd, machine.mac_address),
+                descriptors=(*disks.descriptors, link_fd),
+                limits=Limits(
+                    1000, (guest_mib + overhead_mib(guest_mib)) * _MIB, processes(guest_mib)
+                ),
+                temporary_bytes=memory_bytes + 4 * _MIB,
+                largest_file_bytes=max(memory_bytes, machine.data_disk.stat().st_size),
+            )
+            await self._launcher.launch(machine, self._vmm, start)
+
+    async def watch(self, name: str) -> Exit:
+        """Wait until this machine has no process, also if another process launched it."""
+        return await self._launcher.watch(name)
+
+    async def stop(self, name: str) -> None:
+        """Kill every process of this machine and wait for their end. Idempotent."""
+        await self._launcher.stop(name)
+
+    def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
+        """Limit a machine's CPU to its provisioned amount and the platform's share."""
+        self._launcher.set_cpu_quota(name, min(milli_cpu, self.max_milli_cpu))
+
+    def _check_mappings(self, name: str, needed: int) -> None:
+        allowed = MapCount(parameter=self.max_map_count).value
+        if allowed < needed:
+            raise VmmError(
+                f"{name} needs up to {needed} memory mappings on this host, and vm.max_map_count "
+                f"is {allowed}: `monopod up` raises it, or sysctl -w vm.max_map_count={needed}"
+            )
+
+    @property
+    def _launcher(self) -> Launcher:
+        return Launcher(self.cgroups, self.console_of)
+
+    @property
+    def _vmm(self) -> VmmProgram:
+        files = {f"/{name}": self.runtime / name for name in ("linux", "lib", "lib64")}
+        return VmmProgram(files, ALLOWED, proc=True, fixed_addresses=True)
+
+
+def guest_memory_mib(memory_mib: int) -> int:
+    """Return the guest's physical memory, of which its kernel leaves at least ``memory_mib``.
+
+    The kernel reserves 22 MiB and 1.75 % (measured from 512 MiB to 8 GiB); some 20 MiB are margin.
+    """
+    return memory_mib + 40 + memory_mib * 21 // 1000
+
+
+def processes(guest_mib: int) -> int:
+    """Return a VMM's process limit: one for each of the guest's, and a few threads.
+
+    A guest of this size runs out of memory at about twice as many.
+    """
+    return 1024 + guest_mib
+
+
+def overhead_mib(guest_mib: int) -> int:
+    """Return the memory of a VMM on the host beyond its guest's memory.
+
+    Most of it is kernel memory for each process: 120 KiB, measured.
+    """
+    return 64 + processes(guest_mib) // 8
+
+
+def mappings(guest_mib: int) -> int:
+    """Return the number of memory mappings that one process of a VMM may need on the host.
+
+    User Mode Linux makes one for each page of a guest's process that is not contiguous with its
+    neighbours in the guest's memory: at worst one for each page. The kernel's default is added for
+    pages that a process maps more than once.
+    """
+    return guest_mib * _MIB // _PAGE_BYTES + 65_530
+
+
+def largest_mappings() -> int:
+    """Return the mappings that a process of the largest machine in the size table may need."""
+    sizes = (size.memory_mib for size in TABLE if size.milli_cpu <= MAX_MILLI_CPU)
+    return mappings(guest_memory_mib(max(sizes)))
+
+
+def kernel_argv(guest_mib: int, disks: Disks, link_fd: int, mac_address: str) -> list[str]:
+    """Return the kernel's command line; disks and link are inherited descriptors."""
+    return [
+        "/linux",
+        f"mem={guest_mib}M",
+        f"ubd0r=/proc/self/fd/{disks.root}",
+        f"ubd1=/proc/self/fd/{disks.data}",
+        f"ubd2r=/proc/self/fd/{disks.configuration}",
+        f"vec0:transport=fd,fd={link_fd},mac={mac_address}",
+        *("root=/dev/ubda", "ro", "rootfstype=ext4", "init=/usr/sbin/init"),
+        *("con=null", "con0=fd:0,fd:1", "ssl=null", "uml_dir=/dev/shm"),
+        # Guests mount no directory of the host, not even the jail's.
+        "hostfs=/nonexistent",
+        *("panic=-1", "noreboot"),
+        # Skips a second of useless boot-time benchmarks: RAID checksums and delay loops.
+        "initcall_blacklist=raid6_select_algo,calibrate_xor_blocks,register_xor_blocks",
+        "lpj=40000000",
+    ]
+
+
+def _check_ptrace() -> None:
+    with suppress(FileNotFoundError):
+        if int(Path("/proc/sys/kernel/yama/ptrace_scope").read_text()) > 1:
+            raise VmmError(
+                "this host forbids ptrace, which User Mode Linux is built on: "
+                "sysctl kernel.yama.ptrace_scope=1"
+            )

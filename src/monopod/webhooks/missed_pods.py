@@ -1,0 +1,183 @@
+"""Pods that slipped past: created while nobody answered the API server, though a profile matches.
+
+Matching happens at a pod's creation and never after, so such a pod would go to an ordinary node,
+or stay Pending with a riddle. It is told so itself, and its number is a metric.
+
+A pod that no node takes may also match a profile that is younger than the pod: an event on the pod
+says what to do. The pod is not bound to a machine as it is: ``spec.schedulerName`` cannot be
+changed, and by that field the API server's guards, the machines' controller and the deletion of a
+profile recognise Fargate's pods. It is not deleted for its owner to make another, because a Job
+would count that as a failure.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import structlog
+from lightkube.models.meta_v1 import OwnerReference
+from lightkube.resources.core_v1 import Pod
+from prometheus_client import Gauge
+
+from monopod.api.conditions import FALSE
+from monopod.api.resources import FargateProfile
+from monopod.fargate.profiles import choose_profile
+from monopod.kube import (
+    Change,
+    Client,
+    Deleted,
+    EventRecorder,
+    EventType,
+    Informer,
+    Key,
+    key_of,
+    meta,
+    uid_of,
+)
+from monopod.webhooks.mutation import DEFAULT_SCHEDULER
+
+REASON: Final = "MissedByFargate"
+LATER: Final = "FargateProfileIsYounger"
+_MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
+_FINISHED: Final = frozenset({"Succeeded", "Failed"})
+_SLIPPED: Final = Gauge(
+    "monopod_admission_slipped_pods", "Pods that match a profile but were not marked for it."
+)
+_log: Final = structlog.get_logger("slipped")
+
+
+def candidates(client: Client) -> Informer[Pod]:
+    """Return an informer of the pods that may have slipped past."""
+    fields = f"spec.schedulerName={DEFAULT_SCHEDULER},status.phase!=Succeeded,status.phase!=Failed"
+    return Informer(client, Pod, fields=fields)
+
+
+def missed_by(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
+    """Return the profile that should have had a pod and did not get it; None if all is well.
+
+    A profile made after the pod has no claim to it. Times are whole seconds, so one made in the
+    same second counts as later.
+    """
+    created = meta(pod).creationTimestamp
+    if created is None or not _may_match(pod):
+        return None
+    older = [each for each in profiles if (at := meta(each).creationTimestamp) and at < created]
+    return _chosen(pod, older)
+
+
+def waiting_for(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
+    """Return the profile under which a pod that no ordinary node takes would start if made now.
+
+    None if the pod does not wait, if it is a DaemonSet's, which Fargate does not run, or if it
+    slipped past.
+    """
+    known = list(profiles)
+    if not _unschedulable(pod) or not _may_match(pod) or missed_by(pod, known) is not None:
+        return None
+    owner = _owner(pod)
+    return None if owner is not None and owner.kind == "DaemonSet" else _chosen(pod, known)
+
+
+def _may_match(pod: Pod) -> bool:
+    metadata, spec = meta(pod), pod.spec
+    return (
+        spec is not None
+        and spec.schedulerName == DEFAULT_SCHEDULER
+        and metadata.deletionTimestamp is None
+        and _MIRROR_ANNOTATION not in (metadata.annotations or {})
+        and (pod.status is None or pod.status.phase not in _FINISHED)
+    )
+
+
+def _chosen(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
+    metadata = meta(pod)
+    return choose_profile(
+        profiles, metadata.namespace or "", metadata.labels, metadata.annotations
+    ).profile
+
+
+def _unschedulable(pod: Pod) -> bool:
+    """Say whether the default scheduler has found no node for a pod."""
+    if pod.spec is None or pod.spec.nodeName:
+        return False
+    return any(
+        each.type == "PodScheduled" and each.status == FALSE and each.reason == "Unschedulable"
+        for each in (pod.status.conditions if pod.status else None) or ()
+    )
+
+
+def _owner(pod: Pod) -> OwnerReference | None:
+    owners = meta(pod).ownerReferences or ()
+    return next((each for each in owners if each.controller), None)
+
+
+class MissedPods:
+    """Finds them among all pods, and tells each once."""
+
+    def __init__(
+        self, pods: Informer[Pod], profiles: Informer[FargateProfile], events: EventRecorder
+    ) -> None:
+        self._pods = pods
+        self._profiles = profiles
+        self._events = events
+        self._found: dict[Key, str] = {}
+        self._waiting: dict[Key, tuple[str, str]] = {}
+        pods.subscribe(self._pod_changed)
+        profiles.subscribe(self._profile_changed)
+
+    @property
+    def found(self) -> Sequence[Key]:
+        """Those there are now."""
+        return tuple(self._found)
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        if isinstance(change, Deleted):
+            self._found.pop(change.key, None)
+            self._waiting.pop(change.key, None)
+            _SLIPPED.set(len(self._found))
+        else:
+            self._judge(change.object)
+
+    def _profile_changed(self, _: Change[FargateProfile]) -> None:
+        for pod in self._pods.items():
+            self._judge(pod)
+
+    def _judge(self, pod: Pod) -> None:
+        key = key_of(pod)
+        profile = missed_by(pod, self._profiles.items())
+        if profile is None:
+            self._found.pop(key, None)
+        elif self._found.get(key) != uid_of(pod):
+            self._found[key] = uid_of(pod)
+            _log.warning("pod slipped past", pod=key, profile=profile)
+            self._events.record(pod, EventType.WARNING, REASON, _message(pod, profile))
+        _SLIPPED.set(len(self._found))
+        self._judge_waiting(pod)
+
+    def _judge_waiting(self, pod: Pod) -> None:
+        key, profile = key_of(pod), waiting_for(pod, self._profiles.items())
+        if profile is None:
+            self._waiting.pop(key, None)
+        elif self._waiting.get(key) != (uid_of(pod), profile):
+            self._waiting[key] = uid_of(pod), profile
+            self._events.record(pod, EventType.WARNING, LATER, _advice(pod, profile))
+
+
+def _advice(pod: Pod, profile: str) -> str:
+    owner = _owner(pod)
+    again = f"{owner.kind} {owner.name} makes another" if owner else "create it again"
+    return (
+        f"No node takes the pod. Fargate profile {profile} matches it, but is younger than the pod,"
+        f" and a pod is matched only when it is created. Delete the pod and {again}, to have it"
+        " start on Fargate."
+    )
+
+
+def _message(pod: Pod, profile: str) -> str:
+    placed = pod.spec is not None and pod.spec.nodeName
+    how = "was created while Fargate admission could not be reached" + (
+        ", or named its node itself" if placed else ""
+    )
+    return (
+        f"The pod matches Fargate profile {profile}, but {how}, so it is not on Fargate. Delete it"
+        " and let it be created again to have it start there."
+    )

@@ -1,0 +1,137 @@
+"""Pods that somebody wants: themselves, or through a workload that will make them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from lightkube.models.core_v1 import EphemeralContainer, PodSpec, PodTemplateSpec
+from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
+from lightkube.resources.core_v1 import Pod
+
+from monopod.webhooks.review import PodView, Request, decoding_errors_as_bad_review, read_request
+
+_DEBUGGING: Final = "ephemeralcontainers"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What is asked about."""
+
+    uid: str
+    pod: Pod | None = None
+    """The pod, or what a workload's pods will be like."""
+    workload: str | None = None
+    """What makes the pods, for people: ``Deployment web``."""
+    added: tuple[EphemeralContainer, ...] | None = None
+    """Containers that are to be put into the pod, which is there already."""
+
+    @property
+    def facts(self) -> PodView:
+        """What decides whether the pods are Fargate's."""
+        metadata = (self.pod.metadata if self.pod else None) or ObjectMeta()
+        spec = (self.pod.spec if self.pod else None) or PodSpec(containers=[])
+        return PodView(
+            namespace=metadata.namespace or "",
+            labels=metadata.labels or {},
+            annotations=metadata.annotations or {},
+            scheduler=spec.schedulerName or "",
+            node=spec.nodeName or "",
+            priority_class=spec.priorityClassName or "",
+        )
+
+
+class _Templated(msgspec.Struct):
+    template: PodTemplateSpec | None = None
+
+
+class _Workload(msgspec.Struct):
+    spec: _Templated | None = None
+
+    def find(self) -> PodTemplateSpec | None:
+        return self.spec.template if self.spec else None
+
+
+class _Jobs(msgspec.Struct):
+    jobTemplate: _Workload | None = None  # noqa: N815
+
+
+class _CronJob(msgspec.Struct):
+    spec: _Jobs | None = None
+
+    def find(self) -> PodTemplateSpec | None:
+        jobs = self.spec.jobTemplate if self.spec else None
+        return jobs.find() if jobs else None
+
+
+_Reader = Callable[[msgspec.Raw], _Workload | _CronJob | None]
+_pods: Final = msgspec.json.Decoder(Pod | None)
+_workload: Final[_Reader] = msgspec.json.Decoder(_Workload | None).decode
+_cron_job: Final[_Reader] = msgspec.json.Decoder(_CronJob | None).decode
+_READERS: Final[Mapping[tuple[str, str, str], _Reader]] = {
+    ("apps", "v1", "DaemonSet"): _workload,
+    ("apps", "v1", "Deployment"): _workload,
+    ("apps", "v1", "ReplicaSet"): _workload,
+    ("apps", "v1", "StatefulSet"): _workload,
+    ("batch", "v1", "CronJob"): _cron_job,
+    ("batch", "v1", "Job"): _workload,
+}
+
+
+def read_proposal(body: bytes) -> Proposal:
+    """Read the body of a request.
+
+    Raises:
+        BadReviewError: It is not an AdmissionReview, or what it is about cannot be read.
+    """
+    request = read_request(body)
+    asked = (request.kind.group, request.kind.version, request.kind.kind)
+    with decoding_errors_as_bad_review():
+        if asked == ("", "v1", "Pod"):
+            return _of_pod(request)
+        reader = _READERS.get(asked)
+        found = reader(request.object) if reader else None
+        template = found.find() if found else None
+        if template is None:
+            return Proposal(request.uid)
+        return _of_template(request, template)
+
+
+def _of_pod(request: Request) -> Proposal:
+    pod = _pods.decode(request.object)
+    if pod is None:
+        return Proposal(request.uid)
+    if pod.metadata is None:
+        pod.metadata = ObjectMeta()
+    pod.metadata.namespace = request.namespace
+    if request.subResource != _DEBUGGING:
+        return Proposal(request.uid, pod)
+    old = _pods.decode(request.oldObject)
+    before = {each.name for each in _ephemeral(old)}
+    added = tuple(each for each in _ephemeral(pod) if each.name not in before)
+    return Proposal(request.uid, pod, added=added)
+
+
+def _ephemeral(pod: Pod | None) -> tuple[EphemeralContainer, ...]:
+    spec = pod.spec if pod is not None else None
+    return tuple((spec.ephemeralContainers if spec else None) or ())
+
+
+def _of_template(request: Request, template: PodTemplateSpec) -> Proposal:
+    like = template.metadata or ObjectMeta()
+    kind, name = request.kind.kind, request.name
+    owner = OwnerReference(
+        apiVersion=f"{request.kind.group}/{request.kind.version}",
+        kind=kind,
+        name=name,
+        uid="",
+        controller=True,
+    )
+    metadata = ObjectMeta(
+        namespace=request.namespace,
+        labels=like.labels,
+        annotations=like.annotations,
+        ownerReferences=[owner],
+    )
+    workload = f"{kind} {name}" if name else kind
+    return Proposal(request.uid, Pod(metadata=metadata, spec=template.spec), workload)

@@ -1,0 +1,156 @@
+"""The sandbox: its command line, and what a process in it can see and do."""
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monopod.controlplane import sandbox
+from monopod.controlplane.monopod_services import python_paths
+from monopod.controlplane.service import Service
+from monopod.node.net.namespaces import Namespace
+from monopod.util import process
+
+UID = 1_399_999_999
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    if os.geteuid() != 0:
+        pytest.skip("only root makes network namespaces")
+    name = f"monopod-test-{secrets.token_hex(3)}"
+    made = Namespace.named(name)
+    made.create()
+    yield name
+    made.remove()
+
+
+def _service(namespace: str, *argv: str, **parts: object) -> Service:
+    return Service("probe", argv, uid=UID, namespace=namespace, **parts)  # type: ignore[arg-type]
+
+
+def test_privileges_are_dropped_after_the_file_system_is_set_up() -> None:
+    words = sandbox.command(_service("ns", "/bin/true"))
+    assert words.index("nsenter") < words.index("bwrap") < words.index("setpriv")
+    assert words[-2:] == ("--", "/bin/true")
+    assert "--no-new-privs" in words
+    assert "--bounding-set=-all" in words
+
+
+def test_only_listed_capabilities_are_retained() -> None:
+    words = sandbox.command(_service("ns", "/bin/true", capabilities=("net_admin",)))
+    assert "--bounding-set=-all,+net_admin" in words
+    assert "--ambient-caps=-all,+net_admin" in words
+
+
+def test_the_parents_of_a_private_directory_are_accessible() -> None:
+    words = sandbox.command(_service("ns", "/bin/true", readable=(Path("/a/b/c"),)))
+    made = [words[at + 1] for at, word in enumerate(words) if word == "--dir"]
+    assert made == ["/etc", "/a", "/a/b"]
+
+
+def test_the_environment_is_exactly_the_listed_one() -> None:
+    for confined in (True, False):
+        words = sandbox.command(
+            _service("ns", "/bin/true", environment={"A": "1"}, confined=confined, notifies=True)
+        )
+        text = " ".join(words)
+        assert "--clearenv" in words if confined else "env -i" in text
+        assert ("--setenv NOTIFY_FD 3" if confined else "NOTIFY_FD=3") in text
+
+
+async def _look(namespace: str, program: str, **parts: object) -> dict[str, object]:
+    service = _service(
+        namespace, sys.executable, "-c", program, readable=(*python_paths(),), **parts
+    )
+    return json.loads(await process.run(*sandbox.command(service)))
+
+
+async def test_a_process_is_unprivileged_and_cannot_change_its_user(namespace: str) -> None:
+    seen = await _look(
+        namespace,
+        """
+import json, os
+status = dict(line.split(":\t") for line in open("/proc/self/status").read().splitlines())
+print(json.dumps({
+    "uid": os.getresuid(), "gid": os.getresgid(), "groups": os.getgroups(),
+    "caps": [int(status[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")],
+    "nnp": status["NoNewPrivs"],
+    "environment": sorted(set(os.environ) - {"PATH", "LC_CTYPE", "PWD"}),
+    "processes": [int(name) for name in os.listdir("/proc") if name.isdigit()],
+    "links": os.listdir("/proc/sys/net/ipv4/conf"),
+}))
+""",
+    )
+    assert seen["uid"] == seen["gid"] == [UID] * 3
+    assert seen["groups"] == []
+    assert seen["caps"] == [0] * 5
+    assert seen["nnp"] == "1"
+    assert seen["environment"] == []
+    assert max(seen["processes"]) < 10  # type: ignore[type-var]
+    assert set(seen["links"]) == {"all", "default", "lo"}  # type: ignore[arg-type]
+
+
+async def test_a_process_sees_only_its_own_files(namespace: str, tmp_path: Path) -> None:
+    mine, other, state = (tmp_path / name for name in ("mine", "other", "state"))
+    for directory in (mine, other, state):
+        directory.mkdir(mode=0o700)
+        (directory / "file").write_text("secret")
+    for path in (mine, mine / "file", state):
+        os.chown(path, UID, UID)
+    program = f"""
+import json, os
+def attempt(doing):
+    try:
+        doing()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+def write(path):
+    return lambda: open(path, "w").write("x")
+print(json.dumps({{
+    "mine": open({str(mine / "file")!r}).read(),
+    "others": attempt(lambda: open({str(other / "file")!r})),
+    "write mine": attempt(write({str(mine / "file")!r})),
+    "write state": attempt(write({str(state / "new")!r})),
+    "write usr": attempt(write("/usr/x")),
+    "write root": attempt(write("/x")),
+    "shadow": attempt(lambda: open("/etc/shadow")),
+    "home": attempt(lambda: os.listdir("/root/.ssh")),
+    "top": sorted(os.listdir("/")),
+    "beside": os.listdir({str(tmp_path)!r}),
+}}))
+"""
+    service = _service(
+        namespace,
+        sys.executable,
+        "-c",
+        program,
+        readable=(*python_paths(), mine),
+        writable=(state,),
+    )
+    seen = json.loads(await process.run(*sandbox.command(service)))
+    assert seen["mine"] == "secret"
+    assert seen["others"] == "FileNotFoundError"
+    assert seen["write mine"] == "OSError"
+    assert seen["write state"] == "done"
+    assert {seen["write usr"], seen["write root"]} == {"OSError"}
+    assert {seen["shadow"], seen["home"]} == {"FileNotFoundError"}
+    assert sorted(seen["beside"]) == ["mine", "state"]
+    assert (state / "new").stat().st_uid == UID
+
+
+async def test_a_listed_capability_works_without_root(namespace: str) -> None:
+    program = """
+import json, subprocess
+done = subprocess.run(["nft", "add table ip probe; list ruleset"], capture_output=True, text=True)
+print(json.dumps({"said": done.stdout + done.stderr}))
+"""
+    seen = await _look(namespace, program, capabilities=("net_admin",))
+    assert "table ip probe" in str(seen["said"])
+    seen = await _look(namespace, program)
+    assert "not permitted" in str(seen["said"])

@@ -1,0 +1,37 @@
+"""The fake capacity keeps the contract of the real one."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from monopod.node.provider import MachineProvider
+from tests.microvm.fakes import FakeCapacity, FakeHost
+from tests.provider.contract import Contract, Place
+
+
+class Memory(Place):
+    def __init__(self) -> None:
+        self.host = FakeHost()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[MachineProvider]:
+        yield FakeCapacity(self.host)
+
+    def kill(self, name: str) -> None:
+        self.host.end(name)
+
+    def spoil(self, why: str) -> None:
+        self.host.refuses.append(why)
+
+    def fill(self) -> None:
+        self.host.room = 0
+
+
+@pytest.fixture
+def place() -> Place:
+    return Memory()
+
+
+class TestFake(Contract):
+    pass

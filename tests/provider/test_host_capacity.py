@@ -1,0 +1,118 @@
+"""CPU and memory are promised as far as there is some, or as far as the host's owner bets."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monopod.fargate.sizing import TABLE
+from monopod.node.provider import CapacityUnavailableError
+from monopod.node.provider.host_capacity import Share, check_fits, for_machines, this_host, total
+from monopod.node.provider.settings import LocalSettings
+from monopod.node.vmm import qemu
+from monopod.node.vmm.qemu_command import Accelerator
+
+SETTINGS = LocalSettings(
+    memory_ratio=1, cpu_ratio=4, reserved_memory_mib=1000, uml_overhead_mib=100
+)
+HOST = Share(2000, 3000)
+
+
+def test_overcommit_ratios_scale_the_host() -> None:
+    assert for_machines(HOST, SETTINGS) == Share(8000, 2000)
+    bet = SETTINGS.model_copy(update={"memory_ratio": 2.5, "cpu_ratio": 0.5})
+    assert for_machines(HOST, bet) == Share(1000, 5000)
+    assert for_machines(Share(2000, 500), SETTINGS) == Share(8000, 0)
+
+
+def test_a_machine_takes_what_its_driver_needs_too() -> None:
+    drivers = ("uml", "qemu-tcg", "qemu-kvm", "another")
+    assert [LocalSettings().overhead_mib(name, 0) for name in drivers] == [96, 352, 160, 96]
+    assert LocalSettings().overhead_mib("qemu-kvm", 122880) == 160 + 3686
+
+
+def test_every_size_is_counted_with_at_least_what_its_cgroup_may_use() -> None:
+    settings = LocalSettings()
+    for size in TABLE:
+        vcpus = qemu.processors(size.milli_cpu)
+        guest_mib = qemu.guest_memory_mib(size.memory_mib, vcpus)
+        for kind in Accelerator:
+            most = guest_mib + qemu.overhead_mib(kind, guest_mib)
+            counted = settings.overhead_mib(f"qemu-{kind.value}", size.memory_mib)
+            assert size.memory_mib + counted >= most
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken", "said"),
+    [
+        (Share(250, 1000), [Share(250, 1000)], ""),
+        (Share(7750, 1000), [Share(250, 1000)], ""),
+        (
+            Share(250, 1001),
+            [Share(250, 1000)],
+            "1001 MiB requested, 1000 MiB free: of the 2000 MiB for machines on this host, 1 have"
+            " 1000 MiB",
+        ),
+        (
+            Share(4000, 1000),
+            [Share(4000, 100), Share(1000, 100)],
+            "4 vCPU requested, 3 vCPU free: of the 8 vCPU for machines on this host, 2 have 5 vCPU",
+        ),
+        (
+            Share(16000, 122980),
+            [],
+            "it never fits this host, not even an empty one: 16 vCPU requested, 8 vCPU free: of the"
+            " 8 vCPU for machines on this host, 0 have 0 vCPU; 122980 MiB requested, 2000 MiB free:"
+            " of the 2000 MiB for machines on this host, 0 have 0 MiB",
+        ),
+        (
+            Share(250, 100),
+            [Share(250, 5000)],
+            "100 MiB requested, 0 MiB free: of the 2000 MiB for machines on this host, 1 have"
+            " 5000 MiB",
+        ),
+    ],
+)
+def test_room(wanted: Share, taken: list[Share], said: str) -> None:
+    whole = for_machines(HOST, SETTINGS)
+    if not said:
+        check_fits(wanted, taken, whole)
+        return
+    with pytest.raises(CapacityUnavailableError) as refused:
+        check_fits(wanted, taken, whole)
+    assert str(refused.value) == said
+
+
+_SHARES = st.builds(
+    Share,
+    st.sampled_from([size.milli_cpu for size in TABLE]),
+    st.sampled_from([size.memory_mib for size in TABLE]),
+)
+
+
+@given(st.lists(_SHARES), st.builds(Share, st.integers(0, 64000), st.integers(0, 300000)))
+def test_reservations_fill_the_host_exactly(wanted: list[Share], whole: Share) -> None:
+    taken: list[Share] = []
+    for each in wanted:
+        try:
+            check_fits(each, taken, whole)
+        except CapacityUnavailableError as refused:
+            both = total([*taken, each])
+            assert both.milli_cpu > whole.milli_cpu or both.memory_mib > whole.memory_mib
+            alone = each.milli_cpu > whole.milli_cpu or each.memory_mib > whole.memory_mib
+            assert ("never fits" in str(refused)) == alone
+            continue
+        taken.append(each)
+    promised = total(taken)
+    assert promised.milli_cpu <= whole.milli_cpu
+    assert promised.memory_mib <= whole.memory_mib
+
+
+def test_the_hosts_size_is_read_from_meminfo(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemFree: 1 kB\nMemTotal:       24683520 kB\n")
+    found = this_host(meminfo)
+    assert found.memory_mib == 24105
+    assert found.milli_cpu % 1000 == 0
+    assert found.milli_cpu > 0

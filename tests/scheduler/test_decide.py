@@ -1,0 +1,367 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from lightkube.models.core_v1 import PodStatus
+from lightkube.resources.core_v1 import Pod
+from lightkube.resources.node_v1 import RuntimeClass
+
+from monopod.controllers.scheduler import log_routing, provisioning_failures, reasons
+from monopod.controllers.scheduler.actions import (
+    Bind,
+    CountFailure,
+    CreateMicroVM,
+    MarkUnschedulable,
+    NoAction,
+    Requeue,
+)
+from monopod.controllers.scheduler.decide import decide, machine_name
+from tests.scheduler.build import (
+    NODE,
+    NOW,
+    UID,
+    condition,
+    machine,
+    node,
+    pod,
+    profile,
+    subnet,
+    view,
+)
+
+
+def claimed(wanted: Pod | None = None, **changes: Any) -> CreateMicroVM:
+    action = decide(wanted or pod(), view(**changes))
+    assert isinstance(action, CreateMicroVM)
+    return action
+
+
+def refused(action: object) -> tuple[str, str]:
+    assert isinstance(action, MarkUnschedulable), action
+    return action.reason, action.message
+
+
+@pytest.mark.row("S3")
+def test_a_pod_that_matches_gets_a_machine_of_its_size() -> None:
+    wanted = pod(requests={"cpu": "500m", "memory": "750Mi", "ephemeral-storage": "100Gi"})
+    action = decide(wanted, view())
+    assert isinstance(action, CreateMicroVM)
+    assert action.name == machine_name(UID)
+    assert action.spec.podRef.uid == UID
+    assert (action.spec.profile, action.spec.subnet) == ("fp", "private-a")
+    assert (action.spec.milliCPU, action.spec.memoryMiB) == (500, 1024)
+    assert action.spec.ephemeralStorageGiB == 115
+    assert action.marks.annotations == {
+        "CapacityProvisioned": "0.5vCPU 1GB",
+        "Logging": "LoggingDisabled: LOGGING_CONFIGMAP_NOT_FOUND",
+        "fargate.amazonaws.com/pod-sg": None,
+    }
+    assert action.marks.labels == {"eks.amazonaws.com/fargate-profile": "fp"}
+
+
+def test_a_machine_name_is_derived_from_the_uid() -> None:
+    assert machine_name("a") == "mvm-ca978112ca"
+
+
+@pytest.mark.parametrize(
+    "left_alone",
+    [
+        pod(schedulerName="default-scheduler"),
+        pod(nodeName="elsewhere"),
+        pod(schedulingGates=[{"name": "wait"}]),
+        pod(metadata={"deletionTimestamp": NOW}),
+    ],
+)
+def test_pods_that_are_not_to_be_placed_are_left_alone(left_alone: Any) -> None:
+    assert decide(left_alone, view()) == NoAction()
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_finished_pods_are_left_alone(phase: str) -> None:
+    done = pod()
+    done.status = PodStatus(phase=phase)
+    assert decide(done, view()) == NoAction()
+
+
+@pytest.mark.row("S8")
+def test_no_profile_matches() -> None:
+    reason, message = refused(decide(pod(), view(profiles=[profile("other", "bank")])))
+    assert reason == "NoProfileMatches"
+    assert "other" in message
+    assert "bank" in message
+
+
+@pytest.mark.row("S8")
+def test_a_named_profile_that_is_not_there() -> None:
+    named = pod(metadata={"labels": {"eks.amazonaws.com/fargate-profile": "later"}})
+    reason, message = refused(decide(named, view()))
+    assert reason == "NamedProfileNotFound"
+    assert "later" in message
+
+
+def test_a_named_profile_that_does_not_match() -> None:
+    named = pod(metadata={"labels": {"eks.amazonaws.com/fargate-profile": "bank"}})
+    reason, message = refused(decide(named, view(profiles=[profile("bank", "bank"), profile()])))
+    assert reason == "NamedProfileDoesNotMatch"
+    assert "namespace shop is not bank" in message
+
+
+def test_a_pod_that_opted_out() -> None:
+    out = pod(metadata={"annotations": {"eks.amazonaws.com/compute-type": "ec2"}})
+    assert refused(decide(out, view()))[0] == "OptedOut"
+
+
+def test_a_pod_larger_than_the_table() -> None:
+    assert refused(decide(pod(requests={"cpu": "17"}), view())) == (
+        "POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE",
+        "Your pod's cpu/memory requirements exceed the max Fargate configuration",
+    )
+
+
+def test_every_size_is_asked_for() -> None:
+    """Whether a machine of a size can be run is for those to say who run machines."""
+    spec = claimed(pod(requests={"cpu": "16", "memory": "119Gi"})).spec
+    assert (spec.milliCPU, spec.memoryMiB) == (16000, 122880)
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "of_profile", "driver"),
+    [
+        (None, None, ""),
+        ("qemu", None, "qemu"),
+        (None, "uml", "uml"),
+        ("qemu-tcg", "uml", "qemu-tcg"),
+        ("", "qemu-kvm", "qemu-kvm"),
+    ],
+)
+def test_a_driver_that_is_insisted_on(
+    of_pod: str | None, of_profile: str | None, driver: str
+) -> None:
+    wanted = pod(metadata=_insisting(of_pod))
+    action = claimed(wanted, profiles=[profile(**_insisting(of_profile))])
+    assert action.spec.driver == driver
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "of_profile", "whose"),
+    [("firecracker", "uml", "the pod"), (None, "firecracker", "Fargate profile fp")],
+)
+def test_unknown_driver_is_refused(of_pod: str | None, of_profile: str | None, whose: str) -> None:
+    wanted = pod(metadata=_insisting(of_pod))
+    assert refused(decide(wanted, view(profiles=[profile(**_insisting(of_profile))]))) == (
+        "UnknownDriver",
+        f"Annotation monopod.dev/driver of {whose} is 'firecracker'; valid values are"
+        " uml, qemu, qemu-tcg, qemu-kvm",
+    )
+
+
+@pytest.mark.parametrize("reason", ["DriverUnavailable", "SizeUnsupported"])
+def test_a_machine_that_the_host_has_no_driver_for(reason: str) -> None:
+    made = machine(claimed(), condition("Launched", False, reason, "there is no KVM"))
+    action = decide(pod(), view(machine=made))
+    assert action == MarkUnschedulable(reason, "there is no KVM", told=True)
+
+
+def _insisting(word: str | None) -> dict[str, Any]:
+    return {} if word is None else {"annotations": {"monopod.dev/driver": word}}
+
+
+def test_too_much_storage() -> None:
+    action = decide(pod(requests={"ephemeral-storage": "176Gi"}), view())
+    assert refused(action)[0] == "POD_EPHEMERAL_STORAGE_EXCEEDS_MAX_FARGATE_SIZE"
+
+
+def test_unsupported_pods_are_told_before_sizes_are() -> None:
+    reason, message = refused(decide(pod(requests={"cpu": "99"}, hostNetwork=True), view()))
+    assert reason == "POD_UNSUPPORTED_ON_FARGATE"
+    assert message == "Pod not supported on Fargate: fields not supported: HostNetwork"
+
+
+@pytest.mark.parametrize(
+    ("subnets", "named", "why"),
+    [
+        ([], ["gone"], "The subnet ID 'gone' does not exist"),
+        (
+            [subnet(internet="Gateway")],
+            ["private-a"],
+            "Subnet private-a provided in Fargate Profile is not a private subnet",
+        ),
+        ([subnet(internet="Gateway")], [], "There is no private subnet in this cluster"),
+    ],
+)
+def test_no_subnet_can_be_used(subnets: list[Any], named: list[str], why: str) -> None:
+    known = view(profiles=[profile("fp", "shop", *named)], subnets=subnets)
+    assert refused(decide(pod(), known)) == (
+        "MisconfiguredFargateProfile",
+        f"Misconfigured Fargate Profile: fargate profile fp blocked for new launches due to: {why}",
+    )
+
+
+def test_full_subnets_are_named_with_what_they_have() -> None:
+    known = view(
+        subnets=[subnet("a", "192.168.1.0/28"), subnet("b", "192.168.2.0/24", available=0)],
+        machines={"a": 11},
+    )
+    assert refused(decide(pod(), known)) == (
+        "InsufficientFreeAddressesInSubnet",
+        "No subnet of Fargate profile fp has a free address: a (0 free), b (0 free)",
+    )
+
+
+def test_selectors_that_the_profile_cannot_meet() -> None:
+    assert refused(decide(pod(nodeSelector={"disk": "ssd"}), view())) == (
+        "MatchNodeSelector",
+        "MatchNodeSelector failed: Fargate profile fp cannot satisfy pod's node selector/affinity"
+        " requirements",
+    )
+
+
+def test_a_machine_on_its_way_is_waited_for_and_its_marks_are_kept() -> None:
+    claim = claimed()
+    action = decide(pod(), view(machine=machine(claim, condition("Launched"))))
+    assert action == Requeue(claim.marks)
+
+
+@pytest.mark.parametrize(
+    ("ready", "its_node"),
+    [(False, node()), (True, None), (True, node(ready=False))],
+)
+def test_both_machine_and_node_must_be_ready(ready: bool, its_node: Any) -> None:
+    made = machine(claimed(), condition("Ready", ready))
+    assert isinstance(decide(pod(), view(machine=made, node=its_node)), Requeue)
+
+
+def test_a_ready_node_gets_its_pod() -> None:
+    claim = claimed()
+    made = machine(claim, condition("Ready"))
+    assert decide(pod(), view(machine=made, node=node())) == Bind(NODE, claim.marks)
+
+
+def test_a_pod_with_a_machine_is_not_judged_again() -> None:
+    claim = claimed()
+    action = decide(pod(), view(profiles=[], subnets=[], machine=machine(claim)))
+    assert action == Requeue(claim.marks)
+
+
+@pytest.mark.parametrize("going", [False, True])
+@pytest.mark.parametrize(
+    ("conditions", "said"),
+    [
+        (
+            [condition("Terminated", True, "RegistrationTimeout", "no kubelet in 120 s")],
+            "Pod provisioning timed out (will retry) for pod shop/web-0: RegistrationTimeout: no"
+            " kubelet in 120 s",
+        ),
+        (
+            [condition("Terminated", True, "GuestPanicked", "no init")],
+            "Pod provisioning failed (will retry) for pod shop/web-0: GuestPanicked: no init",
+        ),
+    ],
+)
+def test_a_failed_machine_is_told_and_counted_once(
+    conditions: list[Any], said: str, going: bool
+) -> None:
+    made = machine(claimed(), *conditions, going=going)
+    action = decide(pod(), view(machine=made))
+    assert isinstance(action, CountFailure)
+    assert action.message == said
+    assert action.failures == provisioning_failures.Failures(1, "m-1", NOW + timedelta(seconds=1))
+    counted = pod(
+        metadata={"annotations": {provisioning_failures.ANNOTATION: action.failures.encode()}}
+    )
+    assert decide(counted, view(machine=made)) == Requeue()
+
+
+def test_a_machine_deleted_under_a_waiting_pod_counts_as_failed() -> None:
+    launched = condition("Launched", False, "LaunchFailed", "no kernel")
+    action = decide(pod(), view(machine=machine(claimed(), launched, going=True)))
+    assert isinstance(action, CountFailure)
+    assert action.message.endswith("(will retry) for pod shop/web-0: LaunchFailed: no kernel")
+    silent = decide(pod(), view(machine=machine(claimed(), condition("Launched"), going=True)))
+    assert isinstance(silent, CountFailure)
+    assert "was deleted before its node was ready" in silent.message
+
+
+def test_the_next_machine_waits_for_its_time() -> None:
+    failed = provisioning_failures.Failures(3, "m-1", NOW + timedelta(seconds=4))
+    again = pod(metadata={"annotations": {provisioning_failures.ANNOTATION: failed.encode()}})
+    assert decide(again, view()) == Requeue(again_s=4.0)
+    assert isinstance(decide(again, view(now=NOW + timedelta(seconds=4))), CreateMicroVM)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "",
+        "{}",
+        "null",
+        '{"attempts":1,"machine":"m","retry_at":"2026-11-23T18:00:09"}',
+        '{"attempts":true,"machine":"m","retry_at":"soon"}',
+    ],
+)
+def test_an_annotation_that_a_hand_has_spoilt_counts_for_nothing(nonsense: str) -> None:
+    spoilt = pod(metadata={"annotations": {provisioning_failures.ANNOTATION: nonsense}})
+    assert isinstance(decide(spoilt, view()), CreateMicroVM)
+
+
+def test_a_pod_that_was_resized_is_not_bound_to_a_machine_too_small_for_it() -> None:
+    made = machine(claimed(), condition("Ready"))
+    assert isinstance(decide(pod(), view(machine=made, node=node())), Bind)
+    resized = pod(requests={"cpu": "300m"})
+    assert isinstance(decide(resized, view(machine=made, node=node())), Requeue)
+
+
+def test_what_is_said_of_logging_is_true() -> None:
+    found = decide(pod(), view(logging=log_routing.routing(configured=True)))
+    assert isinstance(found, CreateMicroVM)
+    annotation = found.marks.annotations["Logging"]
+    assert annotation == "LoggingDisabled: LOG_ROUTING_NOT_SUPPORTED"
+    assert "ConfigMap aws-observability/aws-logging exists" in found.marks.logging.message
+    assert claimed().marks.logging == log_routing.NOT_FOUND
+
+
+def test_a_runtime_class_that_machines_do_not_serve() -> None:
+    sandboxed = RuntimeClass(handler="runsc")
+    action = decide(pod(runtimeClassName="gvisor"), view(classes={"gvisor": sandboxed}.get))
+    assert refused(action)[0] == reasons.UNSUPPORTED
+    served = view(classes={"plain": RuntimeClass(handler="runc")}.get)
+    assert isinstance(decide(pod(runtimeClassName="plain"), served), CreateMicroVM)
+
+
+def test_no_hand_can_keep_a_pod_waiting_for_ever() -> None:
+    failed = provisioning_failures.Failures(1, "m-1", NOW + timedelta(days=4000))
+    spoilt = pod(metadata={"annotations": {provisioning_failures.ANNOTATION: failed.encode()}})
+    assert decide(spoilt, view()) == Requeue(again_s=300.0)
+
+
+def test_pauses_double_up_to_five_minutes() -> None:
+    failed, pauses = None, list[float]()
+    for number in range(11):
+        failed = provisioning_failures.after_failure(failed, f"m-{number}", NOW)
+        pauses.append(failed.wait_s(NOW))
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+
+
+def test_a_machine_without_room_to_run_says_so_on_the_pod() -> None:
+    launched = condition("Launched", False, "CapacityUnavailable", "no memory left on the host")
+    action = decide(pod(), view(machine=machine(claimed(), launched)))
+    # The event is the scheduler's, which knows what was requested.
+    assert action == MarkUnschedulable(
+        reasons.NO_CAPACITY,
+        "Fargate capacity is unavailable at this time. Please try again later or in a different"
+        " availability zone: The pod needs 0 vCPU and 256 MiB of memory, including 256 MiB"
+        " for the platform; it is provisioned 0.25 vCPU 0.5 GB; no memory left on the host",
+    )
+
+
+def test_a_name_that_belongs_to_another_pod() -> None:
+    other = machine(claimed())
+    other.spec.podRef.uid = "another"
+    assert refused(decide(pod(), view(machine=other)))[0] == "MachineNameTaken"
+
+
+@pytest.mark.row("S18")
+def test_a_machine_without_an_address_is_a_pod_that_waits_for_one() -> None:
+    waits = machine(claimed(), condition("Addressed", False, "SubnetExhausted", "subnet a: full"))
+    action = decide(pod(), view(machine=waits))
+    assert action == MarkUnschedulable(reasons.NO_ADDRESS, "subnet a: full", told=True)
