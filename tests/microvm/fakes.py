@@ -59,7 +59,7 @@ class FakeHost:
 
 
 class FakeCapacity:
-    """A ``MachineProvider`` over a fake host; the contract is that of ``tests/provider/contract.py``."""
+    """A ``MachineProvider`` over a fake host; it passes ``tests/provider/contract.py``."""
 
     def __init__(self, host: FakeHost, boots_at_once: int = 100) -> None:
         self.boots_at_once = boots_at_once

@@ -2,9 +2,9 @@
 
 There is no shared layer 2: all packets of a guest enter the router by its own interface. The two
 routes made here also are the anti-spoofing state: a packet is accepted only on the link that the
-route to its source leads to (see ``router_policy``), so source checks and routes cannot differ. Each end
-has a permanent neighbour entry for the other: neither sends ARP, and the router drops ARP from a
-link.
+route to its source leads to (see ``router_policy``), so source checks and routes cannot differ.
+Each end has a permanent neighbour entry for the other: neither sends ARP, and the router drops ARP
+from a link.
 """
 
 import asyncio
