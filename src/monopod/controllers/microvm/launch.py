@@ -34,7 +34,7 @@ _log: Final = structlog.get_logger("machines")
 
 
 async def launch(context: Context, machine: MicroVM) -> MicroVM:
-    """LaunchRequest a machine, and record that it runs or why it does not."""
+    """Launch a machine, and record that it runs or why it does not."""
     return await _Attempt(context, machine).make()
 
 
