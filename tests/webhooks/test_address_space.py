@@ -45,7 +45,7 @@ _SPACE = Space(
     [
         (_subnet("10.0.1.0/24"), ""),
         (_subnet("172.16.0.0/24"), ""),
-        (_subnet("10.1.0.0/24"), "The CIDR '10.1.0.0/24' is invalid: it is in none of the blocks"),
+        (_subnet("10.1.0.0/24"), "The CIDR '10.1.0.0/24' is invalid: it is outside the blocks"),
         (_subnet("10.0.0.0/16"), "conflicts with another subnet: a has 10.0.0.0/24"),
         (_subnet("10.0.0.128/25"), "conflicts with another subnet: a has 10.0.0.0/24"),
         (_subnet("10.0.9.0/25"), "conflicts with the pods of node worker, 10.0.9.0/24"),
@@ -66,7 +66,7 @@ def test_every_fault_is_named_at_once() -> None:
     ("blocks", "said"),
     [
         (["10.0.0.0/16", "172.16.0.0/16", "192.168.0.0/16"], ""),
-        (["10.0.0.0/16"], "Subnet b has 172.16.1.0/24, which no block of the VPC would hold"),
+        (["10.0.0.0/16"], "Subnet b has 172.16.1.0/24, which would be outside the VPC's blocks"),
         (["10.0.0.0/16", "172.16.0.0/16", "10.9.1.0/24"], "conflicts with another VPC: empty"),
     ],
 )
@@ -91,9 +91,7 @@ def test_what_is_in_use_stays() -> None:
 def test_a_block_that_a_nodes_pods_are_in_stays_in_the_vpc() -> None:
     around = replace(_SPACE, subnets={}, nodes={"worker": "172.16.9.0/24", "other": "10.9.0.0/24"})
     (said,) = vpc_faults("main", VpcSpec(["10.0.0.0/16"]), around)
-    assert (
-        said == "Node worker has 172.16.9.0/24 for its pods, which no block of the VPC would hold"
-    )
+    assert said == "Node worker has pod CIDR 172.16.9.0/24, which would be outside the VPC's blocks"
 
 
 def test_what_was_allowed_counts_before_it_is_seen() -> None:

@@ -173,7 +173,7 @@ def _marked(**spec: Any) -> dict[str, Any]:
             {"containers": [{"name": "web", "image": "x", "ports": [
                 {"containerPort": 10250}, {"containerPort": 10251}]}]},
             ["container web listens on port 10250, which is reserved for the kubelet on Fargate:"
-             " others cannot reach it there; choose another port"],
+             " other pods cannot reach it; choose another port"],
         ),
         (
             {"containers": [{"name": "web", "image": "x", "ports": [
@@ -183,8 +183,8 @@ def _marked(**spec: Any) -> dict[str, Any]:
         (
             {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "z",
                                             "whenUnsatisfiable": "DoNotSchedule"}]},
-            ["topologySpreadConstraints does not apply by z on Fargate, where every pod has a node"
-             " of its own; it does by topology.kubernetes.io/zone"],
+            ["topologySpreadConstraints has no effect with topologyKey z on Fargate, where every"
+             " pod has its own node; use topology.kubernetes.io/zone"],
         ),
         (
             {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
@@ -201,8 +201,8 @@ def _marked(**spec: Any) -> dict[str, Any]:
         (
             {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
                 {"topologyKey": "kubernetes.io/hostname"}]}}},
-            ["affinity.podAffinity does not apply by kubernetes.io/hostname on Fargate, where every"
-             " pod has a node of its own; it does by topology.kubernetes.io/zone"],
+            ["affinity.podAffinity has no effect with topologyKey kubernetes.io/hostname on"
+             " Fargate, where every pod has its own node; use topology.kubernetes.io/zone"],
         ),
     ],
 )  # fmt: skip

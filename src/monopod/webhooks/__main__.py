@@ -1,4 +1,4 @@
-"""``python -m monopod.webhooks``: the process."""
+"""``python -m monopod.webhooks``: the webhooks' process."""
 
 import asyncio
 import ssl
@@ -25,11 +25,11 @@ from monopod.webhooks.webhook import Webhook
 _NAME: Final = "monopod-admission"
 _ADDRESS: Final = "127.0.0.1"
 _GRACE_S: Final = 5.0
-"""As long as the API server waits for an answer."""
+"""The webhooks' timeout at the API server."""
 
 
 class _Profiles:
-    """Profiles from the informer, or straight from the API server."""
+    """Profiles from the informer, or from the API server directly."""
 
     def __init__(self, client: Client, informer: Informer[FargateProfile]) -> None:
         self._client = client
@@ -43,7 +43,7 @@ class _Profiles:
 
 
 class _Accounts:
-    """Daemon accounts from the informer, or straight from the API server."""
+    """Service accounts from the informer, or from the API server directly."""
 
     def __init__(self, client: Client, informer: Informer[ServiceAccount]) -> None:
         self._client = client
@@ -75,7 +75,7 @@ async def _run(service: Daemon) -> None:
             events.run(),
         ):
             group.create_task(work)
-        # Whoever answers before the profiles are known lets pods slip past in good order.
+        # Serving before the informers are synced would leave matching pods unmarked.
         await profiles.synced()
         await accounts.synced()
         await classes.synced()

@@ -1,8 +1,8 @@
-"""What VPCs and subnets may be beside each other, and when one may go.
+"""Validates VPCs and subnets against each other, and their deletion.
 
 Texts are EC2's where it has one for the case (source: EC2 API reference, error codes
 ``InvalidSubnet.Conflict``, ``InvalidSubnet.Range``, ``InvalidVpcID.NotFound``,
-``DependencyViolation``); what stands in the way is added, which EC2 leaves to be found. Pure.
+``DependencyViolation``), with the conflicting objects added, which EC2 does not name. Pure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,25 +13,25 @@ from typing import Final
 from monopod.api import keys
 from monopod.api.resources import SubnetSpec, VpcSpec
 
-_TOLD: Final = 5
+_LISTED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class PendingChange:
-    """What was allowed just now, and cannot be seen yet."""
+    """A change that was just allowed and that lists may not show yet."""
 
     name: str
     vpc: VpcSpec | None = None
-    """One that is made or changed."""
+    """The VPC to create or update."""
     subnet: SubnetSpec | None = None
-    """One that is made."""
+    """The subnet to create."""
     gone: str = ""
-    """The kind of what is deleted."""
+    """The kind of the object to delete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """All that lies in VPCs now."""
+    """The current VPCs and everything in them."""
 
     vpcs: Mapping[str, VpcSpec] = field(default_factory=dict[str, VpcSpec])
     subnets: Mapping[str, SubnetSpec] = field(default_factory=dict[str, SubnetSpec])
@@ -40,11 +40,11 @@ class Space:
     machines: Mapping[str, str] = field(default_factory=dict[str, str])
     """The subnet of each machine."""
     nodes: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The block of each ordinary node's pods."""
+    """The pod CIDR of each worker node."""
 
 
 def expected(space: Space, granted: Iterable[PendingChange]) -> Space:
-    """Return what there will be once all that was allowed has come about, the newest last."""
+    """Return the state after all pending changes are applied, oldest first."""
     vpcs, subnets = dict(space.vpcs), dict(space.subnets)
     for each in granted:
         if each.vpc is not None:
@@ -53,24 +53,24 @@ def expected(space: Space, granted: Iterable[PendingChange]) -> Space:
             subnets[each.name] = each.subnet
         if each.gone == "Vpc":
             vpcs.pop(each.name, None)
-        # One that can be seen stands until it cannot.
+        # A listed subnet counts until lists no longer show it.
         if each.gone == "Subnet" and each.name not in space.subnets:
             subnets.pop(each.name, None)
     return replace(space, vpcs=vpcs, subnets=subnets)
 
 
 def subnet_faults(name: str, wanted: SubnetSpec, space: Space) -> tuple[str, ...]:
-    """Return what is wrong with a subnet that is to be made; nothing if it may be."""
+    """Return why a subnet may not be created; empty if it may."""
     return tuple(_subnet_faults(name, wanted, space))
 
 
 def vpc_faults(name: str, wanted: VpcSpec, space: Space) -> tuple[str, ...]:
-    """Return what is wrong with a VPC that is to be made or changed; nothing if it may be."""
+    """Return why a VPC may not be created or updated; empty if it may."""
     return tuple(_vpc_faults(name, wanted, space))
 
 
 def subnet_ties(name: str, space: Space) -> tuple[str, ...]:
-    """Return what keeps a subnet from being deleted; nothing if it may be."""
+    """Return why a subnet may not be deleted; empty if it may."""
     inside = sorted(machine for machine, subnet in space.machines.items() if subnet == name)
     if not inside:
         return ()
@@ -78,7 +78,7 @@ def subnet_ties(name: str, space: Space) -> tuple[str, ...]:
 
 
 def vpc_ties(name: str, space: Space) -> tuple[str, ...]:
-    """Return what keeps a VPC from being deleted; its default group goes with it, as on AWS."""
+    """Return why a VPC may not be deleted; its default group is deleted with it, as on AWS."""
     inside = [
         *sorted(f"Subnet {each}" for each, spec in space.subnets.items() if spec.vpc == name),
         *sorted(
@@ -95,7 +95,7 @@ def vpc_ties(name: str, space: Space) -> tuple[str, ...]:
 def _subnet_faults(name: str, wanted: SubnetSpec, space: Space) -> Iterator[str]:
     block = _network(wanted.cidrBlock)
     if block is None:
-        # The API server says what a block has to look like.
+        # The CRD's schema rejects malformed blocks.
         return
     vpc = space.vpcs.get(wanted.vpc)
     if vpc is None:
@@ -103,8 +103,7 @@ def _subnet_faults(name: str, wanted: SubnetSpec, space: Space) -> Iterator[str]
     elif not _in_one_of(_networks(vpc.cidrBlocks), block):
         blocks = ", ".join(vpc.cidrBlocks)
         yield (
-            f"The CIDR '{block}' is invalid: it is in none of the blocks of Vpc"
-            f" {wanted.vpc}, {blocks}"
+            f"The CIDR '{block}' is invalid: it is outside the blocks of Vpc {wanted.vpc}, {blocks}"
         )
     for other, spec in sorted(space.subnets.items()):
         theirs = _network(spec.cidrBlock)
@@ -126,19 +125,19 @@ def _vpc_faults(name: str, wanted: VpcSpec, space: Space) -> Iterator[str]:
                 if block.overlaps(theirs):
                     yield (
                         f"The CIDR '{block}' conflicts with another VPC: {other} has {theirs},"
-                        " and one router serves both"
+                        " and both share one router"
                     )
     had = space.vpcs.get(name)
     before = list(_networks(had.cidrBlocks)) if had else []
     for node, taken in sorted(space.nodes.items()):
         pods = _network(taken)
-        # A node does not say whose its block is; it cannot be another's than this VPC's.
+        # A node does not name its VPC; VPCs do not overlap, so the block identifies it.
         if pods and _in_one_of(before, pods) and not _in_one_of(blocks, pods):
-            yield f"Node {node} has {pods} for its pods, which no block of the VPC would hold"
+            yield f"Node {node} has pod CIDR {pods}, which would be outside the VPC's blocks"
     for subnet, spec in sorted(space.subnets.items()):
         inside = _network(spec.cidrBlock)
         if spec.vpc == name and inside and not _in_one_of(blocks, inside):
-            yield f"Subnet {subnet} has {inside}, which no block of the VPC would hold"
+            yield f"Subnet {subnet} has {inside}, which would be outside the VPC's blocks"
 
 
 def _in_one_of(blocks: Iterable[IPv4Network], inner: IPv4Network) -> bool:
@@ -157,6 +156,6 @@ def _network(text: str) -> IPv4Network | None:
 
 
 def _some(names: Sequence[str]) -> str:
-    rest = len(names) - _TOLD
-    told = ", ".join(names[:_TOLD])
-    return f"{told} and {rest} more" if rest > 0 else told
+    rest = len(names) - _LISTED
+    listed = ", ".join(names[:_LISTED])
+    return f"{listed} and {rest} more" if rest > 0 else listed

@@ -1,24 +1,23 @@
-"""Profiles that are being created while pods ask for them.
+"""Expectations: profiles that may be stored but are not in the informer's cache yet.
 
-The API server asks us about a profile before it stores it, but word that it is stored reaches us
-only after its creator may have gone on to create pods, and creation is a pod's one chance to match.
-So whoever finds no match while a profile is expected reads the profiles anew. Not always: such a
-read must wait up to 100 ms for the API server's cache to be current, which every pod of an ordinary
-node would pay.
+The API server calls the webhook before it stores a profile, but the watch event may arrive after
+its creator has already created pods, and a pod is matched only at creation. So a pod without a
+match lists the profiles while one is expected. Not always: such a list waits up to 100 ms for the
+API server's cache to be current, which every pod of a worker node would pay.
 """
 
 from collections.abc import Callable, Collection
 from typing import Final
 
 _EXPECTED_FOR_S: Final = 10.0
-"""Longer than any request takes; a profile that was refused after all is forgotten by then."""
+"""Longer than any request takes; a profile that was rejected after all expires by then."""
 
 
 class ExpectedProfiles:
-    """Names of profiles that may exist without our knowing."""
+    """Tracks names of profiles that may exist but are not cached."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Begin with anything being possible: our predecessor may have been asked.
+        """Start in the expecting state: the previous process may have admitted profiles.
 
         Args:
             clock: Seconds since some fixed moment.
@@ -32,7 +31,7 @@ class ExpectedProfiles:
         self._until[name] = self._clock() + _EXPECTED_FOR_S
 
     def announced(self, known: Collection[str]) -> Collection[str]:
-        """Return the profiles that were announced of late and are not among the known ones."""
+        """Return the recently announced profiles that are not cached."""
         now = self._clock()
         self._until = {
             name: until for name, until in self._until.items() if until > now and name not in known
@@ -40,5 +39,5 @@ class ExpectedProfiles:
         return tuple(self._until)
 
     def outstanding(self, known: Collection[str]) -> bool:
-        """Say whether there may be profiles beyond the known ones."""
+        """Report whether profiles may exist that are not cached."""
         return bool(self.announced(known)) or self._clock() < self._since + _EXPECTED_FOR_S

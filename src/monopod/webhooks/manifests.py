@@ -1,8 +1,8 @@
-"""What is registered with the API server, as data for whoever sets a cluster up.
+"""Webhook configurations and admission policies to apply to the API server, as data.
 
 The pod webhook's registration is AWS's (source: a recorded audit log of EKS 1.27), but for the
 version of the review: v1 instead of the retired v1beta1. It needs no selector: Monopod's own
-processes are no pods, so its admission can never wait for itself.
+processes are not pods, so its webhooks never depend on themselves.
 """
 
 import base64
@@ -30,13 +30,12 @@ NETWORKS_NAME: Final = "networks.monopod.dev"
 SCHEDULER_USER: Final = "monopod:fargate-scheduler"
 _GROUPS: Final = keys.SECURITY_GROUPS_ANNOTATION
 _SUPPORT_TIMEOUT_S: Final = 2
-"""What is said there is help; nobody is to wait long for it."""
+"""Short: its warnings are advisory and must not delay creation."""
 _TARGETS_TIMEOUT_S: Final = 10
-"""As AWS's. Only pods of namespaces that ask for gates wait, and without one a pod would be
-ready before its load balancers have found it so."""
+"""As AWS's. Only pods of namespaces that request gates wait, and without its gate a pod would be
+ready before its load balancers have found it healthy."""
 _ROLES_TIMEOUT_S: Final = 2
-"""Every pod is waited for, of whatever account, when we hang; with the first webhook's time this
-must stay bearable."""
+"""Short: if this process hangs, it delays every pod, in addition to the first webhook's timeout."""
 _GROUP: Final = "admissionregistration.k8s.io/v1"
 
 Manifest = dict[str, Any]
@@ -51,11 +50,11 @@ _NEW_PODS: Final[Manifest] = {
 
 
 def admission_manifests(ca_bundle: bytes, *, port: int = PORT) -> list[Manifest]:
-    """Return everything: webhooks and policies. Rights are given by whoever applies it.
+    """Return all webhook configurations and policies; RBAC is applied separately.
 
     Args:
-        ca_bundle: PEM certificates that the server's certificate is verified by.
-        port: Where it listens on the API server's loopback.
+        ca_bundle: PEM certificates that verify the server's certificate.
+        port: Port on the API server's loopback interface.
     """
     return [
         *policies(),
@@ -69,7 +68,7 @@ def admission_manifests(ca_bundle: bytes, *, port: int = PORT) -> list[Manifest]
 
 
 def pods_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
-    """Return the registration of the webhook that marks pods; arguments as above."""
+    """Return the configuration of the webhook that marks pods; arguments as above."""
     rule = {
         "apiGroups": ["*"],
         "apiVersions": ["*"],
@@ -82,9 +81,9 @@ def pods_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
 
 def roles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
-    """Return the registration of the webhook that gives pods their service account's role.
+    """Return the configuration of the webhook that gives pods their service account's role.
 
-    It is asked again when a later one has added containers.
+    It is reinvoked if a later webhook adds containers.
     """
     webhook = _webhook(ROLES_NAME, _NEW_PODS, ROLES_PATH, ca_bundle, port)
     return _configuration(
@@ -95,7 +94,7 @@ def roles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
 
 def profiles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
-    """Return the registration of the webhook that hears of profiles first; see ``expected``."""
+    """Return the configuration of the webhook that reviews profiles; see ``expected``."""
     rule = {
         "apiGroups": [keys.GROUP],
         "apiVersions": [keys.VERSION],
@@ -108,17 +107,17 @@ def profiles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
 
 def support_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
-    """Return the registration of the webhook that speaks about what Fargate does not run.
+    """Return the configuration of the webhook that warns about what Fargate does not support.
 
-    It is asked about pods that are marked as Fargate's only, and about workloads that are nobody
-    else's: a ReplicaSet of a Deployment repeats what was said.
+    It reviews pods marked for Fargate, and workloads without a controlling owner: a ReplicaSet of a
+    Deployment would repeat the warnings.
     """
     ours = {
         "name": "fargate-pod",
         "expression": f"object.spec.?schedulerName.orValue('') == '{keys.SCHEDULER_NAME}'",
     }
-    nobodys = {
-        "name": "nobody-elses",
+    unowned = {
+        "name": "no-controlling-owner",
         "expression": "!object.metadata.?ownerReferences.orValue([])"
         ".exists(owner, owner.?controller.orValue(false))",
     }
@@ -130,9 +129,9 @@ def support_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
             "apps",
             ["daemonsets", "deployments", "replicasets", "statefulsets"],
             ["CREATE", "UPDATE"],
-            nobodys,
+            unowned,
         ),
-        ("batch", "batch", ["cronjobs", "jobs"], ["CREATE", "UPDATE"], nobodys),
+        ("batch", "batch", ["cronjobs", "jobs"], ["CREATE", "UPDATE"], unowned),
     )
     webhooks = [
         _webhook(
@@ -155,7 +154,7 @@ def support_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
 
 def targets_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
-    """Return the registration of the webhook that gives pods readiness gates, where wanted."""
+    """Return the configuration of the webhook that adds readiness gates in labelled namespaces."""
     webhook = _webhook(TARGETS_NAME, _NEW_PODS, TARGETS_PATH, ca_bundle, port)
     wanted = {"matchLabels": {keys.TARGET_HEALTH_LABEL: "enabled"}}
     return _configuration(
@@ -166,9 +165,9 @@ def targets_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
 
 def networks_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
-    """Return the registration of the webhook that holds VPCs and subnets against each other.
+    """Return the configuration of the webhook that validates VPCs and subnets.
 
-    Two subnets with the same addresses would be worse than none: unlike pods, they wait for it.
+    It fails closed: overlapping subnets would be worse than a rejected request.
     """
     rule = {
         "apiGroups": [keys.GROUP],
@@ -182,7 +181,7 @@ def networks_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
 
 def policies() -> list[Manifest]:
-    """Return what keeps every pod but its own off a microVM's node; enforced by the API server."""
+    """Return the ValidatingAdmissionPolicies: Fargate nodes, security groups; with bindings."""
     prefix = keys.NODE_PREFIX
     return [
         *_policy(
@@ -200,7 +199,7 @@ def policies() -> list[Manifest]:
                     "expression": f"object.target.name.startsWith('{prefix}') ||"
                     f" request.userInfo.username != '{SCHEDULER_USER}'",
                     "messageExpression": f"'{keys.SCHEDULER_NAME} binds pods to Fargate nodes"
-                    " only, and ' + object.target.name + ' is none'",
+                    " only: ' + object.target.name + ' is not one'",
                     "reason": "Forbidden",
                 },
             ],
@@ -214,8 +213,8 @@ def policies() -> list[Manifest]:
                     f" !object.spec.nodeName.startsWith('{prefix}') ||"
                     " request.userInfo.username == 'system:node:' + object.spec.nodeName",
                     "messageExpression": "'spec.nodeName: node ' + object.spec.nodeName +"
-                    " ' belongs to one Fargate pod and takes no other: leave nodeName out, and a"
-                    " pod that matches a Fargate profile gets a node of its own'",
+                    " ' belongs to one Fargate pod and takes no other: remove nodeName; a"
+                    " pod that matches a Fargate profile gets its own node'",
                     "reason": "Forbidden",
                 }
             ],
@@ -248,7 +247,7 @@ def policies() -> list[Manifest]:
                     "expression": "oldObject.?status.members.orValue(0) == 0",
                     "messageExpression": "'security group ' + oldObject.metadata.name + ' has"
                     " dependent objects: ' + string(oldObject.status.members) + ' pods are in"
-                    " it, and go on to be; delete them first'",
+                    " it; delete them first'",
                     "reason": "Forbidden",
                 },
                 {

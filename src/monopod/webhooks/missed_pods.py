@@ -1,7 +1,7 @@
-"""Pods that slipped past: created while nobody answered the API server, though a profile matches.
+"""Detects missed pods: created while the webhook was unreachable, though a profile matches.
 
-Matching happens at a pod's creation and never after, so such a pod would go to an ordinary node,
-or stay Pending with a riddle. It is told so itself, and its number is a metric.
+Matching happens at a pod's creation and never after, so such a pod would go to a worker node,
+or stay Pending without a clear reason. It gets an event, and a metric counts such pods.
 
 A pod that no node takes may also match a profile that is younger than the pod: an event on the pod
 says what to do. The pod is not bound to a machine as it is: ``spec.schedulerName`` cannot be
@@ -46,13 +46,13 @@ _log: Final = structlog.get_logger("slipped")
 
 
 def candidates(client: Client) -> Informer[Pod]:
-    """Return an informer of the pods that may have slipped past."""
+    """Return an informer of the pods that may have been missed."""
     fields = f"spec.schedulerName={DEFAULT_SCHEDULER},status.phase!=Succeeded,status.phase!=Failed"
     return Informer(client, Pod, fields=fields)
 
 
 def missed_by(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
-    """Return the profile that should have had a pod and did not get it; None if all is well.
+    """Return the profile that a pod was missed for; None if it was not missed.
 
     A profile made after the pod has no claim to it. Times are whole seconds, so one made in the
     same second counts as later.
@@ -68,7 +68,7 @@ def waiting_for(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
     """Return the profile under which a pod that no ordinary node takes would start if made now.
 
     None if the pod does not wait, if it is a DaemonSet's, which Fargate does not run, or if it
-    slipped past.
+    was missed.
     """
     known = list(profiles)
     if not _unschedulable(pod) or not _may_match(pod) or missed_by(pod, known) is not None:
@@ -96,7 +96,7 @@ def _chosen(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
 
 
 def _unschedulable(pod: Pod) -> bool:
-    """Say whether the default scheduler has found no node for a pod."""
+    """Report whether the default scheduler has found no node for a pod."""
     if pod.spec is None or pod.spec.nodeName:
         return False
     return any(
@@ -111,7 +111,7 @@ def _owner(pod: Pod) -> OwnerReference | None:
 
 
 class MissedPods:
-    """Finds them among all pods, and tells each once."""
+    """Finds missed pods, and records one event for each."""
 
     def __init__(
         self, pods: Informer[Pod], profiles: Informer[FargateProfile], events: EventRecorder
@@ -126,7 +126,7 @@ class MissedPods:
 
     @property
     def found(self) -> Sequence[Key]:
-        """Those there are now."""
+        """The currently missed pods."""
         return tuple(self._found)
 
     def _pod_changed(self, change: Change[Pod]) -> None:
@@ -148,7 +148,7 @@ class MissedPods:
             self._found.pop(key, None)
         elif self._found.get(key) != uid_of(pod):
             self._found[key] = uid_of(pod)
-            _log.warning("pod slipped past", pod=key, profile=profile)
+            _log.warning("pod_missed", pod=key, profile=profile)
             self._events.record(pod, EventType.WARNING, REASON, _message(pod, profile))
         _SLIPPED.set(len(self._found))
         self._judge_waiting(pod)

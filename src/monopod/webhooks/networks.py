@@ -1,8 +1,8 @@
-"""The webhook of VPCs and subnets: it reads what there is anew each time, for they are made rarely.
+"""The webhook of VPCs and subnets; it lists the existing objects each time, as changes are rare.
 
-It is asked before every creation, change and deletion, and nothing of the kind happens without it.
-What it allows is seen by others only later, so it remembers that for a while: of two that are asked
-for at once, the second has to fit beside the first.
+It fails closed: it reviews every creation, update and deletion. Lists show an allowed change only
+later, so it remembers recent ones: of two concurrent requests, the second is checked against the
+first.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ from monopod.webhooks.review import (
 
 _DELETE: Final = "DELETE"
 _READ_TIMEOUT_S: Final = 3.0
-"""Less than the API server waits for us."""
+"""Less than the webhook's timeout at the API server."""
 _REMEMBERED_S: Final = 5.0
-"""What is allowed is there within milliseconds, or something else was against it."""
+"""An allowed change is stored within milliseconds, or was rejected elsewhere."""
 
 
 class _Subnet(msgspec.Struct):
@@ -47,10 +47,10 @@ _vpcs: Final = msgspec.json.Decoder(_Vpc)
 
 
 class NetworkWebhook:
-    """Answers the API server about VPCs and subnets."""
+    """Reviews VPCs and subnets."""
 
     def __init__(self, client: Client, *, time: Callable[[], float] | None = None) -> None:
-        """Read by this client what there is; ``time`` is a monotonic clock."""
+        """List objects with this client; ``time`` is a monotonic clock."""
         self._client = client
         self._time = time or (lambda: asyncio.get_running_loop().time())
         self._one_at_a_time = asyncio.Lock()
@@ -76,7 +76,7 @@ class NetworkWebhook:
                     if not faults and not request.dryRun:
                         self._granted.append((self._time() + _REMEMBERED_S, _granted(request)))
         except (KubeError, TimeoutError) as error:
-            denial = Denial(f"cannot see now what it has to fit beside, try again: {error}")
+            denial = Denial(f"cannot list VPCs, subnets and nodes, try again: {error}")
             return write_answer(request.uid, denial=denial)
         return write_answer(request.uid, denial=Denial("; ".join(faults)) if faults else None)
 
@@ -104,7 +104,7 @@ class NetworkWebhook:
                 for each in nodes.items
                 if each.spec and each.spec.podCIDR
             }
-            # Those that are on their way.
+            # Worker nodes that are not registered yet.
             | {
                 meta(each).name or "": each.spec.podCIDR
                 for each in machines.items
@@ -116,7 +116,7 @@ class NetworkWebhook:
 def _changes_nothing(request: Request) -> bool:
     """Whether blocks stay as they are; a subnet's always do, by the API server's own rule.
 
-    What stands has to remain editable even if it should not have come to be.
+    Existing objects must remain editable even if they are invalid.
     """
     if request.operation != "UPDATE":
         return False
@@ -129,7 +129,7 @@ def _changes_nothing(request: Request) -> bool:
 def _granted(request: Request) -> PendingChange:
     if request.operation == _DELETE:
         return PendingChange(request.name, gone=request.kind.kind)
-    # One whose name is to be generated has none yet.
+    # With generateName, there is no name yet.
     name = request.name or request.uid
     if request.kind.kind == "Subnet":
         return PendingChange(name, subnet=_subnets.decode(request.object).spec)

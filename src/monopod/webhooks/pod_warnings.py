@@ -1,8 +1,8 @@
-"""What is said about a pod, or about a workload's pods, before there are any.
+"""Warns about pods and workloads that Fargate does not support, at creation.
 
-AWS accepts what Fargate does not run, and says so in an event of a pod that nobody looks at. Here
-whoever applies it is told at once, in the same words; whether it is refused is a setting. What
-hangs on other objects - claims, subnets - is left to the scheduler: they may come a second later.
+AWS accepts them, and reports only by an event on the Pending pod. Here the client gets an admission
+warning with the same text; a setting turns it into a denial. Checks that depend on other objects
+(claims, subnets) are left to the scheduler: those objects may be created a second later.
 """
 
 import enum
@@ -24,12 +24,12 @@ from monopod.webhooks.settings import Mode
 from monopod.webhooks.workload_review import Proposal
 
 _APART: Final = keys.ZONE_LABELS | {"kubernetes.io/hostname"}
-"""Keys by which pods are kept apart: every pod has a node of its own."""
+"""Topology keys that separate pods: every pod has its own node."""
 _OURS: Final = frozenset({Outcome.CHOSEN, Outcome.NAMED_UNKNOWN, Outcome.NAMED_MISMATCH})
 
 
 class Finding(enum.Enum):
-    """How an examination ended; the values are a metric's label."""
+    """Result of an examination; the values are a metric's label."""
 
     FINE = "fine"
     WARNED = "warned"
@@ -39,7 +39,7 @@ class Finding(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class PodCheck:
-    """What is answered."""
+    """The result and its answer to the API server."""
 
     finding: Finding
     warnings: tuple[str, ...] = ()
@@ -47,14 +47,14 @@ class PodCheck:
 
 
 def examine_pod(proposal: Proposal, mode: Mode, classes: RuntimeClasses | None = None) -> PodCheck:
-    """Examine a pod that is Fargate's, or containers that are to be put into one.
+    """Examine a Fargate pod, or ephemeral containers to add to one.
 
-    Such containers are refused in either mode: no scheduler stands behind.
+    Unsupported ephemeral containers are refused in either mode: no scheduler checks them later.
 
     Args:
-        proposal: What is asked about.
-        mode: What becomes of what Fargate does not run.
-        classes: Where to look up RuntimeClasses; None leaves them unjudged.
+        proposal: The object under review.
+        mode: Whether to warn about or refuse what is unsupported.
+        classes: Looks up RuntimeClasses; None skips the check.
     """
     pod = proposal.pod
     if pod is None or pod.spec is None or pod.spec.schedulerName != keys.SCHEDULER_NAME:
@@ -70,13 +70,13 @@ def examine_pod(proposal: Proposal, mode: Mode, classes: RuntimeClasses | None =
 def examine_workload(
     proposal: Proposal, choice: Choice, mode: Mode, classes: RuntimeClasses | None = None
 ) -> PodCheck:
-    """Examine what a workload's pods will be like, given the profile they would start under.
+    """Examine a workload's pod template, given the profile its pods would start under.
 
     Args:
-        proposal: What is asked about.
+        proposal: The object under review.
         choice: The profile.
-        mode: What becomes of what Fargate does not run.
-        classes: Where to look up RuntimeClasses; None leaves them unjudged.
+        mode: Whether to warn about or refuse what is unsupported.
+        classes: Looks up RuntimeClasses; None skips the check.
     """
     pod = proposal.pod
     if pod is None or pod.spec is None or choice.outcome not in _OURS:
@@ -104,7 +104,7 @@ def _judged(faults: tuple[str, ...], advice: tuple[str, ...], mode: Mode) -> Pod
 
 
 def _with_overhead(spec: PodSpec, classes: RuntimeClasses | None) -> PodSpec:
-    """Give a template the overhead that its pods get from their RuntimeClass at their creation."""
+    """Return a template's spec with the overhead that its pods get from their RuntimeClass."""
     found = classes(spec.runtimeClassName) if classes and spec.runtimeClassName else None
     if found is None or found.overhead is None or spec.overhead:
         return spec
@@ -112,7 +112,7 @@ def _with_overhead(spec: PodSpec, classes: RuntimeClasses | None) -> PodSpec:
 
 
 def _said(pod: Pod, spec: PodSpec, classes: RuntimeClasses | None) -> Iterator[tuple[str, str]]:
-    """Yield what the scheduler would say, each with what there is to add."""
+    """Yield the scheduler's messages, each with a detail or an empty string."""
     unsupported = why_unsupported(pod, None, classes)
     if unsupported:
         yield unsupported, ""
@@ -122,12 +122,12 @@ def _said(pod: Pod, spec: PodSpec, classes: RuntimeClasses | None) -> Iterator[t
         except sizing.SizingError as error:
             yield str(error), error.detail
         except sizing.QuantityError as error:
-            yield f"The pod's resource requests cannot be read: {error}", ""
+            yield f"Cannot parse the pod's resource requests: {error}", ""
             return
 
 
 def _advice(spec: PodSpec) -> Iterator[str]:
-    """Yield what is not heeded, and of which nothing would be said."""
+    """Yield warnings about fields that have no effect on Fargate."""
     yield from _kubelets_port(spec)
     affinity = spec.affinity
     near = affinity.podAffinity if affinity else None
@@ -145,8 +145,8 @@ def _advice(spec: PodSpec) -> Iterator[str]:
         unheeded = sorted(set(used) - kept)
         if unheeded:
             yield (
-                f"{field} does not apply by {', '.join(unheeded)} on Fargate, where every pod has"
-                " a node of its own; it does by topology.kubernetes.io/zone"
+                f"{field} has no effect with topologyKey {', '.join(unheeded)} on Fargate, where"
+                " every pod has its own node; use topology.kubernetes.io/zone"
             )
 
 
@@ -156,7 +156,7 @@ def _kubelets_port(spec: PodSpec) -> Iterator[str]:
             if port.containerPort == KUBELET_PORT and port.protocol in (None, "TCP"):
                 yield (
                     f"container {container.name} listens on port {KUBELET_PORT}, which is reserved"
-                    " for the kubelet on Fargate: others cannot reach it there; choose another port"
+                    " for the kubelet on Fargate: other pods cannot reach it; choose another port"
                 )
 
 

@@ -1,4 +1,4 @@
-"""Which profile a pod or a workload's pods start under, asked at the right moment."""
+"""Looks up the profile of a pod or of a workload's pods, from a cache that may lag."""
 
 import asyncio
 import time
@@ -13,28 +13,28 @@ from monopod.kube import KubeError, meta
 from monopod.webhooks.expectations import ExpectedProfiles
 
 _READ_TIMEOUT_S: Final = 1.0
-"""Much less than the API server waits for us."""
+"""Much less than the webhook's timeout at the API server."""
 _log: Final = structlog.get_logger("webhook")
 
 
 class ProfileSource(Protocol):
-    """Where profiles come from."""
+    """A source of profiles."""
 
     def known(self) -> Sequence[FargateProfile]:
-        """Return all profiles as last heard of."""
+        """Return all profiles in the informer's cache."""
         ...
 
     async def read(self) -> Sequence[FargateProfile]:
-        """Ask the API server for all profiles as they are now.
+        """List all profiles from the API server.
 
         Raises:
-            KubeError: It does not answer.
+            KubeError: The list failed.
         """
         ...
 
 
 class ProfileLookup:
-    """Chooses from the known profiles, or from all there are if some may be unknown."""
+    """Matches against cached profiles, or lists them if the cache may be incomplete."""
 
     def __init__(
         self, profiles: ProfileSource, clock: Callable[[], float] = time.monotonic
@@ -46,10 +46,8 @@ class ProfileLookup:
         """Note a profile that the API server may be about to store."""
         self._expected.announce(name)
 
-    async def blocked_by_other_profile(
-        self, name: str, cluster: str, *, deleting: bool
-    ) -> str | None:
-        """Return why a profile may not be created or deleted while others are; None if it may."""
+    async def blocked_by_other_profile(self, name: str, cluster: str, *, deleting: bool) -> str | None:
+        """Return why a profile may not be created or deleted now; None if it may."""
         every = await self.newest()
         announced = self._expected.announced({meta(each).name or "" for each in every})
         return blocked_by_other_profile(
@@ -59,7 +57,7 @@ class ProfileLookup:
     async def choose(
         self, namespace: str, labels: Mapping[str, str], annotations: Mapping[str, str]
     ) -> Choice:
-        """Return the profile of pods like this, or why they have none."""
+        """Return the profile of pods with this metadata, or why they have none."""
         known = self._profiles.known()
         choice = choose_profile(known, namespace, labels, annotations)
         if choice.outcome in (Outcome.CHOSEN, Outcome.OPTED_OUT):
@@ -69,10 +67,10 @@ class ProfileLookup:
         return choose_profile(await self.newest(), namespace, labels, annotations)
 
     async def newest(self) -> Sequence[FargateProfile]:
-        """Return all profiles there are; the known ones if the API server does not answer."""
+        """List all profiles; falls back to the cached ones if the API server fails."""
         try:
             async with asyncio.timeout(_READ_TIMEOUT_S):
                 return await self._profiles.read()
         except (KubeError, TimeoutError) as error:
-            _log.warning("profiles not read", why=str(error))
+            _log.warning("profile_list_failed", why=str(error))
             return self._profiles.known()

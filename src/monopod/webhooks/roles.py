@@ -1,4 +1,4 @@
-"""The webhook of service accounts' roles: asked about pods, it looks at their service accounts."""
+"""The webhook that gives pods the role of their service account."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from monopod.webhooks.review import decoding_errors_as_bad_review, read_request,
 from monopod.webhooks.web_identity import PodSpecView, grant, role_of
 
 _READ_TIMEOUT_S: Final = 1.0
-"""Much less than the API server waits for us."""
+"""Much less than the webhook's timeout at the API server."""
 _POD: Final = ("", "v1", "Pod")
 _log: Final = structlog.get_logger("webhook")
 
 
 class AccountSource(Protocol):
-    """Where service accounts come from."""
+    """A source of service accounts."""
 
     def known(self, namespace: str, name: str) -> ServiceAccount | None:
-        """Return one as last heard of."""
+        """Return the cached service account; None if there is none."""
         ...
 
     async def read(self, namespace: str, name: str) -> ServiceAccount:
@@ -50,7 +50,7 @@ class RoleWebhook:
     """Answers the API server."""
 
     def __init__(self, accounts: AccountSource, region: str = "") -> None:
-        """Answer by these accounts; ``region`` is told to pods, unless it is empty."""
+        """Use these accounts; ``region`` is set in pods' environment unless empty."""
         self._accounts = accounts
         self._region = region
 
@@ -78,13 +78,15 @@ class RoleWebhook:
     async def _annotations(self, namespace: str, name: str) -> Mapping[str, str] | None:
         account = self._accounts.known(namespace, name)
         if account is None:
-            # It may have been made a moment ago, for this very pod.
+            # It may have been created just before this pod.
             try:
                 async with asyncio.timeout(_READ_TIMEOUT_S):
                     account = await self._accounts.read(namespace, name)
             except NotFoundError:
                 return None
             except (KubeError, TimeoutError) as error:
-                _log.warning("service account not read", name=f"{namespace}/{name}", why=str(error))
+                _log.warning(
+                    "service_account_get_failed", name=f"{namespace}/{name}", why=str(error)
+                )
                 return None
         return meta(account).annotations

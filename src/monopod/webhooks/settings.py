@@ -13,7 +13,7 @@ class Mode(enum.Enum):
     """What becomes of pods that Fargate does not run, and of workloads that would make them."""
 
     WARN = "warn"
-    """They are created, as on AWS; whoever creates them is told."""
+    """They are created, as on AWS, with an admission warning."""
     ENFORCE = "enforce"
     """They are refused."""
 

@@ -23,7 +23,7 @@ from monopod.webhooks.review import (
 )
 
 _READ_TIMEOUT_S: Final = 8.0
-"""Less than the API server waits for us."""
+"""Less than the webhook's timeout at the API server."""
 _log: Final = structlog.get_logger("webhook")
 
 
@@ -74,7 +74,7 @@ class TargetHealthWebhook:
                     self._client.list(Service, request.namespace),
                 )
         except (KubeError, TimeoutError) as error:
-            _log.warning("target groups not read", namespace=request.namespace, why=str(error))
+            _log.warning("target_group_list_failed", namespace=request.namespace, why=str(error))
             return write_answer(request.uid)
         names = gates(pod.metadata.labels or {}, groups.items, services.items)
         there = [each.conditionType for each in pod.spec.readinessGates or ()]

@@ -1,4 +1,4 @@
-"""The webhooks' HTTP side: a question, an answer, never a server error for bad input."""
+"""The webhooks' HTTP handlers; malformed input gets 400, never a server error."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -155,7 +155,7 @@ def _handler(answer: Callable[[bytes], Awaitable[bytes]]) -> Handler:
             body = await answer(await request.read())
         except (BadReviewError, web.RequestPayloadError) as error:
             _REVIEWS.labels("malformed").inc()
-            _log.warning("malformed review", why=str(error))
+            _log.warning("admission_review_malformed", why=str(error))
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         _SECONDS.observe(time.perf_counter() - began)
         return web.Response(body=body, content_type="application/json")
