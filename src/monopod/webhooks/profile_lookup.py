@@ -46,7 +46,9 @@ class ProfileLookup:
         """Note a profile that the API server may be about to store."""
         self._expected.announce(name)
 
-    async def blocked_by_other_profile(self, name: str, cluster: str, *, deleting: bool) -> str | None:
+    async def blocked_by_other_profile(
+        self, name: str, cluster: str, *, deleting: bool
+    ) -> str | None:
         """Return why a profile may not be created or deleted now; None if it may."""
         every = await self.newest()
         announced = self._expected.announced({meta(each).name or "" for each in every})
