@@ -59,7 +59,7 @@ async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, im
 @pytest.mark.parametrize(
     ("word", "reason", "said"),
     [
-        ("firecracker", "UnknownDriver", "not one of uml, qemu, qemu-tcg, qemu-kvm"),
+        ("firecracker", "UnknownDriver", "valid values are uml, qemu, qemu-tcg, qemu-kvm"),
         ("qemu-kvm", "DriverUnavailable", "Requested driver qemu-kvm is unavailable:"),
     ],
 )
