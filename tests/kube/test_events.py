@@ -27,7 +27,7 @@ async def test_an_event_is_shown_by_kubectl_describe(
         shown.split()[2],
         "fargate-scheduler",
         "no",
-        "room",
+        "capacity",
     ]
 
 

@@ -204,7 +204,7 @@ async def test_the_process_reports_when_the_router_is_ready(
     await lab.firewall.apply(router_policy.remove_table(router_policy.ROUTER_TABLE))
     reading, writing = os.pipe()
     environment = {"MONOPOD_HOME": str(lab.home), "NOTIFY_FD": str(writing)}
-    command = (sys.executable, "-m", "monopod.node.net")
+    command = (sys.executable, "-m", "monopod.controllers.vpc")
     async with (
         in_control_plane(lab, api_server),
         running(lab.control, tmp_path, *command, environment=environment, notify=writing) as child,

@@ -76,7 +76,7 @@ async def test_only_the_fargate_scheduler_binds_to_a_machines_node(
         for client in (other, admin):
             with pytest.raises(ForbiddenError, match=f"{NODE} belongs to one Fargate pod: only"):
                 await client.bind(pod, NODE)
-        with pytest.raises(ForbiddenError, match="binds pods to Fargate nodes only, and worker-1"):
+        with pytest.raises(ForbiddenError, match="binds pods to Fargate nodes only: worker-1"):
             await ours.bind(pod, "worker-1")
         await ours.bind(pod, NODE)
         second = await make_pod(admin, namespace)
@@ -90,7 +90,7 @@ async def test_only_the_fargate_scheduler_binds_to_a_machines_node(
 async def test_nobody_places_a_pod_there_by_naming_the_node(
     registered: Admission, api_server: ApiServer, admin: Client, namespace: str
 ) -> None:
-    with pytest.raises(ForbiddenError, match=r"spec\.nodeName: node .* takes no other: leave"):
+    with pytest.raises(ForbiddenError, match=r"spec\.nodeName: node .* takes no other: remove"):
         await make_pod(admin, namespace, NODE)
     async with somebody(api_server, SCHEDULER) as ours:
         with pytest.raises(ForbiddenError):

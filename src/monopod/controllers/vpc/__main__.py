@@ -1,4 +1,4 @@
-"""``python -m monopod.node.net``: the process that reconciles the router."""
+"""``python -m monopod.controllers.vpc``: the process that reconciles the router."""
 
 import asyncio
 import sys
