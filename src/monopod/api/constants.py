@@ -22,3 +22,6 @@ CAPACITY_UNAVAILABLE: Final = "CapacityUnavailable"
 SIZE_UNSUPPORTED: Final = "SizeUnsupported"
 DRIVER_UNAVAILABLE: Final = "DriverUnavailable"
 """Reasons for which a MicroVM is not launched, and its pod not placed."""
+
+FINISHED_PHASES: Final = frozenset({"Succeeded", "Failed"})
+"""Phases of a pod none of whose containers will run again."""

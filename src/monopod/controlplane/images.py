@@ -9,6 +9,7 @@ from typing import Final
 from lightkube.models.core_v1 import ContainerStatus
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api.constants import FINISHED_PHASES
 from monopod.build.images import exclusion, stored, use
 from monopod.build.images.remove import remover
 from monopod.build.images.stored import StoredImage
@@ -23,7 +24,6 @@ from monopod.kube import connect, meta
 from monopod.settings import Settings
 from monopod.util.progress import Progress, Report, ignore
 
-_FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LISTENS_WITHIN_S: Final = 60.0
 _POLL_S: Final = 0.05
 _TASK: Final = "image"
@@ -119,7 +119,7 @@ def uses_of(pods: Iterable[Pod], registry: str) -> tuple[Use, ...]:
     found = (
         use.use_of(f"{meta(pod).namespace}/{meta(pod).name}", registry, _references(pod))
         for pod in pods
-        if (pod.status.phase if pod.status else None) not in _FINISHED
+        if (pod.status.phase if pod.status else None) not in FINISHED_PHASES
     )
     return tuple(each for each in found if each.tags or each.digests)
 

@@ -6,12 +6,11 @@ from datetime import datetime
 from lightkube.models import core_v1 as models
 from lightkube.resources.core_v1 import Node, Pod
 
+from monopod.api.constants import FINISHED_PHASES
 from monopod.api.resources import MicroVM
 from monopod.fargate import sizing
 from monopod.kube import meta, uid_of
 from monopod.node.provider import MachineExit, Presence
-
-_FINISHED = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ def of_pod(pod: Pod | None, machine: MicroVM) -> PodState | None:
     apps = status.containerStatuses or ()
     return PodState(
         node=(pod.spec.nodeName if pod.spec else None) or "",
-        finished=status.phase in _FINISHED,
+        finished=status.phase in FINISHED_PHASES,
         ran=status.phase == "Succeeded" or any(_was_made(container) for container in every),
         failure=": ".join(part for part in (status.reason, status.message) if part),
         outgrown=_outgrown(pod, machine),

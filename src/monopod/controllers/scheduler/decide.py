@@ -13,6 +13,7 @@ from lightkube.models.core_v1 import PodSpec
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import conditions, constants, keys
+from monopod.api.constants import FINISHED_PHASES
 from monopod.api.names import machine_name
 from monopod.api.resources import FargateProfile, MicroVM, MicroVMSpec, PodReference, Subnet, Vpc
 from monopod.controllers.scheduler import (
@@ -43,7 +44,6 @@ from monopod.fargate.profiles import KnownRoles
 from monopod.fargate.unsupported import RuntimeClasses, Storage, why_unsupported
 from monopod.kube import meta
 
-_FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LONGEST_WAIT_S: Final = 300.0
 _LOOK_AT_GROUPS_S: Final = 30.0
 """A service account's labels may be what changes, and those are not watched."""
@@ -96,7 +96,7 @@ def unplaced(pod: Pod) -> bool:
         and not spec.nodeName
         and not spec.schedulingGates
         and meta(pod).deletionTimestamp is None
-        and (pod.status is None or pod.status.phase not in _FINISHED)
+        and (pod.status is None or pod.status.phase not in FINISHED_PHASES)
     )
 
 

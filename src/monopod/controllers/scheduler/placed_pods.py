@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from lightkube.models.core_v1 import Affinity, PodAffinityTerm, PodSpec
 from lightkube.models.meta_v1 import LabelSelector
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
+from monopod.api.constants import FINISHED_PHASES
 from monopod.kube import meta
 from monopod.kube.selectors import selects
 
-_FINISHED: Final = frozenset({"Succeeded", "Failed"})
 NamespaceLabels = Mapping[str, Mapping[str, str]]
 """Labels of every namespace, by name."""
 
@@ -35,7 +34,7 @@ def stays(pod: Pod) -> bool:
     """Report whether a pod counts: terminating and finished pods do not."""
     if meta(pod).deletionTimestamp is not None:
         return False
-    return pod.status is None or pod.status.phase not in _FINISHED
+    return pod.status is None or pod.status.phase not in FINISHED_PHASES
 
 
 def repelled_by(pod: Pod) -> Sequence[PodAffinityTerm]:

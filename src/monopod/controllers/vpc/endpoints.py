@@ -11,12 +11,12 @@ from typing import Final
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
+from monopod.api.constants import FINISHED_PHASES
 from monopod.api.resources import MicroVM
 from monopod.controllers.vpc.network_policies import Endpoint
 from monopod.controllers.vpc.security_groups import pod_address
 from monopod.kube import meta
 
-_FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _RESOLVER_NAMESPACE: Final = "kube-system"
 _RESOLVER_LABELS: Final = {"k8s-app": "kube-dns"}
 
@@ -80,7 +80,7 @@ def _addresses(
             yield address
         return
     spec, status = pod.spec, pod.status
-    if spec is None or status is None or spec.hostNetwork or status.phase in _FINISHED:
+    if spec is None or status is None or spec.hostNetwork or status.phase in FINISHED_PHASES:
         return
     block = blocks.get(spec.nodeName or "")
     if block is None:

@@ -51,7 +51,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """The exit of a machine, whatever its cause."""
+    """The exit of a machine, with its cause."""
 
     name: str
     reason: str
