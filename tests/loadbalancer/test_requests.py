@@ -250,6 +250,12 @@ async def test_a_cookie_binds_a_client_to_its_target(rig: Rig) -> None:
     # Both are added at runtime, where a target's line cannot set a cookie.
     made = _application(rig, group=replace(group, targets=_TARGETS))
     await _apply(rig, made)
+
+    async def both_are_healthy() -> bool:
+        return await _healthy(rig.haproxy, made) == {True}
+
+    # Before that the target of a cookie may be passed over for one whose check came earlier.
+    await _eventually(both_are_healthy)
     jar = aiohttp.CookieJar(unsafe=True)
     async with rig.client(jar) as http:
         seen: set[str] = set()
