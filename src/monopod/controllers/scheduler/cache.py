@@ -32,8 +32,9 @@ from monopod.kube import (
     Informer,
     Key,
     MutationCache,
+    labels_of,
     make_key,
-    meta,
+    name_of,
 )
 
 
@@ -151,9 +152,7 @@ class SchedulerCache:
 
     def namespaces(self) -> NamespaceLabels:
         """Return the labels of every namespace."""
-        return {
-            meta(each).name or "": meta(each).labels or {} for each in self.seen.namespaces.items()
-        }
+        return {name_of(each): labels_of(each) for each in self.seen.namespaces.items()}
 
     def neighbours(self) -> Sequence[PlacedPod]:
         """Return the placed pods, including those whose machines are being created."""

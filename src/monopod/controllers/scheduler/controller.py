@@ -50,6 +50,9 @@ from monopod.kube import (
     PatchType,
     key_of,
     meta,
+    name_of,
+    namespace_of,
+    uid_of,
 )
 
 _FAILED_SCHEDULING: Final = "FailedScheduling"
@@ -121,7 +124,7 @@ class PodScheduler:
 
     def _view(self, pod: Pod, asked: Membership | None = None) -> State:
         seen = self._cluster.seen
-        machine = self._cluster.machines.get(decide.machine_name(meta(pod).uid or ""))
+        machine = self._cluster.machines.get(decide.machine_name(uid_of(pod)))
         return State(
             profiles=seen.profiles.items(),
             subnets=seen.subnets.items(),
@@ -178,7 +181,7 @@ class PodScheduler:
         return again_s
 
     async def _create(self, pod: Pod, machine: MicroVM) -> float | None:
-        name = meta(machine).name or ""
+        name = name_of(machine)
         try:
             made = await self._client.create(machine)
         except AlreadyExistsError:
@@ -270,13 +273,12 @@ class PodScheduler:
         self, pod: Pod, patch: patches.Patch, subresource: str | None, how: PatchType
     ) -> bool:
         """Patch a pod; False if the pod with this uid is gone."""
-        metadata = meta(pod)
         try:
             written = await self._client.patch(
                 Pod,
-                metadata.name or "",
+                name_of(pod),
                 patch,
-                metadata.namespace,
+                namespace_of(pod),
                 kind_of_patch=how,
                 subresource=subresource,
             )

@@ -14,6 +14,7 @@ from lightkube.models.core_v1 import NodeSelectorRequirement, NodeSelectorTerm, 
 from monopod.api import keys
 from monopod.api.resources import Subnet
 from monopod.fargate.sizing import Size, instance_type
+from monopod.kube import name_of
 
 _RESERVED: Final = 5
 """Reserved addresses of a subnet: the first four and the last, as in AWS."""
@@ -55,7 +56,7 @@ def subnet_candidates(
 
 
 def _room(subnet: Subnet, machines: Mapping[str, int]) -> SubnetCandidate:
-    name = (subnet.metadata.name if subnet.metadata else None) or ""
+    name = name_of(subnet)
     try:
         addresses = IPv4Network(subnet.spec.cidrBlock, strict=False).num_addresses - _RESERVED
     except ValueError:

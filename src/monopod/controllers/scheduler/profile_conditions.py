@@ -23,7 +23,7 @@ from monopod.fargate.profiles import (
     subnets_of_profile,
     with_same_selectors,
 )
-from monopod.kube import meta
+from monopod.kube import meta, name_of
 
 DUPLICATE: Final = "DuplicateSelectors"
 _ROLE_FOUND: Final = "ExecutionRoleFound"
@@ -62,7 +62,7 @@ def profile_conditions(
             else faults_at_creation(profile, around)
         )
         if not faults:
-            names = ", ".join(meta(subnet).name or "" for subnet in usable.usable)
+            names = ", ".join(map(name_of, usable.usable))
             word, ready = ACTIVE, _ready("SubnetsUsable", f"Pods start in {names}", holds=True)
         else:
             word = ACTIVE if active else CREATE_FAILED

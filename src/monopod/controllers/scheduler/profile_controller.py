@@ -39,7 +39,9 @@ from monopod.kube import (
     TransientError,
     UnauthorizedError,
     key_of,
+    labels_of,
     meta,
+    name_of,
     uid_of,
 )
 
@@ -102,13 +104,13 @@ class FargateProfileController:
         held = FINALIZER in (metadata.finalizers or ())
         if not leaving and not held:
             await self._write_finalizers(profile, [*(metadata.finalizers or ()), FINALIZER])
-        pods = self._pods_of(metadata.name or "") if leaving and held else []
+        pods = self._pods_of(name_of(profile)) if leaving and held else []
         undeletable = await self._delete_all(pods)
         wanted = profile_conditions(profile, self._surroundings(), self._now(), undeletable)
         if wanted != profile.status:
             written = await self._client.patch(
                 FargateProfile,
-                metadata.name or "",
+                name_of(profile),
                 {"status": _with_empty_lists(wanted)},
                 subresource="status",
             )
@@ -143,16 +145,14 @@ class FargateProfileController:
             "resourceVersion": metadata.resourceVersion,
             "finalizers": finalizers,
         }
-        written = await self._client.patch(
-            FargateProfile, metadata.name or "", {"metadata": wanted}
-        )
+        written = await self._client.patch(FargateProfile, name_of(profile), {"metadata": wanted})
         self._profiles.note(written)
 
     def _pods_of(self, profile: str) -> list[Pod]:
         return [
             pod
             for pod in self._seen.pods.items()
-            if (meta(pod).labels or {}).get(keys.PROFILE_LABEL) == profile
+            if labels_of(pod).get(keys.PROFILE_LABEL) == profile
         ]
 
     async def _delete_all(self, pods: Sequence[Pod]) -> HealthIssue | None:
@@ -177,7 +177,7 @@ class FargateProfileController:
         if metadata.deletionTimestamp is not None:
             return
         try:
-            await self._client.delete(Pod, metadata.name or "", metadata.namespace, uid=uid_of(pod))
+            await self._client.delete(Pod, name_of(pod), metadata.namespace, uid=uid_of(pod))
         except (NotFoundError, ConflictError):
             return
 
@@ -191,14 +191,14 @@ class FargateProfileController:
                 or len(with_same_selectors(profile, (change.object,))) > 1
                 or _warned(profile)
             ):
-                self._controller.enqueue(meta(profile).name or "")
+                self._controller.enqueue(name_of(profile))
 
     def _ground_changed(self, _: Change[Subnet] | Change[Vpc] | Change[ExecutionRole]) -> None:
         for profile in self._seen.profiles.items():
-            self._controller.enqueue(meta(profile).name or "")
+            self._controller.enqueue(name_of(profile))
 
     def _pod_changed(self, change: Change[Pod]) -> None:
-        name = (meta(change.object).labels or {}).get(keys.PROFILE_LABEL)
+        name = labels_of(change.object).get(keys.PROFILE_LABEL)
         profile = self._seen.profiles.get(name) if name else None
         if profile is not None and meta(profile).deletionTimestamp is not None:
             self._controller.enqueue(name or "")

@@ -22,7 +22,10 @@ from monopod.kube import (
     Informer,
     Key,
     Modified,
+    labels_of,
     meta,
+    name_of,
+    uid_of,
 )
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
@@ -94,7 +97,7 @@ class NetworkPolicyController:
         found = endpoints.endpoints(self._pods.items(), self._machines.items(), self._nodes.items())
         pods = network_policies.Pods(
             [*found, endpoints.resolver(self._plan.resolver, self._plan.resolver_without_names)],
-            {meta(each).name or "": meta(each).labels or {} for each in self._namespaces.items()},
+            {name_of(each): labels_of(each) for each in self._namespaces.items()},
             nodes=endpoints.shared_addresses(self._machines.items()),
         )
         await self._keeper.keep(network_policies.filters(self._policies.items(), pods))
@@ -109,7 +112,7 @@ class NetworkPolicyController:
             message = not_enforced(policy)
             if message is None:
                 continue
-            uid = meta(policy).uid or ""
+            uid = uid_of(policy)
             if self._said.get(uid) != message:
                 self._events.record(policy, EventType.WARNING, "NotEnforced", message)
             said[uid] = message
