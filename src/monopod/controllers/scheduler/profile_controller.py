@@ -60,7 +60,7 @@ class Rules:
     max_profiles: int
 
 
-class FargateProfileController:
+class FargateProfileController(Controller):
     """Reconciles every profile's status, and completes deletions."""
 
     def __init__(
@@ -71,22 +71,18 @@ class FargateProfileController:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__("profiles", self.reconcile, workers=2)
         self._client = client
         self._seen = cluster.seen
         self._cluster = cluster
         self._rules = rules
         self._profiles = MutationCache(cluster.seen.profiles)
         self._now = now
-        self._controller = Controller("profiles", self.reconcile, workers=2)
         self._seen.profiles.subscribe(self._profile_changed)
         self._seen.subnets.subscribe(self._ground_changed)
         self._seen.vpcs.subscribe(self._ground_changed)
         self._seen.roles.subscribe(self._ground_changed)
         self._seen.pods.subscribe(self._pod_changed)
-
-    async def run(self) -> None:
-        """Work until cancelled; the informers must be synced."""
-        await self._controller.run()
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile one profile."""
@@ -182,7 +178,7 @@ class FargateProfileController:
             return
 
     def _profile_changed(self, change: Change[FargateProfile]) -> None:
-        self._controller.enqueue(change.key)
+        self.enqueue(change.key)
         # Other profiles may have the same selectors, or wait for its place in the quota.
         for profile in self._seen.profiles.items():
             failed = profile.status is not None and profile.status.status == CREATE_FAILED
@@ -191,17 +187,17 @@ class FargateProfileController:
                 or len(with_same_selectors(profile, (change.object,))) > 1
                 or _warned(profile)
             ):
-                self._controller.enqueue(name_of(profile))
+                self.enqueue(name_of(profile))
 
     def _ground_changed(self, _: Change[Subnet] | Change[Vpc] | Change[ExecutionRole]) -> None:
         for profile in self._seen.profiles.items():
-            self._controller.enqueue(name_of(profile))
+            self.enqueue(name_of(profile))
 
     def _pod_changed(self, change: Change[Pod]) -> None:
         name = labels_of(change.object).get(keys.PROFILE_LABEL)
         profile = self._seen.profiles.get(name) if name else None
         if profile is not None and meta(profile).deletionTimestamp is not None:
-            self._controller.enqueue(name or "")
+            self.enqueue(name or "")
 
 
 def _with_empty_lists(status: FargateProfileStatus) -> dict[str, Any]:
