@@ -333,5 +333,4 @@ def _marks(machine: str, spec: MicroVMSpec, logging: Routing) -> Marks:
 def _node_ready(node: Node) -> bool:
     if meta(node).deletionTimestamp is not None:
         return False
-    found = (node.status.conditions if node.status else None) or ()
-    return any(each.type == constants.READY and each.status == conditions.TRUE for each in found)
+    return conditions.is_true(node.status.conditions if node.status else None, constants.READY)
