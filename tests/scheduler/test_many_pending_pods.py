@@ -72,7 +72,7 @@ async def _scheduler(identity: Path, home: Path) -> AsyncGenerator[_Scheduler]:
     surroundings = {
         **os.environ,
         "MONOPOD_HOME": str(home),
-        "MONOPOD_REGION": build.GROUND.region,
+        "MONOPOD_REGION": build.REGION.region,
         "MONOPOD_MAX_PROFILES": "1000",
         "MONOPOD_SCHEDULER_METRICS_PORT": str(_METRICS_PORT),
     }

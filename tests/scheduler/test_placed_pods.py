@@ -133,7 +133,7 @@ def test_the_crowd_is_what_it_would_be_if_counted_anew(events: list[tuple[Any, .
             case _:
                 raise AssertionError(event)
         each_alone = [
-            replace(some, count=1) for some in world.crowd.neighbours() for _ in range(some.count)
+            replace(some, count=1) for some in world.crowd.placed_pods() for _ in range(some.count)
         ]
         assert sorted(map(repr, each_alone)) == sorted(map(repr, world.anew()))
 
@@ -145,6 +145,6 @@ def test_ten_thousand_replicas_cost_a_decision_what_one_does() -> None:
     for number in range(10_000):
         world.pods.put(_pod(number, 0, "web", going=False, shy=False))
         world.machines.put(_machine(number, 0, "a"))
-        (alike,) = world.crowd.neighbours()
+        (alike,) = world.crowd.placed_pods()
         assert alike.count == number + 1
     assert time.process_time() - began < 20

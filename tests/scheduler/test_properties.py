@@ -21,7 +21,7 @@ from monopod.controllers.scheduler.actions import (
 )
 from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.patches import condition_patch, metadata_patch, status_patch
-from tests.scheduler.build import NODE, NOW, condition, machine, node, pod, profile, subnet, view
+from tests.scheduler.build import NODE, NOW, condition, machine, node, pod, profile, state, subnet
 
 _words = st.sampled_from(["", "shop", "fp", "local-1a", "linux", "amd64", "CAP_KILL", "é" * 70])
 _keys = st.sampled_from(
@@ -124,7 +124,7 @@ _pods = st.fixed_dictionaries(
 @given(_pods)
 def test_every_pod_gets_a_decision_that_can_be_written(wire: dict[str, Any]) -> None:
     any_pod = msgspec.convert(wire, Pod)
-    action = decide(any_pod, view(subnets=[subnet(), subnet("b", zone="local-1b")]))
+    action = decide(any_pod, state(subnets=[subnet(), subnet("b", zone="local-1b")]))
     assert isinstance(action, NoAction | MarkUnschedulable | CreateMicroVM | Requeue)
     if isinstance(action, CreateMicroVM):
         msgspec.json.encode(
@@ -174,7 +174,7 @@ class _World:
 
     def look(self) -> Action:
         """Decide, twice over."""
-        known = view(
+        known = state(
             profiles=[profile()] if self.sound else [],
             subnets=[subnet()] if self.sound else [],
             machine=self.machine,

@@ -17,7 +17,7 @@ from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod
 from monopod.controllers.scheduler.zones import ZoneState, filter_zone, score_zone
 from monopod.kube import meta
-from tests.scheduler.build import pod, subnet, view
+from tests.scheduler.build import pod, state, subnet
 from tests.scheduler.conftest import World
 
 _ZONE = "topology.kubernetes.io/zone"
@@ -164,10 +164,10 @@ def test_others_count_before_free_addresses() -> None:
     here = [_at("local-1b")]
     small = [subnet("private-a", "192.168.1.0/28", "local-1a"), _subnets()[1]]
     for wish in (_spread(), _spread(whenUnsatisfiable="ScheduleAnyway")):
-        action = decide(_pod(**wish), view(subnets=small, neighbours=lambda: here))
+        action = decide(_pod(**wish), state(subnets=small, placed_pods=lambda: here))
         assert isinstance(action, CreateMicroVM)
         assert action.spec.subnet == "private-a"
-    action = decide(_pod(), view(subnets=small, neighbours=lambda: here))
+    action = decide(_pod(), state(subnets=small, placed_pods=lambda: here))
     assert isinstance(action, CreateMicroVM)
     assert action.spec.subnet == "private-b"
 
@@ -175,7 +175,7 @@ def test_others_count_before_free_addresses() -> None:
 def test_a_pod_that_fits_nowhere_says_what_is_against_each_zone() -> None:
     here = [_at("local-1a"), _at("local-1b")]
     wanted = _pod(**_affinity("podAntiAffinity"))
-    action = decide(wanted, view(subnets=_subnets(), neighbours=lambda: here))
+    action = decide(wanted, state(subnets=_subnets(), placed_pods=lambda: here))
     assert isinstance(action, MarkUnschedulable)
     assert action.reason == reasons.TOPOLOGY
     assert action.message == (
