@@ -22,7 +22,7 @@ from monopod.node.provider.drivers import Drivers
 from monopod.node.provider.local import LocalProvider
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm.cgroups import Cgroups, Hierarchies
-from monopod.node.vmm.driver import Driver, Exit, LinkKind, Machine
+from monopod.node.vmm.driver import Driver, LinkKind, Machine, MachineExit
 from monopod.node.vmm.launcher import PLATFORM_MILLI_CPU
 from monopod.node.vmm.uml import UmlDriver
 from monopod.util import process
@@ -108,7 +108,7 @@ class Emulator:
         self.calls.append("launch")
         await self.inner.launch(machine, link_fd)
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         self.calls.append("watch")
         return await self.inner.watch(name)
 

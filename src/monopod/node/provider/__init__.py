@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
 from monopod.errors import MonopodError
+from monopod.node.vmm.driver import MachineExit
 
 
 class ProviderError(MonopodError):
@@ -71,15 +72,6 @@ class Presence(enum.Enum):
     RUNNING = "Running"
     REMAINS = "Remains"
     """A directory, a link or a cgroup is left, but no process."""
-
-
-@dataclass(frozen=True, slots=True)
-class MachineExit:
-    """A machine that exited without ``terminate``."""
-
-    name: str
-    reason: str
-    message: str
 
 
 class MachineProvider(Protocol):

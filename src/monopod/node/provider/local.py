@@ -254,4 +254,4 @@ class LocalProvider:
             return
         finally:
             self._watches.pop(name, None)
-        self._ended.put_nowait(MachineExit(name, ended.reason, ended.message))
+        self._ended.put_nowait(ended)

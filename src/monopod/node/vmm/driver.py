@@ -50,8 +50,8 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
-    """The exit of a machine, with its cause."""
+class MachineExit:
+    """A machine that exited without being stopped, with the cause."""
 
     name: str
     reason: str
@@ -95,7 +95,7 @@ class Driver(Protocol):
         """
         ...
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         """Wait until this machine has no process, also if another process launched it."""
         ...
 

@@ -12,7 +12,7 @@ from typing import Final
 from monopod.node.vmm import qmp, seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import open_disks
-from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
 from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
 from monopod.node.vmm.publish import publish
 from monopod.node.vmm.qemu_command import (
@@ -128,7 +128,7 @@ class QemuDriver:
                 )
                 await self._launcher.launch(machine, self.vmm(device), start)
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         """Wait until this machine has no process, also if another process launched it.
 
         A guest that hangs (see ``watchdog``) is killed.
@@ -140,7 +140,7 @@ class QemuDriver:
             if ended.done():
                 return ended.result()
             await self.cgroups.kill(name)
-            return Exit(name, "GuestHung", hung.result())
+            return MachineExit(name, "GuestHung", hung.result())
         finally:
             for task in (ended, hung):
                 task.cancel()

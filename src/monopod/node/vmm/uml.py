@@ -14,7 +14,7 @@ from monopod.fargate.sizing import TABLE
 from monopod.node.vmm import seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import Disks, open_disks
-from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
 from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
 from monopod.node.vmm.map_count import PARAMETER, MapCount
 from monopod.node.vmm.publish import publish
@@ -98,7 +98,7 @@ class UmlDriver:
             )
             await self._launcher.launch(machine, self._vmm, start)
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         """Wait until this machine has no process, also if another process launched it."""
         return await self._launcher.watch(name)
 
