@@ -226,6 +226,7 @@ async def test_a_reservation_without_a_driver_means_uml(host: Host) -> None:
     calls: list[str] = []
     async with host.open() as capacity:
         await capacity.launch(wanted(), configure)
+    (host.files(NAME).path / "reservation.json").unlink()
     (host.files(NAME).path / "promise.json").write_text('{"milli_cpu": 250, "memory_mib": 512}')
     host.others.append(lambda uml: Emulator(uml, calls))
     async with host.open() as capacity:

@@ -28,7 +28,7 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
             yield plain("there is no MicroVM for this pod yet")
         return
     spec, status = machine.spec, machine.status
-    size = Size(spec.milliCPU, spec.memoryMiB)
+    size = Size.of(spec)
     yield plain(f"{meta(machine).name}: {size}, {spec.ephemeralStorageGiB} GiB of storage")
     if meta(machine).deletionTimestamp is not None:
         yield bad("it is being removed")

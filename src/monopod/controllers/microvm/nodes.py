@@ -61,9 +61,7 @@ def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str
     kind = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}
     return {
         **({keys.NODE_LABEL: machine.spec.podRef.name} if machine.spec.podCIDR else kind),
-        keys.INSTANCE_TYPE_LABEL: instance_type(
-            Size(machine.spec.milliCPU, machine.spec.memoryMiB)
-        ),
+        keys.INSTANCE_TYPE_LABEL: instance_type(Size.of(machine.spec)),
         keys.MACHINE_LABEL: meta(machine).name or "",
         "beta.kubernetes.io/arch": architecture,
         "beta.kubernetes.io/os": "linux",

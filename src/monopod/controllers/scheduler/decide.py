@@ -315,7 +315,7 @@ def _policies(wanted: Membership) -> str:
 
 
 def _marks(machine: str, spec: MicroVMSpec, logging: Routing) -> Marks:
-    size = sizing.Size(spec.milliCPU, spec.memoryMiB)
+    size = sizing.Size.of(spec)
     return Marks(
         machine=machine,
         annotations={

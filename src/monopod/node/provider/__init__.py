@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
 from monopod.errors import MonopodError
+from monopod.fargate.sizing import Size
 from monopod.node.vmm.driver import MachineExit
 
 
@@ -34,8 +35,7 @@ class LaunchRequest:
     """A request for one machine: its size and addresses."""
 
     name: str
-    milli_cpu: int
-    memory_mib: int
+    size: Size
     storage_gib: int
     management_address: IPv4Address
     pod_address: IPv4Address

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from monopod.errors import MonopodError
+from monopod.fargate.sizing import Size
 
 
 class VmmError(MonopodError):
@@ -33,10 +34,8 @@ class Machine:
     """Unique on this host; also the name of its cgroup."""
     uid: int
     """Uid and gid of its VMM, used by nothing else on this host."""
-    milli_cpu: int
-    """Provisioned CPU in thousandths of a vCPU."""
-    memory_mib: int
-    """Provisioned memory of the guest in MiB."""
+    size: Size
+    """Provisioned CPU and memory."""
     root_image: Path
     """Read-only root file system, shared by all machines."""
     data_disk: Path

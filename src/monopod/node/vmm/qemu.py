@@ -100,13 +100,13 @@ class QemuDriver:
         Raises:
             VmmError: It could not be started; nothing of it is left running.
         """
-        if machine.milli_cpu > self.max_milli_cpu:
+        if machine.size.milli_cpu > self.max_milli_cpu:
             raise VmmError(
-                f"{machine.name} needs {machine.milli_cpu}m CPU; {self.name} supports at most "
+                f"{machine.name} needs {machine.size.milli_cpu}m CPU; {self.name} supports at most "
                 f"{self.max_milli_cpu}m per machine"
             )
-        vcpus = processors(machine.milli_cpu)
-        guest_mib = guest_memory_mib(machine.memory_mib, vcpus)
+        vcpus = processors(machine.size.milli_cpu)
+        guest_mib = guest_memory_mib(machine.size.memory_mib, vcpus)
         memory_bytes = (guest_mib + overhead_mib(self.accelerator, guest_mib)) * _MIB
         with open_disks(machine) as disks:
             if self.cgroups.is_populated(machine.name):

@@ -78,12 +78,12 @@ class UmlDriver:
         Raises:
             VmmError: It could not be started; nothing of it is left running.
         """
-        if machine.milli_cpu > self.max_milli_cpu:
+        if machine.size.milli_cpu > self.max_milli_cpu:
             raise VmmError(
-                f"{machine.name} needs {machine.milli_cpu}m CPU; {self.name} supports one "
+                f"{machine.name} needs {machine.size.milli_cpu}m CPU; {self.name} supports one "
                 f"processor, {self.max_milli_cpu}m"
             )
-        guest_mib = guest_memory_mib(machine.memory_mib)
+        guest_mib = guest_memory_mib(machine.size.memory_mib)
         self._check_mappings(machine.name, mappings(guest_mib))
         memory_bytes = guest_mib * _MIB
         with open_disks(machine) as disks:
