@@ -120,7 +120,7 @@ async def workers(client: Client) -> list[MicroVM]:
     """Return the worker nodes, sorted by name."""
     found = (await client.list(MicroVM)).items
     return sorted(
-        (each for each in found if each.spec.podCIDR), key=lambda each: each.spec.podRef.name
+        (each for each in found if each.is_worker_node), key=lambda each: each.spec.podRef.name
     )
 
 
@@ -141,6 +141,7 @@ async def _make(client: Client, wish: WorkerRequest) -> MicroVM:
     made = MicroVM(
         metadata=ObjectMeta(name=_machine(wish.name), labels={keys.NODE_LABEL: wish.name}),
         spec=MicroVMSpec(
+            purpose=constants.PURPOSE_WORKER_NODE,
             podRef=reference,
             profile="",
             subnet=meta(subnet).name or "",

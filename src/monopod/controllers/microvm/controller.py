@@ -103,7 +103,7 @@ class MicroVMController:
         now = self._context.now()
         return state.State(
             machine=machine,
-            pod=state.ANY_POD if machine.spec.podCIDR else state.of_pod(pod, machine),
+            pod=state.ANY_POD if machine.is_worker_node else state.of_pod(pod, machine),
             node=state.of_node(node, machine),
             presence=observed.presence(name),
             ended=observed.ended(name),

@@ -85,7 +85,7 @@ def decide(state: State, limits: Limits) -> Action:  # noqa: PLR0911 - one for e
         return Delete("PodGone", "its pod does not exist any more")
     terminated = conditions.find(machine, conditions.TERMINATED)
     if terminated is not None and terminated.status == TRUE:
-        if machine.spec.podCIDR:
+        if machine.is_worker_node:
             return Relaunch(terminated.reason, terminated.message)
         return _fail_pod(state, status) or Delete(terminated.reason, terminated.message)
     if state.pod.node and state.pod.node != status.nodeName:
