@@ -33,16 +33,26 @@ def is_true(conditions: Sequence[Condition], kind: str) -> bool:
 
 
 def set_condition(
-    conditions: Sequence[Condition], condition: Condition, now: datetime
+    conditions: Sequence[Condition],
+    condition: Condition,
+    now: datetime,
+    *,
+    by_reason: bool = False,
 ) -> list[Condition]:
-    """Return conditions with this one in its place, the others as they were.
+    """Return conditions with one added or replaced.
 
-    Its transition time is ``now`` if its status turned, else the one it had; what the caller set
-    there does not count.
+    Args:
+        conditions: At most one of each type.
+        condition: The new one; its transition time is ignored. It gets that of the old one, or
+            ``now`` if its status differs.
+        now: The time, with its zone.
+        by_reason: A different reason is a transition too.
     """
     old = find_condition(conditions, condition.type)
-    turned = old is None or old.status != condition.status
-    at = timestamp(now) if old is None or turned else old.lastTransitionTime
+    kept = old is not None and old.status == condition.status
+    if old is not None and by_reason:
+        kept = kept and old.reason == condition.reason
+    at = old.lastTransitionTime if old is not None and kept else timestamp(now)
     made = msgspec.structs.replace(condition, lastTransitionTime=at)
     if old is None:
         return [*conditions, made]

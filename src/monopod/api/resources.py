@@ -187,6 +187,11 @@ class _MicroVM(CustomObject, kw_only=True):
     status: MicroVMStatus | None = None
 
     @property
+    def status_or_empty(self) -> MicroVMStatus:
+        """Its status; an empty one before the controller has written any."""
+        return self.status or MicroVMStatus()
+
+    @property
     def is_worker_node(self) -> bool:
         """Whether it is a worker node, and not the machine of one pod."""
         # Worker nodes of versions without ``purpose`` have the default there.

@@ -9,7 +9,7 @@ from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api.conditions import TRUE
 from monopod.api.constants import CAPACITY_UNAVAILABLE
-from monopod.api.resources import MicroVM, MicroVMStatus, Subnet
+from monopod.api.resources import MicroVM, Subnet
 from monopod.controllers.microvm import actions, conditions, decide, state
 from monopod.controllers.microvm.actions import Requeue
 from monopod.controllers.microvm.boot_limiter import BootLimiter
@@ -109,7 +109,7 @@ class MicroVMController:
     def _facts(self, machine: MicroVM) -> state.State:
         name, reference = meta(machine).name or "", machine.spec.podRef
         pod = self._views.pods.get(make_key(reference.name, reference.namespace))
-        node_name = (machine.status or MicroVMStatus()).nodeName
+        node_name = machine.status_or_empty.nodeName
         node = self._views.nodes.get(node_name) if node_name else None
         observed = self._context.observed
         now = self._context.now()
@@ -154,7 +154,7 @@ class MicroVMController:
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
         machine, uid = change.object, change.object.spec.podRef.uid
-        node = (machine.status or MicroVMStatus()).nodeName
+        node = machine.status_or_empty.nodeName
         if isinstance(change, Deleted):
             self._by_pod.pop(uid, None)
             self._by_node.pop(node, None)

@@ -78,7 +78,7 @@ def decide(state: State, limits: Limits) -> Action:  # noqa: PLR0911 - one for e
     """Return a machine's next action."""
     machine = state.machine
     metadata = meta(machine)
-    status = machine.status or MicroVMStatus()
+    status = machine.status_or_empty
     if metadata.deletionTimestamp is not None:
         return _tear_down(state, status)
     if state.pod is None:

@@ -40,7 +40,7 @@ class AddressBook:
         uid, addresses = uid_of(machine), recorded(machine)
         if addresses is None:
             return
-        if machine.status is not None and machine.status.attempts:
+        if machine.status_or_empty.attempts:
             self._launched.add(uid)
         if uid in self._taken:
             return
@@ -137,11 +137,8 @@ def pod_block(machine: MicroVM, subnet: Subnet) -> IPv4Network:
 
 def recorded(machine: MicroVM) -> Addresses | None:
     """Return the addresses in a MicroVM's status, if it has both."""
-    if machine.status is None:
-        return None
+    status = machine.status_or_empty
     try:
-        return Addresses(
-            IPv4Address(machine.status.managementAddress), IPv4Address(machine.status.podAddress)
-        )
+        return Addresses(IPv4Address(status.managementAddress), IPv4Address(status.podAddress))
     except AddressValueError:
         return None

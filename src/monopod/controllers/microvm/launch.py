@@ -9,7 +9,7 @@ import structlog
 from lightkube.resources.core_v1 import Node
 
 from monopod.api.constants import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
-from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions, nodes
 from monopod.controllers.microvm.context import Context, SubnetNotFoundError
 from monopod.controllers.microvm.decide import LAUNCHING
@@ -65,7 +65,7 @@ class _Attempt:
         self._context = context
         self._machine = machine
         self._name = meta(machine).name or ""
-        self._attempts = (machine.status or MicroVMStatus()).attempts
+        self._attempts = machine.status_or_empty.attempts
         self._begun = False
         self._addresses = addresses
         self._node = nodes.name_of(machine, addresses.pod, context.endpoint.region)
