@@ -227,6 +227,7 @@ class World:
         wanted = {
             "metadata": {"name": name},
             "spec": {
+                "purpose": "WorkerNode",
                 "podRef": {"namespace": "monopod-system", "name": label, "uid": f"node-{label}"},
                 "profile": "",
                 "subnet": SUBNET,

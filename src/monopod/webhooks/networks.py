@@ -108,7 +108,7 @@ class NetworkWebhook:
             | {
                 meta(each).name or "": each.spec.podCIDR
                 for each in machines.items
-                if each.spec.podCIDR
+                if each.is_worker_node
             },
         )
 

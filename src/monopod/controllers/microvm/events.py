@@ -56,7 +56,7 @@ class EventPublisher:
 
     def no_capacity(self, machine: MicroVM, why: str) -> None:
         """Publish that a worker node lacks capacity; on pods, the scheduler publishes this."""
-        if machine.spec.podCIDR:
+        if machine.is_worker_node:
             text = f"{NO_CAPACITY}: {why}"
             self._fargate.record(machine, EventType.WARNING, FAILED_SCHEDULING, text)
 
@@ -67,7 +67,7 @@ class EventPublisher:
     def timed_out(self, machine: MicroVM, reason: str, why: str) -> None:
         """Publish that a machine is abandoned before its pod ran."""
         reference = machine.spec.podRef
-        if not machine.spec.podCIDR:
+        if not machine.is_worker_node:
             text = f"{TIMED_OUT} {reference.namespace}/{reference.name}: {why}"
             self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, text)
         self._own.record(machine, EventType.WARNING, reason, why)
@@ -85,7 +85,7 @@ class EventPublisher:
 
 
 def _everywhere(machine: MicroVM) -> tuple[Pod | MicroVM, ...]:
-    return (machine,) if machine.spec.podCIDR else (_pod(machine), machine)
+    return (machine,) if machine.is_worker_node else (_pod(machine), machine)
 
 
 def _waiting(machine: MicroVM) -> Pod | MicroVM:
