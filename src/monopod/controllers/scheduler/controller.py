@@ -10,7 +10,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Node, Pod
 from prometheus_client import Counter
 
-from monopod.api import keys
+from monopod.api import keys, messages
 from monopod.api.resources import MicroVM
 from monopod.controllers.scheduler import (
     decide,
@@ -55,11 +55,7 @@ from monopod.kube import (
     uid_of,
 )
 
-_FAILED_SCHEDULING: Final = "FailedScheduling"
 _RESOLVED: Final = "FailedSchedulingResolved"
-_GROUPS_REQUESTED: Final = "SecurityGroupRequested"
-_GROUPS: Final = "Pod will get the following Security Groups"
-"""Both are AWS's texts."""
 _NAME_TAKEN_S: Final = 1.0
 _STEPS: Final = Counter("monopod_scheduler_steps_total", "Steps taken, by kind.", ["action"])
 _log: Final = structlog.get_logger("scheduler")
@@ -190,7 +186,8 @@ class PodScheduler(Controller):
         self._cluster.machines.note(made)
         if machine.spec.securityGroups:
             groups = " ".join(machine.spec.securityGroups)
-            self._events.record(pod, EventType.NORMAL, _GROUPS_REQUESTED, f"{_GROUPS} [{groups}]")
+            text = f"{messages.SECURITY_GROUPS} [{groups}]"
+            self._events.record(pod, EventType.NORMAL, messages.SECURITY_GROUP_REQUESTED, text)
         _log.info(
             "microvm_created",
             machine=name,
@@ -215,7 +212,8 @@ class PodScheduler(Controller):
         if await self._patch(pod, patch) and (
             keys.LOGGING_ANNOTATION in patch["metadata"]["annotations"]
         ):
-            self._events.record(pod, EventType.WARNING, log_routing.DISABLED, marks.logging.message)
+            reason, text = messages.LOGGING_DISABLED, marks.logging.message
+            self._events.record(pod, EventType.WARNING, reason, text)
 
     async def _mark_status(self, pod: Pod, action: CreateMicroVM | Requeue) -> None:
         assert action.marks is not None  # noqa: S101 - the caller has checked
@@ -235,7 +233,7 @@ class PodScheduler(Controller):
             return
         _log.info("pod_unschedulable", pod=key_of(pod), reason=why.reason, why=why.message)
         if not why.told:
-            self._events.record(pod, EventType.WARNING, _FAILED_SCHEDULING, why.message)
+            self._events.record(pod, EventType.WARNING, messages.FAILED_SCHEDULING, why.message)
 
     async def _count_failure(self, pod: Pod, action: CountFailure) -> None:
         annotations = {provisioning_failures.ANNOTATION: action.failures.encode()}
