@@ -124,7 +124,7 @@ async def _cluster(settings: Settings) -> Cluster:
         home=layout.home,
         plan=layout.network,
         kubeconfig=layout.admin_kubeconfig,
-        signing_kubeconfig=layout.identity("machines") / "kubeconfig",
+        signing_kubeconfig=layout.identity("microvm") / "kubeconfig",
         ca_certificate=layout.admin_kubeconfig.with_name("ca.crt"),
         programs=Path(known.components),
         pause_source=sources / _PAUSE,

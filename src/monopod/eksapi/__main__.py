@@ -15,21 +15,21 @@ from monopod.eksapi.keys import KeyFile
 from monopod.eksapi.operations import Operations
 from monopod.eksapi.place import Place
 from monopod.eksapi.server import Server
-from monopod.eksapi.settings import EksSettings
+from monopod.eksapi.settings import EksApiSettings
 from monopod.identity import access_key
 from monopod.identity.serving import ServingCertificate
 from monopod.kube import Daemon, connect, serve
 from monopod.settings import Settings
 
-_NAME: Final = "monopod-eks"
+_NAME: Final = "monopod-eksapi"
 _LOOPBACK: Final = "127.0.0.1"
 _GRACE_S: Final = 5.0
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 async def _run(service: Daemon) -> None:
-    own, settings = EksSettings(), Settings()  # pyright: ignore[reportCallIssue] - from the environment
-    identity = own.identity or settings.identities / "eks"
+    own, settings = EksApiSettings(), Settings()  # pyright: ignore[reportCallIssue] - from the environment
+    identity = own.identity or settings.identities / "eksapi"
     certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
     keys = KeyFile(identity / access_key.FILE)
     place = Place(
@@ -67,5 +67,5 @@ async def _listening(
 
 if __name__ == "__main__":
     # pydantic reads missing arguments from the environment.
-    port = EksSettings().metrics_port  # pyright: ignore[reportCallIssue]
+    port = EksApiSettings().metrics_port  # pyright: ignore[reportCallIssue]
     sys.exit(serve(_NAME, _run, metrics_port=port))

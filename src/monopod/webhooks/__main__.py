@@ -18,11 +18,11 @@ from monopod.settings import Settings
 from monopod.webhooks.missed_pods import MissedPods, candidates
 from monopod.webhooks.networks import NetworkWebhook
 from monopod.webhooks.roles import RoleWebhook
-from monopod.webhooks.settings import AdmissionSettings
+from monopod.webhooks.settings import WebhookSettings
 from monopod.webhooks.target_health import TargetHealthWebhook
 from monopod.webhooks.webhook import Webhook
 
-_NAME: Final = "monopod-admission"
+_NAME: Final = "monopod-webhooks"
 _ADDRESS: Final = "127.0.0.1"
 _GRACE_S: Final = 5.0
 """The webhooks' timeout at the API server."""
@@ -57,8 +57,8 @@ class _Accounts:
 
 
 async def _run(service: Daemon) -> None:
-    own = AdmissionSettings()
-    identity = own.identity or Settings().identities / "admission"
+    own = WebhookSettings()
+    identity = own.identity or Settings().identities / "webhooks"
     certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
     async with connect(identity / "kubeconfig", _NAME) as client, asyncio.TaskGroup() as group:
         profiles = Informer(client, FargateProfile)
@@ -109,4 +109,4 @@ async def _listening(
 
 
 if __name__ == "__main__":
-    sys.exit(serve(_NAME, _run, metrics_port=AdmissionSettings().metrics_port))
+    sys.exit(serve(_NAME, _run, metrics_port=WebhookSettings().metrics_port))

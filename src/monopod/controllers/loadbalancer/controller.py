@@ -66,7 +66,7 @@ _EVERYTHING: Final = "the load balancers"
 _LOOK_EVERY_S: Final = 10.0
 _CHECKED_WITHIN_S: Final = 0.5
 """Seconds between two reconciles while pods wait for health checks."""
-_log: Final = structlog.get_logger("balancing")
+_log: Final = structlog.get_logger("loadbalancer")
 
 
 class LoadBalancerController:
@@ -85,7 +85,7 @@ class LoadBalancerController:
         """Set up informers and the queue.
 
         Args:
-            client: As the user ``monopod:balancing``.
+            client: As the user ``monopod:loadbalancer``.
             haproxy: Runs the load balancers.
             accepted: The last-known-good configuration per object.
             plan: The cluster's network plan.
@@ -112,7 +112,7 @@ class LoadBalancerController:
             Ingress: EventRecorder(client, "ingress"),
         }
         self._said: dict[str, tuple[str, str]] = {}
-        self._controller = Controller("balancing", self._reconcile, workers=1, cap_s=5.0)
+        self._controller = Controller("loadbalancer", self._reconcile, workers=1, cap_s=5.0)
         self._in_place = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:

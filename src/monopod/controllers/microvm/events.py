@@ -13,7 +13,7 @@ from lightkube.resources.core_v1 import Pod
 from monopod.api.resources import MicroVM
 from monopod.kube import EventRecorder, EventType, meta
 
-COMPONENT: Final = "monopod-machines"
+COMPONENT: Final = "monopod-microvm"
 FAILED_SCHEDULING: Final = "FailedScheduling"
 TIMED_OUT: Final = "Pod provisioning timed out (will retry) for pod"
 """Source: knowledge-centre article on pending Fargate pods; the pod's name follows."""
@@ -28,7 +28,7 @@ class EventPublisher:
     """Publishes the events about machines."""
 
     def __init__(self, own: EventRecorder, fargate: EventRecorder) -> None:
-        """Take two recorders: for component ``monopod-machines`` and for the scheduler's."""
+        """Take two recorders: for component ``monopod-microvm`` and for the scheduler's."""
         self._own = own
         self._fargate = fargate
 

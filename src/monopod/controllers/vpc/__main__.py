@@ -9,13 +9,13 @@ from monopod.controllers.vpc.local_traffic_controller import LocalTrafficControl
 from monopod.controllers.vpc.network_policy_controller import NetworkPolicyController
 from monopod.controllers.vpc.router_controller import RouterController
 from monopod.controllers.vpc.security_group_controller import SecurityGroupController
-from monopod.controllers.vpc.settings import NetworkSettings
+from monopod.controllers.vpc.settings import VpcSettings
 from monopod.kube import Daemon, connect, serve
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.topology import find_transit
 from monopod.settings import Settings
 
-_NAME: Final = "monopod-network"
+_NAME: Final = "monopod-vpc"
 
 
 class _Keeps(Protocol):
@@ -27,7 +27,7 @@ class _Keeps(Protocol):
 async def _main(service: Daemon) -> None:
     settings = Settings()
     plan = ClusterNetwork(settings.instance, await find_transit(settings.instance))
-    async with connect(settings.identities / "network" / "kubeconfig", _NAME) as client:
+    async with connect(settings.identities / "vpc" / "kubeconfig", _NAME) as client:
         await _keep(
             service,
             RouterController(client, plan),
@@ -49,4 +49,4 @@ async def _keep(service: Daemon, *controllers: _Keeps) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(serve(_NAME, _main, metrics_port=NetworkSettings().metrics_port))
+    sys.exit(serve(_NAME, _main, metrics_port=VpcSettings().metrics_port))

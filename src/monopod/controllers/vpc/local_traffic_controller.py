@@ -19,7 +19,7 @@ from monopod.node.net.namespaces import Namespace
 
 _ROUTES: Final = "the routes"
 _LOOK_EVERY_S: Final = 15.0
-_log: Final = structlog.get_logger("network")
+_log: Final = structlog.get_logger("vpc")
 
 
 class LocalTrafficController:
@@ -31,7 +31,7 @@ class LocalTrafficController:
         """Set up informers and queue.
 
         Args:
-            client: Authenticated as ``monopod:network``.
+            client: Authenticated as ``monopod:vpc``.
             plan: The network of the cluster whose router translates the connections.
             look_every_s: Resync period in seconds.
         """

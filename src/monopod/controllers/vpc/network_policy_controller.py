@@ -28,7 +28,7 @@ from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.namespaces import Namespace
 
-_COMPONENT: Final = "monopod-network"
+_COMPONENT: Final = "monopod-vpc"
 _FILTERS: Final = "the filters"
 _LOOK_EVERY_S: Final = 15.0
 
@@ -42,7 +42,7 @@ class NetworkPolicyController:
         """Set up informers and queue.
 
         Args:
-            client: Authenticated as ``monopod:network``.
+            client: Authenticated as ``monopod:vpc``.
             plan: The network of the cluster in whose router policies are enforced.
             look_every_s: Resync period in seconds.
         """

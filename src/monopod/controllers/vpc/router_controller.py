@@ -30,7 +30,7 @@ from monopod.node.net.routes import refuse, refused, stop_refusing
 _ROUTER: Final = "the router"
 """Key of the router in the queue; no subnet has this name, because names contain no spaces."""
 _LOOK_EVERY_S: Final = 15.0
-_log: Final = structlog.get_logger("network")
+_log: Final = structlog.get_logger("vpc")
 
 
 class RouterController:
@@ -42,7 +42,7 @@ class RouterController:
         """Set up informers and queue.
 
         Args:
-            client: Authenticated as ``monopod:network``.
+            client: Authenticated as ``monopod:vpc``.
             plan: The network of the cluster whose router is reconciled.
             look_every_s: Resync period in seconds.
         """
@@ -60,7 +60,7 @@ class RouterController:
         self._roles = Informer(client, ClusterRole)
         self._bindings = Informer(client, ClusterRoleBinding)
         self._scrapers = Scrapers()
-        self._controller = Controller("network", self._reconcile, workers=1)
+        self._controller = Controller("vpc", self._reconcile, workers=1)
         self._in_place = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:

@@ -28,7 +28,7 @@ class SecurityGroupController:
         """Set up informers and queue.
 
         Args:
-            client: Authenticated as ``monopod:network``.
+            client: Authenticated as ``monopod:vpc``.
             plan: The network of the cluster in whose router groups are enforced.
             look_every_s: Resync period in seconds.
         """
