@@ -1,4 +1,4 @@
-"""Settings of the network controllers: the environment variables ``MONOPOD_VPC_*``."""
+"""Settings of the VPC controllers: the environment variables ``MONOPOD_VPC_*``."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
