@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import monopod
+from monopod.controlplane import code
 from monopod.controlplane.layout import HAPROXY, HAPROXY_FILE, Layout, User
 from monopod.controlplane.service import Service
 from monopod.node.net.addresses import SERVICES
@@ -18,17 +19,22 @@ _OS: Final = Path("/usr")
 
 
 def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
-    """Return all services; without a guest image, monopod-microvm is left out."""
+    """Return all services; without a guest image, monopod-microvm is left out.
+
+    Their environment has the digest of their code, so that new code is a change of the service.
+    """
     every = (
         vpc(layout),
         webhooks(layout),
         scheduler(layout),
         eksapi(layout),
         loadbalancer(layout),
+        *(() if guest_image is None else (microvm(layout, guest_image),)),
     )
-    if guest_image is not None:
-        every = (*every, microvm(layout, guest_image))
-    return every
+    digest = {"MONOPOD_CODE": code.installed_code()}
+    return tuple(
+        replace(service, environment={**service.environment, **digest}) for service in every
+    )
 
 
 def webhooks(layout: Layout) -> Service:
