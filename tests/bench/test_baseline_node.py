@@ -14,7 +14,7 @@ import pytest
 
 from monopod.bench.baseline_node import configuration
 from monopod.bench.baseline_node.cgroups import CgroupTree, hierarchies
-from monopod.bench.baseline_node.configuration import BaselineConfiguration, Taint
+from monopod.bench.baseline_node.configuration import BaselineConfiguration
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import ADDRESS, PODS, Wire
 from monopod.bench.errors import BenchError
@@ -38,7 +38,7 @@ NODE = BaselineConfiguration(
     serving_certificate=b"SERVING",
     serving_key=b"SECRET TOO",
     labels={"b": "2", "a": "1"},
-    taints=(Taint("a", "1"),),
+    taints=(("a", "1", "NoSchedule"),),
 )
 RUN = PurePosixPath("/run/config")
 CGROUP = f"monopod-test-{os.getpid()}/ordinary"

@@ -16,12 +16,13 @@ from lightkube.resources.core_v1 import Node
 from monopod.api import keys
 from monopod.bench.baseline_node import configuration
 from monopod.bench.baseline_node.cgroups import CgroupTree
-from monopod.bench.baseline_node.configuration import BaselineConfiguration, Taint
+from monopod.bench.baseline_node.configuration import BaselineConfiguration
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import Wire
 from monopod.bench.errors import BenchError
 from monopod.identity.node import NodeCertificates, NodeIssuer, NodeSubject
 from monopod.kube import Change, Client, Deleted, Informer, NotFoundError, meta
+from monopod.node.guest.kubelet import RUNTIME_SOCKET
 from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.cluster_network import NODE_LINK_GROUP, ClusterNetwork
 from monopod.node.net.namespaces import Namespace
@@ -177,7 +178,7 @@ class BaselineNode:
             serving_certificate=certificates.serving.certificate,
             serving_key=certificates.serving.key,
             labels={LABEL: self._plan.instance},
-            taints=(Taint(LABEL, self._plan.instance),),
+            taints=((LABEL, self._plan.instance, "NoSchedule"),),
         )
         for path, file in configuration.files(wanted).items():
             target = self._host_path(path)
@@ -193,7 +194,7 @@ class BaselineNode:
 
     async def _import(self, shell: Shell, image: Image, archive: PurePosixPath) -> None:
         deadline = time.monotonic() + _RUNTIME_WITHIN_S
-        socket = self._host_path(configuration.RUNTIME_SOCKET)
+        socket = self._host_path(RUNTIME_SOCKET)
         while not socket.exists():
             if time.monotonic() > deadline or not shell.runs:
                 raise self._late("containerd", _RUNTIME_WITHIN_S)
@@ -201,7 +202,7 @@ class BaselineNode:
         try:
             await shell.run_inside(
                 str(configuration.PROGRAMS / "ctr"),
-                f"--address={configuration.RUNTIME_SOCKET}",
+                f"--address={RUNTIME_SOCKET}",
                 "--namespace=k8s.io",
                 *("images", "import", "--snapshotter=overlayfs", str(archive)),
             )
