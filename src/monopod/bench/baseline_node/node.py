@@ -28,7 +28,7 @@ from monopod.node.net.cluster_network import NODE_LINK_GROUP, ClusterNetwork
 from monopod.node.net.namespaces import Namespace
 from monopod.util.process import ProcessError
 
-LABEL: Final = "monopod.dev/ordinary"
+LABEL: Final = "monopod.dev/baseline"
 """Label of the node; also the key of the taint that repels pods without a toleration."""
 _RUNTIME_WITHIN_S: Final = 30.0
 _READY_WITHIN_S: Final = 90.0
@@ -67,23 +67,23 @@ class BaselineNode:
             signing: Requests nodes' certificates; has so few rights that kube-controller-manager
                 does not approve its requests first.
             plan: The cluster's network.
-            home: The cluster's ``MONOPOD_HOME``; the node's files are in its ``ordinary``.
+            home: The cluster's ``MONOPOD_HOME``; the node's files are in its ``baseline``.
             programs: Directory of the component programs.
             ca_certificate: PEM of the CA that signed the API server's certificate.
             pods: A block of the VPC for its pods' addresses, which only load balancers reach. None
                 means unrouted addresses.
         """
-        self.name = f"ordinary-{plan.instance}"
+        self.name = f"baseline-{plan.instance}"
         self._client = client
         self._signing = signing
         self._plan = plan
-        self._root = home.resolve() / "ordinary"
+        self._root = home.resolve() / "baseline"
         self._programs = programs.resolve()
         self._ca = ca_certificate
         wire = f"node-{plan.instance}"
         self._wire = Wire(wire) if pods is None else Wire(wire, pods=pods, group=NODE_LINK_GROUP)
         # Below the cluster's own cgroup, so that `monopod down` ends this as well.
-        self._cgroups = CgroupTree.on_this_host(f"monopod-{plan.instance}/ordinary")
+        self._cgroups = CgroupTree.on_this_host(f"monopod-{plan.instance}/baseline")
         self._shell: Shell | None = None
 
     @asynccontextmanager
