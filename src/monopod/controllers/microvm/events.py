@@ -14,14 +14,14 @@ from monopod.api.messages import CAPACITY_UNAVAILABLE, FAILED_SCHEDULING, provis
 from monopod.api.resources import MicroVM
 from monopod.kube import EventRecorder, EventType, meta
 
-COMPONENT: Final = "monopod-machines"
+COMPONENT: Final = "monopod-microvm"
 
 
 class EventPublisher:
     """Publishes the events about machines."""
 
     def __init__(self, own: EventRecorder, fargate: EventRecorder) -> None:
-        """Take two recorders: for component ``monopod-machines`` and for the scheduler's."""
+        """Take two recorders: for component ``monopod-microvm`` and for the scheduler's."""
         self._own = own
         self._fargate = fargate
 

@@ -31,7 +31,7 @@ from monopod.node.provider import (
 from monopod.util.concurrency import run_concurrently
 
 LAUNCH_FAILED: Final = "LaunchFailed"
-_log: Final = structlog.get_logger("machines")
+_log: Final = structlog.get_logger("microvm")
 
 
 async def launch(context: Context, machine: MicroVM) -> MicroVM:
