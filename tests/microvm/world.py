@@ -134,7 +134,7 @@ class World:
         kind: str,
         status: str = "True",
         reason: str | None = None,
-        timeout_s: float = 15.0,
+        timeout_s: float = 60.0,
     ) -> MicroVM:
         """Wait for a machine's condition."""
 
@@ -147,7 +147,7 @@ class World:
         what = f"{name} has {kind}={status} {reason or ''}"
         return await eventually(look, what, timeout_s)
 
-    async def gone(self, name: str, timeout_s: float = 15.0) -> None:
+    async def gone(self, name: str, timeout_s: float = 60.0) -> None:
         """Wait until a machine's object is gone, and the host has nothing of it."""
 
         async def look() -> bool:
