@@ -205,7 +205,7 @@ async def test_the_process_reports_when_the_router_is_ready(
 ) -> None:
     """As s6 starts it: in the control plane's namespace, told nothing but where its home is."""
     allow(api_server)
-    identity = lab.home / "identities" / "network"
+    identity = lab.home / "identities" / "vpc"
     shutil.copytree(api_server.kubeconfig(USER).parent, identity)
     await lab.firewall.apply(router_policy.remove_table(router_policy.ROUTER_TABLE))
     reading, writing = os.pipe()

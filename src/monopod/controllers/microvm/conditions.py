@@ -20,12 +20,12 @@ _ORDER: Final = (ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, REGISTERED, READY, T
 
 def find(machine: MicroVM, kind: str) -> Condition | None:
     """Return a machine's condition of this type; None if it has none."""
-    return find_condition(machine.status.conditions if machine.status else (), kind)
+    return find_condition(machine.status_or_empty.conditions, kind)
 
 
 def holds(machine: MicroVM, kind: str) -> bool:
     """Return whether a machine has this condition with status True."""
-    return is_true(machine.status.conditions if machine.status else (), kind)
+    return is_true(machine.status_or_empty.conditions, kind)
 
 
 def since(condition: Condition) -> datetime:
@@ -41,8 +41,8 @@ def changed(kind: str, status: bool, reason: str, message: str) -> Condition:
 def set_in(conditions: Sequence[Condition], *new: Condition, now: datetime) -> list[Condition]:
     """Return all conditions, in the order of a machine's life, with some replaced.
 
-    A condition that keeps status and reason keeps its time. A new reason counts as a transition:
-    pauses between attempts, and ages as users see them, are measured from there.
+    A new reason counts as a transition: pauses between attempts, and ages as users see them, are
+    measured from there.
     """
     found = list(conditions)
     for condition in new:

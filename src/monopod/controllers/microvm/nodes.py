@@ -46,34 +46,34 @@ class Place:
 
 def name_of(machine: MicroVM, pod_address: IPv4Address, region: str) -> str:
     """Return the name of a machine's node."""
-    named = host_name if machine.spec.podCIDR else node_name
+    named = host_name if machine.is_worker_node else node_name
     return named(pod_address, region)
 
 
 def taints(machine: MicroVM) -> tuple[tuple[str, str, str], ...]:
     """Return a node's taints as key, value and effect; a worker node has none."""
-    return () if machine.spec.podCIDR else (TAINT,)
+    return () if machine.is_worker_node else (TAINT,)
 
 
 def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str, str]:
     """Return a node's labels: those of a Fargate node, its size and the name of its MicroVM."""
     kind = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}
     return {
-        **({keys.NODE_LABEL: machine.spec.podRef.name} if machine.spec.podCIDR else kind),
+        **({keys.NODE_LABEL: machine.spec.podRef.name} if machine.is_worker_node else kind),
         keys.MACHINE_LABEL: meta(machine).name or "",
         "kubernetes.io/hostname": host_name(pod_address, place.region),
         **node_labels(
             region=place.region,
             zone=place.zone,
             architecture=host_architecture(),
-            size=Size(machine.spec.milliCPU, machine.spec.memoryMiB),
+            size=Size.of(machine.spec),
         ),
     }
 
 
 def most_pods(machine: MicroVM) -> int:
     """Return how many pods a node may run: one, but on a worker node."""
-    return _MOST_PODS if machine.spec.podCIDR else 1
+    return _MOST_PODS if machine.is_worker_node else 1
 
 
 def _allocatable(machine: MicroVM) -> dict[str, str]:
@@ -104,7 +104,7 @@ def provider_id(machine: MicroVM, node: str, place: Place) -> str:
 def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
     """Return the Node object of a machine."""
     name = name_of(machine, pod_address, place.region)
-    blocks = [machine.spec.podCIDR] if machine.spec.podCIDR else None
+    block = machine.spec.podCIDR if machine.is_worker_node else None
     return Node(
         metadata=meta_v1.ObjectMeta(
             name=name,
@@ -122,8 +122,8 @@ def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
         ),
         spec=models.NodeSpec(
             providerID=provider_id(machine, name, place),
-            podCIDR=machine.spec.podCIDR or None,
-            podCIDRs=blocks,
+            podCIDR=block,
+            podCIDRs=[block] if block else None,
             taints=[
                 models.Taint(key=key, value=value, effect=effect)
                 for key, value, effect in taints(machine)

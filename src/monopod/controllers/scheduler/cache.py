@@ -156,8 +156,8 @@ class SchedulerCache:
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
         machine = change.object
-        if machine.spec.podCIDR:
-            # A worker node's machine: it belongs to no pod and takes no address of a subnet.
+        if machine.is_worker_node:
+            # It belongs to no pod and takes no address of a subnet.
             return
         node = machine.status.nodeName if machine.status else ""
         match change:

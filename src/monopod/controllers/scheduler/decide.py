@@ -159,7 +159,7 @@ def _groups(state: State, subnet: str) -> list[str]:
 
 
 def _marks(machine: str, spec: MicroVMSpec, logging: Routing) -> Marks:
-    size = sizing.Size(spec.milliCPU, spec.memoryMiB)
+    size = sizing.Size.of(spec)
     return Marks(
         machine=machine,
         annotations={

@@ -5,7 +5,7 @@ from typing import Final
 
 from lightkube.resources.core_v1 import Pod
 
-from monopod.controllers.scheduler import log_routing
+from monopod.api import messages
 from monopod.kube import EventRecorder, EventType, key_of
 
 COMPONENT: Final = "fargate-scheduler"
@@ -20,7 +20,7 @@ class EventPublisher:
 
     def failed_scheduling(self, pod: Pod, message: str) -> None:
         """A pod is unschedulable."""
-        self._recorder.record(pod, EventType.WARNING, "FailedScheduling", message)
+        self._recorder.record(pod, EventType.WARNING, messages.FAILED_SCHEDULING, message)
 
     def resolved(self, pod: Pod, message: str) -> None:
         """A pod that was unschedulable, with this message, is not any more."""
@@ -29,13 +29,13 @@ class EventPublisher:
         )
 
     def groups_requested(self, pod: Pod, groups: Iterable[str]) -> None:
-        """A pod's machine gets these security groups; reason and message are AWS's."""
-        message = f"Pod will get the following Security Groups [{' '.join(groups)}]"
-        self._recorder.record(pod, EventType.NORMAL, "SecurityGroupRequested", message)
+        """A pod's machine gets these security groups."""
+        message = f"{messages.SECURITY_GROUPS} [{' '.join(groups)}]"
+        self._recorder.record(pod, EventType.NORMAL, messages.SECURITY_GROUP_REQUESTED, message)
 
     def logging_disabled(self, pod: Pod, message: str) -> None:
         """A pod's logs are not routed."""
-        self._recorder.record(pod, EventType.WARNING, log_routing.DISABLED, message)
+        self._recorder.record(pod, EventType.WARNING, messages.LOGGING_DISABLED, message)
 
     def scheduled(self, pod: Pod, node: str) -> None:
         """A pod is bound to its node."""

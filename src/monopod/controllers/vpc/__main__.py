@@ -4,7 +4,7 @@ import sys
 
 from monopod.controllers.vpc import manager
 from monopod.controllers.vpc.network_policy_controller import COMPONENT
-from monopod.controllers.vpc.settings import NetworkSettings
+from monopod.controllers.vpc.settings import VpcSettings
 from monopod.kube import Daemon, connect, serve
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.topology import find_transit
@@ -14,9 +14,9 @@ from monopod.settings import Settings
 async def _main(service: Daemon) -> None:
     settings = Settings()
     plan = ClusterNetwork(settings.instance, await find_transit(settings.instance))
-    async with connect(settings.identities / "network" / "kubeconfig", COMPONENT) as client:
+    async with connect(settings.identities / "vpc" / "kubeconfig", COMPONENT) as client:
         await manager.run(client, plan, service.ready)
 
 
 if __name__ == "__main__":
-    sys.exit(serve(COMPONENT, _main, metrics_port=NetworkSettings().metrics_port))
+    sys.exit(serve(COMPONENT, _main, metrics_port=VpcSettings().metrics_port))

@@ -90,7 +90,7 @@ def kubelets(machines: Iterable[MicroVM]) -> dict[IPv4Address, IPv4Address]:
 def taken_blocks(subnets: Iterable[Subnet], machines: Iterable[MicroVM]) -> list[str]:
     """Return the blocks of subnets and worker nodes, which no other worker node may use."""
     blocks = [each.spec.cidrBlock for each in subnets]
-    return blocks + [each.spec.podCIDR for each in machines if each.spec.podCIDR]
+    return blocks + [each.spec.podCIDR for each in machines if each.is_worker_node]
 
 
 def available_addresses(subnet: Subnet, machines: Iterable[MicroVM]) -> int | None:

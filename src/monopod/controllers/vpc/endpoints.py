@@ -44,7 +44,7 @@ def endpoints(
 
 def shared_addresses(machines: Iterable[MicroVM]) -> frozenset[IPv4Address]:
     """Return the addresses of worker nodes, which their hostNetwork pods use."""
-    found = (pod_address(each) for each in machines if each.spec.podCIDR)
+    found = (pod_address(each) for each in machines if each.is_worker_node)
     return frozenset(each for each in found if each is not None)
 
 
@@ -55,7 +55,9 @@ def addressed(
     known = list(machines)
     own = {each.spec.podRef.uid: pod_address(each) for each in known}
     guests = {
-        each.status.nodeName for each in known if each.status is not None and not each.spec.podCIDR
+        each.status.nodeName
+        for each in known
+        if each.status is not None and not each.is_worker_node
     }
     # Both checks are needed: a MicroVM object may be gone while its kubelet still runs.
     blocks = {

@@ -92,7 +92,7 @@ def _nodes(machines: Iterable[MicroVM]) -> Iterator[tuple[str, frozenset[IPv4Add
         address = pod_address(machine)
         if address is None or machine.status is None:
             continue
-        if not machine.spec.podCIDR:
+        if not machine.is_worker_node:
             yield machine.status.nodeName, frozenset({address})
             continue
         try:

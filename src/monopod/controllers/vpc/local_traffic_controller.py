@@ -18,7 +18,7 @@ from monopod.node.net.namespaces import Namespace
 
 _ROUTES: Final = "the routes"
 _LOOK_EVERY_S: Final = 15.0
-_log: Final = structlog.get_logger("network")
+_log: Final = structlog.get_logger("vpc")
 
 
 class LocalTrafficController(Controller):
@@ -30,7 +30,7 @@ class LocalTrafficController(Controller):
         """Subscribe to the informers.
 
         Args:
-            manager: Of a client that is authenticated as ``monopod:network``.
+            manager: Of a client that is authenticated as ``monopod:vpc``.
             plan: The network of the cluster whose router translates the connections.
             look_every_s: Resync period in seconds.
         """

@@ -16,7 +16,7 @@ async def run(client: Client, plan: ClusterNetwork, ready: Callable[[], None]) -
     The router's existing tables stay in force until all informers have synced.
 
     Args:
-        client: Authenticated as ``monopod:network``.
+        client: Authenticated as ``monopod:vpc``.
         plan: The network of the router's cluster.
         ready: Called once every part of the router has been reconciled.
     """

@@ -28,7 +28,7 @@ from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.namespaces import Namespace
 
-COMPONENT: Final = "monopod-network"
+COMPONENT: Final = "monopod-vpc"
 """The process, in logs and as the source of events."""
 _FILTERS: Final = "the filters"
 _LOOK_EVERY_S: Final = 15.0
@@ -44,7 +44,7 @@ class NetworkPolicyController(Controller):
         """Subscribe to the informers.
 
         Args:
-            manager: Of a client that is authenticated as ``monopod:network``.
+            manager: Of a client that is authenticated as ``monopod:vpc``.
             plan: The network of the cluster in whose router policies are enforced.
             look_every_s: Resync period in seconds.
         """

@@ -28,7 +28,7 @@ from monopod.node.net.routes import refuse, refused, stop_refusing
 _ROUTER: Final = "the router"
 """Key of the router in the queue; no subnet has this name, because names contain no spaces."""
 _LOOK_EVERY_S: Final = 15.0
-_log: Final = structlog.get_logger("network")
+_log: Final = structlog.get_logger("vpc")
 
 
 class RouterController(Controller):
@@ -40,7 +40,7 @@ class RouterController(Controller):
         """Subscribe to the informers.
 
         Args:
-            manager: Of a client that is authenticated as ``monopod:network``.
+            manager: Of a client that is authenticated as ``monopod:vpc``.
             plan: The network of the cluster whose router is reconciled.
             look_every_s: Resync period in seconds.
         """

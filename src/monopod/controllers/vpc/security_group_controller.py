@@ -26,7 +26,7 @@ class SecurityGroupController(Controller):
         """Subscribe to the informers.
 
         Args:
-            manager: Of a client that is authenticated as ``monopod:network``.
+            manager: Of a client that is authenticated as ``monopod:vpc``.
             plan: The network of the cluster in whose router groups are enforced.
             look_every_s: Resync period in seconds.
         """

@@ -64,7 +64,7 @@ def _addresses(machine: MicroVM) -> Iterable[IPv4Address]:
     address = pod_address(machine)
     if address is None:
         return ()
-    if not machine.spec.podCIDR:
+    if not machine.is_worker_node:
         return (address,)
     try:
         return IPv4Network(machine.spec.podCIDR).hosts()
