@@ -146,7 +146,7 @@ class World:
         await self.admin.patch(MicroVM, meta(machine).name or "", body, subresource="status")
 
     async def come_up(self, machine: MicroVM) -> str:
-        """Play MicroVM controller and kubelet: a Ready node of a name of its own."""
+        """Play MicroVM controller and kubelet: a Ready node with a unique name."""
         name = f"fargate-ip-{meta(machine).name}.local-1.compute.internal"
         node = build.node(name)
         node.status = None

@@ -172,7 +172,7 @@ def test_too_much_storage() -> None:
     assert refused(action)[0] == "POD_EPHEMERAL_STORAGE_EXCEEDS_MAX_FARGATE_SIZE"
 
 
-def test_unsupported_pods_are_told_before_sizes_are() -> None:
+def test_unsupported_features_are_reported_before_sizes() -> None:
     reason, message = refused(decide(pod(requests={"cpu": "99"}, hostNetwork=True), state()))
     assert reason == "POD_UNSUPPORTED_ON_FARGATE"
     assert message == "Pod not supported on Fargate: fields not supported: HostNetwork"
@@ -238,7 +238,7 @@ def test_a_ready_node_gets_its_pod() -> None:
     assert decide(pod(), state(machine=made, node=node())) == Bind(NODE, claim.marks)
 
 
-def test_a_pod_with_a_machine_is_not_judged_again() -> None:
+def test_a_pod_with_a_machine_is_not_decided_again() -> None:
     claim = claimed()
     action = decide(pod(), state(profiles=[], subnets=[], machine=machine(claim)))
     assert action == Requeue(claim.marks)
@@ -259,7 +259,7 @@ def test_a_pod_with_a_machine_is_not_judged_again() -> None:
         ),
     ],
 )
-def test_a_failed_machine_is_told_and_counted_once(
+def test_a_failed_machine_is_reported_and_counted_once(
     conditions: list[Any], said: str, going: bool
 ) -> None:
     made = machine(claimed(), *conditions, going=going)

@@ -1,4 +1,4 @@
-"""Whatever a pod looks like and whatever fails, a decision is made and the decisions end."""
+"""For any pod and any failures, every decision is made and the decisions end."""
 
 from datetime import timedelta
 from typing import Any
@@ -228,7 +228,7 @@ _ALL_WELL = ("mended", "cleaned", "time passes", "Launched", "Registered", "Read
 
 
 @given(st.lists(st.sampled_from(_HAPPENINGS), max_size=30), st.booleans())
-def test_whatever_happens_a_pod_is_bound_in_the_end_and_to_one_machine(
+def test_a_pod_is_bound_in_the_end_and_to_one_machine_after_any_failures(
     events: list[str], sound: bool
 ) -> None:
     world = _World(sound)

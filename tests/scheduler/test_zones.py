@@ -1,4 +1,4 @@
-"""Zones beside other pods: spread constraints and pod affinity by zone."""
+"""Zone constraints that refer to other pods: topology spread and pod affinity."""
 
 import asyncio
 from collections import Counter
@@ -127,10 +127,10 @@ def test_preferences_count_each_neighbour() -> None:
     st.integers(1, 3),
     st.lists(st.tuples(st.sampled_from(_ZONES), st.integers(0, 30)), max_size=25),
 )
-def test_whoever_comes_the_skew_is_kept(
+def test_the_skew_never_exceeds_max_skew(
     skew: int, zones: int, events: list[tuple[str, int]]
 ) -> None:
-    """Pods come to a zone that is open; whatever went before, one always is."""
+    """Pods are added to allowed zones; at least one zone is always allowed."""
     there: list[str] = []
     for wish, choice in events:
         around = _around(*(_at(zone) for zone in there), zones=_ZONES[:zones])

@@ -109,7 +109,7 @@ class RouterController(Controller):
 
     async def _filter(self, wanted: router_policy.RouterPolicy) -> None:
         standing = await read_router_state(self._firewall, self._plan)
-        self._drops.tell(standing.counters)
+        self._drops.record(standing.counters)
         if not standing.complete:
             await self._firewall.apply(router_policy.router_tables(self._plan, wanted))
             _log.warning("router_rules_restored", found=bool(standing.counters))
