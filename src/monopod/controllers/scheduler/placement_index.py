@@ -5,43 +5,25 @@ thousand of them cost a decision as much as one.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol, TypeVar
 
 import msgspec
-from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api.resources import MicroVM, Subnet
 from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod, stays
-from monopod.kube import Change, Deleted, Key, key_of, make_key, uid_of
+from monopod.kube import Change, Deleted, Key, Source, key_of, make_key, uid_of
 
-_T = TypeVar("_T", bound=res.Resource)
 _Identity = tuple[str, tuple[tuple[str, str], ...], str, bytes]
 """What constraints match on: namespace, labels, zone and required anti-affinity."""
-
-
-class Seen(Protocol[_T]):
-    """The part of an informer that the index needs."""
-
-    def get(self, key: Key) -> _T | None:
-        """Return the object with this key; None if there is none."""
-        ...
-
-    def items(self) -> Sequence[_T]:
-        """Return all objects."""
-        ...
-
-    def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
-        """Call back with every change, after ``get`` and ``items`` reflect it."""
-        ...
 
 
 class PlacementIndex:
     """Indexes pods that have machines; terminating and finished ones are left out, as upstream."""
 
-    def __init__(self, machines: Seen[MicroVM], pods: Seen[Pod], subnets: Seen[Subnet]) -> None:
+    def __init__(
+        self, machines: Source[MicroVM], pods: Source[Pod], subnets: Source[Subnet]
+    ) -> None:
         """Subscribe to these informers."""
         self._machines = machines
         self._pods = pods

@@ -15,7 +15,7 @@ from pyroute2 import AsyncIPRoute
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.controllers.vpc import desired, endpoints
-from monopod.controllers.vpc.drop_metrics import DropMetrics
+from monopod.controllers.vpc.metrics import DropMetrics
 from monopod.controllers.vpc.scrapers import Scrapers, scrapers
 from monopod.kube import Change, Controller, Key, Manager, Modified, NotFoundError
 from monopod.node.net import addresses, router_policy

@@ -1,6 +1,6 @@
-"""What is said of dropped packets."""
+"""The metric and the log event of dropped packets."""
 
-from monopod.controllers.vpc.drop_metrics import DropMetrics
+from monopod.controllers.vpc.metrics import DropMetrics
 
 
 def test_only_new_drops_are_reported() -> None:
