@@ -20,6 +20,7 @@ _STATE: Final = "cluster.json"
 _ENTRIES: Final = frozenset(
     (
         _STATE,
+        "audit",
         "balancers",
         "bench.lock",
         "capacity.json",

@@ -60,6 +60,7 @@ async def up(settings: Settings, report: Report = ignore, *, machines: bool = Tr
             components=str(programs.directory),
             guest_image=str(image.directory) if image else None,
             furnished=known.furnished if known else False,
+            encryption_key=known.encryption_key if known else "",
         )
         state.save(home, now)
         if machines:
