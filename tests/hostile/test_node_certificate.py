@@ -1,17 +1,23 @@
 """An attacker with the certificate of a machine's kubelet, at the API server."""
 
+import base64
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from lightkube.models import core_v1 as models
-from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.certificates_v1 import CertificateSigningRequestSpec
+from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Event, Node, Pod, Service
 
-from monopod.kube import Client, ForbiddenError, PatchType, connect
+from monopod.kube import Client, ForbiddenError, PatchType, connect, uid_of
 from monopod.webhooks.manifests import policies
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
@@ -98,13 +104,20 @@ def _condition(kind: str, status: str = "True") -> dict[str, str]:
 
 
 @pytest.mark.row("S5")
-async def test_it_creates_no_mirror_pod(guest: Client, node: str, namespace: str) -> None:
+async def test_it_creates_no_mirror_pod(
+    guest: Client, admin: Client, node: str, namespace: str
+) -> None:
     """A mirror pod may have the labels that any Service selects."""
+    owner = OwnerReference("v1", "Node", node, uid_of(await admin.get(Node, node)), controller=True)
     spec = models.PodSpec(containers=[models.Container(name="main", image="x")], nodeName=node)
     annotations = {"kubernetes.io/config.mirror": "x"}
     for where in (namespace, "kube-system"):
         metadata = ObjectMeta(
-            name=f"web-{node}", namespace=where, annotations=annotations, labels={"app": "victim"}
+            name=f"web-{node}",
+            namespace=where,
+            annotations=annotations,
+            labels={"app": "victim"},
+            ownerReferences=[owner],
         )
         with pytest.raises(ForbiddenError, match=r"nodes do not write /pods|takes no other"):
             await guest.create(Pod(metadata=metadata, spec=spec))
@@ -124,7 +137,7 @@ async def test_its_pod_has_its_address_and_no_other(
         {"hostIP": "10.0.0.1", "hostIPs": [{"ip": "10.0.0.1"}]},
     ):
         with pytest.raises(ForbiddenError, match=f"has the address {ADDRESS}"):
-            await _status(guest, namespace, **false)
+            await guest.patch(Pod, pod, {"status": false}, namespace, subresource="status")
 
 
 @pytest.mark.row("S5")
@@ -229,16 +242,20 @@ async def test_its_events_are_about_itself_and_small(
 
 @pytest.mark.row("S5")
 async def test_what_else_it_writes_is_small(guest: Client, node: str) -> None:
-    request = CertificateSigningRequest.from_dict(
-        {
-            "metadata": {"generateName": "csr-"},
-            "spec": {
-                "request": "LS0t" * 2000,
-                "signerName": "kubernetes.io/kubelet-serving",
-                "usages": ["digital signature", "server auth"],
-            },
-        }
+    names = [x509.DNSName(f"name-{n:04}.example.com") for n in range(300)]
+    pem = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"system:node:{node}")]))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
     )
+    spec = CertificateSigningRequestSpec(
+        request=base64.b64encode(pem).decode(),
+        signerName="kubernetes.io/kubelet-serving",
+        usages=["digital signature", "server auth"],
+    )
+    request = CertificateSigningRequest(metadata=ObjectMeta(generateName="csr-"), spec=spec)
     with pytest.raises(ForbiddenError, match="4096"):
         await guest.create(request)
     metadata = ObjectMeta(name=node, namespace="kube-node-lease", annotations={"a": "b" * 100_000})

@@ -74,7 +74,7 @@ def manifests() -> list[Manifest]:
 def _what_nodes_write() -> list[Manifest]:
     kind = (
         "request.resource.group + '/' + request.resource.resource"
-        " + (request.subResource == '' ? '' : '/' + request.subResource)"
+        " + request.?subResource.optMap(name, name == '' ? '' : '/' + name).orValue('')"
     )
     return policy(
         "monopod-node-writes",
