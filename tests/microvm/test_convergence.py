@@ -207,10 +207,10 @@ class Lives(RuleBasedStateMachine):
                 self.launch(made)
             case actions.MarkLaunched():
                 self.status(made, conditions.changed("Launched", True, "Running", ""))
-            case actions.MarkLaunchFailed(reason, message):
-                changed = [conditions.changed("Launched", False, reason, message)]
+            case actions.MarkLaunchFailed(ended):
+                changed = [conditions.of_exit("Launched", False, ended)]
                 if conditions.holds(made, conditions.REGISTERED):
-                    changed.append(conditions.changed("Registered", False, reason, message))
+                    changed.append(conditions.of_exit("Registered", False, ended))
                 self.status(made, *changed)
             case actions.MarkRegistered():
                 self.status(made, conditions.changed("Registered", True, "", ""))
@@ -222,11 +222,11 @@ class Lives(RuleBasedStateMachine):
                 self.observed.boot_burst_ended(name)
             case actions.ResumeBurst():
                 self.observed.bursts(name)
-            case actions.MarkTerminated(reason, message):
+            case actions.MarkTerminated(ended):
                 self.status(
                     made,
-                    conditions.changed("Ready", False, reason, message),
-                    conditions.changed("Terminated", True, reason, message),
+                    conditions.of_exit("Ready", False, ended),
+                    conditions.of_exit("Terminated", True, ended),
                 )
             case actions.FailPod():
                 self.fail_pod(name)

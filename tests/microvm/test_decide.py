@@ -14,6 +14,7 @@ from monopod.node.provider import MachineExit, Presence
 from tests.microvm.build import (
     ADDRESSED,
     LAUNCHED,
+    NAME,
     NODE,
     NOW,
     READY,
@@ -33,6 +34,7 @@ BOUND = PodState(node=NODE)
 FAILED = state("Launched", "False", "LaunchFailed", "no space")
 LAUNCHING = state("Launched", "False", "Launching")
 NO_ROOM = state("Launched", "False", "CapacityUnavailable")
+PANICKED = MachineExit(NAME, "GuestPanicked", "it panicked")
 LOST = state("Terminated", "True", "GuestPanicked", "it panicked")
 UNREADY = state("Ready", "False", "NodeNotReady", age_s=10)
 
@@ -53,7 +55,7 @@ def _silent(silence: LeaseSilence) -> State:
 CASES: dict[str, tuple[State, object]] = {
     "a worker node that was lost": (
         facts(_worker_node(ADDRESSED, LAUNCHED, REGISTERED, UNREADY, LOST), pod=ANY_POD),
-        actions.Relaunch("GuestPanicked", "it panicked"),
+        actions.Relaunch(PANICKED),
     ),
     "a worker node that is relaunched": (
         facts(
@@ -123,7 +125,8 @@ CASES: dict[str, tuple[State, object]] = {
     "failed too often": (
         facts(machine(ADDRESSED, FAILED, attempts=4)),
         actions.MarkTerminated(
-            "LaunchFailed", "4 launches failed, the last one: no space", timed_out=True
+            MachineExit(NAME, "LaunchFailed", "4 launches failed, the last one: no space"),
+            timed_out=True,
         ),
     ),
     "no capacity": (
@@ -189,7 +192,8 @@ CASES: dict[str, tuple[State, object]] = {
             now=NOW + timedelta(seconds=LIMITS.registration_s),
         ),
         actions.MarkTerminated(
-            "RegistrationTimeout", "its kubelet did not report within 120 s", timed_out=True
+            MachineExit(NAME, "RegistrationTimeout", "its kubelet did not report within 120 s"),
+            timed_out=True,
         ),
     ),
     "node never ready": (
@@ -200,17 +204,20 @@ CASES: dict[str, tuple[State, object]] = {
             now=NOW + timedelta(seconds=LIMITS.registration_s),
         ),
         actions.MarkTerminated(
-            "ReadyTimeout",
-            "its node was not ready within 120 s: KubeletNotReady: not yet",
+            MachineExit(
+                NAME,
+                "ReadyTimeout",
+                "its node was not ready within 120 s: KubeletNotReady: not yet",
+            ),
             timed_out=True,
         ),
     ),
     "ends while it boots": (
         replace(
             facts(machine(ADDRESSED, LAUNCHED), presence=REMAINS),
-            ended=MachineExit("x", "GuestPanicked", "it panicked"),
+            ended=PANICKED,
         ),
-        actions.MarkLaunchFailed("GuestPanicked", "it panicked"),
+        actions.MarkLaunchFailed(PANICKED),
     ),
     # A ready machine.
     "idle": (
@@ -314,7 +321,9 @@ CASES: dict[str, tuple[State, object]] = {
             now=NOW + timedelta(seconds=LIMITS.unready_s - 10),
         ),
         actions.MarkTerminated(
-            "KubeletLost", "its node was not ready for 60 s: KubeletNotReady: not yet"
+            MachineExit(
+                NAME, "KubeletLost", "its node was not ready for 60 s: KubeletNotReady: not yet"
+            )
         ),
     ),
     "node recovers": (
@@ -323,15 +332,19 @@ CASES: dict[str, tuple[State, object]] = {
     ),
     "node deleted": (
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING),
-        actions.MarkTerminated("NodeDeleted", "its Node object was deleted"),
+        actions.MarkTerminated(MachineExit(NAME, "NodeDeleted", "its Node object was deleted")),
     ),
     "node replaced": (
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=FOREIGN),
-        actions.MarkTerminated("NodeReplaced", "its Node was replaced by another one of its name"),
+        actions.MarkTerminated(
+            MachineExit(NAME, "NodeReplaced", "its Node was replaced by another one of its name")
+        ),
     ),
     "vanished": (
         facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), node=UP, pod=BOUND),
-        actions.MarkTerminated("MachineVanished", "its processes vanished from the host"),
+        actions.MarkTerminated(
+            MachineExit(NAME, "MachineVanished", "its processes vanished from the host")
+        ),
     ),
     # A kubelet that does not renew its Lease.
     "Lease renewed": (
@@ -358,14 +371,22 @@ CASES: dict[str, tuple[State, object]] = {
     "silent for good": (
         _silent(LeaseSilence(40, last=NOW - timedelta(seconds=41), doubted_s=20, asked_s=0)),
         actions.MarkTerminated(
-            "KubeletLost",
-            "its kubelet has not renewed its node's Lease for 40 s: last renewed at 17:59:19 UTC",
+            MachineExit(
+                NAME,
+                "KubeletLost",
+                "its kubelet has not renewed its node's Lease for 40 s:"
+                " last renewed at 17:59:19 UTC",
+            )
         ),
     ),
     "silent from the start": (
         _silent(LeaseSilence(45, doubted_s=25, asked_s=0)),
         actions.MarkTerminated(
-            "KubeletLost", "its kubelet has not renewed its node's Lease for 45 s: never renewed"
+            MachineExit(
+                NAME,
+                "KubeletLost",
+                "its kubelet has not renewed its node's Lease for 45 s: never renewed",
+            )
         ),
     ),
     "unready and silent": (
@@ -380,7 +401,7 @@ CASES: dict[str, tuple[State, object]] = {
     # Termination.
     "lost, its pod bound": (
         facts(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP, pod=BOUND),
-        actions.FailPod("GuestPanicked: it panicked"),
+        actions.FailPod(PANICKED),
     ),
     "lost, its pod not bound": (
         facts(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP),
@@ -441,7 +462,7 @@ CASES: dict[str, tuple[State, object]] = {
     ),
     "deleted, its pod bound": (
         facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=BOUND, node=UP),
-        actions.FailPod("MicroVMDeleted: the MicroVM object was deleted"),
+        actions.FailPod(MachineExit(NAME, "MicroVMDeleted", "the MicroVM object was deleted")),
     ),
     "deleted, its node exists": (
         facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None, node=UP),

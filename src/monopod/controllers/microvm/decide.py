@@ -37,7 +37,7 @@ from monopod.controllers.microvm.actions import (
 )
 from monopod.controllers.microvm.state import NodeState, PodState, State
 from monopod.kube import meta
-from monopod.node.provider import Presence
+from monopod.node.provider import MachineExit, Presence
 
 LAUNCHING: Final = "Launching"
 QUEUED: Final = "Queued"
@@ -83,11 +83,10 @@ def decide(state: State, limits: Limits) -> Action:  # noqa: PLR0911 - one for e
         return _tear_down(state, status)
     if state.pod is None:
         return Delete("PodGone", "its pod does not exist any more")
-    terminated = conditions.find(machine, conditions.TERMINATED)
-    if terminated is not None and terminated.status == TRUE:
+    if (ended := conditions.exit_of(machine)) is not None:
         if machine.is_worker_node:
-            return Relaunch(terminated.reason, terminated.message)
-        return _fail_pod(state, status) or Delete(terminated.reason, terminated.message)
+            return Relaunch(ended)
+        return _fail_pod(state, status) or Delete(ended.reason, ended.message)
     if state.pod.node and state.pod.node != status.nodeName:
         return Delete("PodElsewhere", f"its pod was bound to node {state.pod.node}")
     if (useless := _useless(state.pod)) is not None:
@@ -131,10 +130,12 @@ def _fail_pod(state: State, status: MicroVMStatus) -> FailPod | None:
     pod = state.pod
     if pod is None or pod.finished or not pod.node or pod.node != status.nodeName:
         return None
-    terminated = conditions.find(state.machine, conditions.TERMINATED)
-    if terminated is None:
-        return FailPod("MicroVMDeleted: the MicroVM object was deleted")
-    return FailPod(f"{terminated.reason}: {terminated.message}")
+    ended = conditions.exit_of(state.machine)
+    return FailPod(ended or _exit(state, "MicroVMDeleted", "the MicroVM object was deleted"))
+
+
+def _exit(state: State, reason: str, message: str) -> MachineExit:
+    return MachineExit(meta(state.machine).name or "", reason, message)
 
 
 def _launch(state: State, status: MicroVMStatus, limits: Limits) -> Action:
@@ -182,7 +183,7 @@ def _pause(
         return None if freed or state.now >= until else Requeue("for capacity", until)
     if status.attempts >= limits.attempts:
         why = f"{status.attempts} launches failed, the last one: {launched.message}"
-        return MarkTerminated(launched.reason, why, timed_out=True)
+        return MarkTerminated(_exit(state, launched.reason, why), timed_out=True)
     until = since + timedelta(seconds=limits.retry_s * 2 ** max(status.attempts - 1, 0))
     return Requeue("before the next launch", until) if state.now < until else None
 
@@ -200,17 +201,16 @@ def _follow(state: State, limits: Limits) -> Action:  # noqa: PLR0911 - one for 
     machine, node = state.machine, state.node
     ready = conditions.find(machine, conditions.READY)
     if state.presence is not Presence.RUNNING:
-        reason = state.ended.reason if state.ended else "MachineVanished"
-        message = state.ended.message if state.ended else "its processes vanished from the host"
-        if ready is None:
-            return MarkLaunchFailed(reason, message)
-        return MarkTerminated(reason, message)
+        vanished = _exit(state, "MachineVanished", "its processes vanished from the host")
+        ended = state.ended or vanished
+        return MarkLaunchFailed(ended) if ready is None else MarkTerminated(ended)
     if node is not None and not node.ours:
-        return MarkTerminated("NodeReplaced", "its Node was replaced by another one of its name")
+        why = "its Node was replaced by another one of its name"
+        return MarkTerminated(_exit(state, "NodeReplaced", why))
     if ready is None:
         return _await_ready(state, limits)
     if node is None:
-        return MarkTerminated("NodeDeleted", "its Node object was deleted")
+        return MarkTerminated(_exit(state, "NodeDeleted", "its Node object was deleted"))
     heard = _confirm_lease(state, limits)
     if not isinstance(heard, Requeue):
         return heard
@@ -240,11 +240,11 @@ def _await_ready(state: State, limits: Limits) -> Action:
             return MarkReady(True, "KubeletReady", "its node is ready")
         if state.now >= until:
             why = f"its node was not ready within {limits.registration_s:.0f} s: {node.why}"
-            return MarkTerminated("ReadyTimeout", why, timed_out=True)
+            return MarkTerminated(_exit(state, "ReadyTimeout", why), timed_out=True)
         return Requeue("for its node to become ready", until)
     if state.now >= until:
         why = f"its kubelet did not report within {limits.registration_s:.0f} s"
-        return MarkTerminated("RegistrationTimeout", why, timed_out=True)
+        return MarkTerminated(_exit(state, "RegistrationTimeout", why), timed_out=True)
     return Requeue("for its kubelet to report", until)
 
 
@@ -268,7 +268,7 @@ def _confirm_lease(state: State, limits: Limits) -> ConfirmLease | MarkTerminate
         return ConfirmLease()
     last = f"last renewed at {silence.last:%H:%M:%S} UTC" if silence.last else "never renewed"
     why = f"its kubelet has not renewed its node's Lease for {silence.seconds:.0f} s: {last}"
-    return MarkTerminated("KubeletLost", why)
+    return MarkTerminated(_exit(state, "KubeletLost", why))
 
 
 def _wait_s(state: State, seconds: float) -> Requeue:
@@ -282,9 +282,8 @@ def _await_recovery(state: State, ready: Condition, node: NodeState, limits: Lim
     until = since + timedelta(seconds=limits.unready_s)
     if state.now < until:
         return Requeue("for its node to recover", until)
-    return MarkTerminated(
-        "KubeletLost", f"its node was not ready for {limits.unready_s:.0f} s: {node.why}"
-    )
+    why = f"its node was not ready for {limits.unready_s:.0f} s: {node.why}"
+    return MarkTerminated(_exit(state, "KubeletLost", why))
 
 
 def _end_boot_burst(state: State, limits: Limits) -> Action | None:

@@ -112,11 +112,11 @@ class Handlers:
         return True
 
     async def _mark_launch_failed(self, machine: MicroVM, action: actions.MarkLaunchFailed) -> bool:
-        self._context.events.not_launched(machine, action.message)
+        self._context.events.not_launched(machine, action.ended.message)
         kinds = [conditions.LAUNCHED]
         if conditions.holds(machine, conditions.REGISTERED):
             kinds.append(conditions.REGISTERED)
-        changed = [conditions.changed(kind, False, action.reason, action.message) for kind in kinds]
+        changed = [conditions.of_exit(kind, False, action.ended) for kind in kinds]
         self._wrote(await self._context.status.status(machine, *changed))
         self._boot_ended()
         return True
@@ -150,16 +150,16 @@ class Handlers:
         return True
 
     async def _mark_terminated(self, machine: MicroVM, action: actions.MarkTerminated) -> bool:
-        metrics.lost(action.reason)
+        metrics.lost(action.ended.reason)
         self._wrote(await termination.mark_terminated(self._context, machine, action))
         return True
 
     async def _relaunch(self, machine: MicroVM, action: actions.Relaunch) -> bool:
-        self._wrote(await self._context.status.relaunch(machine, action.reason, action.message))
+        self._wrote(await self._context.status.relaunch(machine, action.ended))
         return True
 
     async def _fail_pod(self, machine: MicroVM, action: actions.FailPod) -> bool:
-        await termination.fail_pod(self._context, machine, action.why)
+        await termination.fail_pod(self._context, machine, action.ended)
         return False
 
     async def _delete(self, machine: MicroVM, action: actions.Delete) -> bool:
