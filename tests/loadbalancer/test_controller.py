@@ -138,22 +138,22 @@ async def test_an_invalid_object_gets_an_event_and_no_address(
 ) -> None:
     await admin.create(service(namespace=namespace, annotations={"nlb-target-type": "instance"}))
 
-    async def told() -> bool:
+    async def recorded() -> bool:
         events = (await admin.list(Event, namespace)).items
         return any("instance targets" in (each.message or "") for each in events)
 
-    await _eventually(told)
+    await _eventually(recorded)
     status = (await admin.get(Service, "web", namespace)).status
     assert status is not None
     assert not (status.loadBalancer and status.loadBalancer.ingress)
 
 
-async def _told(admin: Client, namespace: str, reason: str, part: str = "") -> None:
-    async def told() -> bool:
+async def _event(admin: Client, namespace: str, reason: str, part: str = "") -> None:
+    async def recorded() -> bool:
         events = (await admin.list(Event, namespace)).items
         return any(each.reason == reason and part in (each.message or "") for each in events)
 
-    await _eventually(told)
+    await _eventually(recorded)
 
 
 @pytest.mark.row("S6")
@@ -168,7 +168,7 @@ async def test_an_unclaimed_object_gets_one_event(rig: Rig, admin: Client, names
         "IngressNotClaimed": "there is no IngressClass abl",
     }
     for reason, part in reasons.items():
-        await _told(admin, namespace, reason, part)
+        await _event(admin, namespace, reason, part)
     # Two reconciles later, each triggered by a served object, there is no further event.
     for name in ("one", "two"):
         await admin.create(service(name, namespace=namespace))
@@ -199,9 +199,9 @@ async def test_an_invalid_edit_leaves_a_load_balancer_unchanged(
             await _web(admin, namespace, _ONE)
             address = await _address(admin, namespace)
             url = f"http://{address}/"
-            await _told(admin, namespace, "SuccessfullyReconciled")
+            await _event(admin, namespace, "SuccessfullyReconciled")
             await _annotate(admin, Service, "web", namespace, **{bad: "instance"})
-            await _told(admin, namespace, "FailedBuildModel", "instance targets")
+            await _event(admin, namespace, "FailedBuildModel", "instance targets")
             assert await _answers(made, url) == {_ONE}
             await _targets(admin, namespace, _TWO)
 
@@ -255,7 +255,7 @@ async def test_an_invalid_member_of_a_group_keeps_its_part_while_others_change(
 
     await _eventually(lambda: answers("/web", "/other"))
     await _annotate(admin, Ingress, "other", namespace, **{f"{PREFIX}scheme": "everywhere"})
-    await _told(admin, namespace, "FailedBuildModel", "everywhere")
+    await _event(admin, namespace, "FailedBuildModel", "everywhere")
     changed = _ingress(namespace, "web", "/new", {}).spec
     await admin.patch(Ingress, "web", {"spec": msgspec.to_builtins(changed)}, namespace)
     await _eventually(lambda: answers("/new", "/other"))

@@ -25,7 +25,7 @@ async def terminate(context: Context, name: str, why: str) -> None:
     """Remove a machine from the host: its processes, disks and link."""
     _log.info("machine_terminate", machine=name, why=why)
     await context.provider.terminate(name)
-    context.observed.removed(name, context.now())
+    context.observed.record_removal(name, context.now())
 
 
 async def mark_terminated(context: Context, machine: MicroVM, action: MarkTerminated) -> MicroVM:
