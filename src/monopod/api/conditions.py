@@ -1,4 +1,4 @@
-"""Conditions as Kubernetes means them: one of each type, and a time that tells when it turned."""
+"""Conditions with Kubernetes' semantics: one of each type, timed at its last change of status."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,20 +14,20 @@ UNKNOWN: Final = "Unknown"
 
 
 def timestamp(at: datetime) -> str:
-    """Write a moment as conditions do: RFC 3339, UTC, with microseconds.
+    """Return a condition's time: RFC 3339, UTC, with microseconds.
 
-    Upstream's conditions stop at seconds; a pod's start is told in fractions of one.
+    Upstream's conditions have whole seconds; the phases of a pod's start take fractions of one.
     """
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def find_condition(conditions: Sequence[Condition], kind: str) -> Condition | None:
-    """Return the condition of a type, if there is one."""
+    """Return the condition of a type; None if there is none."""
     return next((each for each in conditions if each.type == kind), None)
 
 
 def is_true(conditions: Sequence[Condition], kind: str) -> bool:
-    """Say whether a condition is there and holds."""
+    """Report whether there is a condition of a type with status True."""
     found = find_condition(conditions, kind)
     return found is not None and found.status == TRUE
 
@@ -35,10 +35,10 @@ def is_true(conditions: Sequence[Condition], kind: str) -> bool:
 def set_condition(
     conditions: Sequence[Condition], condition: Condition, now: datetime
 ) -> list[Condition]:
-    """Return conditions with this one in its place, the others as they were.
+    """Return the conditions with this one added, or in place of the one of its type.
 
-    Its transition time is ``now`` if its status turned, else the one it had; what the caller set
-    there does not count.
+    Its transition time becomes ``now`` if its status changed, and stays otherwise; the caller's
+    value is ignored.
     """
     old = find_condition(conditions, condition.type)
     turned = old is None or old.status != condition.status

@@ -30,6 +30,7 @@ from monopod.kube import (
     InvalidError,
     NotFoundError,
     meta,
+    name_of,
 )
 
 _log: Final = structlog.get_logger("endpoint")
@@ -41,10 +42,10 @@ _Answer = Callable[[AccessKey, Any], Awaitable[msgspec.Struct]]
 class Operations:
     """Executes the operations that callers request."""
 
-    def __init__(self, client: Client, place: Place, surroundings: ClusterEndpoint) -> None:
+    def __init__(self, client: Client, place: Place, endpoint: ClusterEndpoint) -> None:
         self._client = client
         self._place = place
-        self._surroundings = surroundings
+        self._endpoint = endpoint
         # Two concurrent calls could both pass the quota's check.
         self._creating = asyncio.Lock()
         self._answers: dict[type[msgspec.Struct], _Answer] = {
@@ -82,9 +83,7 @@ class Operations:
             )
             made = profiles.made_before(request, found.items, self._place.max_profiles)
             if made is None:
-                profiles.check_surroundings(
-                    request, profile, self._place, subnets.items, vpcs.items
-                )
+                profiles.check_placement(request, profile, self._place, subnets.items, vpcs.items)
                 made = await self._make(request, profile)
         return wire.CreateFargateProfileResponse(
             fargateProfile=profiles.described(made, self._place)
@@ -120,7 +119,7 @@ class Operations:
         self._place.require(request.clusterName)
         await self._allow(caller, "list", "ListFargateProfiles")
         found = await self._client.list(FargateProfile)
-        names = [meta(each).name or "" for each in found.items]
+        names = [name_of(each) for each in found.items]
         shown, token = pages.page(names, request.maxResults, request.nextToken)
         return wire.ListFargateProfilesResponse(fargateProfileNames=shown, nextToken=token)
 
@@ -154,7 +153,7 @@ class Operations:
         )
         made = meta(oldest).creationTimestamp
         return wire.DescribeClusterResponse(
-            cluster=described(self._place, self._surroundings, made, version, subnets.items)
+            cluster=described(self._place, self._endpoint, made, version, subnets.items)
         )
 
     async def _list_clusters(
