@@ -227,4 +227,4 @@ async def test_it_ends_cleanly_when_told_to(registered: Admission) -> None:
     registered.start()
     last = registered.log.splitlines()[-1]
     assert '"event": "ready"' in last
-    assert '"service": "monopod-admission"' in last
+    assert '"service": "monopod-webhooks"' in last

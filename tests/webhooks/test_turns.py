@@ -60,7 +60,7 @@ async def test_the_api_server_s_clients_are_told(
     registered: Admission, admin: Client, namespace: str
 ) -> None:
     registered.end(signal.SIGTERM)
-    registered.start(MONOPOD_ADMISSION_ONE_PROFILE_AT_A_TIME="true")
+    registered.start(MONOPOD_WEBHOOKS_ONE_PROFILE_AT_A_TIME="true")
     try:
         # No scheduler runs here that would make it ACTIVE: other tests' profiles may be in the way.
         with pytest.raises(ForbiddenError, match="in status CREATING"):

@@ -23,5 +23,9 @@ SIZE_UNSUPPORTED: Final = "SizeUnsupported"
 DRIVER_UNAVAILABLE: Final = "DriverUnavailable"
 """Reasons why a MicroVM is not launched and its pod is unschedulable."""
 
+PURPOSE_POD: Final = "Pod"
+PURPOSE_WORKER_NODE: Final = "WorkerNode"
+"""Values of ``MicroVM.spec.purpose``."""
+
 FINISHED_PHASES: Final = frozenset({"Succeeded", "Failed"})
 """Phases of a finished pod: none of its containers runs again."""

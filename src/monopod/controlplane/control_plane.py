@@ -97,7 +97,11 @@ class ControlPlane:
         report(Progress("network", str(layout.network.transit_network), 1, 1))
 
         report(Progress("identities", "certificates and keys"))
-        renewed = IdentityStore(layout.identities).fill(identities(layout), dt.datetime.now(dt.UTC))
+        # Before their replacements start, which listen on the same ports.
+        await self._supervisor.prune({service.name for service in self.services})
+        wanted, store = identities(layout), IdentityStore(layout.identities)
+        store.prune({identity.directory for identity in wanted})
+        renewed = store.fill(wanted, dt.datetime.now(dt.UTC))
         self._make_directories()
         report(Progress("identities", f"{len(renewed)} renewed" if renewed else "up to date", 1, 1))
 
@@ -106,7 +110,6 @@ class ControlPlane:
             await self._wait_for(self._first, ask, "control plane", report)
             await self._furnish(ask.client, report)
             await self._supervisor.apply(self._then, renewed)
-            await self._supervisor.prune({service.name for service in self.services})
             await self._wait_for(self._then, ask, "DNS and Monopod", report)
             await self._provide_first(ask.client)
 
@@ -134,7 +137,7 @@ class ControlPlane:
             os.chown(path, layout.uid(user), layout.uid(user))
         stored.make(layout.image_data, layout.uid(User.REGISTRY))
         layout.balancers.mkdir(mode=0o711, exist_ok=True)
-        keeper, kept = layout.uid(User.BALANCING), layout.uid(User.BALANCERS)
+        keeper, kept = layout.uid(User.LOADBALANCER), layout.uid(User.BALANCERS)
         for path, owner, group in (
             (layout.balancer_configuration, keeper, kept),
             (layout.balancer_socket.parent, kept, keeper),
@@ -156,11 +159,12 @@ class ControlPlane:
             *crds.manifests(),
             *manifests.read("rbac"),
             *manifests.read("dns", values),
-            *manifests.read("balancing"),
+            *manifests.read("loadbalancer"),
             *admission_manifests(authority),
         ]
         await objects.apply(client, every)
         await objects.provide(client, manifests.read("groups"))
+        await objects.remove(client, manifests.read("removed"))
         report(Progress("objects", f"{len(every)} applied", 1, 1))
 
     async def _provide_first(self, client: Client) -> None:

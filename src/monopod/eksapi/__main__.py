@@ -6,7 +6,7 @@ from monopod.eksapi.cluster import ClusterEndpoint
 from monopod.eksapi.keys import KeyFile
 from monopod.eksapi.manager import COMPONENT, keep
 from monopod.eksapi.place import Place
-from monopod.eksapi.settings import EksSettings
+from monopod.eksapi.settings import EksApiSettings
 from monopod.identity import access_key
 from monopod.identity.serving import ServingCertificate
 from monopod.kube import Daemon, connect, serve
@@ -16,8 +16,8 @@ from monopod.settings import Settings
 async def _main(service: Daemon) -> None:
     settings = Settings()
     # pydantic reads missing arguments from the environment.
-    own = EksSettings()  # pyright: ignore[reportCallIssue]
-    identity = own.identity or settings.identities / "eks"
+    own = EksApiSettings()  # pyright: ignore[reportCallIssue]
+    identity = own.identity or settings.identities / "eksapi"
     certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
     place = Place(
         settings.cluster,
@@ -34,5 +34,5 @@ async def _main(service: Daemon) -> None:
 
 
 if __name__ == "__main__":
-    port = EksSettings().metrics_port  # pyright: ignore[reportCallIssue]
+    port = EksApiSettings().metrics_port  # pyright: ignore[reportCallIssue]
     sys.exit(serve(COMPONENT, _main, metrics_port=port))

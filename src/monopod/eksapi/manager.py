@@ -10,11 +10,11 @@ from monopod.eksapi.keys import KeyFile
 from monopod.eksapi.operations import Operations
 from monopod.eksapi.place import Place
 from monopod.eksapi.server import Server
-from monopod.eksapi.settings import EksSettings
+from monopod.eksapi.settings import EksApiSettings
 from monopod.kube import Client, Manager
 from monopod.util.https_server import HttpsServer
 
-COMPONENT: Final = "monopod-eks"
+COMPONENT: Final = "monopod-eksapi"
 _LOOPBACK: Final = "127.0.0.1"
 
 
@@ -23,7 +23,7 @@ async def keep(
     place: Place,
     endpoint: ClusterEndpoint,
     keys: KeyFile,
-    own: EksSettings,
+    own: EksApiSettings,
     *,
     context: ssl.SSLContext,
     ready: Callable[[], None] = lambda: None,
@@ -31,7 +31,7 @@ async def keep(
     """Run the EKS API until cancelled.
 
     Args:
-        client: As ``monopod:eks``.
+        client: As ``monopod:eksapi``.
         place: The cluster's name, region, account and limits.
         endpoint: The cluster's addresses and authority.
         keys: The access keys of callers.

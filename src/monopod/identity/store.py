@@ -7,7 +7,8 @@ a partial file.
 
 import datetime as dt
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -68,6 +69,20 @@ class IdentityStore:
     def directory(self, user: str) -> Path:
         """The directory of a user's files."""
         return self._root / user
+
+    def prune(self, directories: Collection[str]) -> None:
+        """Remove the files of all users except these. Idempotent.
+
+        Raises:
+            IdentityError: A file could not be removed.
+        """
+        kept = {_AUTHORITY_DIRECTORY, *directories}
+        try:
+            for path in self._root.iterdir() if self._root.exists() else ():
+                if path.name not in kept:
+                    shutil.rmtree(path)
+        except OSError as error:
+            raise IdentityError(f"cannot remove files in {self._root}: {error}") from error
 
     def fill(self, holdings: Sequence[StoredIdentity], now: dt.datetime) -> list[str]:
         """Write exactly these identities. Idempotent.

@@ -17,11 +17,11 @@ from monopod.util.https_server import HttpsServer
 from monopod.webhooks.missed_pods import CANDIDATES, MissedPods
 from monopod.webhooks.networks import NetworkWebhook
 from monopod.webhooks.roles import RoleWebhook
-from monopod.webhooks.settings import AdmissionSettings
+from monopod.webhooks.settings import WebhookSettings
 from monopod.webhooks.target_health import TargetHealthWebhook
 from monopod.webhooks.webhook import Webhook
 
-COMPONENT: Final = "monopod-admission"
+COMPONENT: Final = "monopod-webhooks"
 _ADDRESS: Final = "127.0.0.1"
 
 
@@ -56,7 +56,7 @@ class _Accounts:
 async def keep(
     client: Client,
     settings: Settings,
-    own: AdmissionSettings,
+    own: WebhookSettings,
     context: ssl.SSLContext,
     *,
     ready: Callable[[], None] = lambda: None,
@@ -64,7 +64,7 @@ async def keep(
     """Run the webhooks until cancelled.
 
     Args:
-        client: As ``monopod:admission``.
+        client: As ``monopod:webhooks``.
         settings: The cluster's name and region.
         own: The webhooks' port and policies.
         context: TLS context with the webhooks' certificate.

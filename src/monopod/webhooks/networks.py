@@ -105,7 +105,7 @@ class NetworkWebhook:
                 if each.spec and each.spec.podCIDR
             }
             # Worker nodes that are not registered yet.
-            | {name_of(each): each.spec.podCIDR for each in machines.items if each.spec.podCIDR},
+            | {name_of(each): each.spec.podCIDR for each in machines.items if each.is_worker_node},
         )
 
 

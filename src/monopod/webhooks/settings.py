@@ -1,4 +1,4 @@
-"""Configuration of the webhooks: the environment variables ``MONOPOD_ADMISSION_*``."""
+"""Configuration of the webhooks: the environment variables ``MONOPOD_WEBHOOKS_*``."""
 
 import enum
 from pathlib import Path
@@ -18,14 +18,14 @@ class Mode(enum.Enum):
     """They are rejected."""
 
 
-class AdmissionSettings(BaseSettings):
+class WebhookSettings(BaseSettings):
     """The webhooks' address, identity and policies."""
 
-    model_config = SettingsConfigDict(env_prefix="MONOPOD_ADMISSION_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_WEBHOOKS_", frozen=True)
 
     identity: Path | None = None
     """Directory of ``kubeconfig``, ``serving.crt`` and ``serving.key``; None means
-    ``identities/admission``."""
+    ``identities/webhooks``."""
     port: int = Field(default=PORT, ge=0, lt=65536)
     """On 127.0.0.1, where the API server calls."""
     mode: Mode = Mode.WARN

@@ -14,14 +14,14 @@ from monopod.api.messages import CAPACITY_UNAVAILABLE, FAILED_SCHEDULING, provis
 from monopod.api.resources import MicroVM
 from monopod.kube import EventRecorder, EventType, meta
 
-COMPONENT: Final = "monopod-machines"
+COMPONENT: Final = "monopod-microvm"
 
 
 class EventPublisher:
     """Publishes the events about machines."""
 
     def __init__(self, own: EventRecorder, fargate: EventRecorder) -> None:
-        """Take two recorders: for component ``monopod-machines`` and for the scheduler's."""
+        """Take two recorders: for component ``monopod-microvm`` and for the scheduler's."""
         self._own = own
         self._fargate = fargate
 
@@ -49,7 +49,7 @@ class EventPublisher:
 
     def no_capacity(self, machine: MicroVM, why: str) -> None:
         """Publish that a worker node lacks capacity; on pods, the scheduler publishes this."""
-        if machine.spec.podCIDR:
+        if machine.is_worker_node:
             text = f"{CAPACITY_UNAVAILABLE}: {why}"
             self._fargate.record(machine, EventType.WARNING, FAILED_SCHEDULING, text)
 
@@ -60,7 +60,7 @@ class EventPublisher:
     def timed_out(self, machine: MicroVM, reason: str, why: str) -> None:
         """Publish that a machine is abandoned before its pod ran."""
         reference = machine.spec.podRef
-        if not machine.spec.podCIDR:
+        if not machine.is_worker_node:
             pod = f"{reference.namespace}/{reference.name}"
             text = provisioning_retried(pod, why, timed_out=True)
             self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, text)
@@ -79,7 +79,7 @@ class EventPublisher:
 
 
 def _everywhere(machine: MicroVM) -> tuple[Pod | MicroVM, ...]:
-    return (machine,) if machine.spec.podCIDR else (_pod(machine), machine)
+    return (machine,) if machine.is_worker_node else (_pod(machine), machine)
 
 
 def _waiting(machine: MicroVM) -> Pod | MicroVM:

@@ -50,6 +50,9 @@ from monopod.kube import (
     PatchType,
     key_of,
     meta,
+    name_of,
+    namespace_of,
+    uid_of,
 )
 
 _RESOLVED: Final = "FailedSchedulingResolved"
@@ -58,7 +61,7 @@ _STEPS: Final = Counter("monopod_scheduler_steps_total", "Steps taken, by kind."
 _log: Final = structlog.get_logger("scheduler")
 
 
-class PodScheduler:
+class PodScheduler(Controller):
     """Schedules pods whose ``spec.schedulerName`` is ``fargate-scheduler``."""
 
     def __init__(
@@ -71,21 +74,17 @@ class PodScheduler:
         workers: int = 16,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__("pods", self.reconcile, workers=workers)
         self._client = client
         self._cluster = cluster
         self._events = events
         self._ground = ground
         self._now = now
-        self._controller = Controller("pods", self.reconcile, workers=workers)
         seen = cluster.seen
-        self._refused = UnschedulablePods(seen, self._controller.enqueue)
-        seen.pods.subscribe(lambda change: self._controller.enqueue(change.key))
+        self._refused = UnschedulablePods(seen, self.enqueue)
+        seen.pods.subscribe(lambda change: self.enqueue(change.key))
         seen.machines.subscribe(self._machine_changed)
         seen.nodes.subscribe(self._node_changed)
-
-    async def run(self) -> None:
-        """Schedule until cancelled; the informers must be synced."""
-        await self._controller.run()
 
     async def reconcile(self, key: Key) -> float | None:
         """Execute the next action for a pod; returns seconds after which to requeue, or None."""
@@ -117,7 +116,7 @@ class PodScheduler:
 
     def _view(self, pod: Pod, asked: Membership | None = None) -> State:
         seen = self._cluster.seen
-        machine = self._cluster.machines.get(decide.machine_name(meta(pod).uid or ""))
+        machine = self._cluster.machines.get(decide.machine_name(uid_of(pod)))
         return State(
             profiles=seen.profiles.items(),
             subnets=seen.subnets.items(),
@@ -174,7 +173,7 @@ class PodScheduler:
         return again_s
 
     async def _create(self, pod: Pod, machine: MicroVM) -> float | None:
-        name = meta(machine).name or ""
+        name = name_of(machine)
         try:
             made = await self._client.create(machine)
         except AlreadyExistsError:
@@ -268,13 +267,12 @@ class PodScheduler:
         self, pod: Pod, patch: patches.Patch, subresource: str | None, how: PatchType
     ) -> bool:
         """Patch a pod; False if the pod with this uid is gone."""
-        metadata = meta(pod)
         try:
             written = await self._client.patch(
                 Pod,
-                metadata.name or "",
+                name_of(pod),
                 patch,
-                metadata.namespace,
+                namespace_of(pod),
                 kind_of_patch=how,
                 subresource=subresource,
             )
@@ -284,7 +282,7 @@ class PodScheduler:
         return True
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
-        self._controller.enqueue(pod_key(change.object))
+        self.enqueue(pod_key(change.object))
         if isinstance(change, Deleted):
             self._refused.address_freed()
         if not isinstance(change, Modified):
@@ -293,7 +291,7 @@ class PodScheduler:
     def _node_changed(self, change: Change[Node]) -> None:
         key = self._cluster.pod_of_node(change.key)
         if key is not None:
-            self._controller.enqueue(key)
+            self.enqueue(key)
 
 
 async def _all(*work: Awaitable[Any]) -> list[Any]:

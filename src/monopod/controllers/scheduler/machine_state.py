@@ -16,7 +16,7 @@ from monopod.kube import key_of, meta
 
 def outgrown(pod: Pod, machine: MicroVM) -> bool:
     """Report whether a pod was resized after its MicroVM was created, and needs a larger one."""
-    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    size = sizing.Size.of(machine.spec)
     try:
         return pod.spec is not None and not sizing.arithmetic(pod.spec).fits(size)
     except sizing.QuantityError:
@@ -47,7 +47,7 @@ def no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> MarkUnsc
 
 def _provisioned(pod: Pod, machine: MicroVM) -> str:
     """Return a pod's needs and its machine's size, as the beginning of a message."""
-    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    size = sizing.Size.of(machine.spec)
     try:
         needed = sizing.arithmetic(pod.spec or PodSpec(containers=[])).needed
     except sizing.QuantityError:
