@@ -169,7 +169,7 @@ class MicroVMSpec(DictMixin):
 
 
 class MicroVMStatus(DictMixin):
-    """What became of it. Written by the MicroVM controller alone."""
+    """The state of a machine. Only the MicroVM controller writes it."""
 
     podAddress: str = ""
     managementAddress: str = ""

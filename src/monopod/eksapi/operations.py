@@ -31,6 +31,7 @@ from monopod.kube import (
     NotFoundError,
     meta,
     name_of,
+    uid_of,
 )
 
 _log: Final = structlog.get_logger("endpoint")
@@ -131,7 +132,7 @@ class Operations:
         await self._allow(caller, "delete", "DeleteFargateProfile", name)
         found = await self._profile(name)
         try:
-            await self._client.delete(FargateProfile, name, uid=meta(found).uid)
+            await self._client.delete(FargateProfile, name, uid=uid_of(found))
         except (NotFoundError, ConflictError) as error:
             raise self._no_profile(name) from error
         except ForbiddenError as error:
@@ -194,7 +195,7 @@ class Operations:
         await self._allow(caller, "patch", action, named.profile)
         found = await self._individual(arn)
         # A merge patch, so that concurrent changes to other tags are preserved.
-        change = {"metadata": {"uid": meta(found).uid}, "spec": {"tags": tags}}
+        change = {"metadata": {"uid": uid_of(found)}, "spec": {"tags": tags}}
         try:
             await self._client.patch(FargateProfile, named.profile, change)
         except (NotFoundError, ConflictError) as error:
@@ -216,7 +217,7 @@ class Operations:
             found = await self._client.get(FargateProfile, named.profile)
         except NotFoundError as error:
             raise no_such_resource(arn) from error
-        if meta(found).uid != named.uid:
+        if uid_of(found) != named.uid:
             raise no_such_resource(arn)
         return found
 

@@ -17,7 +17,7 @@ from monopod.fargate.profiles import faults_of, region_faults, subnet_faults, su
 from monopod.fargate.profiles.checks import quota_message
 from monopod.fargate.profiles.subnets import is_ordinary
 from monopod.fargate.profiles.validity import MAX_LABELS, RESERVED_PREFIX
-from monopod.kube import meta
+from monopod.kube import annotations_of, meta, name_of, uid_of
 
 REQUEST_ANNOTATION: Final = f"{keys.GROUP}/client-request"
 """Digests of the token and of the parameters that a profile was created with."""
@@ -30,11 +30,11 @@ _ZONE: Final = "UnsupportedAvailabilityZone"
 def described(profile: FargateProfile, place: Place) -> wire.FargateProfile:
     """Return a profile as the EKS API returns it."""
     metadata, spec = meta(profile), profile.spec
-    name = metadata.name or ""
+    name = name_of(profile)
     made = metadata.creationTimestamp
     return wire.FargateProfile(
         fargateProfileName=name,
-        fargateProfileArn=place.profile_arn(name, metadata.uid or ""),
+        fargateProfileArn=place.profile_arn(name, uid_of(profile)),
         clusterName=place.cluster,
         createdAt=made.timestamp() if made else None,
         podExecutionRoleArn=spec.podExecutionRoleArn,
@@ -154,7 +154,7 @@ def made_before(
         digest = _digest(request)
         token = digest.partition(".")[0]
         for each in profiles:
-            old = (meta(each).annotations or {}).get(REQUEST_ANNOTATION, "")
+            old = annotations_of(each).get(REQUEST_ANNOTATION, "")
             if old == digest:
                 return each
             if old.partition(".")[0] == token:
@@ -163,7 +163,7 @@ def made_before(
                     f"The client request token {request.clientRequestToken} was used with other"
                     " parameters before.",
                 )
-    if any(meta(each).name == request.fargateProfileName for each in profiles):
+    if any(name_of(each) == request.fargateProfileName for each in profiles):
         raise in_use(request)
     if len(profiles) >= max_profiles:
         raise EksError(
