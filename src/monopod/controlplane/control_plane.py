@@ -15,7 +15,14 @@ import msgspec
 from monopod.api import crds
 from monopod.build.components import Components
 from monopod.build.images import stored
-from monopod.controlplane import manifests, monopod_services, objects, state, upstream_services
+from monopod.controlplane import (
+    manifests,
+    monopod_services,
+    objects,
+    secret_encryption,
+    state,
+    upstream_services,
+)
 from monopod.controlplane.cgroup import Cgroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.health import Prober, listens, prober
@@ -109,6 +116,7 @@ class ControlPlane:
         async with self._asking() as ask:
             await self._wait_for(self._first, ask, "control plane", report)
             await self._furnish(ask.client, report)
+            await secret_encryption.renew(ask.client, layout.home, store)
             await self._supervisor.apply(self._then, renewed)
             await self._wait_for(self._then, ask, "DNS and Monopod", report)
             await self._provide_first(ask.client)
@@ -130,6 +138,7 @@ class ControlPlane:
         layout.images.mkdir(mode=0o711, exist_ok=True)
         for path, user in (
             (layout.database, User.ETCD),
+            (layout.audit_log.parent, User.API_SERVER),
             (layout.image_data, User.REGISTRY),
             (layout.push_socket.parent, User.REGISTRY),
         ):
