@@ -224,6 +224,13 @@ def test_a_machine_that_cannot_be_launched() -> None:
     assert lines(found, "Start")[-1] == "· next: machine launched: JailFailed: no user namespace"
 
 
+def test_a_machine_that_the_controller_has_not_processed() -> None:
+    of_machine = machine()
+    of_machine.status = None
+    found = explained(pod(labels=MARKED), profile("fp", IN_SHOP), of_machine=of_machine)
+    assert "· the MicroVM controller has not processed it yet" in lines(found, "Machine")
+
+
 def test_a_pod_that_the_scheduler_has_not_processed() -> None:
     found = explained(pod(), profile("fp", IN_SHOP))
     assert found.answer == "fargate-scheduler has not processed it yet."
