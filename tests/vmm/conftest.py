@@ -15,7 +15,7 @@ from monopod.build import components
 from monopod.fargate.sizing import Size
 from monopod.node.guest import GuestImage, create_configuration_disk, create_data_disk
 from monopod.node.guest.image import provide
-from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.console import tail
 from monopod.node.vmm.driver import Machine
 from monopod.node.vmm.map_count import MapCount
@@ -24,6 +24,7 @@ from monopod.node.vmm.qemu_command import Accelerator
 from monopod.node.vmm.uml import UmlDriver, largest_mappings
 from monopod.node.vmm.watchdog import WatchdogTimeouts
 from monopod.settings import Settings
+from monopod.util.cgroups import Hierarchies
 from tests.framework.eventually import eventually
 
 UID = 1_000_070_321

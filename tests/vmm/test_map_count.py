@@ -10,9 +10,10 @@ import pytest
 
 from monopod.fargate.sizing import Size
 from monopod.node.vmm import uml
-from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.driver import Machine, VmmError
 from monopod.node.vmm.map_count import MapCount
+from monopod.util.cgroups import Hierarchies
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -9,7 +9,6 @@ from typing import Final
 from monopod.build import components
 from monopod.build.components import Components
 from monopod.controlplane import leftovers, preflight, state
-from monopod.controlplane.cgroup import Cgroup, mounted
 from monopod.controlplane.control_plane import ControlPlane
 from monopod.controlplane.errors import ClusterError, HostUnfitError
 from monopod.controlplane.layout import Layout
@@ -23,6 +22,7 @@ from monopod.node.vmm import uml
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.map_count import MapCount
 from monopod.settings import Settings
+from monopod.util.cgroups import Cgroup, Hierarchies
 from monopod.util.progress import Progress, Report, ignore
 
 _KUBERNETES: Final = "k8s.io/kubernetes"
@@ -89,7 +89,8 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
 
     Raises:
         HostUnfitError: Not root.
-        ClusterError: Processes did not end, or another monopod command holds the cluster's lock.
+        CgroupError: Processes did not end.
+        ClusterError: Another monopod command holds the cluster's lock.
         NetworkError: The network could not be removed.
     """
     preflight.check_root()
@@ -98,8 +99,8 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
         layout = Layout(settings, ClusterNetwork(settings.instance, 0))
         report(Progress("processes", "killing all of them"))
         # The control plane's cgroup is in one hierarchy, the machines' may be in several.
-        for root in mounted():
-            await Cgroup(f"monopod-{settings.instance}", root).destroy(_DEATH_WITHIN_S)
+        for root in Hierarchies.of_this_host().roots:
+            await Cgroup(root, f"monopod-{settings.instance}").destroy(_DEATH_WITHIN_S)
         report(Progress("processes", "none left", 1, 1))
         report(Progress("network", "namespaces, links and rules"))
         await Topology(layout.network, Host(Namespace.own())).remove()
