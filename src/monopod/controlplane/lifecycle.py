@@ -20,9 +20,10 @@ from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology, reserve
 from monopod.node.vmm import uml
 from monopod.node.vmm.driver import VmmError
-from monopod.node.vmm.map_count import MapCount
+from monopod.node.vmm.map_count import max_map_count
 from monopod.settings import Settings
 from monopod.util.cgroups import Cgroup, Hierarchies
+from monopod.util.host_value import HostValueError
 from monopod.util.progress import Progress, Report, ignore
 
 _KUBERNETES: Final = "k8s.io/kubernetes"
@@ -115,8 +116,9 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
 def _raise_map_count(instance: str, report: Report) -> None:
     needed = uml.largest_mappings()
     try:
-        before = MapCount().require(instance, needed)
-    except VmmError as error:
+        with max_map_count().locked() as users:
+            before = users.add(instance, needed)
+    except (VmmError, HostValueError) as error:
         raise HostUnfitError((str(error),)) from error
     detail = "is high enough" if before is None else f"raised from {before} to {needed}"
     report(Progress("host", f"vm.max_map_count {detail}", 1, 1))
@@ -124,8 +126,9 @@ def _raise_map_count(instance: str, report: Report) -> None:
 
 def _release_map_count(instance: str, report: Report) -> None:
     try:
-        value = MapCount().release(instance)
-    except VmmError as error:
+        with max_map_count().locked() as users:
+            value = users.remove(instance)
+    except (VmmError, HostValueError) as error:
         raise ClusterError(str(error)) from error
     if value is not None:
         report(Progress("host", f"vm.max_map_count restored to {value}", 1, 1))
