@@ -33,7 +33,7 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
     if meta(machine).deletionTimestamp is not None:
         yield bad("it is being removed")
     if status is None:
-        plain("the machines controller has not processed it yet")
+        plain("the MicroVM controller has not processed it yet")
         return
     if status.driver:
         attempts = f", {status.attempts} launches" if status.attempts > 1 else ""
