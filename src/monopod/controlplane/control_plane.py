@@ -23,7 +23,6 @@ from monopod.controlplane import (
     state,
     upstream_services,
 )
-from monopod.controlplane.cgroup import Cgroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.health import Prober, listens, prober
 from monopod.controlplane.identities import identities
@@ -36,6 +35,7 @@ from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology
+from monopod.util.cgroups import Cgroup, Hierarchies
 from monopod.util.progress import Progress, Report, ignore
 from monopod.webhooks.manifests import admission_manifests
 
@@ -248,6 +248,11 @@ class ControlPlane:
 
 
 def supervisor(layout: Layout) -> Supervisor:
-    """Return the supervisor of a cluster."""
-    cgroup = Cgroup(f"monopod-{layout.settings.instance}/services")
+    """Return the supervisor of a cluster.
+
+    Raises:
+        CgroupError: This host has no cgroups mounted.
+    """
+    root = Hierarchies.of_this_host().tracking
+    cgroup = Cgroup(root, f"monopod-{layout.settings.instance}/services")
     return Supervisor(layout.services, layout.settings.logs, layout.uid(User.LOGS), cgroup)
