@@ -55,7 +55,7 @@ class _Probes:
 
     client: Client
     by_namespace: Mapping[str, Prober]
-    """By network namespace."""
+    """By the network namespace that they probe."""
 
 
 class ControlPlane:

@@ -1,8 +1,8 @@
 """Access keys, which authenticate clients of the EKS API.
 
 AWS's signatures are made with the secret itself, so a verifier has to hold it, as with a private
-key: a hash would not do. Such keys are stored in the identity store, in files that only their holders can
-read, encrypted with a key from another file: a copy of one file alone reveals nothing.
+key: a hash would not do. Such keys are stored in the identity store, in files that only their
+holders can read, encrypted with a key from another file: a copy of one file alone reveals nothing.
 """
 
 import base64
