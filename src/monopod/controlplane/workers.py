@@ -61,8 +61,8 @@ async def add(client: Client, request: WorkerRequest, report: Report = ignore) -
             return node
         if time.monotonic() > deadline:
             raise ClusterError(
-                f"node {request.name} is not ready after {_READY_WITHIN_S:.0f} s: {_state(machine)};"
-                f" see `monopod kubectl -- describe microvm {name}`"
+                f"node {request.name} is not ready after {_READY_WITHIN_S:.0f} s:"
+                f" {_state(machine)}; see `monopod kubectl -- describe microvm {name}`"
             )
         await asyncio.sleep(_POLL_S)
         try:
