@@ -15,7 +15,14 @@ import msgspec
 from monopod.api import crds
 from monopod.build.components import Components
 from monopod.build.images import stored
-from monopod.controlplane import manifests, monopod_services, objects, state, upstream_services
+from monopod.controlplane import (
+    debian_services,
+    manifests,
+    monopod_services,
+    objects,
+    state,
+    upstream_services,
+)
 from monopod.controlplane.cgroup import Cgroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.health import Prober, listens, prober
@@ -70,7 +77,10 @@ class ControlPlane:
             guest_image: Directory of the image that machines run; None means no machines.
         """
         self.layout = layout
-        self._first = upstream_services.services(layout, components)
+        self._first = (
+            *upstream_services.services(layout, components),
+            *debian_services.services(layout),
+        )
         # These have no permissions before the RBAC objects are applied.
         self._then = (
             upstream_services.coredns(layout, components),
