@@ -137,17 +137,14 @@ async def _expect(
     kind: type[_T],
     holds: Callable[[list[_T]], bool],
     *,
-    namespace: str | None = None,
-    name: str | None = None,
-    labels: str | None = None,
     within_s: float = _THERE_S,
+    **where: str,
 ) -> None:
-    """Wait for a state of objects; see ``until``.
+    """Wait for a state of the objects that ``where`` selects; see ``until``.
 
     Raises:
         BenchError: It was not reached in time.
     """
-    where = {"namespace": namespace, "name": name, "labels": labels}
-    if not await until(client, kind, holds, **where, within_s=within_s):
-        objects = " ".join(part for part in (kind.__name__, *where.values()) if part)
+    if not await until(client, kind, holds, within_s=within_s, **where):
+        objects = " ".join((kind.__name__, *where.values()))
         raise BenchError(f"{objects}: not in the expected state after {within_s:.0f} s")
