@@ -376,7 +376,7 @@ async def test_service_addresses_survive_restarts_of_kube_proxy(
         return any(float(count) >= 1 for count in counts)
 
     await eventually(written)
-    # Its second start is the first that finds rules of its own.
+    # Its second start is the first that finds rules that it wrote.
     for _ in range(2):
         before = {each.name: each for each in await plane.status()}["kube-proxy"].state
         assert before is not None
