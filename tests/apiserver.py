@@ -20,7 +20,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -38,6 +37,7 @@ import monopod
 from monopod.build.components import Components, provide
 from monopod.identity.kubeconfig import render
 from monopod.settings import Settings
+from tests.framework.eventually import eventually_blocking
 
 LOOPBACK: Final = "127.0.0.1"
 ADMIN: Final = "admin"
@@ -246,14 +246,14 @@ def _process(
 def _wait_until_ready(
     child: subprocess.Popen[bytes], url: str, context: SSLContext, log: Path
 ) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline and child.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", context=context, timeout=5):  # noqa: S310
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"kube-apiserver is not ready: {log.read_text()[-4000:]}")
+    def ready() -> bool:
+        if child.poll() is not None:
+            raise RuntimeError(f"kube-apiserver exited: {log.read_text()[-4000:]}")
+        with urllib.request.urlopen(f"{url}/readyz", context=context, timeout=5):  # noqa: S310
+            return True
+
+    what = f"kube-apiserver is ready (its log is {log})"
+    eventually_blocking(ready, what, _START_TIMEOUT_S, errors=(OSError,))
 
 
 def _install_resources(server: ApiServer) -> None:

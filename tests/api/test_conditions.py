@@ -1,7 +1,11 @@
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from monopod.api.conditions import FALSE, TRUE, find_condition, is_true, set_condition, timestamp
 from monopod.api.resources import Condition
+
+pytestmark = pytest.mark.unit
 
 AT = datetime(2026, 11, 23, 18, 0, 0, 123456, tzinfo=UTC)
 LATER = AT + timedelta(seconds=1)

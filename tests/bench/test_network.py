@@ -25,6 +25,8 @@ from monopod.bench.report import Host
 from monopod.bench.surroundings import subnet_of_its_own
 from monopod.fargate.profiles import is_private
 
+pytestmark = pytest.mark.unit
+
 UML, ORDINARY = Subject(Kind.MICROVM, "uml"), Subject(Kind.ORDINARY)
 
 

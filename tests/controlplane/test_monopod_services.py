@@ -13,6 +13,8 @@ from monopod.eksapi.settings import EksSettings
 from monopod.settings import Settings
 from monopod.webhooks.settings import AdmissionSettings
 
+pytestmark = pytest.mark.unit
+
 LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 
 

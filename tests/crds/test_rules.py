@@ -10,6 +10,8 @@ from monopod.fargate.profiles import faults_of
 from tests.apiserver import ApiServer
 from tests.crds.support import manifest, refusal
 
+pytestmark = pytest.mark.api
+
 ROLE = "arn:aws:iam::111122223333:role/pod-execution"
 PROFILE: dict[str, Any] = {
     "selectors": [{"namespace": "shop", "labels": {"app": "web*"}}],

@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from monopod.settings import Settings
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
+
+pytestmark = pytest.mark.e2e
 
 PHASES = {"admitted", "claimed", "launched", "booted", "registered", "bound", "Ready"}
 

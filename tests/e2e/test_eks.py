@@ -20,6 +20,8 @@ from monopod.util import process
 from monopod.util.progress import ignore
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace, pod
 
+pytestmark = pytest.mark.e2e
+
 _GO_CLIENT = Path(__file__).parent / "goclient"
 _AWS = Path(sys.executable).with_name("aws")
 _CLUSTER = "monopod"

@@ -14,7 +14,7 @@ from tests.e2e.cluster import Namespace
 from tests.framework.eventually import eventually
 from tests.loadbalancer.test_render import self_signed
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 _SERVE = "mkdir -p /www && echo $VERSION > /www/index.html && exec httpd -f -p 8080 -h /www"
 _NLB = "service.beta.kubernetes.io/aws-load-balancer-"
 _ALB = "alb.ingress.kubernetes.io/"

@@ -7,6 +7,8 @@ from monopod.controllers.scheduler.decide import machine_name
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, ask_for_machine, pod
 
+pytestmark = pytest.mark.e2e
+
 
 async def _condition(namespace: Namespace, name: str) -> tuple[str, str]:
     await namespace.wait("condition=PodScheduled=False", f"pod/{name}", timeout_s=30)

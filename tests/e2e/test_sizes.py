@@ -14,6 +14,8 @@ from monopod.node.vmm.cgroups import Hierarchies
 from monopod.settings import Settings
 from tests.e2e.cluster import Namespace, pod
 
+pytestmark = pytest.mark.e2e
+
 _SPUN_S = 6.0
 _MEASUREMENTS = 10
 """How often a host that is too busy to give a machine its CPU is measured again."""

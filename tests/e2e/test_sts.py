@@ -20,6 +20,8 @@ from joserfc.jwk import ECKey
 from tests.e2e.cluster import Namespace, pod
 from tests.e2e.images import MINIO, PYTHON, minio_image, python_image
 
+pytestmark = pytest.mark.e2e
+
 _ROLE = "arn:aws:iam::111122223333:role/reader"
 _AUDIENCE = "sts.amazonaws.com"
 _CERTIFICATES = "/certificates"

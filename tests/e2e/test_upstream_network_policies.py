@@ -32,6 +32,7 @@ _KINDS: Final[Mapping[str, Mapping[str, str]]] = {"machines": {}, "mixed": {"pod
 _PATIENCE_S: Final = 7200
 
 pytestmark = [
+    pytest.mark.e2e,
     pytest.mark.skipif(
         os.environ.get("MONOPOD_UPSTREAM") != "1",
         reason="takes more than an hour; MONOPOD_UPSTREAM=1 or `make test-upstream` runs it",

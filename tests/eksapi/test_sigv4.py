@@ -15,6 +15,8 @@ from monopod.eksapi import sigv4
 from monopod.eksapi.errors import EksError
 from monopod.eksapi.sigv4 import Request, Scope
 
+pytestmark = pytest.mark.unit
+
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"  # noqa: S105 - published, for such tests
 KEY_ID = "AKIDEXAMPLE"
 _AT = dt.datetime(2015, 8, 30, 12, 36, tzinfo=dt.UTC)

@@ -11,6 +11,8 @@ from monopod.identity.authority import LEAF_LIFETIME, Subject
 from monopod.identity.errors import IdentityError
 from monopod.identity.store import IdentityStore, Leaf, StoredIdentity
 
+pytestmark = pytest.mark.kernel
+
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 UID = os.getuid()
 USER = StoredIdentity(
@@ -49,7 +51,6 @@ def test_other_users_cannot_read_the_files(vault: IdentityStore, tmp_path: Path)
         assert stat.S_IMODE(path.stat().st_mode) == wanted, path
 
 
-@pytest.mark.skipif(UID != 0, reason="only root can give files away")
 def test_files_are_owned_by_their_user(vault: IdentityStore) -> None:
     vault.fill([StoredIdentity("user", uid=1234567890)], NOW)
     directory = vault.directory("user")

@@ -1,8 +1,7 @@
 """A real HAProxy handles requests as an Application or Network Load Balancer does."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,9 +31,10 @@ from monopod.controllers.loadbalancer.model import (
     TargetGroup,
 )
 from monopod.controllers.loadbalancer.render_rules import backend_name
+from tests.framework.eventually import eventually
 from tests.loadbalancer.rig import PORT, TARGETS, Rig, rig
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
+pytestmark = pytest.mark.kernel
 _WITHIN_S = 20.0
 _GROUP = "web"
 _TARGETS = tuple(Target(address, PORT) for address in TARGETS)
@@ -65,14 +65,8 @@ def _application(
 
 
 async def _apply(rig: Rig, *balancers: Balancer) -> None:
-    await _eventually(rig.answers)
+    await eventually(rig.answers)
     await rig.haproxy.apply(balancers, {})
-
-
-async def _eventually(check: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(_WITHIN_S):
-        while not await check():  # noqa: ASYNC110 - HAProxy has no way to tell
-            await asyncio.sleep(0.05)
 
 
 async def _get(
@@ -108,7 +102,7 @@ async def test_without_a_healthy_target_all_get_requests(rig: Rig, network: bool
     async def all_fail() -> bool:
         return await _healthy(rig.haproxy, made) == {False}
 
-    await _eventually(all_fail)
+    await eventually(all_fail)
     seen = {await _get(rig, made) for _ in range(6)}
     assert seen == {(200, str(address)) for address in TARGETS}
     # A target added later is among them, a draining one is not.
@@ -145,7 +139,7 @@ async def test_an_unhealthy_target_gets_none_while_another_is_healthy(rig: Rig) 
         async def settled() -> bool:
             return await _healthy(rig.haproxy, made) == {True, False}
 
-        await _eventually(settled)
+        await eventually(settled)
         assert {await _get(rig, made) for _ in range(6)} == {(200, str(good.address))}
         # A healthy draining target does not count.
         group = replace(made.groups[0], targets=(replace(good, draining=True), bad))
@@ -255,7 +249,7 @@ async def test_a_cookie_binds_a_client_to_its_target(rig: Rig) -> None:
         return await _healthy(rig.haproxy, made) == {True}
 
     # Before that the target of a cookie may be passed over for one whose check came earlier.
-    await _eventually(both_are_healthy)
+    await eventually(both_are_healthy)
     jar = aiohttp.CookieJar(unsafe=True)
     async with rig.client(jar) as http:
         seen: set[str] = set()

@@ -2,11 +2,14 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.controllers.microvm.boot_limiter import BootLimiter
 from tests.microvm.build import ADDRESSED, LAUNCHED, NOW, READY, machine, state
+
+pytestmark = pytest.mark.unit
 
 _QUEUED = state("Launched", "False", "Queued")
 _ONE, _TWO, _THREE = (f"mvm-00000000b{number}" for number in (1, 2, 3))

@@ -10,6 +10,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -26,6 +27,8 @@ from monopod.kube import meta, uid_of
 from monopod.node.net.errors import AddressesExhaustedError
 from monopod.node.provider import MachineExit, Presence
 from tests.microvm.build import NOW, machine
+
+pytestmark = pytest.mark.unit
 
 LIMITS = Limits()
 SUBNET = IPv4Network("192.168.2.0/29")

@@ -23,6 +23,8 @@ from tests.microvm.build import (
     state,
 )
 
+pytestmark = pytest.mark.unit
+
 LIMITS = Limits()
 RUNNING, REMAINS = Presence.RUNNING, Presence.REMAINS
 SILENT = NodeState(ours=True)

@@ -1,6 +1,10 @@
 """What is said of dropped packets."""
 
+import pytest
+
 from monopod.controllers.vpc.drop_metrics import DropMetrics
+
+pytestmark = pytest.mark.unit
 
 
 def test_only_new_drops_are_reported() -> None:

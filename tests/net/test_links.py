@@ -19,8 +19,11 @@ from monopod.node.net import addresses
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.links import Links, LinkSpec
 from monopod.node.vmm.driver import LinkKind
+from tests.framework.eventually import eventually
 from tests.kube.waiting import until
 from tests.net.lab import Lab, ip, make_socket
+
+pytestmark = pytest.mark.kernel
 
 _ETHERNET, _IPV4, _UDP = 14, 20, 8
 _SIOCGIFNAME = 0x8910
@@ -169,9 +172,7 @@ async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkK
         pseudo = frame[_ETHERNET + 12 : _ETHERNET + 20] + struct.pack("!HH", 17, len(datagram))
         assert _checksum(pseudo + datagram) == 0
         # Echo is all that the router itself answers guests; the datagram is dropped and counted.
-        async with asyncio.timeout(5):
-            while not await lab.counted("router_blocked"):
-                pass
+        await eventually(lambda: lab.counted("router_blocked"), "a dropped datagram is counted")
         with pytest.raises(BlockingIOError):
             os.read(wire.fileno(), 2000)
         with pytest.raises(BlockingIOError):

@@ -22,6 +22,8 @@ from tests.net.plane import until
 from tests.net.test_desired import machine
 from tests.net.test_network_policies import policy
 
+pytestmark = pytest.mark.api
+
 _PORT = 8080
 
 

@@ -34,6 +34,8 @@ from tests.net.lab import (
     serving,
 )
 
+pytestmark = pytest.mark.kernel
+
 _PORT = 8080
 _ETCD = 2379
 _VPC = frozenset({DEFAULT_VPC})

@@ -19,6 +19,8 @@ from tests.net.plane import until
 from tests.net.test_desired import machine
 from tests.net.test_security_groups import group, rule
 
+pytestmark = pytest.mark.api
+
 _PORT = 8080
 
 

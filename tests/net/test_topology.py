@@ -22,6 +22,8 @@ from monopod.node.net.router_state import read_router_state
 from monopod.node.net.topology import Topology, reserve
 from tests.net.lab import Lab, call, ip, namespace, serving
 
+pytestmark = pytest.mark.kernel
+
 _FORWARDING = "ipv4/ip_forward"
 _CREATE = """
 import asyncio, sys

@@ -29,6 +29,8 @@ from monopod.util import process
 from tests.provider.contract import NAME, OTHER, Contract, Place, configure, next_end, wanted
 from tests.vmm.conftest import guest_image
 
+pytestmark = pytest.mark.kernel
+
 __all__ = ["guest_image"]
 
 

@@ -29,6 +29,8 @@ from tests.scheduler.build import (
     view,
 )
 
+pytestmark = pytest.mark.unit
+
 
 def claimed(wanted: Pod | None = None, **changes: Any) -> CreateMicroVM:
     action = decide(wanted or pod(), view(**changes))

@@ -13,6 +13,8 @@ from monopod.node.vmm.cgroups import Cgroups, Hierarchies
 from monopod.node.vmm.driver import Machine, VmmError
 from monopod.node.vmm.map_count import MapCount
 
+pytestmark = pytest.mark.unit
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _FOUND, _NEEDED = 65_530, 2_000_000

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from monopod.webhooks.review import Operation
 from monopod.webhooks.web_identity import DIRECTORY, VOLUME, PodSpecView, Role, grant, role_of
 
+pytestmark = pytest.mark.unit
+
 _ARN = "arn:aws:iam::111122223333:role/reader"
 _TOKEN = f"{DIRECTORY}/token"
 
