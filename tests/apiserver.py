@@ -1,6 +1,6 @@
 """A real API server for tests: etcd and kube-apiserver with Monopod's resources and RBAC, alone.
 
-Neither a controller manager nor a scheduler runs beside it, so nothing happens that a test does
+Neither a controller manager nor a scheduler runs with it, so nothing happens that a test does
 not do: namespaces never go away (each test gets a new one), and no pod is ever scheduled.
 
 Fixtures, in reach of every test through ``tests/conftest.py``:
@@ -134,7 +134,7 @@ class ApiServer:
     def kubectl(
         self, *words: str, kubeconfig: Path | None = None, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl to its end, whatever that is; as the administrator unless told otherwise."""
+        """Run kubectl to its end, good or bad; as the administrator by default."""
         return subprocess.run(
             [
                 self._programs.program("kubectl"),
@@ -268,7 +268,7 @@ def _install_resources(server: ApiServer) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback that nobody listens on now."""
+    """Return ports of the loopback that are free now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
         for each in sockets:

@@ -233,6 +233,6 @@ async def test_no_request_fails_while_every_pod_is_replaced(exposed: Namespace, 
     assert set(seen) == {"one", "two"}, seen
     for each in await _pods(exposed):
         gates = [gate["conditionType"] for gate in each["spec"]["readinessGates"]]
-        told = {of["type"]: of["status"] for of in each["status"]["conditions"]}
+        statuses = {of["type"]: of["status"] for of in each["status"]["conditions"]}
         assert len(gates) == 2
-        assert {told[gate] for gate in gates} == {"True"}
+        assert {statuses[gate] for gate in gates} == {"True"}

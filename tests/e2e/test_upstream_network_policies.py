@@ -26,7 +26,7 @@ _NODE: Final = "upstream"
 _NAMESPACES: Final = ("netpol-*", "udp-network-policy-*", "sctp-network-policy-*")
 """What the cases call theirs, with a suffix of their own."""
 _NOT_RUN: Final = "Feature:SCTPConnectivity"
-"""Guests bring no SCTP: nobody could connect, whatever a policy says."""
+"""Guests bring no SCTP: no pod could connect, with or without a policy."""
 _KINDS: Final[Mapping[str, Mapping[str, str]]] = {"machines": {}, "mixed": {"pod": "a"}}
 """Labels of the pods that get machines. The rest is on an ordinary node, in ``mixed``."""
 _PATIENCE_S: Final = 7200

@@ -38,7 +38,7 @@ _CALL = f"while :; do (hostname | nc -w 1 {_WORLD_SIDE} 8080 &); sleep 0.1; done
 
 @dataclass(frozen=True)
 class Ground:
-    """Two subnets in a secondary block, each in a zone of its own: only one has a way out."""
+    """Two subnets in a secondary block, in two zones: only one has a way out."""
 
     namespace: Namespace
     image: str
@@ -232,13 +232,13 @@ async def test_a_pod_in_a_full_subnet_waits_until_an_address_is_freed(
     assert (await ground.cluster.get("subnet", _SHUT))["status"]["availableAddresses"] == 0
     await namespace.apply(ground.pod("late", _SHUT))
     await namespace.wait("condition=PodScheduled=False", "pod/late", timeout_s=30)
-    (told,) = [
+    (condition,) = [
         each
         for each in (await namespace.get("pod", "late"))["status"]["conditions"]
         if each["type"] == "PodScheduled"
     ]
-    assert told["reason"] == "InsufficientFreeAddressesInSubnet"
-    assert f"{_SHUT} (0 free)" in told["message"]
+    assert condition["reason"] == "InsufficientFreeAddressesInSubnet"
+    assert f"{_SHUT} (0 free)" in condition["message"]
     await namespace.kubectl("delete", "pod", names[0])
     await namespace.ready("late", timeout_s=60)
     assert await ground.address("late") in _BLOCKS[_SHUT]

@@ -1,4 +1,4 @@
-"""Who writes a policy is told what of it does nothing."""
+"""Events name the parts of a policy that are not enforced."""
 
 from typing import Any
 

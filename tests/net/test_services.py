@@ -101,7 +101,7 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
         await until(lambda: _connects(one, (address, 80)))
         took = time.monotonic() - began
         record_property("kube_proxy_start_to_served_s", round(took, 2))
-        assert took < _STOCK_WAIT_S, "kube-proxy waited for a Node of its own name"
+        assert took < _STOCK_WAIT_S, "kube-proxy waited for a Node with its name"
 
         async def both_called() -> bool:
             await call(one.namespace, one.pod, (address, 80))
@@ -251,7 +251,7 @@ async def _connects(guest: Guest, target: tuple[str, int]) -> bool:
 
 @pytest.fixture
 async def dns(cluster: Lab, api_server: ApiServer, tmp_path: Path) -> AsyncIterator[Lab]:
-    """The cluster with CoreDNS on the router, running as nobody."""
+    """The cluster with CoreDNS on the router, running unprivileged."""
     home = tmp_path / "coredns"
     home.mkdir()
     rules = [

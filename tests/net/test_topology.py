@@ -1,4 +1,4 @@
-"""The standing parts: made once however often, gone without a trace whatever happened."""
+"""The network's permanent parts: creation is idempotent, removal complete after any crash."""
 
 import asyncio
 import random
