@@ -177,6 +177,8 @@ class MicroVMStatus(DictMixin):
     driver: str = ""
     attempts: int = 0
     """Launches so far, counting the present one."""
+    credential: str = ""
+    """ID of the client certificate issued to its kubelet last; only with it are others issued."""
     conditions: list[Condition] = []
     """``Addressed``, ``Launched``, ``Registered``, ``Ready`` in that order; ``Terminated`` at the
     end. Their transition times are the phases of a pod's start."""
