@@ -22,6 +22,9 @@ from monopod.webhooks.manifests import policies
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 
+pytestmark = pytest.mark.api
+
+
 ADDRESS: Final = "192.168.1.2"
 NODE: Final = "fargate-ip-192-168-1-2.local-1.compute.internal"
 SCHEDULER: Final = "monopod:fargate-scheduler"
@@ -227,7 +230,7 @@ async def test_its_events_are_about_itself_and_small(
         _event(namespace, "Deployment", "web"),
         _event("default", "Node", "another"),
     ):
-        with pytest.raises(ForbiddenError, match="of itself and of its own pods only"):
+        with pytest.raises(ForbiddenError, match="about itself and its own pods only"):
             await guest.create(foreign)
     with pytest.raises(ForbiddenError, match="too large"):
         await guest.create(_event(namespace, "Pod", pod, "m" * 40_000))

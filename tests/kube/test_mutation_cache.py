@@ -1,11 +1,14 @@
 import math
 
+import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
 
 from monopod.kube import MutationCache
 from tests.kube.clock import ManualClock
 from tests.kube.source import FakeInformer
+
+pytestmark = pytest.mark.unit
 
 
 def thing(version: str | None, uid: str | None = "u") -> ConfigMap:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.resources.core_v1 import Pod
@@ -15,6 +16,8 @@ from monopod.controllers.scheduler.placement_index import PlacementIndex
 from monopod.kube import key_of, uid_of
 from tests.kube.source import FakeInformer
 from tests.scheduler.build import pod, subnet
+
+pytestmark = pytest.mark.unit
 
 _ZONES = ("a", "b")
 _APART = {
