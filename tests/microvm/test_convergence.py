@@ -21,14 +21,14 @@ from monopod.controllers.microvm.boot_limiter import BootLimiter
 from monopod.controllers.microvm.decide import LAUNCHING, QUEUED, decide
 from monopod.controllers.microvm.ipam import AddressBook, Addresses, recorded
 from monopod.controllers.microvm.observed import ObservedCache
-from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.state import NodeState, PodState, State
 from monopod.kube import meta, uid_of
 from monopod.node.net.errors import AddressesExhaustedError
 from monopod.node.provider import MachineExit, Presence
 from tests.microvm.build import NOW, machine
 
-SETTINGS = MachinesSettings()
+SETTINGS = MicroVMSettings()
 SUBNET = IPv4Network("192.168.2.0/29")
 """Has three addresses."""
 BOOTS_AT_ONCE = 2

@@ -10,7 +10,7 @@ from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.microvm import actions
 from monopod.controllers.microvm.burst import BURST_S
 from monopod.controllers.microvm.decide import ROOM_S, decide
-from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.state import ANY_POD, LeaseSilence, NodeState, PodState, State
 from monopod.node.provider import MachineExit, Presence
 from tests.microvm.build import (
@@ -26,7 +26,7 @@ from tests.microvm.build import (
     state,
 )
 
-SETTINGS = MachinesSettings()
+SETTINGS = MicroVMSettings()
 RUNNING, REMAINS = Presence.RUNNING, Presence.REMAINS
 SILENT = NodeState(ours=True)
 STARTING = NodeState(ours=True, registered=True, why="KubeletNotReady: not yet")

@@ -176,7 +176,7 @@ async def test_two_hundred_concurrent_machines_share_no_address(world: World) ->
         await world.condition(names[count // 2], conditions.ADDRESSED)
     async with world.controller(patient, boots_at_once=count):
         machines = [
-            await world.condition(name, conditions.LAUNCHED, timeout_s=60) for name in names
+            await world.condition(name, conditions.LAUNCHED, timeout_s=300) for name in names
         ]
         addresses = addresses_of(machines)
         assert len(addresses) == len(set(addresses)) == 2 * count
@@ -185,5 +185,5 @@ async def test_two_hundred_concurrent_machines_share_no_address(world: World) ->
             *(world.admin.delete(Pod, f"web-{index}", world.namespace) for index in range(count))
         )
         for name in names:
-            await world.gone(name, timeout_s=60)
+            await world.gone(name, timeout_s=300)
     assert await world.nodes() == []

@@ -17,7 +17,7 @@ from monopod.api.resources import Condition, MicroVM, MicroVMStatus, Subnet, Vpc
 from monopod.controllers.microvm import conditions
 from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
 from monopod.controllers.microvm.manager import run
-from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.kube import AlreadyExistsError, Client, NotFoundError, connect, meta, uid_of
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
@@ -27,7 +27,7 @@ T = TypeVar("T")
 SUBNET = "machines-a"
 TINY = "machines-tiny"
 """A subnet with eleven pod addresses."""
-SETTINGS = MachinesSettings(registration_timeout_s=30, unready_timeout_s=30)
+SETTINGS = MicroVMSettings(registration_timeout_s=30, unready_timeout_s=30)
 _ENDPOINT = ClusterEndpoint("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
 
 
@@ -61,11 +61,11 @@ class World:
 
     @asynccontextmanager
     async def controller(
-        self, settings: MachinesSettings = SETTINGS, boots_at_once: int = 100
+        self, settings: MicroVMSettings = SETTINGS, boots_at_once: int = 100
     ) -> AsyncGenerator[None]:
         """Run the controllers; leaving cancels them without clean-up, like a kill."""
         started = asyncio.Event()
-        async with connect(self._user, "monopod-machines") as client:
+        async with connect(self._user, "monopod-microvm") as client:
             provider = FakeProvider(self.host, boots_at_once)
             work = asyncio.create_task(
                 run(client, provider, _ENDPOINT, settings, ready=started.set)
@@ -134,7 +134,7 @@ class World:
         kind: str,
         status: str = "True",
         reason: str | None = None,
-        timeout_s: float = 15.0,
+        timeout_s: float = 60.0,
     ) -> MicroVM:
         """Wait for a machine's condition."""
 
@@ -147,7 +147,7 @@ class World:
         what = f"{name} has {kind}={status} {reason or ''}"
         return await eventually(look, what, timeout_s)
 
-    async def gone(self, name: str, timeout_s: float = 15.0) -> None:
+    async def gone(self, name: str, timeout_s: float = 60.0) -> None:
         """Wait until a machine's object is gone, and the host has nothing of it."""
 
         async def look() -> bool:

@@ -169,7 +169,7 @@ class MicroVMSpec(DictMixin):
 
 
 class MicroVMStatus(DictMixin):
-    """What became of it. Written by the machines controller alone."""
+    """What became of it. Written by the MicroVM controller alone."""
 
     podAddress: str = ""
     managementAddress: str = ""

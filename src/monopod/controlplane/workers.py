@@ -90,7 +90,7 @@ async def remove(client: Client, name: str, report: Report = ignore) -> None:
         if time.monotonic() > deadline:
             raise ClusterError(
                 f"node {name} was not removed within {_READY_WITHIN_S:.0f} s:"
-                " see `monopod logs machines`"
+                " see `monopod logs microvm`"
             )
         await asyncio.sleep(_POLL_S)
     if node := found.status_or_empty.nodeName:

@@ -54,7 +54,7 @@ _EVERYTHING: Final = "the load balancers"
 LOOK_EVERY_S: Final = 10.0
 _CHECKED_WITHIN_S: Final = 0.5
 """Seconds between two reconciles while pods wait for health checks."""
-_log: Final = structlog.get_logger("balancing")
+_log: Final = structlog.get_logger("loadbalancer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class LoadBalancerController:
         """Subscribe to the informers; each change enqueues one reconcile of everything.
 
         Args:
-            client: As the user ``monopod:balancing``.
+            client: As the user ``monopod:loadbalancer``.
             views: The informers.
             events: Publishes events about Services and Ingresses.
             deployer: Deploys load balancers to HAProxy.
@@ -102,7 +102,7 @@ class LoadBalancerController:
         self._region = region
         self._look_every_s = look_every_s
         self._slices = SliceIndex(views.slices)
-        self._controller = Controller("balancing", self._reconcile, workers=1, cap_s=5.0)
+        self._controller = Controller("loadbalancer", self._reconcile, workers=1, cap_s=5.0)
         self.first_pass = asyncio.Event()
         """Set once HAProxy runs what the objects request."""
         informers: tuple[Informer[Any], ...] = (

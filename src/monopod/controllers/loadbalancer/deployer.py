@@ -28,7 +28,7 @@ from monopod.controllers.loadbalancer.parts import Slices
 from monopod.kube import meta, uid_of
 from monopod.node.net.cluster_network import ClusterNetwork
 
-_log: Final = structlog.get_logger("balancing")
+_log: Final = structlog.get_logger("loadbalancer")
 
 
 @dataclass(frozen=True, slots=True)

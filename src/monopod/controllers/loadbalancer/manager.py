@@ -35,7 +35,7 @@ async def run(
     """Run the load balancer controller until cancelled.
 
     Args:
-        client: As the user ``monopod:balancing``.
+        client: As the user ``monopod:loadbalancer``.
         haproxy: Runs the load balancers.
         accepted: The last-known-good configuration per object.
         plan: The cluster's network plan.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from monopod.api.conditions import FALSE, TRUE, find_condition, is_true, set_condition
+from monopod.api.conditions import TRUE, find_condition, is_true, new_condition, set_condition
 from monopod.api.constants import (
     ADDRESSED,
     HARDWARE_VIRTUALIZED,
@@ -37,7 +37,7 @@ def since(condition: Condition) -> datetime:
 
 def changed(kind: str, status: bool, reason: str, message: str) -> Condition:
     """Return a condition whose transition time ``set_in`` will set."""
-    return Condition(type=kind, status=TRUE if status else FALSE, reason=reason, message=message)
+    return new_condition(kind, status, reason, message)
 
 
 def of_exit(kind: str, status: bool, ended: MachineExit) -> Condition:
@@ -62,4 +62,8 @@ def set_in(conditions: Sequence[Condition], *new: Condition, now: datetime) -> l
     found = list(conditions)
     for condition in new:
         found = set_condition(found, condition, now, by_reason=True)
-    return sorted(found, key=lambda each: (*_ORDER, each.type).index(each.type))
+    return sorted(found, key=_place)
+
+
+def _place(condition: Condition) -> int:
+    return _ORDER.index(condition.type) if condition.type in _ORDER else len(_ORDER)

@@ -31,7 +31,7 @@ from monopod.node.provider import MachineExit
 
 _STEPS_AT_ONCE: Final = 32
 _LOST_TRACK_S: Final = 1.0
-_log: Final = structlog.get_logger("machines")
+_log: Final = structlog.get_logger("microvm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class MicroVMController:
             boot_ended=self._enqueue_next_boot,
             room_freed=self._room_freed,
         )
-        self._controller = Controller("machines", self._reconcile, workers=workers)
+        self._controller = Controller("microvm", self._reconcile, workers=workers)
         views.machines.subscribe(self._machine_changed)
         views.pods.subscribe(self._pod_changed)
         views.nodes.subscribe(self._node_changed)

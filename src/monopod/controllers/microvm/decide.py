@@ -33,7 +33,7 @@ from monopod.controllers.microvm.actions import (
     Terminate,
 )
 from monopod.controllers.microvm.burst import burst_action
-from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.state import NodeState, PodState, State
 from monopod.kube import meta
 from monopod.node.provider import MachineExit, Presence
@@ -52,7 +52,7 @@ ROOM_S: Final = 15.0
 """Interval between launches of a machine that lacks capacity, unless some becomes free."""
 
 
-def decide(state: State, settings: MachinesSettings) -> Action:  # noqa: PLR0911 - one for each case
+def decide(state: State, settings: MicroVMSettings) -> Action:  # noqa: PLR0911 - one for each case
     """Return a machine's next action."""
     machine = state.machine
     metadata = meta(machine)
@@ -116,7 +116,7 @@ def _exit(state: State, reason: str, message: str) -> MachineExit:
     return MachineExit(meta(state.machine).name or "", reason, message)
 
 
-def _launch(state: State, status: MicroVMStatus, settings: MachinesSettings) -> Action:
+def _launch(state: State, status: MicroVMStatus, settings: MicroVMSettings) -> Action:
     pod, presence = state.pod, state.presence
     if pod is not None and pod.finished:
         return Delete("PodFinished", "its pod ended before it had a machine")
@@ -143,7 +143,7 @@ def _address(state: State, addressed: Condition | None) -> Action:
 
 
 def _pause(
-    state: State, status: MicroVMStatus, launched: Condition, settings: MachinesSettings
+    state: State, status: MicroVMStatus, launched: Condition, settings: MicroVMSettings
 ) -> MarkTerminated | Requeue | None:
     """Return the back-off of a machine whose launch failed; None if it may be launched now."""
     if launched.reason in _NO_PAUSE:
@@ -175,7 +175,7 @@ def _start(state: State, launched: Condition) -> Action:
     return Launch()
 
 
-def _follow(state: State, settings: MachinesSettings) -> Action:  # noqa: PLR0911 - one for each case
+def _follow(state: State, settings: MicroVMSettings) -> Action:  # noqa: PLR0911 - one for each case
     machine, node = state.machine, state.node
     ready = conditions.find(machine, conditions.READY)
     if state.presence is not Presence.RUNNING:
@@ -198,7 +198,7 @@ def _follow(state: State, settings: MachinesSettings) -> Action:  # noqa: PLR091
     return action
 
 
-def _attend(state: State, ready: Condition, node: NodeState, settings: MachinesSettings) -> Action:
+def _attend(state: State, ready: Condition, node: NodeState, settings: MicroVMSettings) -> Action:
     if not node.ready:
         return _await_recovery(state, ready, node, settings)
     if ready.status != TRUE:
@@ -206,7 +206,7 @@ def _attend(state: State, ready: Condition, node: NodeState, settings: MachinesS
     return burst_action(state) or Requeue("for its pod")
 
 
-def _await_ready(state: State, settings: MachinesSettings) -> Action:
+def _await_ready(state: State, settings: MicroVMSettings) -> Action:
     node = state.node
     launched = conditions.find(state.machine, conditions.LAUNCHED)
     assert launched is not None  # noqa: S101 - only launched machines get here
@@ -229,7 +229,7 @@ def _await_ready(state: State, settings: MachinesSettings) -> Action:
 
 
 def _confirm_lease(
-    state: State, settings: MachinesSettings
+    state: State, settings: MicroVMSettings
 ) -> ConfirmLease | MarkTerminated | Requeue:
     """Return the next check of a kubelet's Lease, or a termination if it is not renewed.
 
@@ -258,7 +258,7 @@ def _wait_s(state: State, seconds: float) -> Requeue:
 
 
 def _await_recovery(
-    state: State, ready: Condition, node: NodeState, settings: MachinesSettings
+    state: State, ready: Condition, node: NodeState, settings: MicroVMSettings
 ) -> Action:
     if ready.status == TRUE:
         return MarkReady(False, "NodeNotReady", node.why)

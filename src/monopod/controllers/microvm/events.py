@@ -10,26 +10,19 @@ from typing import Final
 from lightkube.models import meta_v1
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api.messages import CAPACITY_UNAVAILABLE, FAILED_SCHEDULING, provisioning_retried
 from monopod.api.resources import MicroVM
 from monopod.kube import EventRecorder, EventType, meta
 from monopod.node.provider import MachineExit
 
-COMPONENT: Final = "monopod-machines"
-FAILED_SCHEDULING: Final = "FailedScheduling"
-TIMED_OUT: Final = "Pod provisioning timed out (will retry) for pod"
-"""Source: knowledge-centre article on pending Fargate pods; the pod's name follows."""
-NO_CAPACITY: Final = (
-    "Fargate capacity is unavailable at this time. "
-    "Please try again later or in a different availability zone"
-)
-"""Same article, and containers-roadmap issue 2034."""
+COMPONENT: Final = "monopod-microvm"
 
 
 class EventPublisher:
     """Publishes the events about machines."""
 
     def __init__(self, own: EventRecorder, fargate: EventRecorder) -> None:
-        """Take two recorders: for component ``monopod-machines`` and for the scheduler's."""
+        """Take two recorders: for component ``monopod-microvm`` and for the scheduler's."""
         self._own = own
         self._fargate = fargate
 
@@ -58,7 +51,7 @@ class EventPublisher:
     def no_capacity(self, machine: MicroVM, why: str) -> None:
         """Publish that a worker node lacks capacity; on pods, the scheduler publishes this."""
         if machine.is_worker_node:
-            text = f"{NO_CAPACITY}: {why}"
+            text = f"{CAPACITY_UNAVAILABLE}: {why}"
             self._fargate.record(machine, EventType.WARNING, FAILED_SCHEDULING, text)
 
     def unsupported(self, machine: MicroVM, why: str) -> None:
@@ -69,7 +62,8 @@ class EventPublisher:
         """Publish that a machine is abandoned before its pod ran."""
         reference = machine.spec.podRef
         if not machine.is_worker_node:
-            text = f"{TIMED_OUT} {reference.namespace}/{reference.name}: {ended.message}"
+            pod = f"{reference.namespace}/{reference.name}"
+            text = provisioning_retried(pod, ended.message, timed_out=True)
             self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, text)
         self._own.record(machine, EventType.WARNING, ended.reason, ended.message)
 

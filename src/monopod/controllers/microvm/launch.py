@@ -15,6 +15,7 @@ from monopod.controllers.microvm.context import Context, SubnetNotFoundError
 from monopod.controllers.microvm.decide import LAUNCHING
 from monopod.controllers.microvm.execution_roles import Grant
 from monopod.controllers.microvm.ipam import pod_block, recorded
+from monopod.fargate.sizing import Size
 from monopod.identity.errors import IdentityError
 from monopod.identity.node import NodeCertificates, NodeSubject
 from monopod.kube import AlreadyExistsError, ConflictError, meta, uid_of
@@ -30,7 +31,7 @@ from monopod.node.provider import (
 from monopod.util.concurrency import run_concurrently
 
 LAUNCH_FAILED: Final = "LaunchFailed"
-_log: Final = structlog.get_logger("machines")
+_log: Final = structlog.get_logger("microvm")
 
 
 async def launch(context: Context, machine: MicroVM) -> MicroVM:
@@ -122,8 +123,7 @@ class _Attempt:
         spec = self._machine.spec
         return LaunchRequest(
             name=self._name,
-            milli_cpu=spec.milliCPU,
-            memory_mib=spec.memoryMiB,
+            size=Size.of(spec),
             storage_gib=spec.ephemeralStorageGiB,
             management_address=self._addresses.management,
             pod_address=self._addresses.pod,
@@ -202,8 +202,7 @@ class _Attempt:
                 client_key=certificates.client.key,
                 serving_certificate=certificates.serving.certificate,
                 serving_key=certificates.serving.key,
-                milli_cpu=machine.spec.milliCPU,
-                memory_mib=machine.spec.memoryMiB,
+                size=Size.of(machine.spec),
                 labels=nodes.labels(machine, self._addresses.pod, place),
                 taints=nodes.taints(machine),
                 max_pods=nodes.most_pods(machine),

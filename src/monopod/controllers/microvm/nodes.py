@@ -16,7 +16,6 @@ the kubelet reported since, the kubelet rejects every pod, and a rejected pod st
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from platform import machine as host_architecture
 from typing import Final
 
 from lightkube.models import core_v1 as models
@@ -25,15 +24,16 @@ from lightkube.resources.core_v1 import Node
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM
-from monopod.fargate.sizing import Size, instance_type
+from monopod.fargate.node_labels import node_labels
+from monopod.fargate.sizing import Size
 from monopod.kube import meta, uid_of
 from monopod.node.guest import SYSTEM_MEMORY_MIB
 from monopod.node.net.addresses import host_name, node_name
+from monopod.util.architecture import host_architecture
 
 TAINT: Final = (keys.COMPUTE_TYPE_KEY, keys.COMPUTE_TYPE_FARGATE, "NoSchedule")
 _MOST_PODS: Final = 110
 """Of a worker node: the kubelet's default."""
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +57,17 @@ def taints(machine: MicroVM) -> tuple[tuple[str, str, str], ...]:
 
 def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str, str]:
     """Return a node's labels: those of a Fargate node, its size and the name of its MicroVM."""
-    architecture = _ARCHITECTURES.get(host_architecture(), host_architecture())
     kind = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}
     return {
         **({keys.NODE_LABEL: machine.spec.podRef.name} if machine.is_worker_node else kind),
-        keys.INSTANCE_TYPE_LABEL: instance_type(
-            Size(machine.spec.milliCPU, machine.spec.memoryMiB)
-        ),
         keys.MACHINE_LABEL: meta(machine).name or "",
-        "beta.kubernetes.io/arch": architecture,
-        "beta.kubernetes.io/os": "linux",
-        "failure-domain.beta.kubernetes.io/region": place.region,
-        "failure-domain.beta.kubernetes.io/zone": place.zone,
-        "kubernetes.io/arch": architecture,
         "kubernetes.io/hostname": host_name(pod_address, place.region),
-        "kubernetes.io/os": "linux",
-        "topology.kubernetes.io/region": place.region,
-        "topology.kubernetes.io/zone": place.zone,
+        **node_labels(
+            region=place.region,
+            zone=place.zone,
+            architecture=host_architecture(),
+            size=Size.of(machine.spec),
+        ),
     }
 
 

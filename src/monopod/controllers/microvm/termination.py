@@ -18,7 +18,7 @@ from monopod.kube import NotFoundError, meta, uid_of
 from monopod.node.provider import MachineExit, Presence
 
 POD_GONE: Final = "PodGone"
-_log: Final = structlog.get_logger("machines")
+_log: Final = structlog.get_logger("microvm")
 
 
 async def terminate(context: Context, name: str, why: str) -> None:

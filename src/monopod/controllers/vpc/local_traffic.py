@@ -22,7 +22,7 @@ from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.api.resources import MicroVM
 from monopod.controllers.vpc.security_groups import pod_address
-from monopod.kube import Key, key_of, meta
+from monopod.kube import Key, key_of, labels_of, meta
 
 _LOCAL: Final = "Local"
 _SERVICE: Final = "kubernetes.io/service-name"
@@ -58,7 +58,7 @@ def is_local(service: Service) -> bool:
 
 def service_of(endpoints: EndpointSlice) -> Key:
     """Return the key of the service that a slice belongs to."""
-    name = (meta(endpoints).labels or {}).get(_SERVICE, "")
+    name = labels_of(endpoints).get(_SERVICE, "")
     return f"{meta(endpoints).namespace or ''}/{name}"
 
 
