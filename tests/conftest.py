@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources import core_v1
 
@@ -17,6 +18,9 @@ from tests.apiserver import ApiServer, running_api_server
 
 _ROOT = Path(__file__).parent
 _LAYERS = ("unit", "api", "e2e")
+# How fast the host is decides no test of properties.
+settings.register_profile("any host", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any host")
 
 
 def _layer(item: pytest.Item) -> str:
