@@ -30,7 +30,7 @@ from monopod.controllers.loadbalancer.model import (
     TargetGroup,
 )
 from monopod.controllers.loadbalancer.parts import Slices
-from monopod.kube import key_of, make_key, meta
+from monopod.kube import annotations_of, key_of, make_key, name_of, namespace_of
 
 PREFIX: Final = "alb.ingress.kubernetes.io/"
 ACTIONS: Final = "actions."
@@ -78,8 +78,8 @@ class Rules:
         groups: dict[str, TargetGroup],
     ) -> None:
         self._spec = ingress.spec or models.IngressSpec()
-        self._namespace = meta(ingress).namespace or ""
-        self._name = meta(ingress).name or ""
+        self._namespace = namespace_of(ingress)
+        self._name = name_of(ingress)
         self._reader = reader
         self._around = around
         self._groups = groups
@@ -199,7 +199,7 @@ class Rules:
 
     def _described(self, name: str, service: Service, port: ServicePort) -> TargetGroup:
         # A service's own annotations override the Ingress's, as in AWS's controller.
-        own = meta(service).annotations or {}
+        own = annotations_of(service)
         self._check_service(key_of(service), own)
         reader = Reader(PREFIX, {**self._reader.annotations, **own})
         reader.require_ip_targets("target-type")
