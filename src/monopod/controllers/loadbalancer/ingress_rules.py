@@ -10,10 +10,14 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 
 from monopod.controllers.loadbalancer import attributes
-from monopod.controllers.loadbalancer.actions import ActionError, read_action
+from monopod.controllers.loadbalancer.action_annotations import ActionError, read_action
 from monopod.controllers.loadbalancer.annotations import PATH, HealthNames, Reader, target_ports
 from monopod.controllers.loadbalancer.attributes import APPLICATION_TARGETS
-from monopod.controllers.loadbalancer.conditions import Conditions, read_conditions, with_conditions
+from monopod.controllers.loadbalancer.condition_annotations import (
+    Conditions,
+    read_conditions,
+    with_conditions,
+)
 from monopod.controllers.loadbalancer.errors import ConditionError
 from monopod.controllers.loadbalancer.ingress_annotations import INGRESS, SERVICE
 from monopod.controllers.loadbalancer.meanings import refuse_others, served_attributes
