@@ -154,7 +154,7 @@ def objection(
     spec, addresses = request.spec, recorded(machine)
     if addresses is None or meta(machine).deletionTimestamp is not None:
         return "the machine is being deleted, or has no address"
-    node = nodes.name_of(machine, addresses.pod, region)
+    node = nodes.name_for(machine, addresses.pod, region)
     user = NODE_USER_PREFIX + node
     if spec.username != user or NODES_GROUP not in (spec.groups or ()):
         return f"it was made by {spec.username}"

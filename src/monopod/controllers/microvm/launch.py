@@ -19,7 +19,7 @@ from monopod.controllers.microvm.ipam import pod_block, recorded
 from monopod.fargate.sizing import Size
 from monopod.identity.errors import IdentityError
 from monopod.identity.node import NodeCertificates, NodeSubject, credential_id
-from monopod.kube import AlreadyExistsError, ConflictError, meta, uid_of
+from monopod.kube import AlreadyExistsError, ConflictError, meta, name_of, uid_of
 from monopod.node.guest import NodeConfiguration, Registry, node_files
 from monopod.node.net.addresses import host_name, resolver
 from monopod.node.provider import (
@@ -48,7 +48,7 @@ async def mark_launched(context: Context, machine: MicroVM, **fields: str) -> Mi
         machine: The machine.
         fields: Other fields of its status to record.
     """
-    choice = context.provider.chosen(meta(machine).name or "")
+    choice = context.provider.chosen(name_of(machine))
     if choice is None:
         running = conditions.changed(conditions.LAUNCHED, True, "Running", "runs")
         return await context.status.status(machine, running, **fields)
@@ -73,12 +73,12 @@ class _Attempt:
         assert addresses is not None  # noqa: S101 - only an Addressed machine is launched
         self._context = context
         self._machine = machine
-        self._name = meta(machine).name or ""
+        self._name = name_of(machine)
         self._attempts = machine.status_or_empty.attempts
         self._begun = False
         self._credential = ""
         self._addresses = addresses
-        self._node = nodes.name_of(machine, addresses.pod, context.endpoint.region)
+        self._node = nodes.name_for(machine, addresses.pod, context.endpoint.region)
         self._host = host_name(addresses.pod, context.endpoint.region)
 
     async def make(self) -> MicroVM:
