@@ -20,6 +20,8 @@ from tests.explain.cases import (
     turned,
 )
 
+pytestmark = pytest.mark.unit
+
 IN_SHOP = {"namespace": "shop"}
 MARKED = {keys.PROFILE_LABEL: "fp"}
 
@@ -183,8 +185,8 @@ def test_a_refusal_has_a_remedy() -> None:
 
 def test_every_reason_has_a_remedy() -> None:
     ways = set(refusal.WAYS_OUT)
-    assert ways >= reasons.REFUSALS
-    assert ways - reasons.REFUSALS == {reasons.PROVISIONING_FAILED, "Unschedulable"}
+    assert ways >= reasons.UNSCHEDULABLE
+    assert ways - reasons.UNSCHEDULABLE == {reasons.PROVISIONING_FAILED, "Unschedulable"}
 
 
 def test_a_starting_machine() -> None:

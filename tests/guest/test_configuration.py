@@ -1,4 +1,4 @@
-"""What a machine is told: read back with the tools' own formats, not compared as text."""
+"""The configuration of a machine, read back with the tools' own formats, not compared as text."""
 
 import json
 import re
@@ -19,6 +19,8 @@ from monopod.node import guest
 from monopod.node.guest import NodeConfiguration, Registry, RegistryCredential, node_files
 from monopod.node.guest.configuration import GATEWAY, pids_limit
 from monopod.node.vmm.uml import guest_memory_mib, processes
+
+pytestmark = pytest.mark.unit
 
 NODE = NodeConfiguration(
     node_name="fargate-ip-192-168-1-2.local-1.compute.internal",

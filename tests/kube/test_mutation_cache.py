@@ -1,12 +1,15 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
 
 from monopod.kube import Change, MutationCache
 from monopod.kube.store import Store
 from tests.kube.clock import ManualClock
+
+pytestmark = pytest.mark.unit
 
 
 class _Source:
@@ -18,6 +21,9 @@ class _Source:
 
     def get(self, key: str) -> ConfigMap | None:
         return self.store.objects.get(key)
+
+    def items(self) -> Sequence[ConfigMap]:
+        return tuple(self.store)
 
     def subscribe(self, callback: Callable[[Change[ConfigMap]], None]) -> Callable[[], None]:
         self._callbacks.append(callback)

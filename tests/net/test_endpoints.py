@@ -1,4 +1,4 @@
-"""At which addresses pods are for network policies, whatever a guest says of itself."""
+"""The addresses that network policies use for pods; guests' reports do not count."""
 
 from ipaddress import IPv4Address
 from typing import Any
@@ -10,6 +10,8 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api.resources import MicroVM
 from monopod.controllers.vpc.endpoints import endpoints, shared_addresses
 from monopod.kube import codec
+
+pytestmark = pytest.mark.unit
 
 
 def pod(name: str, node: str, *addresses: str, phase: str = "Running", **spec: Any) -> Pod:

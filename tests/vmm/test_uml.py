@@ -20,6 +20,8 @@ from monopod.node.vmm.uml import UmlDriver
 from monopod.util import process
 from tests.vmm.conftest import MAC, UID, Bench, scripted
 
+pytestmark = pytest.mark.kernel
+
 _TALKING = scripted(
     """
     ip address add 192.0.2.2/24 dev vec0
@@ -182,9 +184,10 @@ _LAUNCHER = """
 import asyncio, json, socket, sys
 from pathlib import Path
 from monopod.fargate.sizing import Size
-from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.driver import Machine
 from monopod.node.vmm.uml import UmlDriver
+from monopod.util.cgroups import Hierarchies
 
 async def main() -> None:
     wanted = json.load(sys.stdin)

@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Event, Node, Pod
 
+from monopod.api.names import machine_name
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
-from monopod.controllers.scheduler.decide import machine_name
 from monopod.errors import MonopodError
 from monopod.explain.snapshot import Snapshot, Warned
 from monopod.kube import Client, NotFoundError, name_of, namespace_of, uid_of
