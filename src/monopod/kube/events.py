@@ -22,9 +22,9 @@ from lightkube.models import meta_v1
 from lightkube.resources import core_v1
 from prometheus_client import Counter
 
+from monopod.api.metadata import meta, name_of
 from monopod.kube.client import Client
 from monopod.kube.errors import AlreadyExistsError, KubeError, NotFoundError, TransientError
-from monopod.kube.objects import meta, name_of
 
 _WAITING: Final = 1000
 _REMEMBERED: Final = 4096

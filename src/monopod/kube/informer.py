@@ -16,9 +16,10 @@ import structlog
 from lightkube.core import resource as res
 from prometheus_client import Counter
 
+from monopod.api.metadata import meta
 from monopod.kube.client import Client
 from monopod.kube.errors import GoneError, KubeError, TransientError, from_status
-from monopod.kube.objects import Key, key_of, meta, with_type
+from monopod.kube.objects import Key, key_of, with_type
 from monopod.kube.store import Added, Change, Store
 
 _T = TypeVar("_T", bound=res.Resource)
