@@ -1,4 +1,4 @@
-"""Whether KVM works is checked quickly, explained, and cached for this host."""
+"""The KVM probe: its duration, its reasons for users, and its cache."""
 
 import json
 import time

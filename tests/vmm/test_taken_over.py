@@ -131,5 +131,5 @@ def _check_descriptors(report: Report, kind: str) -> None:
     else:
         assert found == Counter({**disks, "device both": 1, "socket both": 1})
         assert report.after("interfaces") == []
-    # What it may not write it cannot open anew for writing, unless it is its own.
+    # It cannot reopen the root image, which it has read-only, for writing.
     assert "root" not in report.after("reopened")
