@@ -1,4 +1,4 @@
-"""The KVM probe: its duration, its reasons for users, and its cache."""
+"""Whether KVM works is checked quickly, explained, and cached for this host."""
 
 import json
 import time
