@@ -227,7 +227,7 @@ async def test_its_events_are_about_itself_and_small(
         _event(namespace, "Deployment", "web"),
         _event("default", "Node", "another"),
     ):
-        with pytest.raises(ForbiddenError, match="of itself and of its own pods only"):
+        with pytest.raises(ForbiddenError, match="about itself and its own pods only"):
             await guest.create(foreign)
     with pytest.raises(ForbiddenError, match="too large"):
         await guest.create(_event(namespace, "Pod", pod, "m" * 40_000))

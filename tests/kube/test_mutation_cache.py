@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
@@ -18,6 +18,9 @@ class _Source:
 
     def get(self, key: str) -> ConfigMap | None:
         return self.store.objects.get(key)
+
+    def items(self) -> Sequence[ConfigMap]:
+        return tuple(self.store)
 
     def subscribe(self, callback: Callable[[Change[ConfigMap]], None]) -> Callable[[], None]:
         self._callbacks.append(callback)

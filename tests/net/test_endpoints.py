@@ -1,4 +1,4 @@
-"""At which addresses pods are for network policies, whatever a guest says of itself."""
+"""The addresses that network policies use for pods; guests' reports do not count."""
 
 from ipaddress import IPv4Address
 from typing import Any

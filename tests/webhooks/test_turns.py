@@ -45,7 +45,7 @@ async def test_two_created_at_once_are_one_too_many() -> None:
         "message": "Cannot create Fargate Profile second because cluster prod currently has"
         " Fargate profile first in status CREATING",
     }
-    assert (await asked(webhook, "first"))["allowed"], "whoever tries again is not in his own way"
+    assert (await asked(webhook, "first"))["allowed"], "a profile does not block its own retry"
 
 
 @pytest.mark.row("S2")

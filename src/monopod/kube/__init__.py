@@ -18,7 +18,7 @@ from monopod.kube.errors import (
 from monopod.kube.events import EventRecorder, EventType
 from monopod.kube.informer import Informer
 from monopod.kube.manager import Manager
-from monopod.kube.mutation_cache import MutationCache
+from monopod.kube.mutation_cache import MutationCache, Source
 from monopod.kube.objects import (
     Key,
     annotations_of,
@@ -59,6 +59,7 @@ __all__ = [
     "MutationCache",
     "NotFoundError",
     "PatchType",
+    "Source",
     "TransientError",
     "UnauthorizedError",
     "WorkQueue",

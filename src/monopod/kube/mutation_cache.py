@@ -4,7 +4,7 @@ Without it, a reconcile that follows another at once would not see what that one
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 from lightkube.core import resource as res
@@ -19,14 +19,18 @@ _GONE_S: Final = 10.0
 
 
 class Source(Protocol[_T]):
-    """The informer that the cache overlays."""
+    """What a cache or an index needs of an informer."""
 
     def get(self, key: Key) -> _T | None:
         """Return the object of this key, or None."""
         ...
 
+    def items(self) -> Sequence[_T]:
+        """Return all objects."""
+        ...
+
     def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
-        """Call back with every change."""
+        """Call back with every change, after ``get`` and ``items`` show it."""
         ...
 
 

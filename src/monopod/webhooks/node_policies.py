@@ -241,7 +241,7 @@ def _events() -> list[Manifest]:
         [
             {
                 "expression": f"{own('object')} && (oldObject == null || {own('oldObject')})",
-                "message": "a node reports events of itself and of its own pods only",
+                "message": "a node reports events about itself and its own pods only",
                 "reason": "Forbidden",
             },
             {

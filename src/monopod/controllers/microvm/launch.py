@@ -94,17 +94,17 @@ class _Attempt:
 
     async def _start(self) -> None:
         context = self._context
-        context.observed.starting(self._name)
+        context.observed.record_start(self._name)
         try:
             async with asyncio.timeout(context.settings.launch_timeout_s):
                 await context.provider.launch(self._wanted(), self._configure)
         except BaseException:
-            context.observed.nothing(self._name)
+            context.observed.record_absence(self._name)
             raise
-        context.observed.running(self._name)
+        context.observed.record_running(self._name)
 
     async def _refused(self, reason: str, why: str) -> MicroVM:
-        self._context.observed.refused(self._name, self._context.now())
+        self._context.observed.record_refusal(self._name, self._context.now())
         return await self._not_launched(reason, why)
 
     async def _failed(self, why: str) -> MicroVM:

@@ -66,10 +66,10 @@ class ServingCSRApprover:
         node = (request.spec.username or "").removeprefix(NODE_USER_PREFIX)
         for machine in self._machines():
             if machine.status_or_empty.nodeName == node:
-                await self._judge(request, machine)
+                await self._approve(request, machine)
                 return
 
-    async def _judge(self, request: CertificateSigningRequest, machine: MicroVM) -> None:
+    async def _approve(self, request: CertificateSigningRequest, machine: MicroVM) -> None:
         name = meta(machine).name
         if (why := objection(request, machine, self._region)) is not None:
             # Left pending, not denied: kube-controller-manager removes it in a day.
