@@ -1,8 +1,8 @@
 """Checks whether KVM works on this host by booting a minimal guest.
 
-``/dev/kvm`` proves nothing: on some cloud hosts it exists, opens and answers, and guests crash or
-hang. So a guest without devices, which only prints a word, boots in the jail of machines; KVM works
-if it prints that word.
+``/dev/kvm`` alone is no proof: on some cloud hosts it exists, opens and answers, and guests crash
+or hang. So a guest without devices, which only prints a word, boots in the jail of machines; KVM
+works if it prints that word.
 """
 
 import asyncio
