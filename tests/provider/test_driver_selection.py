@@ -1,4 +1,4 @@
-"""Which driver a machine gets: a table of hosts and wishes, and what holds of all of them."""
+"""The choice of a driver: a table of hosts and requests, and invariants of every choice."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The contract, and what is this host's own: real machines in real jails on real links."""
+"""The contract on this host: real machines in real jails on real links."""
 
 import asyncio
 import os

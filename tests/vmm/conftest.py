@@ -1,4 +1,4 @@
-"""A machine to look at: the real image in the real jail, with a socket pair for a network."""
+"""Machines of the real image in the real jail, with a socket pair as their network."""
 
 import asyncio
 import os

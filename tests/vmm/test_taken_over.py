@@ -1,4 +1,4 @@
-"""A VMM that a guest has taken over: another program, in exactly its place, looks for a way out."""
+"""A VMM that a guest has taken over: another program in its place looks for a way out."""
 
 import re
 import shutil
