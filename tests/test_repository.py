@@ -26,7 +26,7 @@ _CEILINGS = {
     "src/monopod/build": 1,
     "src/monopod/controlplane": 1,
     "src/monopod/identity": 3,
-    "src/monopod/node": 11,
+    "src/monopod/node": 1,
     "tests": 13,
 }
 """How many each part may have; none unless listed."""
