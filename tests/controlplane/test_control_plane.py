@@ -480,7 +480,7 @@ async def test_up_resumes_after_it_was_killed(settings: Settings) -> None:
         f"asyncio.run(lifecycle.up(Settings(home=Path({str(settings.home)!r})), machines=False))"
     )
     program = (
-        "import asyncio; from pathlib import Path; from monopod.controlplane import life;"
+        "import asyncio; from pathlib import Path; from monopod.controlplane import lifecycle;"
         f"from monopod.settings import Settings; print(flush=True); {words}"
     )
     try:
@@ -489,7 +489,7 @@ async def test_up_resumes_after_it_was_killed(settings: Settings) -> None:
                 sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
             )
             assert child.stdout is not None
-            await child.stdout.readline()
+            assert await child.stdout.readline() == b"\n"
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(child.wait(), after_s)
             if child.returncode is None:

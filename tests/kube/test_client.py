@@ -33,7 +33,7 @@ def config(namespace: str, name: str = "a", **data: str) -> ConfigMap:
 def pod(namespace: str, name: str = "p") -> Pod:
     return Pod(
         metadata=ObjectMeta(name=name, namespace=namespace),
-        spec=PodSpec(containers=[Container(name="c", image="i")], schedulerName="nobody"),
+        spec=PodSpec(containers=[Container(name="c", image="i")], schedulerName="none"),
     )
 
 
@@ -157,9 +157,9 @@ async def test_errors_are_typed(admin: Client, api_server: ApiServer, namespace:
         await admin.get(Pod, "p")
     with pytest.raises(NotFoundError):
         await admin.get(Pod, "p/log", namespace)
-    async with connect(api_server.kubeconfig("nobody"), "tests") as nobody:
-        with pytest.raises(ForbiddenError, match="nobody"):
-            await nobody.list(Namespace)
+    async with connect(api_server.kubeconfig("unknown-user"), "tests") as unknown:
+        with pytest.raises(ForbiddenError, match="unknown-user"):
+            await unknown.list(Namespace)
 
 
 async def test_an_unreachable_server(api_server: ApiServer, tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def test_a_worker_node_has_the_first_address_of_its_block_exclusively() -> None:
 
 def _worker_node(uid: str, block: str) -> MicroVM:
     made = machine(uid=uid)
-    return msgspec.structs.replace(made, spec=msgspec.structs.replace(made.spec, podCIDR=block))
+    spec = msgspec.structs.replace(made.spec, purpose="WorkerNode", podCIDR=block)
+    return msgspec.structs.replace(made, spec=spec)
 
 
 def test_an_address_recorded_in_a_status_is_taken() -> None:
@@ -175,7 +176,7 @@ async def test_two_hundred_concurrent_machines_share_no_address(world: World) ->
         await world.condition(names[count // 2], conditions.ADDRESSED)
     async with world.controller(patient, boots_at_once=count):
         machines = [
-            await world.condition(name, conditions.LAUNCHED, timeout_s=60) for name in names
+            await world.condition(name, conditions.LAUNCHED, timeout_s=300) for name in names
         ]
         addresses = addresses_of(machines)
         assert len(addresses) == len(set(addresses)) == 2 * count
@@ -184,5 +185,5 @@ async def test_two_hundred_concurrent_machines_share_no_address(world: World) ->
             *(world.admin.delete(Pod, f"web-{index}", world.namespace) for index in range(count))
         )
         for name in names:
-            await world.gone(name, timeout_s=60)
+            await world.gone(name, timeout_s=300)
     assert await world.nodes() == []

@@ -1,4 +1,4 @@
-"""Who writes a policy is told what of it does nothing."""
+"""The parts of a policy that are not enforced are reported to its author."""
 
 from typing import Any
 

@@ -365,7 +365,7 @@ def test_claims_are_looked_through(its_claim: Any, its_volume: Any, said: str | 
     assert why_unsupported(wanted, known) == (
         None if said is None else f"{_LEAD}volumes not supported: v not supported because: {said}"
     )
-    assert why_unsupported(wanted, None) is None, "whoever cannot look it up takes it on trust"
+    assert why_unsupported(wanted, None) is None, "without a lookup, a claim is not checked"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whatever a pod asks for: an answer, and nothing unsupported slips through.
+"""For any pod: there is an answer, and no unsupported field is accepted.
 
 What is unsupported is found a second time, by walking through the JSON that the pod came as.
 """

@@ -1,4 +1,4 @@
-"""VPCs and subnets beside each other: what may be made, changed and deleted."""
+"""VPCs and subnets, validated against each other when they are created, changed or deleted."""
 
 import asyncio
 from dataclasses import replace

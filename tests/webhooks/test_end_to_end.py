@@ -171,7 +171,7 @@ def slipped(admission: Admission) -> float:
     url = f"http://{LOOPBACK}:{admission.metrics_port}/metrics"
     with urllib.request.urlopen(url, timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    name = "monopod_admission_slipped_pods "
+    name = "monopod_admission_missed_pods "
     return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 

@@ -64,7 +64,7 @@ def _pod(name: str, namespace: str) -> Pod:
 
 
 async def _create(admin: Client, namespace: str, label: str) -> list[float]:
-    """Create pods at an even pace, whatever earlier ones take; returns milliseconds for each."""
+    """Create pods at a fixed rate, not waiting for earlier ones; return milliseconds for each."""
     begun = time.perf_counter()
 
     async def one(number: int) -> float:

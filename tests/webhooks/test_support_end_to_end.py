@@ -69,7 +69,7 @@ async def test_pods_are_told_after_they_are_marked(
     )
     status, said = await _kubectl(api_server, "create", "--dry-run=server", "-f", "-",
                                   stdin=manifest)  # fmt: skip
-    assert (status, said) == (0, ""), "an ordinary pod is nobody's business"
+    assert (status, said) == (0, ""), "a pod of a worker node is not reviewed"
     await make_profile(admin, namespace)
     status, said = await _kubectl(api_server, "create", "-f", "-", stdin=manifest)
     assert (status, said) == (0, f"Warning: {_SAID}\n")

@@ -35,7 +35,7 @@ async def test_off_unless_wanted() -> None:
 
 @pytest.mark.row("S2")
 async def test_two_created_at_once_are_one_too_many() -> None:
-    webhook = Webhook(Profiles(_in_status("old", "ACTIVE")), in_turn_of="prod")
+    webhook = Webhook(Profiles(_in_status("old", "ACTIVE")), one_profile_at_a_time_in="prod")
     assert (await asked(webhook, "first"))["allowed"]
     refused = await asked(webhook, "second")
     assert not refused["allowed"]
@@ -45,13 +45,13 @@ async def test_two_created_at_once_are_one_too_many() -> None:
         "message": "Cannot create Fargate Profile second because cluster prod currently has"
         " Fargate profile first in status CREATING",
     }
-    assert (await asked(webhook, "first"))["allowed"], "whoever tries again is not in his own way"
+    assert (await asked(webhook, "first"))["allowed"], "a profile does not block its own retry"
 
 
 @pytest.mark.row("S2")
 async def test_what_the_api_server_has_counts_and_not_what_was_heard() -> None:
     known = Profiles(stored=[_in_status("other", "DELETING")])
-    refused = await asked(Webhook(known, in_turn_of="prod"), "fp", "DELETE")
+    refused = await asked(Webhook(known, one_profile_at_a_time_in="prod"), "fp", "DELETE")
     assert refused["status"]["message"].startswith("Cannot delete Fargate Profile fp because")
 
 

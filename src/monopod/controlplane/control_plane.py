@@ -20,10 +20,10 @@ from monopod.controlplane import (
     manifests,
     monopod_services,
     objects,
+    secret_encryption,
     state,
     upstream_services,
 )
-from monopod.controlplane.cgroup import Cgroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.health import Prober, listens, prober
 from monopod.controlplane.identities import identities
@@ -36,6 +36,7 @@ from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology
+from monopod.util.cgroups import Cgroup, Hierarchies
 from monopod.util.progress import Progress, Report, ignore
 from monopod.webhooks.manifests import admission_manifests
 
@@ -119,6 +120,7 @@ class ControlPlane:
         async with self._open_probes() as probes:
             await self._wait_for(self._first, probes, "control plane", report)
             await self._apply_objects(probes.client, report)
+            await secret_encryption.renew(probes.client, layout.home, store)
             await self._supervisor.apply(self._then, renewed)
             await self._wait_for(self._then, probes, "DNS and Monopod", report)
             await self._apply_first_objects(probes.client)
@@ -142,6 +144,7 @@ class ControlPlane:
         layout.images.mkdir(mode=0o711, exist_ok=True)
         for path, user in (
             (layout.database, User.ETCD),
+            (layout.audit_log.parent, User.API_SERVER),
             (layout.image_data, User.REGISTRY),
             (layout.push_socket.parent, User.REGISTRY),
         ):
@@ -253,6 +256,11 @@ class ControlPlane:
 
 
 def supervisor(layout: Layout) -> Supervisor:
-    """Return the supervisor of a cluster."""
-    cgroup = Cgroup(f"monopod-{layout.settings.instance}/services")
+    """Return the supervisor of a cluster.
+
+    Raises:
+        CgroupError: This host has no cgroups mounted.
+    """
+    root = Hierarchies.of_this_host().tracking
+    cgroup = Cgroup(root, f"monopod-{layout.settings.instance}/services")
     return Supervisor(layout.services, layout.settings.logs, layout.uid(User.LOGS), cgroup)

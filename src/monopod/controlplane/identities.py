@@ -111,6 +111,7 @@ def _api_server(layout: Layout) -> StoredIdentity:
         ),
         trusts=("cluster", "front-proxy", "etcd"),
         signs_tokens=True,
+        encrypts=True,
     )
 
 

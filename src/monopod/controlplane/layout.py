@@ -108,6 +108,11 @@ class Layout:
         return self.home / "etcd"
 
     @property
+    def audit_log(self) -> Path:
+        """The API server's audit log; only the API server and root can enter its directory."""
+        return self.home / "audit" / "audit.log"
+
+    @property
     def images(self) -> Path:
         """The directory of the registry."""
         return self.home / "registry"

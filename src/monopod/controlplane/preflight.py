@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from monopod.controlplane.cgroup import mounted
 from monopod.controlplane.errors import HostUnfitError
 from monopod.settings import Settings
+from monopod.util.cgroups import Hierarchies
 
 PACKAGE_OF_PROGRAM: Final[Mapping[str, str]] = {
     "bwrap": "bubblewrap",
@@ -130,7 +130,7 @@ def _look(home: Path) -> Findings:
         ),
         namespaces=frozenset(path.name for path in Path("/proc/self/ns").iterdir()),
         user_namespaces=_number(Path("/proc/sys/user/max_user_namespaces")),
-        cgroups=any(os.access(root, os.W_OK) for root in mounted()[:1]),
+        cgroups=any(os.access(root, os.W_OK) for root in Hierarchies.of_this_host().roots[:1]),
         free_bytes=shutil.disk_usage(existing).free,
         home=home,
         variables=frozenset(os.environ),

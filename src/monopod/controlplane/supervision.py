@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from monopod.controlplane import execline, sandbox
-from monopod.controlplane.cgroup import Cgroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.service import NOTIFY_FD, Service
+from monopod.util.cgroups import Cgroup
 from monopod.util.concurrency import run_concurrently
 from monopod.util.files import write_atomically
 from monopod.util.process import ProcessError, run

@@ -85,7 +85,7 @@ class BaselineNode:
         wire = f"node-{plan.instance}"
         self._wire = Wire(wire) if pods is None else Wire(wire, pods=pods, group=NODE_LINK_GROUP)
         # Below the cluster's own cgroup, so that `monopod down` ends this as well.
-        self._cgroups = CgroupTree.on_this_host(f"monopod-{plan.instance}/baseline")
+        self._cgroups = CgroupTree(f"monopod-{plan.instance}/baseline")
         self._shell: Shell | None = None
 
     @asynccontextmanager

@@ -3,7 +3,7 @@
 import sys
 from typing import Final
 
-from monopod.controllers.loadbalancer.controller import LoadBalancerController
+from monopod.controllers.loadbalancer import manager
 from monopod.controllers.loadbalancer.haproxy import HAProxy
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.controllers.loadbalancer.settings import LoadBalancerSettings
@@ -20,8 +20,7 @@ async def _main(service: Daemon) -> None:
     haproxy = HAProxy(own.base, own.configuration, own.socket)
     async with connect(settings.identities / "loadbalancer" / "kubeconfig", _NAME) as client:
         accepted = LastKnownGood(own.configuration / "accepted.json")
-        controller = LoadBalancerController(client, haproxy, accepted, plan, settings.region)
-        await controller.run(service.ready)
+        await manager.run(client, haproxy, accepted, plan, settings.region, ready=service.ready)
 
 
 if __name__ == "__main__":

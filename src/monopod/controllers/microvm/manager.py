@@ -31,7 +31,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def keep(
+async def run(
     client: Client,
     provider: MachineProvider,
     endpoint: ClusterEndpoint,
@@ -82,15 +82,15 @@ async def keep(
         async for ended in provider.ended():
             machines.ended(ended)
 
-    async def first_look() -> None:
+    async def first_observation() -> None:
         # Before any decision: observe which machines run and how others ended, and reserve the
         # addresses that a machine without an object still uses.
-        await collector.look()
+        await collector.observe()
         await collector.try_to_collect()
 
     manager.add(context.issuer.run)
     manager.add(hear)
-    manager.add(machines.run, prepare=first_look)
+    manager.add(machines.run, prepare=first_observation)
     manager.add(collector.run)
     manager.add(renewals.run)
     manager.add(context.roles.run)

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from monopod.fargate.sizing import Size
 from monopod.node.guest.credentials import RegistryCredential, credential_files, kubelet_flags
 from monopod.node.guest.kubelet import (
     Taint,
@@ -70,10 +71,8 @@ class NodeConfiguration:
     client_key: bytes = field(repr=False)
     serving_certificate: bytes
     serving_key: bytes = field(repr=False)
-    milli_cpu: int
-    """Provisioned, in thousandths of a vCPU; all of it is allocatable."""
-    memory_mib: int
-    """Provisioned, in MiB; all but :data:`SYSTEM_MEMORY_MIB` is allocatable."""
+    size: Size
+    """Provisioned; all but :data:`SYSTEM_MEMORY_MIB` of memory is allocatable."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     """Further labels of the node, without its host name."""
     max_pods: int = 1
@@ -113,18 +112,14 @@ def node_files(node: NodeConfiguration) -> dict[str, bytes]:
     return {path: text.encode() for path, text in files.items()} | secrets | registries
 
 
-def pids_limit(milli_cpu: int, memory_mib: int) -> int:
+def pids_limit(size: Size) -> int:
     """Return the limit on processes and threads of each pod of a machine.
 
     2,048 for each vCPU: an exec in a container waits for all processes there, 21 ms for each under
     ``uml`` at 0.25 vCPU, measured with 450 and with 900. And fewer than a VMM may have on the host,
     so that a fork bomb reaches the pod's limit before it affects the kubelet.
-
-    Args:
-        milli_cpu: Provisioned, in thousandths of a vCPU.
-        memory_mib: Provisioned, in MiB.
     """
-    return min(_PIDS_PER_VCPU * milli_cpu // 1000, 512 + memory_mib)
+    return min(_PIDS_PER_VCPU * size.milli_cpu // 1000, 512 + size.memory_mib)
 
 
 def _machine(node: NodeConfiguration) -> str:
@@ -141,8 +136,8 @@ def _machine(node: NodeConfiguration) -> str:
     )
     values = {
         "hostname": node.hostname,
-        "allocatable_kib": (node.memory_mib - SYSTEM_MEMORY_MIB) * 1024,
-        "allocatable_milli_cpu": node.milli_cpu,
+        "allocatable_kib": (node.size.memory_mib - SYSTEM_MEMORY_MIB) * 1024,
+        "allocatable_milli_cpu": node.size.milli_cpu,
         "kubelet_flags": " ".join(flags),
     }
     return "".join(f"{key}='{value}'\n" for key, value in values.items())
@@ -229,7 +224,7 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
             "providerID": node.provider_id,
             "enforceNodeAllocatable": ["pods"],
             "maxPods": node.max_pods,
-            "podPidsLimit": pids_limit(node.milli_cpu, node.memory_mib),
+            "podPidsLimit": pids_limit(node.size),
             # No memory threshold: it would reduce allocatable memory. A pod that uses more memory
             # than its machine has is OOM-killed, as on any node.
             "evictionHard": {"nodefs.available": "5%", "nodefs.inodesFree": "2%"},
