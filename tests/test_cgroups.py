@@ -32,12 +32,14 @@ def _hierarchies(mountinfo: str) -> Hierarchies:
     return Hierarchies.among(mounts.parse(mountinfo))
 
 
+@pytest.mark.unit
 def test_an_ordinary_host_has_one_hierarchy() -> None:
     found = _hierarchies(_V2)
     assert found == Hierarchies(_ROOT, {})
     assert found.roots == [found.tracking] == [_ROOT]
 
 
+@pytest.mark.unit
 def test_an_older_host_has_several() -> None:
     found = _hierarchies(_HYBRID)
     assert found.unified == found.tracking == _ROOT / "unified"
@@ -52,12 +54,14 @@ def test_an_older_host_has_several() -> None:
     assert found.roots == [_ROOT / name for name in names]
 
 
+@pytest.mark.unit
 def test_processes_are_tracked_in_version_1_if_there_is_no_other() -> None:
     assert _hierarchies(_V1).tracking == _ROOT / "cpu,cpuacct"
     with pytest.raises(CgroupError, match="no cgroup hierarchy is mounted"):
         _ = Hierarchies(None, {}).tracking
 
 
+@pytest.mark.unit
 def test_escaped_mount_points_are_decoded() -> None:
     (found,) = mounts.parse(r"9 8 0:1 / /mnt/a\040b\134c rw - tmpfs tmpfs rw,size=1m")
     assert found.point == Path(r"/mnt/a b\c")
@@ -76,6 +80,7 @@ async def cgroup(root: Path) -> AsyncIterator[Cgroup]:
     await made.destroy(10)
 
 
+@pytest.mark.kernel
 @_EACH
 async def test_processes_are_killed_and_the_cgroup_is_removed(root: Path, cgroup: Cgroup) -> None:
     nested = cgroup.procs.parent / "nested"
@@ -99,6 +104,7 @@ async def test_processes_are_killed_and_the_cgroup_is_removed(root: Path, cgroup
     assert not cgroup.procs.parent.parent.exists()
 
 
+@pytest.mark.kernel
 @_EACH
 async def test_a_parent_in_use_stays(root: Path, cgroup: Cgroup) -> None:
     other = Cgroup(root, f"{cgroup.procs.parent.parent.name}/other")
@@ -109,6 +115,7 @@ async def test_a_parent_in_use_stays(root: Path, cgroup: Cgroup) -> None:
     assert not other.procs.parent.parent.exists()
 
 
+@pytest.mark.kernel
 @_EACH
 async def test_a_missing_cgroup_has_no_processes(root: Path) -> None:
     missing = Cgroup(root, "monopod-test-missing")

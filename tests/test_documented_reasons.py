@@ -8,6 +8,8 @@ import pytest
 from monopod.controllers.scheduler import reasons
 from monopod.node.net.router_policy import COUNTERS
 
+pytestmark = pytest.mark.unit
+
 _PAGE = (
     Path(__file__).resolve().parent.parent / "docs" / "how-to" / "troubleshooting.md"
 ).read_text()

@@ -7,9 +7,12 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import yaml
 
 from monopod.build.components import COMPONENTS, FORTIO
+
+pytestmark = pytest.mark.unit
 
 _ROOT = Path(__file__).resolve().parent.parent
 _ROWS = {f"S{number}" for number in range(1, 23)}

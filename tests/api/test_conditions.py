@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from lightkube.models.core_v1 import PodCondition
 
 from monopod.api.conditions import (
@@ -12,6 +13,8 @@ from monopod.api.conditions import (
     timestamp,
 )
 from monopod.api.resources import Condition
+
+pytestmark = pytest.mark.unit
 
 AT = datetime(2026, 11, 23, 18, 0, 0, 123456, tzinfo=UTC)
 LATER = AT + timedelta(seconds=1)

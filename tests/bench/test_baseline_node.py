@@ -45,6 +45,7 @@ RUN = PurePosixPath("/run/config")
 CGROUP = f"monopod-test-{os.getpid()}/baseline"
 
 
+@pytest.mark.unit
 def test_configuration_files() -> None:
     found = configuration.files(NODE)
     kubelet = json.loads(found[RUN / "kubelet.json"].content)
@@ -61,6 +62,7 @@ def test_configuration_files() -> None:
     assert script.mode == 0o700
 
 
+@pytest.mark.unit
 def test_secrets_are_files_for_root_only_and_no_arguments() -> None:
     found = configuration.files(NODE)
     holding = {path for path, file in found.items() if b"SECRET" in file.content}
@@ -70,6 +72,7 @@ def test_secrets_are_files_for_root_only_and_no_arguments() -> None:
     assert "SECRET" not in repr(NODE)
 
 
+@pytest.mark.unit
 def test_its_addresses_are_disjoint_from_machines() -> None:
     assert ADDRESS in MANAGEMENT
     assert PODS.subnet_of(MANAGEMENT)
@@ -84,6 +87,7 @@ def traces(path: str) -> list[Path]:
     return [root / path for root in roots if (root / path).exists()]
 
 
+@pytest.mark.kernel
 async def test_cgroups_are_created_joined_killed_and_removed() -> None:
     tree = CgroupTree(CGROUP)
     joins = tree.create()
@@ -136,6 +140,7 @@ def processes_in(root: Path) -> list[int]:
     return found
 
 
+@pytest.mark.kernel
 async def test_the_shell_is_isolated_and_ends_completely(tmp_path: Path) -> None:
     root = make_root(tmp_path / "node")
     panic = read("/proc/sys/kernel/panic")
@@ -156,6 +161,7 @@ async def test_the_shell_is_isolated_and_ends_completely(tmp_path: Path) -> None
     assert str(root) not in read("/proc/self/mountinfo")
 
 
+@pytest.mark.kernel
 async def test_everything_ends_when_the_parent_is_killed(tmp_path: Path) -> None:
     root = make_root(tmp_path / "node")
     starter = (
@@ -178,6 +184,7 @@ async def test_everything_ends_when_the_parent_is_killed(tmp_path: Path) -> None
     await eventually(lambda: not processes_in(root))
 
 
+@pytest.mark.kernel
 async def test_an_error_says_why_namespaces_cannot_be_created(tmp_path: Path) -> None:
     root = make_root(tmp_path / "node")
     with pytest.raises(BenchError, match=r"cannot create .* namespaces: .*not-there"):
@@ -185,6 +192,7 @@ async def test_an_error_says_why_namespaces_cannot_be_created(tmp_path: Path) ->
     assert processes_in(root) == []
 
 
+@pytest.mark.kernel
 async def test_the_link_routes_both_ways_and_is_removed(tmp_path: Path) -> None:
     router = Namespace(tmp_path / "router")
     router.create()

@@ -7,6 +7,8 @@ from monopod.bench.errors import BenchError
 from monopod.bench.phases import Kind, Subject
 from monopod.bench.pods import bench_pod
 
+pytestmark = pytest.mark.unit
+
 
 async def test_only_one_benchmark_at_a_time(tmp_path: Path) -> None:
     async with exclusive(tmp_path):

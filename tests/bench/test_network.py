@@ -27,6 +27,8 @@ from monopod.fargate.profiles import is_private
 
 UML, BASELINE = Subject(Kind.MICROVM, "uml"), Subject(Kind.BASELINE)
 
+pytestmark = pytest.mark.unit
+
 
 def leg(subject: Subject, way: Way, rate: float, failed: int = 0) -> Leg:
     small = Load(rate, 1 / rate, 2 / rate, 1000, failed)

@@ -13,6 +13,8 @@ from monopod.bench.observations import Observations
 from monopod.bench.phases import Phase
 from monopod.kube import Added, Change, Deleted, Modified
 
+pytestmark = pytest.mark.unit
+
 NODE = "fargate-ip-1"
 
 

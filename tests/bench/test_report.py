@@ -12,6 +12,8 @@ from monopod.bench.report import Report
 from monopod.bench.statistics import Series
 from tests.bench.cases import MICROVM, REPORT, pod_timeline
 
+pytestmark = pytest.mark.unit
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -6,6 +6,8 @@ from monopod.bench.phases import Kind, Phase, PodTimeline, Subject, durations
 from monopod.bench.statistics import Series, percentile, ratios, spread
 from tests.bench.cases import MICROVM, REPORT, pod_timeline, series
 
+pytestmark = pytest.mark.unit
+
 seconds = st.floats(min_value=0, max_value=1000, allow_nan=False)
 
 

@@ -7,6 +7,8 @@ from monopod.controlplane.layout import Layout
 from monopod.controlplane.supervision import run_script
 from monopod.settings import Settings
 
+pytestmark = pytest.mark.unit
+
 LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 
 

@@ -6,6 +6,8 @@ from monopod.controlplane import home
 from monopod.controlplane.errors import ClusterError
 from monopod.settings import Settings
 
+pytestmark = pytest.mark.unit
+
 
 def test_a_new_home_is_claimed_and_removed(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "a" / "b")

@@ -23,6 +23,8 @@ from monopod.controlplane.service import Service
 from monopod.controlplane.supervision import run_script
 from monopod.settings import Settings
 
+pytestmark = pytest.mark.unit
+
 _LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 _REGISTRY = _LAYOUT.registry
 _DIGEST = "sha256:" + "a" * 64

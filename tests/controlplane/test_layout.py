@@ -1,10 +1,14 @@
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import pytest
+
 from monopod.controlplane.identities import identities
 from monopod.controlplane.layout import Layout, User
 from monopod.node.net.addresses import MANAGEMENT, vmm_uid
 from monopod.settings import Settings
+
+pytestmark = pytest.mark.unit
 
 LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 

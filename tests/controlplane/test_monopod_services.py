@@ -13,6 +13,8 @@ from monopod.eksapi.settings import EksApiSettings
 from monopod.settings import Settings
 from monopod.webhooks.settings import WebhookSettings
 
+pytestmark = pytest.mark.unit
+
 LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 
 

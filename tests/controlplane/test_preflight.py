@@ -7,6 +7,8 @@ import pytest
 from monopod.controlplane.errors import HostUnfitError
 from monopod.controlplane.preflight import PACKAGE_OF_PROGRAM, Findings, preflight
 
+pytestmark = pytest.mark.unit
+
 FIT = Findings(
     uid=0,
     programs=frozenset(PACKAGE_OF_PROGRAM),

@@ -14,6 +14,8 @@ from tests.apiserver import ApiServer
 from tests.crds.support import manifest, refusal
 from tests.framework.eventually import eventually
 
+pytestmark = pytest.mark.api
+
 ROLE = "arn:aws:iam::111122223333:role/pod-execution"
 PROFILE: dict[str, Any] = {
     "selectors": [{"namespace": "shop", "labels": {"app": "web*"}}],

@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from monopod.settings import Settings
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
+
+pytestmark = pytest.mark.e2e
 
 PHASES = {"admitted", "claimed", "launched", "booted", "registered", "bound", "Ready"}
 
@@ -90,10 +94,10 @@ async def objects(cluster: Cluster) -> set[str]:
 
 
 async def test_explain_shows_a_running_pod(namespace: Namespace, image: str) -> None:
-    await namespace.apply(pod("told", image))
-    await namespace.ready("told")
-    said = await namespace.cluster.monopod("explain", "told", "-n", namespace.name)
-    assert f"{namespace.name}/told: Running, ready, on fargate-ip-" in said
+    await namespace.apply(pod("explained", image))
+    await namespace.ready("explained")
+    said = await namespace.cluster.monopod("explain", "explained", "-n", namespace.name)
+    assert f"{namespace.name}/explained: Running, ready, on fargate-ip-" in said
     assert f"{namespace.profile} matches, and is the alphanumerically first match" in said
     assert "0.25 vCPU 0.5 GB" in said
     for step in ("machine launched", "kubelet registered", "node ready", "pod bound", "pod ready"):

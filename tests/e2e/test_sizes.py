@@ -15,6 +15,8 @@ from monopod.settings import Settings
 from monopod.util.cgroups import Hierarchies
 from tests.e2e.cluster import Namespace, pod
 
+pytestmark = pytest.mark.e2e
+
 _SPUN_S = 6.0
 _MEASUREMENTS = 10
 """How often a host that is too busy to give a machine its CPU is measured again."""

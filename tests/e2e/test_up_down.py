@@ -13,6 +13,8 @@ from tests.controlplane.traces import in_network, mounts_and_cgroups, processes
 from tests.e2e.cluster import Namespace, pod
 from tests.framework.failures import keeping
 
+pytestmark = pytest.mark.e2e
+
 _UP_WITHIN_S = 30
 
 

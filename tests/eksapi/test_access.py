@@ -19,6 +19,8 @@ from botocore.exceptions import ClientError
 from tests.eksapi.conftest import REGION, Running
 from tests.eksapi.test_profiles_api import CLUSTER, create, describe, refusal
 
+pytestmark = pytest.mark.api
+
 
 @pytest.mark.row("S20")
 def test_unknown_keys_and_wrong_secrets_are_rejected(running: Running) -> None:

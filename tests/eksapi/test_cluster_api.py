@@ -17,6 +17,8 @@ from monopod.kube import Client, meta
 from tests.eksapi.conftest import REGION, Running
 from tests.eksapi.test_profiles_api import CLUSTER, refusal
 
+pytestmark = pytest.mark.api
+
 
 async def test_the_cluster(eks: Any, running: Running, admin: Client) -> None:
     made = await admin.apply(Namespace(metadata=ObjectMeta(name="kube-system")))

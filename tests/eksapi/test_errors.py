@@ -4,6 +4,8 @@ import pytest
 
 from monopod.eksapi.errors import refused_by_cluster
 
+pytestmark = pytest.mark.unit
+
 _TURN = (
     "Cannot create Fargate Profile b because cluster monopod currently has Fargate profile a in"
     " status CREATING"

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from monopod.eksapi.keys import KeyFile
 from monopod.identity.access_key import SEAL_FILE, AccessKey, Seal, new_access_key
+
+pytestmark = pytest.mark.unit
 
 _SEAL = Seal.new()
 

@@ -13,6 +13,8 @@ from moto import mock_aws
 from monopod.api.resources import FargateProfile
 from monopod.kube import Client
 
+pytestmark = pytest.mark.api
+
 CLUSTER = "monopod"
 ROLE = "arn:aws:iam::123456789012:role/pods"
 _ONE = {"clusterName": CLUSTER, "fargateProfileName": "web"}

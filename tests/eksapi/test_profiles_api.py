@@ -10,6 +10,8 @@ from lightkube.models.meta_v1 import ObjectMeta
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector, Subnet, SubnetSpec
 from monopod.kube import Client, meta
 
+pytestmark = pytest.mark.api
+
 ROLE = "arn:aws:iam::111122223333:role/pods"
 CLUSTER = "monopod"
 

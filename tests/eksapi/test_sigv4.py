@@ -16,6 +16,8 @@ from monopod.eksapi.credential import ALGORITHM, Credential, Scope, read_credent
 from monopod.eksapi.errors import EksError
 from monopod.eksapi.signed_request import Request
 
+pytestmark = pytest.mark.unit
+
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"  # noqa: S105 - published, for such tests
 KEY_ID = "AKIDEXAMPLE"
 _AT = dt.datetime(2015, 8, 30, 12, 36, tzinfo=dt.UTC)

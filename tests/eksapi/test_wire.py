@@ -3,8 +3,12 @@
 import runpy
 from pathlib import Path
 
+import pytest
+
 from monopod.eksapi import wire
 from monopod.eksapi.operation import Router
+
+pytestmark = pytest.mark.unit
 
 _TOOL = Path(__file__).resolve().parents[2] / "tools" / "generate_eks_wire.py"
 

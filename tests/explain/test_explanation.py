@@ -20,6 +20,8 @@ from tests.explain.cases import (
     turned,
 )
 
+pytestmark = pytest.mark.unit
+
 IN_SHOP = {"namespace": "shop"}
 MARKED = {keys.PROFILE_LABEL: "fp"}
 

@@ -13,6 +13,8 @@ from monopod.api.resources import MicroVM, MicroVMSpec, PodReference
 from monopod.explain import UnknownPodError, explain, gather
 from monopod.kube import Client, uid_of
 
+pytestmark = pytest.mark.api
+
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 

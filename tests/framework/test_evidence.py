@@ -9,6 +9,8 @@ import pytest
 from monopod.controlplane import state
 from tests.framework.evidence import KUBERNETES, MONOPOD, Limits, collect, slug
 
+pytestmark = pytest.mark.unit
+
 _AMPLE = Limits(whole_s=60, step_s=30)
 """Nothing here takes long but on a busy host."""
 

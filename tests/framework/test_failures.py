@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unit
+
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFTEST = """
 from pathlib import Path

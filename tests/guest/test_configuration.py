@@ -20,6 +20,8 @@ from monopod.node.guest import NodeConfiguration, Registry, RegistryCredential, 
 from monopod.node.guest.configuration import GATEWAY, pids_limit
 from monopod.node.vmm.uml import guest_memory_mib, processes
 
+pytestmark = pytest.mark.unit
+
 NODE = NodeConfiguration(
     node_name="fargate-ip-192-168-1-2.local-1.compute.internal",
     hostname="ip-192-168-1-2.local-1.compute.internal",

@@ -14,6 +14,8 @@ from monopod.node.guest.image import provide
 from monopod.node.guest.pause import REFERENCE, oci_archive
 from monopod.node.guest.specification import base_specification
 
+pytestmark = pytest.mark.unit
+
 
 @pytest.mark.parametrize(
     ("sources", "found"),

@@ -12,9 +12,10 @@ from monopod.node.guest.cpio import File, archive
 from monopod.node.vmm.console import classify_exit
 from monopod.util import process
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"
-)
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"),
+]
 
 _Q35: Final = ("q35", "pci")
 _MICROVM: Final = ("microvm,acpi=on,pcie=off,rtc=on,auto-kernel-cmdline=off", "device")

@@ -22,6 +22,9 @@ from monopod.webhooks.manifests import policies
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 
+pytestmark = pytest.mark.api
+
+
 ADDRESS: Final = "192.168.1.2"
 NODE: Final = "fargate-ip-192-168-1-2.local-1.compute.internal"
 SCHEDULER: Final = "monopod:fargate-scheduler"

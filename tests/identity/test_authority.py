@@ -19,6 +19,8 @@ from monopod.identity.authority import (
 )
 from monopod.identity.errors import IdentityError
 
+pytestmark = pytest.mark.unit
+
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 SERVER = Subject(
     "server", client=False, server=True, names=("a.b",), addresses=(IPv4Address("127.0.0.1"),)

@@ -11,6 +11,8 @@ from monopod.identity.authority import LEAF_LIFETIME, Subject
 from monopod.identity.errors import IdentityError
 from monopod.identity.store import IdentityStore, Leaf, StoredIdentity
 
+pytestmark = pytest.mark.kernel
+
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 UID = os.getuid()
 USER = StoredIdentity(

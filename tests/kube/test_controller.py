@@ -1,9 +1,13 @@
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from monopod.kube import ConflictError, Controller, InvalidError, KubeError, TransientError
 from tests.kube.clock import ManualClock
 from tests.kube.waiting import running, until
+
+pytestmark = pytest.mark.unit
 
 
 class _Work:

@@ -16,6 +16,8 @@ from monopod.kube.errors import (
     from_status,
 )
 
+pytestmark = pytest.mark.unit
+
 
 @pytest.mark.parametrize(
     ("code", "status", "kind"),

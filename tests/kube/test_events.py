@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Event, Node
 from prometheus_client import REGISTRY
@@ -8,6 +9,8 @@ from monopod.kube import Client, EventRecorder, EventType, meta
 from tests.apiserver import ApiServer
 from tests.kube.test_client import pod
 from tests.kube.waiting import running
+
+pytestmark = pytest.mark.api
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, 5, tzinfo=UTC)
 

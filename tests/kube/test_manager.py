@@ -9,6 +9,8 @@ from lightkube.resources.core_v1 import ConfigMap
 from monopod.kube import Client, Controller, Manager, make_key
 from tests.kube.waiting import running, until
 
+pytestmark = pytest.mark.api
+
 
 async def test_controllers_of_one_process_share_informers_and_recorders(admin: Client) -> None:
     manager = Manager(admin)

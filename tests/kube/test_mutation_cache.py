@@ -1,12 +1,15 @@
 import math
 from collections.abc import Callable, Sequence
 
+import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
 
 from monopod.kube import Change, MutationCache
 from monopod.kube.store import Store
 from tests.kube.clock import ManualClock
+
+pytestmark = pytest.mark.unit
 
 
 class _Source:

@@ -31,7 +31,10 @@ from tests.loadbalancer.build import ENDING, READY, UNREADY, service, slice_of
 from tests.loadbalancer.rig import PORT, TARGETS, Rig, rig
 from tests.loadbalancer.test_render import self_signed
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
+pytestmark = [
+    pytest.mark.api,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces"),
+]
 _ONE, _TWO = map(str, TARGETS)
 _WITHIN_S = 60.0
 

@@ -22,6 +22,7 @@ from tests.loadbalancer.build import READY, service, slice_of
 from tests.loadbalancer.rig import PORT, Rig, rig
 
 pytestmark = [
+    pytest.mark.api,
     pytest.mark.skipif(
         "MONOPOD_FIGURES" not in os.environ, reason="figures are taken by hand, on a quiet host"
     ),

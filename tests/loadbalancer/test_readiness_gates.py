@@ -14,6 +14,8 @@ from monopod.controllers.loadbalancer.targets import targets
 from monopod.kube import codec
 from tests.loadbalancer.build import ENDING, UNREADY, slice_of
 
+pytestmark = pytest.mark.unit
+
 _GATE = f"{TARGET_HEALTH_PREFIX}k8s-default-web-1"
 _NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 _ADDRESS = "192.168.1.9"

@@ -1,7 +1,6 @@
 """A real HAProxy handles requests as an Application or Network Load Balancer does."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +32,8 @@ from monopod.controllers.loadbalancer.model import (
 from tests.framework.eventually import eventually
 from tests.loadbalancer.rig import PORT, TARGETS, Rig, rig
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
+pytestmark = pytest.mark.kernel
+
 _WITHIN_S = 60.0
 _GROUP = "web"
 _TARGETS = tuple(Target(address, PORT) for address in TARGETS)
@@ -100,7 +100,7 @@ async def test_without_a_healthy_target_all_get_requests(rig: Rig, network: bool
     async def all_fail() -> bool:
         return not any(each.healthy for each in await rig.servers())
 
-    await _eventually(all_fail)
+    await eventually(all_fail)
     seen = {await _get(rig, made) for _ in range(6)}
     assert seen == {(200, str(address)) for address in TARGETS}
     # A target added later is among them, a draining one is not.

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,9 @@ from monopod.controllers.microvm.boot_limiter import BootLimiter
 from tests.microvm.build import ADDRESSED, LAUNCHED, NOW, READY, condition, machine
 
 _QUEUED = condition("Launched", "False", "Queued")
+
+pytestmark = pytest.mark.unit
+
 _ONE, _TWO, _THREE = (f"mvm-00000000b{number}" for number in (1, 2, 3))
 
 

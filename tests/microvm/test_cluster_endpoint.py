@@ -6,6 +6,8 @@ import yaml
 from monopod.controllers.microvm import cluster_endpoint
 from monopod.identity.kubeconfig import kubeconfig
 
+pytestmark = pytest.mark.unit
+
 
 def test_endpoints_are_those_of_the_kubeconfig(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_bytes(b"authority")

@@ -10,6 +10,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -29,6 +30,9 @@ from monopod.node.provider import MachineExit, Presence
 from tests.microvm.build import NOW, machine
 
 SETTINGS = MicroVMSettings()
+
+pytestmark = pytest.mark.unit
+
 SUBNET = IPv4Network("192.168.2.0/29")
 """Has three addresses."""
 BOOTS_AT_ONCE = 2

@@ -19,7 +19,10 @@ from tests.microvm.fakes import FakeMachine
 from tests.microvm.world import World, eventually, status_of
 
 # A controller that is cancelled during a request closes no socket.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.api,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 async def test_killed_while_a_machine_is_launched(world: World) -> None:

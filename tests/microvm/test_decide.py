@@ -27,6 +27,9 @@ from tests.microvm.build import (
 )
 
 SETTINGS = MicroVMSettings()
+
+pytestmark = pytest.mark.unit
+
 RUNNING, REMAINS = Presence.RUNNING, Presence.REMAINS
 SILENT = NodeState(ours=True)
 STARTING = NodeState(ours=True, registered=True, why="KubeletNotReady: not yet")

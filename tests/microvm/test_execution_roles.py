@@ -20,6 +20,8 @@ from monopod.kube import ForbiddenError, NotFoundError, connect, meta, uid_of
 from tests.microvm.conftest import USER
 from tests.microvm.world import World, eventually
 
+pytestmark = pytest.mark.api
+
 _PROVIDERS, _ANSWER = "credentials/providers.json", "credentials/answer.json"
 
 

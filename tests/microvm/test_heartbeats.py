@@ -10,6 +10,8 @@ from monopod.controllers.microvm.heartbeats import LeaseTracker
 from monopod.controllers.microvm.state import LeaseSilence
 from monopod.kube import Added, Deleted, Modified
 
+pytestmark = pytest.mark.unit
+
 NODE = "fargate-ip-192-168-1-9.local-1.compute.internal"
 KEY = f"kube-node-lease/{NODE}"
 THEN = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)

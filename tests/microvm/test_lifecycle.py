@@ -12,6 +12,8 @@ from monopod.controllers.microvm import conditions
 from monopod.kube import meta
 from tests.microvm.world import SETTINGS, World, condition_of, eventually, status_of
 
+pytestmark = pytest.mark.api
+
 REGION = "local-1"
 
 

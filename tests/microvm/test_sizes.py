@@ -17,6 +17,8 @@ from tests.microvm.build import machine
 from tests.scheduler.build import pod
 from tests.scheduler.test_decide import claimed
 
+pytestmark = pytest.mark.unit
+
 DRIVERS = (Candidate("uml", 1000), Candidate("qemu-tcg", 16000), Candidate("qemu-kvm", 16000, "no"))
 
 

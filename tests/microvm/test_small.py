@@ -17,6 +17,8 @@ from monopod.controllers.microvm.state import NodeState, PodState, of_node, of_p
 from monopod.node.provider import MachineExit, Presence
 from tests.microvm.build import ADDRESSED, LAUNCHED, NAME, NOW, READY, UID, condition, machine
 
+pytestmark = pytest.mark.unit
+
 POD_UID = "a"
 STARTED = "2026-11-23T17:59:00Z"
 RUNNING: dict[str, Any] = {"running": {"startedAt": STARTED}}

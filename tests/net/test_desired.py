@@ -18,6 +18,8 @@ from monopod.api.resources import (
 from monopod.controllers.vpc.desired import available_addresses, policy
 from monopod.node.net.cluster_network import ClusterNetwork
 
+pytestmark = pytest.mark.unit
+
 _PLAN = ClusterNetwork("abcdef", 0)
 
 

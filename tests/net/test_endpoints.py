@@ -11,6 +11,8 @@ from monopod.api.resources import MicroVM
 from monopod.controllers.vpc.endpoints import endpoints, shared_addresses
 from monopod.kube import codec
 
+pytestmark = pytest.mark.unit
+
 
 def pod(name: str, node: str, *addresses: str, phase: str = "Running", **spec: Any) -> Pod:
     return codec.decode(

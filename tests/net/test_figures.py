@@ -142,6 +142,7 @@ async def _write(lab: Lab, kind: Kind, filters: Sequence[Filter]) -> dict[str, f
     return figures
 
 
+@pytest.mark.kernel
 async def test_cost_of_ten_thousand_rules(
     lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
@@ -181,6 +182,7 @@ async def test_cost_of_ten_thousand_rules(
     assert figures["known_ratio_many"] < _WORST_RATIO, figures
 
 
+@pytest.mark.api
 async def test_how_long_kube_proxy_takes_for_a_thousand_endpoints(  # noqa: PLR0917 - fixtures
     lab: Lab,
     api_server: ApiServer,

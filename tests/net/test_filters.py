@@ -21,6 +21,8 @@ from monopod.node.net import router_policy
 from monopod.node.net.cluster_network import API_PORT, KUBELET_PORT
 from tests.net.lab import OPEN, Guest, Lab, call, counts, ip, make_socket, serving
 
+pytestmark = pytest.mark.kernel
+
 _PORT = 8080
 _SERVICE = "10.100.7.7"
 _TCP = Ports("tcp", _PORT)

@@ -1,6 +1,10 @@
 """The metric and the log event of dropped packets."""
 
+import pytest
+
 from monopod.controllers.vpc.metrics import DropMetrics
+
+pytestmark = pytest.mark.unit
 
 
 def test_only_new_drops_are_reported() -> None:

@@ -22,6 +22,8 @@ from tests.net.plane import until
 from tests.net.test_desired import machine
 from tests.net.test_network_policies import policy
 
+pytestmark = pytest.mark.api
+
 _PORT = 8080
 
 
@@ -50,7 +52,7 @@ async def _live(
 
 
 async def _allows(lab: Lab, caller: Guest, target: tuple[str, int]) -> bool:
-    """Whether a new call is answered; needs no time-out to tell that it is not."""
+    """Whether a new call is answered; a refusal needs no timeout."""
 
     async def counted() -> int:
         contents = await lab.firewall.contents(POLICIES.table)

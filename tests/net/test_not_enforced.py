@@ -7,6 +7,8 @@ import pytest
 from monopod.controllers.vpc.not_enforced import not_enforced
 from tests.net.test_network_policies import policy
 
+pytestmark = pytest.mark.unit
+
 
 def _peers(*blocks: str) -> list[dict[str, Any]]:
     return [{"ipBlock": {"cidr": each}} for each in blocks]

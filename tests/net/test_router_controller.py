@@ -28,6 +28,8 @@ from tests.net.objects import USER, Objects, allow
 from tests.net.plane import in_control_plane, running, until
 from tests.net.test_desired import machine, subnet, vpc
 
+pytestmark = pytest.mark.api
+
 
 @pytest.fixture
 async def controller(

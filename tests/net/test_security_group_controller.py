@@ -19,6 +19,8 @@ from tests.net.plane import until
 from tests.net.test_desired import machine
 from tests.net.test_security_groups import group, rule
 
+pytestmark = pytest.mark.api
+
 _PORT = 8080
 
 
@@ -43,7 +45,7 @@ async def _counted(lab: Lab) -> int:
 
 
 async def _allows(lab: Lab, caller: Guest, target: tuple[str, int]) -> bool:
-    """Whether a new call is answered; needs no time-out to tell that it is not."""
+    """Whether a new call is answered; a refusal needs no timeout."""
     calling = counts(lambda: _counted(lab), caller.namespace, caller.pod, target)
     return not await calling
 

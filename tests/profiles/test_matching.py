@@ -11,6 +11,8 @@ from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileStatus
 from monopod.fargate.profiles import Outcome, choose_profile
 
+pytestmark = pytest.mark.unit
+
 
 def profile(name: str, *selectors: dict[str, Any]) -> FargateProfile:
     return convert({"metadata": {"name": name}, "spec": {"selectors": selectors}}, FargateProfile)

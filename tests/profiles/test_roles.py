@@ -2,9 +2,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import msgspec
+import pytest
 
 from monopod.api.resources import ExecutionRole
 from monopod.fargate.profiles import role_of
+
+pytestmark = pytest.mark.unit
 
 _ARN = "arn:aws:iam::111122223333:role/pod-execution"
 _NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)

@@ -11,6 +11,8 @@ from monopod.node.provider.drivers import Drivers, Finding
 from monopod.node.provider.report import DriverReport
 from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
 
+pytestmark = pytest.mark.unit
+
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
 EARLIER = datetime(2026, 11, 22, 18, 0, 0, tzinfo=UTC)
 

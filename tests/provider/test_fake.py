@@ -9,6 +9,8 @@ from monopod.node.provider import MachineProvider
 from tests.microvm.fakes import FakeHost, FakeProvider
 from tests.provider.contract import Contract, Place
 
+pytestmark = pytest.mark.unit
+
 
 class Memory(Place):
     def __init__(self) -> None:

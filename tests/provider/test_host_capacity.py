@@ -13,6 +13,8 @@ from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import qemu
 from monopod.node.vmm.qemu_command import Accelerator
 
+pytestmark = pytest.mark.unit
+
 SETTINGS = LocalSettings(
     memory_ratio=1, cpu_ratio=4, reserved_memory_mib=1000, uml_overhead_mib=100
 )

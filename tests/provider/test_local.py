@@ -30,6 +30,8 @@ from monopod.util.cgroups import Hierarchies
 from tests.provider.contract import NAME, OTHER, Contract, Place, configure, next_end, wanted
 from tests.vmm.conftest import guest_image
 
+pytestmark = pytest.mark.kernel
+
 __all__ = ["guest_image"]
 
 

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from monopod.fargate.sizing import Size
 from monopod.node.provider import DriverSelection, report
 from monopod.node.provider.directory import MachineDirectory, Reservation
@@ -20,6 +22,7 @@ REPORT = Report(
 )
 
 
+@pytest.mark.unit
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     assert report.read(settings) is None
@@ -31,11 +34,13 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["capacity.json"]
 
 
+@pytest.mark.unit
 def test_an_unreadable_report_is_none(tmp_path: Path) -> None:
     (tmp_path / "capacity.json").write_text('{"whole": 3}')
     assert report.read(Settings(home=tmp_path)) is None
 
 
+@pytest.mark.kernel
 def test_what_machines_have_is_counted(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     assert report.occupancy(settings, REPORT.whole) == Occupancy(0, Size(0, 0), REPORT.whole)

@@ -30,6 +30,8 @@ from tests.scheduler.build import (
     subnet,
 )
 
+pytestmark = pytest.mark.unit
+
 
 def claimed(wanted: Pod | None = None, **changes: Any) -> CreateMicroVM:
     action = decide(wanted or pod(), state(**changes))

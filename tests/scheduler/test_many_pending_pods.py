@@ -31,9 +31,12 @@ _AT_ONCE = 32
 _PATIENCE_S = 900
 _METRICS_PORT = 19471
 
-pytestmark = pytest.mark.skipif(
-    "MONOPOD_FIGURES" not in os.environ, reason="figures are taken by hand, on a quiet host"
-)
+pytestmark = [
+    pytest.mark.api,
+    pytest.mark.skipif(
+        "MONOPOD_FIGURES" not in os.environ, reason="figures are taken by hand, on a quiet host"
+    ),
+]
 
 
 class _Scheduler:

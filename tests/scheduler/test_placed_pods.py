@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.core import resource as res
@@ -17,6 +18,8 @@ from monopod.controllers.scheduler.placement_index import PlacementIndex
 from monopod.kube import Change, Key, key_of, meta, uid_of
 from monopod.kube.store import Store
 from tests.scheduler.build import pod, subnet
+
+pytestmark = pytest.mark.unit
 
 _T = TypeVar("_T", bound=res.Resource)
 _ZONES = ("a", "b")

@@ -7,6 +7,8 @@ from monopod.controllers.scheduler.placement import SubnetCandidate
 from monopod.fargate.sizing import Size
 from tests.scheduler.build import REGION, pod, subnet
 
+pytestmark = pytest.mark.unit
+
 SIZE = Size(250, 512)
 A = SubnetCandidate("private-a", "local-1a", 10)
 B = SubnetCandidate("private-b", "local-1b", 20)

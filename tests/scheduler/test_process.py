@@ -19,6 +19,8 @@ from monopod.kube import Client, meta
 from tests.apiserver import ApiServer
 from tests.scheduler.conftest import World, eventually
 
+pytestmark = pytest.mark.api
+
 
 @asynccontextmanager
 async def _scheduler_process(

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.resources.core_v1 import Node, Pod
@@ -22,6 +23,8 @@ from monopod.controllers.scheduler.actions import (
 from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.patches import condition_patch, metadata_patch, status_patch
 from tests.scheduler.build import NODE, NOW, condition, machine, node, pod, profile, state, subnet
+
+pytestmark = pytest.mark.unit
 
 _words = st.sampled_from(["", "shop", "fp", "local-1a", "linux", "amd64", "CAP_KILL", "é" * 70])
 _keys = st.sampled_from(

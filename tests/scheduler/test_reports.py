@@ -8,6 +8,8 @@ from monopod.controllers.scheduler.actions import CreateMicroVM, MarkUnschedulab
 from monopod.controllers.scheduler.decide import decide
 from tests.scheduler.build import pod, state, subnet
 
+pytestmark = pytest.mark.unit
+
 _ZONES = [subnet("a", zone="local-1a"), subnet("b", block="192.168.2.0/24", zone="local-1b")]
 _UNSUPPORTED = "Pod not supported on Fargate: "
 

@@ -20,6 +20,7 @@ _NOT_ASSUMED = (
 )
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize("known", [KnownRoles(), KnownRoles([role()], required=True)])
 def test_a_machine_is_asked_for_with_its_profiles_role(known: KnownRoles) -> None:
     action = decide(pod(), state(roles=known))
@@ -27,6 +28,7 @@ def test_a_machine_is_asked_for_with_its_profiles_role(known: KnownRoles) -> Non
     assert action.spec.podExecutionRoleArn == ARN
 
 
+@pytest.mark.unit
 @pytest.mark.row("S13")
 @pytest.mark.parametrize("roles", [[], [role(arn=f"{ARN}-2")]])
 def test_an_unknown_role_is_refused_in_aws_s_words_if_roles_are_required(
@@ -36,6 +38,7 @@ def test_an_unknown_role_is_refused_in_aws_s_words_if_roles_are_required(
     assert action == MarkUnschedulable("MisconfiguredFargateProfile", _NOT_ASSUMED.format("fp"))
 
 
+@pytest.mark.api
 async def test_a_refused_pod_goes_on_when_its_role_comes(world: World, identity: Path) -> None:
     async with running_scheduler(identity, SchedulerSettings(require_execution_roles=True)):
         await world.add_subnet()

@@ -10,7 +10,7 @@ from monopod.controllers.scheduler.provisioning_failures import ANNOTATION, fail
 from monopod.kube import meta
 from tests.scheduler.conftest import World, eventually
 
-pytestmark = pytest.mark.usefixtures("scheduler")
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("scheduler")]
 
 
 @pytest.mark.row("S3")

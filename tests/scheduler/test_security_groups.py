@@ -32,6 +32,7 @@ def _chosen(*policies: SecurityGroupPolicy, account: dict[str, str] | None = Non
     return groups_in(matching(web, policies, account))
 
 
+@pytest.mark.unit
 def test_selectors_both_have_to_match() -> None:
     both = _policy("a", "sg-1", podSelector=_WEB, serviceAccountSelector=_BATCH)
     assert _chosen(both) == ()
@@ -39,6 +40,7 @@ def test_selectors_both_have_to_match() -> None:
     assert _chosen(both, account={"kind": "batch"}) == ("sg-1",)
 
 
+@pytest.mark.unit
 def test_an_empty_selector_matches_every_pod_and_none_matches_no_pod() -> None:
     assert _chosen(_policy("a", "sg-1", podSelector={})) == ("sg-1",)
     assert _chosen(_policy("a", "sg-1")) == ()
@@ -47,16 +49,19 @@ def test_an_empty_selector_matches_every_pod_and_none_matches_no_pod() -> None:
     assert _chosen(_policy("a", "sg-1", serviceAccountSelector={})) == ()
 
 
+@pytest.mark.unit
 def test_groups_add_up_each_once_by_the_policies_names() -> None:
     later = _policy("b", "sg-2", "sg-1", podSelector=_WEB)
     first = _policy("a", "sg-3", "sg-1", podSelector={})
     assert _chosen(later, first) == ("sg-3", "sg-1", "sg-2")
 
 
+@pytest.mark.unit
 def test_no_machine_is_asked_for_before_the_groups_are_known() -> None:
     assert isinstance(decide(pod(), state(membership=None)), AskGroups)
 
 
+@pytest.mark.unit
 def test_a_machine_and_its_pods_annotation_have_the_groups() -> None:
     member = Membership(("sg-a", "sg-b"), ("p",), {"sg-a": "main", "sg-b": "main"})
     action = decide(pod(), state(membership=member))
@@ -65,12 +70,14 @@ def test_a_machine_and_its_pods_annotation_have_the_groups() -> None:
     assert action.marks.annotations[keys.SECURITY_GROUPS_ANNOTATION] == "sg-a,sg-b"
 
 
+@pytest.mark.unit
 def test_what_somebody_wrote_there_goes() -> None:
     action = decide(pod(), state())
     assert isinstance(action, CreateMicroVM)
     assert action.marks.annotations[keys.SECURITY_GROUPS_ANNOTATION] is None
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     ("groups", "vpcs", "said"),
     [
@@ -102,6 +109,7 @@ async def _apply(world: World, name: str, *groups: str, **selectors: Any) -> Non
     await world.admin.create(wanted)
 
 
+@pytest.mark.api
 @pytest.mark.row("S14")
 async def test_a_policy_puts_pods_in_groups(world: World, scheduler: None) -> None:
     await world.add_subnet()
@@ -139,6 +147,7 @@ async def test_a_policy_puts_pods_in_groups(world: World, scheduler: None) -> No
     }
 
 
+@pytest.mark.api
 async def test_a_pod_waits_for_a_group_that_does_not_exist(world: World, scheduler: None) -> None:
     await world.add_subnet()
     await world.add_profile()

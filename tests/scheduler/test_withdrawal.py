@@ -11,7 +11,7 @@ from monopod.kube import NotFoundError, meta
 from tests.scheduler import build
 from tests.scheduler.conftest import World, eventually
 
-pytestmark = [pytest.mark.row("S8"), pytest.mark.usefixtures("scheduler")]
+pytestmark = [pytest.mark.api, pytest.mark.row("S8"), pytest.mark.usefixtures("scheduler")]
 
 
 async def _withdrawn(world: World, pod: Pod, refused: str) -> None:

@@ -21,6 +21,8 @@ from monopod.fargate.sizing import (
     storage_gib_of,
 )
 
+pytestmark = pytest.mark.unit
+
 MIB = 1 << 20
 
 

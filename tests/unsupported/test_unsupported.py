@@ -12,6 +12,8 @@ from monopod.api import keys
 from monopod.fargate.unsupported import not_for_debuggers, why_unsupported
 from tests.scheduler.build import claim, pod, storage, volume
 
+pytestmark = pytest.mark.unit
+
 _LEAD = "Pod not supported on Fargate: "
 _SECURITY = "invalid SecurityContext fields: "
 

@@ -15,6 +15,8 @@ from lightkube.resources.core_v1 import Pod
 from monopod.fargate.unsupported import why_unsupported
 from tests.scheduler.build import storage
 
+pytestmark = pytest.mark.unit
+
 _DEFAULT = {
     "AUDIT_WRITE",
     "CHOWN",

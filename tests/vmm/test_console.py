@@ -4,6 +4,8 @@ import pytest
 
 from monopod.node.vmm.console import classify_exit, last_lines, tail
 
+pytestmark = pytest.mark.unit
+
 _STAMP = "2026-11-23 18:53:56.672866476  "
 
 

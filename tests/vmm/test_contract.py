@@ -22,6 +22,8 @@ from monopod.node.vmm.watchdog import WatchdogTimeouts, statistics
 from monopod.util import process
 from tests.vmm.conftest import Bench, scripted
 
+pytestmark = pytest.mark.kernel
+
 _PROGRAMS = {"uml": "linux", "qemu-tcg": "qemu-system-x86"}
 _READY = "ready to be looked at"
 _BOOT_S = 90

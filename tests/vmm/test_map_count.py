@@ -19,6 +19,8 @@ from monopod.node.vmm.map_count import max_map_count, read_max_map_count
 from monopod.util.cgroups import Hierarchies
 from monopod.util.host_value import HostValue, HostValueError
 
+pytestmark = pytest.mark.unit
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _FOUND, _NEEDED = 65_530, 2_000_000

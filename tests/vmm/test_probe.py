@@ -12,6 +12,8 @@ from monopod.node.vmm.probe import Probe, probe_kvm
 from monopod.node.vmm.qemu_command import Accelerator
 from tests.vmm.conftest import Bench
 
+pytestmark = pytest.mark.kernel
+
 
 async def test_the_answer_is_true_quick_and_leaves_nothing(bench: Bench) -> None:
     """On any host: one with KVM, one without, and one whose device node lies."""

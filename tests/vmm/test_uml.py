@@ -20,6 +20,8 @@ from monopod.node.vmm.uml import UmlDriver
 from monopod.util import process
 from tests.vmm.conftest import MAC, UID, Bench, scripted
 
+pytestmark = pytest.mark.kernel
+
 _TALKING = scripted(
     """
     ip address add 192.0.2.2/24 dev vec0

@@ -22,6 +22,8 @@ from tests.apiserver import LOOPBACK, ApiServer
 from tests.framework.eventually import eventually
 from tests.webhooks.conftest import Admission
 
+pytestmark = pytest.mark.api
+
 
 async def make_profile(admin: Client, namespace: str, prefix: str = "fp") -> str:
     name = f"{prefix}-{uuid.uuid4().hex[:8]}"

@@ -31,9 +31,12 @@ _PROFILES, _SELECTORS = 10, 5
 _WORST_RATIO = 5.0
 """Of the 99th percentiles; the load is made on the same host, and counts against both."""
 
-pytestmark = pytest.mark.skipif(
-    "MONOPOD_FIGURES" not in os.environ, reason="figures are taken by hand, on a quiet host"
-)
+pytestmark = [
+    pytest.mark.api,
+    pytest.mark.skipif(
+        "MONOPOD_FIGURES" not in os.environ, reason="figures are taken by hand, on a quiet host"
+    ),
+]
 
 
 @asynccontextmanager

@@ -15,6 +15,8 @@ from monopod.webhooks.settings import Mode
 from monopod.webhooks.webhook import Webhook
 from tests.webhooks.support import Profiles, pod, profile, response, review
 
+pytestmark = pytest.mark.unit
+
 _PRIVILEGED = {"name": "main", "image": "x", "securityContext": {"privileged": True}}
 _SAID = "Pod not supported on Fargate: invalid SecurityContext fields: Privileged"
 _TOO_LARGE = "Your pod's cpu/memory requirements exceed the max Fargate configuration"

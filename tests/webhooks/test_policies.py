@@ -16,6 +16,8 @@ from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 from tests.webhooks.conftest import Admission
 
+pytestmark = pytest.mark.api
+
 NODE = "fargate-ip-192-168-1-2.local-1.compute.internal"
 SCHEDULER = "monopod:fargate-scheduler"
 

@@ -13,6 +13,8 @@ from tests.apiserver import ApiServer
 from tests.webhooks.conftest import Admission
 from tests.webhooks.test_end_to_end import make_pod, make_profile
 
+pytestmark = pytest.mark.api
+
 _SAID = "Pod not supported on Fargate: fields not supported: HostNetwork"
 
 

@@ -26,6 +26,7 @@ async def asked(webhook: Webhook, name: str, operation: str = "CREATE") -> dict[
     return response(await webhook.answer(json.dumps(body).encode()))
 
 
+@pytest.mark.unit
 @pytest.mark.row("S2")
 async def test_off_unless_wanted() -> None:
     webhook = Webhook(Profiles(_in_status("other", "CREATING")))
@@ -33,6 +34,7 @@ async def test_off_unless_wanted() -> None:
         assert (await asked(webhook, "fp", operation))["allowed"]
 
 
+@pytest.mark.unit
 @pytest.mark.row("S2")
 async def test_two_created_at_once_are_one_too_many() -> None:
     webhook = Webhook(Profiles(_in_status("old", "ACTIVE")), one_profile_at_a_time_in="prod")
@@ -48,6 +50,7 @@ async def test_two_created_at_once_are_one_too_many() -> None:
     assert (await asked(webhook, "first"))["allowed"], "a profile does not block its own retry"
 
 
+@pytest.mark.unit
 @pytest.mark.row("S2")
 async def test_what_the_api_server_has_counts_and_not_what_was_heard() -> None:
     known = Profiles(stored=[_in_status("other", "DELETING")])
@@ -55,6 +58,7 @@ async def test_what_the_api_server_has_counts_and_not_what_was_heard() -> None:
     assert refused["status"]["message"].startswith("Cannot delete Fargate Profile fp because")
 
 
+@pytest.mark.api
 @pytest.mark.row("S2")
 async def test_the_api_server_s_clients_are_told(
     registered: Admission, admin: Client, namespace: str

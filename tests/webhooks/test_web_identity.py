@@ -12,6 +12,8 @@ from monopod.webhooks.pod_view import PodView
 from monopod.webhooks.review import Operation
 from monopod.webhooks.web_identity import DIRECTORY, VOLUME, Role, grant, role_of
 
+pytestmark = pytest.mark.unit
+
 _ARN = "arn:aws:iam::111122223333:role/reader"
 _TOKEN = f"{DIRECTORY}/token"
 
