@@ -115,11 +115,6 @@ class Informer(Generic[_T]):
         await self._synced.wait()
 
     @property
-    def silent_for_s(self) -> float:
-        """Seconds since the server last sent anything, bookmarks included."""
-        return time.monotonic() - self._heard
-
-    @property
     def failures(self) -> int:
         """Consecutive failures to list or watch."""
         return self._failures

@@ -14,7 +14,7 @@ from monopod.api.constants import (
     TERMINATED,
 )
 from monopod.api.resources import Condition, MicroVM
-from monopod.kube import meta
+from monopod.kube import name_of
 from monopod.node.provider import MachineExit
 
 _ORDER: Final = (ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, REGISTERED, READY, TERMINATED)
@@ -50,7 +50,7 @@ def exit_of(machine: MicroVM) -> MachineExit | None:
     found = find(machine, TERMINATED)
     if found is None or not is_true([found], TERMINATED):
         return None
-    return MachineExit(meta(machine).name or "", found.reason, found.message)
+    return MachineExit(name_of(machine), found.reason, found.message)
 
 
 def set_in(conditions: Sequence[Condition], *new: Condition, now: datetime) -> list[Condition]:
