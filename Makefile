@@ -70,7 +70,7 @@ types: environment ## Types
 	@$(BIN)/pyright
 
 .PHONY: contracts
-contracts: environment ## Which room may know which
+contracts: environment ## That packages import lower ones only
 	@$(BIN)/lint-imports
 
 .PHONY: dependencies
