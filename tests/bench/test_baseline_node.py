@@ -14,7 +14,7 @@ import pytest
 
 from monopod.bench.baseline_node import configuration
 from monopod.bench.baseline_node.cgroups import CgroupTree, hierarchies
-from monopod.bench.baseline_node.configuration import BaselineConfiguration, Taint
+from monopod.bench.baseline_node.configuration import BaselineConfiguration
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import ADDRESS, PODS, Wire
 from monopod.bench.errors import BenchError
@@ -24,31 +24,31 @@ from monopod.util.process import run
 from tests.framework.eventually import eventually
 
 NODE = BaselineConfiguration(
-    name="ordinary-abc123",
+    name="baseline-abc123",
     address=IPv4Address("100.95.255.254"),
     pods=IPv4Network("100.95.254.0/24"),
     resolver=IPv4Address("192.168.0.2"),
     cluster_dns=IPv4Address("10.100.0.10"),
     api_server="https://100.127.0.6:6443",
     sandbox_image="monopod.dev/pause:1",
-    cgroup="/monopod-abc123/ordinary",
+    cgroup="/monopod-abc123/baseline",
     ca_certificate=b"CA",
     client_certificate=b"CERTIFICATE\n",
     client_key=b"SECRET",
     serving_certificate=b"SERVING",
     serving_key=b"SECRET TOO",
     labels={"b": "2", "a": "1"},
-    taints=(Taint("a", "1"),),
+    taints=(("a", "1", "NoSchedule"),),
 )
 RUN = PurePosixPath("/run/config")
-CGROUP = f"monopod-test-{os.getpid()}/ordinary"
+CGROUP = f"monopod-test-{os.getpid()}/baseline"
 
 
 @pytest.mark.unit
 def test_configuration_files() -> None:
     found = configuration.files(NODE)
     kubelet = json.loads(found[RUN / "kubelet.json"].content)
-    assert kubelet["cgroupRoot"] == "/monopod-abc123/ordinary"
+    assert kubelet["cgroupRoot"] == "/monopod-abc123/baseline"
     assert kubelet["registerWithTaints"] == [{"key": "a", "value": "1", "effect": "NoSchedule"}]
     assert kubelet["failCgroupV1"] is False
     containerd = tomllib.loads(found[RUN / "containerd.toml"].content.decode())

@@ -146,7 +146,7 @@ async def test_gone_means_pod_and_machine() -> None:
 
 def test_last_word_is_what_a_late_pod_waits_for() -> None:
     seen = Observations(Clock())
-    assert seen.last_word("u") == "the pod does not exist"
+    assert seen.waiting_reason("u") == "the pod does not exist"
     seen.pod_changed(
         Added(
             "p",
@@ -158,7 +158,7 @@ def test_last_word_is_what_a_late_pod_waits_for() -> None:
             ),
         )
     )  # fmt: skip
-    assert seen.last_word("u") == "PodScheduled: CapacityUnavailable no capacity"
+    assert seen.waiting_reason("u") == "PodScheduled: CapacityUnavailable no capacity"
     waiting = {"waiting": {"reason": "ErrImageNeverPull"}}
     seen.pod_changed(
         modified(
@@ -171,11 +171,11 @@ def test_last_word_is_what_a_late_pod_waits_for() -> None:
             )
         )
     )  # fmt: skip
-    assert seen.last_word("u") == "container main: ErrImageNeverPull"
+    assert seen.waiting_reason("u") == "container main: ErrImageNeverPull"
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Running"])
 def test_last_word_falls_back_to_the_phase(phase: str) -> None:
     seen = Observations(Clock())
     seen.pod_changed(Added("p", pod(phase=phase, conditions=[])))
-    assert seen.last_word("u") == f"phase {phase}"
+    assert seen.waiting_reason("u") == f"phase {phase}"

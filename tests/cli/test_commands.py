@@ -187,7 +187,7 @@ def test_env_aws_exports_all_that_clients_need(furnished: Path) -> None:
         "AWS_REGION": "here-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    held = read_keys(furnished / "identities" / "eks" / "access-keys.sealed")
+    held = read_keys(furnished / "identities" / "eksapi" / "access-keys.sealed")
     assert (held[key_id].secret, held[key_id].user) == (secret, "monopod:admin")
 
 
@@ -196,7 +196,7 @@ def test_access_keys_come_and_go(furnished: Path) -> None:
     done = _monopod(furnished, "access-key", "create", "alice", "--group", "dev", "--group", "ops")
     made = _exports(done.stdout)
     key_id, secret = made["AWS_ACCESS_KEY_ID"], made["AWS_SECRET_ACCESS_KEY"]
-    path = furnished / "identities" / "eks" / "access-keys.sealed"
+    path = furnished / "identities" / "eksapi" / "access-keys.sealed"
     key = read_keys(path)[key_id]
     assert (key.secret, key.user, key.groups) == (secret, "alice", ("dev", "ops"))
     listed = _monopod(furnished, "access-key", "list").stdout

@@ -42,9 +42,9 @@ async def test_bench_start_reports_every_phase_and_cleans_up(
     assert "</svg>" in (tmp_path / "report.svg").read_text()
 
     assert await objects(cluster) == before
-    assert not (cluster.home / "ordinary").exists()
-    assert cgroups_of_ordinary_node(cluster) == []
-    assert "ordinary-" not in await cluster.kubectl("get", "csr", "-o", "name")
+    assert not (cluster.home / "baseline").exists()
+    assert cgroups_of_baseline_node(cluster) == []
+    assert "baseline-" not in await cluster.kubectl("get", "csr", "-o", "name")
 
 
 async def test_bench_network_reports_every_figure_and_cleans_up(
@@ -76,16 +76,16 @@ async def test_bench_network_reports_every_figure_and_cleans_up(
     }
 
     assert await objects(cluster) == before
-    assert not (cluster.home / "ordinary").exists()
-    assert cgroups_of_ordinary_node(cluster) == []
+    assert not (cluster.home / "baseline").exists()
+    assert cgroups_of_baseline_node(cluster) == []
     namespaces = await cluster.kubectl("get", "namespaces", "-l", "monopod.dev/bench", "-o", "json")
     # What is in it goes with it.
     assert all(each["metadata"]["deletionTimestamp"] for each in json.loads(namespaces)["items"])
 
 
-def cgroups_of_ordinary_node(cluster: Cluster) -> list[Path]:
+def cgroups_of_baseline_node(cluster: Cluster) -> list[Path]:
     instance = Settings(home=cluster.home).instance
-    return list(Path("/sys/fs/cgroup").glob(f"**/monopod-{instance}/ordinary"))
+    return list(Path("/sys/fs/cgroup").glob(f"**/monopod-{instance}/baseline"))
 
 
 async def objects(cluster: Cluster) -> set[str]:

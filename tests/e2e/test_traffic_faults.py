@@ -25,11 +25,11 @@ _QUIET_S = 2.0
 _OTHERS = (
     "coredns",
     "kube-proxy",
-    "network",
-    "balancing",
-    "machines",
+    "vpc",
+    "loadbalancer",
+    "microvm",
     "scheduler",
-    "admission",
+    "webhooks",
 )
 _TICK = "#!/bin/sh\\necho; while cut -d. -f1 /proc/uptime; do sleep 0.5; done\\n"
 _SERVE = (

@@ -72,6 +72,13 @@ def test_a_nearly_expired_leaf_is_renewed_under_the_same_authority(vault: Identi
     assert {name for name in after if after[name] != before[name]} == {"client.crt", "client.key"}
 
 
+def test_files_of_other_users_are_removed_and_authorities_kept(vault: IdentityStore) -> None:
+    vault.fill([USER, SIGNER], NOW)
+    vault.prune({"user"})
+    assert not vault.directory("signer").exists()
+    assert vault.fill([USER], NOW) == []
+
+
 def test_incomplete_pairs_and_stray_files_are_repaired(vault: IdentityStore) -> None:
     vault.fill([USER], NOW)
     directory = vault.directory("user")

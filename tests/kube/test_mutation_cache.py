@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -35,9 +36,9 @@ def thing(version: str | None, uid: str | None = "u") -> ConfigMap:
     return ConfigMap(metadata=ObjectMeta(name="a", uid=uid, resourceVersion=version))
 
 
-def fresh() -> tuple[_Source, MutationCache[ConfigMap], ManualClock]:
+def fresh(trusted_s: float = 10) -> tuple[_Source, MutationCache[ConfigMap], ManualClock]:
     source, clock = _Source(), ManualClock()
-    return source, MutationCache(source, trusted_s=10, time=clock.time), clock
+    return source, MutationCache(source, trusted_s=trusted_s, time=clock.time), clock
 
 
 def test_a_newer_write_hides_the_informer_s_version() -> None:
@@ -76,6 +77,17 @@ def test_an_unconfirmed_write_expires() -> None:
     assert notes.get("a") is None
     notes.note(thing("5"))
     notes.drop("a")
+    assert notes.get("a") is None
+
+
+def test_a_write_can_win_for_as_long_as_the_informer_lags() -> None:
+    source, notes, clock = fresh(math.inf)
+    source.show(thing("9"))
+    notes.note(thing("10"))
+    clock.turn(100_000)
+    assert notes.get("a") == thing("10")
+    source.show(thing("10"), gone=True)
+    notes.note(thing("10"))
     assert notes.get("a") is None
 
 

@@ -18,7 +18,7 @@ from lightkube.resources.networking_v1 import Ingress
 
 from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.api.target_groups import TargetGroupBinding
-from monopod.controllers.loadbalancer.controller import LoadBalancerController
+from monopod.controllers.loadbalancer import manager
 from monopod.controllers.loadbalancer.ingress import CLASS_ANNOTATION
 from monopod.controllers.loadbalancer.ingress_rules import PREFIX
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
@@ -43,16 +43,14 @@ _WITHIN_S = 20.0
 async def _rig(  # pyright: ignore[reportUnusedFunction]
     tmp_path: Path, api_server: ApiServer, admin: Client
 ) -> AsyncIterator[Rig]:
-    async with rig(tmp_path) as made, running(_keeper(made, admin).run(lambda: None)):
+    async with rig(tmp_path) as made, running(_controller(made, admin)):
         yield made
 
 
-def _keeper(rig: Rig, admin: Client) -> LoadBalancerController:
-    """A restarted controller, which knows only what is on disk."""
+async def _controller(rig: Rig, admin: Client) -> None:
+    """Run a restarted controller, which knows only what is on disk."""
     accepted = LastKnownGood(rig.home / "d" / "accepted.json")
-    return LoadBalancerController(
-        admin, rig.haproxy, accepted, rig.plan, "local-1", look_every_s=0.5
-    )
+    await manager.run(admin, rig.haproxy, accepted, rig.plan, "local-1", look_every_s=0.5)
 
 
 async def _eventually(check: Callable[[], Awaitable[object]]) -> None:
@@ -200,7 +198,7 @@ async def test_an_invalid_edit_leaves_a_load_balancer_unchanged(
     """Also for a controller that starts after the edit, as after a kill."""
     bad = f"{SERVICE_PREFIX}nlb-target-type"
     async with rig(tmp_path) as made:
-        async with running(_keeper(made, admin).run(lambda: None)):
+        async with running(_controller(made, admin)):
             await _web(admin, namespace, _ONE)
             address = await _address(admin, namespace)
             url = f"http://{address}/"
@@ -217,7 +215,7 @@ async def test_an_invalid_edit_leaves_a_load_balancer_unchanged(
         await _targets(admin, namespace, _ONE)
         ports = [{"name": "http", "port": 81}]
         await admin.patch(Service, "web", {"spec": {"ports": ports}}, namespace)
-        async with running(_keeper(made, admin).run(lambda: None)):
+        async with running(_controller(made, admin)):
 
             async def goes_on() -> bool:
                 return await _answers(made, url) == {_ONE}

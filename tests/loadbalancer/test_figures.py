@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.controllers.loadbalancer import servers
-from monopod.controllers.loadbalancer.controller import LoadBalancerController
+from monopod.controllers.loadbalancer import manager, servers
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.kube import Client
 from tests.framework.eventually import eventually
@@ -43,8 +42,8 @@ async def test_how_long_a_load_balancer_takes_for_a_thousand_endpoints(
     await admin.create(service(namespace=namespace))
     async with rig(tmp_path) as made:
         accepted = LastKnownGood(tmp_path / "accepted.json")
-        keeper = LoadBalancerController(admin, made.haproxy, accepted, made.plan, "local-1")
-        async with running(keeper.run(lambda: None)):
+        work = manager.run(admin, made.haproxy, accepted, made.plan, "local-1")
+        async with running(work):
             await _publish(admin, namespace, addresses[:2])
             await _in_use(made, 2)
             spent = time.process_time()

@@ -80,7 +80,7 @@ class FakeCapacity:
             return _CHOICE
         if wanted.driver in host.lacks:
             raise DriverUnavailableError(f"requested driver {wanted.driver} is unavailable")
-        if wanted.milli_cpu > host.max_milli_cpu:
+        if wanted.size.milli_cpu > host.max_milli_cpu:
             raise SizeUnsupportedError(
                 f"machines of kind fake have at most {host.max_milli_cpu / 1000:g} vCPU"
             )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from monopod.api import keys
-from monopod.api.resources import Condition, MicroVM, MicroVMStatus
+from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.microvm import actions, conditions
 from monopod.controllers.microvm.boot_limiter import BootLimiter
 from monopod.controllers.microvm.decide import LAUNCHING, QUEUED, Limits, decide
@@ -125,7 +125,7 @@ class Lives(RuleBasedStateMachine):
     def status(self, made: MicroVM, *changed: Condition, **fields: str | int) -> MicroVM:
         self.point()
         name = meta(made).name or ""
-        old = made.status or MicroVMStatus()
+        old = made.status_or_empty
         new = conditions.set_in(old.conditions, *changed, now=self.now)
         status = msgspec.structs.replace(old, conditions=new, **fields)
         self.world.objects[name] = msgspec.structs.replace(made, status=status)
@@ -154,7 +154,7 @@ class Lives(RuleBasedStateMachine):
 
     def launch(self, made: MicroVM) -> None:
         name = meta(made).name or ""
-        status = made.status or MicroVMStatus()
+        status = made.status_or_empty
         self.observed.starting(name)
         if len(self.world.host) >= ROOM:
             self.observed.nothing(name)
@@ -193,7 +193,7 @@ class Lives(RuleBasedStateMachine):
         made = self.world.objects.get(name)
         if made is None:
             return False
-        status = made.status or MicroVMStatus()
+        status = made.status_or_empty
         action = decide(self.facts(made), LIMITS)
         match action:
             case actions.AddFinalizer():
@@ -260,7 +260,7 @@ class Lives(RuleBasedStateMachine):
 
     def facts(self, made: MicroVM) -> State:
         name = meta(made).name or ""
-        status = made.status or MicroVMStatus()
+        status = made.status_or_empty
         node = self.world.nodes.get(status.nodeName)
         turns = BootLimiter(BOOTS_AT_ONCE)
         for each in self.world.objects.values():
@@ -325,7 +325,7 @@ class Lives(RuleBasedStateMachine):
             elif made is not None and made.spec.podRef.uid == pod.uid and not pod.node:
                 ready = conditions.holds(made, conditions.READY)
                 if ready and meta(made).deletionTimestamp is None:
-                    pod.node = (made.status or MicroVMStatus()).nodeName
+                    pod.node = made.status_or_empty.nodeName
 
     def pod_collector_works(self) -> None:
         """Delete the pods of nodes that are gone, as upstream's pod garbage collector does.
@@ -342,7 +342,7 @@ class Lives(RuleBasedStateMachine):
         made = self.world.objects.get(name)
         if made is None or not self.runs(name):
             return
-        node = self.world.nodes.get((made.status or MicroVMStatus()).nodeName)
+        node = self.world.nodes.get(made.status_or_empty.nodeName)
         if node is not None and node.owner == uid_of(made):
             node.registered, node.ready = True, ready
 
@@ -359,7 +359,7 @@ class Lives(RuleBasedStateMachine):
     @rule(pod=PODS)
     def node_is_deleted(self, pod: int) -> None:
         made = self.world.objects.get(self.name_of(pod))
-        self.world.nodes.pop((made.status if made and made.status else MicroVMStatus()).nodeName, 0)
+        self.world.nodes.pop(made.status_or_empty.nodeName if made else "", None)
 
     @rule(pod=PODS)
     def object_is_deleted(self, pod: int) -> None:

@@ -41,7 +41,9 @@ UNREADY = state("Ready", "False", "NodeNotReady", age_s=10)
 
 def _worker_node(*states: Condition) -> MicroVM:
     made = machine(*states)
-    spec = msgspec.structs.replace(made.spec, podCIDR="192.168.255.0/24", profile="")
+    spec = msgspec.structs.replace(
+        made.spec, purpose="WorkerNode", podCIDR="192.168.255.0/24", profile=""
+    )
     return msgspec.structs.replace(made, spec=spec)
 
 

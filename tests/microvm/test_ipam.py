@@ -52,7 +52,8 @@ def test_a_worker_node_has_the_first_address_of_its_block_exclusively() -> None:
 
 def _worker_node(uid: str, block: str) -> MicroVM:
     made = machine(uid=uid)
-    return msgspec.structs.replace(made, spec=msgspec.structs.replace(made.spec, podCIDR=block))
+    spec = msgspec.structs.replace(made.spec, purpose="WorkerNode", podCIDR=block)
+    return msgspec.structs.replace(made, spec=spec)
 
 
 @pytest.mark.unit

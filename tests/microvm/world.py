@@ -17,7 +17,7 @@ from monopod.api.resources import Condition, MicroVM, MicroVMStatus, Subnet, Vpc
 from monopod.controllers.microvm import conditions
 from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
 from monopod.controllers.microvm.manager import keep
-from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.kube import AlreadyExistsError, Client, NotFoundError, connect, meta, uid_of
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
@@ -27,7 +27,7 @@ T = TypeVar("T")
 SUBNET = "machines-a"
 TINY = "machines-tiny"
 """A subnet with eleven pod addresses."""
-SETTINGS = MachinesSettings(registration_timeout_s=30, unready_timeout_s=30)
+SETTINGS = MicroVMSettings(registration_timeout_s=30, unready_timeout_s=30)
 _SURROUNDINGS = ClusterEndpoint("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
 
 
@@ -61,11 +61,11 @@ class World:
 
     @asynccontextmanager
     async def controller(
-        self, settings: MachinesSettings = SETTINGS, boots_at_once: int = 100
+        self, settings: MicroVMSettings = SETTINGS, boots_at_once: int = 100
     ) -> AsyncGenerator[None]:
         """Run the controllers; leaving cancels them without clean-up, like a kill."""
         started = asyncio.Event()
-        async with connect(self._user, "monopod-machines") as client:
+        async with connect(self._user, "monopod-microvm") as client:
             capacity = FakeCapacity(self.host, boots_at_once)
             work = asyncio.create_task(
                 keep(client, capacity, _SURROUNDINGS, settings, ready=started.set)
@@ -227,6 +227,7 @@ class World:
         wanted = {
             "metadata": {"name": name},
             "spec": {
+                "purpose": "WorkerNode",
                 "podRef": {"namespace": "monopod-system", "name": label, "uid": f"node-{label}"},
                 "profile": "",
                 "subnet": SUBNET,

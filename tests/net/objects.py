@@ -11,7 +11,7 @@ from monopod.kube import AlreadyExistsError, Client, ForbiddenError, NotFoundErr
 from tests.apiserver import ApiServer
 from tests.net.plane import apply
 
-USER = "monopod:network"
+USER = "monopod:vpc"
 
 
 class Objects:

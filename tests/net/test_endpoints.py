@@ -104,7 +104,7 @@ def test_a_worker_nodes_pod_is_in_its_pod_cidr() -> None:
 @pytest.mark.row("S17")
 def test_worker_nodes_addresses_are_not_pod_addresses() -> None:
     node = _machine("worker", "192.168.250.1", "ordinary")
-    node.spec.podCIDR = "192.168.250.0/24"
+    node.spec.purpose, node.spec.podCIDR = "WorkerNode", "192.168.250.0/24"
     machines = [node, _machine("web", "192.168.1.4", "guest"), _machine("late", "", "guest")]
     assert shared_addresses(machines) == {IPv4Address("192.168.250.1")}
 

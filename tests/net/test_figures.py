@@ -129,14 +129,14 @@ def _spent_s() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-async def _keep(lab: Lab, kind: Kind, filters: Sequence[Filter]) -> dict[str, float]:
+async def _write(lab: Lab, kind: Kind, filters: Sequence[Filter]) -> dict[str, float]:
     """Put filters in place, then change one; returns seconds of a clock and of processors."""
-    keeper = FilterWriter(lab.firewall, kind)
+    writer = FilterWriter(lab.firewall, kind)
     figures: dict[str, float] = {}
     changed = [replace(filters[0], name="changed"), *filters[1:]]
     for name, wanted in (("first", filters), ("change", changed)):
         began, spent = time.monotonic(), _spent_s()
-        assert await keeper.keep(wanted)
+        assert await writer.write(wanted)
         figures[f"{name}_s"] = time.monotonic() - began
         figures[f"{name}_cpu_s"] = _spent_s() - spent
     return figures
@@ -162,9 +162,9 @@ async def test_cost_of_ten_thousand_rules(
                 open_kind = replace(kind, knows_all=False)
                 filters = _filters(ends, count, rules) if count else []
                 if not filters:
-                    await FilterWriter(lab.firewall, open_kind).keep([])
+                    await FilterWriter(lab.firewall, open_kind).write([])
                     continue
-                taken = await _keep(lab, open_kind, filters)
+                taken = await _write(lab, open_kind, filters)
                 if name == "many":
                     figures |= {f"{kind.table}_{what}": value for what, value in taken.items()}
             for what, value in (await _measure(stream)).items():

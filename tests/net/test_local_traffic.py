@@ -64,7 +64,9 @@ def slice_of(*endpoints: dict[str, Any], name: str = "web") -> EndpointSlice:
 def _node(name: str, address: str, block: str = "") -> MicroVM:
     made = machine(f"mvm-{name}", "s", "100.64.0.9", address)
     assert made.status is not None
-    made.status.nodeName, made.spec.podCIDR = name, block
+    made.status.nodeName = name
+    if block:
+        made.spec.purpose, made.spec.podCIDR = "WorkerNode", block
     return made
 
 

@@ -29,7 +29,9 @@ _PORT = 8080
 
 @pytest.fixture
 def working(lab: Lab, start: Start) -> Callable[[], Awaitable[None]]:
-    return lambda: start(lambda client: NetworkPolicyController(client, lab.plan, look_every_s=0.1))
+    return lambda: start(
+        lambda manager: NetworkPolicyController(manager, lab.plan, look_every_s=0.1)
+    )
 
 
 async def _live(

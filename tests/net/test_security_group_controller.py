@@ -26,7 +26,9 @@ _PORT = 8080
 
 @pytest.fixture
 def working(lab: Lab, start: Start) -> Callable[[], Awaitable[None]]:
-    return lambda: start(lambda client: SecurityGroupController(client, lab.plan, look_every_s=0.1))
+    return lambda: start(
+        lambda manager: SecurityGroupController(manager, lab.plan, look_every_s=0.1)
+    )
 
 
 async def _join(objects: Objects, guest: Guest, *groups: str) -> str:

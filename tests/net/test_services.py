@@ -180,7 +180,7 @@ async def test_a_local_service_leads_a_pod_to_itself_and_others_nowhere(
         await admin.patch(MicroVM, name, {"status": {"nodeName": node}}, subresource="status")
         if guest is not other:
             slices["endpoints"][number]["nodeName"] = node
-    await start(lambda client: LocalTrafficController(client, cluster.plan, look_every_s=0.1))
+    await start(lambda manager: LocalTrafficController(manager, cluster.plan, look_every_s=0.1))
     apply(api_server, _service(namespace, "local", internalTrafficPolicy="Local"), slices)
     address = _cluster_ip(api_server, namespace, "local")
     async with (

@@ -9,7 +9,7 @@ from monopod.node.provider import DriverUnavailableError, ProviderError
 from monopod.node.provider.driver_selection import Candidate
 from monopod.node.provider.drivers import Drivers, Finding
 from monopod.node.provider.report import DriverReport
-from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
 
 pytestmark = pytest.mark.unit
 
@@ -36,7 +36,7 @@ class FakeDriver:
     async def launch(self, machine: Machine, link_fd: int) -> None:
         raise VmmError(f"{machine.name} is not started on {link_fd}")
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         raise VmmError(name)
 
     def set_cpu_quota(self, name: str, milli_cpu: int) -> None:

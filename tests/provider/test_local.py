@@ -22,7 +22,7 @@ from monopod.node.provider.drivers import Drivers
 from monopod.node.provider.local import LocalProvider
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm.cgroups import Cgroups, Hierarchies
-from monopod.node.vmm.driver import Driver, Exit, LinkKind, Machine
+from monopod.node.vmm.driver import Driver, LinkKind, Machine, MachineExit
 from monopod.node.vmm.launcher import PLATFORM_MILLI_CPU
 from monopod.node.vmm.uml import UmlDriver
 from monopod.util import process
@@ -110,7 +110,7 @@ class Emulator:
         self.calls.append("launch")
         await self.inner.launch(machine, link_fd)
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         self.calls.append("watch")
         return await self.inner.watch(name)
 
@@ -228,6 +228,7 @@ async def test_a_reservation_without_a_driver_means_uml(host: Host) -> None:
     calls: list[str] = []
     async with host.open() as capacity:
         await capacity.launch(wanted(), configure)
+    (host.files(NAME).path / "reservation.json").unlink()
     (host.files(NAME).path / "promise.json").write_text('{"milli_cpu": 250, "memory_mib": 512}')
     host.others.append(lambda uml: Emulator(uml, calls))
     async with host.open() as capacity:

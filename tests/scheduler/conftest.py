@@ -141,12 +141,12 @@ class World:
         return await eventually(look)
 
     async def condition(self, machine: MicroVM, *conditions: Condition, node: str = "") -> None:
-        """Say as the machines controller does what has become of a machine."""
+        """Say as the MicroVM controller does what has become of a machine."""
         body = {"status": {"nodeName": node, "conditions": conditions}}
         await self.admin.patch(MicroVM, meta(machine).name or "", body, subresource="status")
 
     async def come_up(self, machine: MicroVM) -> str:
-        """Play machines controller and kubelet: a Ready node of a name of its own."""
+        """Play MicroVM controller and kubelet: a Ready node of a name of its own."""
         name = f"fargate-ip-{meta(machine).name}.local-1.compute.internal"
         node = build.node(name)
         node.status = None

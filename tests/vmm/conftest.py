@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from monopod.build import components
+from monopod.fargate.sizing import Size
 from monopod.node.guest import GuestImage, create_configuration_disk, create_data_disk
 from monopod.node.guest.image import provide
 from monopod.node.vmm.cgroups import Cgroups, Hierarchies
@@ -110,8 +111,7 @@ class Bench:
         return Machine(
             name=name,
             uid=UID,
-            milli_cpu=milli_cpu,
-            memory_mib=512,
+            size=Size(milli_cpu, 512),
             root_image=self.image.root_image,
             data_disk=data,
             config_disk=configuration,

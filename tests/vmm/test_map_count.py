@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 
+from monopod.fargate.sizing import Size
 from monopod.node.vmm import uml
 from monopod.node.vmm.cgroups import Cgroups, Hierarchies
 from monopod.node.vmm.driver import Machine, VmmError
@@ -119,7 +120,7 @@ async def test_a_machine_that_the_host_cannot_hold_is_refused(
         host.parameter,
     )
     missing = tmp_path / "missing"
-    machine = Machine("mvm-1", 1, 250, 512, missing, missing, missing, "", missing)
+    machine = Machine("mvm-1", 1, Size(250, 512), missing, missing, missing, "", missing)
     needed = uml.mappings(uml.guest_memory_mib(512))
     with pytest.raises(VmmError, match=f"sysctl -w vm.max_map_count={needed}"):
         await driver.launch(machine, 0)

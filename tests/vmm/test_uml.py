@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -183,6 +183,7 @@ async def test_a_machine_is_in_its_own_cgroups_from_the_start(bench: Bench) -> N
 _LAUNCHER = """
 import asyncio, json, socket, sys
 from pathlib import Path
+from monopod.fargate.sizing import Size
 from monopod.node.vmm.cgroups import Cgroups, Hierarchies
 from monopod.node.vmm.driver import Machine
 from monopod.node.vmm.uml import UmlDriver
@@ -196,7 +197,8 @@ async def main() -> None:
         cgroups=Cgroups(Hierarchies.of_this_host(), wanted["group"]),
         console_of=lambda name: paths["console_directory"],
     )
-    await driver.launch(Machine(**wanted["machine"], **paths), wanted["fd"])
+    size = Size(*wanted["machine"].pop("size"))
+    await driver.launch(Machine(size=size, **wanted["machine"], **paths), wanted["fd"])
     print("launched", flush=True)
     await driver.watch(wanted["machine"]["name"])
 
@@ -230,8 +232,7 @@ async def test_a_machine_outlives_the_process_that_launched_it(bench: Bench) -> 
         numbers = {
             "name": "one",
             "uid": machine.uid,
-            "milli_cpu": machine.milli_cpu,
-            "memory_mib": machine.memory_mib,
+            "size": astuple(machine.size),
             "mac_address": machine.mac_address,
         }
         wanted = {

@@ -103,13 +103,6 @@ async def test_nobody_places_a_pod_there_by_naming_the_node(
     await make_pod(admin, namespace, "worker-1")
 
 
-async def test_a_node_may_mirror_its_own_static_pods(
-    registered: Admission, api_server: ApiServer, namespace: str
-) -> None:
-    async with somebody(api_server, f"system:node:{NODE}") as node:
-        await make_pod(node, namespace, NODE)
-
-
 @pytest.mark.row("S14")
 async def test_nobody_but_the_scheduler_changes_a_pods_security_groups(
     registered: Admission, api_server: ApiServer, admin: Client, namespace: str

@@ -97,7 +97,7 @@ async def test_in_enforce_mode_kubectl_fails(
 ) -> None:
     await make_profile(admin, namespace)
     registered.end(signal.SIGTERM)
-    registered.start(MONOPOD_ADMISSION_MODE="enforce")
+    registered.start(MONOPOD_WEBHOOKS_MODE="enforce")
     try:
         status, said = await _kubectl(
             api_server, "apply", "-f", "-", stdin=_deployment(namespace, hostNetwork=True)

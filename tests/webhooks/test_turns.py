@@ -37,7 +37,7 @@ async def test_off_unless_wanted() -> None:
 @pytest.mark.unit
 @pytest.mark.row("S2")
 async def test_two_created_at_once_are_one_too_many() -> None:
-    webhook = Webhook(Profiles(_in_status("old", "ACTIVE")), in_turn_of="prod")
+    webhook = Webhook(Profiles(_in_status("old", "ACTIVE")), one_profile_at_a_time_in="prod")
     assert (await asked(webhook, "first"))["allowed"]
     refused = await asked(webhook, "second")
     assert not refused["allowed"]
@@ -54,7 +54,7 @@ async def test_two_created_at_once_are_one_too_many() -> None:
 @pytest.mark.row("S2")
 async def test_what_the_api_server_has_counts_and_not_what_was_heard() -> None:
     known = Profiles(stored=[_in_status("other", "DELETING")])
-    refused = await asked(Webhook(known, in_turn_of="prod"), "fp", "DELETE")
+    refused = await asked(Webhook(known, one_profile_at_a_time_in="prod"), "fp", "DELETE")
     assert refused["status"]["message"].startswith("Cannot delete Fargate Profile fp because")
 
 
@@ -64,7 +64,7 @@ async def test_the_api_server_s_clients_are_told(
     registered: Admission, admin: Client, namespace: str
 ) -> None:
     registered.end(signal.SIGTERM)
-    registered.start(MONOPOD_ADMISSION_ONE_PROFILE_AT_A_TIME="true")
+    registered.start(MONOPOD_WEBHOOKS_ONE_PROFILE_AT_A_TIME="true")
     try:
         # No scheduler runs here that would make it ACTIVE: other tests' profiles may be in the way.
         with pytest.raises(ForbiddenError, match="in status CREATING"):

@@ -23,5 +23,9 @@ SIZE_UNSUPPORTED: Final = "SizeUnsupported"
 DRIVER_UNAVAILABLE: Final = "DriverUnavailable"
 """Reasons for which a MicroVM is not launched, and its pod not placed."""
 
+PURPOSE_POD: Final = "Pod"
+PURPOSE_WORKER_NODE: Final = "WorkerNode"
+"""Values of ``MicroVM.spec.purpose``."""
+
 FINISHED_PHASES: Final = frozenset({"Succeeded", "Failed"})
 """Phases of a pod none of whose containers will run again."""

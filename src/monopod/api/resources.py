@@ -9,6 +9,7 @@ from typing import ClassVar
 from lightkube.core import resource as res
 from lightkube.core.dictmixin import DictMixin
 
+from monopod.api import constants
 from monopod.api.resource_info import CustomObject, resource_info, status_info
 
 
@@ -142,10 +143,11 @@ class PodReference(DictMixin):
 
 
 class MicroVMSpec(DictMixin):
-    """What machine is wanted. Written once, by the scheduler."""
+    """The machine to start. Written once, by the scheduler or by ``monopod node add``."""
 
     podRef: PodReference
     profile: str
+    """Name of the FargateProfile; empty for a worker node."""
     subnet: str
     """Name of the Subnet the pod's address comes from."""
     milliCPU: int
@@ -159,13 +161,15 @@ class MicroVMSpec(DictMixin):
     """The kind of machine that the pod or its profile insists on; empty: any."""
     securityGroups: list[str] = []
     """Names of the SecurityGroup objects that the pod's address is in; empty: the cluster's."""
+    purpose: str = constants.PURPOSE_POD
+    """``Pod`` or ``WorkerNode``. Of a worker node, ``podRef`` has the name that users gave it, and
+    ``subnet`` only determines zone and route to the internet."""
     podCIDR: str = ""
-    """The block of its pods' addresses, if it is an ordinary node and not one pod's machine. Its
-    ``podRef`` then names the node as people do, and its ``subnet`` lends zone and way out."""
+    """Block of the addresses of a worker node's pods; empty for the machine of a pod."""
 
 
 class MicroVMStatus(DictMixin):
-    """What became of it. Written by the machines controller alone."""
+    """What became of it. Written by the MicroVM controller alone."""
 
     podAddress: str = ""
     managementAddress: str = ""
@@ -182,6 +186,17 @@ class _MicroVM(CustomObject, kw_only=True):
     spec: MicroVMSpec
     status: MicroVMStatus | None = None
 
+    @property
+    def status_or_empty(self) -> MicroVMStatus:
+        """Its status; an empty one before the controller has written any."""
+        return self.status or MicroVMStatus()
+
+    @property
+    def is_worker_node(self) -> bool:
+        """Whether it is a worker node, and not the machine of one pod."""
+        # Worker nodes of versions without ``purpose`` have the default there.
+        return self.spec.purpose == constants.PURPOSE_WORKER_NODE or self.spec.podCIDR != ""
+
 
 class MicroVMWithStatus(res.GlobalSubResource, _MicroVM):
     """The status subresource of a MicroVM."""
@@ -190,7 +205,7 @@ class MicroVMWithStatus(res.GlobalSubResource, _MicroVM):
 
 
 class MicroVM(res.GlobalResource, _MicroVM):
-    """One machine for one pod; cluster-scoped, as the node that it becomes is."""
+    """A machine of one pod or a worker node; cluster-scoped, as the Node that it becomes."""
 
     _api_info = resource_info("MicroVM", "microvms")
     Status: ClassVar = MicroVMWithStatus

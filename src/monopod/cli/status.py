@@ -13,9 +13,9 @@ from monopod.cli.sizes import size
 from monopod.controlplane import disk, lifecycle
 from monopod.controlplane.control_plane import ComponentStatus, ControlPlane
 from monopod.controlplane.errors import ClusterError
+from monopod.fargate.sizing import Size
 from monopod.kube import KubeError, meta
 from monopod.node.provider import report
-from monopod.node.provider.host_capacity import Share
 from monopod.settings import Settings
 
 
@@ -89,7 +89,7 @@ def _disks(found: list[disk.DiskUse]) -> Table:
     return table
 
 
-def _share(share: Share) -> str:
+def _share(share: Size) -> str:
     return f"{share.milli_cpu / 1000:g} vCPU and {share.memory_mib} MiB"
 
 

@@ -15,7 +15,14 @@ import msgspec
 from monopod.api import crds
 from monopod.build.components import Components
 from monopod.build.images import stored
-from monopod.controlplane import manifests, monopod_services, objects, state, upstream_services
+from monopod.controlplane import (
+    manifests,
+    monopod_services,
+    objects,
+    secret_encryption,
+    state,
+    upstream_services,
+)
 from monopod.controlplane.cgroup import Cgroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.health import Prober, listens, prober
@@ -97,7 +104,11 @@ class ControlPlane:
         report(Progress("network", str(layout.network.transit_network), 1, 1))
 
         report(Progress("identities", "certificates and keys"))
-        renewed = IdentityStore(layout.identities).fill(identities(layout), dt.datetime.now(dt.UTC))
+        # Before their replacements start, which listen on the same ports.
+        await self._supervisor.prune({service.name for service in self.services})
+        wanted, store = identities(layout), IdentityStore(layout.identities)
+        store.prune({identity.directory for identity in wanted})
+        renewed = store.fill(wanted, dt.datetime.now(dt.UTC))
         self._make_directories()
         report(Progress("identities", f"{len(renewed)} renewed" if renewed else "up to date", 1, 1))
 
@@ -105,8 +116,8 @@ class ControlPlane:
         async with self._asking() as ask:
             await self._wait_for(self._first, ask, "control plane", report)
             await self._furnish(ask.client, report)
+            await secret_encryption.renew(ask.client, layout.home, store)
             await self._supervisor.apply(self._then, renewed)
-            await self._supervisor.prune({service.name for service in self.services})
             await self._wait_for(self._then, ask, "DNS and Monopod", report)
             await self._provide_first(ask.client)
 
@@ -127,6 +138,7 @@ class ControlPlane:
         layout.images.mkdir(mode=0o711, exist_ok=True)
         for path, user in (
             (layout.database, User.ETCD),
+            (layout.audit_log.parent, User.API_SERVER),
             (layout.image_data, User.REGISTRY),
             (layout.push_socket.parent, User.REGISTRY),
         ):
@@ -134,7 +146,7 @@ class ControlPlane:
             os.chown(path, layout.uid(user), layout.uid(user))
         stored.make(layout.image_data, layout.uid(User.REGISTRY))
         layout.balancers.mkdir(mode=0o711, exist_ok=True)
-        keeper, kept = layout.uid(User.BALANCING), layout.uid(User.BALANCERS)
+        keeper, kept = layout.uid(User.LOADBALANCER), layout.uid(User.BALANCERS)
         for path, owner, group in (
             (layout.balancer_configuration, keeper, kept),
             (layout.balancer_socket.parent, kept, keeper),
@@ -156,11 +168,12 @@ class ControlPlane:
             *crds.manifests(),
             *manifests.read("rbac"),
             *manifests.read("dns", values),
-            *manifests.read("balancing"),
+            *manifests.read("loadbalancer"),
             *admission_manifests(authority),
         ]
         await objects.apply(client, every)
         await objects.provide(client, manifests.read("groups"))
+        await objects.remove(client, manifests.read("removed"))
         report(Progress("objects", f"{len(every)} applied", 1, 1))
 
     async def _provide_first(self, client: Client) -> None:

@@ -1,13 +1,13 @@
 """The lifecycle of a cluster: start, and complete removal."""
 
 import asyncio
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
 from monopod.build import components
 from monopod.build.components import Components
+from monopod.controlplane import home as cluster_home
 from monopod.controlplane import leftovers, preflight, state
 from monopod.controlplane.cgroup import Cgroup, mounted
 from monopod.controlplane.control_plane import ControlPlane
@@ -47,9 +47,7 @@ async def up(settings: Settings, report: Report = ignore, *, machines: bool = Tr
         IdentityError: Certificates could not be written.
     """
     preflight.check(settings)
-    home = settings.home.resolve()
-    home.mkdir(mode=0o711, parents=True, exist_ok=True)
-    home.chmod(0o711)
+    home = cluster_home.claim(settings)
     with state.locked(home):
         known = state.load(home)
         programs = await components.provide(settings, report)
@@ -62,6 +60,7 @@ async def up(settings: Settings, report: Report = ignore, *, machines: bool = Tr
             components=str(programs.directory),
             guest_image=str(image.directory) if image else None,
             furnished=known.furnished if known else False,
+            encryption_key=known.encryption_key if known else "",
         )
         state.save(home, now)
         if machines:
@@ -89,11 +88,12 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
 
     Raises:
         HostUnfitError: Not root.
-        ClusterError: Processes did not end, or another monopod command holds the cluster's lock.
+        ClusterError: The home is not this cluster's, processes did not end, or another monopod
+            command holds the cluster's lock.
         NetworkError: The network could not be removed.
     """
     preflight.check_root()
-    home = settings.home.resolve()
+    home = cluster_home.verify(settings)
     with state.locked(home) if home.exists() else nullcontext():
         layout = Layout(settings, ClusterNetwork(settings.instance, 0))
         report(Progress("processes", "killing all of them"))
@@ -106,9 +106,9 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
         report(Progress("network", "removed", 1, 1))
         _release_map_count(settings.instance, report)
         report(Progress("files", str(home)))
-        await asyncio.to_thread(_remove_tree, home)
+        kept = await asyncio.to_thread(cluster_home.remove, home)
         report(Progress("files", "removed; the cache is kept", 1, 1))
-    return await leftovers.find(layout)
+    return [*(f"{path}, which no cluster made" for path in kept), *await leftovers.find(layout)]
 
 
 def _raise_map_count(instance: str, report: Report) -> None:
@@ -143,17 +143,3 @@ def _plane(settings: Settings, known: state.State) -> ControlPlane:
     image = None if known.guest_image is None else Path(known.guest_image)
     layout = Layout.of(settings, known.transit)
     return ControlPlane(layout, Components(Path(known.components)), image)
-
-
-def _remove_tree(home: Path) -> None:
-    if not home.exists():
-        return
-    try:
-        for entry in home.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-        home.rmdir()
-    except OSError as error:
-        raise ClusterError(f"{home} cannot be removed: {error}") from error

@@ -18,6 +18,7 @@ from monopod.controlplane import execline, sandbox
 from monopod.controlplane.cgroup import Cgroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.service import NOTIFY_FD, Service
+from monopod.util.concurrency import run_concurrently
 from monopod.util.files import write_atomically
 from monopod.util.process import ProcessError, run
 
@@ -72,10 +73,10 @@ class Supervisor:
                 await self._start()
                 return
             await run("s6-svscanctl", "-a", self._services)
-            for name in changed & existing:
-                await run("s6-svc", "-k", self._services / name)
         except ProcessError as error:
             raise ClusterError(f"s6 command failed: {error}") from error
+        # Until the new process has started, s6 would report the old one as ready.
+        await run_concurrently(*(self._restart_running(name) for name in changed & existing))
 
     async def restart(self, name: str) -> None:
         """Kill a service and wait until its supervisor has restarted it.
@@ -87,6 +88,11 @@ class Supervisor:
             await run("s6-svc", "-wr", "-T", _RESTART_MS, "-k", self._services / name)
         except ProcessError as error:
             raise ClusterError(f"{name} was not restarted: {error}") from error
+
+    async def _restart_running(self, name: str) -> None:
+        now = await self.state(name)
+        if now is not None and now.up:
+            await self.restart(name)
 
     async def prune(self, wanted: Collection[str]) -> None:
         """Stop and remove all services except these."""

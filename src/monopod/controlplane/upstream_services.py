@@ -11,10 +11,11 @@ import yaml
 
 from monopod.build.components import Components
 from monopod.controllers.loadbalancer.render import base
-from monopod.controlplane import oidc
+from monopod.controlplane import api_server_configuration, oidc
 from monopod.controlplane.layout import CLUSTER_DOMAIN, HAPROXY, HAPROXY_FILE, Layout, Port, User
 from monopod.controlplane.service import PROGRAMS, Service
 from monopod.eksapi import registration
+from monopod.identity import encryption
 from monopod.node.net import services as services_config
 from monopod.node.net.addresses import SERVICES
 from monopod.node.net.cluster_network import API_PORT
@@ -23,6 +24,8 @@ API_SERVER: Final = "kube-apiserver"
 """Its health is probed with a client certificate: its health paths are not open to anonymous."""
 REGISTRY_PUSH: Final = "registry-push"
 """The service that collects the registry's garbage at each start."""
+_AUDIT_FILE_MIB: Final = 50
+_AUDIT_FILES: Final = 6
 _NODE_CERTIFICATE_LIFETIME: Final = "24h"
 _REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
 _HAPROXY_PROGRAM: Final = "/usr/sbin/haproxy"
@@ -68,7 +71,9 @@ def etcd(layout: Layout, components: Components) -> Service:
         "peer-client-cert-auth": "true",
         "snapshot-count": 5000,
         "auto-compaction-mode": "periodic",
-        "auto-compaction-retention": "10m",
+        # With the limits on what a node may write, this bounds how far one tenant can fill it.
+        "auto-compaction-retention": "2m",
+        "quota-backend-bytes": 4 << 30,
         "logger": "zap",
         "log-level": "warn",
     }
@@ -97,7 +102,14 @@ def api_server(layout: Layout, components: Components) -> Service:
         # As on EKS: worker nodes run privileged pods; fargate-scheduler rejects them for Fargate.
         "allow-privileged": "true",
         "authorization-mode": "Node,RBAC",
-        "enable-admission-plugins": "NodeRestriction",
+        "enable-admission-plugins": ",".join(api_server_configuration.ADMISSION_PLUGINS),
+        "admission-control-config-file": directory / "admission.yaml",
+        "audit-policy-file": directory / "audit.yaml",
+        "audit-log-path": layout.audit_log,
+        "audit-log-mode": "batch",
+        "audit-log-maxsize": _AUDIT_FILE_MIB,
+        "audit-log-maxbackup": _AUDIT_FILES - 1,
+        "encryption-provider-config": own / encryption.FILE,
         "client-ca-file": own / "ca.crt",
         "authentication-token-webhook-config-file": directory / "token-webhook.yaml",
         "authentication-token-webhook-version": "v1",
@@ -123,6 +135,8 @@ def api_server(layout: Layout, components: Components) -> Service:
         "service-account-jwks-uri": f"{layout.api_server}{oidc.KEYS}",
         "service-account-key-file": own / "service-account.pub",
         "service-account-signing-key-file": own / "service-account.key",
+        # Upstream gives a pod's token a year for clients that never read it again.
+        "service-account-max-token-expiration": "24h",
         "service-cluster-ip-range": SERVICES,
         "profiling": "false",
     }
@@ -133,7 +147,10 @@ def api_server(layout: Layout, components: Components) -> Service:
         namespace=layout.network.control_name,
         programs=_programs(components, "kube-apiserver"),
         readable=(own,),
+        writable=(layout.audit_log.parent,),
         configuration={
+            "admission.yaml": yaml.safe_dump(api_server_configuration.admission()),
+            "audit.yaml": yaml.safe_dump(api_server_configuration.audit_policy()),
             "token-webhook.yaml": yaml.safe_dump(tokens, sort_keys=False),
             "authentication.yaml": yaml.safe_dump(oidc.authentication(), sort_keys=False),
         },

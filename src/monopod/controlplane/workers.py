@@ -14,7 +14,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import constants, keys
-from monopod.api.conditions import TRUE, find_condition
+from monopod.api.conditions import is_true
 from monopod.api.names import machine_name
 from monopod.api.resources import MicroVM, MicroVMSpec, PodReference, Subnet, Vpc
 from monopod.controllers.vpc.desired import taken_blocks
@@ -90,11 +90,11 @@ async def remove(client: Client, name: str, report: Report = ignore) -> None:
         if time.monotonic() > deadline:
             raise ClusterError(
                 f"node {name} was not removed within {_READY_WITHIN_S:.0f} s:"
-                " see `monopod logs machines`"
+                " see `monopod logs microvm`"
             )
         await asyncio.sleep(_POLL_S)
-    if found.status is not None and found.status.nodeName:
-        await _forget_pods(client, found.status.nodeName)
+    if node := found.status_or_empty.nodeName:
+        await _forget_pods(client, node)
     report(Progress(f"node {name}", "gone", 1, 1))
 
 
@@ -120,7 +120,7 @@ async def workers(client: Client) -> list[MicroVM]:
     """Return the worker nodes, sorted by name."""
     found = (await client.list(MicroVM)).items
     return sorted(
-        (each for each in found if each.spec.podCIDR), key=lambda each: each.spec.podRef.name
+        (each for each in found if each.is_worker_node), key=lambda each: each.spec.podRef.name
     )
 
 
@@ -141,6 +141,7 @@ async def _make(client: Client, wish: WorkerRequest) -> MicroVM:
     made = MicroVM(
         metadata=ObjectMeta(name=_machine(wish.name), labels={keys.NODE_LABEL: wish.name}),
         spec=MicroVMSpec(
+            purpose=constants.PURPOSE_WORKER_NODE,
             podRef=reference,
             profile="",
             subnet=meta(subnet).name or "",
@@ -157,9 +158,8 @@ async def _make(client: Client, wish: WorkerRequest) -> MicroVM:
 
 
 async def _ready_node(client: Client, machine: MicroVM) -> Node | None:
-    status = machine.status
-    ready = find_condition(status.conditions if status else (), constants.READY)
-    if status is None or ready is None or ready.status != TRUE:
+    status = machine.status_or_empty
+    if not is_true(status.conditions, constants.READY):
         return None
     try:
         return await client.get(Node, status.nodeName)
@@ -168,8 +168,8 @@ async def _ready_node(client: Client, machine: MicroVM) -> Node | None:
 
 
 def _state(machine: MicroVM) -> str:
-    told = machine.status.conditions if machine.status else []
-    last = told[-1] if told else None
+    conditions = machine.status_or_empty.conditions
+    last = conditions[-1] if conditions else None
     return "requested" if last is None else f"{last.type}: {last.message or last.status}"
 
 

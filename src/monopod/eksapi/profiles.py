@@ -14,6 +14,7 @@ from monopod.eksapi import wire
 from monopod.eksapi.errors import EksError, invalid_parameter
 from monopod.eksapi.place import Place
 from monopod.fargate.profiles import faults_of, region_faults, subnet_faults, subnets_of_profile
+from monopod.fargate.profiles.checks import quota_message
 from monopod.fargate.profiles.subnets import is_ordinary
 from monopod.fargate.profiles.validity import MAX_LABELS, RESERVED_PREFIX
 from monopod.kube import meta
@@ -167,8 +168,7 @@ def made_before(
     if len(profiles) >= max_profiles:
         raise EksError(
             "ResourceLimitExceededException",
-            f"Cluster {request.clusterName} has {len(profiles)} Fargate profiles; the limit is"
-            f" {max_profiles}.",
+            quota_message(request.clusterName, len(profiles), max_profiles),
             cluster=request.clusterName,
         )
     return None

@@ -101,7 +101,7 @@ class Server:
             raise unavailable(f"The API server request failed: {error.message}") from error
         except Exception as error:
             _log.exception("request_failed", operation=operation.name)
-            raise server_error("The request failed; see `monopod logs eks`.") from error
+            raise server_error("The request failed; see `monopod logs eksapi`.") from error
 
     def _authenticate(self, request: sigv4.Request) -> AccessKey:
         claim = sigv4.read_credential(request)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from monopod.api import conditions, keys
+from monopod.api import conditions, constants, keys
 from monopod.api.resources import MicroVM
 from monopod.explain import machine, matching, phases, placement, refusal, size
 from monopod.explain.findings import Explanation, Finding, Section, bad, plain, remedy
@@ -11,7 +11,6 @@ from monopod.fargate.profiles import Outcome
 from monopod.kube import meta
 
 _TITLE: Final = "Scheduler"
-_ENDED: Final = ("Succeeded", "Failed")
 _PENDING_STEPS: Final = (
     ("Ready", "its node is ready, the pod is about to be bound"),
     ("Registered", "its kubelet has registered and is getting ready"),
@@ -57,7 +56,7 @@ def _state(snapshot: Snapshot) -> str:
 
 
 def _answer(snapshot: Snapshot) -> str:
-    if snapshot.status.phase in _ENDED:
+    if snapshot.status.phase in constants.FINISHED_PHASES:
         status = snapshot.status
         why = ": ".join(part for part in (status.reason, status.message) if part)
         return "It has ended." + (f" {why}." if why else "")
@@ -87,9 +86,8 @@ def _on_fargate(snapshot: Snapshot) -> str:
 
 
 def _progress(found: MicroVM) -> str:
-    turned = found.status.conditions if found.status else []
     for kind, words in _PENDING_STEPS:
-        if conditions.is_true(turned, kind):
+        if conditions.is_true(found.status_or_empty.conditions, kind):
             return words
     return "it has been created"
 

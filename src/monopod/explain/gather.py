@@ -48,7 +48,7 @@ async def gather(client: Client, namespace: str, name: str, now: datetime) -> Sn
     if machine is not None and machine.spec.podRef.uid != uid:
         machine = None
     node_name = (pod.spec.nodeName if pod.spec else None) or (
-        machine.status.nodeName if machine is not None and machine.status else ""
+        machine.status_or_empty.nodeName if machine is not None else ""
     )
     return Snapshot(
         pod=pod,

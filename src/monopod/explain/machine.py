@@ -28,12 +28,12 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
             yield plain("there is no MicroVM for this pod yet")
         return
     spec, status = machine.spec, machine.status
-    size = Size(spec.milliCPU, spec.memoryMiB)
+    size = Size.of(spec)
     yield plain(f"{meta(machine).name}: {size}, {spec.ephemeralStorageGiB} GiB of storage")
     if meta(machine).deletionTimestamp is not None:
         yield bad("it is being removed")
     if status is None:
-        plain("the machines controller has not processed it yet")
+        plain("the MicroVM controller has not processed it yet")
         return
     if status.driver:
         attempts = f", {status.attempts} launches" if status.attempts > 1 else ""

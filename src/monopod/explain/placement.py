@@ -36,7 +36,7 @@ def _findings(snapshot: Snapshot, profile: FargateProfile | None) -> Iterator[Fi
         yield plain(f"profile {meta(profile).name} names none: any private subnet is eligible")
     for subnet in offered.usable:
         if meta(subnet).name == chosen:
-            address = machine.status.podAddress if machine and machine.status else ""
+            address = machine.status_or_empty.podAddress if machine else ""
             yield good(f"{_subnet(subnet)}: chosen" + (f", address {address}" if address else ""))
         else:
             yield plain(_subnet(subnet))

@@ -7,14 +7,18 @@ a partial file.
 
 import datetime as dt
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from monopod.identity import access_key, kubeconfig
+import msgspec
+
+from monopod.identity import access_key, encryption, kubeconfig
 from monopod.identity.access_key import AccessKey, Seal
 from monopod.identity.authority import Authority, Pair, Subject, new_authority, new_signing_key
+from monopod.identity.encryption import EncryptionKey
 from monopod.identity.errors import IdentityError
 from monopod.util.files import write_atomically
 
@@ -24,6 +28,7 @@ _AUTHORITY_DIRECTORY: Final = "authority"
 _ISSUED_DIRECTORY: Final = "access-keys"
 _ISSUED: Final = "*.key"
 _SIGNING_KEY: Final = "service-account"
+_ENCRYPTION_KEYS: Final = "encryption.keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class StoredIdentity:
     """Holds the cluster authority's key, ``ca.key``."""
     signs_tokens: bool = False
     """Holds the service accounts' signing key, ``service-account.key`` and ``.pub``."""
+    encrypts: bool = False
+    """Holds the keys that encrypt Secrets, in :data:`encryption.FILE`."""
     access_keys: tuple[Subject, ...] = ()
     """Users whose first access keys for the EKS API it holds, in :data:`access_key.FILE`, with the
     seal."""
@@ -68,6 +75,20 @@ class IdentityStore:
     def directory(self, user: str) -> Path:
         """The directory of a user's files."""
         return self._root / user
+
+    def prune(self, directories: Collection[str]) -> None:
+        """Remove the files of all users except these. Idempotent.
+
+        Raises:
+            IdentityError: A file could not be removed.
+        """
+        kept = {_AUTHORITY_DIRECTORY, *directories}
+        try:
+            for path in self._root.iterdir() if self._root.exists() else ():
+                if path.name not in kept:
+                    shutil.rmtree(path)
+        except OSError as error:
+            raise IdentityError(f"cannot remove files in {self._root}: {error}") from error
 
     def fill(self, holdings: Sequence[StoredIdentity], now: dt.datetime) -> list[str]:
         """Write exactly these identities. Idempotent.
@@ -127,6 +148,45 @@ class IdentityStore:
         if key_id not in {key.id for key in self.issued_keys()}:
             raise IdentityError(f"there is no access key {key_id}: see `monopod access-key list`")
         (directory / f"{key_id}.key").unlink(missing_ok=True)
+
+    def encryption_keys(self) -> list[EncryptionKey]:
+        """Return the keys that encrypt Secrets, the newest first; the first one is made here.
+
+        Raises:
+            IdentityError: They cannot be read or written.
+        """
+        path = self._root / _AUTHORITY_DIRECTORY / _ENCRYPTION_KEYS
+        try:
+            if path.exists():
+                return msgspec.json.decode(path.read_bytes(), type=list[EncryptionKey])
+            return self._write_encryption_keys([encryption.new_key()])
+        except (OSError, msgspec.DecodeError) as error:
+            raise IdentityError(f"cannot read the encryption keys in {path}: {error}") from error
+
+    def add_encryption_key(self) -> None:
+        """Add a key, which encrypts after the next :meth:`fill`; the others still decrypt.
+
+        Raises:
+            IdentityError: The keys cannot be read or written.
+        """
+        self._write_encryption_keys([encryption.new_key(), *self.encryption_keys()])
+
+    def drop_old_encryption_keys(self) -> None:
+        """Keep the newest key only; nothing may be encrypted under another any more.
+
+        Raises:
+            IdentityError: The keys cannot be read or written.
+        """
+        self._write_encryption_keys(self.encryption_keys()[:1])
+
+    def _write_encryption_keys(self, keys: list[EncryptionKey]) -> list[EncryptionKey]:
+        directory = self._root / _AUTHORITY_DIRECTORY
+        try:
+            _make_directory(directory, 0)
+            _write(directory / _ENCRYPTION_KEYS, msgspec.json.encode(keys), 0)
+        except OSError as error:
+            raise IdentityError(f"cannot write encryption keys in {directory}: {error}") from error
+        return keys
 
     def _authority(self, name: AuthorityName, now: dt.datetime) -> Authority:
         directory = self._root / _AUTHORITY_DIRECTORY
@@ -190,6 +250,8 @@ class IdentityStore:
                 keys += self.issued_keys()
             wanted[access_key.FILE] = self._seal().close(keys)
             wanted[access_key.SEAL_FILE] = self._seal().key
+        if holding.encrypts:
+            wanted[encryption.FILE] = encryption.configuration(self.encryption_keys())
         if holding.signs_tokens:
             wanted[f"{_SIGNING_KEY}.key"] = signing_key.key
             wanted[f"{_SIGNING_KEY}.pub"] = signing_key.certificate

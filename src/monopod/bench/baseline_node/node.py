@@ -16,18 +16,19 @@ from lightkube.resources.core_v1 import Node
 from monopod.api import keys
 from monopod.bench.baseline_node import configuration
 from monopod.bench.baseline_node.cgroups import CgroupTree
-from monopod.bench.baseline_node.configuration import BaselineConfiguration, Taint
+from monopod.bench.baseline_node.configuration import BaselineConfiguration
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import Wire
 from monopod.bench.errors import BenchError
 from monopod.identity.node import NodeCertificates, NodeIssuer, NodeSubject
 from monopod.kube import Change, Client, Deleted, Informer, NotFoundError, meta
+from monopod.node.guest.kubelet import RUNTIME_SOCKET
 from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.cluster_network import NODE_LINK_GROUP, ClusterNetwork
 from monopod.node.net.namespaces import Namespace
 from monopod.util.process import ProcessError
 
-LABEL: Final = "monopod.dev/ordinary"
+LABEL: Final = "monopod.dev/baseline"
 """Label of the node; also the key of the taint that repels pods without a toleration."""
 _RUNTIME_WITHIN_S: Final = 30.0
 _READY_WITHIN_S: Final = 90.0
@@ -66,23 +67,23 @@ class BaselineNode:
             signing: Requests nodes' certificates; has so few rights that kube-controller-manager
                 does not approve its requests first.
             plan: The cluster's network.
-            home: The cluster's ``MONOPOD_HOME``; the node's files are in its ``ordinary``.
+            home: The cluster's ``MONOPOD_HOME``; the node's files are in its ``baseline``.
             programs: Directory of the component programs.
             ca_certificate: PEM of the CA that signed the API server's certificate.
             pods: A block of the VPC for its pods' addresses, which only load balancers reach. None
                 means unrouted addresses.
         """
-        self.name = f"ordinary-{plan.instance}"
+        self.name = f"baseline-{plan.instance}"
         self._client = client
         self._signing = signing
         self._plan = plan
-        self._root = home.resolve() / "ordinary"
+        self._root = home.resolve() / "baseline"
         self._programs = programs.resolve()
         self._ca = ca_certificate
         wire = f"node-{plan.instance}"
         self._wire = Wire(wire) if pods is None else Wire(wire, pods=pods, group=NODE_LINK_GROUP)
         # Below the cluster's own cgroup, so that `monopod down` ends this as well.
-        self._cgroups = CgroupTree.on_this_host(f"monopod-{plan.instance}/ordinary")
+        self._cgroups = CgroupTree.on_this_host(f"monopod-{plan.instance}/baseline")
         self._shell: Shell | None = None
 
     @asynccontextmanager
@@ -177,7 +178,7 @@ class BaselineNode:
             serving_certificate=certificates.serving.certificate,
             serving_key=certificates.serving.key,
             labels={LABEL: self._plan.instance},
-            taints=(Taint(LABEL, self._plan.instance),),
+            taints=((LABEL, self._plan.instance, "NoSchedule"),),
         )
         for path, file in configuration.files(wanted).items():
             target = self._host_path(path)
@@ -193,7 +194,7 @@ class BaselineNode:
 
     async def _import(self, shell: Shell, image: Image, archive: PurePosixPath) -> None:
         deadline = time.monotonic() + _RUNTIME_WITHIN_S
-        socket = self._host_path(configuration.RUNTIME_SOCKET)
+        socket = self._host_path(RUNTIME_SOCKET)
         while not socket.exists():
             if time.monotonic() > deadline or not shell.runs:
                 raise self._late("containerd", _RUNTIME_WITHIN_S)
@@ -201,7 +202,7 @@ class BaselineNode:
         try:
             await shell.run_inside(
                 str(configuration.PROGRAMS / "ctr"),
-                f"--address={configuration.RUNTIME_SOCKET}",
+                f"--address={RUNTIME_SOCKET}",
                 "--namespace=k8s.io",
                 *("images", "import", "--snapshotter=overlayfs", str(archive)),
             )

@@ -78,14 +78,14 @@ def decide(state: State, limits: Limits) -> Action:  # noqa: PLR0911 - one for e
     """Return a machine's next action."""
     machine = state.machine
     metadata = meta(machine)
-    status = machine.status or MicroVMStatus()
+    status = machine.status_or_empty
     if metadata.deletionTimestamp is not None:
         return _tear_down(state, status)
     if state.pod is None:
         return Delete("PodGone", "its pod does not exist any more")
     terminated = conditions.find(machine, conditions.TERMINATED)
     if terminated is not None and terminated.status == TRUE:
-        if machine.spec.podCIDR:
+        if machine.is_worker_node:
             return Relaunch(terminated.reason, terminated.message)
         return _fail_pod(state, status) or Delete(terminated.reason, terminated.message)
     if state.pod.node and state.pod.node != status.nodeName:

@@ -106,7 +106,7 @@ class ExecutionRoles:
         except NotFoundError:
             return Contents(faults=("does not exist",))
         except ForbiddenError:
-            return Contents(faults=("may not be read by monopod:machines",))
+            return Contents(faults=("may not be read by monopod:microvm",))
         return registry_secrets.read(secret)
 
     async def _reconcile(self, key: Key) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from monopod.api import keys
-from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import (
     actions,
     address_allocation,
@@ -133,7 +133,7 @@ class Handlers:
         return True
 
     async def _confirm_lease(self, machine: MicroVM, _: actions.ConfirmLease) -> bool:
-        node = (machine.status or MicroVMStatus()).nodeName
+        node = machine.status_or_empty.nodeName
         await self._context.leases.ask(self._context.client, node)
         return True
 

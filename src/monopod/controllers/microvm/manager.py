@@ -20,7 +20,7 @@ from monopod.controllers.microvm.heartbeats import LeaseTracker
 from monopod.controllers.microvm.ipam import AddressBook
 from monopod.controllers.microvm.observed import ObservedCache
 from monopod.controllers.microvm.serving_csr_approver import ServingCSRApprover
-from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.status_writer import StatusWriter
 from monopod.identity.node import NodeIssuer
 from monopod.kube import Client, Manager
@@ -35,7 +35,7 @@ async def keep(
     client: Client,
     provider: MachineProvider,
     endpoint: ClusterEndpoint,
-    settings: MachinesSettings,
+    settings: MicroVMSettings,
     *,
     ready: Callable[[], None] = lambda: None,
     now: Callable[[], datetime] = _utc_now,
@@ -43,7 +43,7 @@ async def keep(
     """Run the MicroVM controllers until cancelled.
 
     Args:
-        client: As ``monopod:machines``.
+        client: As ``monopod:microvm``.
         provider: Launches and terminates machines.
         endpoint: The cluster that machines join.
         settings: Timeouts.

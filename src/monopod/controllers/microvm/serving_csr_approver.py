@@ -65,7 +65,7 @@ class ServingCSRApprover:
             return
         node = (request.spec.username or "").removeprefix(NODE_USER_PREFIX)
         for machine in self._machines():
-            if machine.status is not None and machine.status.nodeName == node:
+            if machine.status_or_empty.nodeName == node:
                 await self._judge(request, machine)
                 return
 

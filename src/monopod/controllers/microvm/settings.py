@@ -1,4 +1,4 @@
-"""Settings of the MicroVM controllers: environment variables ``MONOPOD_MACHINES_*``."""
+"""Settings of the MicroVM controllers: environment variables ``MONOPOD_MICROVM_*``."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from monopod.controllers.microvm.decide import Limits
 
 
-class MachinesSettings(BaseSettings):
+class MicroVMSettings(BaseSettings):
     """Timeouts and intervals in seconds, the guest image and the metrics port."""
 
-    model_config = SettingsConfigDict(env_prefix="MONOPOD_MACHINES_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_MICROVM_", frozen=True)
 
     image: Path | None = None
     """Directory of the guest image that new machines run."""

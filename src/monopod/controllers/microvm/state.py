@@ -144,7 +144,7 @@ def _outgrown(pod: Pod, machine: MicroVM) -> str:
         needed = sizing.arithmetic(spec)
     except sizing.QuantityError:
         return ""
-    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    size = sizing.Size.of(machine.spec)
     return "" if needed.fits(size) else needed.needed
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from monopod.api.resources import Condition, MicroVM, MicroVMStatus
+from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.microvm import conditions
 from monopod.kube import Client, meta
 
@@ -24,8 +24,8 @@ class StatusWriter:
         Raises:
             ConflictError: The object changed since the decision; reconcile again.
         """
-        old = machine.status or MicroVMStatus()
-        new = conditions.set_in(old.conditions, *changed, now=self._now())
+        old = machine.status_or_empty.conditions
+        new = conditions.set_in(old, *changed, now=self._now())
         return await self._patch(
             machine,
             {"status": {**fields, "conditions": [condition.to_dict() for condition in new]}},
@@ -38,8 +38,8 @@ class StatusWriter:
         Raises:
             ConflictError: The object changed since the decision; reconcile again.
         """
-        old = machine.status or MicroVMStatus()
-        kept = [each for each in old.conditions if each.type == conditions.ADDRESSED]
+        old = machine.status_or_empty.conditions
+        kept = [each for each in old if each.type == conditions.ADDRESSED]
         failed = conditions.changed(conditions.LAUNCHED, False, reason, message)
         new = conditions.set_in(kept, failed, now=self._now())
         status = {"attempts": 1, "conditions": [condition.to_dict() for condition in new]}

@@ -7,7 +7,8 @@ import structlog
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
-from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.api.constants import FINISHED_PHASES
+from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions, pod_failure
 from monopod.controllers.microvm.actions import Delete, MarkTerminated
 from monopod.controllers.microvm.context import Context
@@ -16,7 +17,7 @@ from monopod.kube import NotFoundError, meta, uid_of
 from monopod.node.provider import Presence
 
 POD_GONE: Final = "PodGone"
-_log: Final = structlog.get_logger("machines")
+_log: Final = structlog.get_logger("microvm")
 
 
 async def terminate(context: Context, name: str, why: str) -> None:
@@ -51,7 +52,7 @@ async def fail_pod(context: Context, machine: MicroVM, why: str) -> None:
         pod = await context.client.get(Pod, reference.name, reference.namespace)
         if uid_of(pod) != reference.uid:
             return
-        if (pod.status.phase if pod.status else None) not in ("Succeeded", "Failed"):
+        if (pod.status.phase if pod.status else None) not in FINISHED_PHASES:
             _log.warning("pod_failed", pod=f"{reference.namespace}/{reference.name}")
             await context.client.patch(
                 Pod,
@@ -86,7 +87,7 @@ async def delete(context: Context, machine: MicroVM, action: Delete) -> bool:
 async def delete_node(context: Context, machine: MicroVM) -> None:
     """Delete a machine's Node; Kubernetes garbage-collects the Lease that it owns."""
     with contextlib.suppress(NotFoundError):
-        await context.client.delete(Node, (machine.status or MicroVMStatus()).nodeName)
+        await context.client.delete(Node, machine.status_or_empty.nodeName)
 
 
 async def remove_finalizer(context: Context, machine: MicroVM) -> None:

@@ -1,11 +1,9 @@
 """The scheduler's cache: informers, overlaid with the scheduler's own recent writes."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from lightkube.core import resource as res
 from lightkube.resources.core_v1 import (
     ConfigMap,
     Namespace,
@@ -27,13 +25,14 @@ from monopod.fargate.unsupported import Storage
 from monopod.kube import (
     Added,
     Change,
-    Client,
     Deleted,
     Informer,
     Key,
+    Manager,
     MutationCache,
+    labels_of,
     make_key,
-    meta,
+    name_of,
 )
 
 
@@ -58,37 +57,28 @@ class Informers:
     policies: Informer[SecurityGroupPolicy]
     """These two only trigger requeues; see ``security_groups``."""
 
-    def all(self) -> Sequence[Informer[res.Resource]]:
-        """Return all informers."""
-        return tuple(getattr(self, field.name) for field in fields(self))
 
-    async def synced(self) -> None:
-        """Wait until every informer has synced."""
-        await asyncio.gather(*(informer.synced() for informer in self.all()))
-
-
-def informers(client: Client) -> Informers:
-    """Create the informers; pods and nodes are filtered to Fargate's."""
+def informers(manager: Manager) -> Informers:
+    """Return a process's informers; pods and nodes are filtered to Fargate's."""
     return Informers(
-        pods=Informer(client, Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
-        profiles=Informer(client, FargateProfile),
-        roles=Informer(client, ExecutionRole),
-        subnets=Informer(client, Subnet),
-        vpcs=Informer(client, Vpc),
-        machines=Informer(client, MicroVM),
-        nodes=Informer(client, Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
-        claims=Informer(client, PersistentVolumeClaim),
-        volumes=Informer(client, PersistentVolume),
-        classes=Informer(client, RuntimeClass),
-        logging=Informer(
-            client,
+        pods=manager.informer(Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
+        profiles=manager.informer(FargateProfile),
+        roles=manager.informer(ExecutionRole),
+        subnets=manager.informer(Subnet),
+        vpcs=manager.informer(Vpc),
+        machines=manager.informer(MicroVM),
+        nodes=manager.informer(Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
+        claims=manager.informer(PersistentVolumeClaim),
+        volumes=manager.informer(PersistentVolume),
+        classes=manager.informer(RuntimeClass),
+        logging=manager.informer(
             ConfigMap,
             namespace=log_routing.NAMESPACE,
             fields=f"metadata.name={log_routing.CONFIG_MAP}",
         ),
-        namespaces=Informer(client, Namespace),
-        groups=Informer(client, SecurityGroup),
-        policies=Informer(client, SecurityGroupPolicy),
+        namespaces=manager.informer(Namespace),
+        groups=manager.informer(SecurityGroup),
+        policies=manager.informer(SecurityGroupPolicy),
     )
 
 
@@ -151,9 +141,7 @@ class SchedulerCache:
 
     def namespaces(self) -> NamespaceLabels:
         """Return the labels of every namespace."""
-        return {
-            meta(each).name or "": meta(each).labels or {} for each in self.seen.namespaces.items()
-        }
+        return {name_of(each): labels_of(each) for each in self.seen.namespaces.items()}
 
     def neighbours(self) -> Sequence[PlacedPod]:
         """Return the placed pods, including those whose machines are being created."""
@@ -168,8 +156,8 @@ class SchedulerCache:
 
     def _count(self, change: Change[MicroVM]) -> None:
         machine = change.object
-        if machine.spec.podCIDR:
-            # A worker node's machine: it belongs to no pod and takes no address of a subnet.
+        if machine.is_worker_node:
+            # It belongs to no pod and takes no address of a subnet.
             return
         node = machine.status.nodeName if machine.status else ""
         match change:

@@ -10,7 +10,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Node, Pod
 from prometheus_client import Counter
 
-from monopod.api import keys
+from monopod.api import keys, messages
 from monopod.api.resources import MicroVM
 from monopod.controllers.scheduler import (
     decide,
@@ -50,19 +50,18 @@ from monopod.kube import (
     PatchType,
     key_of,
     meta,
+    name_of,
+    namespace_of,
+    uid_of,
 )
 
-_FAILED_SCHEDULING: Final = "FailedScheduling"
 _RESOLVED: Final = "FailedSchedulingResolved"
-_GROUPS_REQUESTED: Final = "SecurityGroupRequested"
-_GROUPS: Final = "Pod will get the following Security Groups"
-"""Both are AWS's texts."""
 _NAME_TAKEN_S: Final = 1.0
 _STEPS: Final = Counter("monopod_scheduler_steps_total", "Steps taken, by kind.", ["action"])
 _log: Final = structlog.get_logger("scheduler")
 
 
-class PodScheduler:
+class PodScheduler(Controller):
     """Schedules pods whose ``spec.schedulerName`` is ``fargate-scheduler``."""
 
     def __init__(
@@ -75,21 +74,17 @@ class PodScheduler:
         workers: int = 16,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__("pods", self.reconcile, workers=workers)
         self._client = client
         self._cluster = cluster
         self._events = events
         self._ground = ground
         self._now = now
-        self._controller = Controller("pods", self.reconcile, workers=workers)
         seen = cluster.seen
-        self._refused = UnschedulablePods(seen, self._controller.enqueue)
-        seen.pods.subscribe(lambda change: self._controller.enqueue(change.key))
+        self._refused = UnschedulablePods(seen, self.enqueue)
+        seen.pods.subscribe(lambda change: self.enqueue(change.key))
         seen.machines.subscribe(self._machine_changed)
         seen.nodes.subscribe(self._node_changed)
-
-    async def run(self) -> None:
-        """Schedule until cancelled; the informers must be synced."""
-        await self._controller.run()
 
     async def reconcile(self, key: Key) -> float | None:
         """Execute the next action for a pod; returns seconds after which to requeue, or None."""
@@ -121,7 +116,7 @@ class PodScheduler:
 
     def _view(self, pod: Pod, asked: Membership | None = None) -> State:
         seen = self._cluster.seen
-        machine = self._cluster.machines.get(decide.machine_name(meta(pod).uid or ""))
+        machine = self._cluster.machines.get(decide.machine_name(uid_of(pod)))
         return State(
             profiles=seen.profiles.items(),
             subnets=seen.subnets.items(),
@@ -178,7 +173,7 @@ class PodScheduler:
         return again_s
 
     async def _create(self, pod: Pod, machine: MicroVM) -> float | None:
-        name = meta(machine).name or ""
+        name = name_of(machine)
         try:
             made = await self._client.create(machine)
         except AlreadyExistsError:
@@ -191,7 +186,8 @@ class PodScheduler:
         self._cluster.machines.note(made)
         if machine.spec.securityGroups:
             groups = " ".join(machine.spec.securityGroups)
-            self._events.record(pod, EventType.NORMAL, _GROUPS_REQUESTED, f"{_GROUPS} [{groups}]")
+            text = f"{messages.SECURITY_GROUPS} [{groups}]"
+            self._events.record(pod, EventType.NORMAL, messages.SECURITY_GROUP_REQUESTED, text)
         _log.info(
             "microvm_created",
             machine=name,
@@ -216,7 +212,8 @@ class PodScheduler:
         if await self._patch(pod, patch) and (
             keys.LOGGING_ANNOTATION in patch["metadata"]["annotations"]
         ):
-            self._events.record(pod, EventType.WARNING, log_routing.DISABLED, marks.logging.message)
+            reason, text = messages.LOGGING_DISABLED, marks.logging.message
+            self._events.record(pod, EventType.WARNING, reason, text)
 
     async def _mark_status(self, pod: Pod, action: CreateMicroVM | Requeue) -> None:
         assert action.marks is not None  # noqa: S101 - the caller has checked
@@ -236,7 +233,7 @@ class PodScheduler:
             return
         _log.info("pod_unschedulable", pod=key_of(pod), reason=why.reason, why=why.message)
         if not why.told:
-            self._events.record(pod, EventType.WARNING, _FAILED_SCHEDULING, why.message)
+            self._events.record(pod, EventType.WARNING, messages.FAILED_SCHEDULING, why.message)
 
     async def _count_failure(self, pod: Pod, action: CountFailure) -> None:
         annotations = {provisioning_failures.ANNOTATION: action.failures.encode()}
@@ -270,13 +267,12 @@ class PodScheduler:
         self, pod: Pod, patch: patches.Patch, subresource: str | None, how: PatchType
     ) -> bool:
         """Patch a pod; False if the pod with this uid is gone."""
-        metadata = meta(pod)
         try:
             written = await self._client.patch(
                 Pod,
-                metadata.name or "",
+                name_of(pod),
                 patch,
-                metadata.namespace,
+                namespace_of(pod),
                 kind_of_patch=how,
                 subresource=subresource,
             )
@@ -286,7 +282,7 @@ class PodScheduler:
         return True
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
-        self._controller.enqueue(pod_key(change.object))
+        self.enqueue(pod_key(change.object))
         if isinstance(change, Deleted):
             self._refused.address_freed()
         if not isinstance(change, Modified):
@@ -295,7 +291,7 @@ class PodScheduler:
     def _node_changed(self, change: Change[Node]) -> None:
         key = self._cluster.pod_of_node(change.key)
         if key is not None:
-            self._controller.enqueue(key)
+            self.enqueue(key)
 
 
 async def _all(*work: Awaitable[Any]) -> list[Any]:

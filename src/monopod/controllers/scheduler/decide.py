@@ -42,7 +42,7 @@ from monopod.controllers.scheduler.security_groups import Membership
 from monopod.fargate import profiles, sizing
 from monopod.fargate.profiles import KnownRoles
 from monopod.fargate.unsupported import RuntimeClasses, Storage, why_unsupported
-from monopod.kube import meta
+from monopod.kube import annotations_of, meta, name_of
 
 _LONGEST_WAIT_S: Final = 300.0
 _LOOK_AT_GROUPS_S: Final = 30.0
@@ -146,7 +146,7 @@ def _with_machine(pod: Pod, view: State, machine: MicroVM) -> Action:
     node = view.node if conditions.is_true(found, constants.READY) else None
     # If the pod was resized since, the machines' controller deletes the machine.
     if node is not None and _node_ready(node) and not machine_state.outgrown(pod, machine):
-        return Bind(meta(node).name or "", marks)
+        return Bind(name_of(node), marks)
     return Requeue(marks)
 
 
@@ -157,7 +157,7 @@ def _claim(pod: Pod, spec: PodSpec, view: State) -> CreateMicroVM:
     if unsupported is not None:
         raise _Refused(reasons.UNSUPPORTED, unsupported)
     size, storage_gib = _size(spec)
-    name, uid = meta(profile).name or "", metadata.uid or ""
+    name, uid = name_of(profile), metadata.uid or ""
     subnet = _subnet(pod, profile, view, size)
     wanted = MicroVMSpec(
         podRef=PodReference(namespace=metadata.namespace or "", name=metadata.name or "", uid=uid),
@@ -217,7 +217,7 @@ def _size(spec: PodSpec) -> tuple[sizing.Size, int]:
 def _driver(pod: Pod, profile: FargateProfile) -> str:
     whose = (("the pod", pod), (f"Fargate profile {meta(profile).name}", profile))
     for what, insists in whose:
-        word = (meta(insists).annotations or {}).get(keys.DRIVER_ANNOTATION, "")
+        word = annotations_of(insists).get(keys.DRIVER_ANNOTATION, "")
         if word and word not in keys.DRIVER_WORDS:
             raise _Refused(
                 reasons.UNKNOWN_DRIVER,
@@ -315,7 +315,7 @@ def _policies(wanted: Membership) -> str:
 
 
 def _marks(machine: str, spec: MicroVMSpec, logging: Routing) -> Marks:
-    size = sizing.Size(spec.milliCPU, spec.memoryMiB)
+    size = sizing.Size.of(spec)
     return Marks(
         machine=machine,
         annotations={
@@ -333,5 +333,4 @@ def _marks(machine: str, spec: MicroVMSpec, logging: Routing) -> Marks:
 def _node_ready(node: Node) -> bool:
     if meta(node).deletionTimestamp is not None:
         return False
-    found = (node.status.conditions if node.status else None) or ()
-    return any(each.type == constants.READY and each.status == conditions.TRUE for each in found)
+    return conditions.is_true(node.status.conditions if node.status else None, constants.READY)

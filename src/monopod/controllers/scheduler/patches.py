@@ -7,7 +7,7 @@ from typing import Any, Final
 from lightkube.models.core_v1 import PodCondition
 from lightkube.resources.core_v1 import Pod
 
-from monopod.api.conditions import FALSE
+from monopod.api.conditions import FALSE, find_condition, new_condition, pod_condition
 from monopod.controllers.scheduler import reasons
 from monopod.controllers.scheduler.actions import Marks
 from monopod.kube import meta
@@ -40,25 +40,16 @@ def status_patch(pod: Pod, marks: Marks, now: datetime) -> Patch | None:
 
 def condition_patch(pod: Pod, reason: str, message: str, now: datetime) -> Patch | None:
     """Return the patch that sets PodScheduled to False with a reason; None if it is set."""
-    old = scheduled(pod)
-    turned = old is None or old.status != FALSE
-    if old is not None and not turned and (old.reason, old.message) == (reason, message):
+    new = new_condition(_SCHEDULED, False, reason, message)
+    condition = pod_condition(scheduled(pod), new, now)
+    if condition is None:
         return None
-    condition: dict[str, Any] = {
-        "type": _SCHEDULED,
-        "status": FALSE,
-        "reason": reason,
-        "message": message,
-    }
-    if turned:
-        condition["lastTransitionTime"] = now.replace(microsecond=0)
     return {"metadata": {"uid": meta(pod).uid}, "status": {"conditions": [condition]}}
 
 
 def scheduled(pod: Pod) -> PodCondition | None:
     """Return a pod's PodScheduled condition."""
-    found = (pod.status.conditions if pod.status else None) or ()
-    return next((each for each in found if each.type == _SCHEDULED), None)
+    return find_condition(pod.status.conditions if pod.status else None, _SCHEDULED)
 
 
 def refusal(pod: Pod) -> PodCondition | None:

@@ -23,7 +23,7 @@ from monopod.fargate.profiles import (
     subnets_of_profile,
     with_same_selectors,
 )
-from monopod.kube import meta
+from monopod.kube import meta, name_of
 
 DUPLICATE: Final = "DuplicateSelectors"
 _ROLE_FOUND: Final = "ExecutionRoleFound"
@@ -62,7 +62,7 @@ def profile_conditions(
             else faults_at_creation(profile, around)
         )
         if not faults:
-            names = ", ".join(meta(subnet).name or "" for subnet in usable.usable)
+            names = ", ".join(map(name_of, usable.usable))
             word, ready = ACTIVE, _ready("SubnetsUsable", f"Pods start in {names}", holds=True)
         else:
             word = ACTIVE if active else CREATE_FAILED
@@ -93,11 +93,11 @@ def _with_twins(
     names = with_same_selectors(profile, profiles)
     if len(names) == 1 or word in (DELETING, DELETE_FAILED):
         return others
-    warning = Condition(
-        type=DUPLICATE,
-        status=conditions.TRUE,
-        reason="SameSelectors",
-        message=f"Fargate profiles {', '.join(sorted(names))} have the same selectors: pods"
+    warning = conditions.new_condition(
+        DUPLICATE,
+        True,
+        "SameSelectors",
+        f"Fargate profiles {', '.join(sorted(names))} have the same selectors: pods"
         f" without label {keys.PROFILE_LABEL} start under {names[0]}",
     )
     old = [each for each in found if each.type == DUPLICATE]
@@ -112,19 +112,14 @@ def _role_found(profile: FargateProfile, roles: KnownRoles) -> Condition:
     arn, role = profile.spec.podExecutionRoleArn, roles.of(profile)
     if role is not None:
         message = f"Machines use ExecutionRole {meta(role).name}"
-        return _condition(_ROLE_FOUND, "Found", message, holds=True)
+        return conditions.new_condition(_ROLE_FOUND, True, "Found", message)
     effect = "new pods are not scheduled" if roles.required else "machines get no permissions"
     if not arn:
         message = f"spec.podExecutionRoleArn is empty: {effect}"
-        return _condition(_ROLE_FOUND, "NotNamed", message, holds=False)
+        return conditions.new_condition(_ROLE_FOUND, False, "NotNamed", message)
     message = f"No ExecutionRole has ARN {arn}: {effect}"
-    return _condition(_ROLE_FOUND, "NotFound", message, holds=False)
+    return conditions.new_condition(_ROLE_FOUND, False, "NotFound", message)
 
 
 def _ready(reason: str, message: str, *, holds: bool) -> Condition:
-    return _condition(READY, reason, message, holds=holds)
-
-
-def _condition(kind: str, reason: str, message: str, *, holds: bool) -> Condition:
-    status = conditions.TRUE if holds else conditions.FALSE
-    return Condition(type=kind, status=status, reason=reason, message=message)
+    return conditions.new_condition(READY, holds, reason, message)

@@ -39,7 +39,9 @@ from monopod.kube import (
     TransientError,
     UnauthorizedError,
     key_of,
+    labels_of,
     meta,
+    name_of,
     uid_of,
 )
 
@@ -58,7 +60,7 @@ class Rules:
     max_profiles: int
 
 
-class FargateProfileController:
+class FargateProfileController(Controller):
     """Reconciles every profile's status, and completes deletions."""
 
     def __init__(
@@ -69,22 +71,18 @@ class FargateProfileController:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__("profiles", self.reconcile, workers=2)
         self._client = client
         self._seen = cluster.seen
         self._cluster = cluster
         self._rules = rules
         self._profiles = MutationCache(cluster.seen.profiles)
         self._now = now
-        self._controller = Controller("profiles", self.reconcile, workers=2)
         self._seen.profiles.subscribe(self._profile_changed)
         self._seen.subnets.subscribe(self._ground_changed)
         self._seen.vpcs.subscribe(self._ground_changed)
         self._seen.roles.subscribe(self._ground_changed)
         self._seen.pods.subscribe(self._pod_changed)
-
-    async def run(self) -> None:
-        """Work until cancelled; the informers must be synced."""
-        await self._controller.run()
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile one profile."""
@@ -102,13 +100,13 @@ class FargateProfileController:
         held = FINALIZER in (metadata.finalizers or ())
         if not leaving and not held:
             await self._write_finalizers(profile, [*(metadata.finalizers or ()), FINALIZER])
-        pods = self._pods_of(metadata.name or "") if leaving and held else []
+        pods = self._pods_of(name_of(profile)) if leaving and held else []
         undeletable = await self._delete_all(pods)
         wanted = profile_conditions(profile, self._surroundings(), self._now(), undeletable)
         if wanted != profile.status:
             written = await self._client.patch(
                 FargateProfile,
-                metadata.name or "",
+                name_of(profile),
                 {"status": _with_empty_lists(wanted)},
                 subresource="status",
             )
@@ -143,16 +141,14 @@ class FargateProfileController:
             "resourceVersion": metadata.resourceVersion,
             "finalizers": finalizers,
         }
-        written = await self._client.patch(
-            FargateProfile, metadata.name or "", {"metadata": wanted}
-        )
+        written = await self._client.patch(FargateProfile, name_of(profile), {"metadata": wanted})
         self._profiles.note(written)
 
     def _pods_of(self, profile: str) -> list[Pod]:
         return [
             pod
             for pod in self._seen.pods.items()
-            if (meta(pod).labels or {}).get(keys.PROFILE_LABEL) == profile
+            if labels_of(pod).get(keys.PROFILE_LABEL) == profile
         ]
 
     async def _delete_all(self, pods: Sequence[Pod]) -> HealthIssue | None:
@@ -177,12 +173,12 @@ class FargateProfileController:
         if metadata.deletionTimestamp is not None:
             return
         try:
-            await self._client.delete(Pod, metadata.name or "", metadata.namespace, uid=uid_of(pod))
+            await self._client.delete(Pod, name_of(pod), metadata.namespace, uid=uid_of(pod))
         except (NotFoundError, ConflictError):
             return
 
     def _profile_changed(self, change: Change[FargateProfile]) -> None:
-        self._controller.enqueue(change.key)
+        self.enqueue(change.key)
         # Other profiles may have the same selectors, or wait for its place in the quota.
         for profile in self._seen.profiles.items():
             failed = profile.status is not None and profile.status.status == CREATE_FAILED
@@ -191,17 +187,17 @@ class FargateProfileController:
                 or len(with_same_selectors(profile, (change.object,))) > 1
                 or _warned(profile)
             ):
-                self._controller.enqueue(meta(profile).name or "")
+                self.enqueue(name_of(profile))
 
     def _ground_changed(self, _: Change[Subnet] | Change[Vpc] | Change[ExecutionRole]) -> None:
         for profile in self._seen.profiles.items():
-            self._controller.enqueue(meta(profile).name or "")
+            self.enqueue(name_of(profile))
 
     def _pod_changed(self, change: Change[Pod]) -> None:
-        name = (meta(change.object).labels or {}).get(keys.PROFILE_LABEL)
+        name = labels_of(change.object).get(keys.PROFILE_LABEL)
         profile = self._seen.profiles.get(name) if name else None
         if profile is not None and meta(profile).deletionTimestamp is not None:
-            self._controller.enqueue(name or "")
+            self.enqueue(name or "")
 
 
 def _with_empty_lists(status: FargateProfileStatus) -> dict[str, Any]:

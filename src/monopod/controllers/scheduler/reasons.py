@@ -6,10 +6,10 @@ Public: tools may branch on them. Those in capitals are AWS's own; ``profiles.Ou
 
 from typing import Final
 
-from monopod.api import constants
-from monopod.fargate import profiles, sizing, unsupported
+from monopod.api import constants, messages
+from monopod.fargate import profiles, sizing
 
-UNSUPPORTED: Final = unsupported.REASON
+UNSUPPORTED: Final = messages.UNSUPPORTED_REASON
 TOO_LARGE: Final = sizing.PodTooLargeError.reason
 TOO_MUCH_STORAGE: Final = sizing.StorageTooLargeError.reason
 INVALID: Final = "InvalidResourceRequest"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from lightkube.resources.core_v1 import Pod, ServiceAccount
 
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
-from monopod.kube import Client, NotFoundError, meta
+from monopod.kube import Client, NotFoundError, labels_of, meta, name_of, namespace_of
 from monopod.kube.selectors import selects
 
 
@@ -42,7 +42,7 @@ def matching(
     labels = meta(pod).labels
     return sorted(
         (each for each in policies if _matches(each, labels, account)),
-        key=lambda each: meta(each).name or "",
+        key=name_of,
     )
 
 
@@ -57,7 +57,7 @@ async def membership(client: Client, pod: Pod) -> Membership:
     Raises:
         KubeError: The API server is unreachable or refuses.
     """
-    namespace = meta(pod).namespace or ""
+    namespace = namespace_of(pod)
     policies = (await client.list(SecurityGroupPolicy, namespace)).items
     account: Mapping[str, str] | None = None
     if any(each.spec.serviceAccountSelector is not None for each in policies):
@@ -69,8 +69,8 @@ async def membership(client: Client, pod: Pod) -> Membership:
     groups = (await client.list(SecurityGroup)).items
     return Membership(
         names,
-        tuple(meta(each).name or "" for each in found),
-        {meta(each).name or "": each.spec.vpc for each in groups if meta(each).name in names},
+        tuple(map(name_of, found)),
+        {name_of(each): each.spec.vpc for each in groups if name_of(each) in names},
     )
 
 
@@ -80,7 +80,7 @@ async def _account_labels(client: Client, pod: Pod) -> Mapping[str, str] | None:
         account = await client.get(ServiceAccount, name, meta(pod).namespace)
     except NotFoundError:
         return None
-    return meta(account).labels or {}
+    return labels_of(account)
 
 
 def _matches(

@@ -23,7 +23,7 @@ from monopod.controllers.scheduler.placed_pods import (
     preferred_by,
     repelled_by,
 )
-from monopod.kube import meta
+from monopod.kube import labels_of, meta, namespace_of
 from monopod.kube.selectors import selects
 
 _REQUIRED: Final = "DoNotSchedule"
@@ -57,9 +57,8 @@ def score_zone(pod: Pod, zone: str, around: ZoneState) -> int:
     The sum of preferred affinity weights over matching placed pods, minus the number of pods that
     its soft spread constraints count in the zone.
     """
-    metadata = meta(pod)
     inside = [each for each in around.neighbours if each.zone == zone]
-    owner = metadata.namespace or ""
+    owner = namespace_of(pod)
     liked = sum(
         weight * each.count
         for weight, term in preferred_by(pod)
@@ -106,8 +105,7 @@ def _too_lonely(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
     terms = attracted_by(pod)
     if not terms:
         return
-    metadata = meta(pod)
-    owner = metadata.namespace or ""
+    owner = namespace_of(pod)
 
     def attracts(namespace: str, labels: Mapping[str, str]) -> bool:
         return all(is_about(each, owner, namespace, labels, around.namespaces) for each in terms)
@@ -116,14 +114,14 @@ def _too_lonely(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
     if any(each.zone == zone for each in attractive):
         return
     # As upstream: a pod that matches its own affinity terms may be the first anywhere.
-    if not attractive and attracts(owner, metadata.labels or {}):
+    if not attractive and attracts(owner, labels_of(pod)):
         return
     yield "no placed pod matches the required podAffinity"
 
 
 def _repelled(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
-    metadata, known = meta(pod), around.namespaces
-    owner, labels, terms = metadata.namespace or "", metadata.labels or {}, repelled_by(pod)
+    known = around.namespaces
+    owner, labels, terms = namespace_of(pod), labels_of(pod), repelled_by(pod)
     for each in around.neighbours:
         if each.zone != zone:
             continue
@@ -153,7 +151,7 @@ def _selector(pod: Pod, constraint: TopologySpreadConstraint) -> LabelSelector |
     selector = constraint.labelSelector
     if selector is None:
         return None
-    own = meta(pod).labels or {}
+    own = labels_of(pod)
     same = [
         LabelSelectorRequirement(key=key, operator="In", values=[own[key]])
         for key in constraint.matchLabelKeys or ()

@@ -13,7 +13,7 @@ from prometheus_client import Counter
 _DROPPED: Final = Counter(
     "monopod_router_dropped_packets", "Packets that the router dropped.", ["reason"]
 )
-_log: Final = structlog.get_logger("network")
+_log: Final = structlog.get_logger("vpc")
 
 
 class DropMetrics:

@@ -20,7 +20,7 @@ from lightkube.models.networking_v1 import (
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
-from monopod.kube import key_of, meta
+from monopod.kube import key_of, namespace_of
 from monopod.kube.selectors import selects
 
 _INGRESS: Final = "Ingress"
@@ -92,7 +92,7 @@ def _alike(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
 
 def _filters(policy: NetworkPolicy, pods: Pods) -> Iterator[Filter]:
     """Yield one filter for each distinct resolution of a policy's named ports."""
-    spec, own = policy.spec, meta(policy).namespace or ""
+    spec, own = policy.spec, namespace_of(policy)
     if spec is None:
         return
     chosen = spec.podSelector or LabelSelector()

@@ -14,7 +14,7 @@ from lightkube.models.rbac_v1 import PolicyRule
 from lightkube.resources.core_v1 import Pod
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
 
-from monopod.kube import meta
+from monopod.kube import meta, namespace_of
 
 _PARTS: Final = ("metrics", "stats", "proxy")
 """Subresources of nodes, each a separate permission (kubelet's authorization reference)."""
@@ -39,7 +39,7 @@ class Scrapers:
 
     def include(self, pod: Pod) -> bool:
         """Whether a pod's account is among them."""
-        namespace = meta(pod).namespace or ""
+        namespace = namespace_of(pod)
         account = (pod.spec.serviceAccountName if pod.spec else None) or "default"
         return (
             self.everybody or namespace in self.namespaces or (namespace, account) in self.accounts

@@ -28,7 +28,7 @@ _GONE_S: Final = 120.0
 
 
 @asynccontextmanager
-async def alone(home: Path) -> AsyncGenerator[None]:
+async def exclusive(home: Path) -> AsyncGenerator[None]:
     """Lock this cluster's benchmarks; the lock ends with this process.
 
     Raises:
@@ -45,7 +45,7 @@ async def alone(home: Path) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def surroundings(client: Client) -> AsyncGenerator[str]:
+async def run_namespace(client: Client) -> AsyncGenerator[str]:
     """Create a namespace and a profile for the length of a block; yields their name.
 
     Objects of a run that was killed are removed first.
@@ -67,7 +67,7 @@ async def surroundings(client: Client) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def block_of_the_vpc(client: Client, name: str) -> AsyncGenerator[IPv4Network]:
+async def reserved_block(client: Client, name: str) -> AsyncGenerator[IPv4Network]:
     """Reserve addresses of the VPC for the length of a block.
 
     They are a public subnet: no machine is ever placed into one.
@@ -77,7 +77,7 @@ async def block_of_the_vpc(client: Client, name: str) -> AsyncGenerator[IPv4Netw
     """
     subnets = (await client.list(Subnet)).items
     taken = taken_blocks(subnets, (await client.list(MicroVM)).items)
-    found = subnet_of_its_own((await client.list(Vpc)).items, subnets, taken, name)
+    found = dedicated_subnet((await client.list(Vpc)).items, subnets, taken, name)
     if found is None:
         raise BenchError("no VPC has a free /24 outside its subnets: add a CIDR block to one")
     await client.create(found)
@@ -87,7 +87,7 @@ async def block_of_the_vpc(client: Client, name: str) -> AsyncGenerator[IPv4Netw
         await _delete(client, Subnet, name)
 
 
-def subnet_of_its_own(
+def dedicated_subnet(
     vpcs: Iterable[Vpc], subnets: Iterable[Subnet], taken: Iterable[str], name: str
 ) -> Subnet | None:
     """Return a subnet of free addresses, in a VPC and a zone that a subnet exists in."""
