@@ -33,6 +33,8 @@ class Rig:
     where: Namespace
     plan: ClusterNetwork
     home: Path
+    slow_requests: int = 0
+    """Requests with ``?for=SECONDS`` that its targets have received."""
     _child: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -124,16 +126,18 @@ async def rig(directory: Path) -> AsyncGenerator[Rig]:
         async with AsyncExitStack() as stack:
             for address in TARGETS:
                 ip(where, "addr", "add", f"{address}/32", "dev", "lo")
-                await stack.enter_async_context(_serving(where, str(address)))
+                await stack.enter_async_context(_serving(made, str(address)))
             made.start()
             stack.callback(made.stop)
             yield made
 
 
 @asynccontextmanager
-async def _serving(where: Namespace, address: str) -> AsyncGenerator[None]:
+async def _serving(rig: Rig, address: str) -> AsyncGenerator[None]:
     async def answer(request: web.Request) -> web.Response:
-        await asyncio.sleep(float(request.query.get("for", "0")))
+        if wait_s := request.query.get("for"):
+            rig.slow_requests += 1
+            await asyncio.sleep(float(wait_s))
         if name := request.query.get("show"):
             return web.Response(text="|".join(request.headers.getall(name, [])))
         large = "a" * int(request.query.get("answer", "0"))
@@ -146,7 +150,9 @@ async def _serving(where: Namespace, address: str) -> AsyncGenerator[None]:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
-        await web.SockSite(runner, make_socket(where, socket.SOCK_STREAM, (address, PORT))).start()
+        await web.SockSite(
+            runner, make_socket(rig.where, socket.SOCK_STREAM, (address, PORT))
+        ).start()
         yield
     finally:
         await runner.cleanup()

@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces"),
 ]
 _ONE, _TWO = map(str, TARGETS)
-_WITHIN_S = 20.0
+_WITHIN_S = 60.0
 
 
 @pytest.fixture(name="rig")
@@ -103,7 +103,7 @@ async def test_targets_follow_pods_without_closing_connections(
         return await _answers(rig, f"{url}?for=1.5", 1)
 
     under_way = [asyncio.create_task(slow()) for _ in range(4)]
-    await asyncio.sleep(0.2)
+    await eventually(lambda: rig.slow_requests == len(under_way))
     endpoints = slice_of("web", {_ONE: ENDING, _TWO: READY}).endpoints
     patch = {"endpoints": msgspec.to_builtins(endpoints)}
     await admin.patch(EndpointSlice, "web", patch, namespace)
