@@ -16,18 +16,8 @@ from monopod.controllers.scheduler.actions import (
     Requeue,
 )
 from monopod.controllers.scheduler.decide import decide, machine_name
-from tests.scheduler.build import (
-    NODE,
-    NOW,
-    UID,
-    condition,
-    machine,
-    node,
-    pod,
-    profile,
-    subnet,
-    view,
-)
+from tests.framework.builders import NODE, NOW, UID, node, pod, profile, subnet
+from tests.scheduler.build import condition, machine, view
 
 pytestmark = pytest.mark.unit
 

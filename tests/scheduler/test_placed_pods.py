@@ -17,7 +17,7 @@ from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod, sta
 from monopod.controllers.scheduler.placement_index import PlacementIndex
 from monopod.kube import Change, Key, key_of, meta, uid_of
 from monopod.kube.store import Store
-from tests.scheduler.build import pod, subnet
+from tests.framework.builders import pod, subnet
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,8 @@ import pytest
 
 from monopod.controllers.scheduler.actions import CreateMicroVM, MarkUnschedulable
 from monopod.controllers.scheduler.decide import decide
-from tests.scheduler.build import pod, subnet, view
+from tests.framework.builders import pod, subnet
+from tests.scheduler.build import view
 
 pytestmark = pytest.mark.unit
 
