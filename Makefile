@@ -12,7 +12,7 @@ BIN := .venv/bin
 PYTHON ?= $(firstword $(foreach p,/usr/bin/python3 python3,\
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 
-# Most tests wait for something: a file of them on each core, with an API server of its own. A cluster they share.
+# Most tests wait for something: each core runs one file of them, with its own API server. All share one cluster.
 PARALLEL := -n auto --maxprocesses=4 --dist=loadfile
 COVERED := --cov --cov-report=
 SLOWEST := --durations=10

@@ -13,13 +13,14 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from monopod.bench.baseline_node import configuration
-from monopod.bench.baseline_node.cgroups import CgroupTree, hierarchies
+from monopod.bench.baseline_node.cgroups import CgroupTree
 from monopod.bench.baseline_node.configuration import BaselineConfiguration
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import ADDRESS, PODS, Wire
 from monopod.bench.errors import BenchError
 from monopod.node.net.addresses import MANAGEMENT, vmm_uid
 from monopod.node.net.namespaces import Namespace
+from monopod.util.cgroups import Hierarchies
 from monopod.util.process import run
 from tests.framework.eventually import eventually
 
@@ -81,27 +82,14 @@ def test_its_addresses_are_disjoint_from_machines() -> None:
             vmm_uid("abc123", address)
 
 
-@pytest.mark.unit
-def test_hierarchies_of_both_cgroup_versions() -> None:
-    mountinfo = (
-        "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
-        "33 31 0:30 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
-        "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
-    )
-    assert hierarchies(mountinfo) == [
-        Path("/sys/fs/cgroup/cpu"),
-        Path("/sys/fs/cgroup/unified"),
-    ]
-
-
 def traces(path: str) -> list[Path]:
-    roots = hierarchies(Path("/proc/self/mountinfo").read_text())
+    roots = Hierarchies.of_this_host().roots
     return [root / path for root in roots if (root / path).exists()]
 
 
 @pytest.mark.kernel
 async def test_cgroups_are_created_joined_killed_and_removed() -> None:
-    tree = CgroupTree.on_this_host(CGROUP)
+    tree = CgroupTree(CGROUP)
     joins = tree.create()
     try:
         assert len(joins) == len(traces(CGROUP)) > 0

@@ -25,9 +25,9 @@ from monopod.bench.phases import Kind, Subject
 from monopod.bench.report import Host
 from monopod.fargate.profiles import is_private
 
-pytestmark = pytest.mark.unit
-
 UML, BASELINE = Subject(Kind.MICROVM, "uml"), Subject(Kind.BASELINE)
+
+pytestmark = pytest.mark.unit
 
 
 def leg(subject: Subject, way: Way, rate: float, failed: int = 0) -> Leg:

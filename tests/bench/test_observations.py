@@ -105,13 +105,13 @@ def test_every_phase_is_recorded_at_its_first_observation() -> None:
 def test_watches_may_report_in_any_order() -> None:
     for order in permutations(range(3)):
         seen = Observations(Clock())
-        tell = (
+        changes = (
             lambda s=seen: s.machine_changed(Added("mvm-1", machine("True"))),
             lambda s=seen: s.node_changed(Added(NODE, node())),
             lambda s=seen: s.pod_changed(Added("p", pod(NODE, "True"))),
         )
         for each in order:
-            tell[each]()
+            changes[each]()
         assert set(seen.moments("u")) == set(Phase) - {Phase.ADMITTED, Phase.BOOTED}
 
 

@@ -27,7 +27,7 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole
 from monopod.api import keys
 from monopod.build.images import ImageConfig, push, write_archive
 from monopod.build.images.errors import ImageInUseError
-from monopod.controlplane import access, images, lifecycle, manifests, objects
+from monopod.controlplane import access, code, images, lifecycle, manifests, objects
 from monopod.controlplane.control_plane import ControlPlane, supervisor
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.identities import identities
@@ -102,7 +102,7 @@ def plane(settings: Settings) -> Iterator[ControlPlane]:
         asyncio.run(lifecycle.down(settings))
 
 
-def _nobody(plane: ControlPlane) -> aiohttp.ClientSession:
+def _anonymous(plane: ControlPlane) -> aiohttp.ClientSession:
     """A client without a certificate that trusts the cluster's authority."""
     authority = plane.layout.identity("admin") / "ca.crt"
     context = ssl.create_default_context(cafile=authority)
@@ -122,6 +122,17 @@ async def test_a_second_up_restarts_no_process(plane: ControlPlane, settings: Se
     await lifecycle.up(settings, machines=False)
     after = {each.name: each.state and each.state.pid for each in await plane.status()}
     assert after == before
+
+
+async def test_new_code_restarts_monopods_processes_and_no_other(
+    plane: ControlPlane, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {each.name: each.state and each.state.pid for each in await plane.status()}
+    monkeypatch.setattr(code, "installed_code", lambda: "another")
+    after = await (await lifecycle.up(settings, machines=False)).status()
+    assert [each.name for each in after if not each.healthy] == []
+    restarted = {each.name for each in after if each.state and each.state.pid != before[each.name]}
+    assert restarted == {"eksapi", "loadbalancer", "scheduler", "vpc", "webhooks"}
 
 
 async def test_up_removes_processes_identities_and_roles_of_earlier_versions(
@@ -224,7 +235,7 @@ async def _verbs(plane: ControlPlane, directory: str, namespace: str, resource: 
 
 
 async def test_anonymous_requests_are_rejected(plane: ControlPlane) -> None:
-    async with _nobody(plane) as http, http.get(f"{plane.layout.api_server}/readyz") as answer:
+    async with _anonymous(plane) as http, http.get(f"{plane.layout.api_server}/readyz") as answer:
         assert answer.status == 401
 
 
@@ -233,7 +244,7 @@ async def test_service_account_tokens_are_verified_without_a_credential(
     plane: ControlPlane, settings: Settings
 ) -> None:
     server = plane.layout.api_server
-    async with _nobody(plane) as http:
+    async with _anonymous(plane) as http:
         async with http.get(f"{server}/.well-known/openid-configuration") as answer:
             assert answer.status == 200
             provider = await answer.json(content_type=None)
@@ -260,7 +271,7 @@ async def test_service_account_tokens_are_verified_without_a_credential(
 
 
 async def test_each_process_runs_unprivileged_as_its_own_user(plane: ControlPlane) -> None:
-    uids = {holding.directory: holding.uid for holding in identities(plane.layout)}
+    uids = {identity.directory: identity.uid for identity in identities(plane.layout)}
     seen: dict[str, tuple[int, int, str]] = {}
     for each in await plane.status():
         assert each.state is not None
@@ -286,7 +297,7 @@ async def test_only_the_host_pushes_images_and_others_only_pull(
     ):
         assert answer.status == 202
     async with (
-        _nobody(plane) as elsewhere,
+        _anonymous(plane) as elsewhere,
         elsewhere.post(f"https://{plane.layout.registry}{path}") as answer,
     ):
         assert answer.status == 405
@@ -376,7 +387,7 @@ async def test_service_addresses_survive_restarts_of_kube_proxy(
         return any(float(count) >= 1 for count in counts)
 
     await eventually(written)
-    # Its second start is the first that finds rules of its own.
+    # Its second start is the first that finds rules that it wrote.
     for _ in range(2):
         before = {each.name: each for each in await plane.status()}["kube-proxy"].state
         assert before is not None

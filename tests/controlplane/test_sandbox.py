@@ -126,7 +126,7 @@ print(json.dumps({{
     "shadow": attempt(lambda: open("/etc/shadow")),
     "home": attempt(lambda: os.listdir("/root/.ssh")),
     "top": sorted(os.listdir("/")),
-    "beside": os.listdir({str(tmp_path)!r}),
+    "neighbours": os.listdir({str(tmp_path)!r}),
 }}))
 """
     service = _service(
@@ -144,7 +144,7 @@ print(json.dumps({{
     assert seen["write state"] == "done"
     assert {seen["write usr"], seen["write root"]} == {"OSError"}
     assert {seen["shadow"], seen["home"]} == {"FileNotFoundError"}
-    assert sorted(seen["beside"]) == ["mine", "state"]
+    assert sorted(seen["neighbours"]) == ["mine", "state"]
     assert (state / "new").stat().st_uid == UID
 
 

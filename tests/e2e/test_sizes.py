@@ -10,8 +10,9 @@ import pytest
 
 from monopod.bench.footprint import cpu_s
 from monopod.fargate.sizing.quantity import parse_milli
-from monopod.node.vmm.cgroups import Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
 from monopod.settings import Settings
+from monopod.util.cgroups import Hierarchies
 from tests.e2e.cluster import Namespace, pod
 
 pytestmark = pytest.mark.e2e
@@ -112,7 +113,8 @@ async def _check_time(namespace: Namespace, name: str, machine: str, size: Size)
 
 async def _cores_used(home: Path, machine: str) -> tuple[float, float]:
     """Measure how many cores a machine used, and how many of the host were idle meanwhile."""
-    group = Hierarchies.of_this_host().unified / f"monopod-{Settings(home=home).instance}" / machine
+    parent = f"monopod-{Settings(home=home).instance}"
+    group = Cgroups(Hierarchies.of_this_host(), parent).directory(machine)
 
     def used_s() -> float:
         used = cpu_s((group / "cpu.stat").read_text())

@@ -78,7 +78,7 @@ def running(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> 
     (home / "serving.key").write_bytes(key)
     (home / "ca.crt").write_bytes(api_server.certificates.pem)
     administrator = new_access_key("admin", ["system:masters"])
-    reader, stranger = new_access_key(_READER), new_access_key("nobody")
+    reader, stranger = new_access_key(_READER), new_access_key("stranger")
     seal = access_key.Seal.new()
     (home / access_key.FILE).write_bytes(seal.close([administrator, reader]))
     (home / access_key.SEAL_FILE).write_bytes(seal.key)

@@ -33,9 +33,13 @@ async def test_the_cluster(eks: Any, running: Running, admin: Client) -> None:
 
 
 def test_another_cluster(eks: Any) -> None:
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         eks.describe_cluster(name="other")
-    assert refusal(told) == ("ResourceNotFoundException", 404, "No cluster found for name: other.")
+    assert refusal(raised) == (
+        "ResourceNotFoundException",
+        404,
+        "No cluster found for name: other.",
+    )
 
 
 @pytest.mark.row("S20")

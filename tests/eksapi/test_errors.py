@@ -13,7 +13,7 @@ _TURN = (
 
 
 @pytest.mark.parametrize(
-    ("said", "told", "code", "status"),
+    ("said", "message", "code", "status"),
     [
         (
             f'admission webhook "fargate-profiles.monopod.dev" denied the request: {_TURN}',
@@ -31,7 +31,7 @@ _TURN = (
     ],
 )
 def test_a_webhooks_message_reaches_the_client(
-    said: str, told: str, code: str, status: int
+    said: str, message: str, code: str, status: int
 ) -> None:
     error = refused_by_cluster(said, cluster="monopod", profile="b")
-    assert (error.message, error.code, error.status) == (told, code, status)
+    assert (error.message, error.code, error.status) == (message, code, status)

@@ -13,9 +13,9 @@ _SEAL = Seal.new()
 
 
 def _replace(path: Path, *keys: AccessKey) -> None:
-    beside = path.with_suffix(".new")
-    beside.write_bytes(_SEAL.close(keys))
-    beside.rename(path)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(_SEAL.close(keys))
+    temporary.rename(path)
 
 
 def test_keys_are_valid_exactly_while_they_are_in_the_file(tmp_path: Path) -> None:

@@ -166,9 +166,9 @@ async def test_errors_are_typed(admin: Client, api_server: ApiServer, namespace:
         await admin.get(Pod, "p")
     with pytest.raises(NotFoundError):
         await admin.get(Pod, "p/log", namespace)
-    async with connect(api_server.kubeconfig("stranger"), "tests") as stranger:
-        with pytest.raises(ForbiddenError, match="stranger"):
-            await stranger.list(Namespace)
+    async with connect(api_server.kubeconfig("unknown-user"), "tests") as unknown:
+        with pytest.raises(ForbiddenError, match="unknown-user"):
+            await unknown.list(Namespace)
 
 
 @pytest.mark.api

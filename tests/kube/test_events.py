@@ -41,8 +41,8 @@ async def test_repetitions_are_counted_across_processes(admin: Client, namespace
         recorder = EventRecorder(admin, "us", now=lambda: next(times))
         async with running(recorder.run()):
             for _ in range(3):
-                recorder.record(made, EventType.NORMAL, "Reported", "the same")
-            recorder.record(made, EventType.NORMAL, "Reported", "another")
+                recorder.record(made, EventType.NORMAL, "Tested", "the same")
+            recorder.record(made, EventType.NORMAL, "Tested", "another")
             await recorder.flush()
     listing = await admin.list(Event, namespace)
     found = {event.message: event for event in listing.items}
@@ -62,7 +62,7 @@ async def test_an_expired_event_is_created_again(admin: Client, namespace: str) 
     recorder = EventRecorder(admin, "us")
     async with running(recorder.run()):
         for _ in range(2):
-            recorder.record(made, EventType.NORMAL, "Reported", "the same")
+            recorder.record(made, EventType.NORMAL, "Tested", "the same")
             await recorder.flush()
             (event,) = (await admin.list(Event, namespace)).items
             assert event.count == 1
@@ -74,7 +74,7 @@ async def test_long_names_and_messages_are_cut(admin: Client, namespace: str) ->
     made = await admin.create(wanted)
     recorder = EventRecorder(admin, "us")
     async with running(recorder.run()):
-        recorder.record(made, EventType.NORMAL, "Reported", "x" * 5000)
+        recorder.record(made, EventType.NORMAL, "Tested", "x" * 5000)
         await recorder.flush()
     (event,) = (await admin.list(Event, namespace)).items
     assert len(event.message or "") == 1024
@@ -87,7 +87,7 @@ async def test_events_of_cluster_scoped_objects_are_in_default(
     made = await admin.create(Node(metadata=ObjectMeta(name=namespace)))
     recorder = EventRecorder(admin, "us")
     async with running(recorder.run()):
-        recorder.record(made, EventType.NORMAL, "Reported", "it")
+        recorder.record(made, EventType.NORMAL, "Tested", "it")
         await recorder.flush()
     listing = await admin.list(Event, fields=f"involvedObject.name={namespace}")
     assert [meta(event).namespace for event in listing.items] == ["default"]
@@ -103,13 +103,13 @@ async def test_recording_never_blocks(admin: Client, namespace: str) -> None:
     about = pod(namespace)
     recorder = EventRecorder(admin, "flood")
     for number in range(1001):
-        recorder.record(about, EventType.NORMAL, "Reported", str(number))
+        recorder.record(about, EventType.NORMAL, "Tested", str(number))
     assert _dropped("full") == 1
 
 
 async def test_rejected_events_are_dropped(admin: Client) -> None:
     recorder = EventRecorder(admin, "flood")
     async with running(recorder.run()):
-        recorder.record(pod("no-such-namespace"), EventType.NORMAL, "Reported", "it")
+        recorder.record(pod("no-such-namespace"), EventType.NORMAL, "Tested", "it")
         await recorder.flush()
     assert _dropped("refused") == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.controllers.loadbalancer import manager, servers
+from monopod.controllers.loadbalancer import manager
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.kube import Client
 from tests.framework.builders import READY, service, slice_of
@@ -74,17 +74,7 @@ async def _publish(admin: Client, namespace: str, addresses: Sequence[str]) -> N
 
 async def _in_use(rig: Rig, count: int) -> None:
     async def found() -> bool:
-        try:
-            reader, writer = await asyncio.open_unix_connection(rig.home / "socket")
-        except OSError:
-            # It is still starting.
-            return False
-        writer.write(b"@1 show servers state\n")
-        writer.write_eof()
-        said = (await reader.read()).decode()
-        writer.close()
-        every = (of for group in servers.read(said).values() for of in group.values())
-        assert sum(each.in_use for each in every) == count
+        assert sum(each.in_use for each in await rig.servers()) == count
         return True
 
     await eventually(found, f"{count} servers in use", _WITHIN_S, every_s=0.05)

@@ -23,7 +23,7 @@ _CONTAINERS = "ContainersReady"
 
 
 def _pod(*gates: str, going: bool = False, true: tuple[str, ...] = (_CONTAINERS,)) -> Pod:
-    told = [{"type": kind, "status": "True"} for kind in true]
+    conditions = [{"type": kind, "status": "True"} for kind in true]
     metadata: dict[str, Any] = {"name": "web", "namespace": "default", "uid": "1"}
     made = {
         "metadata": metadata | ({"deletionTimestamp": _NOW} if going else {}),
@@ -31,7 +31,7 @@ def _pod(*gates: str, going: bool = False, true: tuple[str, ...] = (_CONTAINERS,
             "containers": [],
             "readinessGates": [{"conditionType": gate} for gate in gates],
         },
-        "status": {"podIP": _ADDRESS, "conditions": told},
+        "status": {"podIP": _ADDRESS, "conditions": conditions},
     }
     return codec.decode(Pod, msgspec.json.encode(made))
 

@@ -58,7 +58,7 @@ class FakeHost:
             listener.put_nowait(MachineExit(name, reason, message))
 
 
-class FakeCapacity:
+class FakeProvider:
     """A ``MachineProvider`` over a fake host; it passes ``tests/provider/contract.py``."""
 
     def __init__(self, host: FakeHost, boots_at_once: int = 100) -> None:

@@ -16,19 +16,19 @@ from lightkube.resources.core_v1 import Event, Node, Pod
 from monopod.api.resources import Condition, MicroVM, MicroVMStatus, Subnet, Vpc
 from monopod.controllers.microvm import conditions
 from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
-from monopod.controllers.microvm.manager import keep
+from monopod.controllers.microvm.manager import run
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.kube import AlreadyExistsError, Client, NotFoundError, connect, meta, uid_of
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
-from tests.microvm.fakes import FakeCapacity, FakeHost
+from tests.microvm.fakes import FakeHost, FakeProvider
 
 T = TypeVar("T")
 SUBNET = "machines-a"
 TINY = "machines-tiny"
 """A subnet with eleven pod addresses."""
 SETTINGS = MicroVMSettings(registration_timeout_s=30, unready_timeout_s=30)
-_SURROUNDINGS = ClusterEndpoint("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
+_ENDPOINT = ClusterEndpoint("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
 
 
 class World:
@@ -66,9 +66,9 @@ class World:
         """Run the controllers; leaving cancels them without clean-up, like a kill."""
         started = asyncio.Event()
         async with connect(self._user, "monopod-microvm") as client:
-            capacity = FakeCapacity(self.host, boots_at_once)
+            provider = FakeProvider(self.host, boots_at_once)
             work = asyncio.create_task(
-                keep(client, capacity, _SURROUNDINGS, settings, ready=started.set)
+                run(client, provider, _ENDPOINT, settings, ready=started.set)
             )
             begun = asyncio.create_task(started.wait())
             await asyncio.wait((work, begun), return_when=asyncio.FIRST_COMPLETED)

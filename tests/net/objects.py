@@ -36,7 +36,7 @@ class Objects:
         await self._client.patch(MicroVM, meta(made).name or "", status, subresource="status")
 
     async def delete(self, kind: type[res.Resource], name: str) -> None:
-        # Forbidden: a group without a controller that counts its members, under its policy.
+        # Forbidden: an admission policy protects groups with members, and no controller counts now.
         with suppress(NotFoundError, ForbiddenError):
             await self._client.delete(kind, name)
 

@@ -1,4 +1,4 @@
-"""Addresses of pods for network policies, independent of what a guest reports."""
+"""The addresses that network policies use for pods; guests' reports do not count."""
 
 from ipaddress import IPv4Address
 from typing import Any

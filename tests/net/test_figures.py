@@ -44,7 +44,7 @@ _PORT = 8080
 _PACKETS = 20_000
 _ROUNDS = 7
 _WORST_RATIO = 1.5
-"""Of a packet's cost; it passes the rules of its own ends alone, of however many there are."""
+"""Of a packet's cost: a packet passes only the rules of its two ends."""
 _ENDPOINTS, _PER_SLICE = 1000, 100
 
 
@@ -103,7 +103,7 @@ class _Stream:
     def cost(self, *, new: bool) -> float:
         """Send many and return the processors' microseconds for one, of everything it caused.
 
-        Until a flow is answered, each of its packets is filtered as a new connection's.
+        As long as a flow has no reply, each of its packets is judged as a new connection's.
         """
         own = self._new if new else self._known
         # Packets cross virtual wires in their sender's own time: the router's work is in it.
@@ -158,7 +158,7 @@ async def test_cost_of_ten_thousand_rules(
             ("none_again", 0, 0),
         ):
             for kind in (GROUPS, POLICIES):
-                # Rules are measured, not groups without members.
+                # Measured are rules, not the drop of unknown addresses.
                 open_kind = replace(kind, knows_all=False)
                 filters = _filters(ends, count, rules) if count else []
                 if not filters:

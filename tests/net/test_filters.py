@@ -62,7 +62,7 @@ class _Filters:
 
 @pytest.fixture
 async def policies(lab: Lab) -> AsyncIterator[_Filters]:
-    # Closed to whom it does not know, as groups are, it would show less of what filters do.
+    # If unknown addresses were closed, as with groups, tests would show less of the filters.
     yield _Filters(lab, replace(POLICIES, knows_all=False))
 
 
@@ -75,7 +75,7 @@ async def groups(lab: Lab) -> AsyncIterator[_Filters]:
 async def test_a_governed_address_takes_only_what_is_allowed(
     lab: Lab, policies: _Filters, udp: bool
 ) -> None:
-    """What it opens, and what others do, is not filtered; answers pass."""
+    """What it opens, and what others do, is not filtered then; replies pass."""
     server, friend, stranger = await lab.guest(), await lab.guest(), await lab.guest()
     protocol = "udp" if udp else "tcp"
     allowed = _from(friend, ports=(Ports(protocol, _PORT),))
@@ -170,7 +170,7 @@ async def test_ranges_of_ports_include_their_ends(lab: Lab, policies: _Filters) 
 
 
 @contextmanager
-def _echo(where: Guest, whom: Guest) -> Generator[socket.socket]:
+def _echo(where: Guest, target: Guest) -> Generator[socket.socket]:
     """Ask for an echo; answers come by the socket."""
     # Another identifier is another connection.
     message = struct.pack("!BBHHH", 8, 0, 0, secrets.randbits(16), 1)
@@ -180,7 +180,7 @@ def _echo(where: Guest, whom: Guest) -> Generator[socket.socket]:
     with where.namespace.call(lambda: socket.socket(socket.AF_INET, kind, icmp)) as made:
         made.setblocking(False)
         made.bind((where.pod, 0))
-        made.connect((whom.pod, 0))
+        made.connect((target.pod, 0))
         made.send(message[:2] + struct.pack("!H", checksum) + message[4:])
         yield made
 

@@ -1,4 +1,4 @@
-"""Events name the parts of a policy that are not enforced."""
+"""The parts of a policy that are not enforced are reported to its author."""
 
 from typing import Any
 

@@ -205,7 +205,7 @@ async def test_removed_rules_and_routes_are_restored(
 async def test_the_process_reports_when_the_router_is_ready(
     lab: Lab, api_server: ApiServer, tmp_path: Path
 ) -> None:
-    """As s6 starts it: in the control plane's namespace, configured with its home alone."""
+    """As s6 starts it: in the control plane's namespace, with nothing set but its home."""
     allow(api_server)
     identity = lab.home / "identities" / "vpc"
     shutil.copytree(api_server.kubeconfig(USER).parent, identity)
@@ -218,11 +218,11 @@ async def test_the_process_reports_when_the_router_is_ready(
         running(lab.control, tmp_path, *command, environment=environment, notify=writing) as child,
     ):
         os.close(writing)
-        with os.fdopen(reading, "rb", buffering=0) as notified:
+        with os.fdopen(reading, "rb", buffering=0) as notification:
             os.set_blocking(reading, False)
 
             async def ready() -> bool:
-                return notified.read() == b"\n"
+                return notification.read() == b"\n"
 
             await until(ready)
         assert await lab.firewall.has_table(router_policy.ROUTER_TABLE)

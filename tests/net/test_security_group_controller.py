@@ -88,7 +88,7 @@ async def test_a_rule_takes_effect_on_running_pods_and_ends_with_its_removal(
 async def test_pods_without_groups_are_in_the_cluster_s(
     lab: Lab, objects: Objects, working: Callable[[], Awaitable[None]]
 ) -> None:
-    """They reach each other; one in another group they do not reach, nor it them."""
+    """They reach each other; a pod in another group does not reach them, nor they it."""
     one, two, apart = await lab.guest(), await lab.guest(), await lab.guest()
     other = f"sg-{token_hex(4)}"
     cluster = group("sg-cluster", rule(groups=["sg-cluster"]))
@@ -150,13 +150,13 @@ async def test_a_groups_status_lists_the_groups_that_reference_it(
         status = (await admin.get(SecurityGroup, name)).status
         return status.referencedBy if status else None
 
-    async def reported() -> bool:
+    async def referenced() -> bool:
         return await named_by() == [other]
 
     async def free() -> bool:
         return await named_by() == []
 
-    await until(reported)
+    await until(referenced)
     await objects.delete(SecurityGroup, other)
     await until(free)
 

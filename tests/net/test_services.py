@@ -251,7 +251,7 @@ async def _connects(guest: Guest, target: tuple[str, int]) -> bool:
 
 @pytest.fixture
 async def dns(cluster: Lab, api_server: ApiServer, tmp_path: Path) -> AsyncIterator[Lab]:
-    """The cluster with CoreDNS on the router, running unprivileged."""
+    """The cluster with CoreDNS on the router, running as an unprivileged user."""
     home = tmp_path / "coredns"
     home.mkdir()
     rules = [

@@ -13,7 +13,7 @@ from monopod.controllers.scheduler.security_groups import Membership
 from monopod.fargate.profiles import KnownRoles
 from tests.framework.builders import NODE, NOW, profile, storage, subnet
 
-GROUND = Region("local-1", "amd64")
+REGION = Region("local-1", "amd64")
 
 
 def machine(
@@ -30,19 +30,20 @@ def condition(kind: str, status: bool = True, reason: str = "", message: str = "
     return Condition(kind, TRUE if status else FALSE, reason, message)
 
 
-def view(**changes: Any) -> State:
+def state(**changes: Any) -> State:
     known = State(
         profiles=[profile()],
         subnets=[subnet()],
         vpcs=[],
-        machines={},
+        machines_by_subnet={},
         machine=None,
         node=None,
         storage=storage(),
-        ground=GROUND,
+        region=REGION,
         now=NOW,
         roles=KnownRoles(),
         membership=Membership(),
     )
+    assert changes.keys() <= set(State.__slots__), changes
     # Not dataclasses.replace, whose checks would want every field's exact type from the tests.
     return State(**{name: changes.get(name, getattr(known, name)) for name in State.__slots__})

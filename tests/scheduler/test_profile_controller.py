@@ -271,7 +271,7 @@ async def test_a_profile_learns_of_its_role(world: World) -> None:
 
 
 @pytest.mark.unit
-def test_pods_that_cannot_be_deleted_are_told_of() -> None:
+def test_pods_that_cannot_be_deleted_are_reported() -> None:
     going = profile()
     meta(going).deletionTimestamp = NOW
     assert profile_conditions(going, _around([subnet()]), NOW).status == "DELETING"

@@ -1,4 +1,4 @@
-"""Whatever a pod looks like and whatever fails, a decision is made and the decisions end."""
+"""For any pod and any failures, every decision is made and the decisions end."""
 
 from datetime import timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from monopod.controllers.scheduler.actions import (
 from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.patches import condition_patch, metadata_patch, status_patch
 from tests.framework.builders import NODE, NOW, node, pod, profile, subnet
-from tests.scheduler.build import condition, machine, view
+from tests.scheduler.build import condition, machine, state
 
 pytestmark = pytest.mark.unit
 
@@ -128,7 +128,7 @@ _pods = st.fixed_dictionaries(
 @given(_pods)
 def test_every_pod_gets_a_decision_that_can_be_written(wire: dict[str, Any]) -> None:
     any_pod = msgspec.convert(wire, Pod)
-    action = decide(any_pod, view(subnets=[subnet(), subnet("b", zone="local-1b")]))
+    action = decide(any_pod, state(subnets=[subnet(), subnet("b", zone="local-1b")]))
     assert isinstance(action, NoAction | MarkUnschedulable | CreateMicroVM | Requeue)
     if isinstance(action, CreateMicroVM):
         msgspec.json.encode(
@@ -178,7 +178,7 @@ class _World:
 
     def look(self) -> Action:
         """Decide, twice over."""
-        known = view(
+        known = state(
             profiles=[profile()] if self.sound else [],
             subnets=[subnet()] if self.sound else [],
             machine=self.machine,
@@ -232,7 +232,7 @@ _ALL_WELL = ("mended", "cleaned", "time passes", "Launched", "Registered", "Read
 
 
 @given(st.lists(st.sampled_from(_HAPPENINGS), max_size=30), st.booleans())
-def test_whatever_happens_a_pod_is_bound_in_the_end_and_to_one_machine(
+def test_a_pod_is_bound_in_the_end_and_to_one_machine_after_any_failures(
     events: list[str], sound: bool
 ) -> None:
     world = _World(sound)

@@ -7,7 +7,7 @@ import pytest
 from monopod.controllers.scheduler.actions import CreateMicroVM, MarkUnschedulable
 from monopod.controllers.scheduler.decide import decide
 from tests.framework.builders import pod, subnet
-from tests.scheduler.build import view
+from tests.scheduler.build import state
 
 pytestmark = pytest.mark.unit
 
@@ -73,7 +73,7 @@ _RUN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("report", _RUN)
 def test_reported_pods_that_run(report: str) -> None:
     spec, wanted = _RUN[report]
-    action = decide(pod(**spec), view(subnets=_ZONES))
+    action = decide(pod(**spec), state(subnets=_ZONES))
     assert isinstance(action, CreateMicroVM)
     assert {field: getattr(action.spec, field) for field in wanted} == wanted
 
@@ -160,6 +160,6 @@ _REFUSED: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {
 @pytest.mark.parametrize("report", _REFUSED)
 def test_reported_pods_that_do_not_run(report: str) -> None:
     spec, (reason, message) = _REFUSED[report]
-    action = decide(pod(**spec), view(subnets=_ZONES))
+    action = decide(pod(**spec), state(subnets=_ZONES))
     assert isinstance(action, MarkUnschedulable)
     assert (action.reason, action.message) == (reason, message)

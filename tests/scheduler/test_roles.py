@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from monopod.api.resources import ExecutionRole
-from monopod.controllers.scheduler.decide import CreateMicroVM, MarkUnschedulable, decide
+from monopod.controllers.scheduler.actions import CreateMicroVM, MarkUnschedulable
+from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.fargate.profiles import KnownRoles
 from monopod.kube import meta
 from tests.framework.builders import ARN, pod, role
-from tests.scheduler.build import view
+from tests.scheduler.build import state
 from tests.scheduler.conftest import World, running_scheduler
 
 _NOT_ASSUMED = (
@@ -23,7 +24,7 @@ _NOT_ASSUMED = (
 @pytest.mark.unit
 @pytest.mark.parametrize("known", [KnownRoles(), KnownRoles([role()], required=True)])
 def test_a_machine_is_asked_for_with_its_profiles_role(known: KnownRoles) -> None:
-    action = decide(pod(), view(roles=known))
+    action = decide(pod(), state(roles=known))
     assert isinstance(action, CreateMicroVM)
     assert action.spec.podExecutionRoleArn == ARN
 
@@ -34,7 +35,7 @@ def test_a_machine_is_asked_for_with_its_profiles_role(known: KnownRoles) -> Non
 def test_an_unknown_role_is_refused_in_aws_s_words_if_roles_are_required(
     roles: list[ExecutionRole],
 ) -> None:
-    action = decide(pod(), view(roles=KnownRoles(roles, required=True)))
+    action = decide(pod(), state(roles=KnownRoles(roles, required=True)))
     assert action == MarkUnschedulable("MisconfiguredFargateProfile", _NOT_ASSUMED.format("fp"))
 
 

@@ -1,4 +1,4 @@
-"""Zones beside other pods: spread constraints and pod affinity by zone."""
+"""Zone constraints that refer to other pods: topology spread and pod affinity."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod
 from monopod.controllers.scheduler.zones import ZoneState, filter_zone, score_zone
 from monopod.kube import meta
 from tests.framework.builders import pod, subnet
-from tests.scheduler.build import view
+from tests.scheduler.build import state
 from tests.scheduler.conftest import World
 
 _ZONE = "topology.kubernetes.io/zone"
@@ -133,10 +133,10 @@ def test_preferences_count_each_neighbour() -> None:
     st.integers(1, 3),
     st.lists(st.tuples(st.sampled_from(_ZONES), st.integers(0, 30)), max_size=25),
 )
-def test_whoever_comes_the_skew_is_kept(
+def test_the_skew_never_exceeds_max_skew(
     skew: int, zones: int, events: list[tuple[str, int]]
 ) -> None:
-    """Pods come to a zone that is open; whatever went before, one always is."""
+    """Pods are added to allowed zones; at least one zone is always allowed."""
     there: list[str] = []
     for wish, choice in events:
         around = _around(*(_at(zone) for zone in there), zones=_ZONES[:zones])
@@ -172,10 +172,10 @@ def test_others_count_before_free_addresses() -> None:
     here = [_at("local-1b")]
     small = [subnet("private-a", "192.168.1.0/28", "local-1a"), _subnets()[1]]
     for wish in (_spread(), _spread(whenUnsatisfiable="ScheduleAnyway")):
-        action = decide(_pod(**wish), view(subnets=small, neighbours=lambda: here))
+        action = decide(_pod(**wish), state(subnets=small, placed_pods=lambda: here))
         assert isinstance(action, CreateMicroVM)
         assert action.spec.subnet == "private-a"
-    action = decide(_pod(), view(subnets=small, neighbours=lambda: here))
+    action = decide(_pod(), state(subnets=small, placed_pods=lambda: here))
     assert isinstance(action, CreateMicroVM)
     assert action.spec.subnet == "private-b"
 
@@ -184,7 +184,7 @@ def test_others_count_before_free_addresses() -> None:
 def test_a_pod_that_fits_nowhere_says_what_is_against_each_zone() -> None:
     here = [_at("local-1a"), _at("local-1b")]
     wanted = _pod(**_affinity("podAntiAffinity"))
-    action = decide(wanted, view(subnets=_subnets(), neighbours=lambda: here))
+    action = decide(wanted, state(subnets=_subnets(), placed_pods=lambda: here))
     assert isinstance(action, MarkUnschedulable)
     assert action.reason == reasons.TOPOLOGY
     assert action.message == (

@@ -1,4 +1,4 @@
-"""Cgroups: found in any host's mounts, and tried out on this host's."""
+"""The cgroups of machines, with files in place of version 2 and on this host."""
 
 import asyncio
 import os
@@ -10,48 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from monopod.node.vmm.cgroups import PERIOD_US, Cgroups, Hierarchies, Limits
+from monopod.node.vmm.cgroups import PERIOD_US, Cgroups, Limits
 from monopod.node.vmm.driver import VmmError
+from monopod.util.cgroups import Hierarchies
 
 _MIB = 1 << 20
 _LIMITS = Limits(milli_cpu=1000, memory_bytes=64 * _MIB, processes=50)
 
-_V2 = """\
-22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
-30 22 0:26 / /sys/fs/cgroup rw,nosuid,nodev shared:9 - cgroup2 cgroup2 rw,nsdelegate
-"""
-_HYBRID = """\
-31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
-32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
-35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
-39 31 0:36 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
-40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
-41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
-"""
-
 
 @pytest.mark.unit
-def test_an_ordinary_host_has_one_hierarchy() -> None:
-    found = Hierarchies.parse(_V2)
-    assert found == Hierarchies(Path("/sys/fs/cgroup"), {})
-
-
 @pytest.mark.unit
-def test_an_older_host_has_several() -> None:
-    found = Hierarchies.parse(_HYBRID)
-    root = Path("/sys/fs/cgroup")
-    assert found.unified == root / "unified"
-    assert found.legacy == {
-        "cpu": root / "cpu,cpuacct",
-        "memory": root / "memory",
-        "pids": root / "pids",
-    }
-
-
 @pytest.mark.unit
 def test_a_host_without_cgroup_v2_is_rejected() -> None:
     with pytest.raises(VmmError, match="cgroup v2 is not mounted"):
-        Hierarchies.parse(_HYBRID.rsplit("41 ", 1)[0])
+        Cgroups(Hierarchies(None, {"cpu": Path("/sys/fs/cgroup/cpu")}), "machines")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Real machines, and what this host sees of them from outside."""
+"""User Mode Linux machines, and what this host sees of them."""
 
 import asyncio
 import json
@@ -184,9 +184,10 @@ _LAUNCHER = """
 import asyncio, json, socket, sys
 from pathlib import Path
 from monopod.fargate.sizing import Size
-from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.driver import Machine
 from monopod.node.vmm.uml import UmlDriver
+from monopod.util.cgroups import Hierarchies
 
 async def main() -> None:
     wanted = json.load(sys.stdin)

@@ -47,7 +47,7 @@ async def test_two_created_at_once_are_one_too_many() -> None:
         "message": "Cannot create Fargate Profile second because cluster prod currently has"
         " Fargate profile first in status CREATING",
     }
-    assert (await asked(webhook, "first"))["allowed"], "whoever tries again is not in his own way"
+    assert (await asked(webhook, "first"))["allowed"], "a profile does not block its own retry"
 
 
 @pytest.mark.unit
@@ -60,7 +60,7 @@ async def test_what_the_api_server_has_counts_and_not_what_was_heard() -> None:
 
 @pytest.mark.api
 @pytest.mark.row("S2")
-async def test_the_api_server_s_clients_are_told(
+async def test_the_api_server_s_clients_get_the_message(
     registered: Admission, admin: Client, namespace: str
 ) -> None:
     registered.end(signal.SIGTERM)

@@ -1,6 +1,5 @@
 """Environment of a run: a lock, a namespace, a profile and a block of addresses."""
 
-import asyncio
 import fcntl
 import os
 import secrets
@@ -17,9 +16,10 @@ from lightkube.resources.core_v1 import Namespace, Pod, ServiceAccount
 from monopod.api.constants import ACTIVE
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, SubnetSpec, Vpc
 from monopod.bench.errors import BenchError
+from monopod.bench.informers import until
 from monopod.bench.pods import LABEL, LABELS, bench_namespace, bench_profile
 from monopod.controllers.vpc.desired import taken_blocks
-from monopod.kube import Client, Informer, NotFoundError, meta
+from monopod.kube import Client, NotFoundError, meta
 from monopod.node.net.addresses import free_block
 
 _T = TypeVar("_T", bound=res.Resource)
@@ -58,8 +58,8 @@ async def run_namespace(client: Client) -> AsyncGenerator[str]:
     try:
         await client.create(bench_namespace(name))
         await client.create(bench_profile(name))
-        await _until(client, ServiceAccount, bool, namespace=name)
-        await _until(client, FargateProfile, lambda found: any(map(_is_active, found)), name=name)
+        await _expect(client, ServiceAccount, bool, namespace=name)
+        await _expect(client, FargateProfile, lambda found: any(map(_is_active, found)), name=name)
         yield name
     finally:
         await _delete(client, Namespace, name)
@@ -120,7 +120,7 @@ async def _sweep(client: Client) -> None:
     for kind in (FargateProfile, Subnet):
         for left in (await client.list(kind, labels=LABEL)).items:
             await _delete(client, kind, meta(left).name or "")
-    await _until(client, Namespace, lambda found: not found, labels=LABEL, within_s=_GONE_S)
+    await _expect(client, Namespace, lambda found: not found, labels=LABEL, within_s=_GONE_S)
 
 
 async def _delete(client: Client, kind: type[res.Resource], name: str) -> None:
@@ -132,36 +132,19 @@ def _is_active(profile: FargateProfile) -> bool:
     return profile.status is not None and profile.status.status == ACTIVE
 
 
-async def _until(
+async def _expect(
     client: Client,
     kind: type[_T],
     holds: Callable[[list[_T]], bool],
     *,
-    namespace: str | None = None,
-    name: str | None = None,
-    labels: str | None = None,
     within_s: float = _THERE_S,
+    **where: str,
 ) -> None:
-    """Wait until a condition holds for all objects of a kind, namespace, name and label.
+    """Wait for a state of the objects that ``where`` selects; see ``until``.
 
     Raises:
-        BenchError: The condition did not hold in time.
+        BenchError: It was not reached in time.
     """
-    fields = None if name is None else f"metadata.name={name}"
-    informer = Informer(client, kind, namespace=namespace, labels=labels, fields=fields)
-    changed = asyncio.Event()
-    informer.subscribe(lambda _: changed.set())
-    following = asyncio.create_task(informer.run())
-    try:
-        async with asyncio.timeout(within_s):
-            await informer.synced()
-            while not holds(list(informer.items())):
-                changed.clear()
-                await changed.wait()
-    except TimeoutError:
-        where = " ".join(part for part in (kind.__name__, namespace, name, labels) if part)
-        raise BenchError(f"{where}: not in the expected state after {within_s:.0f} s") from None
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+    if not await until(client, kind, holds, within_s=within_s, **where):
+        objects = " ".join((kind.__name__, *where.values()))
+        raise BenchError(f"{objects}: not in the expected state after {within_s:.0f} s")

@@ -14,6 +14,7 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.bench import console
 from monopod.bench.errors import BenchError
+from monopod.bench.informers import following
 from monopod.bench.observations import Observations
 from monopod.bench.phases import Kind, Phase, PodTimeline, Subject
 from monopod.bench.pods import bench_pod
@@ -85,7 +86,7 @@ class Rounds:
         """
         kind = subject.kind
         names = [
-            f"{'m' if kind is Kind.MICROVM else 'o'}-{self._count + n}" for n in range(at_once)
+            f"{'m' if kind is Kind.MICROVM else 'b'}-{self._count + n}" for n in range(at_once)
         ]
         self._count += at_once
         sent: list[_Sent] = []
@@ -172,11 +173,6 @@ async def watching(client: Client, namespace: str) -> AsyncGenerator[Observation
     pods.subscribe(observations.pod_changed)
     machines.subscribe(observations.machine_changed)
     nodes.subscribe(observations.node_changed)
-    following = [asyncio.create_task(each.run()) for each in (pods, machines, nodes)]
-    try:
+    async with following(pods, machines, nodes):
         await asyncio.gather(pods.synced(), machines.synced(), nodes.synced())
         yield observations
-    finally:
-        for task in following:
-            task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)

@@ -26,7 +26,8 @@ from monopod.bench.rounds import Rounds, Running, WhileRunning, watching
 from monopod.bench.statistics import Series, counted, how_many
 from monopod.kube import Client, connect
 from monopod.node.guest import pause
-from monopod.node.vmm.cgroups import Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
+from monopod.util.cgroups import Hierarchies
 from monopod.util.progress import Progress
 from monopod.util.progress import Report as ProgressReport
 
@@ -122,14 +123,13 @@ class _Run:
     async def _measure(self, driver: str, running: Sequence[Running]) -> None:
         task = "idle machines"
         self.report(Progress(task, f"measuring for {footprint.SETTLE_S + footprint.WATCH_S:.0f} s"))
-        mounts, parent = Hierarchies.of_this_host(), f"monopod-{self.cluster.plan.instance}"
-        charged = mounts.legacy.get("memory", mounts.unified)
+        cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{self.cluster.plan.instance}")
         machines = [
             IdleMachine(
                 name=each.machine,
                 node=each.node,
-                cgroup=mounts.unified / parent / each.machine,
-                memory_cgroup=charged / parent / each.machine,
+                cgroup=cgroups.directory(each.machine),
+                memory_cgroup=cgroups.directory(each.machine, "memory"),
                 disks=tuple(sorted((self.cluster.machines / each.machine).glob("*.*"))),
             )
             for each in running

@@ -1,4 +1,4 @@
-"""``monopod node``: worker nodes besides Fargate's nodes."""
+"""``monopod node``: worker nodes, in addition to Fargate's nodes."""
 
 import asyncio
 import re

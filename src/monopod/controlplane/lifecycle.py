@@ -9,7 +9,6 @@ from monopod.build import components
 from monopod.build.components import Components
 from monopod.controlplane import home as cluster_home
 from monopod.controlplane import leftovers, preflight, state
-from monopod.controlplane.cgroup import Cgroup, mounted
 from monopod.controlplane.control_plane import ControlPlane
 from monopod.controlplane.errors import ClusterError, HostUnfitError
 from monopod.controlplane.layout import Layout
@@ -21,8 +20,10 @@ from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology, reserve
 from monopod.node.vmm import uml
 from monopod.node.vmm.driver import VmmError
-from monopod.node.vmm.map_count import MapCount
+from monopod.node.vmm.map_count import max_map_count
 from monopod.settings import Settings
+from monopod.util.cgroups import Cgroup, Hierarchies
+from monopod.util.host_value import HostValueError
 from monopod.util.progress import Progress, Report, ignore
 
 _KUBERNETES: Final = "k8s.io/kubernetes"
@@ -88,8 +89,9 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
 
     Raises:
         HostUnfitError: Not root.
-        ClusterError: The home is not this cluster's, processes did not end, or another monopod
-            command holds the cluster's lock.
+        CgroupError: Processes did not end.
+        ClusterError: The home is not this cluster's, or another monopod command holds the cluster's
+            lock.
         NetworkError: The network could not be removed.
     """
     preflight.check_root()
@@ -98,8 +100,8 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
         layout = Layout(settings, ClusterNetwork(settings.instance, 0))
         report(Progress("processes", "killing all of them"))
         # The control plane's cgroup is in one hierarchy, the machines' may be in several.
-        for root in mounted():
-            await Cgroup(f"monopod-{settings.instance}", root).destroy(_DEATH_WITHIN_S)
+        for root in Hierarchies.of_this_host().roots:
+            await Cgroup(root, f"monopod-{settings.instance}").destroy(_DEATH_WITHIN_S)
         report(Progress("processes", "none left", 1, 1))
         report(Progress("network", "namespaces, links and rules"))
         await Topology(layout.network, Host(Namespace.own())).remove()
@@ -114,8 +116,9 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
 def _raise_map_count(instance: str, report: Report) -> None:
     needed = uml.largest_mappings()
     try:
-        before = MapCount().require(instance, needed)
-    except VmmError as error:
+        with max_map_count().locked() as users:
+            before = users.add(instance, needed)
+    except (VmmError, HostValueError) as error:
         raise HostUnfitError((str(error),)) from error
     detail = "is high enough" if before is None else f"raised from {before} to {needed}"
     report(Progress("host", f"vm.max_map_count {detail}", 1, 1))
@@ -123,8 +126,9 @@ def _raise_map_count(instance: str, report: Report) -> None:
 
 def _release_map_count(instance: str, report: Report) -> None:
     try:
-        value = MapCount().release(instance)
-    except VmmError as error:
+        with max_map_count().locked() as users:
+            value = users.remove(instance)
+    except (VmmError, HostValueError) as error:
         raise ClusterError(str(error)) from error
     if value is not None:
         report(Progress("host", f"vm.max_map_count restored to {value}", 1, 1))

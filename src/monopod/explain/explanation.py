@@ -8,7 +8,7 @@ from monopod.explain import machine, matching, phases, placement, refusal, size
 from monopod.explain.findings import Explanation, Finding, Section, bad, plain, remedy
 from monopod.explain.snapshot import Snapshot
 from monopod.fargate.profiles import Outcome
-from monopod.kube import meta
+from monopod.kube import meta, name_of
 
 _TITLE: Final = "Scheduler"
 _PENDING_STEPS: Final = (
@@ -72,7 +72,7 @@ def _answer(snapshot: Snapshot) -> str:
 
 def _on_fargate(snapshot: Snapshot) -> str:
     if snapshot.bound_to:
-        name = meta(snapshot.machine).name if snapshot.machine else None
+        name = name_of(snapshot.machine) if snapshot.machine else None
         return f"It has its own microVM{f', {name}' if name else ''}, which is its node."
     if snapshot.spec.schedulingGates:
         return "It waits for its scheduling gates to be removed."
@@ -80,7 +80,7 @@ def _on_fargate(snapshot: Snapshot) -> str:
     if refused is not None:
         return f"It cannot start: {refused[1].rstrip('.')}."
     if snapshot.machine is not None:
-        name = meta(snapshot.machine).name
+        name = name_of(snapshot.machine)
         return f"Its microVM {name} is starting: {_progress(snapshot.machine)}."
     return "fargate-scheduler has not processed it yet."
 

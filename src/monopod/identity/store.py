@@ -45,7 +45,7 @@ class StoredIdentity:
     """The credentials of one user, and so all that an attacker gains with its directory."""
 
     directory: str
-    """Its directory in the vault."""
+    """Its directory in the store."""
     uid: int
     """The only user and group that may read it."""
     leaves: tuple[Leaf, ...] = ()
@@ -90,7 +90,7 @@ class IdentityStore:
         except OSError as error:
             raise IdentityError(f"cannot remove files in {self._root}: {error}") from error
 
-    def fill(self, holdings: Sequence[StoredIdentity], now: dt.datetime) -> list[str]:
+    def fill(self, identities: Sequence[StoredIdentity], now: dt.datetime) -> list[str]:
         """Write exactly these identities. Idempotent.
 
         Returns:
@@ -106,9 +106,9 @@ class IdentityStore:
             }
             signing_key = self._signing_key()
             return [
-                holding.directory
-                for holding in holdings
-                if self._fill_one(holding, authorities, signing_key, now)
+                identity.directory
+                for identity in identities
+                if self._fill_one(identity, authorities, signing_key, now)
             ]
         except OSError as error:
             raise IdentityError(f"cannot write identities in {self._root}: {error}") from error
@@ -211,7 +211,7 @@ class IdentityStore:
     def _seal(self) -> Seal:
         path = self._root / _AUTHORITY_DIRECTORY / access_key.SEAL_FILE
         if path.exists():
-            return Seal.beside(path)
+            return Seal.of_file(path)
         made = Seal.new()
         _write(path, made.key, 0)
         return made
@@ -231,43 +231,43 @@ class IdentityStore:
 
     def _fill_one(
         self,
-        holding: StoredIdentity,
+        identity: StoredIdentity,
         authorities: dict[AuthorityName, Authority],
         signing_key: Pair,
         now: dt.datetime,
     ) -> bool:
-        directory = self.directory(holding.directory)
-        _make_directory(directory, holding.uid)
+        directory = self.directory(identity.directory)
+        _make_directory(directory, identity.uid)
         wanted: dict[str, bytes] = {}
-        for name in holding.trusts:
+        for name in identity.trusts:
             file = "ca.crt" if name == "cluster" else f"{name}-ca.crt"
             wanted[file] = authorities[name].pair.certificate
-        if holding.signs_nodes:
+        if identity.signs_nodes:
             wanted["ca.key"] = authorities["cluster"].pair.key
-        if holding.access_keys:
-            keys = [self._access_key(subject) for subject in holding.access_keys]
-            if holding.verifies:
+        if identity.access_keys:
+            keys = [self._access_key(subject) for subject in identity.access_keys]
+            if identity.verifies:
                 keys += self.issued_keys()
             wanted[access_key.FILE] = self._seal().close(keys)
             wanted[access_key.SEAL_FILE] = self._seal().key
-        if holding.encrypts:
+        if identity.encrypts:
             wanted[encryption.FILE] = encryption.configuration(self.encryption_keys())
-        if holding.signs_tokens:
+        if identity.signs_tokens:
             wanted[f"{_SIGNING_KEY}.key"] = signing_key.key
             wanted[f"{_SIGNING_KEY}.pub"] = signing_key.certificate
-        for leaf in holding.leaves:
+        for leaf in identity.leaves:
             kept = _read_pair(directory / f"{leaf.file}.crt", directory / f"{leaf.file}.key")
             issuer = authorities[leaf.authority]
             if kept is None or not issuer.still_good(kept, leaf.subject, now):
                 kept = issuer.issue(leaf.subject, now)
             wanted[f"{leaf.file}.key"] = kept.key
             wanted[f"{leaf.file}.crt"] = kept.certificate
-        if holding.server:
-            user = next(leaf for leaf in holding.leaves if leaf.file == "client")
+        if identity.server:
+            user = next(leaf for leaf in identity.leaves if leaf.file == "client")
             wanted["kubeconfig"] = kubeconfig.render(
-                holding.server, user.subject.common_name, directory
+                identity.server, user.subject.common_name, directory
             ).encode()
-        changed = [_write(directory / file, data, holding.uid) for file, data in wanted.items()]
+        changed = [_write(directory / file, data, identity.uid) for file, data in wanted.items()]
         for stray in directory.iterdir():
             if stray.name not in wanted:
                 stray.unlink()

@@ -4,12 +4,13 @@ Without it, a reconcile that follows another at once would not see what that one
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 from lightkube.core import resource as res
 
-from monopod.kube.objects import Key, key_of, meta, uid_of
+from monopod.api.metadata import meta, uid_of
+from monopod.kube.objects import Key, key_of
 from monopod.kube.store import Change, Deleted
 
 _T = TypeVar("_T", bound=res.Resource)
@@ -19,14 +20,18 @@ _GONE_S: Final = 10.0
 
 
 class Source(Protocol[_T]):
-    """The informer that the cache overlays."""
+    """What a cache or an index needs of an informer."""
 
     def get(self, key: Key) -> _T | None:
         """Return the object of this key, or None."""
         ...
 
+    def items(self) -> Sequence[_T]:
+        """Return all objects."""
+        ...
+
     def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
-        """Call back with every change."""
+        """Call back with every change, after ``get`` and ``items`` show it."""
         ...
 
 

@@ -18,7 +18,7 @@ from lightkube.models.meta_v1 import OwnerReference
 from lightkube.resources.core_v1 import Pod
 from prometheus_client import Gauge
 
-from monopod.api.conditions import FALSE
+from monopod.api.conditions import FALSE, find_condition
 from monopod.api.constants import FINISHED_PHASES
 from monopod.api.resources import FargateProfile
 from monopod.fargate.profiles import choose_profile
@@ -29,7 +29,9 @@ from monopod.kube import (
     EventType,
     Informer,
     Key,
+    annotations_of,
     key_of,
+    labels_of,
     meta,
     namespace_of,
     uid_of,
@@ -87,20 +89,15 @@ def _may_match(pod: Pod) -> bool:
 
 
 def _chosen(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
-    metadata = meta(pod)
-    return choose_profile(
-        profiles, namespace_of(pod), metadata.labels, metadata.annotations
-    ).profile
+    return choose_profile(profiles, namespace_of(pod), labels_of(pod), annotations_of(pod)).profile
 
 
 def _unschedulable(pod: Pod) -> bool:
     """Report whether the default scheduler found no node for a pod."""
     if pod.spec is None or pod.spec.nodeName:
         return False
-    return any(
-        each.type == "PodScheduled" and each.status == FALSE and each.reason == "Unschedulable"
-        for each in (pod.status.conditions if pod.status else None) or ()
-    )
+    found = find_condition(pod.status.conditions if pod.status else None, "PodScheduled")
+    return found is not None and (found.status, found.reason) == (FALSE, "Unschedulable")
 
 
 def _owner(pod: Pod) -> OwnerReference | None:

@@ -13,15 +13,17 @@ from typing import Final
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from lightkube.resources.core_v1 import Node
 
-from monopod.api import keys
+from monopod.api import constants, keys
+from monopod.api.conditions import TRUE
 from monopod.bench.baseline_node import configuration
 from monopod.bench.baseline_node.cgroups import CgroupTree
 from monopod.bench.baseline_node.configuration import BaselineConfiguration
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import Wire
 from monopod.bench.errors import BenchError
+from monopod.bench.informers import following, until
 from monopod.identity.node import NodeCertificates, NodeIssuer, NodeSubject
-from monopod.kube import Change, Client, Deleted, Informer, NotFoundError, meta
+from monopod.kube import Client, Informer, NotFoundError, meta
 from monopod.node.guest.kubelet import RUNTIME_SOCKET
 from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.cluster_network import NODE_LINK_GROUP, ClusterNetwork
@@ -83,7 +85,7 @@ class BaselineNode:
         wire = f"node-{plan.instance}"
         self._wire = Wire(wire) if pods is None else Wire(wire, pods=pods, group=NODE_LINK_GROUP)
         # Below the cluster's own cgroup, so that `monopod down` ends this as well.
-        self._cgroups = CgroupTree.on_this_host(f"monopod-{plan.instance}/baseline")
+        self._cgroups = CgroupTree(f"monopod-{plan.instance}/baseline")
         self._shell: Shell | None = None
 
     @asynccontextmanager
@@ -140,15 +142,12 @@ class BaselineNode:
 
     async def _certificates(self) -> NodeCertificates:
         requests = Informer(self._signing, CertificateSigningRequest)
-        following = asyncio.create_task(requests.run())
+        issuer = NodeIssuer(self._signing, requests)
+        subject = NodeSubject(self.name, self.name, (self.name,), (self._wire.address,))
         try:
-            issuer = NodeIssuer(self._signing, requests)
-            subject = NodeSubject(self.name, self.name, (self.name,), (self._wire.address,))
-            return await issuer.issue(subject)
+            async with following(requests):
+                return await issuer.issue(subject)
         finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
             await self._remove_requests()
 
     async def _remove_requests(self) -> None:
@@ -210,27 +209,16 @@ class BaselineNode:
             raise BenchError(f"cannot import image {image.reference}: {error}") from error
 
     async def _until_ready(self) -> None:
-        ready = asyncio.Event()
+        def ready(found: list[Node]) -> bool:
+            reported = [node.status.conditions for node in found if node.status]
+            return any(
+                each.type == constants.READY and each.status == TRUE
+                for conditions in reported
+                for each in conditions or ()
+            )
 
-        def look(change: Change[Node]) -> None:
-            found = change.object.status.conditions if change.object.status else None
-            if not isinstance(change, Deleted) and any(
-                each.type == "Ready" and each.status == "True" for each in found or ()
-            ):
-                ready.set()
-
-        nodes = Informer(self._client, Node, fields=f"metadata.name={self.name}")
-        nodes.subscribe(look)
-        following = asyncio.create_task(nodes.run())
-        try:
-            async with asyncio.timeout(_READY_WITHIN_S):
-                await ready.wait()
-        except TimeoutError:
-            raise self._late("kubelet", _READY_WITHIN_S) from None
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+        if not await until(self._client, Node, ready, name=self.name, within_s=_READY_WITHIN_S):
+            raise self._late("kubelet", _READY_WITHIN_S)
 
     def _host_path(self, path: PurePosixPath) -> Path:
         return self._root / path.relative_to("/")

@@ -45,6 +45,7 @@ from monopod.kube import (
     key_of,
     key_parts,
     meta,
+    name_of,
     uid_of,
 )
 from monopod.node.net.addresses import balancer_host_name
@@ -173,7 +174,7 @@ class LoadBalancerController:
         return min(_CHECKED_WITHIN_S, self._look_every_s) if soon else self._look_every_s
 
     def _objects(self) -> Objects:
-        classes = {meta(each).name or "": each for each in self._views.classes.items()}
+        classes = {name_of(each): each for each in self._views.classes.items()}
         ours: list[Ingress] = []
         others: list[Ingress] = []
         for each in self._views.ingresses.items():

@@ -4,7 +4,7 @@ import sys
 
 from monopod.controllers.microvm import cluster_endpoint
 from monopod.controllers.microvm.events import COMPONENT
-from monopod.controllers.microvm.manager import keep
+from monopod.controllers.microvm.manager import run
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.kube import Daemon, connect, serve
 from monopod.node.provider.local_host import open_local
@@ -19,9 +19,9 @@ async def _main(service: Daemon) -> None:
     known = cluster_endpoint.read(kubeconfig, settings.region)
     async with (
         connect(kubeconfig, COMPONENT) as client,
-        open_local(settings, own.image) as capacity,
+        open_local(settings, own.image) as provider,
     ):
-        await keep(client, capacity, known, own, ready=service.ready)
+        await run(client, provider, known, own, ready=service.ready)
 
 
 if __name__ == "__main__":

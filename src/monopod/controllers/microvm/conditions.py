@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from monopod.api.conditions import find_condition, is_true, new_condition, set_condition
+from monopod.api.conditions import TRUE, find_condition, is_true, new_condition, set_condition
 from monopod.api.constants import (
     ADDRESSED,
     HARDWARE_VIRTUALIZED,
@@ -14,6 +14,8 @@ from monopod.api.constants import (
     TERMINATED,
 )
 from monopod.api.resources import Condition, MicroVM
+from monopod.kube import name_of
+from monopod.node.provider import MachineExit
 
 _ORDER: Final = (ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, REGISTERED, READY, TERMINATED)
 
@@ -36,6 +38,19 @@ def since(condition: Condition) -> datetime:
 def changed(kind: str, status: bool, reason: str, message: str) -> Condition:
     """Return a condition whose transition time ``set_in`` will set."""
     return new_condition(kind, status, reason, message)
+
+
+def of_exit(kind: str, status: bool, ended: MachineExit) -> Condition:
+    """Return a condition with a machine's exit as its reason and message."""
+    return changed(kind, status, ended.reason, ended.message)
+
+
+def exit_of(machine: MicroVM) -> MachineExit | None:
+    """Return how a machine was lost, from its condition Terminated; None if it was not."""
+    found = find(machine, TERMINATED)
+    if found is None or not is_true([found], TERMINATED):
+        return None
+    return MachineExit(name_of(machine), found.reason, found.message)
 
 
 def set_in(conditions: Sequence[Condition], *new: Condition, now: datetime) -> list[Condition]:

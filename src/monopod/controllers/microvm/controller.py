@@ -24,7 +24,7 @@ from monopod.kube import (
     MutationCache,
     key_of,
     make_key,
-    meta,
+    name_of,
     uid_of,
 )
 from monopod.node.provider import MachineExit
@@ -88,7 +88,7 @@ class MicroVMController:
     def ended(self, ended: MachineExit) -> None:
         """Record that a machine ended without being terminated, and enqueue it."""
         _log.info("machine_ended", machine=ended.name, reason=ended.reason)
-        self._context.observed.has_ended(ended)
+        self._context.observed.record_exit(ended)
         self.enqueue(ended.name)
 
     async def _reconcile(self, key: Key) -> float | None:
@@ -96,18 +96,19 @@ class MicroVMController:
             machine = self._machines.get(key)
             if machine is None:
                 return None
-            seen = self._facts(machine)
-            action = decide.decide(seen, self._context.settings.limits)
+            current = self._state(machine)
+            action = decide.decide(current, self._context.settings)
             if isinstance(action, Requeue):
-                return None if action.until is None else (action.until - seen.now).total_seconds()
+                until = action.until
+                return None if until is None else (until - current.now).total_seconds()
             _log.debug("action", machine=key, action=type(action).__name__)
             if not await self._handlers.handle(machine, action):
                 no_address = isinstance(action, actions.AllocateAddress)
-                return self._context.settings.limits.address_s if no_address else None
+                return decide.ADDRESS_S if no_address else None
         return _LOST_TRACK_S
 
-    def _facts(self, machine: MicroVM) -> state.State:
-        name, reference = meta(machine).name or "", machine.spec.podRef
+    def _state(self, machine: MicroVM) -> state.State:
+        name, reference = name_of(machine), machine.spec.podRef
         pod = self._views.pods.get(make_key(reference.name, reference.namespace))
         node_name = machine.status_or_empty.nodeName
         node = self._views.nodes.get(node_name) if node_name else None

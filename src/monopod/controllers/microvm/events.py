@@ -13,6 +13,7 @@ from lightkube.resources.core_v1 import Pod
 from monopod.api.messages import CAPACITY_UNAVAILABLE, FAILED_SCHEDULING, provisioning_retried
 from monopod.api.resources import MicroVM
 from monopod.kube import EventRecorder, EventType, meta
+from monopod.node.provider import MachineExit
 
 COMPONENT: Final = "monopod-microvm"
 
@@ -57,25 +58,25 @@ class EventPublisher:
         """Publish that no driver here can run a machine of this size or driver."""
         self._fargate.record(_waiting(machine), EventType.WARNING, FAILED_SCHEDULING, why)
 
-    def timed_out(self, machine: MicroVM, reason: str, why: str) -> None:
+    def timed_out(self, machine: MicroVM, ended: MachineExit) -> None:
         """Publish that a machine is abandoned before its pod ran."""
         reference = machine.spec.podRef
         if not machine.is_worker_node:
             pod = f"{reference.namespace}/{reference.name}"
-            text = provisioning_retried(pod, why, timed_out=True)
+            text = provisioning_retried(pod, ended.message, timed_out=True)
             self._fargate.record(_pod(machine), EventType.WARNING, FAILED_SCHEDULING, text)
-        self._own.record(machine, EventType.WARNING, reason, why)
+        self._own.record(machine, EventType.WARNING, ended.reason, ended.message)
 
     def released(self, machine: MicroVM, why: str) -> None:
         """Publish that a machine is deleted while its pod exists."""
         text = f"MicroVM {meta(machine).name} is deleted: {why}"
         self._own.record(_pod(machine), EventType.NORMAL, "MicroVMReleased", text)
 
-    def terminated(self, machine: MicroVM, reason: str, message: str) -> None:
+    def terminated(self, machine: MicroVM, ended: MachineExit) -> None:
         """Publish that a machine was lost."""
-        text = f"MicroVM {meta(machine).name} ended: {message}"
+        text = f"MicroVM {ended.name} ended: {ended.message}"
         for about in _everywhere(machine):
-            self._own.record(about, EventType.WARNING, reason, text)
+            self._own.record(about, EventType.WARNING, ended.reason, text)
 
 
 def _everywhere(machine: MicroVM) -> tuple[Pod | MicroVM, ...]:

@@ -62,9 +62,9 @@ class LeaseSilence:
     seconds: float
     last: datetime | None = None
     """The Lease's ``renewTime``."""
-    doubted_s: float | None = None
+    confirmed_s: float | None = None
     """How long ago the API server first confirmed that the Lease was not renewed."""
-    asked_s: float | None = None
+    checked_s: float | None = None
     """How long ago it last confirmed that."""
 
 

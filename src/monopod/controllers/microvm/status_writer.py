@@ -7,6 +7,7 @@ from typing import Any
 from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.microvm import conditions
 from monopod.kube import Client, meta
+from monopod.node.provider import MachineExit
 
 Clock = Callable[[], datetime]
 
@@ -32,7 +33,7 @@ class StatusWriter:
             "status",
         )
 
-    async def relaunch(self, machine: MicroVM, reason: str, message: str) -> MicroVM:
+    async def relaunch(self, machine: MicroVM, ended: MachineExit) -> MicroVM:
         """Reset a machine's status but for its addresses, with one failed attempt, to relaunch it.
 
         Raises:
@@ -40,7 +41,7 @@ class StatusWriter:
         """
         old = machine.status_or_empty.conditions
         kept = [each for each in old if each.type == conditions.ADDRESSED]
-        failed = conditions.changed(conditions.LAUNCHED, False, reason, message)
+        failed = conditions.of_exit(conditions.LAUNCHED, False, ended)
         new = conditions.set_in(kept, failed, now=self._now())
         status = {"attempts": 1, "conditions": [condition.to_dict() for condition in new]}
         return await self._patch(machine, {"status": status}, "status")

@@ -30,7 +30,7 @@ def no_address(addressed: Condition | None) -> MarkUnschedulable | None:
     """
     if addressed is None or addressed.status != conditions.FALSE:
         return None
-    return MarkUnschedulable(reasons.NO_ADDRESS, addressed.message, told=True)
+    return MarkUnschedulable(reasons.NO_ADDRESS, addressed.message, record_event=False)
 
 
 def no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> MarkUnschedulable | None:
@@ -41,7 +41,7 @@ def no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> MarkUnsc
             f"{messages.CAPACITY_UNAVAILABLE}: {_provisioned(pod, machine)}{launched.message}",
         )
     if launched is not None and launched.reason in (reasons.NO_DRIVER, reasons.NO_SIZE):
-        return MarkUnschedulable(launched.reason, launched.message, told=True)
+        return MarkUnschedulable(launched.reason, launched.message, record_event=False)
     return None
 
 

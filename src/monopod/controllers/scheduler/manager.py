@@ -1,17 +1,15 @@
 """Runs the scheduler's controllers."""
 
 from collections.abc import Callable
-from typing import Final
 
-from monopod.controllers.scheduler.cache import SchedulerCache, informers
+from monopod.controllers.scheduler.cache import SchedulerCache, scheduler_informers
 from monopod.controllers.scheduler.controller import PodScheduler
+from monopod.controllers.scheduler.events import COMPONENT, EventPublisher
 from monopod.controllers.scheduler.placement import Region
 from monopod.controllers.scheduler.profile_controller import FargateProfileController, Rules
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.kube import Client, Manager
 from monopod.settings import Settings
-
-COMPONENT: Final = "fargate-scheduler"
 
 
 async def run(
@@ -20,13 +18,15 @@ async def run(
     """Schedule until cancelled; ``ready`` is called once all informers are synced."""
     manager = Manager(client)
     cache = SchedulerCache(
-        informers(manager), drivers=own.csi_drivers, roles_required=own.require_execution_roles
+        scheduler_informers(manager),
+        drivers=own.csi_drivers,
+        roles_required=own.require_execution_roles,
     )
     region = Region(settings.region, own.architecture)
     rules = Rules(
         settings.cluster, settings.region, settings.unsupported_regions, settings.max_profiles
     )
-    recorder = manager.recorder(COMPONENT)
-    manager.add(PodScheduler(client, cache, recorder, region, workers=own.workers))
+    events = EventPublisher(manager.recorder(COMPONENT))
+    manager.add(PodScheduler(client, cache, events, region, workers=own.workers))
     manager.add(FargateProfileController(client, cache, rules))
     await manager.run(ready)

@@ -20,8 +20,8 @@ Patch = Mapping[str, Any]
 def metadata_patch(pod: Pod, marks: Marks) -> Patch | None:
     """Return the patch that sets a pod's annotations and labels; None if they are set."""
     metadata = meta(pod)
-    annotations = _lacking(metadata.annotations, marks.annotations)
-    labels = _lacking(metadata.labels, marks.labels)
+    annotations = _missing(metadata.annotations, marks.annotations)
+    labels = _missing(metadata.labels, marks.labels)
     if not annotations and not labels:
         return None
     return {"metadata": {"uid": metadata.uid, "annotations": annotations, "labels": labels}}
@@ -52,15 +52,15 @@ def scheduled(pod: Pod) -> PodCondition | None:
     return find_condition(pod.status.conditions if pod.status else None, _SCHEDULED)
 
 
-def refusal(pod: Pod) -> PodCondition | None:
+def unschedulable_condition(pod: Pod) -> PodCondition | None:
     """Return the condition that marks a pod unschedulable; None if there is none."""
     found = scheduled(pod)
-    if found is None or found.status != FALSE or found.reason not in reasons.REFUSALS:
+    if found is None or found.status != FALSE or found.reason not in reasons.UNSCHEDULABLE:
         return None
     return found
 
 
-def _lacking(
+def _missing(
     has: Mapping[str, str] | None, wanted: Mapping[str, str | None]
 ) -> dict[str, str | None]:
     return {key: value for key, value in wanted.items() if (has or {}).get(key) != value}

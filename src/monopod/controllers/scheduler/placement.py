@@ -4,7 +4,7 @@ A Fargate node does not exist before its pod is placed, so constraints are match
 that each subnet would give. Constraints that refer to other pods are in ``zones``.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final
@@ -53,10 +53,10 @@ def subnet_candidates(
         subnets: The subnets.
         machines: Number of machines created in each, by subnet name.
     """
-    return tuple(_room(subnet, machines) for subnet in subnets)
+    return tuple(_candidate(subnet, machines) for subnet in subnets)
 
 
-def _room(subnet: Subnet, machines: Mapping[str, int]) -> SubnetCandidate:
+def _candidate(subnet: Subnet, machines: Mapping[str, int]) -> SubnetCandidate:
     name = name_of(subnet)
     try:
         addresses = IPv4Network(subnet.spec.cidrBlock, strict=False).num_addresses - _RESERVED
@@ -80,37 +80,37 @@ def _node_labels(region: Region, zone: str, size: Size) -> dict[str, str]:
 
 
 def allowed(
-    spec: PodSpec, candidates: Sequence[SubnetCandidate], ground: Region, size: Size
+    spec: PodSpec, candidates: Sequence[SubnetCandidate], region: Region, size: Size
 ) -> tuple[SubnetCandidate, ...]:
     """Return the subnets whose nodes would match the pod's node selector and affinity."""
     return tuple(
-        room for room in candidates if _admits(spec, _node_labels(ground, room.zone, size))
+        each for each in candidates if _admits(spec, _node_labels(region, each.zone, size))
     )
 
 
 def best(
     spec: PodSpec,
     candidates: Sequence[SubnetCandidate],
-    ground: Region,
+    region: Region,
     size: Size,
-    fondness: Callable[[str], int] = lambda _: 0,
+    scores: Mapping[str, int] | None = None,
 ) -> SubnetCandidate | None:
     """Return the subnet to use: by preference, zone score, free addresses, then name.
 
     Args:
         spec: The pod's spec.
         candidates: Subnets that the pod may use.
-        ground: Region and architecture of the nodes.
+        region: Region and architecture of the nodes.
         size: The pod's size.
-        fondness: The score of a zone; see ``zones``.
+        scores: Scores of zones, 0 unless given; see ``zones``.
     """
     return min(
-        (room for room in candidates if room.free > 0),
-        key=lambda room: (
-            -_preference(spec, _node_labels(ground, room.zone, size)),
-            -fondness(room.zone),
-            -room.free,
-            room.name,
+        (each for each in candidates if each.free > 0),
+        key=lambda each: (
+            -_preference(spec, _node_labels(region, each.zone, size)),
+            -(scores or {}).get(each.zone, 0),
+            -each.free,
+            each.name,
         ),
         default=None,
     )

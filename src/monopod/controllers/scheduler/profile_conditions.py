@@ -31,7 +31,7 @@ _ROLE_FOUND: Final = "ExecutionRoleFound"
 
 def profile_conditions(
     profile: FargateProfile,
-    around: ProfileContext,
+    context: ProfileContext,
     now: datetime,
     undeletable: HealthIssue | None = None,
 ) -> FargateProfileStatus:
@@ -42,7 +42,7 @@ def profile_conditions(
 
     Args:
         profile: The profile.
-        around: The objects and rules that it is checked against.
+        context: The objects and rules that it is checked against.
         now: The current time.
         undeletable: Why its pods cannot be deleted, if they cannot.
     """
@@ -54,12 +54,12 @@ def profile_conditions(
             word, issues = DELETE_FAILED, [undeletable]
             ready = _ready("PodsNotDeleted", undeletable.message, holds=False)
     else:
-        usable = subnets_of_profile(profile, around.subnets, around.vpcs)
+        usable = subnets_of_profile(profile, context.subnets, context.vpcs)
         active = old.status == ACTIVE
         faults = (
-            (*role_faults(profile, around.roles), *subnet_faults(usable))
+            (*role_faults(profile, context.roles), *subnet_faults(usable))
             if active
-            else faults_at_creation(profile, around)
+            else faults_at_creation(profile, context)
         )
         if not faults:
             names = ", ".join(map(name_of, usable.usable))
@@ -70,18 +70,18 @@ def profile_conditions(
             ready = _ready(faults[0].reason, message, holds=False)
             issues = [_issue(fault) for fault in faults]
     found = old.conditions
-    for condition in (ready, _role_found(profile, around.roles)):
+    for condition in (ready, _role_found(profile, context.roles)):
         condition.observedGeneration = meta(profile).generation
         found = conditions.set_condition(found, condition, now)
     return FargateProfileStatus(
         status=word,
         health=Health(issues=issues),
-        conditions=_with_twins(found, profile, around.profiles, word, now),
+        conditions=_with_duplicate(found, profile, context.profiles, word, now),
         observedGeneration=meta(profile).generation,
     )
 
 
-def _with_twins(
+def _with_duplicate(
     found: list[Condition],
     profile: FargateProfile,
     profiles: Sequence[FargateProfile],

@@ -46,13 +46,13 @@ from monopod.kube import (
 )
 
 FINALIZER: Final = "monopod.dev/profile"
-_REMINDER_S: Final = 10.0
+_RECHECK_S: Final = 10.0
 _log: Final = structlog.get_logger("profiles")
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """SchedulerCache-wide rules for profiles."""
+    """Rules of the cluster for profiles."""
 
     cluster: str
     region: str
@@ -66,23 +66,23 @@ class FargateProfileController(Controller):
     def __init__(
         self,
         client: Client,
-        cluster: SchedulerCache,
+        cache: SchedulerCache,
         rules: Rules,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__("profiles", self.reconcile, workers=2)
         self._client = client
-        self._seen = cluster.seen
-        self._cluster = cluster
+        self._informers = cache.informers
+        self._cache = cache
         self._rules = rules
-        self._profiles = MutationCache(cluster.seen.profiles)
+        self._profiles = MutationCache(cache.informers.profiles)
         self._now = now
-        self._seen.profiles.subscribe(self._profile_changed)
-        self._seen.subnets.subscribe(self._ground_changed)
-        self._seen.vpcs.subscribe(self._ground_changed)
-        self._seen.roles.subscribe(self._ground_changed)
-        self._seen.pods.subscribe(self._pod_changed)
+        self._informers.profiles.subscribe(self._profile_changed)
+        self._informers.subnets.subscribe(self._dependency_changed)
+        self._informers.vpcs.subscribe(self._dependency_changed)
+        self._informers.roles.subscribe(self._dependency_changed)
+        self._informers.pods.subscribe(self._pod_changed)
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile one profile."""
@@ -90,19 +90,19 @@ class FargateProfileController(Controller):
         if profile is None:
             return None
         try:
-            return await self._keep(profile)
+            return await self._reconcile_profile(profile)
         except NotFoundError:
             return None
 
-    async def _keep(self, profile: FargateProfile) -> float | None:
+    async def _reconcile_profile(self, profile: FargateProfile) -> float | None:
         metadata = meta(profile)
-        leaving = metadata.deletionTimestamp is not None
-        held = FINALIZER in (metadata.finalizers or ())
-        if not leaving and not held:
+        deleting = metadata.deletionTimestamp is not None
+        finalized = FINALIZER in (metadata.finalizers or ())
+        if not deleting and not finalized:
             await self._write_finalizers(profile, [*(metadata.finalizers or ()), FINALIZER])
-        pods = self._pods_of(name_of(profile)) if leaving and held else []
+        pods = self._pods_of(name_of(profile)) if deleting and finalized else []
         undeletable = await self._delete_all(pods)
-        wanted = profile_conditions(profile, self._surroundings(), self._now(), undeletable)
+        wanted = profile_conditions(profile, self._context(), self._now(), undeletable)
         if wanted != profile.status:
             written = await self._client.patch(
                 FargateProfile,
@@ -112,21 +112,21 @@ class FargateProfileController(Controller):
             )
             self._profiles.note(written)
             _log.info("profile_status_written", profile=metadata.name, status=wanted.status)
-        if not leaving or not held:
+        if not deleting or not finalized:
             return None
         if pods:
-            return _REMINDER_S
+            return _RECHECK_S
         others = [each for each in metadata.finalizers or () if each != FINALIZER]
         await self._write_finalizers(profile, others)
         _log.info("profile_finalized", profile=metadata.name)
         return None
 
-    def _surroundings(self) -> ProfileContext:
+    def _context(self) -> ProfileContext:
         return ProfileContext(
-            subnets=self._seen.subnets.items(),
-            vpcs=self._seen.vpcs.items(),
-            roles=self._cluster.roles,
-            profiles=self._seen.profiles.items(),
+            subnets=self._informers.subnets.items(),
+            vpcs=self._informers.vpcs.items(),
+            roles=self._cache.roles,
+            profiles=self._informers.profiles.items(),
             cluster=self._rules.cluster,
             region=self._rules.region,
             unsupported_regions=self._rules.unsupported_regions,
@@ -147,7 +147,7 @@ class FargateProfileController(Controller):
     def _pods_of(self, profile: str) -> list[Pod]:
         return [
             pod
-            for pod in self._seen.pods.items()
+            for pod in self._informers.pods.items()
             if labels_of(pod).get(keys.PROFILE_LABEL) == profile
         ]
 
@@ -180,7 +180,7 @@ class FargateProfileController(Controller):
     def _profile_changed(self, change: Change[FargateProfile]) -> None:
         self.enqueue(change.key)
         # Other profiles may have the same selectors, or wait for its place in the quota.
-        for profile in self._seen.profiles.items():
+        for profile in self._informers.profiles.items():
             failed = profile.status is not None and profile.status.status == CREATE_FAILED
             if (
                 failed
@@ -189,13 +189,13 @@ class FargateProfileController(Controller):
             ):
                 self.enqueue(name_of(profile))
 
-    def _ground_changed(self, _: Change[Subnet] | Change[Vpc] | Change[ExecutionRole]) -> None:
-        for profile in self._seen.profiles.items():
+    def _dependency_changed(self, _: Change[Subnet] | Change[Vpc] | Change[ExecutionRole]) -> None:
+        for profile in self._informers.profiles.items():
             self.enqueue(name_of(profile))
 
     def _pod_changed(self, change: Change[Pod]) -> None:
         name = labels_of(change.object).get(keys.PROFILE_LABEL)
-        profile = self._seen.profiles.get(name) if name else None
+        profile = self._informers.profiles.get(name) if name else None
         if profile is not None and meta(profile).deletionTimestamp is not None:
             self.enqueue(name or "")
 

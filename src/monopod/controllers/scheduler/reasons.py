@@ -31,7 +31,7 @@ PROVISIONING: Final = "Provisioning"
 """Not a failure: the pod's machine is being provisioned."""
 PROVISIONING_FAILED: Final = "ProvisioningFailed"
 
-REFUSALS: Final = frozenset(
+UNSCHEDULABLE: Final = frozenset(
     {
         UNSUPPORTED,
         TOO_LARGE,
@@ -52,4 +52,4 @@ REFUSALS: Final = frozenset(
         SECURITY_GROUPS,
     }
 )
-"""Reasons that hold until another object changes, and are then resolved."""
+"""Reasons that hold until another object changes; an event then reports them resolved."""

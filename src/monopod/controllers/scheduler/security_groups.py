@@ -9,12 +9,19 @@ and a stale informer cache must not put a pod in the wrong ones.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from lightkube.resources.core_v1 import Pod, ServiceAccount
 
+from monopod.api import keys
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
+from monopod.controllers.scheduler import reasons
+from monopod.controllers.scheduler.actions import Unschedulable
 from monopod.kube import Client, NotFoundError, labels_of, meta, name_of, namespace_of
 from monopod.kube.selectors import selects
+
+_RECHECK_S: Final = 30.0
+"""A service account's labels may be what changes, and those are not watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,27 @@ def matching(
 def groups_in(policies: Iterable[SecurityGroupPolicy]) -> tuple[str, ...]:
     """Return the distinct groups of some policies, in the policies' order."""
     return tuple(dict.fromkeys(name for each in policies for name in _groups(each)))
+
+
+def groups_in_vpc(wanted: Membership, vpc: str) -> list[str]:
+    """Return a pod's security groups, which must all be in the VPC of its subnet.
+
+    Raises:
+        Unschedulable: There are too many, or one is not in the VPC.
+    """
+    policies = f"SecurityGroupPolicy {', '.join(wanted.policies)}"
+    problem = ""
+    if len(wanted.groups) > keys.MOST_SECURITY_GROUPS:
+        problem = (
+            f"A pod can be in at most {keys.MOST_SECURITY_GROUPS} security groups;"
+            f" {len(wanted.groups)} are assigned by {policies}: {', '.join(wanted.groups)}"
+        )
+    elif missing := [name for name in wanted.groups if wanted.vpcs.get(name) != vpc]:
+        texts = (f"The security group '{name}' does not exist in VPC '{vpc}'" for name in missing)
+        problem = f"{'; '.join(texts)}: {policies}"
+    if problem:
+        raise Unschedulable(reasons.SECURITY_GROUPS, problem, again_s=_RECHECK_S)
+    return list(wanted.groups)
 
 
 async def membership(client: Client, pod: Pod) -> Membership:

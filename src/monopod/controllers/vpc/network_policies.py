@@ -67,14 +67,12 @@ def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
     limiting = [each for policy in policies for each in _filters(policy, pods)]
     taking = {address for each in limiting if each.ingress is not None for address in each.governs}
     opening = {address for each in limiting if each.egress is not None for address in each.governs}
-    everybody = frozenset(address for each in pods.endpoints for address in each.addresses)
+    known = frozenset(address for each in pods.endpoints for address in each.addresses)
     everything = (Allowance(),)
     return [
         *limiting,
-        Filter(
-            "not limited in what they take", (everybody | pods.nodes) - taking, everything, None
-        ),
-        Filter("not limited in what they open", everybody - opening, None, everything),
+        Filter("ingress unlimited", (known | pods.nodes) - taking, everything, None),
+        Filter("egress unlimited", known - opening, None, everything),
     ]
 
 

@@ -15,7 +15,7 @@ from pyroute2 import AsyncIPRoute
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.controllers.vpc import desired, endpoints
-from monopod.controllers.vpc.drop_metrics import DropMetrics
+from monopod.controllers.vpc.metrics import DropMetrics
 from monopod.controllers.vpc.scrapers import Scrapers, scrapers
 from monopod.kube import Change, Controller, Key, Manager, Modified, NotFoundError
 from monopod.node.net import addresses, router_policy
@@ -109,7 +109,7 @@ class RouterController(Controller):
 
     async def _filter(self, wanted: router_policy.RouterPolicy) -> None:
         standing = await read_router_state(self._firewall, self._plan)
-        self._drops.tell(standing.counters)
+        self._drops.record(standing.counters)
         if not standing.complete:
             await self._firewall.apply(router_policy.router_tables(self._plan, wanted))
             _log.warning("router_rules_restored", found=bool(standing.counters))

@@ -22,7 +22,7 @@ _RESOURCES: Final = frozenset(
     ("*", *(f"nodes/{part}" for part in _PARTS), *(f"*/{part}" for part in _PARTS))
 )
 _ACCOUNTS: Final = "system:serviceaccounts"
-_EVERYBODY: Final = frozenset((_ACCOUNTS, "system:authenticated"))
+_EVERY_ACCOUNT: Final = frozenset((_ACCOUNTS, "system:authenticated"))
 _USER: Final = "system:serviceaccount:"
 
 
@@ -34,7 +34,7 @@ class Scrapers:
     """Single accounts, as namespace and name."""
     namespaces: frozenset[str] = frozenset()
     """Namespaces whose accounts all may."""
-    everybody: bool = False
+    every_account: bool = False
     """Whether every account may."""
 
     def include(self, pod: Pod) -> bool:
@@ -42,7 +42,9 @@ class Scrapers:
         namespace = namespace_of(pod)
         account = (pod.spec.serviceAccountName if pod.spec else None) or "default"
         return (
-            self.everybody or namespace in self.namespaces or (namespace, account) in self.accounts
+            self.every_account
+            or namespace in self.namespaces
+            or (namespace, account) in self.accounts
         )
 
     def addresses(
@@ -77,7 +79,7 @@ def scrapers(roles: Iterable[ClusterRole], bindings: Iterable[ClusterRoleBinding
             for each in groups
             if each.startswith(f"{_ACCOUNTS}:")
         ),
-        everybody=not groups.isdisjoint(_EVERYBODY),
+        every_account=not groups.isdisjoint(_EVERY_ACCOUNT),
     )
 
 

@@ -26,20 +26,20 @@ def filters(
     balancers. Traffic to those two is governed by the router's rules (see ``router_policy``).
     """
     governed = members(machines)
-    everybody: dict[str, frozenset[IPv4Network]] = {
+    peers: dict[str, frozenset[IPv4Network]] = {
         name: frozenset(map(IPv4Network, some)) for name, some in governed.items()
     }
     platform = {IPv4Network(plan.control.ip), plan.balancer_addresses}
-    own = everybody.get(keys.CLUSTER_SECURITY_GROUP, frozenset())
-    everybody[keys.CLUSTER_SECURITY_GROUP] = own | platform
+    own = peers.get(keys.CLUSTER_SECURITY_GROUP, frozenset())
+    peers[keys.CLUSTER_SECURITY_GROUP] = own | platform
     return [
         Filter(
             name=name_of(group),
             governs=governed.get(name_of(group), frozenset()),
-            ingress=_allowances(group.spec.ingress, everybody),
+            ingress=_allowances(group.spec.ingress, peers),
             egress=_EVERYTHING
             if group.spec.egress is None
-            else _allowances(group.spec.egress, everybody),
+            else _allowances(group.spec.egress, peers),
         )
         for group in groups
     ]

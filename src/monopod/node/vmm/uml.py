@@ -16,7 +16,7 @@ from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import Disks, open_disks
 from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
 from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
-from monopod.node.vmm.map_count import PARAMETER, MapCount
+from monopod.node.vmm.map_count import PARAMETER, read_max_map_count
 from monopod.node.vmm.publish import publish
 
 MAX_MILLI_CPU: Final = 1000
@@ -111,7 +111,7 @@ class UmlDriver:
         self._launcher.set_cpu_quota(name, min(milli_cpu, self.max_milli_cpu))
 
     def _check_mappings(self, name: str, needed: int) -> None:
-        allowed = MapCount(parameter=self.max_map_count).value
+        allowed = read_max_map_count(self.max_map_count)
         if allowed < needed:
             raise VmmError(
                 f"{name} needs up to {needed} memory mappings on this host, and vm.max_map_count "

@@ -24,7 +24,7 @@ class DropMetrics:
         self._reasons = reasons
         self._seen: Mapping[str, int] = {}
 
-    def tell(self, counters: Mapping[str, int]) -> Mapping[str, int]:
+    def record(self, counters: Mapping[str, int]) -> Mapping[str, int]:
         """Log and count the packets dropped since the last call.
 
         Args:
