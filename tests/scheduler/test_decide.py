@@ -17,18 +17,8 @@ from monopod.controllers.scheduler.actions import (
     Requeue,
 )
 from monopod.controllers.scheduler.decide import decide
-from tests.scheduler.build import (
-    NODE,
-    NOW,
-    UID,
-    condition,
-    machine,
-    node,
-    pod,
-    profile,
-    state,
-    subnet,
-)
+from tests.framework.builders import NODE, NOW, UID, node, pod, profile, subnet
+from tests.scheduler.build import condition, machine, state
 
 pytestmark = pytest.mark.unit
 
