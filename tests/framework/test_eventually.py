@@ -84,6 +84,6 @@ def test_without_an_event_loop_the_same_ends_it() -> None:
     values = iter([None, 0, "seen", "later"])
     assert eventually_blocking(lambda: next(values), every_s=0) == "seen"
     with pytest.raises(AssertionError, match=r"^not within 0 s: a key\nlast seen: KeyError: 'x'$"):
-        eventually_blocking(lambda: {}["x"], "a key", 0, errors=(KeyError,))
+        eventually_blocking(lambda: dict[str, str]()["x"], "a key", 0, errors=(KeyError,))
     with pytest.raises(KeyError):
-        eventually_blocking(lambda: {}["x"])
+        eventually_blocking(lambda: dict[str, str]()["x"])

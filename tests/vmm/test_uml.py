@@ -1,4 +1,4 @@
-"""Real machines, and what this host sees of them from outside."""
+"""User Mode Linux machines, and what this host sees of them."""
 
 import asyncio
 import json
