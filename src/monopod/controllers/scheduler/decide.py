@@ -12,7 +12,7 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api import conditions, constants, keys
 from monopod.api.constants import FINISHED_PHASES
 from monopod.api.names import machine_name
-from monopod.api.resources import FargateProfile, MicroVM, MicroVMSpec, PodReference
+from monopod.api.resources import MicroVM, MicroVMSpec, PodReference
 from monopod.controllers.scheduler import (
     machine_state,
     provisioning_failures,
@@ -31,13 +31,14 @@ from monopod.controllers.scheduler.actions import (
     Requeue,
     Unschedulable,
 )
+from monopod.controllers.scheduler.driver_request import requested_driver
 from monopod.controllers.scheduler.log_routing import Routing
 from monopod.controllers.scheduler.profile_selection import select_profile
 from monopod.controllers.scheduler.state import State
 from monopod.controllers.scheduler.subnet_selection import select_subnet
 from monopod.fargate import sizing
 from monopod.fargate.unsupported import why_unsupported
-from monopod.kube import annotations_of, meta, name_of, namespace_of, uid_of
+from monopod.kube import meta, name_of, namespace_of, uid_of
 
 _LONGEST_WAIT_S: Final = 300.0
 
@@ -119,7 +120,7 @@ def _creation(pod: Pod, spec: PodSpec, state: State) -> CreateMicroVM:
         memoryMiB=size.memory_mib,
         ephemeralStorageGiB=storage_gib,
         podExecutionRoleArn=profile.spec.podExecutionRoleArn,
-        driver=_driver(pod, profile),
+        driver=requested_driver(pod, profile, hardware_only=state.hardware_only),
         securityGroups=_groups(state, subnet),
     )
     machine = machine_name(uid)
@@ -136,21 +137,6 @@ def _size(spec: PodSpec) -> tuple[sizing.Size, int]:
             reasons.INVALID, f"Cannot parse the pod's resource requests: {error}"
         ) from error
     return size, storage_gib
-
-
-def _driver(pod: Pod, profile: FargateProfile) -> str:
-    """Return the requested driver; the pod's annotation wins over the profile's."""
-    for what, owner in (("the pod", pod), (f"Fargate profile {name_of(profile)}", profile)):
-        driver = annotations_of(owner).get(keys.DRIVER_ANNOTATION, "")
-        if driver and driver not in keys.DRIVER_WORDS:
-            raise Unschedulable(
-                reasons.UNKNOWN_DRIVER,
-                f"Annotation {keys.DRIVER_ANNOTATION} of {what} is {driver!r}; valid values are"
-                f" {', '.join(keys.DRIVER_WORDS)}",
-            )
-        if driver:
-            return driver
-    return ""
 
 
 def _groups(state: State, subnet: str) -> list[str]:
