@@ -40,7 +40,7 @@ class MarkUnschedulable:
     """Seconds after which to requeue regardless of events; None means never."""
 
 
-class Unschedulable(MonopodError):  # noqa: N818 - control flow, not an error
+class UnschedulableError(MonopodError):
     """Ends a decision with ``MarkUnschedulable``."""
 
     def __init__(
