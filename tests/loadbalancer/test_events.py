@@ -6,7 +6,7 @@ import pytest
 
 from monopod.controllers.loadbalancer.events import EventPublisher
 from monopod.kube import EventType, uid_of
-from tests.framework.builders import service
+from tests.framework.builders.services import service
 
 pytestmark = pytest.mark.unit
 

@@ -29,7 +29,7 @@ from monopod.controllers.scheduler.actions import (
     MarkUnschedulable,
     NoAction,
     Requeue,
-    Unschedulable,
+    UnschedulableError,
 )
 from monopod.controllers.scheduler.driver_request import requested_driver
 from monopod.controllers.scheduler.log_routing import Routing
@@ -51,7 +51,7 @@ def decide(pod: Pod, state: State) -> Action:
         return _with_machine(pod, state, state.machine)
     try:
         creation = _creation(pod, pod.spec, state)
-    except Unschedulable as unschedulable:
+    except UnschedulableError as unschedulable:
         return unschedulable.action
     failed = provisioning_failures.failures_of(pod)
     wait_s = min(failed.wait_s(state.now), _LONGEST_WAIT_S) if failed else 0.0
@@ -108,7 +108,7 @@ def _creation(pod: Pod, spec: PodSpec, state: State) -> CreateMicroVM:
     profile = select_profile(pod, state.profiles)
     unsupported = why_unsupported(pod, state.storage, state.classes)
     if unsupported is not None:
-        raise Unschedulable(reasons.UNSUPPORTED, unsupported)
+        raise UnschedulableError(reasons.UNSUPPORTED, unsupported)
     size, storage_gib = _size(spec)
     uid = uid_of(pod)
     subnet = select_subnet(pod, spec, profile, state, size)
@@ -131,9 +131,9 @@ def _size(spec: PodSpec) -> tuple[sizing.Size, int]:
     try:
         size, storage_gib = sizing.size_of(spec), sizing.storage_gib_of(spec)
     except sizing.SizingError as error:
-        raise Unschedulable(error.reason, str(error)) from error
+        raise UnschedulableError(error.reason, str(error)) from error
     except sizing.QuantityError as error:
-        raise Unschedulable(
+        raise UnschedulableError(
             reasons.INVALID, f"Cannot parse the pod's resource requests: {error}"
         ) from error
     return size, storage_gib

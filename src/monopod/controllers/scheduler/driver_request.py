@@ -12,7 +12,7 @@ from lightkube.resources.core_v1 import Pod
 from monopod.api import keys
 from monopod.api.resources import FargateProfile
 from monopod.controllers.scheduler import reasons
-from monopod.controllers.scheduler.actions import Unschedulable
+from monopod.controllers.scheduler.actions import UnschedulableError
 from monopod.kube import annotations_of, name_of
 
 _HARDWARE: Final = "qemu-kvm"
@@ -29,7 +29,7 @@ def requested_driver(pod: Pod, profile: FargateProfile, *, hardware_only: bool =
         hardware_only: Whether the cluster's floor is hardware virtualisation.
 
     Raises:
-        Unschedulable: An annotation is no driver, or is weaker than a floor.
+        UnschedulableError: An annotation is no driver, or is weaker than a floor.
     """
     floors = {
         f"Fargate profile {name_of(profile)}": _annotation(
@@ -40,7 +40,7 @@ def requested_driver(pod: Pod, profile: FargateProfile, *, hardware_only: bool =
     wanted = _annotation(pod, "the pod")
     for owner, floor in floors.items():
         if wanted and floor and _STRENGTH[wanted] < _STRENGTH[floor]:
-            raise Unschedulable(
+            raise UnschedulableError(
                 reasons.WEAKER_DRIVER,
                 f"Annotation {keys.DRIVER_ANNOTATION} of the pod is {wanted!r}, which isolates less"
                 f" than {floor!r}, the least that {owner} allows",
@@ -51,7 +51,7 @@ def requested_driver(pod: Pod, profile: FargateProfile, *, hardware_only: bool =
 def _annotation(owner: res.Resource, what: str) -> str:
     driver = annotations_of(owner).get(keys.DRIVER_ANNOTATION, "")
     if driver and driver not in keys.DRIVER_WORDS:
-        raise Unschedulable(
+        raise UnschedulableError(
             reasons.UNKNOWN_DRIVER,
             f"Annotation {keys.DRIVER_ANNOTATION} of {what} is {driver!r}; valid values are"
             f" {', '.join(keys.DRIVER_WORDS)}",
