@@ -197,6 +197,13 @@ COMPONENTS: Final[tuple[Component, ...]] = (
         variables={f"{_CNI}/pkg/utils/buildversion.BuildVersion": "v{version}"},
     ),
     Component(
+        name="runsc",
+        module="gvisor.dev/gvisor",
+        packages={"runsc": "./cmd/runsc"},
+        programs=(Program("runsc", ("--version",), "runsc version {version}"),),
+        variables={"gvisor.dev/gvisor/runsc/version.version": "{version}"},
+    ),
+    Component(
         name="coredns",
         module="github.com/coredns/coredns",
         packages={"coredns": "github.com/coredns/coredns"},
