@@ -47,7 +47,7 @@ MACHINE_LABEL: Final = "monopod.dev/microvm"
 
 DRIVER_ANNOTATION: Final = "monopod.dev/driver"
 """On a pod or on a FargateProfile: the kind of machine it insists on. The pod's counts first."""
-DRIVER_WORDS: Final = ("uml", "qemu", "qemu-tcg", "qemu-kvm")
+DRIVER_WORDS: Final = ("uml", "gvisor", "qemu", "qemu-tcg", "qemu-kvm")
 """What it may say; ``qemu`` is either accelerator."""
 RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})
 """Handlers of a RuntimeClass that a machine's containerd serves; ``runc`` runs ``crun`` too."""

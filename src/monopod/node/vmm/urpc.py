@@ -45,8 +45,8 @@ def connected() -> tuple[socket.socket, socket.socket]:
 
 async def call(
     client: socket.socket, method: str, argument: object, descriptors: Sequence[int] = ()
-) -> Any:
-    """Call a method and return its result.
+) -> None:
+    """Call a method and wait for its end.
 
     Raises:
         UrpcError: The sandbox refused, or it ended.
@@ -71,4 +71,3 @@ async def call(
         raise UrpcError(f"cannot talk to the sandbox: {error}") from error
     if not found.get("success"):
         raise UrpcError(f"{method} failed: {str(found.get('err'))[:200]}")
-    return found.get("result")
