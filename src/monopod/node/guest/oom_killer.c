@@ -26,7 +26,7 @@
 #define KIB_PER_MS 1024L
 #define SHORTEST_MS 10
 #define LONGEST_MS 250
-/* The end of killed processes takes that long before others are considered. */
+/* So long others are spared after a kill. */
 #define END_MS 2000
 
 static long total_kib;
@@ -153,7 +153,7 @@ static void kill_worst(const char *below, const char *why) {
         snprintf(path, sizeof path, "/proc/%ld/oom_score_adj", process);
         long adjustment = read_file(path, text, sizeof text) ? strtol(text, NULL, 10) : 0;
         snprintf(path, sizeof path, "/proc/%ld/status", process);
-        if (adjustment <= -999 || !read_file(path, text, sizeof text)) continue;
+        if (adjustment <= -1000 || !read_file(path, text, sizeof text)) continue;
         long score = kib_of(text, "VmRSS:") + adjustment * (total_kib / 1000);
         if (worst && score <= worst_score) continue;
         worst = process, worst_score = score;
@@ -198,15 +198,24 @@ static void check(const char *group) {
     char why[128];
     snprintf(why, sizeof why, "the limit of %ld MiB of %.48s is reached", limit >> 20, group);
     kill_worst(group, why);
+    /* What killed processes had is freed a little later. */
+    for (int passed = 0; passed < END_MS && bytes_of(group, "memory.current") > limit;
+         passed += SHORTEST_MS)
+        pause_ms(SHORTEST_MS);
 }
+
+static int is_full(void) { return free_kib() <= total_kib / 256; }
 
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (;;) {
         check(PODS);
-        long left = free_kib();
-        if (left <= total_kib / 256) kill_worst("", "the machine has no memory left");
-        long interval = left / KIB_PER_MS;
+        if (is_full()) {
+            kill_worst("", "the machine has no memory left");
+            for (int passed = 0; passed < END_MS && is_full(); passed += SHORTEST_MS)
+                pause_ms(SHORTEST_MS);
+        }
+        long interval = free_kib() / KIB_PER_MS;
         pause_ms(interval < SHORTEST_MS ? SHORTEST_MS : interval > LONGEST_MS ? LONGEST_MS : interval);
     }
 }
