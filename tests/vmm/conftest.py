@@ -17,6 +17,7 @@ from monopod.node.guest.image import provide
 from monopod.node.vmm.cgroups import Cgroups, Hierarchies
 from monopod.node.vmm.console import tail
 from monopod.node.vmm.driver import Machine
+from monopod.node.vmm.gvisor import GvisorDriver
 from monopod.node.vmm.map_count import MapCount
 from monopod.node.vmm.qemu import QemuDriver
 from monopod.node.vmm.qemu_command import Accelerator
@@ -79,6 +80,15 @@ class Bench:
             cgroups=self.cgroups,
             console_of=self.console_of,
             patience=patience or WatchdogTimeouts(),
+        )
+
+    def gvisor(self) -> GvisorDriver:
+        """The same for gVisor."""
+        return GvisorDriver(
+            kernel=self.image.gvisor,
+            runtime=self.home / "gvisor",
+            cgroups=self.cgroups,
+            console_of=self.console_of,
         )
 
     @property

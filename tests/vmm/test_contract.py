@@ -15,6 +15,7 @@ from monopod.node.net.links import Links, LinkSpec
 from monopod.node.net.namespaces import Namespace
 from monopod.node.vmm.console import tail
 from monopod.node.vmm.driver import Machine, VmmError
+from monopod.node.vmm.gvisor import GvisorDriver
 from monopod.node.vmm.qemu import QemuDriver
 from monopod.node.vmm.qemu_command import Accelerator
 from monopod.node.vmm.uml import UmlDriver
@@ -22,7 +23,7 @@ from monopod.node.vmm.watchdog import WatchdogTimeouts, statistics
 from monopod.util import process
 from tests.vmm.conftest import Bench, scripted
 
-_PROGRAMS = {"uml": "linux", "qemu-tcg": "qemu-system-x86"}
+_PROGRAMS = {"uml": "linux", "gvisor": "runsc", "qemu-tcg": "qemu-system-x86"}
 _READY = "ready to be looked at"
 _BOOT_S = 90
 
@@ -32,7 +33,7 @@ class Place:
     """A driver, and a router for its machines' links."""
 
     bench: Bench
-    driver: UmlDriver | QemuDriver
+    driver: UmlDriver | GvisorDriver | QemuDriver
     links: Links
 
     async def launch(self, machine: Machine) -> None:
@@ -67,7 +68,8 @@ async def qemu(bench: Bench) -> AsyncIterator[Place]:
 
 
 async def _place(bench: Bench, kind: str) -> AsyncIterator[Place]:
-    driver = bench.driver() if kind == "uml" else bench.qemu(Accelerator.TCG)
+    drivers = {"uml": bench.driver, "gvisor": bench.gvisor}
+    driver = drivers[kind]() if kind in drivers else bench.qemu(Accelerator.TCG)
     await driver.prepare()
     name = f"monopod-test-{uuid4().hex[:6]}"
     router, ports = Namespace.named(f"{name}-router"), Namespace.named(f"{name}-ports")
@@ -91,7 +93,7 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
         f"""
         echo processors $(nproc)
         echo $(head -n 1 /proc/meminfo)
-        ip link set vec0 up && echo link $(cat /sys/class/net/vec0/address)
+        ip link set vec0 up && echo link $(ip link show vec0)
         echo links $(readlink /dev/fd /dev/stdin /dev/stdout /dev/stderr)
         echo shared $(awk '/ shared:/ {{ print $5 }}' /proc/self/mountinfo)
         (head -c 2000000000 /dev/zero | tail -c 1500000000 >/dev/null); echo hog $?
@@ -107,7 +109,7 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
     assert f"processors {milli_cpu // 1000}" in text
     total_kib = int(text.split("MemTotal:")[1].split()[0])
     assert 512 * 1024 <= total_kib <= 512 * 1024 * 1.1
-    assert f"link {machine.mac_address}" in text
+    assert f"link/ether {machine.mac_address}" in text
     assert "links /proc/self/fd /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2" in text
     shared = text.split("shared ")[1].splitlines()[0].split()
     # What the kubelet mounts there, containerd has to see; what it covers in /proc, no container.
