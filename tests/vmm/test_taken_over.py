@@ -64,9 +64,7 @@ class Report:
         return Counter(what for number, what in found if int(number) > 2)
 
 
-async def _report(
-    bench: Bench, kind: str, intruder: Path, links: Links, ends: ExitStack
-) -> Report:
+async def _report(bench: Bench, kind: str, intruder: Path, links: Links, ends: ExitStack) -> Report:
     uml, gvisor, qemu = bench.driver(), bench.gvisor(), bench.qemu(Accelerator.TCG)
     driver = {"uml": uml, "gvisor": gvisor, "qemu": qemu}[kind]
     place = {"uml": "linux", "gvisor": "runsc", "qemu": "usr/bin/qemu-system-x86_64"}[kind]

@@ -9,12 +9,14 @@ import json
 import socket
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from monopod.errors import MonopodError
 
 _LARGEST_ANSWER: Final = 64 << 10
+_SHOWN_CHARS: Final = 200
 
 
 class UrpcError(MonopodError):
@@ -52,22 +54,30 @@ async def call(
         UrpcError: The sandbox refused, or it ended.
     """
     request = json.dumps({"method": method, "arg": argument}).encode()
-    answer = b""
     try:
         socket.send_fds(client, [request], descriptors)
-        while len(answer) < _LARGEST_ANSWER:
-            part = await asyncio.get_running_loop().sock_recv(client, _LARGEST_ANSWER)
-            if not part:
-                raise UrpcError(f"the sandbox ended before it answered {method}")
-            answer += part
-            try:
-                found: dict[str, Any] = json.loads(answer)
-                break
-            except ValueError:
-                continue
-        else:
-            raise UrpcError(f"the answer to {method} is too long")
+        answer = await _answer(client)
     except OSError as error:
         raise UrpcError(f"cannot talk to the sandbox: {error}") from error
-    if not found.get("success"):
-        raise UrpcError(f"{method} failed: {str(found.get('err'))[:200]}")
+    match answer:
+        case None:
+            raise UrpcError(f"the sandbox ended before it answered {method}")
+        case {"success": True}:
+            return
+        case {"success": False, "err": str(why)}:
+            raise UrpcError(f"{method} failed: {why[:_SHOWN_CHARS]}")
+        case _:
+            raise UrpcError(f"{method} got an invalid answer")
+
+
+async def _answer(client: socket.socket) -> object:
+    """Read one JSON value; None means that the connection ended before it was complete."""
+    received = b""
+    while len(received) < _LARGEST_ANSWER:
+        part = await asyncio.get_running_loop().sock_recv(client, _LARGEST_ANSWER)
+        if not part:
+            return None
+        received += part
+        with suppress(ValueError):
+            return json.loads(received)
+    return ()
