@@ -1,8 +1,9 @@
 """One real cluster for the end-to-end run, and a namespace for each test module and driver.
 
 Every test runs on machines of driver ``uml``, and on ``qemu-kvm`` where the host can boot a guest
-under it; those marked ``gvisor`` or ``tcg`` also on ``gvisor`` or ``qemu-tcg``, of which the latter is exact but
-some ten times slower. ``MONOPOD_E2E_DRIVERS``, names with spaces between, runs them all on others.
+under it. Those marked ``gvisor`` run on ``gvisor`` too, those marked ``tcg`` on ``qemu-tcg``, which
+is exact but some ten times slower. With ``MONOPOD_E2E_DRIVERS``, names separated by spaces, all tests run
+on these drivers instead.
 """
 
 import os
