@@ -2,7 +2,7 @@
 
 Every test runs on machines of driver ``uml``, and on ``qemu-kvm`` where the host can boot a guest
 under it. Those marked ``gvisor`` run on ``gvisor`` too, those marked ``tcg`` on ``qemu-tcg``, which
-is exact but some ten times slower. With ``MONOPOD_E2E_DRIVERS``, names separated by spaces, all tests run
+is exact but some ten times slower. With ``MONOPOD_E2E_DRIVERS``, separated by spaces, all tests run
 on these drivers instead.
 """
 
