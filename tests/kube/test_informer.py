@@ -16,6 +16,8 @@ from tests.kube.proxy import Proxy, proxied
 from tests.kube.test_client import config
 from tests.kube.waiting import running, until
 
+pytestmark = pytest.mark.api
+
 
 class _Seen:
     """Records an informer's changes and checks that they are consistent."""
@@ -138,7 +140,6 @@ async def test_an_idle_watch_is_abandoned(
         proxy.hold()
         await admin.create(config(namespace, "a"))
         await until(lambda: "a" in seen.known)
-        assert informer.silent_for_s < 5
 
 
 async def test_deletions_missed_after_gone_are_reported(

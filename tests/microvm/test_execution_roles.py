@@ -20,6 +20,8 @@ from monopod.kube import ForbiddenError, NotFoundError, connect, meta, uid_of
 from tests.microvm.conftest import USER
 from tests.microvm.world import World, eventually
 
+pytestmark = pytest.mark.api
+
 _PROVIDERS, _ANSWER = "credentials/providers.json", "credentials/answer.json"
 
 
@@ -87,9 +89,7 @@ async def granting(world: World) -> AsyncIterator[Granting]:
 
 
 @pytest.mark.row("S13")
-async def test_a_machine_gets_the_credentials_of_its_own_role_only(
-    granting: Granting, world: World
-) -> None:
+async def test_a_machine_gets_only_its_roles_credentials(granting: Granting, world: World) -> None:
     other = Granting(world)
     await granting.role(await granting.secret("mine.test", "needle-1"))
     await other.role(await other.secret("theirs.test", "needle-2"))
@@ -195,7 +195,7 @@ async def test_secrets_can_be_read_by_name_in_the_system_namespace_only(
                 await machines.list(Secret, elsewhere)
         with pytest.raises(ForbiddenError):
             await machines.get(Secret, name, namespace)
-    for user in ("monopod:fargate-scheduler", "monopod:admission", "monopod:network"):
+    for user in ("monopod:fargate-scheduler", "monopod:webhooks", "monopod:vpc"):
         async with connect(world.server.kubeconfig(user), "tests") as other:
             with pytest.raises(ForbiddenError):
                 await other.get(Secret, name, keys.SYSTEM_NAMESPACE)

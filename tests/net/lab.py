@@ -58,7 +58,7 @@ class Guest:
 
 @dataclass
 class Lab:
-    """One cluster's network on a host of its own."""
+    """One cluster's network on a simulated host."""
 
     topology: Topology
     world: Namespace
@@ -261,7 +261,7 @@ async def call(where: Namespace, source: str, target: Target, *, udp: bool = Fal
 
 
 async def dropped(lab: Lab, reason: str, where: Namespace, source: str, target: Target) -> bool:
-    """Whether a call is dropped, and counted, for this reason. Needs no time-out to tell."""
+    """Whether a call is dropped, and counted, for this reason; needs no timeout."""
     return await counts(lambda: lab.counted(reason), where, source, target)
 
 

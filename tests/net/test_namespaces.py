@@ -1,8 +1,12 @@
-"""Named namespaces beside those of ``ip netns``, on a host that had none."""
+"""Named namespaces together with those of ``ip netns``, on a host that had none."""
 
 import sys
 
+import pytest
+
 from monopod.util import process
+
+pytestmark = pytest.mark.kernel
 
 _BESIDE_IP = """
 import subprocess

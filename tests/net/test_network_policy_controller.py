@@ -22,12 +22,16 @@ from tests.net.plane import until
 from tests.net.test_desired import machine
 from tests.net.test_network_policies import policy
 
+pytestmark = pytest.mark.api
+
 _PORT = 8080
 
 
 @pytest.fixture
 def working(lab: Lab, start: Start) -> Callable[[], Awaitable[None]]:
-    return lambda: start(lambda client: NetworkPolicyController(client, lab.plan, look_every_s=0.1))
+    return lambda: start(
+        lambda manager: NetworkPolicyController(manager, lab.plan, look_every_s=0.1)
+    )
 
 
 async def _live(
@@ -38,7 +42,7 @@ async def _live(
     made = await admin.create(
         Pod(
             metadata=ObjectMeta(name=name, namespace=namespace, labels=labels),
-            spec=PodSpec(containers=[Container(name="main", image="none")], schedulerName="nobody"),
+            spec=PodSpec(containers=[Container(name="main", image="none")], schedulerName="none"),
         )
     )
     its = machine(f"mvm-{token_hex(5)}", "private-a")
@@ -48,7 +52,7 @@ async def _live(
 
 
 async def _allows(lab: Lab, caller: Guest, target: tuple[str, int]) -> bool:
-    """Whether a new call is answered; needs no time-out to tell that it is not."""
+    """Whether a new call is answered; a refusal needs no timeout."""
 
     async def counted() -> int:
         contents = await lab.firewall.contents(POLICIES.table)
@@ -142,10 +146,10 @@ async def test_an_event_reports_unenforced_parts_of_a_policy(
     blocks = [{"ipBlock": {"cidr": each}} for each in ("192.168.0.0/16", "2001:db8::/32")]
     await _deny(admin, namespace, "half", ingress=[{"from": blocks}])
 
-    async def told() -> bool:
+    async def reported() -> bool:
         return bool((await admin.list(Event, namespace)).items)
 
-    await until(told)
+    await until(reported)
     (event,) = (await admin.list(Event, namespace)).items
     assert (event.type, event.reason, event.involvedObject.name) == (
         "Warning",

@@ -8,6 +8,8 @@ from msgspec import convert
 from monopod.api.resources import FargateProfile
 from monopod.fargate.profiles import blocked_by_other_profile, choose_profile, with_same_selectors
 
+pytestmark = pytest.mark.unit
+
 _NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
@@ -50,7 +52,7 @@ def test_one_profile_at_a_time(
         )
 
 
-def test_a_profile_is_not_in_its_own_way() -> None:
+def test_a_profile_does_not_block_itself() -> None:
     going = profile("fp", "DELETING")
     assert blocked_by_other_profile("fp", [going], cluster="c", deleting=True) is None
 

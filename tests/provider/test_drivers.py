@@ -9,7 +9,9 @@ from monopod.node.provider import DriverUnavailableError, ProviderError
 from monopod.node.provider.driver_selection import Candidate
 from monopod.node.provider.drivers import Drivers, Finding
 from monopod.node.provider.report import DriverReport
-from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
+
+pytestmark = pytest.mark.unit
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
 EARLIER = datetime(2026, 11, 22, 18, 0, 0, tzinfo=UTC)
@@ -35,7 +37,7 @@ class FakeDriver:
     async def launch(self, machine: Machine, link_fd: int) -> None:
         raise VmmError(f"{machine.name} is not started on {link_fd}")
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         raise VmmError(name)
 
     def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
@@ -79,7 +81,7 @@ async def test_a_check_overrides_a_successful_preparation() -> None:
 
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": dies})
     await drivers.prepare()
-    assert drivers.standings == (
+    assert drivers.reports == (
         DriverReport(Candidate("qemu-kvm", 16000, "the probe guest died"), "", EARLIER),
     )
 
@@ -90,7 +92,7 @@ async def test_a_failing_check_makes_a_driver_unusable() -> None:
 
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": breaks}, now=lambda: NOW)
     await drivers.prepare()
-    assert drivers.standings == (
+    assert drivers.reports == (
         DriverReport(Candidate("qemu-kvm", 16000, "QEMU is too old"), "", NOW),
     )
 
@@ -101,7 +103,7 @@ async def test_what_a_check_found_is_kept() -> None:
 
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": works}, now=lambda: NOW)
     await drivers.prepare()
-    assert drivers.standings == (
+    assert drivers.reports == (
         DriverReport(Candidate("qemu-kvm", 16000), "a guest booted", EARLIER),
     )
 

@@ -1,4 +1,4 @@
-"""The contract, and what is this host's own: real machines in real jails on real links."""
+"""The contract on this host: real machines in real jails on real links."""
 
 import asyncio
 import os
@@ -21,19 +21,22 @@ from monopod.node.provider.directory import MachineDirectory
 from monopod.node.provider.drivers import Drivers
 from monopod.node.provider.local import LocalProvider
 from monopod.node.provider.settings import LocalSettings
-from monopod.node.vmm.cgroups import Cgroups, Hierarchies
-from monopod.node.vmm.driver import Driver, Exit, LinkKind, Machine
+from monopod.node.vmm.cgroups import Cgroups
+from monopod.node.vmm.driver import Driver, LinkKind, Machine, MachineExit
 from monopod.node.vmm.launcher import PLATFORM_MILLI_CPU
 from monopod.node.vmm.uml import UmlDriver
 from monopod.util import process
+from monopod.util.cgroups import Hierarchies
 from tests.provider.contract import NAME, OTHER, Contract, Place, configure, next_end, wanted
 from tests.vmm.conftest import guest_image
+
+pytestmark = pytest.mark.kernel
 
 __all__ = ["guest_image"]
 
 
 class Host(Place):
-    """A router, a home and a cgroup that nobody else uses."""
+    """A router, a home and a cgroup for one test."""
 
     def __init__(self, home: Path, image: GuestImage) -> None:
         self.home = home
@@ -109,7 +112,7 @@ class Emulator:
         self.calls.append("launch")
         await self.inner.launch(machine, link_fd)
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         self.calls.append("watch")
         return await self.inner.watch(name)
 
@@ -171,7 +174,7 @@ async def test_a_settled_machine_is_held_to_its_cpu(host: Host) -> None:
     async with host.open() as capacity:
         await capacity.launch(wanted(milli_cpu=500), configure)
     async with host.open() as capacity:
-        # Told to a process that did not launch it.
+        # By a process that did not launch it.
         await capacity.end_boot_burst(NAME)
         quota, period = _cpu(host, NAME)
         assert quota * 1000 // period == 500 + PLATFORM_MILLI_CPU
@@ -211,7 +214,7 @@ async def test_each_machine_is_handled_by_its_own_driver(host: Host) -> None:
         assert (chosen.driver, chosen.hardware) == ("qemu-tcg", False)
         assert (await capacity.launch(wanted(OTHER), configure)).driver == "uml"
         await capacity.terminate(OTHER)
-    # Before a launch, nothing tells whose remains there may be: each driver is asked.
+    # Before a launch every driver stops the machine, since leftovers may be of any.
     assert sorted(set(calls)) == ["launch", "prepare", "stop", "watch"]
     calls.clear()
     async with host.open() as capacity:
@@ -227,6 +230,7 @@ async def test_a_reservation_without_a_driver_means_uml(host: Host) -> None:
     calls: list[str] = []
     async with host.open() as capacity:
         await capacity.launch(wanted(), configure)
+    (host.files(NAME).path / "reservation.json").unlink()
     (host.files(NAME).path / "promise.json").write_text('{"milli_cpu": 250, "memory_mib": 512}')
     host.others.append(lambda uml: Emulator(uml, calls))
     async with host.open() as capacity:
@@ -282,12 +286,9 @@ async def test_all_leftovers_are_listed_and_removed(host: Host) -> None:
 
 
 def _cpu(host: Host, name: str) -> tuple[int, int]:
-    hierarchies = Hierarchies.of_this_host()
-    if (legacy := hierarchies.legacy.get("cpu")) is not None:
-        group = legacy / f"monopod-{host.id}" / name
-        files = [group / f"cpu.cfs_{each}_us" for each in ("quota", "period")]
-        quota, period = (int(file.read_text()) for file in files)
-    else:
-        group = hierarchies.unified / f"monopod-{host.id}" / name
-        quota, period = (int(word) for word in (group / "cpu.max").read_text().split())
+    group = host.cgroups.directory(name, "cpu")
+    files = [group / f"cpu.cfs_{each}_us" for each in ("quota", "period")]
+    if not files[0].exists():
+        files = [group / "cpu.max"]
+    quota, period = (int(word) for file in files for word in file.read_text().split())
     return quota, period

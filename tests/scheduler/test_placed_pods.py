@@ -1,24 +1,24 @@
-"""The crowd that is kept up is the crowd there is, whatever came and went in whatever order."""
+"""The incremental index of placed pods equals a count of all objects, after any events."""
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api.resources import MicroVM, Subnet
 from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod, stays
 from monopod.controllers.scheduler.placement_index import PlacementIndex
-from monopod.kube import Change, Key, key_of, meta, uid_of
-from monopod.kube.store import Store
+from monopod.kube import key_of, uid_of
+from tests.kube.source import FakeInformer
 from tests.scheduler.build import pod, subnet
 
-_T = TypeVar("_T", bound=res.Resource)
+pytestmark = pytest.mark.unit
+
 _ZONES = ("a", "b")
 _APART = {
     "labelSelector": {"matchLabels": {"app": "web"}},
@@ -29,47 +29,14 @@ _SHY: dict[str, Any] = {
 }
 
 
-class _Seen(Generic[_T]):
-    """An informer without its I/O."""
-
-    def __init__(self) -> None:
-        self._store: Store[_T] = Store()
-        self._callbacks: list[Callable[[Change[_T]], None]] = []
-        self._version = 0
-
-    def get(self, key: Key) -> _T | None:
-        return self._store.objects.get(key)
-
-    def items(self) -> Sequence[_T]:
-        return tuple(self._store)
-
-    def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
-        self._callbacks.append(callback)
-        return lambda: self._callbacks.remove(callback)
-
-    def put(self, obj: _T) -> None:
-        self._version += 1
-        meta(obj).resourceVersion = str(self._version)
-        self._tell(self._store.put(obj))
-
-    def remove(self, key: Key) -> None:
-        if (obj := self.get(key)) is not None:
-            self._tell(self._store.remove(obj))
-
-    def _tell(self, changes: Sequence[Change[_T]]) -> None:
-        for change in changes:
-            for callback in self._callbacks:
-                callback(change)
-
-
 class _World:
     def __init__(self) -> None:
-        self.machines: _Seen[MicroVM] = _Seen()
-        self.pods: _Seen[Pod] = _Seen()
-        self.subnets: _Seen[Subnet] = _Seen()
-        self.crowd = PlacementIndex(self.machines, self.pods, self.subnets)
+        self.machines = FakeInformer[MicroVM]()
+        self.pods = FakeInformer[Pod]()
+        self.subnets = FakeInformer[Subnet]()
+        self.index = PlacementIndex(self.machines, self.pods, self.subnets)
 
-    def anew(self) -> list[PlacedPod]:
+    def recount(self) -> list[PlacedPod]:
         zones = {key_of(each): each.spec.availabilityZone for each in self.subnets.items()}
         pods = {uid_of(each): each for each in self.pods.items()}
         found = ((pods.get(each.spec.podRef.uid), each) for each in self.machines.items())
@@ -112,7 +79,7 @@ _events = st.one_of(
 
 
 @given(st.lists(_events, max_size=40))
-def test_the_crowd_is_what_it_would_be_if_counted_anew(events: list[tuple[Any, ...]]) -> None:
+def test_the_index_equals_a_recount(events: list[tuple[Any, ...]]) -> None:
     world = _World()
     for event in events:
         match event:
@@ -133,9 +100,9 @@ def test_the_crowd_is_what_it_would_be_if_counted_anew(events: list[tuple[Any, .
             case _:
                 raise AssertionError(event)
         each_alone = [
-            replace(some, count=1) for some in world.crowd.neighbours() for _ in range(some.count)
+            replace(some, count=1) for some in world.index.placed_pods() for _ in range(some.count)
         ]
-        assert sorted(map(repr, each_alone)) == sorted(map(repr, world.anew()))
+        assert sorted(map(repr, each_alone)) == sorted(map(repr, world.recount()))
 
 
 def test_ten_thousand_replicas_cost_a_decision_what_one_does() -> None:
@@ -145,6 +112,6 @@ def test_ten_thousand_replicas_cost_a_decision_what_one_does() -> None:
     for number in range(10_000):
         world.pods.put(_pod(number, 0, "web", going=False, shy=False))
         world.machines.put(_machine(number, 0, "a"))
-        (alike,) = world.crowd.neighbours()
+        (alike,) = world.index.placed_pods()
         assert alike.count == number + 1
     assert time.process_time() - began < 20

@@ -12,6 +12,8 @@ from monopod.api import keys
 from monopod.fargate.unsupported import not_for_debuggers, why_unsupported
 from tests.scheduler.build import claim, pod, storage, volume
 
+pytestmark = pytest.mark.unit
+
 _LEAD = "Pod not supported on Fargate: "
 _SECURITY = "invalid SecurityContext fields: "
 
@@ -365,7 +367,7 @@ def test_claims_are_looked_through(its_claim: Any, its_volume: Any, said: str | 
     assert why_unsupported(wanted, known) == (
         None if said is None else f"{_LEAD}volumes not supported: v not supported because: {said}"
     )
-    assert why_unsupported(wanted, None) is None, "whoever cannot look it up takes it on trust"
+    assert why_unsupported(wanted, None) is None, "without a lookup, a claim is not checked"
 
 
 @pytest.mark.parametrize(
@@ -427,7 +429,7 @@ def test_all_that_is_wrong_is_said_at_once_and_in_order(asked: dict[str, Any], s
 
 
 @pytest.mark.row("S9")
-def test_pods_of_daemon_sets_are_told_what_to_do_instead() -> None:
+def test_the_message_for_pods_of_daemon_sets_has_the_alternative() -> None:
     owner = {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",

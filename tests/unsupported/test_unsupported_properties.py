@@ -1,4 +1,4 @@
-"""Whatever a pod asks for: an answer, and nothing unsupported slips through.
+"""For any pod: there is an answer, and no unsupported field is accepted.
 
 What is unsupported is found a second time, by walking through the JSON that the pod came as.
 """
@@ -14,6 +14,8 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod.fargate.unsupported import why_unsupported
 from tests.scheduler.build import storage
+
+pytestmark = pytest.mark.unit
 
 _DEFAULT = {
     "AUDIT_WRITE",
@@ -196,7 +198,9 @@ _json = st.recursive(
 
 
 @given(_spec, st.dictionaries(st.sampled_from(["x", "tolerations", "affinity"]), _json))
-def test_whatever_can_be_read_gets_an_answer(spec: dict[str, Any], more: dict[str, Any]) -> None:
+def test_any_pod_that_can_be_decoded_gets_an_answer(
+    spec: dict[str, Any], more: dict[str, Any]
+) -> None:
     try:
         pod = msgspec.convert({"spec": spec | more}, Pod)
     except msgspec.ValidationError:

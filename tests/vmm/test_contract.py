@@ -1,4 +1,4 @@
-"""What holds for a machine whichever driver runs it."""
+"""What holds for a machine under any driver."""
 
 import asyncio
 import os
@@ -22,6 +22,8 @@ from monopod.node.vmm.uml import UmlDriver
 from monopod.node.vmm.watchdog import WatchdogTimeouts, statistics
 from monopod.util import process
 from tests.vmm.conftest import Bench, scripted
+
+pytestmark = pytest.mark.kernel
 
 _PROGRAMS = {"uml": "linux", "gvisor": "runsc", "qemu-tcg": "qemu-system-x86"}
 _READY = "ready to be looked at"

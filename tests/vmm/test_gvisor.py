@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from monopod.fargate.sizing import Size
 from monopod.node.vmm import gvisor, qemu, urpc
 from monopod.node.vmm.console import classify_exit
 from monopod.node.vmm.disks import Disks
@@ -18,12 +19,13 @@ from monopod.node.vmm.gvisor_command import Descriptors, sandbox_argv, specifica
 from monopod.node.vmm.gvisor_network import network_arguments
 from monopod.node.vmm.qemu_command import Accelerator
 
+pytestmark = pytest.mark.unit
+
 _WIRES = Descriptors(Disks(7, 8, 9), 10, 11, (12, 13))
 _MACHINE = Machine(
     name="mvm-one",
     uid=1_000_000_007,
-    milli_cpu=250,
-    memory_mib=512,
+    size=Size(250, 512),
     root_image=Path("/root.img"),
     data_disk=Path("/data.img"),
     config_disk=Path("/config.tar"),
@@ -83,14 +85,14 @@ def test_processors_are_whole(milli_cpu: int, vcpus: int) -> None:
 
 
 def test_a_panic_of_the_sandbox_is_a_guest_panic() -> None:
-    end = classify_exit(_PANIC)
+    end = classify_exit("mvm-one", _PANIC)
     assert end.reason == "GuestPanicked"
     assert end.message == "panic: unable to get current scheduling priority"
 
 
 def test_a_panic_of_a_guests_program_is_none() -> None:
     text = "panic: no such node\ngoroutine 1 [running]:\nk8s.io/kubernetes/cmd/kubelet.go:1\n"
-    assert classify_exit(text).reason == "VmmKilled"
+    assert classify_exit("mvm-one", text).reason == "VmmKilled"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The filter, tried out: each call is made by a process that has loaded it."""
+"""The seccomp filter: each call is made by a process that has loaded it."""
 
 import errno
 import json
@@ -11,6 +11,8 @@ import pytest
 from monopod.node.vmm import qemu, seccomp, uml
 from monopod.node.vmm.qemu_command import Accelerator
 from monopod.util import process
+
+pytestmark = pytest.mark.unit
 
 _PROGRAM = """
 import ctypes, json, os, sys

@@ -1,4 +1,4 @@
-"""A VMM that a guest has taken over: another program, in exactly its place, looks for a way out."""
+"""A VMM that a guest has taken over: another program in its place looks for a way out."""
 
 import asyncio
 import re
@@ -20,6 +20,8 @@ from monopod.node.net.links import Links, LinkSpec
 from monopod.node.net.namespaces import Namespace
 from monopod.node.vmm.qemu_command import Accelerator
 from tests.vmm.conftest import Bench, scripted
+
+pytestmark = pytest.mark.kernel
 
 _SOURCE = Path(__file__).with_name("taken_over.c")
 _ABSTRACT = "\0monopod-test-taken-over"
@@ -146,5 +148,5 @@ def _check_descriptors(report: Report, kind: str) -> None:
     else:
         assert found == Counter({**disks, "device both": 1, "socket both": 1})
         assert report.after("interfaces") == []
-    # What it may not write it cannot open anew for writing, unless it is its own.
+    # It cannot reopen the root image, which it has read-only, for writing.
     assert "root" not in report.after("reopened")

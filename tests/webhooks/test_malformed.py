@@ -11,6 +11,8 @@ from monopod.webhooks.review import BadReviewError
 from monopod.webhooks.webhook import Webhook
 from tests.webhooks.support import Profiles, pod, profile, response, review
 
+pytestmark = pytest.mark.unit
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -85,7 +87,7 @@ async def test_any_pod_is_answered(labels: Any, annotations: Any, namespace: str
          "Expected `str`, got `int`"),
     ],
 )  # fmt: skip
-async def test_the_reason_is_told(body: bytes, why: str) -> None:
+async def test_the_error_has_the_reason(body: bytes, why: str) -> None:
     found = await outcome(body)
     assert isinstance(found, str)
     assert why in found

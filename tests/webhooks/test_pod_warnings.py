@@ -1,4 +1,4 @@
-"""What people are told when they apply what Fargate does not run."""
+"""Warnings for pods and workloads that Fargate does not run."""
 
 import json
 from typing import Any
@@ -14,6 +14,8 @@ from monopod.webhooks.review import BadReviewError
 from monopod.webhooks.settings import Mode
 from monopod.webhooks.webhook import Webhook
 from tests.webhooks.support import Profiles, pod, profile, response, review
+
+pytestmark = pytest.mark.unit
 
 _PRIVILEGED = {"name": "main", "image": "x", "securityContext": {"privileged": True}}
 _SAID = "Pod not supported on Fargate: invalid SecurityContext fields: Privileged"
@@ -99,7 +101,7 @@ async def test_workloads_whose_pods_no_kubelet_would_admit(
 
 
 @pytest.mark.row("S9")
-async def test_daemon_sets_are_warned_about_whatever_they_run() -> None:
+async def test_every_daemon_set_is_warned_about() -> None:
     found = await asked(workload("DaemonSet", pod()))
     assert found["allowed"]
     assert found["warnings"][0].startswith("Pod not supported on Fargate: pod of DaemonSet web")
@@ -126,7 +128,7 @@ async def test_in_enforce_mode_they_are_refused(kind: str) -> None:
         ("shop", {"nodeName": "worker"}),
     ],
 )
-async def test_workloads_of_ordinary_nodes_are_nobodys_business(
+async def test_workloads_of_worker_nodes_are_not_reviewed(
     mode: Mode, kind: str, namespace: str, changes: dict[str, Any]
 ) -> None:
     template = pod(containers=[_PRIVILEGED], **changes)
@@ -135,12 +137,12 @@ async def test_workloads_of_ordinary_nodes_are_nobodys_business(
 
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("kind", WORKLOADS)
-async def test_sound_workloads_hear_nothing(mode: Mode, kind: str) -> None:
+async def test_supported_workloads_get_no_warning(mode: Mode, kind: str) -> None:
     assert await asked(workload(kind, pod()), mode) == _FINE
 
 
 @pytest.mark.row("S8")
-async def test_a_label_that_names_no_profile_is_told() -> None:
+async def test_a_label_that_names_no_profile_is_warned_about() -> None:
     found = await asked(workload("Deployment", pod(labels={keys.PROFILE_LABEL: "later"})))
     assert found["warnings"] == [
         f"The pod's label {keys.PROFILE_LABEL} names Fargate profile later, which does not exist."
@@ -231,7 +233,7 @@ def _debugging(context: dict[str, Any], **spec: Any) -> dict[str, Any]:
 
 @pytest.mark.row("S10")
 @pytest.mark.parametrize("mode", Mode)
-async def test_debuggers_are_held_to_the_same_rules_as_nobody_else_stands_behind(
+async def test_unsupported_ephemeral_containers_are_refused_in_either_mode(
     mode: Mode,
 ) -> None:
     found = await asked(_debugging({"privileged": True}), mode)

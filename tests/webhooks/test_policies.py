@@ -16,6 +16,8 @@ from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 from tests.webhooks.conftest import Admission
 
+pytestmark = pytest.mark.api
+
 NODE = "fargate-ip-192-168-1-2.local-1.compute.internal"
 SCHEDULER = "monopod:fargate-scheduler"
 
@@ -87,7 +89,7 @@ async def test_only_the_fargate_scheduler_binds_to_a_machines_node(
 
 
 @pytest.mark.row("S9")
-async def test_nobody_places_a_pod_there_by_naming_the_node(
+async def test_no_user_places_a_pod_there_by_naming_the_node(
     registered: Admission, api_server: ApiServer, admin: Client, namespace: str
 ) -> None:
     with pytest.raises(ForbiddenError, match=r"spec\.nodeName: node .* takes no other: remove"):
@@ -101,15 +103,8 @@ async def test_nobody_places_a_pod_there_by_naming_the_node(
     await make_pod(admin, namespace, "worker-1")
 
 
-async def test_a_node_may_mirror_its_own_static_pods(
-    registered: Admission, api_server: ApiServer, namespace: str
-) -> None:
-    async with somebody(api_server, f"system:node:{NODE}") as node:
-        await make_pod(node, namespace, NODE)
-
-
 @pytest.mark.row("S14")
-async def test_nobody_but_the_scheduler_changes_a_pods_security_groups(
+async def test_only_the_scheduler_changes_a_pods_security_groups(
     registered: Admission, api_server: ApiServer, admin: Client, namespace: str
 ) -> None:
     name = meta(await make_pod(admin, namespace)).name or ""

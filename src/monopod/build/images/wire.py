@@ -1,7 +1,6 @@
 """Media types and structures of the OCI image specification."""
 
 import hashlib
-import os
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +12,7 @@ DOCKER_MANIFEST_FILE: Final = "manifest.json"
 INDEX: Final = "application/vnd.oci.image.index.v1+json"
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+BINARY: Final = "application/octet-stream"
 LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_INDEX: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
@@ -21,14 +21,6 @@ REFERENCE_ANNOTATION: Final = "io.containerd.image.name"
 """The complete image name; containerd and Docker write and read it."""
 TAG_ANNOTATION: Final = "org.opencontainers.image.ref.name"
 """Of the OCI specification: some tools write the tag here, some the complete name."""
-
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
-
-
-def architecture() -> str:
-    """Return this host's architecture, as in OCI platforms."""
-    machine = os.uname().machine
-    return _ARCHITECTURES.get(machine, machine)
 
 
 def encode(value: object) -> bytes:

@@ -29,6 +29,7 @@ from monopod.kube import (
     Key,
     NotFoundError,
     meta,
+    name_of,
     uid_of,
 )
 from monopod.node.guest import RegistryCredential
@@ -94,7 +95,7 @@ class ExecutionRoles:
             if each not in believed
         ]
         return Grant(
-            role=meta(role).name or "",
+            role=name_of(role),
             credentials=registry_secrets.first_of_each(credentials),
             authorities={each.registry: each.certificate.encode() for each in believed},
             faults=tuple(faults),
@@ -106,7 +107,7 @@ class ExecutionRoles:
         except NotFoundError:
             return Contents(faults=("does not exist",))
         except ForbiddenError:
-            return Contents(faults=("may not be read by monopod:machines",))
+            return Contents(faults=("may not be read by monopod:microvm",))
         return registry_secrets.read(secret)
 
     async def _reconcile(self, key: Key) -> float | None:
@@ -119,7 +120,7 @@ class ExecutionRoles:
                 False, "ArnTaken", f"ExecutionRole {meta(first).name} has this ARN and is older"
             )
         else:
-            condition = _judge(await self._grant(role))
+            condition = _ready_condition(await self._grant(role))
         condition.observedGeneration = meta(role).generation
         old = role.status or ExecutionRoleStatus()
         wanted = ExecutionRoleStatus(set_condition(old.conditions, condition, self._now()))
@@ -141,7 +142,7 @@ class ExecutionRoles:
     def _changed(self, change: Change[ExecutionRole]) -> None:
         for role in self._roles.items():
             if role.spec.arn == change.object.spec.arn:
-                self._controller.enqueue(meta(role).name or "")
+                self._controller.enqueue(name_of(role))
 
 
 def _is_authority(authority: RegistryAuthority) -> bool:
@@ -151,7 +152,7 @@ def _is_authority(authority: RegistryAuthority) -> bool:
         return False
 
 
-def _judge(grant: Grant) -> Condition:
+def _ready_condition(grant: Grant) -> Condition:
     if grant.faults:
         return _condition(False, "NotUsable", "; ".join(grant.faults))
     if not grant.credentials:

@@ -17,11 +17,21 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import termination
 from monopod.controllers.microvm.context import Context
-from monopod.kube import Change, Deleted, Informer, KubeError, NotFoundError, meta, uid_of
+from monopod.kube import (
+    Change,
+    Deleted,
+    Informer,
+    KubeError,
+    NotFoundError,
+    labels_of,
+    meta,
+    name_of,
+    uid_of,
+)
 from monopod.node.provider import Presence, ProviderError
 
 _REQUEST_LIFE: Final = timedelta(minutes=2)
-_SETTLES_S: Final = 0.2
+_BATCH_S: Final = 0.2
 _log: Final = structlog.get_logger("garbage")
 
 
@@ -49,7 +59,7 @@ class GarbageCollector:
         self._machines = machines
         self._nodes = nodes
         self._requests = requests
-        self._look_at = enqueue
+        self._enqueue = enqueue
         self._wanted = asyncio.Event()
         machines.subscribe(self._machine_changed)
 
@@ -61,15 +71,15 @@ class GarbageCollector:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._context.settings.collect_every_s):
                     await self._wanted.wait()
-                    await asyncio.sleep(_SETTLES_S)
+                    await asyncio.sleep(_BATCH_S)
 
-    async def look(self) -> Mapping[str, Presence]:
+    async def observe(self) -> Mapping[str, Presence]:
         """List the host's machines; enqueues those whose presence changed."""
         observed = self._context.observed
-        began = observed.moment()
+        began = observed.mark()
         found = await self._context.provider.present()
-        for name in observed.looked(found, began):
-            self._look_at(name)
+        for name in observed.record_listing(found, began):
+            self._enqueue(name)
         return found
 
     async def try_to_collect(self) -> None:
@@ -81,7 +91,7 @@ class GarbageCollector:
 
     async def collect(self) -> None:
         """Remove every machine, Node and request whose MicroVM is gone; enqueue all MicroVMs."""
-        present = set(await self.look())
+        present = set(await self.observe())
         for name in [each for each in present if self._machines.get(each) is None]:
             await termination.terminate(self._context, name, "no MicroVM object has its name")
             present.discard(name)
@@ -89,14 +99,14 @@ class GarbageCollector:
         await self._collect_nodes()
         await self._collect_requests()
         for machine in self._machines.items():
-            self._look_at(meta(machine).name or "")
+            self._enqueue(name_of(machine))
 
     async def _collect_nodes(self) -> None:
         alive = {uid_of(machine) for machine in self._machines.items()}
         for node in self._nodes.items():
             owners = [o.uid for o in meta(node).ownerReferences or () if o.kind == "MicroVM"]
-            ours = bool(owners) or keys.MACHINE_LABEL in (meta(node).labels or {})
-            name = meta(node).name or ""
+            ours = bool(owners) or keys.MACHINE_LABEL in labels_of(node)
+            name = name_of(node)
             if not ours or alive.intersection(owners) or not name.startswith(keys.NODE_PREFIX):
                 continue
             _log.info("node_delete", node=name, why="its MicroVM object is gone")

@@ -6,18 +6,20 @@ from ipaddress import IPv4Interface, IPv4Network
 from typing import Final
 
 import structlog
+from cryptography import x509
 from lightkube.resources.core_v1 import Node
 
 from monopod.api.constants import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
-from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions, nodes
 from monopod.controllers.microvm.context import Context, SubnetNotFoundError
 from monopod.controllers.microvm.decide import LAUNCHING
 from monopod.controllers.microvm.execution_roles import Grant
-from monopod.controllers.microvm.ipam import recorded
+from monopod.controllers.microvm.ipam import pod_block, recorded
+from monopod.fargate.sizing import Size
 from monopod.identity.errors import IdentityError
-from monopod.identity.node import NodeCertificates, NodeSubject
-from monopod.kube import AlreadyExistsError, ConflictError, meta, uid_of
+from monopod.identity.node import NodeCertificates, NodeSubject, credential_id
+from monopod.kube import AlreadyExistsError, ConflictError, meta, name_of, uid_of
 from monopod.node.guest import NodeConfiguration, Registry, node_files
 from monopod.node.net.addresses import host_name, resolver
 from monopod.node.provider import (
@@ -30,7 +32,7 @@ from monopod.node.provider import (
 from monopod.util.concurrency import run_concurrently
 
 LAUNCH_FAILED: Final = "LaunchFailed"
-_log: Final = structlog.get_logger("machines")
+_log: Final = structlog.get_logger("microvm")
 
 
 async def launch(context: Context, machine: MicroVM) -> MicroVM:
@@ -38,12 +40,18 @@ async def launch(context: Context, machine: MicroVM) -> MicroVM:
     return await _Attempt(context, machine).make()
 
 
-async def mark_launched(context: Context, machine: MicroVM) -> MicroVM:
-    """Record that a machine runs, and under which driver."""
-    choice = context.provider.chosen(meta(machine).name or "")
+async def mark_launched(context: Context, machine: MicroVM, **fields: str) -> MicroVM:
+    """Record that a machine runs, and under which driver.
+
+    Args:
+        context: The controller's collaborators.
+        machine: The machine.
+        fields: Other fields of its status to record.
+    """
+    choice = context.provider.chosen(name_of(machine))
     if choice is None:
         running = conditions.changed(conditions.LAUNCHED, True, "Running", "runs")
-        return await context.status.status(machine, running)
+        return await context.status.status(machine, running, **fields)
     return await context.status.status(
         machine,
         conditions.changed(
@@ -53,6 +61,7 @@ async def mark_launched(context: Context, machine: MicroVM) -> MicroVM:
             conditions.LAUNCHED, True, "Running", f"runs under driver {choice.driver}"
         ),
         driver=choice.driver,
+        **fields,
     )
 
 
@@ -64,11 +73,12 @@ class _Attempt:
         assert addresses is not None  # noqa: S101 - only an Addressed machine is launched
         self._context = context
         self._machine = machine
-        self._name = meta(machine).name or ""
-        self._attempts = (machine.status or MicroVMStatus()).attempts
+        self._name = name_of(machine)
+        self._attempts = machine.status_or_empty.attempts
         self._begun = False
+        self._credential = ""
         self._addresses = addresses
-        self._node = nodes.name_of(machine, addresses.pod, context.endpoint.region)
+        self._node = nodes.name_for(machine, addresses.pod, context.endpoint.region)
         self._host = host_name(addresses.pod, context.endpoint.region)
 
     async def make(self) -> MicroVM:
@@ -89,21 +99,21 @@ class _Attempt:
         except (ProviderError, IdentityError, SubnetNotFoundError) as error:
             return await self._failed(str(error))
         context.events.launched(self._machine, self._node)
-        return await mark_launched(context, self._machine)
+        return await mark_launched(context, self._machine, credential=self._credential)
 
     async def _start(self) -> None:
         context = self._context
-        context.observed.starting(self._name)
+        context.observed.record_start(self._name)
         try:
             async with asyncio.timeout(context.settings.launch_timeout_s):
                 await context.provider.launch(self._wanted(), self._configure)
         except BaseException:
-            context.observed.nothing(self._name)
+            context.observed.record_absence(self._name)
             raise
-        context.observed.running(self._name)
+        context.observed.record_running(self._name)
 
     async def _refused(self, reason: str, why: str) -> MicroVM:
-        self._context.observed.refused(self._name, self._context.now())
+        self._context.observed.record_refusal(self._name, self._context.now())
         return await self._not_launched(reason, why)
 
     async def _failed(self, why: str) -> MicroVM:
@@ -122,13 +132,12 @@ class _Attempt:
         spec = self._machine.spec
         return LaunchRequest(
             name=self._name,
-            milli_cpu=spec.milliCPU,
-            memory_mib=spec.memoryMiB,
+            size=Size.of(spec),
             storage_gib=spec.ephemeralStorageGiB,
             management_address=self._addresses.management,
             pod_address=self._addresses.pod,
             driver=spec.driver,
-            pod_network=IPv4Network(spec.podCIDR) if spec.podCIDR else None,
+            pod_network=IPv4Network(spec.podCIDR) if self._machine.is_worker_node else None,
         )
 
     async def _configure(self) -> Mapping[str, bytes]:
@@ -172,7 +181,10 @@ class _Attempt:
             names=(self._node, self._host),
             addresses=(self._addresses.pod,),
         )
-        issued.append(await self._context.issuer.issue(subject))
+        certificates = await self._context.issuer.issue(subject)
+        client = x509.load_pem_x509_certificate(certificates.client.certificate)
+        self._credential = credential_id(client)
+        issued.append(certificates)
 
     async def _ask_role(self, granted: list[Grant]) -> None:
         grant = await self._context.roles.grant(self._machine.spec.podExecutionRoleArn)
@@ -185,7 +197,7 @@ class _Attempt:
         place = self._context.place(machine)
         subnet = self._context.subnets.subnet(machine)
         vpc = self._context.subnets.vpc(subnet)
-        prefix = IPv4Network(machine.spec.podCIDR or subnet.spec.cidrBlock).prefixlen
+        prefix = pod_block(machine, subnet).prefixlen
         return node_files(
             NodeConfiguration(
                 node_name=self._node,
@@ -202,8 +214,7 @@ class _Attempt:
                 client_key=certificates.client.key,
                 serving_certificate=certificates.serving.certificate,
                 serving_key=certificates.serving.key,
-                milli_cpu=machine.spec.milliCPU,
-                memory_mib=machine.spec.memoryMiB,
+                size=Size.of(machine.spec),
                 labels=nodes.labels(machine, self._addresses.pod, place),
                 taints=nodes.taints(machine),
                 max_pods=nodes.most_pods(machine),

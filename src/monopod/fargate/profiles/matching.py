@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from monopod.api import constants, keys
+from monopod.api.metadata import meta, name_of
 from monopod.api.resources import FargateProfile, Selector
-from monopod.fargate.profiles.metadata import name_of
 from monopod.fargate.profiles.wildcards import matches
 
 _GOING: Final = frozenset({constants.DELETING, constants.DELETE_FAILED})
-_TOLD: Final = 3
+_NAMED: Final = 3
 """Profiles that a message names; it is written to every pod that matches none."""
 
 
@@ -192,7 +192,7 @@ def _takes(profile: FargateProfile, namespace: str, labels: Mapping[str, str]) -
 
 
 def _going(profile: FargateProfile) -> bool:
-    if profile.metadata is not None and profile.metadata.deletionTimestamp is not None:
+    if meta(profile).deletionTimestamp is not None:
         return True
     return profile.status is not None and profile.status.status in _GOING
 
@@ -211,10 +211,12 @@ def _mismatches(selector: Selector, namespace: str, labels: Mapping[str, str]) -
 
 
 def _why_not(asked: Asked) -> str:
-    told = [judge_profile(each, asked.namespace, asked.labels) for each in asked.profiles[:_TOLD]]
-    said = [f"{each.profile} {_why_not_one(each)}" for each in told]
+    judged = [
+        judge_profile(each, asked.namespace, asked.labels) for each in asked.profiles[:_NAMED]
+    ]
+    said = [f"{each.profile} {_why_not_one(each)}" for each in judged]
     # Without a count: each new profile would change the condition of every waiting pod.
-    rest = ["nor does any other"] if len(asked.profiles) > _TOLD else []
+    rest = ["nor does any other"] if len(asked.profiles) > _NAMED else []
     return "; ".join([*said, *rest])
 
 

@@ -13,12 +13,12 @@ from typing import Final
 from lightkube.models.core_v1 import EphemeralContainer, PodSpec
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api import messages
+from monopod.api.metadata import meta, namespace_of
 from monopod.fargate.unsupported import containers, pods
 from monopod.fargate.unsupported.pods import RuntimeClasses
 from monopod.fargate.unsupported.volumes import Storage, volume_fault
 
-REASON: Final = "POD_UNSUPPORTED_ON_FARGATE"
-_PREFIX: Final = "Pod not supported on Fargate: "
 _RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
@@ -62,7 +62,7 @@ class _Asked:
 
 def _message(parts: Iterable[str]) -> str | None:
     text = ", ".join(parts)
-    return _PREFIX + text if text else None
+    return messages.UNSUPPORTED + text if text else None
 
 
 def _fields(asked: _Asked) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _ports(asked: _Asked) -> Iterator[str]:
 
 
 def _volumes(asked: _Asked) -> Iterator[str]:
-    namespace = (asked.pod.metadata.namespace if asked.pod.metadata else None) or ""
+    namespace = namespace_of(asked.pod)
     faults = (
         (volume.name, volume_fault(volume, namespace, asked.storage))
         for volume in asked.spec.volumes or ()
@@ -127,7 +127,7 @@ def _labels(asked: _Asked) -> Iterator[str]:
 
 def _daemon_set(asked: _Asked) -> Iterator[str]:
     pod = asked.pod
-    for owner in (pod.metadata.ownerReferences if pod.metadata else None) or ():
+    for owner in meta(pod).ownerReferences or ():
         if owner.controller and owner.kind == "DaemonSet":
             yield (
                 f"pod of DaemonSet {owner.name} (every Fargate node runs one pod only;"

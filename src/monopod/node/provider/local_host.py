@@ -19,15 +19,16 @@ from monopod.node.provider.host_capacity import for_machines, this_host
 from monopod.node.provider.local import LocalProvider
 from monopod.node.provider.report import Report
 from monopod.node.provider.settings import LocalSettings
-from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.gvisor import GvisorDriver
 from monopod.node.vmm.probe import probe_kvm
 from monopod.node.vmm.qemu import QemuDriver
 from monopod.node.vmm.qemu_command import Accelerator
 from monopod.node.vmm.uml import UmlDriver
 from monopod.settings import Settings
+from monopod.util.cgroups import Hierarchies
 
-_log: Final = structlog.get_logger("capacity")
+_log: Final = structlog.get_logger("provider")
 
 
 @asynccontextmanager
@@ -61,7 +62,7 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
 
     def write(found: Drivers) -> None:
         try:
-            report.write(settings, Report(whole, found.standings))
+            report.write(settings, Report(whole, found.reports))
         except OSError as error:
             # Only `monopod status` reads it.
             _log.warning("host_report_write_failed", error=str(error))
@@ -82,7 +83,7 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
         except OSError as error:
             raise ProviderError(f"the guest image cannot be used: {error}") from error
         links = await stack.enter_async_context(Links(router, ports))
-        capacity = LocalProvider(
+        provider = LocalProvider(
             drivers,
             cgroups=cgroups,
             links=links,
@@ -91,8 +92,8 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
             instance=settings.instance,
             settings=own,
         )
-        await capacity.start()
+        await provider.start()
         try:
-            yield capacity
+            yield provider
         finally:
-            await capacity.close()
+            await provider.close()

@@ -18,7 +18,7 @@ from typing import Final
 from monopod.node.vmm import console, seccomp, urpc
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import open_disks
-from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
 from monopod.node.vmm.gvisor_command import (
     CONTAINER,
     PROGRAM,
@@ -95,9 +95,9 @@ class GvisorDriver:
         Raises:
             VmmError: It could not be started; nothing of it is left running.
         """
-        if machine.milli_cpu > self.max_milli_cpu:
+        if machine.size.milli_cpu > self.max_milli_cpu:
             raise VmmError(
-                f"{machine.name} needs {machine.milli_cpu}m CPU; {self.name} supports at most "
+                f"{machine.name} needs {machine.size.milli_cpu}m CPU; {self.name} supports at most "
                 f"{self.max_milli_cpu}m per machine"
             )
         if self.cgroups.is_populated(machine.name):
@@ -123,7 +123,7 @@ class GvisorDriver:
                 await self.stop(machine.name)
                 raise
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         """Wait until this machine has no process, also if another process launched it."""
         return await self._launcher.watch(name)
 
@@ -136,9 +136,9 @@ class GvisorDriver:
         self._launcher.set_cpu_quota(name, milli_cpu)
 
     async def _start(self, machine: Machine, control: int) -> None:
-        vcpus = processors(machine.milli_cpu)
-        memory_bytes = machine.memory_mib * _MIB
-        limit_bytes = memory_bytes + overhead_mib(machine.memory_mib) * _MIB
+        vcpus = processors(machine.size.milli_cpu)
+        memory_bytes = machine.size.memory_mib * _MIB
+        limit_bytes = memory_bytes + overhead_mib(machine.size.memory_mib) * _MIB
         with ExitStack() as stack:
             root = replace(machine, root_image=self.kernel / ROOT_IMAGE)
             disks = stack.enter_context(open_disks(root))
@@ -155,7 +155,7 @@ class GvisorDriver:
             start = Invocation(
                 command=sandbox_argv(vcpus, memory_bytes, wires),
                 descriptors=wires.all,
-                limits=Limits(vcpus * 1000, limit_bytes, processes(machine.memory_mib)),
+                limits=Limits(vcpus * 1000, limit_bytes, processes(machine.size.memory_mib)),
                 temporary_bytes=_MIB,
                 largest_file_bytes=max(limit_bytes, disk_bytes) + _GROWTH_BYTES,
             )
