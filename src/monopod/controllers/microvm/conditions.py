@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from monopod.api.conditions import TRUE, find_condition, is_true, new_condition, set_condition
+from monopod.api.conditions import find_condition, is_true, new_condition, set_condition
 from monopod.api.constants import (
     ADDRESSED,
     HARDWARE_VIRTUALIZED,

@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #define ID_LENGTH 64
 #define PATH_LENGTH 1024
 /* What a guest may allocate in a millisecond: the interval between two looks follows from it and from
- * what is free. */
+ * what is left below the nearest limit. */
 #define KIB_PER_MS 1024L
 #define SHORTEST_MS 10
 #define LONGEST_MS 250
@@ -173,6 +174,8 @@ static void kill_worst(const char *below, const char *why) {
         pause_ms(SHORTEST_MS);
 }
 
+static long least(long one, long other) { return one < other ? one : other; }
+
 static long bytes_of(const char *group, const char *file) {
     char path[PATH_LENGTH + 64], text[64];
     snprintf(path, sizeof path, GROUPS "%s/%s", group, file);
@@ -181,8 +184,9 @@ static long bytes_of(const char *group, const char *file) {
 }
 
 /* Looks at a cgroup and those below it, the innermost first, as limits of containers are to be met
- * before those of pods. */
-static void check(const char *group) {
+ * before those of pods. Returns the bytes that are left below the nearest limit. */
+static long check(const char *group) {
+    long left = LONG_MAX;
     char path[PATH_LENGTH + 64];
     snprintf(path, sizeof path, GROUPS "%s", group);
     DIR *children = opendir(path);
@@ -190,11 +194,13 @@ static void check(const char *group) {
         if (entry->d_type != DT_DIR || *entry->d_name == '.') continue;
         char child[PATH_LENGTH];
         if (snprintf(child, sizeof child, "%s/%s", group, entry->d_name) < (int)sizeof child)
-            check(child);
+            left = least(left, check(child));
     }
     if (children) closedir(children);
     long limit = bytes_of(group, "memory.max");
-    if (limit < 0 || bytes_of(group, "memory.current") <= limit) return;
+    if (limit < 0) return left;
+    long used = bytes_of(group, "memory.current");
+    if (used <= limit) return least(left, limit - used);
     char why[128];
     snprintf(why, sizeof why, "the limit of %ld MiB of %.48s is reached", limit >> 20, group);
     kill_worst(group, why);
@@ -202,6 +208,7 @@ static void check(const char *group) {
     for (int passed = 0; passed < END_MS && bytes_of(group, "memory.current") > limit;
          passed += SHORTEST_MS)
         pause_ms(SHORTEST_MS);
+    return 0;
 }
 
 static int is_full(void) { return free_kib() <= total_kib / 256; }
@@ -209,13 +216,13 @@ static int is_full(void) { return free_kib() <= total_kib / 256; }
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (;;) {
-        check(PODS);
+        long left = check(PODS) / 1024;
         if (is_full()) {
             kill_worst("", "the machine has no memory left");
             for (int passed = 0; passed < END_MS && is_full(); passed += SHORTEST_MS)
                 pause_ms(SHORTEST_MS);
         }
-        long interval = free_kib() / KIB_PER_MS;
-        pause_ms(interval < SHORTEST_MS ? SHORTEST_MS : interval > LONGEST_MS ? LONGEST_MS : interval);
+        long interval = least(left, free_kib()) / KIB_PER_MS;
+        pause_ms(interval < SHORTEST_MS ? SHORTEST_MS : least(interval, LONGEST_MS));
     }
 }

@@ -17,7 +17,8 @@ INIT: Final = "/usr/local/libexec/gvisor/init"
 """The guest's first process."""
 CONFIGURATION: Final = 3
 """Descriptor of the configuration disk in the guest's first process."""
-_OPEN_FILES: Final = 1_048_576
+_LIMITS: Final = {"RLIMIT_NOFILE": 1_048_576, "RLIMIT_FSIZE": 2**64 - 1}
+"""Of the guest's processes; the sandbox's own would be theirs otherwise."""
 _CAPABILITIES: Final = (
     *("AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF"),
     *("CHECKPOINT_RESTORE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID"),
@@ -72,7 +73,9 @@ def specification(disk_bytes: int) -> dict[str, Any]:
             "capabilities": {
                 kind: names for kind in ("bounding", "effective", "inheritable", "permitted")
             },
-            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": _OPEN_FILES, "hard": _OPEN_FILES}],
+            "rlimits": [
+                {"type": name, "soft": limit, "hard": limit} for name, limit in _LIMITS.items()
+            ],
         },
         "mounts": [
             *(
