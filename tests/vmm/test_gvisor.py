@@ -9,8 +9,11 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from monopod.fargate.sizing import Size
+from monopod.fargate.sizing import TABLE, Size
+from monopod.node.guest.configuration import pids_limit
 from monopod.node.vmm import gvisor, qemu, urpc
 from monopod.node.vmm.console import classify_exit
 from monopod.node.vmm.disks import Disks
@@ -81,6 +84,13 @@ def test_the_link_has_the_machines_address_and_its_neighbour() -> None:
 @pytest.mark.parametrize(("milli_cpu", "vcpus"), [(250, 1), (1000, 1), (2000, 2), (16_000, 16)])
 def test_processors_are_whole(milli_cpu: int, vcpus: int) -> None:
     assert gvisor.processors(milli_cpu) == vcpus == qemu.processors(milli_cpu)
+
+
+@given(size=st.sampled_from(TABLE))
+def test_a_pod_meets_its_own_process_limit_before_the_vmm_meets_its(size: Size) -> None:
+    allowed = pids_limit(size.milli_cpu, size.memory_mib)
+    assert gvisor.processes(size) - 2 * allowed >= 1024
+    assert gvisor.overhead_mib(size) >= 0.36 * allowed + 192
 
 
 def test_a_panic_of_the_sandbox_is_a_guest_panic() -> None:
