@@ -88,7 +88,7 @@ def test_processors_are_whole(milli_cpu: int, vcpus: int) -> None:
 
 @given(size=st.sampled_from(TABLE))
 def test_a_pod_meets_its_own_process_limit_before_the_vmm_meets_its(size: Size) -> None:
-    allowed = pids_limit(size.milli_cpu, size.memory_mib)
+    allowed = pids_limit(size)
     assert gvisor.processes(size) - 2 * allowed >= 1024
     assert gvisor.overhead_mib(size) >= 0.36 * allowed + 192
 
