@@ -12,7 +12,7 @@ from monopod.kube import Client, connect
 from tests.apiserver import ApiServer, running_api_server
 from tests.framework import layers
 
-# An example's time says nothing on a busy host.
+# How long examples take to make or to check says nothing on a busy host.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 

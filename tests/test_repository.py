@@ -38,7 +38,10 @@ _QUOTES = {
 
 def _tracked() -> list[Path]:
     said = subprocess.run(
-        ["git", "-C", _ROOT, "ls-files", "-z"], check=True, capture_output=True, text=True
+        ["git", "-c", "safe.directory=*", "-C", _ROOT, "ls-files", "-z"],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     return [path for name in said.split("\0") if name and (path := _ROOT / name).is_file()]
 

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import ssl
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -84,22 +82,6 @@ _CERTIFIED = {
     "vpc": "monopod:vpc",
     "webhooks": "monopod:webhooks",
 }
-
-
-@pytest.fixture(scope="module")
-def settings() -> Settings:
-    return Settings(home=Path(f"/tmp/monopod-test-{secrets.token_hex(4)}"))
-
-
-@pytest.fixture(scope="module")
-def plane(settings: Settings) -> Iterator[ControlPlane]:
-    async def up() -> ControlPlane:
-        return await lifecycle.up(settings, machines=False)
-
-    try:
-        yield asyncio.run(up())
-    finally:
-        asyncio.run(lifecycle.down(settings))
 
 
 def _anonymous(plane: ControlPlane) -> aiohttp.ClientSession:

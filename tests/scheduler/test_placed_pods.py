@@ -14,8 +14,8 @@ from monopod.api.resources import MicroVM, Subnet
 from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod, stays
 from monopod.controllers.scheduler.placement_index import PlacementIndex
 from monopod.kube import key_of, uid_of
+from tests.framework.builders import pod, subnet
 from tests.kube.source import FakeInformer
-from tests.scheduler.build import pod, subnet
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ from lightkube.resources.node_v1 import RuntimeClass
 
 from monopod.api import keys
 from monopod.fargate.unsupported import not_for_debuggers, why_unsupported
-from tests.scheduler.build import claim, pod, storage, volume
+from tests.framework.builders import claim, pod, storage, volume
 
 pytestmark = pytest.mark.unit
 

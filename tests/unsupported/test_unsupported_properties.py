@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lightkube.resources.core_v1 import Pod
 
 from monopod.fargate.unsupported import why_unsupported
-from tests.scheduler.build import storage
+from tests.framework.builders import storage
 
 pytestmark = pytest.mark.unit
 

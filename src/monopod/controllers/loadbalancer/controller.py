@@ -139,7 +139,9 @@ class LoadBalancerController:
             host = balancer_host_name(balancer.name, balancer.address, self._region)
             for owner in wanted.owners:
                 places[uid_of(owner)] = ((str(balancer.address), host),)
-        for owner in (*self._views.services.items(), *self._views.ingresses.items()):
+        owners = (*self._views.services.items(), *self._views.ingresses.items())
+        self._events.forget_others({uid_of(owner) for owner in owners})
+        for owner in owners:
             await self._show(owner, places.get(uid_of(owner), ()))
         for wanted, _balancer in placed:
             for owner in wanted.owners:

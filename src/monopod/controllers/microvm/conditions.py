@@ -48,7 +48,7 @@ def of_exit(kind: str, status: bool, ended: MachineExit) -> Condition:
 def exit_of(machine: MicroVM) -> MachineExit | None:
     """Return how a machine was lost, from its condition Terminated; None if it was not."""
     found = find(machine, TERMINATED)
-    if found is None or not is_true([found], TERMINATED):
+    if found is None or not holds(machine, TERMINATED):
         return None
     return MachineExit(name_of(machine), found.reason, found.message)
 
