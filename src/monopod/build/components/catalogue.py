@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.build.components.errors import ComponentsError
+from monopod.build.components.replacements import GVISOR, Replacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,6 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class Replacement:
-    """A change of one file of a module. A build fails where upstream's text is another."""
-
-    file: str
-    """Path in the module."""
-    old: str
-    """Text that the file has exactly once."""
-    new: str
-
-
-@dataclass(frozen=True, slots=True)
 class Component:
     """One Go module of the folder ``components``, and the files built from it."""
 
@@ -60,7 +50,7 @@ class Component:
     cgo: bool = False
     static: bool = False
     """Link C libraries statically; needs cgo."""
-    replacements: tuple["Replacement", ...] = ()
+    replacements: tuple[Replacement, ...] = ()
     """Changes of its module; see :mod:`monopod.build.components.sources`."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     """String variables set at link time; ``{version}``, ``{major}`` and ``{minor}`` are replaced by
@@ -137,25 +127,6 @@ def _cni(name: str) -> Program:
 
 
 _CONTAINERD: Final = "github.com/containerd/containerd/v2"
-_MEMORY_STAT: Final = """\
-// memoryStat is memory.stat, without which a kubelet reports no memory. All that a cgroup uses
-// counts as anonymous: files have a separate memory file.
-type memoryStat struct {
-	m *memory
-}
-
-// Generate implements vfs.DynamicBytesSource.Generate.
-func (ms *memoryStat) Generate(ctx context.Context, buf *bytes.Buffer) error {
-	buf.WriteString("anon ")
-	if err := (&memoryCurrent{m: ms.m}).Generate(ctx, buf); err != nil {
-		return err
-	}
-	buf.WriteString("file 0\\ninactive_file 0\\npgfault 0\\npgmajfault 0\\n")
-	return nil
-}
-
-"""
-_MEMORY: Final = "pkg/sentry/fsimpl/cgroup2fs/memory.go"
 _CNI: Final = "github.com/containernetworking/plugins"
 
 COMPONENTS: Final[tuple[Component, ...]] = (
@@ -233,22 +204,7 @@ COMPONENTS: Final[tuple[Component, ...]] = (
         module="gvisor.dev/gvisor",
         packages={"runsc": "./cmd/runsc"},
         programs=(Program("runsc", ("--version",), "runsc version {version}"),),
-        replacements=(
-            Replacement(
-                _MEMORY,
-                '{name: "memory.current",',
-                '{name: "memory.stat", source: &memoryStat{m: m}, perm: 0444, showAtRoot: true},'
-                '\n\t\t{name: "memory.current",',
-            ),
-            Replacement(
-                _MEMORY, '"memory.events", "memory', '"memory.events", "memory.stat", "memory'
-            ),
-            Replacement(
-                _MEMORY,
-                "// +stateify savable\ntype memoryCurrent struct",
-                _MEMORY_STAT + "// +stateify savable\ntype memoryCurrent struct",
-            ),
-        ),
+        replacements=GVISOR,
         variables={"gvisor.dev/gvisor/runsc/version.version": "{version}"},
     ),
     Component(
