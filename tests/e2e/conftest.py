@@ -1,7 +1,9 @@
 """One real cluster for the end-to-end run, and a namespace for each test module and driver.
 
 Every test runs on machines of driver ``uml``, and on ``qemu-kvm`` where the host can boot a guest
-under it; those marked ``tcg`` also on ``qemu-tcg``, which is exact but some ten times slower.
+under it. Those marked ``gvisor`` run on ``gvisor`` too, those marked ``tcg`` on ``qemu-tcg``, which
+is exact but some ten times slower. With ``MONOPOD_E2E_DRIVERS``, separated by spaces, all tests run
+on these drivers instead.
 """
 
 import os
@@ -28,6 +30,8 @@ from tests.framework.failures import (
 __all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
 
 _KVM = Path("/dev/kvm").exists()
+_MARKED = {"gvisor": "gvisor", "tcg": "qemu-tcg"}
+_REQUESTED = os.environ.get("MONOPOD_E2E_DRIVERS", "").split()
 _LAST = ("test_faults.py", "test_up_down.py")
 
 
@@ -42,8 +46,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "driver" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")
     )
     if "driver" in metafunc.fixturenames and not chosen:
-        marked = any(metafunc.definition.iter_markers("tcg"))
-        drivers = ["uml", *(["qemu-tcg"] if marked else []), *(["qemu-kvm"] if _KVM else [])]
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        drivers = ["uml", *(name for mark, name in _MARKED.items() if mark in marks)]
+        drivers = _REQUESTED or [*drivers, *(["qemu-kvm"] if _KVM else [])]
         metafunc.parametrize("driver", drivers, scope="module")
 
 

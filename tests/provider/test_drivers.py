@@ -24,6 +24,7 @@ class FakeDriver:
     name: str
     max_milli_cpu: int = 16000
     link_kind: LinkKind = LinkKind.TAP
+    has_template: bool = True
     lacks: str = ""
     looked: int = 0
     stopped: list[str] = field(default_factory=list[str])

@@ -103,6 +103,7 @@ class Emulator:
     name: str = "qemu-tcg"
     max_milli_cpu: int = 16000
     link_kind: LinkKind = LinkKind.PACKET
+    has_template: bool = True
 
     async def prepare(self) -> None:
         self.calls.append("prepare")

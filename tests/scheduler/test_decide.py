@@ -171,7 +171,7 @@ def test_unknown_driver_is_refused(of_pod: str | None, of_profile: str | None, w
     assert refused(decide(wanted, state(profiles=[profile(**_insisting(of_profile))]))) == (
         "UnknownDriver",
         f"Annotation monopod.dev/driver of {whose} is 'firecracker'; valid values are"
-        " uml, qemu, qemu-tcg, qemu-kvm",
+        " uml, gvisor, qemu, qemu-tcg, qemu-kvm",
     )
 
 

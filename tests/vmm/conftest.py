@@ -18,6 +18,7 @@ from monopod.node.guest.image import provide
 from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.console import tail
 from monopod.node.vmm.driver import Machine
+from monopod.node.vmm.gvisor import GvisorDriver
 from monopod.node.vmm.map_count import max_map_count
 from monopod.node.vmm.qemu import QemuDriver
 from monopod.node.vmm.qemu_command import Accelerator
@@ -77,6 +78,15 @@ class Bench:
             cgroups=self.cgroups,
             console_of=self.console_of,
             patience=patience or WatchdogTimeouts(),
+        )
+
+    def gvisor(self) -> GvisorDriver:
+        """The same for gVisor."""
+        return GvisorDriver(
+            kernel=self.image.gvisor,
+            runtime=self.home / "gvisor",
+            cgroups=self.cgroups,
+            console_of=self.console_of,
         )
 
     @property

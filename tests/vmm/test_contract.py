@@ -15,6 +15,7 @@ from monopod.node.net.links import Links, LinkSpec
 from monopod.node.net.namespaces import Namespace
 from monopod.node.vmm.console import tail
 from monopod.node.vmm.driver import Machine, VmmError
+from monopod.node.vmm.gvisor import GvisorDriver
 from monopod.node.vmm.qemu import QemuDriver
 from monopod.node.vmm.qemu_command import Accelerator
 from monopod.node.vmm.uml import UmlDriver
@@ -24,7 +25,7 @@ from tests.vmm.conftest import Bench, scripted
 
 pytestmark = pytest.mark.kernel
 
-_PROGRAMS = {"uml": "linux", "qemu-tcg": "qemu-system-x86"}
+_PROGRAMS = {"uml": "linux", "gvisor": "runsc", "qemu-tcg": "qemu-system-x86"}
 _READY = "ready to be looked at"
 _BOOT_S = 90
 
@@ -34,7 +35,7 @@ class Place:
     """A driver, and a router for its machines' links."""
 
     bench: Bench
-    driver: UmlDriver | QemuDriver
+    driver: UmlDriver | GvisorDriver | QemuDriver
     links: Links
 
     async def launch(self, machine: Machine) -> None:
@@ -62,6 +63,13 @@ async def place(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[P
         yield made
 
 
+@pytest.fixture(params=["gvisor", "qemu-tcg"])
+async def tidy(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    """Drivers that report a guest's end and a host's full disk; see ``tests/vmm/test_uml.py``."""
+    async for made in _place(bench, request.param):
+        yield made
+
+
 @pytest.fixture
 async def qemu(bench: Bench) -> AsyncIterator[Place]:
     async for made in _place(bench, "qemu-tcg"):
@@ -69,7 +77,8 @@ async def qemu(bench: Bench) -> AsyncIterator[Place]:
 
 
 async def _place(bench: Bench, kind: str) -> AsyncIterator[Place]:
-    driver = bench.driver() if kind == "uml" else bench.qemu(Accelerator.TCG)
+    drivers = {"uml": bench.driver, "gvisor": bench.gvisor}
+    driver = drivers[kind]() if kind in drivers else bench.qemu(Accelerator.TCG)
     await driver.prepare()
     name = f"monopod-test-{uuid4().hex[:6]}"
     router, ports = Namespace.named(f"{name}-router"), Namespace.named(f"{name}-ports")
@@ -93,7 +102,7 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
         f"""
         echo processors $(nproc)
         echo $(head -n 1 /proc/meminfo)
-        ip link set vec0 up && echo link $(cat /sys/class/net/vec0/address)
+        ip link set vec0 up && echo link $(ip link show vec0)
         echo links $(readlink /dev/fd /dev/stdin /dev/stdout /dev/stderr)
         echo shared $(awk '/ shared:/ {{ print $5 }}' /proc/self/mountinfo)
         (head -c 2000000000 /dev/zero | tail -c 1500000000 >/dev/null); echo hog $?
@@ -109,7 +118,7 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
     assert f"processors {milli_cpu // 1000}" in text
     total_kib = int(text.split("MemTotal:")[1].split()[0])
     assert 512 * 1024 <= total_kib <= 512 * 1024 * 1.1
-    assert f"link {machine.mac_address}" in text
+    assert f"link/ether {machine.mac_address}" in text
     assert "links /proc/self/fd /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2" in text
     shared = text.split("shared ")[1].splitlines()[0].split()
     # What the kubelet mounts there, containerd has to see; what it covers in /proc, no container.
@@ -126,10 +135,7 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
 
 @pytest.mark.parametrize(
     ("script", "reason", "message"),
-    [
-        ("echo o >/proc/sysrq-trigger; while :; do :; done", "GuestPoweredOff", "shut itself down"),
-        ("echo c >/proc/sysrq-trigger; sleep 60", "GuestPanicked", "sysrq triggered crash"),
-    ],
+    [("echo c >/proc/sysrq-trigger; sleep 60", "GuestPanicked", "sysrq triggered crash")],
 )
 async def test_exits_are_classified(qemu: Place, script: str, reason: str, message: str) -> None:
     await qemu.run(script)
@@ -155,11 +161,23 @@ async def test_a_hung_guest_is_killed(qemu: Place) -> None:
     assert qemu.bench.cgroups.processes("one") == []
 
 
-async def test_a_full_host_disk_is_a_guest_io_error_and_no_hang(qemu: Place) -> None:
-    machine = await qemu.bench.machine(
+async def test_a_powered_off_guest_is_reported_as_such(tidy: Place) -> None:
+    off = {
+        "gvisor": "exec /run/driver/power-off",
+        "qemu-tcg": "echo o >/proc/sysrq-trigger; while :; do :; done",
+    }
+    await tidy.run(off[tidy.driver.name])
+    async with asyncio.timeout(_BOOT_S):
+        end = await tidy.driver.watch("one")
+    assert (end.reason, end.message) == ("GuestPoweredOff", "the guest shut itself down")
+
+
+async def test_a_full_host_disk_is_a_guest_io_error_and_no_hang(tidy: Place) -> None:
+    target = {"gvisor": "/var/file", "qemu-tcg": "/dev/vdb"}[tidy.driver.name]
+    machine = await tidy.bench.machine(
         "one",
         scripted(
-            f"dd if=/dev/zero of=/dev/vdb bs=1M count=200 oflag=direct; echo wrote $?; "
+            f"dd if=/dev/zero of={target} bs=1M count=200 oflag=direct; echo wrote $?; "
             f"echo {_READY}; sleep 600"
         ),
     )
@@ -170,9 +188,39 @@ async def test_a_full_host_disk_is_a_guest_io_error_and_no_hang(qemu: Place) -> 
         disk = small / "data.img"
         with disk.open("wb") as file:
             file.truncate(1 << 30)
-        await qemu.launch(replace(machine, data_disk=disk))
-        await qemu.bench.printed("one", _READY)
-        assert "wrote 1" in tail(qemu.bench.console_of("one"))
-        await qemu.driver.stop("one")
+        await tidy.launch(replace(machine, data_disk=disk))
+        await tidy.bench.printed("one", _READY)
+        assert "wrote 1" in tail(tidy.bench.console_of("one"))
+        await tidy.driver.stop("one")
     finally:
         await process.run("umount", "-l", small)
+
+
+async def test_a_disk_has_the_provisioned_size_and_no_more(bench: Bench) -> None:
+    async for place in _place(bench, "gvisor"):
+        machine = await bench.machine(
+            "one",
+            scripted(
+                "echo disk $(df -k /var | tail -n 1); dd if=/dev/zero of=/var/file bs=1M; "
+                f"echo wrote $?; echo file $(stat -c %s /var/file); echo {_READY}; sleep 600"
+            ),
+        )
+        os.truncate(machine.data_disk, 64 << 20)
+        await place.launch(machine)
+        await bench.printed("one", _READY)
+        text = tail(bench.console_of("one"))
+        assert "disk none 65536 " in text
+        assert "wrote 1" in text
+        # Without what the image keeps there from the start.
+        assert 60 << 20 < int(text.split("file ")[-1].split()[0]) <= 64 << 20
+        assert machine.data_disk.stat().st_blocks * 512 <= 65 << 20
+
+
+async def test_gvisor_has_sixteen_processors_and_none_more(bench: Bench) -> None:
+    async for place in _place(bench, "gvisor"):
+        await place.run(f"echo processors $(nproc); echo {_READY}; sleep 600", 16_000)
+        await bench.printed("one", _READY)
+        assert "processors 16" in tail(bench.console_of("one"))
+        larger = await bench.machine("two", scripted(""), milli_cpu=17_000)
+        with pytest.raises(VmmError, match="supports at most 16000m per machine"):
+            await place.driver.launch(larger, 0)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pytest
 
-from monopod.node.vmm import qemu, seccomp, uml
+from monopod.node.vmm import gvisor, qemu, seccomp, uml
 from monopod.node.vmm.qemu_command import Accelerator
 from monopod.util import process
 
@@ -114,3 +114,20 @@ async def test_qemu_makes_no_process_and_changes_no_link() -> None:
     assert await _try(extra, *calls) == [errno.ENOSYS] * len(calls)
     kvm = qemu.allowed(Accelerator.KVM)
     assert await _try(kvm, calls[-1], calls[-2]) == [errno.EBADF, errno.ENOSYS]
+
+
+async def test_gvisor_has_no_network_and_no_files_of_its_own() -> None:
+    calls: list[tuple[str, list[int]]] = [
+        ("bind", [_BAD, 0, 0]),
+        ("connect", [_BAD, 0, 0]),
+        ("chdir", [0]),
+        ("mkdir", [0, 0]),
+        ("rename", [0, 0]),
+        ("unshare", [0x10000000]),
+        ("setns", [_BAD, 0]),
+        ("mount", [0, 0, 0, 0, 0]),
+        ("clone", [0x10000000 | 0x11]),  # a new user namespace
+        ("socket", [2, 1, 0]),  # IPv4
+        ("ioctl", [_BAD, 0x8924]),  # SIOCSIFHWADDR
+    ]
+    assert await _try(gvisor.ALLOWED, *calls) == [errno.ENOSYS] * len(calls)

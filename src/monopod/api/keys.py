@@ -47,7 +47,7 @@ MACHINE_LABEL: Final = "monopod.dev/microvm"
 
 DRIVER_ANNOTATION: Final = "monopod.dev/driver"
 """On a FargateProfile: the weakest driver of its pods. On a pod: the requested driver."""
-DRIVER_WORDS: Final = ("uml", "qemu", "qemu-tcg", "qemu-kvm")
+DRIVER_WORDS: Final = ("uml", "gvisor", "qemu", "qemu-tcg", "qemu-kvm")
 """Its valid values; ``qemu`` means either accelerator."""
 RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})
 """RuntimeClass handlers that a machine's containerd serves; ``runc`` runs ``crun`` too."""

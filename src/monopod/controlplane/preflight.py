@@ -21,6 +21,7 @@ PACKAGE_OF_PROGRAM: Final[Mapping[str, str]] = {
     "haproxy": "haproxy",
     "ip": "iproute2",
     "mke2fs": "e2fsprogs",
+    "mkfs.erofs": "erofs-utils",
     "mmdebstrap": "mmdebstrap",
     "nft": "nftables",
     "nsenter": "util-linux",

@@ -9,6 +9,7 @@ from pathlib import Path
 from monopod.build.components import store
 from monopod.build.components.catalogue import Component, Program
 from monopod.build.components.errors import BuildError
+from monopod.build.components.sources import prepare_sources
 from monopod.build.components.toolchain import Toolchain
 from monopod.util import process
 from monopod.util.progress import Progress, Report
@@ -21,6 +22,8 @@ def content_key(component: Component, toolchain: Toolchain) -> str:
     recipe = (toolchain.version, machine, str(component.cgo), *component.flags())
     for part in (*recipe, *(f"{file}={path}" for file, path in component.packages.items())):
         digest.update(part.encode() + b"\0")
+    for each in component.replacements:
+        digest.update(f"{each.file}\0{each.old}\0{each.new}\0".encode())
     for path in _sources(component.directory):
         digest.update(str(path.relative_to(component.directory)).encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -45,8 +48,10 @@ async def build(
     if component.cgo:
         await _check_c_compiler(component)
     partial = store.temporary_sibling(directory)
+    copy = store.temporary_sibling(directory.with_name(f"sources-{directory.name}"))
     try:
-        total = await _stale_packages(component, toolchain, Reporter(report, title))
+        sources = await prepare_sources(component, toolchain, copy / "sources")
+        total = await _stale_packages(component, toolchain, sources, Reporter(report, title))
         watcher = Reporter(report, title, total)
         watcher.say("compiling" if total else "linking")
         try:
@@ -60,7 +65,7 @@ async def build(
                 *component.packages.values(),
                 on_line=watcher.line,
                 env=toolchain.environment(cgo=component.cgo),
-                cwd=component.directory,
+                cwd=sources,
             )
         except process.ProcessError as error:
             raise BuildError(f"{title} does not build: {error}") from error
@@ -77,7 +82,8 @@ async def build(
         store.publish(partial, directory)
         watcher.finished()
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for path in (partial, copy):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class Reporter:
@@ -107,7 +113,9 @@ class Reporter:
         self.say("built")
 
 
-async def _stale_packages(component: Component, toolchain: Toolchain, reporter: Reporter) -> int:
+async def _stale_packages(
+    component: Component, toolchain: Toolchain, sources: Path, reporter: Reporter
+) -> int:
     """Return how many packages will be compiled: those that Go's own cache lacks.
 
     Main packages are excluded: a compiled one counts as stale until it is linked.
@@ -130,7 +138,7 @@ async def _stale_packages(component: Component, toolchain: Toolchain, reporter: 
             *component.packages.values(),
             on_line=count,
             env=toolchain.environment(cgo=component.cgo),
-            cwd=component.directory,
+            cwd=sources,
         )
     except process.ProcessError as error:
         message = f"cannot fetch the sources of {component.name} {component.version}: {error}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.build.components.errors import ComponentsError
+from monopod.build.components.replacements import GVISOR, Replacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Component:
     cgo: bool = False
     static: bool = False
     """Link C libraries statically; needs cgo."""
+    replacements: tuple[Replacement, ...] = ()
+    """Changes of its module; see :mod:`monopod.build.components.sources`."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     """String variables set at link time; ``{version}``, ``{major}`` and ``{minor}`` are replaced by
     parts of the version, without a ``v``."""
@@ -195,6 +198,14 @@ COMPONENTS: Final[tuple[Component, ...]] = (
         },
         programs=(_cni("ptp"), _cni("loopback"), _cni("host-local")),
         variables={f"{_CNI}/pkg/utils/buildversion.BuildVersion": "v{version}"},
+    ),
+    Component(
+        name="runsc",
+        module="gvisor.dev/gvisor",
+        packages={"runsc": "./cmd/runsc"},
+        programs=(Program("runsc", ("--version",), "runsc version {version}"),),
+        replacements=GVISOR,
+        variables={"gvisor.dev/gvisor/runsc/version.version": "{version}"},
     ),
     Component(
         name="coredns",

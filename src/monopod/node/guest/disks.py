@@ -49,26 +49,30 @@ def create_configuration_disk(path: Path, files: Mapping[str, bytes], uid: int) 
         raise DiskError(f"the configuration disk {path} cannot be written: {error}") from error
 
 
-async def create_data_disk(template: Path, path: Path, storage_gib: int, uid: int) -> None:
+async def create_data_disk(template: Path | None, path: Path, storage_gib: int, uid: int) -> None:
     """Copy the template sparsely, and grow the copy if more storage is requested.
 
-    Only ``uid`` can read and write it. An existing disk is replaced.
+    Without a template the disk is empty. Only ``uid`` can read and write it. An existing disk
+    is replaced.
 
     Raises:
         DiskError: No space is left, or the template is gone.
     """
     try:
         await asyncio.to_thread(_copy, template, path, storage_gib, uid)
-        if storage_gib > TEMPLATE_GIB:
+        if template is not None and storage_gib > TEMPLATE_GIB:
             await process.run("resize2fs", "-f", path)
     except (OSError, process.ProcessError) as error:
         await asyncio.to_thread(path.unlink, missing_ok=True)
         raise DiskError(f"the data disk {path} cannot be made: {error}") from error
 
 
-def _copy(template: Path, path: Path, storage_gib: int, uid: int) -> None:
+def _copy(template: Path | None, path: Path, storage_gib: int, uid: int) -> None:
     path.unlink(missing_ok=True)
-    _copy_sparse(template, path)
+    if template is None:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    else:
+        _copy_sparse(template, path)
     os.truncate(path, max(storage_gib, TEMPLATE_GIB) << 30)
     os.chown(path, uid, uid)
 

@@ -15,20 +15,22 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from monopod.build.components import store
-from monopod.node.guest import data_template, pause, qemu_kernel, root
+from monopod.node.guest import data_template, gvisor, pause, qemu_kernel, root
 from monopod.node.guest.errors import ImageBuildError
 from monopod.util import process
 from monopod.util.progress import Progress, Report, ignore
 
 TASK: Final = "guest image"
-PROGRAMS: Final = ("kubelet", "containerd", "containerd-shim-runc-v2")
+PROGRAMS: Final = ("kubelet", "containerd", "containerd-shim-runc-v2", "runc")
 """Component binaries that every guest runs."""
 CNI_PLUGINS: Final = ("ptp", "loopback", "host-local")
-_BUILDERS: Final = ("ctr",)
-"""Component binaries that only the build needs."""
+_OTHERS: Final = ("ctr", gvisor.PROGRAM)
+"""Component binaries that only the build or a driver needs."""
 _RECIPE: Final = (
     "cpio.py",
+    "gvisor.py",
     "image.py",
+    "oom_killer.c",
     "pause.py",
     "root.py",
     "specification.py",
@@ -36,7 +38,7 @@ _RECIPE: Final = (
     "data_template.py",
 )
 _CONTENTS: Final = ("files", "initramfs")
-_STEPS: Final = 6
+_STEPS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,11 @@ class GuestImage:
         return QemuKernel(self.directory / "qemu")
 
     @property
+    def gvisor(self) -> Path:
+        """The directory for the ``gvisor`` driver: ``runsc`` and the EROFS root file system."""
+        return self.directory / "gvisor"
+
+    @property
     def packages(self) -> Path:
         """The Debian packages in the image with their versions, one a line."""
         return self.directory / "packages"
@@ -140,7 +147,7 @@ def _digest(components: Path, pause_source: Path) -> str:
         path for name in _CONTENTS for path in (here / name).rglob("*") if path.is_file()
     )
     ours = [*(here / name for name in _RECIPE), *files]
-    programs = [components / name for name in (*PROGRAMS, *CNI_PLUGINS, *_BUILDERS)]
+    programs = [components / name for name in (*PROGRAMS, *CNI_PLUGINS, *_OTHERS)]
     for path in (*ours, *programs, pause_source):
         name = path.relative_to(here) if path.is_relative_to(here) else path.name
         digest.update(f"{name}\0".encode())
@@ -169,9 +176,9 @@ async def _build(image: GuestImage, components: Path, pause_source: Path, report
         await asyncio.to_thread(shutil.rmtree, downloads)
         say("adding upstream's programs", 2)
         await root.install_files(tree, components, PROGRAMS, CNI_PLUGINS)
+        await gvisor.add_oom_killer(tree)
         say("writing the root file system", 3)
         await root.write(tree, partial.root_image)
-        await asyncio.to_thread(shutil.rmtree, tree)
         say("compiling the pause program", 4)
         pause_image = await pause.build(pause_source, partial.directory)
         say("preparing containerd's store in a first boot", 5)
@@ -183,6 +190,9 @@ async def _build(image: GuestImage, components: Path, pause_source: Path, report
             image=pause_image,
             log=partial.directory / "bake.log",
         )
+        say("writing the root file system for gVisor", 6)
+        await gvisor.build(tree, partial.data_template, components, partial.gvisor)
+        await asyncio.to_thread(shutil.rmtree, tree)
         await asyncio.to_thread(_publish, partial, image)
     finally:
         await asyncio.to_thread(shutil.rmtree, partial.directory, ignore_errors=True)

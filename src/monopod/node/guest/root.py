@@ -60,6 +60,32 @@ _LINKS: Final = {
 _FILES: Final = Path(__file__).parent / "files"
 
 
+_RUNTIME: Final = "[plugins.'io.containerd.cri.v1.runtime']\n"
+_GVISOR: Final = {
+    # crun's exec reads cgroup.freeze, which gVisor's cgroups lack.
+    "'/usr/bin/crun'": "'/usr/local/bin/runc'",
+    # Sysctls that netstack lacks.
+    _RUNTIME: f"{_RUNTIME}    enable_unprivileged_ports = false\n"
+    "    enable_unprivileged_icmp = false\n",
+    "bin_dirs = [": "use_internal_loopback = true\n      bin_dirs = ["
+    "'/usr/local/libexec/gvisor/cni', ",
+}
+"""Replacements in containerd's configuration where the guest's kernel is gVisor."""
+
+
+def for_gvisor(configuration: str) -> str:
+    """Return containerd's configuration for a guest whose kernel is gVisor.
+
+    Raises:
+        ImageBuildError: The configuration lacks something that is to be replaced.
+    """
+    for old, new in _GVISOR.items():
+        if old not in configuration:
+            raise ImageBuildError(f"containerd's configuration lacks {old}")
+        configuration = configuration.replace(old, new)
+    return configuration
+
+
 async def bootstrap(tree: Path, hook: str, on_line: Callable[[str], None]) -> None:
     """Unpack Debian's packages into a directory.
 
@@ -125,8 +151,11 @@ async def install_files(
     except process.ProcessError as error:
         raise ImageBuildError(f"cannot get containerd's default OCI spec: {error}") from error
     await asyncio.to_thread(_furnish, tree, components, programs, cni_plugins)
-    target = tree / "etc/containerd/base.json"
+    directory = tree / "etc/containerd"
+    target = directory / "base.json"
     await asyncio.to_thread(target.write_text, base_specification(specification))
+    configuration = (directory / "config.toml").read_text()
+    await asyncio.to_thread((directory / "gvisor.toml").write_text, for_gvisor(configuration))
 
 
 def _furnish(

@@ -13,10 +13,12 @@ from monopod.fargate.sizing import TABLE
 from monopod.node.provider import DriverSelection, DriverUnavailableError, SizeUnsupportedError
 
 UML: Final = "uml"
+GVISOR: Final = "gvisor"
 QEMU_TCG: Final = "qemu-tcg"
 QEMU_KVM: Final = "qemu-kvm"
 _BY_WORD: Final = {"": (QEMU_KVM, UML, QEMU_TCG), "qemu": (QEMU_KVM, QEMU_TCG)}
-"""Drivers by requested word, the best first; any other word is the name of one driver."""
+"""Drivers by requested word, the best first; any other word is the name of one driver, such as
+:data:`GVISOR`, which is not chosen by default."""
 _SEPARATOR: Final = "; "
 
 
@@ -79,7 +81,7 @@ def automatic(candidates: Sequence[Candidate]) -> str:
 def _reason(name: str, requested: str) -> str:
     if name == QEMU_KVM:
         return "KvmWorks"
-    return "DriverRequested" if requested in (UML, QEMU_TCG) else "KvmUnavailable"
+    return "DriverRequested" if requested in (UML, GVISOR, QEMU_TCG) else "KvmUnavailable"
 
 
 def _objections(milli_cpu: int, candidates: Sequence[Candidate]) -> Iterator[str]:

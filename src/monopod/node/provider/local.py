@@ -11,7 +11,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from monopod.node.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
-from monopod.node.net.addresses import guest_mac, vmm_uid
+from monopod.node.net.addresses import GATEWAY_MAC, MANAGEMENT_GATEWAY, guest_mac, vmm_uid
 from monopod.node.net.cluster_network import LINK_PREFIX
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.links import Links, LinkSpec
@@ -165,6 +165,8 @@ class LocalProvider:
         check_fits(reservation.total, reserved(self._directory), self._whole)
         files.make(reservation, uid)
 
+        template = self._image.data_template if driver.has_template else None
+
         async def configure_disk() -> None:
             content = await configure()
             await asyncio.to_thread(create_configuration_disk, files.config_disk, content, uid)
@@ -172,7 +174,7 @@ class LocalProvider:
         addresses = (wanted.management_address, wanted.pod_address)
         link = LinkSpec(wanted.name, *addresses, driver.link_kind, wanted.pod_network)
         await run_concurrently(
-            create_data_disk(self._image.data_template, files.data_disk, wanted.storage_gib, uid),
+            create_data_disk(template, files.data_disk, wanted.storage_gib, uid),
             self._links.ensure(link),
             configure_disk(),
         )
@@ -185,6 +187,7 @@ class LocalProvider:
             config_disk=files.config_disk,
             mac_address=guest_mac(wanted.management_address),
             console_directory=files.console,
+            neighbours={MANAGEMENT_GATEWAY: GATEWAY_MAC},
         )
         with await self._links.open(link) as link_end:
             await driver.launch(machine, link_end.fileno())

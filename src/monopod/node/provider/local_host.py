@@ -20,6 +20,7 @@ from monopod.node.provider.local import LocalProvider
 from monopod.node.provider.report import Report
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm.cgroups import Cgroups
+from monopod.node.vmm.gvisor import GvisorDriver
 from monopod.node.vmm.probe import probe_kvm
 from monopod.node.vmm.qemu import QemuDriver
 from monopod.node.vmm.qemu_command import Accelerator
@@ -51,6 +52,7 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
         return MachineDirectory(directory / name).console
 
     uml = UmlDriver(guest.uml.directory, settings.home / "uml", cgroups, console_of)
+    gvisor = GvisorDriver(guest.gvisor, settings.home / "gvisor", cgroups, console_of)
     emulated, virtualised = (
         QemuDriver(each, guest.qemu.directory, settings.home / "qemu", cgroups, console_of)
         for each in (Accelerator.TCG, Accelerator.KVM)
@@ -69,7 +71,9 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
         found = await probe_kvm(virtualised)
         return Finding(found.works, found.reason, datetime.fromtimestamp(found.at, UTC))
 
-    drivers = Drivers([uml, emulated, virtualised], {virtualised.name: probe}, changed=write)
+    drivers = Drivers(
+        [uml, gvisor, emulated, virtualised], {virtualised.name: probe}, changed=write
+    )
     await drivers.prepare()
     drivers.require()
     router, ports = Namespace.named(plan.router_name), Namespace.named(plan.ports_name)

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from monopod.node.provider.driver_selection import QEMU_KVM, QEMU_TCG
+from monopod.node.provider.driver_selection import GVISOR, QEMU_KVM, QEMU_TCG
 
 _TABLES_PERCENT: Final = 3
 
@@ -26,6 +26,8 @@ class LocalSettings(BaseSettings):
     uml_overhead_mib: int = Field(default=96, ge=0)
     """Memory of this host per machine of this driver beyond its provisioned memory, and beyond a
     percentage of that for page tables of its kernel and the host."""
+    gvisor_overhead_mib: int = Field(default=96, ge=0)
+    """Likewise."""
     qemu_tcg_overhead_mib: int = Field(default=352, ge=0)
     """Likewise; most of it is the cache of translated guest code."""
     qemu_kvm_overhead_mib: int = Field(default=160, ge=0)
@@ -36,5 +38,9 @@ class LocalSettings(BaseSettings):
 
     def overhead_mib(self, driver: str, memory_mib: int) -> int:
         """Return the overhead of a machine in MiB, by driver and provisioned memory."""
-        by_name = {QEMU_TCG: self.qemu_tcg_overhead_mib, QEMU_KVM: self.qemu_kvm_overhead_mib}
+        by_name = {
+            GVISOR: self.gvisor_overhead_mib,
+            QEMU_TCG: self.qemu_tcg_overhead_mib,
+            QEMU_KVM: self.qemu_kvm_overhead_mib,
+        }
         return by_name.get(driver, self.uml_overhead_mib) + memory_mib * _TABLES_PERCENT // 100

@@ -9,6 +9,8 @@ from monopod.node.vmm.driver import MachineExit
 VMM_KILLED: Final = "VmmKilled"
 _TAIL_BYTES: Final = 16384
 _POWERED_OFF: Final = ("reboot: Power down", "reboot: System halted", "reboot: Restarting system")
+_GO_PANICS: Final = ("panic: ", "fatal error: ")
+_SENTRY: Final = "gvisor.dev/gvisor"
 _LINE_CHARS: Final = 160
 _ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-_])")
 _TIMESTAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +")
@@ -40,6 +42,7 @@ def classify_exit(name: str, printed: str) -> MachineExit:
     """
     lines = _lines(printed)
     panic = next((line for line in reversed(lines) if "Kernel panic" in line), None)
+    panic = panic or _sentry_panic(lines)
     if panic is not None:
         return MachineExit(name, "GuestPanicked", panic)
     if any(line.endswith(_POWERED_OFF) for line in lines[-5:]):
@@ -47,6 +50,18 @@ def classify_exit(name: str, printed: str) -> MachineExit:
     last = lines[-1] if lines else "nothing was printed"
     message = f"the VMM was killed or crashed; its last console line: {last}"
     return MachineExit(name, VMM_KILLED, message)
+
+
+def _sentry_panic(lines: list[str]) -> str | None:
+    """Return the first line of a panic of gVisor's kernel, which programs in the guest cannot end.
+
+    Programs written in Go print the same, but no file of gVisor.
+    """
+    for number in reversed(range(len(lines))):
+        if lines[number].startswith(_GO_PANICS):
+            ours = any(_SENTRY in line for line in lines[number:])
+            return lines[number] if ours else None
+    return None
 
 
 def last_lines(text: str, count: int = 5) -> str:

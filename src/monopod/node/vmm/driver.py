@@ -5,7 +5,9 @@ of disks. A guest can access only the files and descriptors named here.
 """
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +48,8 @@ class Machine:
     """MAC address of the guest's only network interface."""
     console_directory: Path
     """Directory of its console log, which is rotated and bounded in size."""
+    neighbours: Mapping[IPv4Address, str] = field(default_factory=dict[IPv4Address, str])
+    """Permanent neighbours on its link by address, where a guest's kernel cannot add its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Driver(Protocol):
 
     @property
     def name(self) -> str:
-        """``uml``, ``qemu-tcg`` or ``qemu-kvm``."""
+        """``uml``, ``gvisor``, ``qemu-tcg`` or ``qemu-kvm``."""
         ...
 
     @property
@@ -76,6 +80,11 @@ class Driver(Protocol):
     @property
     def link_kind(self) -> LinkKind:
         """The kind of network descriptor that it takes."""
+        ...
+
+    @property
+    def has_template(self) -> bool:
+        """Whether a data disk starts as a copy of the image's template, and not empty."""
         ...
 
     async def prepare(self) -> None:

@@ -56,6 +56,7 @@ class UmlDriver:
     name: str = field(default="uml", init=False)
     max_milli_cpu: int = field(default=MAX_MILLI_CPU, init=False)
     link_kind: LinkKind = field(default=LinkKind.PACKET, init=False)
+    has_template: bool = field(default=True, init=False)
 
     async def prepare(self) -> None:
         """Check that this host can run such machines by starting a kernel in a jail.

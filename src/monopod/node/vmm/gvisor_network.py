@@ -1,0 +1,63 @@
+"""The network interfaces that a gVisor sandbox starts with. Pure.
+
+The guest itself sets addresses and routes, as under every driver; netstack has no request for
+permanent neighbours, so they are set here.
+"""
+
+import base64
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from typing import Any, Final
+
+from monopod.node.vmm.driver import Machine
+
+LINK: Final = "vec0"
+"""The guest's name of its link, as under every driver."""
+_MTU: Final = 1500
+_LARGEST_SEGMENT: Final = 65_536
+_FIFO: Final = 1
+
+
+def network_arguments(machine: Machine) -> dict[str, Any]:
+    """Return the argument of ``SetNetworkArgs``, which takes the link's descriptor with it."""
+    return {
+        "LoopbackLinks": [
+            {
+                "Name": "lo",
+                "Addresses": [{"Address": "127.0.0.1", "PrefixLen": 8}],
+                "Routes": [
+                    {"Destination": {"IP": "127.0.0.0", "Mask": _base64(b"\xff\0\0\0")}},
+                ],
+            }
+        ],
+        "FDBasedLinks": [
+            {
+                "Name": LINK,
+                "MTU": _MTU,
+                "LinkAddress": _mac(machine.mac_address),
+                "Neighbors": _neighbours(machine.neighbours),
+                "NumChannels": 1,
+                "IsPacket": [True],
+                # The sandbox may not set options of its socket.
+                "PreConfigured": True,
+                "QDisc": _FIFO,
+                # The router's end sends complete checksums, over a link that loses nothing.
+                "RXChecksumOffload": True,
+                "GVisorGRO": True,
+                "GVisorGSOEnabled": True,
+                "GSOMaxSize": _LARGEST_SEGMENT,
+            }
+        ],
+    }
+
+
+def _neighbours(known: Mapping[IPv4Address, str]) -> list[dict[str, str]]:
+    return [{"IP": str(ip), "HardwareAddr": _mac(mac)} for ip, mac in known.items()]
+
+
+def _mac(address: str) -> str:
+    return _base64(bytes.fromhex(address.replace(":", "")))
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
