@@ -3,7 +3,7 @@
 ====== ==========================================================================================
 unit   Python alone: neither privileges nor a build nor another program that serves
 kernel this host as root: network namespaces, cgroups, disks, or real HAProxy, QEMU, registry, Go
-api    a real API server, whatever it needs besides
+api    a real API server, and possibly all of the above
 e2e    a whole cluster with real machines
 ====== ==========================================================================================
 """

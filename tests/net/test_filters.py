@@ -185,7 +185,7 @@ def _echo(where: Guest, target: Guest) -> Generator[socket.socket]:
         yield made
 
 
-async def test_echo_is_a_type_of_its_own(lab: Lab, policies: _Filters) -> None:
+async def test_echo_is_a_separate_type(lab: Lab, policies: _Filters) -> None:
     server, client = await lab.guest(), await lab.guest()
     target, loop = (server.pod, _PORT), asyncio.get_running_loop()
     for ports in ((Ports("icmp", 8),), (Ports("icmp"),)):

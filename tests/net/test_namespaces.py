@@ -8,7 +8,7 @@ from monopod.util import process
 
 pytestmark = pytest.mark.kernel
 
-_BESIDE_IP = """
+_NEXT_TO_IP = """
 import subprocess
 from monopod.node.net.namespaces import Namespace
 ours = Namespace.named("ours")
@@ -26,4 +26,4 @@ assert "netns/ours" not in open("/proc/self/mounts").read()
 async def test_namespaces_are_removable_after_a_later_ip_netns_add() -> None:
     fresh = 'mount -t tmpfs none /run && exec "$0" -c "$1"'
     unshared = ("unshare", "--mount", "--propagation", "private")
-    await process.run(*unshared, "sh", "-c", fresh, sys.executable, _BESIDE_IP)
+    await process.run(*unshared, "sh", "-c", fresh, sys.executable, _NEXT_TO_IP)

@@ -116,7 +116,7 @@ async def test_qemu_makes_no_process_and_changes_no_link() -> None:
     assert await _try(kvm, calls[-1], calls[-2]) == [errno.EBADF, errno.ENOSYS]
 
 
-async def test_gvisor_has_no_network_and_no_files_of_its_own() -> None:
+async def test_gvisor_opens_no_network_and_no_files() -> None:
     calls: list[tuple[str, list[int]]] = [
         ("bind", [_BAD, 0, 0]),
         ("connect", [_BAD, 0, 0]),

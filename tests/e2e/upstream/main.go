@@ -17,7 +17,7 @@ import (
 	_ "k8s.io/kubernetes/test/utils/ktesting/format"
 )
 
-// verdict is what Ginkgo otherwise tells Go's own test runner; RunSpecs returns it too.
+// verdict is what Ginkgo otherwise passes to Go's own test runner; RunSpecs returns it too.
 type verdict struct{}
 
 func (verdict) Fail() {}
