@@ -4,7 +4,7 @@ import sys
 
 from monopod.eksapi.cluster import ClusterEndpoint
 from monopod.eksapi.keys import KeyFile
-from monopod.eksapi.manager import COMPONENT, keep
+from monopod.eksapi.manager import COMPONENT, run
 from monopod.eksapi.place import Place
 from monopod.eksapi.settings import EksApiSettings
 from monopod.identity import access_key
@@ -30,7 +30,7 @@ async def _main(service: Daemon) -> None:
     keys = KeyFile(identity / access_key.FILE)
     async with connect(identity / "kubeconfig", COMPONENT) as client:
         context = certificate.context()
-        await keep(client, place, endpoint, keys, own, context=context, ready=service.ready)
+        await run(client, place, endpoint, keys, own, context=context, ready=service.ready)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ COMPONENT: Final = "monopod-eksapi"
 _LOOPBACK: Final = "127.0.0.1"
 
 
-async def keep(
+async def run(
     client: Client,
     place: Place,
     endpoint: ClusterEndpoint,

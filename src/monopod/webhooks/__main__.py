@@ -5,7 +5,7 @@ import sys
 from monopod.identity.serving import ServingCertificate
 from monopod.kube import Daemon, connect, serve
 from monopod.settings import Settings
-from monopod.webhooks.manager import COMPONENT, keep
+from monopod.webhooks.manager import COMPONENT, run
 from monopod.webhooks.settings import WebhookSettings
 
 
@@ -14,7 +14,7 @@ async def _main(service: Daemon) -> None:
     identity = own.identity or settings.identities / "webhooks"
     certificate = ServingCertificate(identity / "serving.crt", identity / "serving.key")
     async with connect(identity / "kubeconfig", COMPONENT) as client:
-        await keep(client, settings, own, certificate.context(), ready=service.ready)
+        await run(client, settings, own, certificate.context(), ready=service.ready)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class _Accounts:
         return await self._client.get(ServiceAccount, name, namespace)
 
 
-async def keep(
+async def run(
     client: Client,
     settings: Settings,
     own: WebhookSettings,
