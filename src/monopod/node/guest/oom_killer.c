@@ -26,7 +26,7 @@
  * what is left below the nearest limit. */
 #define KIB_PER_MS 1024L
 #define SHORTEST_MS 10
-#define LONGEST_MS 40
+#define LONGEST_MS 250
 /* So long others are spared after a kill. */
 #define END_MS 2000
 
