@@ -344,7 +344,6 @@ async def test_user_namespaces_and_the_handler_runc(namespace: Namespace, image:
     assert (first, second, jwt.count(".")) == ("0", "0", 2)
 
 
-@pytest.mark.gvisor
 async def test_probes_and_restarts(namespace: Namespace, image: str) -> None:
     """Startup gates liveness; a failed liveness probe restarts; OOM restarts with its reason."""
     await namespace.apply(

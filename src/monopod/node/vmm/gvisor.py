@@ -40,7 +40,7 @@ _OPEN_FILES: Final = 65_536
 """One for each stub process, and a few."""
 _ANSWER_S: Final = 30.0
 _GROWTH_BYTES: Final = 2 << 30
-"""The sentry extends its memory and disk files by 1 GiB at a time."""
+"""The sentry extends its memory and disk files, which have holes, by 1 GiB at a time."""
 _NOTIFICATIONS: Final = (0xC0502100, 0xC0182101, 0x40082104)
 """``SECCOMP_IOCTL_NOTIF_RECV``, ``_SEND`` and ``_SET_FLAGS``: how a stub's threads wake it."""
 ALLOWED: Final = seccomp.Extra(
@@ -158,7 +158,7 @@ class GvisorDriver:
                 descriptors=wires.all,
                 limits=Limits(vcpus * 1000, limit_bytes, processes(machine.size)),
                 temporary_bytes=_MIB,
-                largest_file_bytes=max(limit_bytes, disk_bytes) + _GROWTH_BYTES,
+                largest_file_bytes=max(2 * limit_bytes, disk_bytes) + _GROWTH_BYTES,
             )
             await self._launcher.launch(machine, self._vmm, start)
 
