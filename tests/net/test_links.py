@@ -10,14 +10,14 @@ import statistics
 import struct
 import time
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
 from monopod.node.net import addresses
 from monopod.node.net.errors import NetworkError
-from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.links import Link, Links, machine_links
 from monopod.node.vmm.driver import LinkKind
 from tests.kube.waiting import until
 from tests.net.lab import Lab, ip, make_socket
@@ -26,21 +26,16 @@ _ETHERNET, _IPV4, _UDP = 14, 20, 8
 _SIOCGIFNAME = 0x8910
 
 
-def _spec(number: int, kind: LinkKind = LinkKind.PACKET) -> LinkSpec:
-    return LinkSpec(
-        f"mvm-{number:010x}",
-        IPv4Address("100.64.9.0") + number,
-        IPv4Address("192.168.9.0") + number,
-        kind,
-    )
+def _spec(number: int, kind: LinkKind = LinkKind.PACKET) -> Link:
+    return Link(f"mvm-{number:010x}", IPv4Address("192.168.9.0") + number, kind)
 
 
 _each_kind = pytest.mark.parametrize("kind", list(LinkKind))
 
 
-def _frame(spec: LinkSpec, source: str, payload: bytes) -> bytes:
+def _frame(spec: Link, source: str, payload: bytes) -> bytes:
     """A UDP datagram from a guest to the gateway, as it is on the wire."""
-    mac = addresses.guest_mac(spec.management_address)
+    mac = addresses.guest_mac(spec.address)
     hardware = bytes.fromhex((addresses.GATEWAY_MAC + mac).replace(":", "")) + b"\x08\x00"
     length = _UDP + len(payload)
     header = struct.pack(
@@ -78,11 +73,10 @@ async def test_a_link_has_the_documented_routes_and_neighbours(lab: Lab, kind: L
         what = {LinkKind.PACKET: "veth", LinkKind.TAP: "tun type tap"}[kind]
         for part in (addresses.GATEWAY_MAC, "inet 100.64.0.1/32", what, "group 109", "LOWER_UP"):
             assert part in shown
-        routes = ip(lab.router, "route", "show", "dev", spec.name)
-        assert "100.64.9.10 proto static scope link" in routes
-        assert "192.168.9.10 via 100.64.9.10 proto static onlink" in routes
+        routes = ip(lab.router, "route", "show", "dev", spec.name).splitlines()
+        assert [line.strip() for line in routes] == ["192.168.9.10 proto static scope link"]
         neighbours = ip(lab.router, "neigh", "show", "dev", spec.name)
-        assert "100.64.9.10 lladdr 02:6d:64:40:09:0a PERMANENT" in neighbours
+        assert "192.168.9.10 lladdr 02:6d:c0:a8:09:0a PERMANENT" in neighbours
 
 
 @_each_kind
@@ -130,7 +124,7 @@ async def test_a_veth_link_ends_with_its_vmm_and_a_tap_when_it_is_removed(lab: L
     for spec in (packet, tap):
         await lab.links.ensure(spec)
         with await lab.links.open(spec) as wire:
-            assert await _sent_to(lab, wire, str(spec.pod_address))
+            assert await _sent_to(lab, wire, str(spec.address))
 
 
 async def _sent_to(lab: Lab, wire: io.FileIO, address: str) -> bytes:
@@ -162,8 +156,8 @@ async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkK
         # Whoever opens it brings it up, and the kernel takes that in a moment later.
         await until(lambda: " state UP " in ip(lab.router, "link", "show", spec.name))
         frame = await _sent_to(lab, wire, "192.168.9.12")
-        os.write(wire.fileno(), _frame(spec, "100.64.9.12", b"from the guest"))
-        assert frame[:6] == bytes.fromhex("026d6440090c")
+        os.write(wire.fileno(), _frame(spec, "192.168.9.12", b"from the guest"))
+        assert frame[:6] == bytes.fromhex("026dc0a8090c")
         assert frame.endswith(b"for the guest")
         datagram = frame[_ETHERNET + _IPV4 :]
         pseudo = frame[_ETHERNET + 12 : _ETHERNET + 20] + struct.pack("!HH", 17, len(datagram))
@@ -196,7 +190,7 @@ async def test_a_packet_socket_reaches_no_other_machines_link(lab: Lab) -> None:
     for spec in (own, other):
         await lab.links.ensure(spec)
     with await lab.links.open(own) as wire, await lab.links.open(other):
-        frame = _frame(other, "100.64.9.17", b"forged")
+        frame = _frame(other, "192.168.9.17", b"forged")
         with (
             socket.socket(fileno=os.dup(wire.fileno())) as taken_over,
             pytest.raises(OSError, match="No such device"),
@@ -215,7 +209,39 @@ async def test_opening_a_missing_link_fails(lab: Lab, kind: LinkKind) -> None:
 @pytest.mark.parametrize("name", ["uplink", "mvm-0123456789ab", "eth0"])
 def test_only_machines_names_are_links(name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        LinkSpec(name, IPv4Address("100.64.0.9"), IPv4Address("192.168.0.9"))
+        Link(name, IPv4Address("100.64.0.9"))
+
+
+@pytest.mark.row("S17")
+async def test_a_machine_has_a_link_for_management_and_one_for_its_pod(lab: Lab) -> None:
+    management, pod = IPv4Address("100.64.9.40"), IPv4Address("192.168.9.40")
+    both = machine_links("mvm-0000000040", management, pod)
+    assert [(each.name, each.address, each.network) for each in both] == [
+        ("mgmt-0000000040", management, None),
+        ("mvm-0000000040", pod, None),
+    ]
+    before = ip(lab.router, "route")
+    for each in both:
+        await lab.links.ensure(each)
+    # One alone is a leftover of its machine too.
+    ip(lab.router, "link", "del", "mvm-0000000040")
+    assert lab.links.present() == {"mvm-0000000040"}
+    await lab.links.ensure(both[1])
+    for _ in range(2):
+        await lab.links.remove("mvm-0000000040")
+    assert lab.links.present() == set()
+    assert ip(lab.router, "route") == before
+
+
+@pytest.mark.row("S17")
+async def test_a_worker_nodes_pods_are_behind_its_one_link(lab: Lab) -> None:
+    management, block = IPv4Address("100.64.9.41"), IPv4Network("192.168.99.0/24")
+    (link,) = machine_links("mvm-0000000041", management, block[1], pod_network=block)
+    await lab.links.ensure(link)
+    with await lab.links.open(link):
+        routes = ip(lab.router, "route", "show", "dev", link.name)
+        assert "100.64.9.41 proto static scope link" in routes
+        assert "192.168.99.0/24 via 100.64.9.41 proto static onlink" in routes
 
 
 async def test_links_without_a_cluster_fail(lab: Lab) -> None:

@@ -20,7 +20,7 @@ from monopod.kube import Client
 from monopod.node.net import services
 from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.cluster_network import API_PORT
-from monopod.node.net.router_policy import remove_table
+from monopod.node.net.rules import remove_table
 from tests.apiserver import ApiServer
 from tests.net.conftest import Start
 from tests.net.lab import CLOSED, Guest, Lab, call, dropped, make_socket, serving

@@ -1,5 +1,6 @@
 """Drivers that a host cannot run are kept with their reasons, and looked at again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -31,8 +32,8 @@ class FakeDriver:
         if self.lacks:
             raise VmmError(self.lacks)
 
-    async def launch(self, machine: Machine, link_fd: int) -> None:
-        raise VmmError(f"{machine.name} is not started on {link_fd}")
+    async def launch(self, machine: Machine, links: Sequence[int]) -> None:
+        raise VmmError(f"{machine.name} is not started on {links}")
 
     async def watch(self, name: str) -> Exit:
         raise VmmError(name)

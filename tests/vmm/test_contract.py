@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -11,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.links import Links, machine_links
 from monopod.node.net.namespaces import Namespace
 from monopod.node.vmm.console import tail
 from monopod.node.vmm.driver import Machine, VmmError
@@ -36,11 +38,13 @@ class Place:
     links: Links
 
     async def launch(self, machine: Machine) -> None:
-        address = IPv4Address("100.64.9.9")
-        spec = LinkSpec("mvm-one", address, IPv4Address("192.168.9.9"), self.driver.link_kind)
-        await self.links.ensure(spec)
-        with await self.links.open(spec) as end:
-            await self.driver.launch(machine, end.fileno())
+        addresses = IPv4Address("100.64.9.9"), IPv4Address("192.168.9.9")
+        with ExitStack() as stack:
+            ends: list[int] = []
+            for link in machine_links("mvm-one", *addresses, self.driver.link_kind):
+                await self.links.ensure(link)
+                ends.append(stack.enter_context(await self.links.open(link)).fileno())
+            await self.driver.launch(machine, ends)
 
     async def run(self, script: str, milli_cpu: int = 250) -> Machine:
         machine = await self.bench.machine("one", scripted(script), milli_cpu=milli_cpu)
@@ -92,6 +96,7 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
         echo processors $(nproc)
         echo $(head -n 1 /proc/meminfo)
         ip link set vec0 up && echo link $(cat /sys/class/net/vec0/address)
+        ip link set vec1 up && echo pod link $(cat /sys/class/net/vec1/address)
         echo links $(readlink /dev/fd /dev/stdin /dev/stdout /dev/stderr)
         echo shared $(awk '/ shared:/ {{ print $5 }}' /proc/self/mountinfo)
         (head -c 2000000000 /dev/zero | tail -c 1500000000 >/dev/null); echo hog $?
@@ -100,14 +105,15 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
         milli_cpu,
     )
     with pytest.raises(VmmError, match="already runs"):
-        await driver.launch(machine, 0)
+        await driver.launch(machine, (0, 0))
     async with asyncio.timeout(_BOOT_S):
         await place.bench.printed("one", _READY)
     text = tail(place.bench.console_of("one"))
     assert f"processors {milli_cpu // 1000}" in text
     total_kib = int(text.split("MemTotal:")[1].split()[0])
     assert 512 * 1024 <= total_kib <= 512 * 1024 * 1.1
-    assert f"link {machine.mac_address}" in text
+    assert f"\nlink {machine.mac_addresses[0]}" in re.sub(r"(?m)^\S+ \S+  ", "", text)
+    assert f"pod link {machine.mac_addresses[1]}" in text
     assert "links /proc/self/fd /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2" in text
     shared = text.split("shared ")[1].splitlines()[0].split()
     # What the kubelet mounts there, containerd has to see; what it covers in /proc, no container.

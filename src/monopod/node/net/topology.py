@@ -14,7 +14,7 @@ from typing import Any, Final
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from monopod.node.net import addresses, router_policy
+from monopod.node.net import addresses, router_policy, rules
 from monopod.node.net.cluster_network import (
     BALANCERS,
     BALANCERS_LINK,
@@ -27,6 +27,7 @@ from monopod.node.net.cluster_network import (
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.host import Host
+from monopod.node.net.host_table import host_table
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.router_state import read_router_state
 from monopod.node.net.routes import refuse
@@ -118,7 +119,7 @@ class Topology:
         router = Firewall(self.router)
         if not (await read_router_state(router, self.plan)).complete:
             await router.apply(router_policy.router_tables(self.plan, self.first_policy))
-        await Firewall(self.host.namespace).apply(router_policy.host_table(self.plan))
+        await Firewall(self.host.namespace).apply(host_table(self.plan))
         try:
             await self._wire_host()
             await self._wire_control()
@@ -140,7 +141,7 @@ class Topology:
         """
         async with await self.host.namespace.netlink() as host:
             await _delete_link(host, self.plan.host_link)
-        await Firewall(self.host.namespace).apply(router_policy.remove_table(self.plan.host_table))
+        await Firewall(self.host.namespace).apply(rules.remove_table(self.plan.host_table))
         for namespace in (self.ports, self.balancers, self.control, self.router):
             await asyncio.to_thread(namespace.remove)
         self.host.leave(self.plan.instance)

@@ -6,6 +6,7 @@ instant is replaced by one that finds every machine.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
@@ -16,7 +17,7 @@ from monopod.node.guest import GuestError, GuestImage, create_configuration_disk
 from monopod.node.net.addresses import guest_mac, vmm_uid
 from monopod.node.net.cluster_network import LINK_PREFIX
 from monopod.node.net.errors import NetworkError
-from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.links import Links, machine_links
 from monopod.node.provider import (
     Configure,
     DriverSelection,
@@ -137,7 +138,7 @@ class LocalProvider:
         self._hold(name, lambda milli_cpu: -(-milli_cpu // 1000) * 1000)
 
     async def terminate(self, name: str) -> None:
-        """Stop a machine and remove its processes, link, disks and cgroup. Idempotent.
+        """Stop a machine and remove its processes, links, disks and cgroup. Idempotent.
 
         Raises:
             ProviderError: Something could not be removed; ``present`` lists what is left.
@@ -191,11 +192,16 @@ class LocalProvider:
             content = await configure()
             await asyncio.to_thread(create_configuration_disk, files.config_disk, content, uid)
 
-        addresses = (wanted.management_address, wanted.pod_address)
-        link = LinkSpec(wanted.name, *addresses, driver.link_kind, wanted.pod_network)
+        links = machine_links(
+            wanted.name,
+            wanted.management_address,
+            wanted.pod_address,
+            driver.link_kind,
+            wanted.pod_network,
+        )
         await run_concurrently(
             create_data_disk(self._image.data_template, files.data_disk, wanted.storage_gib, uid),
-            self._links.ensure(link),
+            *map(self._links.ensure, links),
             configure_disk(),
         )
         machine = Machine(
@@ -206,11 +212,12 @@ class LocalProvider:
             root_image=self._image.root_image,
             data_disk=files.data_disk,
             config_disk=files.config_disk,
-            mac_address=guest_mac(wanted.management_address),
+            mac_addresses=tuple(guest_mac(each.address) for each in links),
             console_directory=files.console,
         )
-        with await self._links.open(link) as link_end:
-            await driver.launch(machine, link_end.fileno())
+        with ExitStack() as stack:
+            ends = [stack.enter_context(await self._links.open(each)) for each in links]
+            await driver.launch(machine, [each.fileno() for each in ends])
         self._watch(wanted.name)
 
     async def _remove(self, name: str) -> None:

@@ -5,6 +5,7 @@ of disks. A guest can access only the files and descriptors named here.
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -43,8 +44,8 @@ class Machine:
     """The machine's own disk, read-write."""
     config_disk: Path
     """The machine's identity and settings: a tar archive, read-only."""
-    mac_address: str
-    """MAC address of the guest's only network interface."""
+    mac_addresses: tuple[str, ...]
+    """MAC addresses of the guest's network interfaces: the management link's, then the pod's."""
     console_directory: Path
     """Directory of its console log, which is rotated and bounded in size."""
 
@@ -87,8 +88,12 @@ class Driver(Protocol):
         """
         ...
 
-    async def launch(self, machine: Machine, link_fd: int) -> None:
+    async def launch(self, machine: Machine, links: Sequence[int]) -> None:
         """Start a machine in its jail; it outlives this process.
+
+        Args:
+            machine: The machine.
+            links: Descriptors of its links, in the order of its MAC addresses.
 
         Raises:
             VmmError: It could not be started; nothing of it is left running.
