@@ -26,8 +26,8 @@ from monopod.settings import Settings
 from tests.framework.eventually import eventually
 
 UID = 1_000_070_321
-MAC = "02:6d:64:40:03:21"
-POD_MAC = "02:6d:c0:a8:03:21"
+MAC = "02:6d:64:40:09:09"
+POD_MAC = "02:6d:c0:a8:09:09"
 
 
 @pytest.fixture(scope="session")

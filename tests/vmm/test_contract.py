@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from monopod.node.net.addresses import GATEWAY_MAC
 from monopod.node.net.links import Links, machine_links
 from monopod.node.net.namespaces import Namespace
 from monopod.node.vmm.console import tail
@@ -22,11 +24,14 @@ from monopod.node.vmm.qemu_command import Accelerator
 from monopod.node.vmm.uml import UmlDriver
 from monopod.node.vmm.watchdog import WatchdogTimeouts, statistics
 from monopod.util import process
-from tests.vmm.conftest import Bench, scripted
+from tests.framework.eventually import eventually
+from tests.net.lab import make_socket
+from tests.vmm.conftest import POD_MAC, Bench, scripted
 
 _PROGRAMS = {"uml": "linux", "qemu-tcg": "qemu-system-x86"}
 _READY = "ready to be looked at"
 _BOOT_S = 90
+_POD = "192.168.9.9"
 
 
 @dataclass
@@ -36,9 +41,10 @@ class Place:
     bench: Bench
     driver: UmlDriver | QemuDriver
     links: Links
+    router: Namespace
 
     async def launch(self, machine: Machine) -> None:
-        addresses = IPv4Address("100.64.9.9"), IPv4Address("192.168.9.9")
+        addresses = IPv4Address("100.64.9.9"), IPv4Address(_POD)
         with ExitStack() as stack:
             ends: list[int] = []
             for link in machine_links("mvm-one", *addresses, self.driver.link_kind):
@@ -79,7 +85,7 @@ async def _place(bench: Bench, kind: str) -> AsyncIterator[Place]:
         each.create()
     try:
         async with Links(router, ports) as links:
-            yield Place(bench, driver, links)
+            yield Place(bench, driver, links, router)
     finally:
         await driver.stop("one")
         for each in (router, ports):
@@ -126,6 +132,51 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
     # As another process sees it, that knows nothing of the launch.
     assert (await driver.watch("one")).reason == "VmmKilled"
     assert place.bench.cgroups.processes("one") == []
+
+
+_SANDBOXES = 3
+_TAKES = f"""
+    export CNI_COMMAND=ADD CNI_CONTAINERID=one CNI_IFNAME=eth0
+    echo '{{"cniVersion": "1.0.0", "name": "pod", "type": "pod-link", "mac": "{POD_MAC}",
+        "address": "{_POD}", "gateway": "192.168.9.1", "gatewayMAC": "{GATEWAY_MAC}"}}' >/run/pod
+    for pod in $(seq {_SANDBOXES}); do
+        ip netns add pod$pod
+        read -r before _ </proc/uptime
+        CNI_NETNS=/run/netns/pod$pod /usr/local/libexec/cni/pod-link </run/pod && echo
+        read -r after _ </proc/uptime
+        echo "taken by $pod from $before to $after"
+        # A datagram to a port that is closed has come in, and the error about it has gone out.
+        until ip netns exec pod$pod awk '/^Udp: [0-9]/ {{ exit !$3 }}' /proc/net/snmp; do
+            sleep 0.2
+        done
+        ip netns delete pod$pod
+        until ip -o link | grep -q {POD_MAC}; do sleep 0.2; done
+    done
+    echo {_READY}; sleep 600
+"""
+
+
+@pytest.mark.row("S17")
+async def test_each_new_sandbox_of_a_pod_takes_its_link(place: Place) -> None:
+    await place.run(_TAKES)
+
+    async def refused() -> bool:
+        with make_socket(place.router, socket.SOCK_DGRAM) as caller:
+            caller.connect((_POD, 9))
+            try:
+                caller.send(b"hello")
+                async with asyncio.timeout(1):
+                    await asyncio.get_running_loop().sock_recv(caller, 1)
+            except ConnectionRefusedError:
+                return True
+            except (OSError, TimeoutError):
+                pass
+            return False
+
+    for pod in range(1, _SANDBOXES + 1):
+        await place.bench.printed("one", f"taken by {pod}")
+        await eventually(refused, f"sandbox {pod} answers", 20)
+    await place.bench.printed("one", _READY)
 
 
 @pytest.mark.parametrize(
