@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, Final
 
 from monopod.node.guest.credentials import RegistryCredential, credential_files, kubelet_flags
+from monopod.node.vmm.driver import LINK_MTU
 
 GATEWAY: Final = IPv4Address("100.64.0.1")
 """The router's address on every machine's link."""
@@ -221,6 +222,7 @@ def _point_to_point(pods: IPv4Network) -> dict[str, Any]:
     return {
         "type": "ptp",
         "ipMasq": False,
+        "mtu": LINK_MTU,
         "ipam": {
             "type": "host-local",
             "dataDir": "/run/cni",

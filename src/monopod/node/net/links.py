@@ -27,7 +27,7 @@ from monopod.node.net.cluster_network import LINK_GROUP, LINK_PREFIX, MANAGEMENT
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.link_endpoints import LinkEndpoint, make_tap, open_tap
 from monopod.node.net.namespaces import Namespace, transmit_checksums_in_software
-from monopod.node.vmm.driver import LinkKind
+from monopod.node.vmm.driver import LINK_MTU, LinkKind
 
 _MAX_NAME: Final = 15
 _NUD_PERMANENT: Final = 0x80
@@ -163,7 +163,9 @@ class Links:
             raise NetworkError(f"link {link.name} vanished while it was set up")
         if link.kind is LinkKind.TAP:
             # A tap device cannot be created with these; they are set before it is up.
-            await router.link("set", index=index, address=addresses.GATEWAY_MAC, group=LINK_GROUP)
+            await router.link(
+                "set", index=index, address=addresses.GATEWAY_MAC, group=LINK_GROUP, mtu=LINK_MTU
+            )
         transmit_checksums_in_software(control, link.name)
         if await _index(ports, link.name) is not None:
             await ports.link("set", ifname=link.name, state="up")
@@ -197,7 +199,8 @@ class Links:
                     kind="veth",
                     address=addresses.GATEWAY_MAC,
                     group=LINK_GROUP,
-                    peer={"ifname": link.name, "net_ns_fd": ports.fileno()},
+                    mtu=LINK_MTU,
+                    peer={"ifname": link.name, "net_ns_fd": ports.fileno(), "mtu": LINK_MTU},
                 )
             except NetlinkError as error:
                 if error.code != errno.EEXIST:

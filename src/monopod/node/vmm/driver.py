@@ -8,9 +8,12 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from monopod.errors import MonopodError
+
+LINK_MTU: Final = 9001
+"""Largest packet on a machine's links in bytes; within a VPC, AWS's interfaces have the same."""
 
 
 class VmmError(MonopodError):

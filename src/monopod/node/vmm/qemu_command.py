@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monopod.node.vmm.disks import Disks
+from monopod.node.vmm.driver import LINK_MTU
 
 PROGRAM: Final = "/usr/bin/qemu-system-x86_64"
 """QEMU derives its module path from its own path."""
@@ -98,7 +99,10 @@ def _devices(accelerator: Accelerator, wires: Descriptors) -> Iterator[str]:
     for number, (descriptor, mac_address) in enumerate(wires.links):
         name = f"link{number}"
         yield from ("-netdev", f"tap,id={name},fd={descriptor},vhost=off")
-        yield from ("-device", f"virtio-net-{bus},netdev={name},mac={mac_address}{boot}")
+        yield from (
+            "-device",
+            f"virtio-net-{bus},netdev={name},mac={mac_address},host_mtu={LINK_MTU}{boot}",
+        )
     yield from ("-object", "rng-builtin,id=random", "-device", f"virtio-rng-{bus},rng=random")
     yield from ("-device", f"virtio-balloon-{bus},id=balloon,free-page-reporting=on")
     yield from ("-chardev", f"socket,id=monitor,fd={wires.monitor},server=on,wait=off")

@@ -15,7 +15,7 @@ from monopod.fargate.sizing import TABLE
 from monopod.node.vmm import seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import Disks, open_disks
-from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.driver import LINK_MTU, Exit, LinkKind, Machine, VmmError
 from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
 from monopod.node.vmm.map_count import PARAMETER, MapCount
 from monopod.node.vmm.publish import publish
@@ -206,7 +206,7 @@ def kernel_argv(guest_mib: int, disks: Disks, links: Sequence[tuple[int, str]]) 
         f"ubd1=/proc/self/fd/{disks.data}",
         f"ubd2r=/proc/self/fd/{disks.configuration}",
         *(
-            f"vec{number}:transport=fd,fd={descriptor},mac={mac_address}"
+            f"vec{number}:transport=fd,fd={descriptor},mac={mac_address},mtu={LINK_MTU}"
             for number, (descriptor, mac_address) in enumerate(links)
         ),
         *("root=/dev/ubda", "ro", "rootfstype=ext4", "init=/usr/sbin/init"),
