@@ -1,4 +1,4 @@
-"""What a machine is told: read back with the tools' own formats, not compared as text."""
+"""A machine's configuration, read back with the tools' own formats, not compared as text."""
 
 import json
 import re

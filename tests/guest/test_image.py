@@ -1,4 +1,4 @@
-"""What the image is made of, as far as it can be told without building one."""
+"""What the image is made of, as far as it is known without building one."""
 
 import io
 import json

@@ -36,7 +36,7 @@ class Objects:
         await self._client.patch(MicroVM, meta(made).name or "", status, subresource="status")
 
     async def delete(self, kind: type[res.Resource], name: str) -> None:
-        # Forbidden: a group whose members nobody counts any more, where its policy is in effect.
+        # Forbidden: a group whose members are no longer counted, where its policy is in effect.
         with suppress(NotFoundError, ForbiddenError):
             await self._client.delete(kind, name)
 

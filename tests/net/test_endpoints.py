@@ -1,4 +1,4 @@
-"""At which addresses pods are for network policies, whatever a guest says of itself."""
+"""Addresses of pods for network policies do not depend on what a guest reports."""
 
 from ipaddress import IPv4Address
 from typing import Any

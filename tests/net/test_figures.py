@@ -44,7 +44,7 @@ _PORT = 8080
 _PACKETS = 20_000
 _ROUNDS = 7
 _WORST_RATIO = 1.5
-"""Of a packet's cost; what it meets are the rules of its own ends, whatever others there are."""
+"""Of a packet's cost; it meets only the rules of its own ends, not those of others."""
 _ENDPOINTS, _PER_SLICE = 1000, 100
 
 
@@ -103,7 +103,7 @@ class _Stream:
     def cost(self, *, new: bool) -> float:
         """Send many and return the processors' microseconds for one, of everything it caused.
 
-        As long as nobody answers a flow, each of its packets is judged as a new connection's.
+        As long as a flow is not answered, each of its packets is judged as a new connection's.
         """
         own = self._new if new else self._known
         # Packets cross virtual wires in their sender's own time: the router's work is in it.
@@ -157,7 +157,7 @@ async def test_cost_of_ten_thousand_rules(
             ("none_again", 0, 0),
         ):
             for kind in (GROUPS, POLICIES):
-                # What is measured is rules, not those that know nobody.
+                # The rules are measured, not the drop of ungoverned addresses.
                 open_kind = replace(kind, knows_all=False)
                 filters = _filters(ends, count, rules) if count else []
                 if not filters:

@@ -73,7 +73,7 @@ async def groups(lab: Lab) -> AsyncIterator[_Filters]:
 async def test_a_governed_address_takes_only_what_is_allowed(
     lab: Lab, policies: _Filters, udp: bool
 ) -> None:
-    """What it opens, and what others do, is nobody's business then; answers pass."""
+    """Then neither what it opens nor what others do is limited; answers pass."""
     server, friend, stranger = await lab.guest(), await lab.guest(), await lab.guest()
     protocol = "udp" if udp else "tcp"
     allowed = _from(friend, ports=(Ports(protocol, _PORT),))
@@ -385,7 +385,7 @@ async def test_keep_is_idempotent_and_restores_removed_filters(lab: Lab, groups:
     await lab.firewall.apply(rules.remove_table(GROUPS.table))
     assert await groups.keeper.keep(wanted)
     assert await groups.drops(client, target)
-    # Whoever starts anew knows nothing of what stands, and puts it in place again.
+    # After a restart it applies the table once more.
     before = await groups.counted()
     assert await FilterWriter(lab.firewall, GROUPS).keep(wanted)
     assert await groups.counted() >= before > 0

@@ -145,7 +145,7 @@ async def _sent_to(lab: Lab, wire: io.FileIO, address: str) -> bytes:
 
 @_each_kind
 async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkKind) -> None:
-    """As a VMM sees them: nothing of its own, and nothing the kernel left to a network card."""
+    """As a VMM sees them: no packet that it sent, and no work left to a network card."""
     spec = _spec(12, kind)
     await lab.links.ensure(spec)
     with (
@@ -153,7 +153,7 @@ async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkK
         make_socket(lab.router, socket.SOCK_DGRAM, ("100.64.0.1", 9)) as receiver,
     ):
         assert not os.get_inheritable(wire.fileno())
-        # Whoever opens it brings it up, and the kernel takes that in a moment later.
+        # Opening it brings it up; the kernel reports that a moment later.
         await until(lambda: " state UP " in ip(lab.router, "link", "show", spec.name))
         frame = await _sent_to(lab, wire, "192.168.9.12")
         os.write(wire.fileno(), _frame(spec, "192.168.9.12", b"from the guest"))

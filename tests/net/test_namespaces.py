@@ -1,4 +1,4 @@
-"""Named namespaces beside those of ``ip netns``, on a host that had none."""
+"""Named namespaces together with those of ``ip netns``, on a host that had none."""
 
 import sys
 

@@ -38,7 +38,7 @@ async def _live(
     made = await admin.create(
         Pod(
             metadata=ObjectMeta(name=name, namespace=namespace, labels=labels),
-            spec=PodSpec(containers=[Container(name="main", image="none")], schedulerName="nobody"),
+            spec=PodSpec(containers=[Container(name="main", image="none")], schedulerName="none"),
         )
     )
     its = machine(f"mvm-{token_hex(5)}", "private-a")
@@ -48,7 +48,7 @@ async def _live(
 
 
 async def _allows(lab: Lab, caller: Guest, target: tuple[str, int]) -> bool:
-    """Whether a new call is answered; needs no time-out to tell that it is not."""
+    """Whether a new call is answered; a dropped one is recognised without a time-out."""
 
     async def counted() -> int:
         contents = await lab.firewall.contents(POLICIES.table)
@@ -142,10 +142,10 @@ async def test_an_event_reports_unenforced_parts_of_a_policy(
     blocks = [{"ipBlock": {"cidr": each}} for each in ("192.168.0.0/16", "2001:db8::/32")]
     await _deny(admin, namespace, "half", ingress=[{"from": blocks}])
 
-    async def told() -> bool:
+    async def reported() -> bool:
         return bool((await admin.list(Event, namespace)).items)
 
-    await until(told)
+    await until(reported)
     (event,) = (await admin.list(Event, namespace)).items
     assert (event.type, event.reason, event.involvedObject.name) == (
         "Warning",

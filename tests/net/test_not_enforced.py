@@ -1,4 +1,4 @@
-"""Who writes a policy is told what of it does nothing."""
+"""A policy's author sees which parts of it have no effect."""
 
 from typing import Any
 

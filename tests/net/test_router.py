@@ -353,7 +353,7 @@ async def test_services_addresses_do_not_leak_out_while_kube_proxy_is_away(lab: 
 
 
 async def test_errors_about_connections_come_back(lab: Lab) -> None:
-    """A port nobody listens on refuses at once, for UDP by ICMP."""
+    """A closed port refuses at once, for UDP by ICMP."""
     one, two = await lab.guest(), await lab.guest()
     for udp in (False, True):
         with pytest.raises(ConnectionRefusedError):
@@ -404,9 +404,9 @@ async def test_a_machines_network_configuration_needs_no_arp(lab: Lab) -> None:
         ip(guest.namespace, "addr", "flush", "dev", link.name)
     ip(guest.namespace, "link", "set", guest.management_link.name, "name", "vec0")
     assert not ip(guest.namespace, "route") + ip(guest.namespace, "neigh")
-    told = lab.home.with_name("network")
-    told.write_bytes(node_files(node)["network"])
-    ip(guest.namespace, "-batch", str(told))
+    batch = lab.home.with_name("network")
+    batch.write_bytes(node_files(node)["network"])
+    ip(guest.namespace, "-batch", str(batch))
     async with serving(guest.namespace, guest.management, KUBELET_PORT):
         assert await call(lab.control, control, (guest.management, KUBELET_PORT)) == control
     assert await lab.counted("arp_blocked") == 0

@@ -105,7 +105,7 @@ async def test_pods_may_call_kubelets_while_their_account_may_read_metrics(
         spec=PodSpec(
             containers=[Container(name="main", image="none")],
             serviceAccountName="metrics-server",
-            schedulerName="nobody",
+            schedulerName="none",
         ),
     )
     await admin.create(
@@ -197,7 +197,7 @@ async def test_removed_rules_and_routes_are_restored(
 async def test_the_process_reports_when_the_router_is_ready(
     lab: Lab, api_server: ApiServer, tmp_path: Path
 ) -> None:
-    """As s6 starts it: in the control plane's namespace, told nothing but where its home is."""
+    """As s6 starts it: in the control plane's namespace, with its home as the only input."""
     allow(api_server)
     identity = lab.home / "identities" / "network"
     shutil.copytree(api_server.kubeconfig(USER).parent, identity)
@@ -210,11 +210,11 @@ async def test_the_process_reports_when_the_router_is_ready(
         running(lab.control, tmp_path, *command, environment=environment, notify=writing) as child,
     ):
         os.close(writing)
-        with os.fdopen(reading, "rb", buffering=0) as told:
+        with os.fdopen(reading, "rb", buffering=0) as notified:
             os.set_blocking(reading, False)
 
             async def ready() -> bool:
-                return told.read() == b"\n"
+                return notified.read() == b"\n"
 
             await until(ready)
         assert await lab.firewall.has_table(router_policy.ROUTER_TABLE)

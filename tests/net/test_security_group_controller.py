@@ -41,7 +41,7 @@ async def _counted(lab: Lab) -> int:
 
 
 async def _allows(lab: Lab, caller: Guest, target: tuple[str, int]) -> bool:
-    """Whether a new call is answered; needs no time-out to tell that it is not."""
+    """Whether a new call is answered; a dropped one is recognised without a time-out."""
     calling = counts(lambda: _counted(lab), caller.namespace, caller.pod, target)
     return not await calling
 
@@ -84,7 +84,7 @@ async def test_a_rule_takes_effect_on_running_pods_and_ends_with_its_removal(
 async def test_pods_without_groups_are_in_the_cluster_s(
     lab: Lab, objects: Objects, working: Callable[[], Awaitable[None]]
 ) -> None:
-    """They reach each other; one in a group of its own they do not reach, nor it them."""
+    """They reach each other, but not one in another group, and it does not reach them."""
     one, two, apart = await lab.guest(), await lab.guest(), await lab.guest()
     other = f"sg-{token_hex(4)}"
     cluster = group("sg-cluster", rule(groups=["sg-cluster"]))
@@ -146,13 +146,13 @@ async def test_a_groups_status_lists_the_groups_that_reference_it(
         status = (await admin.get(SecurityGroup, name)).status
         return status.referencedBy if status else None
 
-    async def told() -> bool:
+    async def reported() -> bool:
         return await named_by() == [other]
 
     async def free() -> bool:
         return await named_by() == []
 
-    await until(told)
+    await until(reported)
     await objects.delete(SecurityGroup, other)
     await until(free)
 

@@ -99,7 +99,7 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
         await until(lambda: _connects(one, (address, 80)))
         took = time.monotonic() - began
         record_property("kube_proxy_start_to_served_s", round(took, 2))
-        assert took < _STOCK_WAIT_S, "kube-proxy waited for a Node of its own name"
+        assert took < _STOCK_WAIT_S, "kube-proxy waited for a Node of its name"
         async with asyncio.timeout(_PATIENCE_S):
             while not (first.callers and second.callers):
                 await call(one.namespace, one.pod, (address, 80))
@@ -204,7 +204,7 @@ async def test_a_local_service_leads_a_pod_to_itself_and_others_nowhere(
 async def test_pods_reach_the_api_server_as_the_service_kubernetes(
     cluster: Lab, api_server: ApiServer, namespace: str
 ) -> None:
-    """And nothing that a service of their own making points at beyond pods and API server."""
+    """And no target of a service that they made, but pods and the API server."""
     guest, control = await cluster.guest(), str(cluster.plan.control.ip)
     port = {"name": "https", "port": API_PORT, "protocol": "TCP"}
     endpoints = _endpoints("default", "kubernetes", API_PORT, control) | {"ports": [port]}
@@ -242,7 +242,7 @@ async def _connects(guest: Guest, target: tuple[str, int]) -> bool:
 
 @pytest.fixture
 async def dns(cluster: Lab, api_server: ApiServer, tmp_path: Path) -> AsyncIterator[Lab]:
-    """The cluster with CoreDNS on the router, running as nobody."""
+    """The cluster with CoreDNS on the router, running without privileges."""
     home = tmp_path / "coredns"
     home.mkdir()
     rules = [

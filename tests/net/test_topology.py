@@ -1,4 +1,4 @@
-"""The standing parts: made once however often, gone without a trace whatever happened."""
+"""The cluster's network: created once however often, removed without a trace in any state."""
 
 import asyncio
 import random

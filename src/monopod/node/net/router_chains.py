@@ -94,7 +94,7 @@ def guard_passage(table: Table, plan: ClusterNetwork) -> None:
 
     table.base_chain("forward", "forward", FILTER, policy="drop")
     accept_known(table, "forward")
-    # A kubelet probes its pod over both links of its machine, whatever groups and policies say: in
+    # A kubelet probes its pod over both links of its machine. No group or policy limits that: in
     # other clusters too, a pod accepts what its node sends.
     own_pod = nft.pair_in(("ip", "saddr"), ("ip", "daddr"), "own_pods")
     table.rule("forward", own_pod, nft.set_mark(FROM_OWN_KUBELET), ACCEPT)

@@ -83,7 +83,7 @@ class RouterPolicy:
 
     @property
     def pairs(self) -> dict[str, frozenset[tuple[IPv4Address, IPv4Address]]]:
-        """The router's named sets of pairs: management address and address of its own pod."""
+        """The router's named sets of pairs: management address and its own pod's address."""
         return {"own_pods": frozenset((own, pod) for pod, own in self.kubelets.items())}
 
     @property

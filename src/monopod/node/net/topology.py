@@ -43,7 +43,7 @@ _BALANCERS_PARAMETERS: Final = {
     "ipv4/ip_unprivileged_port_start": "0",
 }
 _OUTER_MTU: Final = 1500
-"""To the outside; the router tells pods when a packet is too large for it."""
+"""To the outside; the router answers a larger packet with an ICMP error."""
 _LOCAL: Final = 2
 """Route type RTN_LOCAL, and the scope and table of such routes."""
 _SCOPE_HOST: Final = 254
