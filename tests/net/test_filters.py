@@ -250,6 +250,20 @@ async def _serve_by(lab: Lab, address: str) -> None:
     )
 
 
+@pytest.mark.row("S17")
+async def test_a_kubelets_probes_pass_all_filters(
+    lab: Lab, policies: _Filters, groups: _Filters
+) -> None:
+    pod = await lab.guest()
+    shut = [_governing("shut", pod, ingress=(), egress=())]
+    async with serving(pod.namespace, pod.pod, _PORT):
+        with lab.kubelet(pod) as kubelet:
+            for each in (policies, groups):
+                await each.keeper.keep(shut)
+                assert await call(kubelet, pod.management, (pod.pod, _PORT)) == pod.management
+    assert (await policies.counted(), await groups.counted()) == (0, 0)
+
+
 async def test_a_pod_reaches_itself_through_a_service(lab: Lab, policies: _Filters) -> None:
     pod = await lab.guest()
     await _serve_by(lab, pod.pod)
