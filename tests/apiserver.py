@@ -1,6 +1,6 @@
 """A real API server for tests: etcd and kube-apiserver with Monopod's resources and RBAC, alone.
 
-Neither a controller manager nor a scheduler runs beside it, so nothing happens that a test does
+Neither a controller manager nor a scheduler runs with it, so nothing happens that a test does
 not do: namespaces never go away (each test gets a new one), and no pod is ever scheduled.
 
 Fixtures, in reach of every test through ``tests/conftest.py``:
@@ -20,7 +20,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -38,6 +37,7 @@ import monopod
 from monopod.build.components import Components, provide
 from monopod.identity.kubeconfig import render
 from monopod.settings import Settings
+from tests.framework.eventually import eventually_blocking
 
 LOOPBACK: Final = "127.0.0.1"
 ADMIN: Final = "admin"
@@ -134,7 +134,7 @@ class ApiServer:
     def kubectl(
         self, *words: str, kubeconfig: Path | None = None, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl to its end, whatever that is; as the administrator unless told otherwise."""
+        """Run kubectl to its end, good or bad; as the administrator by default."""
         return subprocess.run(
             [
                 self._programs.program("kubectl"),
@@ -246,14 +246,14 @@ def _process(
 def _wait_until_ready(
     child: subprocess.Popen[bytes], url: str, context: SSLContext, log: Path
 ) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline and child.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", context=context, timeout=5):  # noqa: S310
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"kube-apiserver is not ready: {log.read_text()[-4000:]}")
+    def ready() -> bool:
+        if child.poll() is not None:
+            raise RuntimeError(f"kube-apiserver exited: {log.read_text()[-4000:]}")
+        with urllib.request.urlopen(f"{url}/readyz", context=context, timeout=5):  # noqa: S310
+            return True
+
+    what = f"kube-apiserver is ready (its log is {log})"
+    eventually_blocking(ready, what, _START_TIMEOUT_S, errors=(OSError,))
 
 
 def _install_resources(server: ApiServer) -> None:
@@ -268,7 +268,7 @@ def _install_resources(server: ApiServer) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback that nobody listens on now."""
+    """Return ports of the loopback that are free now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
         for each in sockets:

@@ -1,38 +1,26 @@
-"""The layers of the tests, and the fixtures of the middle one.
-
-Those that need least run first, and ``pytest -m`` chooses among them. What the fixtures around the
-API server are is told in ``tests/apiserver.py``.
-"""
+"""The order of the tests, and the fixtures around an API server (see ``tests/apiserver.py``)."""
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources import core_v1
 
 from monopod.kube import Client, connect
 from tests.apiserver import ApiServer, running_api_server
+from tests.framework import layers
 
-_ROOT = Path(__file__).parent
-_LAYERS = ("unit", "api", "e2e")
-
-
-def _layer(item: pytest.Item) -> str:
-    """End-to-end tests have a folder; what asks for an API server tells it by its fixtures."""
-    if "e2e" in item.path.relative_to(_ROOT).parts:
-        return "e2e"
-    return "api" if "api_server" in getattr(item, "fixturenames", ()) else "unit"
+# An example's time says nothing on a busy host.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        layer = _layer(item)
-        if layer != "unit":
-            item.add_marker(layer)
-    items.sort(key=lambda item: _LAYERS.index(_layer(item)))
+    """Before ``-m`` chooses: a test without a layer would never run."""
+    layers.sort(items)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +37,7 @@ async def admin(api_server: ApiServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def namespace(admin: Client) -> str:
-    """A new namespace in which pods can be created; nothing but this test knows it."""
+    """A new namespace in which pods can be created."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     await admin.create(core_v1.Namespace(metadata=ObjectMeta(name=name)))
     account = core_v1.ServiceAccount(metadata=ObjectMeta(name="default", namespace=name))

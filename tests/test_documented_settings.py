@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings
 
 import monopod
 
+pytestmark = pytest.mark.unit
+
 _PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "settings.md"
 _ROWS = {
     name: cells.split(" | ")

@@ -13,6 +13,8 @@ from monopod.cli.failures import explained
 from monopod.errors import MonopodError
 from monopod.node.guest.errors import DiskError
 
+pytestmark = pytest.mark.unit
+
 
 def _errors() -> Iterator[type[Exception]]:
     """All public exception classes of Monopod's modules."""

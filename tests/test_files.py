@@ -9,6 +9,7 @@ import pytest
 from monopod.util.files import write_atomically
 
 
+@pytest.mark.unit
 def test_an_identical_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "file"
     assert write_atomically(path, b"one")
@@ -19,6 +20,7 @@ def test_an_identical_file_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == b"two"
 
 
+@pytest.mark.unit
 def test_a_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
@@ -30,6 +32,7 @@ def test_a_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
     assert S_IMODE((tmp_path / "closed").stat().st_mode) == 0o600
 
 
+@pytest.mark.unit
 def test_another_mode_is_a_change(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"secret", mode=0o644)
@@ -37,6 +40,7 @@ def test_another_mode_is_a_change(tmp_path: Path) -> None:
     assert S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.unit
 def test_a_reader_sees_the_old_or_the_new_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")
@@ -46,7 +50,7 @@ def test_a_reader_sees_the_old_or_the_new_content(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.kernel
 def test_the_owner_is_set_with_the_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"secret", owner=os.getuid())
@@ -54,6 +58,7 @@ def test_the_owner_is_set_with_the_content(tmp_path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12345)
 
 
+@pytest.mark.unit
 def test_a_failed_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.mkdir()

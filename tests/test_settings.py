@@ -5,6 +5,8 @@ from pydantic import ValidationError
 
 from monopod.settings import Settings
 
+pytestmark = pytest.mark.unit
+
 
 @pytest.mark.parametrize("given", ["debug", "DEBUG", "Warning", "error"])
 def test_a_log_level_may_be_written_in_any_case(

@@ -3,8 +3,8 @@
     .venv/bin/python tools/generate_eks_wire.py          writes it
     .venv/bin/python tools/generate_eks_wire.py --check  fails if it is not what would be written
 
-The endpoint answers a few of the API's operations; their structures are generated with everything
-that they hold, and of all others the names and paths, so that a client is told what it asked for.
+Monopod implements a few of the API's operations: their structures are generated completely. Of all
+others it has the names and paths, so that the error can name the requested operation.
 """
 
 import re
@@ -68,7 +68,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from monopod.eksapi.operation import Operation, Unanswered
+from monopod.eksapi.operation import Operation, Unimplemented
 
 '''
 
@@ -101,18 +101,18 @@ def _parts(model: Model) -> Iterator[str]:
             yield f"{name} = Literal{list(shape['enum'])}\n"
     yield "OPERATIONS: Final = ("
     yield from (_operation(model["operations"][name], model) for name in ANSWERED)
-    yield ")\n\nUNANSWERED: Final = ("
+    yield ")\n\nUNIMPLEMENTED: Final = ("
     for name, operation in sorted(model["operations"].items()):
         if name not in ANSWERED:
             http = operation["http"]
-            yield f"Unanswered({name!r}, {http['method']!r}, {_path(http)!r}),"
-    yield ')\n"""What else the API has."""\n\nSTATUS: Final = {'
+            yield f"Unimplemented({name!r}, {http['method']!r}, {_path(http)!r}),"
+    yield ')\n"""Operations of the API that Monopod does not implement."""\n\nSTATUS: Final = {'
     yield from (
         f"{name!r}: {shape['error']['httpStatusCode']},"
         for name, shape in sorted(model["shapes"].items())
         if shape.get("exception")
     )
-    yield '}\n"""The HTTP status of each error that the model has."""\n'
+    yield '}\n"""The HTTP status of each error in the model."""\n'
 
 
 def _ordered(model: Model) -> list[str]:

@@ -5,10 +5,10 @@ from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.statistics import Series, Spread
 
 MICROVM = (0.01, 0.05, 0.3, 2.0, 4.5, 5.0, 8.0)
-ORDINARY = (0.01, None, None, None, None, 0.03, 0.9)
+BASELINE = (0.01, None, None, None, None, 0.03, 0.9)
 
 
-def story(
+def pod_timeline(
     moments: tuple[float | None, ...], factor: float = 1.0, failure: str = "", pod: str = "p"
 ) -> PodTimeline:
     seen = {p: m * factor for p, m in zip(Phase, moments, strict=True) if m is not None}
@@ -16,9 +16,9 @@ def story(
 
 
 def series(kind: Kind, at_once: int, *factors: float) -> Series:
-    moments = MICROVM if kind is Kind.MICROVM else ORDINARY
+    moments = MICROVM if kind is Kind.MICROVM else BASELINE
     subject = Subject(kind, "uml" if kind is Kind.MICROVM else "")
-    return Series(subject, at_once, tuple(story(moments, factor) for factor in factors))
+    return Series(subject, at_once, tuple(pod_timeline(moments, factor) for factor in factors))
 
 
 REPORT = Report(
@@ -28,8 +28,8 @@ REPORT = Report(
     series=(
         series(Kind.MICROVM, 1, 1.0, 1.1, 0.9),
         series(Kind.MICROVM, 10, 4.0, 5.0),
-        series(Kind.ORDINARY, 1, 1.0, 1.0, 1.2),
-        series(Kind.ORDINARY, 10, 2.0, 3.0),
+        series(Kind.BASELINE, 1, 1.0, 1.0, 1.2),
+        series(Kind.BASELINE, 10, 2.0, 3.0),
     ),
     footprints=(
         Footprint(

@@ -13,41 +13,43 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from monopod.bench.baseline_node import configuration
-from monopod.bench.baseline_node.cgroups import CgroupTree, hierarchies
-from monopod.bench.baseline_node.configuration import BaselineConfiguration, Taint
+from monopod.bench.baseline_node.cgroups import CgroupTree
+from monopod.bench.baseline_node.configuration import BaselineConfiguration
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import ADDRESS, PODS, Wire
 from monopod.bench.errors import BenchError
 from monopod.node.net.addresses import MANAGEMENT, vmm_uid
 from monopod.node.net.namespaces import Namespace
+from monopod.util.cgroups import Hierarchies
 from monopod.util.process import run
 from tests.framework.eventually import eventually
 
 NODE = BaselineConfiguration(
-    name="ordinary-abc123",
+    name="baseline-abc123",
     address=IPv4Address("100.95.255.254"),
     pods=IPv4Network("100.95.254.0/24"),
     resolver=IPv4Address("192.168.0.2"),
     cluster_dns=IPv4Address("10.100.0.10"),
     api_server="https://100.127.0.6:6443",
     sandbox_image="monopod.dev/pause:1",
-    cgroup="/monopod-abc123/ordinary",
+    cgroup="/monopod-abc123/baseline",
     ca_certificate=b"CA",
     client_certificate=b"CERTIFICATE\n",
     client_key=b"SECRET",
     serving_certificate=b"SERVING",
     serving_key=b"SECRET TOO",
     labels={"b": "2", "a": "1"},
-    taints=(Taint("a", "1"),),
+    taints=(("a", "1", "NoSchedule"),),
 )
 RUN = PurePosixPath("/run/config")
-CGROUP = f"monopod-test-{os.getpid()}/ordinary"
+CGROUP = f"monopod-test-{os.getpid()}/baseline"
 
 
+@pytest.mark.unit
 def test_configuration_files() -> None:
     found = configuration.files(NODE)
     kubelet = json.loads(found[RUN / "kubelet.json"].content)
-    assert kubelet["cgroupRoot"] == "/monopod-abc123/ordinary"
+    assert kubelet["cgroupRoot"] == "/monopod-abc123/baseline"
     assert kubelet["registerWithTaints"] == [{"key": "a", "value": "1", "effect": "NoSchedule"}]
     assert kubelet["failCgroupV1"] is False
     containerd = tomllib.loads(found[RUN / "containerd.toml"].content.decode())
@@ -60,6 +62,7 @@ def test_configuration_files() -> None:
     assert script.mode == 0o700
 
 
+@pytest.mark.unit
 def test_secrets_are_files_for_root_only_and_no_arguments() -> None:
     found = configuration.files(NODE)
     holding = {path for path, file in found.items() if b"SECRET" in file.content}
@@ -69,6 +72,7 @@ def test_secrets_are_files_for_root_only_and_no_arguments() -> None:
     assert "SECRET" not in repr(NODE)
 
 
+@pytest.mark.unit
 def test_its_addresses_are_disjoint_from_machines() -> None:
     assert ADDRESS in MANAGEMENT
     assert PODS.subnet_of(MANAGEMENT)
@@ -78,25 +82,14 @@ def test_its_addresses_are_disjoint_from_machines() -> None:
             vmm_uid("abc123", address)
 
 
-def test_hierarchies_of_both_cgroup_versions() -> None:
-    mountinfo = (
-        "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
-        "33 31 0:30 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
-        "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
-    )
-    assert hierarchies(mountinfo) == [
-        Path("/sys/fs/cgroup/cpu"),
-        Path("/sys/fs/cgroup/unified"),
-    ]
-
-
 def traces(path: str) -> list[Path]:
-    roots = hierarchies(Path("/proc/self/mountinfo").read_text())
+    roots = Hierarchies.of_this_host().roots
     return [root / path for root in roots if (root / path).exists()]
 
 
+@pytest.mark.kernel
 async def test_cgroups_are_created_joined_killed_and_removed() -> None:
-    tree = CgroupTree.on_this_host(CGROUP)
+    tree = CgroupTree(CGROUP)
     joins = tree.create()
     try:
         assert len(joins) == len(traces(CGROUP)) > 0
@@ -147,6 +140,7 @@ def processes_in(root: Path) -> list[int]:
     return found
 
 
+@pytest.mark.kernel
 async def test_the_shell_is_isolated_and_ends_completely(tmp_path: Path) -> None:
     root = make_root(tmp_path / "node")
     panic = read("/proc/sys/kernel/panic")
@@ -167,6 +161,7 @@ async def test_the_shell_is_isolated_and_ends_completely(tmp_path: Path) -> None
     assert str(root) not in read("/proc/self/mountinfo")
 
 
+@pytest.mark.kernel
 async def test_everything_ends_when_the_parent_is_killed(tmp_path: Path) -> None:
     root = make_root(tmp_path / "node")
     starter = (
@@ -189,6 +184,7 @@ async def test_everything_ends_when_the_parent_is_killed(tmp_path: Path) -> None
     await eventually(lambda: not processes_in(root))
 
 
+@pytest.mark.kernel
 async def test_an_error_says_why_namespaces_cannot_be_created(tmp_path: Path) -> None:
     root = make_root(tmp_path / "node")
     with pytest.raises(BenchError, match=r"cannot create .* namespaces: .*not-there"):
@@ -196,6 +192,7 @@ async def test_an_error_says_why_namespaces_cannot_be_created(tmp_path: Path) ->
     assert processes_in(root) == []
 
 
+@pytest.mark.kernel
 async def test_the_link_routes_both_ways_and_is_removed(tmp_path: Path) -> None:
     router = Namespace(tmp_path / "router")
     router.create()

@@ -8,6 +8,8 @@ import pytest
 from monopod.bench import console
 from monopod.bench.footprint import cpu_s, processes_bytes
 
+pytestmark = pytest.mark.unit
+
 CONSOLE = """\
 2026-11-23 19:18:52.456960983  Run /usr/sbin/init as init process
 2026-11-23 19:18:53.604559723  \x1b[36mINFO\x1b[0m[2026-11-23T19:18:53.603841322Z] starting

@@ -9,6 +9,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from rich.console import Console
 
 from monopod.api.resources import Subnet, SubnetSpec, Vpc, VpcSpec
+from monopod.bench.environment import dedicated_subnet
 from monopod.bench.errors import BenchError
 from monopod.bench.network import loads, table
 from monopod.bench.network.first_byte import first_byte
@@ -22,10 +23,11 @@ from monopod.bench.network.manifests import (
 from monopod.bench.network.report import FirstBytes, Leg, NetworkReport, Way, ratios
 from monopod.bench.phases import Kind, Subject
 from monopod.bench.report import Host
-from monopod.bench.surroundings import subnet_of_its_own
 from monopod.fargate.profiles import is_private
 
-UML, ORDINARY = Subject(Kind.MICROVM, "uml"), Subject(Kind.ORDINARY)
+UML, BASELINE = Subject(Kind.MICROVM, "uml"), Subject(Kind.BASELINE)
+
+pytestmark = pytest.mark.unit
 
 
 def leg(subject: Subject, way: Way, rate: float, failed: int = 0) -> Leg:
@@ -41,9 +43,9 @@ REPORT = NetworkReport(
     seconds=10,
     legs=(
         *(leg(UML, way, 100.0) for way in Way),
-        *(leg(ORDINARY, way, 400.0) for way in Way if way is not Way.ALB),
+        *(leg(BASELINE, way, 400.0) for way in Way if way is not Way.ALB),
     ),
-    first_bytes=(FirstBytes(UML, (0.3, 0.1, 0.2)), FirstBytes(ORDINARY, (0.1, 0.1))),
+    first_bytes=(FirstBytes(UML, (0.3, 0.1, 0.2)), FirstBytes(BASELINE, (0.1, 0.1))),
     notes=("something was not there",),
 )
 
@@ -91,7 +93,7 @@ def test_ratios_need_both_kinds() -> None:
     assert found[("direct", "mibPerSecond")] == pytest.approx(0.25)
     assert found[("first byte", "p50Seconds")] == pytest.approx(2)
     assert not any(of == "ALB" for of, _ in found)
-    assert ratios([(UML, "direct", {"x": 1.0}), (ORDINARY, "direct", {"x": 0.0})]) == ()
+    assert ratios([(UML, "direct", {"x": 1.0}), (BASELINE, "direct", {"x": 0.0})]) == ()
 
 
 def test_throughput_counts_bodies_only() -> None:
@@ -152,13 +154,13 @@ def test_baseline_pods_get_an_unused_public_block() -> None:
         for number in (0, 255)
     ]
     taken = [each.spec.cidrBlock for each in others]
-    found = subnet_of_its_own([vpc], others, taken, "bench")
+    found = dedicated_subnet([vpc], others, taken, "bench")
     assert found is not None
     assert not is_private(found)
     assert found.spec.availabilityZone == "a"
     block = IPv4Network(found.spec.cidrBlock)
     assert not any(block.overlaps(IPv4Network(each)) for each in taken)
-    assert subnet_of_its_own([vpc], others, ["10.0.0.0/16"], "bench") is None
+    assert dedicated_subnet([vpc], others, ["10.0.0.0/16"], "bench") is None
 
 
 async def test_first_byte_is_of_the_first_answer() -> None:

@@ -13,6 +13,8 @@ from monopod.bench.observations import Observations
 from monopod.bench.phases import Phase
 from monopod.kube import Added, Change, Deleted, Modified
 
+pytestmark = pytest.mark.unit
+
 NODE = "fargate-ip-1"
 
 
@@ -103,13 +105,13 @@ def test_every_phase_is_recorded_at_its_first_observation() -> None:
 def test_watches_may_report_in_any_order() -> None:
     for order in permutations(range(3)):
         seen = Observations(Clock())
-        tell = (
+        changes = (
             lambda s=seen: s.machine_changed(Added("mvm-1", machine("True"))),
             lambda s=seen: s.node_changed(Added(NODE, node())),
             lambda s=seen: s.pod_changed(Added("p", pod(NODE, "True"))),
         )
         for each in order:
-            tell[each]()
+            changes[each]()
         assert set(seen.moments("u")) == set(Phase) - {Phase.ADMITTED, Phase.BOOTED}
 
 
@@ -144,7 +146,7 @@ async def test_gone_means_pod_and_machine() -> None:
 
 def test_last_word_is_what_a_late_pod_waits_for() -> None:
     seen = Observations(Clock())
-    assert seen.last_word("u") == "the pod does not exist"
+    assert seen.waiting_reason("u") == "the pod does not exist"
     seen.pod_changed(
         Added(
             "p",
@@ -156,7 +158,7 @@ def test_last_word_is_what_a_late_pod_waits_for() -> None:
             ),
         )
     )  # fmt: skip
-    assert seen.last_word("u") == "PodScheduled: CapacityUnavailable no capacity"
+    assert seen.waiting_reason("u") == "PodScheduled: CapacityUnavailable no capacity"
     waiting = {"waiting": {"reason": "ErrImageNeverPull"}}
     seen.pod_changed(
         modified(
@@ -169,11 +171,11 @@ def test_last_word_is_what_a_late_pod_waits_for() -> None:
             )
         )
     )  # fmt: skip
-    assert seen.last_word("u") == "container main: ErrImageNeverPull"
+    assert seen.waiting_reason("u") == "container main: ErrImageNeverPull"
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Running"])
 def test_last_word_falls_back_to_the_phase(phase: str) -> None:
     seen = Observations(Clock())
     seen.pod_changed(Added("p", pod(phase=phase, conditions=[])))
-    assert seen.last_word("u") == f"phase {phase}"
+    assert seen.waiting_reason("u") == f"phase {phase}"

@@ -10,7 +10,9 @@ from monopod.bench import table, timeline
 from monopod.bench.phases import Kind, Phase, PodTimeline, Subject
 from monopod.bench.report import Report
 from monopod.bench.statistics import Series
-from tests.bench.cases import MICROVM, REPORT, story
+from tests.bench.cases import MICROVM, REPORT, pod_timeline
+
+pytestmark = pytest.mark.unit
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -68,7 +70,9 @@ def test_the_table_shows_phases_ratio_footprint_and_notes() -> None:
 
 
 def test_an_unobserved_phase_is_shown_as_such() -> None:
-    unseen = Series(Subject(Kind.MICROVM, "uml"), 1, (story((*MICROVM[:3], None, *MICROVM[4:])),))
+    unseen = Series(
+        Subject(Kind.MICROVM, "uml"), 1, (pod_timeline((*MICROVM[:3], None, *MICROVM[4:])),)
+    )
     report = with_series(unseen)
     said = shown(report)
     assert "not observed" in next(line for line in said.splitlines() if "booted" in line)

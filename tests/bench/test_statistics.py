@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 
 from monopod.bench.phases import Kind, Phase, PodTimeline, Subject, durations
 from monopod.bench.statistics import Series, percentile, ratios, spread
-from tests.bench.cases import MICROVM, REPORT, series, story
+from tests.bench.cases import MICROVM, REPORT, pod_timeline, series
+
+pytestmark = pytest.mark.unit
 
 seconds = st.floats(min_value=0, max_value=1000, allow_nan=False)
 
@@ -51,7 +53,7 @@ def test_a_phase_observed_out_of_order_takes_no_time() -> None:
 
 
 def test_an_unobserved_phase_counts_towards_the_next() -> None:
-    unseen = Series(Subject(Kind.MICROVM), 1, (story((*MICROVM[:3], None, *MICROVM[4:])),))
+    unseen = Series(Subject(Kind.MICROVM), 1, (pod_timeline((*MICROVM[:3], None, *MICROVM[4:])),))
     by_phase = {each.phase: each for each in unseen.summaries}
     assert by_phase[Phase.BOOTED].took is None
     assert by_phase[Phase.BOOTED].reached is None
@@ -64,7 +66,10 @@ def test_failed_pods_are_counted_separately() -> None:
     mixed = Series(
         Subject(Kind.MICROVM),
         1,
-        (story(MICROVM), PodTimeline("late", {Phase.ADMITTED: 99.0}, "not Ready within 120 s")),
+        (
+            pod_timeline(MICROVM),
+            PodTimeline("late", {Phase.ADMITTED: 99.0}, "not Ready within 120 s"),
+        ),
     )
     assert [each.pod for each in mixed.failures] == ["late"]
     assert mixed.whole is not None
@@ -78,5 +83,5 @@ def test_ratios_compare_equal_concurrency() -> None:
     found = {each.at_once: each for each in ratios(REPORT.series)}
     assert found[1].p50 == pytest.approx(8.0 / 0.9)
     assert found[10].p95 == pytest.approx(5 * 8.0 / (3 * 0.9))
-    assert ratios([series(Kind.MICROVM, 1, 1.0), series(Kind.ORDINARY, 10, 1.0)]) == ()
-    assert ratios([series(Kind.MICROVM, 1, 1.0), Series(Subject(Kind.ORDINARY), 1, ())]) == ()
+    assert ratios([series(Kind.MICROVM, 1, 1.0), series(Kind.BASELINE, 10, 1.0)]) == ()
+    assert ratios([series(Kind.MICROVM, 1, 1.0), Series(Subject(Kind.BASELINE), 1, ())]) == ()

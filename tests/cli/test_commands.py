@@ -43,6 +43,7 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
+@pytest.mark.unit
 def test_the_help_names_every_command(tmp_path: Path) -> None:
     done = _monopod(tmp_path, "--help")
     assert done.returncode == 0
@@ -50,6 +51,7 @@ def test_the_help_names_every_command(tmp_path: Path) -> None:
         assert f"│ {name} " in done.stdout
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     "words",
     [
@@ -73,6 +75,7 @@ def test_without_a_cluster_the_error_is_one_line(tmp_path: Path, words: tuple[st
     assert not home.exists()
 
 
+@pytest.mark.unit
 def test_a_bad_setting_is_named_by_its_variable(tmp_path: Path) -> None:
     done = _monopod(tmp_path, "kubeconfig", MONOPOD_REGION="Here")
     assert done.returncode == 1
@@ -82,6 +85,7 @@ def test_a_bad_setting_is_named_by_its_variable(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, said)
 
 
+@pytest.mark.unit
 def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "cluster.json").mkdir()
     state_file = tmp_path / "cluster.json"
@@ -91,11 +95,13 @@ def test_a_damaged_state_is_one_line(tmp_path: Path) -> None:
     assert str(state_file) in done.stderr
 
 
+@pytest.mark.unit
 def test_kubeconfig_prints_only_a_path(home: Path) -> None:
     done = _monopod(home, "kubeconfig")
     assert done.stdout == f"{home}/identities/admin/kubeconfig\n"
 
 
+@pytest.mark.unit
 def test_kubectl_gets_all_arguments_and_the_credentials(home: Path, tmp_path: Path) -> None:
     program = tmp_path / "components" / "kubectl"
     program.parent.mkdir()
@@ -113,6 +119,7 @@ def test_kubectl_gets_all_arguments_and_the_credentials(home: Path, tmp_path: Pa
         assert done.stdout.rstrip("\n").endswith(said + arrived)
 
 
+@pytest.mark.unit
 def test_logs_are_shown_and_their_names_listed(home: Path) -> None:
     for name, text in (("logs/etcd", "one\ntwo\n"), ("machines/mvm-0123456789/console", "boot\n")):
         directory = home / name
@@ -127,7 +134,7 @@ def test_logs_are_shown_and_their_names_listed(home: Path) -> None:
         assert done.stderr.endswith("there are: etcd, mvm-0123456789\n")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs to give up root")
+@pytest.mark.kernel
 @pytest.mark.parametrize("command", ["up", "down"])
 def test_only_root_starts_and_stops_a_cluster(tmp_path: Path, command: str) -> None:
     if not _reachable(MONOPOD):
@@ -144,6 +151,7 @@ def _reachable(path: Path) -> bool:
     return all(place.stat().st_mode & 0o001 for place in places)
 
 
+@pytest.mark.unit
 def test_preflight_errors_come_before_any_change(tmp_path: Path) -> None:
     home = tmp_path / ("x" * 90)
     done = _monopod(home, "up")
@@ -165,7 +173,7 @@ def _exports(text: str) -> dict[str, str]:
     return dict(variable.split("=", 1) for _, variable in words)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.kernel
 def test_env_aws_exports_all_that_clients_need(furnished: Path) -> None:
     done = _monopod(furnished, "env", "aws", MONOPOD_REGION="here-1")
     exported = _exports(done.stdout)
@@ -179,16 +187,16 @@ def test_env_aws_exports_all_that_clients_need(furnished: Path) -> None:
         "AWS_REGION": "here-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    held = read_keys(furnished / "identities" / "eks" / "access-keys.sealed")
+    held = read_keys(furnished / "identities" / "eksapi" / "access-keys.sealed")
     assert (held[key_id].secret, held[key_id].user) == (secret, "monopod:admin")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.kernel
 def test_access_keys_come_and_go(furnished: Path) -> None:
     done = _monopod(furnished, "access-key", "create", "alice", "--group", "dev", "--group", "ops")
     made = _exports(done.stdout)
     key_id, secret = made["AWS_ACCESS_KEY_ID"], made["AWS_SECRET_ACCESS_KEY"]
-    path = furnished / "identities" / "eks" / "access-keys.sealed"
+    path = furnished / "identities" / "eksapi" / "access-keys.sealed"
     key = read_keys(path)[key_id]
     assert (key.secret, key.user, key.groups) == (secret, "alice", ("dev", "ops"))
     listed = _monopod(furnished, "access-key", "list").stdout

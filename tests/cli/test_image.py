@@ -11,6 +11,8 @@ from monopod.build.images.use import use_of
 from monopod.cli import image
 from monopod.controlplane.images import Pruned
 
+pytestmark = pytest.mark.unit
+
 _REGISTRY = "100.127.3.6:5000"
 _DIGEST = "sha256:" + "a" * 64
 _PUSHED = datetime(2026, 11, 29, 17, 30, tzinfo=UTC)

@@ -7,6 +7,8 @@ from rich.console import Console
 from monopod.cli.screen import Screen
 from monopod.util.progress import Progress
 
+pytestmark = pytest.mark.unit
+
 
 class _Clock:
     def __init__(self) -> None:

@@ -2,6 +2,8 @@ import pytest
 
 from monopod.cli.sizes import size
 
+pytestmark = pytest.mark.unit
+
 
 @pytest.mark.parametrize(
     ("count", "shown"),

@@ -11,6 +11,8 @@ from monopod.build.components import BuildError, Component, ComponentsError, pro
 from monopod.settings import Settings
 from monopod.util.progress import Progress, ignore
 
+pytestmark = pytest.mark.kernel
+
 
 def _builds(said: list[Progress]) -> int:
     return sum(one.detail == "built" for one in said)

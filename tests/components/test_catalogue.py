@@ -8,6 +8,8 @@ from monopod.build.components import COMPONENTS, FORTIO, Component, ComponentsEr
 from monopod.build.components.build import content_key
 from monopod.build.components.toolchain import Toolchain, needed_version
 
+pytestmark = pytest.mark.unit
+
 _BY_NAME = pytest.mark.parametrize("component", (*COMPONENTS, FORTIO), ids=lambda one: one.name)
 
 

@@ -8,6 +8,8 @@ import pytest
 from monopod.build.components import Component, PrebuiltError, provide, verify
 from monopod.settings import Settings
 
+pytestmark = pytest.mark.kernel
+
 
 @pytest.fixture
 async def prebuilt(settings: Settings, hello: Component, tmp_path: Path) -> Path:

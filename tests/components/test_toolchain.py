@@ -9,6 +9,8 @@ from monopod.build.components import Component, ToolchainError
 from monopod.build.components.toolchain import find_toolchain
 from monopod.util.progress import ignore
 
+pytestmark = pytest.mark.unit
+
 
 def _go(directory: Path, version: str) -> Path:
     directory.mkdir(parents=True, exist_ok=True)

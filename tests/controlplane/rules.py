@@ -13,7 +13,7 @@ def rights(group: str, resources: str, verbs: str) -> set[Right]:
 _EVENTS: Final = rights("", "events", "get create patch")
 
 MAY: Final[dict[str, set[Right]]] = {
-    "monopod:admission": (
+    "monopod:webhooks": (
         rights("monopod.dev", "fargateprofiles", "list watch")
         | rights("monopod.dev", "vpcs subnets securitygroups microvms", "list")
         | rights("", "nodes services", "list")
@@ -38,7 +38,7 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("node.k8s.io", "runtimeclasses", "list watch")
         | _EVENTS
     ),
-    "monopod:machines": (
+    "monopod:microvm": (
         rights("monopod.dev", "microvms", "list watch patch delete")
         | rights("monopod.dev", "microvms/status", "patch")
         | rights("monopod.dev", "vpcs subnets executionroles", "list watch")
@@ -51,13 +51,13 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("certificates.k8s.io", "signers", "approve")
         | _EVENTS
     ),
-    "monopod:eks": (
+    "monopod:eksapi": (
         rights("monopod.dev", "fargateprofiles", "get list create patch delete")
         | rights("monopod.dev", "vpcs subnets", "list")
         | rights("", "namespaces", "get")
         | rights("authorization.k8s.io", "subjectaccessreviews", "create")
     ),
-    "monopod:network": (
+    "monopod:vpc": (
         rights("monopod.dev", "vpcs subnets microvms securitygroups", "list watch")
         | rights("monopod.dev", "subnets/status securitygroups/status", "patch")
         | rights("", "pods namespaces nodes services", "list watch")
@@ -66,7 +66,7 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("networking.k8s.io", "networkpolicies", "list watch")
         | _EVENTS
     ),
-    "monopod:balancing": (
+    "monopod:loadbalancer": (
         rights("", "services", "list watch")
         | rights("", "services/status", "patch")
         | rights("discovery.k8s.io", "endpointslices", "list watch")

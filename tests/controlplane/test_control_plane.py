@@ -22,16 +22,18 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.authentication_v1 import SelfSubjectReview
 from lightkube.resources.authorization_v1 import SelfSubjectRulesReview
 from lightkube.resources.core_v1 import Pod
+from lightkube.resources.rbac_authorization_v1 import ClusterRole
 
 from monopod.api import keys
 from monopod.build.images import ImageConfig, push, write_archive
 from monopod.build.images.errors import ImageInUseError
-from monopod.controlplane import access, images, lifecycle
-from monopod.controlplane.control_plane import ControlPlane
+from monopod.controlplane import access, images, lifecycle, manifests, objects
+from monopod.controlplane.control_plane import ControlPlane, supervisor
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.identities import identities
 from monopod.controlplane.layout import User
-from monopod.kube import connect, meta
+from monopod.controlplane.service import Service
+from monopod.kube import NotFoundError, connect, meta
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.services import KUBE_PROXY_METRICS
 from monopod.settings import Settings
@@ -54,33 +56,33 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 _NAMES = [
-    "admission",
-    "balancing",
     "coredns",
-    "eks",
+    "eksapi",
     "etcd",
     "haproxy",
     "kube-apiserver",
     "kube-controller-manager",
     "kube-proxy",
     "kube-scheduler",
-    "network",
+    "loadbalancer",
     "registry",
     "registry-push",
     "scheduler",
+    "vpc",
+    "webhooks",
 ]
 _CERTIFIED = {
     "admin": "monopod:admin",
-    "admission": "monopod:admission",
-    "balancing": "monopod:balancing",
     "coredns": "system:coredns",
-    "eks": "monopod:eks",
+    "eksapi": "monopod:eksapi",
     "kube-controller-manager": "system:kube-controller-manager",
     "kube-proxy": "system:kube-proxy",
     "kube-scheduler": "system:kube-scheduler",
-    "machines": "monopod:machines",
-    "network": "monopod:network",
+    "loadbalancer": "monopod:loadbalancer",
+    "microvm": "monopod:microvm",
     "scheduler": "monopod:fargate-scheduler",
+    "vpc": "monopod:vpc",
+    "webhooks": "monopod:webhooks",
 }
 
 
@@ -100,7 +102,7 @@ def plane(settings: Settings) -> Iterator[ControlPlane]:
         asyncio.run(lifecycle.down(settings))
 
 
-def _nobody(plane: ControlPlane) -> aiohttp.ClientSession:
+def _anonymous(plane: ControlPlane) -> aiohttp.ClientSession:
     """A client without a certificate that trusts the cluster's authority."""
     authority = plane.layout.identity("admin") / "ca.crt"
     context = ssl.create_default_context(cafile=authority)
@@ -122,6 +124,32 @@ async def test_a_second_up_restarts_no_process(plane: ControlPlane, settings: Se
     assert after == before
 
 
+async def test_up_removes_processes_identities_and_roles_of_earlier_versions(
+    plane: ControlPlane, settings: Settings
+) -> None:
+    layout = plane.layout
+    tree = supervisor(layout)
+    control = layout.network.control_name
+    old = Service("old", ("/bin/sleep", "600"), uid=0, namespace=control, confined=False)
+    await tree.apply((old,))
+
+    async def runs() -> bool:
+        state = await tree.state("old")
+        return state is not None and state.up
+
+    await eventually(runs)
+    layout.identity("old").mkdir()
+    removed = manifests.read("removed")
+    async with plane.admin() as client:
+        await objects.apply(client, [{**removed[1], "rules": []}])
+        await lifecycle.up(settings, machines=False)
+        with pytest.raises(NotFoundError):
+            await client.get(ClusterRole, removed[1]["metadata"]["name"])
+    assert not layout.identity("old").exists()
+    assert not (layout.services / "old").exists()
+    assert await tree.state("old") is None
+
+
 @pytest.mark.parametrize(("directory", "user"), sorted(_CERTIFIED.items()))
 async def test_a_client_certificate_authenticates_its_user(
     plane: ControlPlane, directory: str, user: str
@@ -137,7 +165,7 @@ async def test_a_client_certificate_authenticates_its_user(
 @pytest.mark.row("S22")
 @pytest.mark.parametrize(
     "directory",
-    ["admission", "balancing", "coredns", "eks", "machines", "network", "scheduler"],
+    ["coredns", "eksapi", "loadbalancer", "microvm", "scheduler", "vpc", "webhooks"],
 )
 async def test_each_user_has_exactly_its_listed_permissions(
     plane: ControlPlane, directory: str
@@ -158,28 +186,28 @@ async def test_each_user_has_exactly_its_listed_permissions(
     assert may - EVERYBODY == MAY[_CERTIFIED[directory]]
     named = {name for rule in status.resourceRules for name in rule.resourceNames or ()}
     approvable = {"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"}
-    only = {"machines": approvable, "eks": {"kube-system"}, "scheduler": {"aws-logging"}}
+    only = {"microvm": approvable, "eksapi": {"kube-system"}, "scheduler": {"aws-logging"}}
     assert named == only.get(directory, set())
 
 
 @pytest.mark.row("S22")
-@pytest.mark.parametrize("directory", ["machines", "scheduler"])
+@pytest.mark.parametrize("directory", ["microvm", "scheduler"])
 async def test_only_controllers_that_watch_kubelets_read_leases(
     plane: ControlPlane, directory: str
 ) -> None:
     verbs = await _verbs(plane, directory, "kube-node-lease", "leases")
-    assert verbs == ({"get", "list", "watch"} if directory == "machines" else set[str]())
+    assert verbs == ({"get", "list", "watch"} if directory == "microvm" else set[str]())
 
 
 @pytest.mark.row("S22")
 @pytest.mark.parametrize(
-    "directory", ["admission", "coredns", "eks", "machines", "network", "scheduler"]
+    "directory", ["coredns", "eksapi", "microvm", "scheduler", "vpc", "webhooks"]
 )
-async def test_only_the_machines_controller_reads_registry_credentials(
+async def test_only_the_microvm_controller_reads_registry_credentials(
     plane: ControlPlane, directory: str
 ) -> None:
     verbs = await _verbs(plane, directory, keys.SYSTEM_NAMESPACE, "secrets")
-    assert verbs == ({"get"} if directory == "machines" else set[str]())
+    assert verbs == ({"get"} if directory == "microvm" else set[str]())
 
 
 async def _verbs(plane: ControlPlane, directory: str, namespace: str, resource: str) -> set[str]:
@@ -196,7 +224,7 @@ async def _verbs(plane: ControlPlane, directory: str, namespace: str, resource: 
 
 
 async def test_anonymous_requests_are_rejected(plane: ControlPlane) -> None:
-    async with _nobody(plane) as http, http.get(f"{plane.layout.api_server}/readyz") as answer:
+    async with _anonymous(plane) as http, http.get(f"{plane.layout.api_server}/readyz") as answer:
         assert answer.status == 401
 
 
@@ -205,7 +233,7 @@ async def test_service_account_tokens_are_verified_without_a_credential(
     plane: ControlPlane, settings: Settings
 ) -> None:
     server = plane.layout.api_server
-    async with _nobody(plane) as http:
+    async with _anonymous(plane) as http:
         async with http.get(f"{server}/.well-known/openid-configuration") as answer:
             assert answer.status == 200
             provider = await answer.json(content_type=None)
@@ -232,7 +260,7 @@ async def test_service_account_tokens_are_verified_without_a_credential(
 
 
 async def test_each_process_runs_unprivileged_as_its_own_user(plane: ControlPlane) -> None:
-    uids = {holding.directory: holding.uid for holding in identities(plane.layout)}
+    uids = {identity.directory: identity.uid for identity in identities(plane.layout)}
     seen: dict[str, tuple[int, int, str]] = {}
     for each in await plane.status():
         assert each.state is not None
@@ -242,7 +270,7 @@ async def test_each_process_runs_unprivileged_as_its_own_user(plane: ControlPlan
     net_admin, sys_admin = 1 << 12, 1 << 21
     uids["registry-push"] = uids["registry"]
     uids["haproxy"] = plane.layout.uid(User.BALANCERS)
-    allowed = {"kube-proxy": net_admin, "network": net_admin | sys_admin}
+    allowed = {"kube-proxy": net_admin, "vpc": net_admin | sys_admin}
     assert seen == {name: (uids[name], allowed.get(name, 0), "1") for name in _NAMES}
 
 
@@ -258,7 +286,7 @@ async def test_only_the_host_pushes_images_and_others_only_pull(
     ):
         assert answer.status == 202
     async with (
-        _nobody(plane) as elsewhere,
+        _anonymous(plane) as elsewhere,
         elsewhere.post(f"https://{plane.layout.registry}{path}") as answer,
     ):
         assert answer.status == 405
@@ -348,7 +376,7 @@ async def test_service_addresses_survive_restarts_of_kube_proxy(
         return any(float(count) >= 1 for count in counts)
 
     await eventually(written)
-    # Its second start is the first that finds rules of its own.
+    # Its second start is the first that finds rules that it wrote.
     for _ in range(2):
         before = {each.name: each for each in await plane.status()}["kube-proxy"].state
         assert before is not None
@@ -363,7 +391,7 @@ async def test_service_addresses_survive_restarts_of_kube_proxy(
         assert "10.100.0.1 . tcp . 443" in await _in_router(plane, *words)
 
 
-@pytest.mark.parametrize("name", ["etcd", "network"])
+@pytest.mark.parametrize("name", ["etcd", "vpc"])
 async def test_a_process_dies_with_its_supervisor_and_both_restart(
     plane: ControlPlane, name: str
 ) -> None:
@@ -441,7 +469,7 @@ async def test_up_resumes_after_it_was_killed(settings: Settings) -> None:
         f"asyncio.run(lifecycle.up(Settings(home=Path({str(settings.home)!r})), machines=False))"
     )
     program = (
-        "import asyncio; from pathlib import Path; from monopod.controlplane import life;"
+        "import asyncio; from pathlib import Path; from monopod.controlplane import lifecycle;"
         f"from monopod.settings import Settings; print(flush=True); {words}"
     )
     try:
@@ -450,7 +478,7 @@ async def test_up_resumes_after_it_was_killed(settings: Settings) -> None:
                 sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
             )
             assert child.stdout is not None
-            await child.stdout.readline()
+            assert await child.stdout.readline() == b"\n"
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(child.wait(), after_s)
             if child.returncode is None:

@@ -3,8 +3,12 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from monopod.controlplane import disk
 from monopod.settings import Settings
+
+pytestmark = pytest.mark.unit
 
 _MIB = 1 << 20
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from monopod.controlplane import execline
 from monopod.util import process
 
+pytestmark = pytest.mark.unit
+
 _WORD = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=30)
 
 

@@ -16,12 +16,14 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
 from monopod.build.images.use import Use
-from monopod.controlplane import upstream_services
+from monopod.controlplane import debian_services
 from monopod.controlplane.images import uses_of
 from monopod.controlplane.layout import Layout
 from monopod.controlplane.service import Service
 from monopod.controlplane.supervision import run_script
 from monopod.settings import Settings
+
+pytestmark = pytest.mark.unit
 
 _LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 _REGISTRY = _LAYOUT.registry
@@ -71,7 +73,7 @@ def _configuration(service: Service) -> dict[str, Any]:
 
 
 def test_images_are_deleted_only_through_the_socket() -> None:
-    pull, push = upstream_services.registry(_LAYOUT), upstream_services.registry_push(_LAYOUT)
+    pull, push = debian_services.registry(_LAYOUT), debian_services.registry_push(_LAYOUT)
     storage = _configuration(pull)["storage"]
     assert storage["delete"] == {"enabled": False}
     assert storage["maintenance"] == {"readonly": {"enabled": True}}
@@ -83,7 +85,7 @@ def test_images_are_deleted_only_through_the_socket() -> None:
 
 
 def test_garbage_is_collected_before_the_registry_listens() -> None:
-    script = run_script(upstream_services.registry_push(_LAYOUT)).splitlines()
+    script = run_script(debian_services.registry_push(_LAYOUT)).splitlines()
     collects = [number for number, line in enumerate(script) if '"garbage-collect"' in line]
     serves = [number for number, line in enumerate(script) if '"serve"' in line]
     assert len(collects) == len(serves) == 1

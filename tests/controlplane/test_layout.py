@@ -1,10 +1,14 @@
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import pytest
+
 from monopod.controlplane.identities import identities
 from monopod.controlplane.layout import Layout, User
 from monopod.node.net.addresses import MANAGEMENT, vmm_uid
 from monopod.settings import Settings
+
+pytestmark = pytest.mark.unit
 
 LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 
@@ -30,16 +34,16 @@ def test_two_clusters_share_no_uid() -> None:
 
 def test_only_the_administrators_certificate_names_a_group() -> None:
     groups = {
-        holding.directory: leaf.subject.organisation
-        for holding in identities(LAYOUT)
-        for leaf in holding.leaves
+        identity.directory: leaf.subject.organisation
+        for identity in identities(LAYOUT)
+        for leaf in identity.leaves
         if leaf.subject.organisation
     }
     assert groups == {"admin": "system:masters"}
 
 
 def test_which_identities_hold_more_than_a_client_certificate() -> None:
-    every = {holding.directory: holding for holding in identities(LAYOUT)}
+    every = {identity.directory: identity for identity in identities(LAYOUT)}
     assert {name for name, each in every.items() if each.signs_nodes} == {"kube-controller-manager"}
     assert {name for name, each in every.items() if each.signs_tokens} == {"kube-apiserver"}
     etcd = {

@@ -2,16 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from monopod.controllers.loadbalancer.settings import BalancingSettings
-from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.loadbalancer.settings import LoadBalancerSettings
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.scheduler.settings import SchedulerSettings
-from monopod.controllers.vpc.settings import NetworkSettings
+from monopod.controllers.vpc.settings import VpcSettings
 from monopod.controlplane import monopod_services
 from monopod.controlplane.layout import Layout
 from monopod.controlplane.supervision import run_script
-from monopod.eksapi.settings import EksSettings
+from monopod.eksapi.settings import EksApiSettings
 from monopod.settings import Settings
-from monopod.webhooks.settings import AdmissionSettings
+from monopod.webhooks.settings import WebhookSettings
+
+pytestmark = pytest.mark.unit
 
 LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 
@@ -19,14 +21,14 @@ LAYOUT = Layout.of(Settings(home=Path("/var/lib/monopod")), 7)
 def test_each_process_gets_only_its_own_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MONOPOD_ADMISSION_MODE", "enforce")
-    monkeypatch.setenv("MONOPOD_MACHINES_IMAGE", "/elsewhere")
+    monkeypatch.setenv("MONOPOD_WEBHOOKS_MODE", "enforce")
+    monkeypatch.setenv("MONOPOD_MICROVM_IMAGE", "/elsewhere")
     every = {
         each.name: each.environment for each in monopod_services.services(LAYOUT, Path("/image"))
     }
-    assert every["admission"]["MONOPOD_ADMISSION_MODE"] == "enforce"
-    assert [name for name in every if "MONOPOD_ADMISSION_MODE" in every[name]] == ["admission"]
-    assert every["machines"]["MONOPOD_MACHINES_IMAGE"] == "/image", "ours is not to be overridden"
+    assert every["webhooks"]["MONOPOD_WEBHOOKS_MODE"] == "enforce"
+    assert [name for name in every if "MONOPOD_WEBHOOKS_MODE" in every[name]] == ["webhooks"]
+    assert every["microvm"]["MONOPOD_MICROVM_IMAGE"] == "/image", "ours is not to be overridden"
 
 
 def test_the_log_level_reaches_every_process_and_a_change_restarts_it() -> None:
@@ -45,18 +47,18 @@ def test_the_log_level_reaches_every_process_and_a_change_restarts_it() -> None:
         assert before.environment["MONOPOD_LOG_LEVEL"] == "info"
         assert after.environment["MONOPOD_LOG_LEVEL"] == "debug"
         assert run_script(before) != run_script(after)
-    assert names == {"admission", "balancing", "eks", "machines", "network", "scheduler"}
+    assert names == {"eksapi", "loadbalancer", "microvm", "scheduler", "vpc", "webhooks"}
 
 
 def test_each_process_has_its_own_metrics_port() -> None:
     """They share a network namespace."""
     kinds = (
-        AdmissionSettings,
-        BalancingSettings,
-        EksSettings,
-        MachinesSettings,
-        NetworkSettings,
+        EksApiSettings,
+        LoadBalancerSettings,
+        MicroVMSettings,
         SchedulerSettings,
+        VpcSettings,
+        WebhookSettings,
     )
     ports = [kind.model_fields["metrics_port"].default for kind in kinds]
     assert len(set(ports)) == len(kinds)

@@ -7,6 +7,8 @@ import pytest
 from monopod.controlplane.errors import HostUnfitError
 from monopod.controlplane.preflight import PACKAGE_OF_PROGRAM, Findings, preflight
 
+pytestmark = pytest.mark.unit
+
 FIT = Findings(
     uid=0,
     programs=frozenset(PACKAGE_OF_PROGRAM),
@@ -31,6 +33,10 @@ def test_a_fit_host_lacks_nothing() -> None:
         ({"cgroups": False}, "no cgroup hierarchy"),
         ({"free_bytes": 5 << 20}, "/var/lib/monopod has 5 MiB free"),
         ({"home": Path("/" + "x" * 90)}, "too long"),
+        (
+            {"variables": frozenset({"MONOPOD_ADMISSION_MODE", "MONOPOD_WEBHOOKS_PORT"})},
+            "MONOPOD_ADMISSION_MODE is called MONOPOD_WEBHOOKS_MODE now",
+        ),
     ],
 )
 def test_each_missing_requirement_is_named(change: dict[str, Any], said: str) -> None:

@@ -20,8 +20,6 @@ UID = 1_399_999_999
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[str]:
-    if os.geteuid() != 0:
-        pytest.skip("only root makes network namespaces")
     name = f"monopod-test-{secrets.token_hex(3)}"
     made = Namespace.named(name)
     made.create()
@@ -33,6 +31,7 @@ def _service(namespace: str, *argv: str, **parts: object) -> Service:
     return Service("probe", argv, uid=UID, namespace=namespace, **parts)  # type: ignore[arg-type]
 
 
+@pytest.mark.unit
 def test_privileges_are_dropped_after_the_file_system_is_set_up() -> None:
     words = sandbox.command(_service("ns", "/bin/true"))
     assert words.index("nsenter") < words.index("bwrap") < words.index("setpriv")
@@ -41,18 +40,21 @@ def test_privileges_are_dropped_after_the_file_system_is_set_up() -> None:
     assert "--bounding-set=-all" in words
 
 
+@pytest.mark.unit
 def test_only_listed_capabilities_are_retained() -> None:
     words = sandbox.command(_service("ns", "/bin/true", capabilities=("net_admin",)))
     assert "--bounding-set=-all,+net_admin" in words
     assert "--ambient-caps=-all,+net_admin" in words
 
 
+@pytest.mark.unit
 def test_the_parents_of_a_private_directory_are_accessible() -> None:
     words = sandbox.command(_service("ns", "/bin/true", readable=(Path("/a/b/c"),)))
     made = [words[at + 1] for at, word in enumerate(words) if word == "--dir"]
     assert made == ["/etc", "/a", "/a/b"]
 
 
+@pytest.mark.unit
 def test_the_environment_is_exactly_the_listed_one() -> None:
     for confined in (True, False):
         words = sandbox.command(
@@ -70,6 +72,7 @@ async def _look(namespace: str, program: str, **parts: object) -> dict[str, obje
     return json.loads(await process.run(*sandbox.command(service)))
 
 
+@pytest.mark.kernel
 async def test_a_process_is_unprivileged_and_cannot_change_its_user(namespace: str) -> None:
     seen = await _look(
         namespace,
@@ -95,6 +98,7 @@ print(json.dumps({
     assert set(seen["links"]) == {"all", "default", "lo"}  # type: ignore[arg-type]
 
 
+@pytest.mark.kernel
 async def test_a_process_sees_only_its_own_files(namespace: str, tmp_path: Path) -> None:
     mine, other, state = (tmp_path / name for name in ("mine", "other", "state"))
     for directory in (mine, other, state):
@@ -122,7 +126,7 @@ print(json.dumps({{
     "shadow": attempt(lambda: open("/etc/shadow")),
     "home": attempt(lambda: os.listdir("/root/.ssh")),
     "top": sorted(os.listdir("/")),
-    "beside": os.listdir({str(tmp_path)!r}),
+    "neighbours": os.listdir({str(tmp_path)!r}),
 }}))
 """
     service = _service(
@@ -140,10 +144,11 @@ print(json.dumps({{
     assert seen["write state"] == "done"
     assert {seen["write usr"], seen["write root"]} == {"OSError"}
     assert {seen["shadow"], seen["home"]} == {"FileNotFoundError"}
-    assert sorted(seen["beside"]) == ["mine", "state"]
+    assert sorted(seen["neighbours"]) == ["mine", "state"]
     assert (state / "new").stat().st_uid == UID
 
 
+@pytest.mark.kernel
 async def test_a_listed_capability_works_without_root(namespace: str) -> None:
     program = """
 import json, subprocess

@@ -7,6 +7,8 @@ from monopod.controlplane import state
 from monopod.controlplane.errors import ClusterError, NoClusterError
 from monopod.controlplane.state import State
 
+pytestmark = pytest.mark.unit
+
 KNOWN = State(transit=3, components="/cache/components", guest_image="/cache/guest")
 
 

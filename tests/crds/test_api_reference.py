@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+pytestmark = pytest.mark.unit
+
 _TOOL = Path(__file__).resolve().parents[2] / "tools" / "generate_api_reference.py"
 
 

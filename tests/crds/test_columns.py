@@ -3,12 +3,15 @@
 import uuid
 from datetime import UTC, datetime
 
+import pytest
 import yaml
 
 from monopod.api.conditions import FALSE, TRUE, set_condition
 from monopod.api.resources import Condition
 from tests.apiserver import ApiServer
 from tests.crds.support import manifest
+
+pytestmark = pytest.mark.api
 
 
 def test_machines_are_readable(api_server: ApiServer) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from monopod.api.crds import manifests
 
+pytestmark = pytest.mark.unit
+
 _STANDARD = {"apiVersion", "kind", "metadata"}
 """The API server describes these fields itself."""
 _SCHEMAS = {

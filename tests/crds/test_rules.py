@@ -1,14 +1,20 @@
+import copy
 import re
 import uuid
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import convert
 
-from monopod.api.resources import FargateProfileSpec
+from monopod.api.crds import manifests
+from monopod.api.resources import FargateProfileSpec, MicroVM
 from monopod.fargate.profiles import faults_of
 from tests.apiserver import ApiServer
 from tests.crds.support import manifest, refusal
+from tests.framework.eventually import eventually
+
+pytestmark = pytest.mark.api
 
 ROLE = "arn:aws:iam::111122223333:role/pod-execution"
 PROFILE: dict[str, Any] = {
@@ -24,6 +30,7 @@ MACHINE: dict[str, Any] = {
     "milliCPU": 250,
     "memoryMiB": 512,
 }
+WORKER: dict[str, Any] = {"purpose": "WorkerNode", "profile": "", "podCIDR": "192.168.255.0/24"}
 SUBNET: dict[str, Any] = {
     "vpc": "main",
     "cidrBlock": "192.168.1.0/24",
@@ -182,6 +189,12 @@ def test_an_empty_list_left_out_is_no_change(api_server: ApiServer) -> None:
         ("mvm-0123456789", {"memoryMiB": 122881}, "spec.memoryMiB"),
         ("mvm-0123456789", {"ephemeralStorageGiB": 19}, "spec.ephemeralStorageGiB"),
         ("mvm-0123456789", {"podRef": {"namespace": "a", "name": "b"}}, "spec.podRef.uid"),
+        ("mvm-0123456789", {"purpose": "Pod"}, ""),
+        ("mvm-0123456789", WORKER, ""),
+        ("mvm-0123456789", {"purpose": "Builder"}, 'spec.purpose: Unsupported value: "Builder"'),
+        ("mvm-0123456789", {"purpose": "WorkerNode"}, "needs a podCIDR for purpose WorkerNode"),
+        ("mvm-0123456789", {"podCIDR": WORKER["podCIDR"]}, "no podCIDR for purpose Pod"),
+        ("mvm-0123456789", {"profile": ""}, "needs a profile for purpose Pod"),
     ],
 )
 def test_machines(api_server: ApiServer, name: str, change: dict[str, Any], message: str) -> None:
@@ -195,6 +208,42 @@ def test_a_machine_cannot_be_changed(api_server: ApiServer) -> None:
     assert refusal(api_server, "create", of=wanted) == ""
     changed = wanted | {"spec": MACHINE | {"milliCPU": 500}}
     assert "delete the pod to have another machine" in refusal(api_server, "replace", of=changed)
+    changed = wanted | {"spec": MACHINE | WORKER}
+    assert "delete the pod to have another machine" in refusal(api_server, "replace", of=changed)
+
+
+async def test_a_worker_node_of_an_earlier_version_is_still_written(api_server: ApiServer) -> None:
+    """An upgrade adds ``purpose`` and its rules while such objects, without it, are stored."""
+    now = next(each for each in manifests() if each["spec"]["names"]["kind"] == "MicroVM")
+    # A copy in another group, so that other tests keep the real definition.
+    group = f"{fresh()}.example.com"
+    now["metadata"]["name"], now["spec"]["group"] = f"microvms.{group}", group
+    before = copy.deepcopy(now)
+    spec = before["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    del spec["properties"]["purpose"]
+    rules = spec["x-kubernetes-validations"]
+    spec["x-kubernetes-validations"] = [each for each in rules if "purpose" not in each["rule"]]
+    assert refusal(api_server, "create", of=before) == ""
+    kind = f"microvms.{group}"
+    assert refusal(api_server, "wait", "--for=condition=Established", f"crd/{kind}") == ""
+    name = fresh("mvm")
+    stored = MACHINE | {"profile": "", "podCIDR": WORKER["podCIDR"]}
+    wanted = manifest("MicroVM", name, stored) | {"apiVersion": f"{group}/v1alpha1"}
+    await eventually(lambda: refusal(api_server, "create", of=wanted) == "", "it is created")
+    assert refusal(api_server, "replace", of=now) == ""
+
+    def read() -> MicroVM | None:
+        found = api_server.kubectl("get", kind, name, "-o", "json").stdout
+        return msgspec.json.decode(found, type=MicroVM) if '"purpose"' in found else None
+
+    assert (await eventually(read, "the definition with purpose is served")).is_worker_node
+    status = '{"status": {"nodeName": "ip-192-168-255-1"}}'
+    patch = ("patch", kind, name, "--type=merge")
+    assert refusal(api_server, *patch, "--subresource=status", f"--patch={status}") == ""
+    assert refusal(api_server, *patch, '--patch={"metadata": {"finalizers": []}}') == ""
+    change = '--patch={"spec": {"purpose": "WorkerNode"}}'
+    assert "is immutable" in refusal(api_server, *patch, change)
+    assert refusal(api_server, "delete", "--wait=false", f"crd/{kind}") == ""
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What the API server takes as a security group, and as a policy that puts pods in groups."""
 
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +11,9 @@ from monopod.controlplane import manifests
 from monopod.webhooks.manifests import policies
 from tests.apiserver import ApiServer
 from tests.crds.support import manifest, refusal
+from tests.framework.eventually import eventually_blocking
+
+pytestmark = pytest.mark.api
 
 _HTTPS: dict[str, Any] = {"protocol": "tcp", "fromPort": 443, "toPort": 443}
 _ANYWHERE = {"cidrBlocks": ["0.0.0.0/0"]}
@@ -114,9 +116,7 @@ def guarded(api_server: ApiServer) -> Iterator[ApiServer]:
     manifests = yaml.safe_dump_all(ours)
     done = api_server.kubectl("apply", "-f", "-", stdin=manifests)
     assert done.returncode == 0, done.stderr
-    deadline = time.monotonic() + 60
-    while not _refused(api_server, _group(), members=1):
-        assert time.monotonic() < deadline
+    eventually_blocking(lambda: _refused(api_server, _group(), members=1), "a refusal")
     yield api_server
     api_server.kubectl("delete", "-f", "-", stdin=manifests)
 

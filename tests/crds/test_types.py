@@ -13,6 +13,8 @@ from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
 from monopod.api.target_groups import TargetGroupBinding
 
+pytestmark = pytest.mark.unit
+
 KINDS: dict[str, Any] = {
     "ExecutionRole": ExecutionRole,
     "FargateProfile": FargateProfile,

@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from monopod.settings import Settings
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
+
+pytestmark = pytest.mark.e2e
 
 PHASES = {"admitted", "claimed", "launched", "booted", "registered", "bound", "Ready"}
 
@@ -38,9 +42,9 @@ async def test_bench_start_reports_every_phase_and_cleans_up(
     assert "</svg>" in (tmp_path / "report.svg").read_text()
 
     assert await objects(cluster) == before
-    assert not (cluster.home / "ordinary").exists()
-    assert cgroups_of_ordinary_node(cluster) == []
-    assert "ordinary-" not in await cluster.kubectl("get", "csr", "-o", "name")
+    assert not (cluster.home / "baseline").exists()
+    assert cgroups_of_baseline_node(cluster) == []
+    assert "baseline-" not in await cluster.kubectl("get", "csr", "-o", "name")
 
 
 async def test_bench_network_reports_every_figure_and_cleans_up(
@@ -72,16 +76,16 @@ async def test_bench_network_reports_every_figure_and_cleans_up(
     }
 
     assert await objects(cluster) == before
-    assert not (cluster.home / "ordinary").exists()
-    assert cgroups_of_ordinary_node(cluster) == []
+    assert not (cluster.home / "baseline").exists()
+    assert cgroups_of_baseline_node(cluster) == []
     namespaces = await cluster.kubectl("get", "namespaces", "-l", "monopod.dev/bench", "-o", "json")
     # What is in it goes with it.
     assert all(each["metadata"]["deletionTimestamp"] for each in json.loads(namespaces)["items"])
 
 
-def cgroups_of_ordinary_node(cluster: Cluster) -> list[Path]:
+def cgroups_of_baseline_node(cluster: Cluster) -> list[Path]:
     instance = Settings(home=cluster.home).instance
-    return list(Path("/sys/fs/cgroup").glob(f"**/monopod-{instance}/ordinary"))
+    return list(Path("/sys/fs/cgroup").glob(f"**/monopod-{instance}/baseline"))
 
 
 async def objects(cluster: Cluster) -> set[str]:
@@ -90,10 +94,10 @@ async def objects(cluster: Cluster) -> set[str]:
 
 
 async def test_explain_shows_a_running_pod(namespace: Namespace, image: str) -> None:
-    await namespace.apply(pod("told", image))
-    await namespace.ready("told")
-    said = await namespace.cluster.monopod("explain", "told", "-n", namespace.name)
-    assert f"{namespace.name}/told: Running, ready, on fargate-ip-" in said
+    await namespace.apply(pod("explained", image))
+    await namespace.ready("explained")
+    said = await namespace.cluster.monopod("explain", "explained", "-n", namespace.name)
+    assert f"{namespace.name}/explained: Running, ready, on fargate-ip-" in said
     assert f"{namespace.profile} matches, and is the alphanumerically first match" in said
     assert "0.25 vCPU 0.5 GB" in said
     for step in ("machine launched", "kubelet registered", "node ready", "pod bound", "pod ready"):

@@ -1,6 +1,5 @@
 """CoreDNS on Fargate, by removing one annotation as EKS documents."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,9 @@ from monopod.controlplane.access import administrator
 from monopod.settings import Settings
 from tests.e2e.cluster import Namespace, pod
 from tests.e2e.images import COREDNS, coredns_image
+from tests.framework.eventually import eventually
+
+pytestmark = pytest.mark.e2e
 
 _OPT_OUT = "eks.amazonaws.com/compute-type"
 _COREFILE = """\
@@ -94,12 +96,12 @@ async def test_coredns_runs_on_fargate_once_its_annotation_is_removed(
             "rollout", "status", "deployment/coredns", "--timeout=180s", timeout_s=190
         )
         await namespace.ready("asker", timeout_s=120)
-        async with asyncio.timeout(30):
-            while True:
-                pods = (await namespace.get("pods", "-l", "app=coredns"))["items"]
-                if len(pods) == 1:
-                    break
-        (served,) = pods
+
+        async def one() -> dict[str, Any]:
+            (served,) = (await namespace.get("pods", "-l", "app=coredns"))["items"]
+            return served
+
+        served = await eventually(one, "one pod of coredns", 30, every_s=0.2, errors=(ValueError,))
         assert served["spec"]["nodeName"].startswith("fargate-ip-")
         server = served["status"]["podIP"]
         said = await namespace.sh(

@@ -20,6 +20,8 @@ from monopod.util import process
 from monopod.util.progress import ignore
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace, pod
 
+pytestmark = pytest.mark.e2e
+
 _GO_CLIENT = Path(__file__).parent / "goclient"
 _AWS = Path(sys.executable).with_name("aws")
 _CLUSTER = "monopod"
@@ -44,10 +46,10 @@ async def aws(cluster: Cluster, *words: str) -> str:
 
 async def _sdk(cluster: Cluster) -> Any:
     """boto3's client, configured by the variables that `env aws` exports."""
-    told = await cluster.monopod("env", "aws")
+    said = await cluster.monopod("env", "aws")
     exported = dict(
         line.removeprefix("export ").split("=", 1)
-        for line in shlex.split(told, comments=True)
+        for line in shlex.split(said, comments=True)
         if "=" in line
     )
     return boto3.client(
@@ -88,8 +90,8 @@ async def test_a_profile_created_by_aws_starts_pods_and_its_deletion_terminates_
     node = started["spec"]["nodeName"]
     assert node.startswith("fargate-ip-")
 
-    told = await aws(cluster, "eks", "delete-fargate-profile", *_ONE, "--output", "json")
-    assert json.loads(told)["fargateProfile"]["status"] == "DELETING"
+    said = await aws(cluster, "eks", "delete-fargate-profile", *_ONE, "--output", "json")
+    assert json.loads(said)["fargateProfile"]["status"] == "DELETING"
     sdk = await _sdk(cluster)
     waiter = sdk.get_waiter("fargate_profile_deleted")
     await asyncio.to_thread(
@@ -112,8 +114,8 @@ async def test_the_kubeconfig_that_the_aws_command_writes_works(
     await aws(cluster, *words)
     kubectl = (str(MONOPOD), "kubectl", "--", f"--kubeconfig={config}")
     # The kubeconfig has the bare command name, which kubectl resolves by the path.
-    told = await in_shell(cluster, *kubectl, "auth", "whoami", "-o", "json", path=_AWS.parent)
-    user = json.loads(told)["status"]["userInfo"]
+    said = await in_shell(cluster, *kubectl, "auth", "whoami", "-o", "json", path=_AWS.parent)
+    user = json.loads(said)["status"]["userInfo"]
     assert user["username"] == "monopod:admin"
     assert set(user["groups"]) == {"system:masters", "system:authenticated"}
     wrong = yaml.safe_load(config.read_text())
@@ -135,8 +137,8 @@ async def test_aws_s_sdk_for_go(cluster: Cluster, tmp_path: Path) -> None:
         cwd=_GO_CLIENT,
         timeout_s=600,
     )
-    told = await in_shell(cluster, str(client), _CLUSTER, "made-by-go", _ROLE)
-    states, error = told.splitlines()
+    said = await in_shell(cluster, str(client), _CLUSTER, "made-by-go", _ROLE)
+    states, error = said.splitlines()
     profiles = await cluster.get("fargateprofiles")
     others = [each["metadata"]["name"] for each in profiles["items"]]
     names = " ".join(sorted([*others, "made-by-go"]))

@@ -31,7 +31,7 @@ from monopod.util import process
 from tests.e2e.cluster import Namespace, ask_for_machine, management_address, pod
 from tests.e2e.images import PYTHON, python_image
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 _ETCD, _SSH, _SCHEDULER = 2379, 22, 10259
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SILENT_FOR_S = 1.5

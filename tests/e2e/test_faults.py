@@ -7,11 +7,15 @@ import random
 import signal
 from pathlib import Path
 
+import pytest
+
 from monopod.util import process
 from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.host import machines_on_host, traces
 from tests.e2e.test_pod_way import deployment
 from tests.framework.eventually import eventually
+
+pytestmark = pytest.mark.e2e
 
 _SEED = int(os.environ.get("MONOPOD_FAULT_SEED", "20261123"))
 _WAVES = 6

@@ -13,6 +13,8 @@ from monopod.util import process
 from tests.e2e.cluster import Namespace, ask_for_machine, pod
 from tests.framework.eventually import eventually
 
+pytestmark = pytest.mark.e2e
+
 _POD = "inside"
 
 

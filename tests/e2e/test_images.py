@@ -6,7 +6,7 @@ from monopod.build.images import catalogue
 from monopod.util import process
 from tests.e2e.cluster import Namespace, pod
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 _NAME = "e2e/removable"
 
 

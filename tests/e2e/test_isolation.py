@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.cluster import Namespace, pod
 
+pytestmark = pytest.mark.e2e
+
 _REQUESTS = 60
 
 

@@ -16,6 +16,8 @@ import pytest_asyncio
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
 
+pytestmark = pytest.mark.e2e
+
 _SERVE = "mkdir -p /www && echo hello-from-pod > /www/index.html && httpd -f -p 8080 -h /www"
 
 

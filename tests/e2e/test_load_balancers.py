@@ -14,7 +14,7 @@ from tests.e2e.cluster import Namespace
 from tests.framework.eventually import eventually
 from tests.loadbalancer.test_render import self_signed
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 _SERVE = "mkdir -p /www && echo $VERSION > /www/index.html && exec httpd -f -p 8080 -h /www"
 _NLB = "service.beta.kubernetes.io/aws-load-balancer-"
 _ALB = "alb.ingress.kubernetes.io/"
@@ -233,6 +233,6 @@ async def test_no_request_fails_while_every_pod_is_replaced(exposed: Namespace, 
     assert set(seen) == {"one", "two"}, seen
     for each in await _pods(exposed):
         gates = [gate["conditionType"] for gate in each["spec"]["readinessGates"]]
-        told = {of["type"]: of["status"] for of in each["status"]["conditions"]}
+        statuses = {of["type"]: of["status"] for of in each["status"]["conditions"]}
         assert len(gates) == 2
-        assert {told[gate] for gate in gates} == {"True"}
+        assert {statuses[gate] for gate in gates} == {"True"}

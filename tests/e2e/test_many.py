@@ -10,6 +10,8 @@ from tests.e2e.cluster import Namespace
 from tests.e2e.host import machines_on_host
 from tests.e2e.test_pod_way import deployment
 
+pytestmark = pytest.mark.e2e
+
 _MACHINES = 20
 
 

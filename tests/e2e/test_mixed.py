@@ -1,6 +1,5 @@
 """Worker nodes together with Fargate nodes: services reach across, in both directions."""
 
-import asyncio
 import os
 import signal
 from contextlib import suppress
@@ -13,6 +12,8 @@ from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, management_address, pod
 from tests.e2e.host import machines_on_host
 from tests.framework.eventually import eventually
+
+pytestmark = pytest.mark.e2e
 
 _SERVE = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
 _NODE = "e2e-worker"
@@ -87,9 +88,12 @@ async def test_a_local_service_stays_on_its_node(
     namespace: Namespace, mixed: dict[str, str]
 ) -> None:
     seen: set[str] = set()
-    async with asyncio.timeout(60):
-        while seen != set(_ON_NODES):
-            seen.add(await namespace.fetch("plain", "http://local/"))
+
+    async def both_seen() -> bool:
+        seen.add(await namespace.fetch("plain", "http://local/"))
+        return seen == set(_ON_NODES)
+
+    await eventually(both_seen, every_s=0)
     assert not await namespace.reaches("apart", "http://local/")
 
 
@@ -130,9 +134,11 @@ async def test_policies_and_blocked_addresses_apply_to_pods_on_worker_nodes(
     for guarded, welcome in (("apart", "plain"), ("plain", "apart")):
         await namespace.apply(_only_from(guarded, welcome))
         address = f"{mixed[guarded]}:8080"
-        async with asyncio.timeout(30):
-            while await namespace.reaches("neighbour", f"http://{address}/"):
-                pass
+
+        async def shut(url: str = f"http://{address}/") -> bool:
+            return not await namespace.reaches("neighbour", url)
+
+        await eventually(shut, f"the policy of {guarded}", 30, every_s=0)
         assert not await namespace.reaches("neighbour", f"http://to-{guarded}/")
         for host in (address, f"to-{guarded}"):
             assert await namespace.fetch(welcome, f"http://{host}/") == guarded

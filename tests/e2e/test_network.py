@@ -1,6 +1,5 @@
 """The network from inside pods: what must and what must not be reachable."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +8,8 @@ import pytest_asyncio
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, management_address, pod
 from tests.framework.eventually import eventually
+
+pytestmark = pytest.mark.e2e
 
 _SERVE = "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 8080 -h /www"
 
@@ -76,9 +77,12 @@ async def test_services_reach_every_endpoint_including_the_caller(
 ) -> None:
     """A pod that is picked by its own call reaches itself: the hairpin."""
     seen: set[str] = set()
-    async with asyncio.timeout(60):
-        while seen != set(pods):
-            seen.add(await namespace.fetch("one", "http://pair/"))
+
+    async def all_seen() -> bool:
+        seen.add(await namespace.fetch("one", "http://pair/"))
+        return seen == set(pods)
+
+    await eventually(all_seen, every_s=0)
 
 
 @pytest.mark.row("S17")
@@ -86,9 +90,7 @@ async def test_a_local_service_leads_a_pod_to_itself(
     namespace: Namespace, pods: dict[str, str]
 ) -> None:
     """A pod's machine is its node: no other endpoint is local to it."""
-    async with asyncio.timeout(30):
-        while not await namespace.reaches("one", "http://local/"):
-            pass
+    await eventually(lambda: namespace.reaches("one", "http://local/"), "service local", 30)
     for _ in range(3):
         for name in pods:
             assert await namespace.fetch(name, "http://local/") == name

@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.cluster import Namespace
 from tests.e2e.host import traces
 
+pytestmark = pytest.mark.e2e
+
 
 def deployment(image: str, replicas: int) -> dict[str, Any]:
     return {

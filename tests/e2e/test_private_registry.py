@@ -10,6 +10,8 @@ from monopod.build.images import catalogue
 from tests.e2e.cluster import Cluster, Namespace, pod
 from tests.e2e.private_registry import PASSWORD, PrivateRegistry, private_registry
 
+pytestmark = pytest.mark.e2e
+
 _NAME = "e2e-private"
 _ARN = f"arn:aws:iam::000000000000:role/{_NAME}"
 

@@ -7,6 +7,8 @@ from monopod.controllers.scheduler.decide import machine_name
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, ask_for_machine, pod
 
+pytestmark = pytest.mark.e2e
+
 
 async def _condition(namespace: Namespace, name: str) -> tuple[str, str]:
     await namespace.wait("condition=PodScheduled=False", f"pod/{name}", timeout_s=30)
@@ -177,9 +179,9 @@ async def test_daemonsets_never_land_on_a_machine(namespace: Namespace, image: s
                 },
             },
         },
-        pod("beside", image),
+        pod("neighbour", image),
     )
-    await namespace.ready("beside")
+    await namespace.ready("neighbour")
     for each in (await namespace.get("pods", "-l", "app=everywhere"))["items"]:
         assert "nodeName" not in each["spec"], each
     await namespace.kubectl("delete", "daemonset", "everywhere")
@@ -244,7 +246,7 @@ async def test_a_pod_rejected_by_its_kubelet_releases_its_machine(
 async def test_kubectl_shows_at_once_what_fargate_does_not_run(
     namespace: Namespace, image: str
 ) -> None:
-    """A Deployment that is unsupported is created, and whoever applies it is told."""
+    """A Deployment that is unsupported is created, with a warning to the client."""
     template = pod("unheard", image, hostNetwork=True)
     deployment = {
         "apiVersion": "apps/v1",

@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.cluster import Namespace, pod
 
+pytestmark = pytest.mark.e2e
+
 _ARN = "arn:aws:iam::111122223333:role/reader"
 
 

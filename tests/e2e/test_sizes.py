@@ -10,11 +10,16 @@ import pytest
 
 from monopod.bench.footprint import cpu_s
 from monopod.fargate.sizing.quantity import parse_milli
-from monopod.node.vmm.cgroups import Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
 from monopod.settings import Settings
+from monopod.util.cgroups import Hierarchies
 from tests.e2e.cluster import Namespace, pod
 
+pytestmark = pytest.mark.e2e
+
 _SPUN_S = 6.0
+_MEASUREMENTS = 10
+"""How often a host that is too busy to give a machine its CPU is measured again."""
 _PLATFORM = 0.1
 """CPU that a machine may use in addition to its pod's, in cores."""
 _SLACK = 0.05
@@ -96,22 +101,34 @@ async def _use_memory(namespace: Namespace, name: str, how: str, mib: int) -> No
 async def _check_time(namespace: Namespace, name: str, machine: str, size: Size) -> None:
     """More busy loops than processors: what they get is what was provisioned, and no more."""
     await namespace.sh(name, f"probe spin {size.processors + 1} >/tmp/spun 2>&1 & sleep 1")
-    cores = await _cores_used(namespace.cluster.home, machine)
-    host = len(os.sched_getaffinity(0))
-    assert cores <= size.vcpu + _PLATFORM + _SLACK, f"{cores:.2f} cores"
-    # The rest of the cluster runs on this host too.
-    assert cores >= 0.6 * min(size.vcpu, host), f"{cores:.2f} cores"
+    wanted = min(size.vcpu, len(os.sched_getaffinity(0)))
+    for _ in range(_MEASUREMENTS):
+        cores, idle = await _cores_used(namespace.cluster.home, machine)
+        assert cores <= size.vcpu + _PLATFORM + _SLACK, f"{cores:.2f} cores"
+        # What others used meanwhile the machine could not have; what was idle it could.
+        assert cores >= 0.6 * min(wanted, cores + idle), f"{cores:.2f} cores, {idle:.2f} idle"
+        if cores >= 0.6 * wanted:
+            return
 
 
-async def _cores_used(home: Path, machine: str) -> float:
-    group = Hierarchies.of_this_host().unified / f"monopod-{Settings(home=home).instance}" / machine
+async def _cores_used(home: Path, machine: str) -> tuple[float, float]:
+    """Measure how many cores a machine used, and how many of the host were idle meanwhile."""
+    parent = f"monopod-{Settings(home=home).instance}"
+    group = Cgroups(Hierarchies.of_this_host(), parent).directory(machine)
 
     def used_s() -> float:
         used = cpu_s((group / "cpu.stat").read_text())
         assert used is not None
         return used
 
-    before, began = used_s(), time.monotonic()
+    before, idle, began = used_s(), _idle_s(), time.monotonic()
     # The duration of the measurement, not a wait.
     await asyncio.sleep(_SPUN_S)
-    return (used_s() - before) / (time.monotonic() - began)
+    took = time.monotonic() - began
+    return (used_s() - before) / took, (_idle_s() - idle) / took
+
+
+def _idle_s() -> float:
+    """Return how long the host's processors have been idle or waited for a disk, in seconds."""
+    idle, io_wait = Path("/proc/stat").read_text().split(maxsplit=6)[4:6]
+    return (int(idle) + int(io_wait)) / os.sysconf("SC_CLK_TCK")

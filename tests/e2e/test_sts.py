@@ -2,7 +2,7 @@
 
 The STS is MinIO's, in a pod: it fetches the cluster's keys as any consumer does and gives
 credentials to tokens whose subject has a policy. Everything around it is as on AWS: boto3 as it
-was installed, told of by nothing but the environment.
+was installed, configured by the environment alone.
 """
 
 import json
@@ -19,6 +19,8 @@ from joserfc.jwk import ECKey
 
 from tests.e2e.cluster import Namespace, pod
 from tests.e2e.images import MINIO, PYTHON, minio_image, python_image
+
+pytestmark = pytest.mark.e2e
 
 _ROLE = "arn:aws:iam::111122223333:role/reader"
 _AUDIENCE = "sts.amazonaws.com"
@@ -136,7 +138,7 @@ async def ground(namespace: Namespace, tmp_path_factory: pytest.TempPathFactory)
     issuer = json.loads(description)["issuer"]
     user, password = "admin", secrets.token_hex(16)
     endpoint = "http://minio:9000"
-    told = {
+    environment = {
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL_S3": endpoint,
@@ -157,7 +159,7 @@ async def ground(namespace: Namespace, tmp_path_factory: pytest.TempPathFactory)
             serviceAccountName="reader",
             container={
                 "command": [PYTHON, "-c", "import signal; signal.pause()"],
-                "env": [{"name": name, "value": value} for name, value in told.items()],
+                "env": [{"name": name, "value": value} for name, value in environment.items()],
             },
         ),
     )

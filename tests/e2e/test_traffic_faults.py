@@ -18,18 +18,18 @@ from tests.e2e.cluster import Namespace, pod
 from tests.e2e.test_faults import service_pid
 from tests.framework.eventually import eventually
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 _RECOVERS_WITHIN_S = 5.0
 _QUIET_S = 2.0
 """Of good traffic between two faults."""
 _OTHERS = (
     "coredns",
     "kube-proxy",
-    "network",
-    "balancing",
-    "machines",
+    "vpc",
+    "loadbalancer",
+    "microvm",
     "scheduler",
-    "admission",
+    "webhooks",
 )
 _TICK = "#!/bin/sh\\necho; while cut -d. -f1 /proc/uptime; do sleep 0.5; done\\n"
 _SERVE = (
@@ -85,9 +85,7 @@ class Watch:
 
     async def since(self, moment: float) -> None:
         """Wait for a good answer to a call after a moment."""
-        async with asyncio.timeout(60):
-            while not self.good or self.good[-1] < moment:  # noqa: ASYNC110 - two readers
-                await asyncio.sleep(0.05)
+        await eventually(lambda: self.good and self.good[-1] >= moment, "a good answer")
 
 
 class Stream:
@@ -165,10 +163,14 @@ async def _balancer(namespace: Namespace) -> str:
 
 async def _refused(namespace: Namespace, address: str) -> None:
     """Wait until the policy is in force."""
-    async with asyncio.timeout(60):
+
+    async def refused() -> bool:
         with suppress(ProcessError):
-            while True:
-                await namespace.sh("caller", f"nc -w 1 {address} 9091 < /dev/null")
+            await namespace.sh("caller", f"nc -w 1 {address} 9091 < /dev/null")
+            return False
+        return True
+
+    await eventually(refused, every_s=0)
 
 
 async def _kill(service: Path) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from monopod.node.vmm.map_count import MapCount
+from monopod.node.vmm.map_count import max_map_count, read_max_map_count
 from monopod.node.vmm.uml import largest_mappings
 from monopod.settings import Settings
 from tests.controlplane.traces import in_network, mounts_and_cgroups, processes
 from tests.e2e.cluster import Namespace, pod
 from tests.framework.failures import keeping
+
+pytestmark = pytest.mark.e2e
 
 _UP_WITHIN_S = 30
 
@@ -29,9 +31,9 @@ async def test_down_leaves_nothing_and_the_next_up_is_quick(
     server = await cluster.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
     transit = server.removeprefix("https://").rpartition(".")[0] + "."
     assert in_network(instance, transit), "a cluster that runs is seen"
-    needs_mappings = MapCount().state / "clusters" / instance
+    needs_mappings = max_map_count().state / "clusters" / instance
     assert needs_mappings.exists()
-    assert MapCount().value >= largest_mappings()
+    assert read_max_map_count() >= largest_mappings()
 
     await cluster.monopod("down")
     assert in_network(instance, transit) == []

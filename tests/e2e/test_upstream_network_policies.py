@@ -26,12 +26,13 @@ _NODE: Final = "upstream"
 _NAMESPACES: Final = ("netpol-*", "udp-network-policy-*", "sctp-network-policy-*")
 """What the cases call theirs, with a suffix of their own."""
 _NOT_RUN: Final = "Feature:SCTPConnectivity"
-"""Guests bring no SCTP: nobody could connect, whatever a policy says."""
+"""Guests bring no SCTP: no pod could connect, with or without a policy."""
 _KINDS: Final[Mapping[str, Mapping[str, str]]] = {"machines": {}, "mixed": {"pod": "a"}}
 """Labels of the pods that get machines. The rest is on an ordinary node, in ``mixed``."""
 _PATIENCE_S: Final = 7200
 
 pytestmark = [
+    pytest.mark.e2e,
     pytest.mark.skipif(
         os.environ.get("MONOPOD_UPSTREAM") != "1",
         reason="takes more than an hour; MONOPOD_UPSTREAM=1 or `make test-upstream` runs it",

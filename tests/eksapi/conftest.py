@@ -26,7 +26,7 @@ from monopod.kube import Client, NotFoundError, meta
 from tests.apiserver import LOOPBACK, ApiServer, free_ports
 
 REGION: Final = "local-1"
-USER: Final = "monopod:eks"
+USER: Final = "monopod:eksapi"
 _READER: Final = "tests:reader"
 _START_TIMEOUT_S: Final = 30.0
 
@@ -78,7 +78,7 @@ def running(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> 
     (home / "serving.key").write_bytes(key)
     (home / "ca.crt").write_bytes(api_server.certificates.pem)
     administrator = new_access_key("admin", ["system:masters"])
-    reader, stranger = new_access_key(_READER), new_access_key("nobody")
+    reader, stranger = new_access_key(_READER), new_access_key("stranger")
     seal = access_key.Seal.new()
     (home / access_key.FILE).write_bytes(seal.close([administrator, reader]))
     (home / access_key.SEAL_FILE).write_bytes(seal.key)
@@ -86,12 +86,12 @@ def running(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> 
     reader_fd, writer_fd = os.pipe()
     environment = dict(os.environ) | {
         "MONOPOD_REGION": REGION,
-        "MONOPOD_EKS_IDENTITY": str(home),
-        "MONOPOD_EKS_PORT": str(port),
-        "MONOPOD_EKS_METRICS_PORT": str(metrics_port),
-        "MONOPOD_EKS_TOKEN_PORT": str(token_port),
-        "MONOPOD_EKS_SERVER": api_server.url,
-        "MONOPOD_EKS_SERVICES": "10.100.0.0/16",
+        "MONOPOD_EKSAPI_IDENTITY": str(home),
+        "MONOPOD_EKSAPI_PORT": str(port),
+        "MONOPOD_EKSAPI_METRICS_PORT": str(metrics_port),
+        "MONOPOD_EKSAPI_TOKEN_PORT": str(token_port),
+        "MONOPOD_EKSAPI_SERVER": api_server.url,
+        "MONOPOD_EKSAPI_SERVICES": "10.100.0.0/16",
         "NOTIFY_FD": str(writer_fd),
     }
     log = home / "log"

@@ -19,6 +19,8 @@ from botocore.exceptions import ClientError
 from tests.eksapi.conftest import REGION, Running
 from tests.eksapi.test_profiles_api import CLUSTER, create, describe, refusal
 
+pytestmark = pytest.mark.api
+
 
 @pytest.mark.row("S20")
 def test_unknown_keys_and_wrong_secrets_are_rejected(running: Running) -> None:
@@ -29,9 +31,9 @@ def test_unknown_keys_and_wrong_secrets_are_rejected(running: Running) -> None:
         ({"region_name": "eu-west-1"}, "InvalidSignatureException"),
     ]
     for overrides, code in cases:
-        with pytest.raises(ClientError) as told:
+        with pytest.raises(ClientError) as raised:
             running.client(**overrides).list_clusters()
-        assert refusal(told)[:2] == (code, 403)
+        assert refusal(raised)[:2] == (code, 403)
 
 
 @pytest.mark.row("S22")
@@ -46,9 +48,9 @@ def test_rbac_authorizes_a_keys_user(eks: Any, reader: Any) -> None:
         lambda: reader.tag_resource(resourceArn=arn, tags={"a": "b"}),
         lambda: reader.untag_resource(resourceArn=arn, tagKeys=["a"]),
     ):
-        with pytest.raises(ClientError) as told:
+        with pytest.raises(ClientError) as raised:
             action()
-        code, status, message = refusal(told)
+        code, status, message = refusal(raised)
         assert (code, status) == ("AccessDeniedException", 403)
         assert "user/tests:reader is not authorized to perform: eks:" in message
     assert describe(eks, "web") == made
@@ -69,9 +71,9 @@ def test_requests_are_counted(running: Running, eks: Any) -> None:
 
 
 def test_an_operation_that_is_not_implemented_is_named(eks: Any) -> None:
-    with pytest.raises(ClientError, match="Monopod does not implement ListNodegroups") as told:
+    with pytest.raises(ClientError, match="Monopod does not implement ListNodegroups") as raised:
         eks.list_nodegroups(clusterName=CLUSTER)
-    assert refusal(told)[:2] == ("UnknownOperationException", 404)
+    assert refusal(raised)[:2] == ("UnknownOperationException", 404)
 
 
 _PATHS = (

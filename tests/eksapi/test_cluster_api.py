@@ -17,6 +17,8 @@ from monopod.kube import Client, meta
 from tests.eksapi.conftest import REGION, Running
 from tests.eksapi.test_profiles_api import CLUSTER, refusal
 
+pytestmark = pytest.mark.api
+
 
 async def test_the_cluster(eks: Any, running: Running, admin: Client) -> None:
     made = await admin.apply(Namespace(metadata=ObjectMeta(name="kube-system")))
@@ -31,9 +33,13 @@ async def test_the_cluster(eks: Any, running: Running, admin: Client) -> None:
 
 
 def test_another_cluster(eks: Any) -> None:
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         eks.describe_cluster(name="other")
-    assert refusal(told) == ("ResourceNotFoundException", 404, "No cluster found for name: other.")
+    assert refusal(raised) == (
+        "ResourceNotFoundException",
+        404,
+        "No cluster found for name: other.",
+    )
 
 
 @pytest.mark.row("S20")

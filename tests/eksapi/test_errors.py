@@ -4,6 +4,8 @@ import pytest
 
 from monopod.eksapi.errors import refused_by_cluster
 
+pytestmark = pytest.mark.unit
+
 _TURN = (
     "Cannot create Fargate Profile b because cluster monopod currently has Fargate profile a in"
     " status CREATING"
@@ -11,7 +13,7 @@ _TURN = (
 
 
 @pytest.mark.parametrize(
-    ("said", "told", "code", "status"),
+    ("said", "message", "code", "status"),
     [
         (
             f'admission webhook "fargate-profiles.monopod.dev" denied the request: {_TURN}',
@@ -29,7 +31,7 @@ _TURN = (
     ],
 )
 def test_a_webhooks_message_reaches_the_client(
-    said: str, told: str, code: str, status: int
+    said: str, message: str, code: str, status: int
 ) -> None:
     error = refused_by_cluster(said, cluster="monopod", profile="b")
-    assert (error.message, error.code, error.status) == (told, code, status)
+    assert (error.message, error.code, error.status) == (message, code, status)

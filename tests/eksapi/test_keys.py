@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
+import pytest
+
 from monopod.eksapi.keys import KeyFile
 from monopod.identity.access_key import SEAL_FILE, AccessKey, Seal, new_access_key
+
+pytestmark = pytest.mark.unit
 
 _SEAL = Seal.new()
 
 
 def _replace(path: Path, *keys: AccessKey) -> None:
-    beside = path.with_suffix(".new")
-    beside.write_bytes(_SEAL.close(keys))
-    beside.rename(path)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(_SEAL.close(keys))
+    temporary.rename(path)
 
 
 def test_keys_are_valid_exactly_while_they_are_in_the_file(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from moto import mock_aws
 from monopod.api.resources import FargateProfile
 from monopod.kube import Client
 
+pytestmark = pytest.mark.api
+
 CLUSTER = "monopod"
 ROLE = "arn:aws:iam::123456789012:role/pods"
 _ONE = {"clusterName": CLUSTER, "fargateProfileName": "web"}
@@ -68,9 +70,9 @@ def _outcome(client: Any, call: Call) -> Outcome:
     try:
         answer = getattr(client, operation)(**parameters)
     except ClientError as error:
-        told: Any = error.response
-        status = told["ResponseMetadata"]["HTTPStatusCode"]
-        return told["Error"]["Code"], status, told["Error"]["Message"]
+        response: Any = error.response
+        status = response["ResponseMetadata"]["HTTPStatusCode"]
+        return response["Error"]["Code"], status, response["Error"]["Message"]
     except Exception as error:
         return (type(error).__name__,)
     # moto's profiles have no health yet.

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from monopod.eksapi.errors import EksError
 from monopod.eksapi.pages import LARGEST, page
 
+pytestmark = pytest.mark.unit
+
 _NAMES = st.sets(st.from_regex(r"[a-z0-9-]{1,5}", fullmatch=True), max_size=30)
 
 

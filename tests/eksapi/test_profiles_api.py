@@ -10,6 +10,8 @@ from lightkube.models.meta_v1 import ObjectMeta
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector, Subnet, SubnetSpec
 from monopod.kube import Client, meta
 
+pytestmark = pytest.mark.api
+
 ROLE = "arn:aws:iam::111122223333:role/pods"
 CLUSTER = "monopod"
 
@@ -34,8 +36,8 @@ def names(eks: Any) -> list[str]:
     return eks.list_fargate_profiles(clusterName=CLUSTER)["fargateProfileNames"]
 
 
-def refusal(told: pytest.ExceptionInfo[ClientError]) -> tuple[str, int, str]:
-    answer: Any = told.value.response
+def refusal(raised: pytest.ExceptionInfo[ClientError]) -> tuple[str, int, str]:
+    answer: Any = raised.value.response
     error, http = answer["Error"], answer["ResponseMetadata"]
     assert http["HTTPHeaders"]["x-amzn-errortype"] == error["Code"]
     assert http["RequestId"]
@@ -99,21 +101,21 @@ async def test_deleting(eks: Any, admin: Client) -> None:
     asked = {"clusterName": CLUSTER, "fargateProfileName": "web"}
     assert eks.delete_fargate_profile(**asked)["fargateProfile"]["status"] == "DELETING"
     assert describe(eks, "web")["status"] == "DELETING"
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         create(eks, "web")
-    assert refusal(told)[0] == "ResourceInUseException"
+    assert refusal(raised)[0] == "ResourceInUseException"
     assert eks.delete_fargate_profile(**asked)["fargateProfile"]["status"] == "DELETING"
     await admin.patch(FargateProfile, "web", {"metadata": {"finalizers": None}})
     waiter = eks.get_waiter("fargate_profile_deleted")
     waiter.wait(**asked, WaiterConfig={"Delay": 0, "MaxAttempts": 100})
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         eks.delete_fargate_profile(**asked)
-    assert refusal(told) == (
+    assert refusal(raised) == (
         "ResourceNotFoundException",
         404,
         "No Fargate Profile found with name: web.",
     )
-    assert told.value.response["fargateProfileName"] == "web"  # type: ignore[typeddict-item]
+    assert raised.value.response["fargateProfileName"] == "web"  # type: ignore[typeddict-item]
 
 
 async def test_the_waiter_for_active_ones(eks: Any, admin: Client) -> None:
@@ -174,9 +176,9 @@ _INVALID = "InvalidParameterException"
 def test_invalid_profiles_are_rejected(
     eks: Any, change: dict[str, Any], code: str, message: str
 ) -> None:
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         create(eks, "web", **change)
-    said, status, text = refusal(told)
+    said, status, text = refusal(raised)
     assert (said, status) == (code, 404 if code == "ResourceNotFoundException" else 400)
     assert message in text
     assert names(eks) == []
@@ -184,9 +186,9 @@ def test_invalid_profiles_are_rejected(
 
 def test_a_public_subnet_is_rejected_with_awss_message(eks: Any, subnets: tuple[str, str]) -> None:
     private, public = subnets
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         create(eks, "web", subnets=[private, public])
-    assert refusal(told) == (
+    assert refusal(raised) == (
         _INVALID,
         400,
         f"Subnet {public} provided in Fargate Profile is not a private subnet",
@@ -197,21 +199,21 @@ async def test_a_subnet_in_an_unsupported_zone_is_rejected(eks: Any, admin: Clie
     name = f"edge-{uuid.uuid4().hex[:8]}"
     spec = SubnetSpec("default", "192.168.1.0/24", "local-1-edge-1a", zoneType="local-zone")
     await admin.create(Subnet(metadata=ObjectMeta(name=name), spec=spec))
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         create(eks, "web", subnets=[name])
-    code, status, message = refusal(told)
+    code, status, message = refusal(raised)
     assert (code, status) == ("UnsupportedAvailabilityZoneException", 400)
     assert f"local-1-edge-1a for Subnet {name} is not supported" in message
-    answer: Any = told.value.response
+    answer: Any = raised.value.response
     assert "local-1a" in answer["validZones"]
     assert "local-1-edge-1a" not in answer["validZones"]
 
 
 def test_a_taken_name_is_rejected_with_awss_message(eks: Any) -> None:
     create(eks, "web")
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         create(eks, "web")
-    assert refusal(told) == (
+    assert refusal(raised) == (
         "ResourceInUseException",
         409,
         "A Fargate Profile already exists with this name in this cluster.",
@@ -224,19 +226,19 @@ def test_the_same_token_creates_one_profile(eks: Any) -> None:
     assert create(eks, "web", clientRequestToken=token, tags={"b": "2", "a": "1"}) == first
     assert names(eks) == ["web"]
     for other in ({"fargateProfileName": "web2"}, {"selectors": [{"namespace": "x"}]}):
-        with pytest.raises(ClientError) as told:
+        with pytest.raises(ClientError) as raised:
             create(eks, "web", **other, clientRequestToken=token)
-        assert refusal(told)[0] == _INVALID
+        assert refusal(raised)[0] == _INVALID
     assert names(eks) == ["web"]
 
 
 def test_the_quota_of_profiles_is_enforced(eks: Any) -> None:
     for number in range(10):
         create(eks, f"p{number}")
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         create(eks, "p10")
-    assert refusal(told)[:2] == ("ResourceLimitExceededException", 400)
-    assert told.value.response["clusterName"] == CLUSTER  # type: ignore[typeddict-item]
+    assert refusal(raised)[:2] == ("ResourceLimitExceededException", 400)
+    assert raised.value.response["clusterName"] == CLUSTER  # type: ignore[typeddict-item]
 
 
 async def test_pages(eks: Any, admin: Client) -> None:
@@ -254,9 +256,9 @@ async def test_pages(eks: Any, admin: Client) -> None:
 
 @pytest.mark.parametrize("asked", [{"maxResults": 101}, {"nextToken": "x"}, {"nextToken": "YQ=="}])
 def test_invalid_pages_are_rejected(eks: Any, asked: dict[str, Any]) -> None:
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         eks.list_fargate_profiles(clusterName=CLUSTER, **asked)
-    assert refusal(told)[:2] == (_INVALID, 400)
+    assert refusal(raised)[:2] == (_INVALID, 400)
 
 
 async def test_tags(eks: Any, admin: Client) -> None:
@@ -266,9 +268,9 @@ async def test_tags(eks: Any, admin: Client) -> None:
     assert eks.list_tags_for_resource(resourceArn=arn)["tags"] == {"b": "3", "c": "4"}
     assert (await admin.get(FargateProfile, "web")).spec.tags == {"b": "3", "c": "4"}
     for tags in ({"aws:x": "y"}, {f"k{number}": "" for number in range(49)}):
-        with pytest.raises(ClientError) as told:
+        with pytest.raises(ClientError) as raised:
             eks.tag_resource(resourceArn=arn, tags=tags)
-        assert refusal(told)[:2] == ("BadRequestException", 400)
+        assert refusal(raised)[:2] == ("BadRequestException", 400)
     assert eks.list_tags_for_resource(resourceArn=arn)["tags"] == {"b": "3", "c": "4"}
 
 
@@ -283,6 +285,6 @@ async def test_tags(eks: Any, admin: Client) -> None:
 )
 def test_tags_of_an_unknown_resource(eks: Any, of: str, code: str) -> None:
     create(eks, "web")
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         eks.list_tags_for_resource(resourceArn=of)
-    assert refusal(told)[0] == f"{code}Exception"
+    assert refusal(raised)[0] == f"{code}Exception"

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.eksapi import sigv4
+from monopod.eksapi.credential import ALGORITHM, Credential, Scope, read_credential
 from monopod.eksapi.errors import EksError
-from monopod.eksapi.sigv4 import Request, Scope
+from monopod.eksapi.signed_request import Request
+
+pytestmark = pytest.mark.unit
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"  # noqa: S105 - published, for such tests
 KEY_ID = "AKIDEXAMPLE"
@@ -101,11 +104,11 @@ def _received(asked: AWSRequest, body: bytes) -> Request:
     return Request(sent.method, parts.path, parts.query, [("Host", parts.netloc), *headers], body)
 
 
-def check(request: Request, now: dt.datetime | None = None) -> sigv4.Credential:
-    claim = sigv4.read_credential(request)
-    sigv4.verify(request, claim, SECRET, region="local-1", service="eks")
-    sigv4.verify_time(claim, now or claim.at)
-    return claim
+def check(request: Request, now: dt.datetime | None = None) -> Credential:
+    credential = read_credential(request)
+    sigv4.verify(request, credential, SECRET, region="local-1", service="eks")
+    sigv4.verify_time(credential, now or credential.at)
+    return credential
 
 
 _text = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), max_size=12)
@@ -125,7 +128,7 @@ def test_requests_signed_by_botocore_are_accepted(
     if query:
         url += "?" + "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in query)
     assert check(by_header(method, url, body)).key_id == KEY_ID
-    assert check(presigned(url)).presigned
+    assert check(presigned(url)).lifetime
 
 
 _SIGNED = by_header(
@@ -147,9 +150,9 @@ def test_a_change_to_any_signed_part_is_rejected(change: str, text: str) -> None
         "host": replace(_SIGNED, headers=list((headers | {"Host": text}).items())),
         "header": replace(_SIGNED, headers=[*_SIGNED.headers, ("content-type", text)]),
     }[change]
-    with pytest.raises(EksError) as told:
+    with pytest.raises(EksError) as raised:
         check(forged)
-    assert (told.value.code, told.value.status) == ("InvalidSignatureException", 403)
+    assert (raised.value.code, raised.value.status) == ("InvalidSignatureException", 403)
 
 
 @pytest.mark.parametrize(
@@ -157,20 +160,20 @@ def test_a_change_to_any_signed_part_is_rejected(change: str, text: str) -> None
     [(-301, "expired"), (-300, ""), (0, ""), (300, ""), (301, "not yet current")],
 )
 def test_clocks_may_differ_by_five_minutes(seconds: int, refused: str) -> None:
-    at = sigv4.read_credential(_SIGNED).at
+    at = read_credential(_SIGNED).at
     now = at - dt.timedelta(seconds=seconds)
     if not refused:
         check(_SIGNED, now)
         return
-    with pytest.raises(EksError, match=refused) as told:
+    with pytest.raises(EksError, match=refused) as raised:
         check(_SIGNED, now)
-    assert told.value.code == "InvalidSignatureException"
+    assert raised.value.code == "InvalidSignatureException"
 
 
 @pytest.mark.parametrize(("after_s", "good"), [(-301, False), (0, True), (60, True), (61, False)])
 def test_a_presigned_url_expires(after_s: int, good: bool) -> None:
     asked = presigned("https://100.127.1.6:6444/clusters", expires=60)
-    now = sigv4.read_credential(asked).at + dt.timedelta(seconds=after_s)
+    now = read_credential(asked).at + dt.timedelta(seconds=after_s)
     if good:
         check(asked, now)
     else:
@@ -191,7 +194,7 @@ def _header(
     signature: str = "0" * 64,
 ) -> str:
     parts = f"Credential={credential}, SignedHeaders={signed}, Signature={signature}"
-    return f"{sigv4.ALGORITHM} {parts}"
+    return f"{ALGORITHM} {parts}"
 
 
 _PRESIGNED = (
@@ -207,7 +210,7 @@ _PRESIGNED = (
     [
         (Request("GET", "/"), "MissingAuthenticationTokenException", "Missing"),
         (_authorized("Bearer x", _DATE), "IncompleteSignatureException", "algorithm"),
-        (_authorized(sigv4.ALGORITHM, _DATE), "IncompleteSignatureException", "'Credential'"),
+        (_authorized(ALGORITHM, _DATE), "IncompleteSignatureException", "'Credential'"),
         (_authorized(_header()), "IncompleteSignatureException", "'X-Amz-Date'"),
         (
             _authorized(_header(), ("X-Amz-Date", "yesterday")),
@@ -274,10 +277,10 @@ _PRESIGNED = (
     ],
 )
 def test_rejections_and_their_reasons(request_: Request, code: str, says: str) -> None:
-    with pytest.raises(EksError) as told:
+    with pytest.raises(EksError) as raised:
         check(request_)
-    assert told.value.code == code
-    assert says in told.value.message
+    assert raised.value.code == code
+    assert says in raised.value.message
 
 
 @given(

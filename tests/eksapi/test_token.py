@@ -35,23 +35,27 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+@pytest.mark.unit
 @pytest.mark.row("S20")
 @pytest.mark.parametrize("after", [-4 * _MINUTE, 0 * _MINUTE, LIFETIME - _MINUTE])
 def test_a_token_authenticates_its_key(after: dt.timedelta) -> None:
     assert bearer(token_of(_KEY), "monopod", _KEYS, _now() + after) is _KEY
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize("after", [-6 * _MINUTE, LIFETIME + _MINUTE])
 def test_a_token_is_valid_for_fifteen_minutes(after: dt.timedelta) -> None:
     with pytest.raises(EksError, match="it was signed at"):
         bearer(token_of(_KEY), "monopod", _KEYS, _now() + after)
 
 
+@pytest.mark.unit
 def test_a_token_of_another_cluster_is_rejected() -> None:
     with pytest.raises(EksError, match="does not match"):
         bearer(token_of(_KEY, "other"), "monopod", _KEYS, _now())
 
 
+@pytest.mark.unit
 def test_a_token_of_an_unknown_key_is_rejected() -> None:
     with pytest.raises(EksError, match="not known"):
         bearer(token_of(new_access_key("x")), "monopod", _KEYS, _now())
@@ -71,6 +75,7 @@ def _wrapped(url: str) -> str:
     return _PREFIX + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -91,6 +96,7 @@ def test_an_altered_token_is_rejected(old: str, new: str) -> None:
         bearer(_altered(old, new), "monopod", _KEYS, _now())
 
 
+@pytest.mark.unit
 @given(text=st.text(max_size=80), url=st.text(max_size=80))
 def test_arbitrary_text_is_rejected(text: str, url: str) -> None:
     for token in (text, _PREFIX + text, _wrapped("https://sts.x/?" + url)):
@@ -105,6 +111,7 @@ def _asked(running: Running, body: object) -> Any:
         return json.load(answer)
 
 
+@pytest.mark.api
 def test_the_token_review(running: Running) -> None:
     key = running.administrator
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview"}

@@ -20,6 +20,8 @@ from tests.explain.cases import (
     turned,
 )
 
+pytestmark = pytest.mark.unit
+
 IN_SHOP = {"namespace": "shop"}
 MARKED = {keys.PROFILE_LABEL: "fp"}
 
@@ -183,8 +185,8 @@ def test_a_refusal_has_a_remedy() -> None:
 
 def test_every_reason_has_a_remedy() -> None:
     ways = set(refusal.WAYS_OUT)
-    assert ways >= reasons.REFUSALS
-    assert ways - reasons.REFUSALS == {reasons.PROVISIONING_FAILED, "Unschedulable"}
+    assert ways >= reasons.UNSCHEDULABLE
+    assert ways - reasons.UNSCHEDULABLE == {reasons.PROVISIONING_FAILED, "Unschedulable"}
 
 
 def test_a_starting_machine() -> None:
@@ -222,6 +224,13 @@ def test_a_machine_that_cannot_be_launched() -> None:
     assert "✗ Launched: JailFailed: no user namespace" in lines(found, "Machine")
     assert "· driver uml, 2 launches" in lines(found, "Machine")
     assert lines(found, "Start")[-1] == "· next: machine launched: JailFailed: no user namespace"
+
+
+def test_a_machine_that_the_controller_has_not_processed() -> None:
+    of_machine = machine()
+    of_machine.status = None
+    found = explained(pod(labels=MARKED), profile("fp", IN_SHOP), of_machine=of_machine)
+    assert "· the MicroVM controller has not processed it yet" in lines(found, "Machine")
 
 
 def test_a_pod_that_the_scheduler_has_not_processed() -> None:

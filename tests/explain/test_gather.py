@@ -8,10 +8,12 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Event, Pod
 from msgspec import convert
 
+from monopod.api.names import machine_name
 from monopod.api.resources import MicroVM, MicroVMSpec, PodReference
-from monopod.controllers.scheduler.decide import machine_name
 from monopod.explain import UnknownPodError, explain, gather
 from monopod.kube import Client, uid_of
+
+pytestmark = pytest.mark.api
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -1,7 +1,10 @@
+import pytest
 from rich.console import Console
 
 from monopod.explain import Explanation, Section, render
 from monopod.explain.findings import bad, good, remedy
+
+pytestmark = pytest.mark.unit
 
 EXPLANATION = Explanation(
     "shop/web: Pending",

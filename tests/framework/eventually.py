@@ -2,11 +2,12 @@
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 _T = TypeVar("_T")
-_NOTHING_YET: Final = "nothing: the first look did not end"
+_NOTHING_YET: Final = "the first call of the probe did not end"
 _SHOWN_CHARS: Final = 2000
 
 
@@ -23,12 +24,12 @@ async def eventually(
     Args:
         probe: Looks once. A false value means "not yet", and so does an ``AssertionError``.
         what: What is waited for, for the failure; the probe's name or source unless given.
-        timeout_s: After which waiting has failed.
-        every_s: Pause between two looks.
+        timeout_s: Seconds after which waiting has failed.
+        every_s: Seconds between two calls of the probe.
         errors: Other errors of the probe's that mean "not yet".
 
     Raises:
-        AssertionError: It did not come in time; says what was waited for and what was seen last.
+        AssertionError: The timeout passed; says what was waited for and what was seen last.
     """
     last = _NOTHING_YET
     limit = asyncio.timeout(timeout_s)
@@ -49,12 +50,38 @@ async def eventually(
     except TimeoutError:
         if not limit.expired():
             raise
-        raise AssertionError(
-            f"not within {timeout_s:g} s: {what or _told(probe)}\nlast seen: {last[:_SHOWN_CHARS]}"
-        ) from None
+        raise _timed_out(what or _description(probe), timeout_s, last) from None
 
 
-def _told(probe: Callable[..., object]) -> str:
+def eventually_blocking(
+    probe: Callable[[], _T | None],
+    what: str = "",
+    timeout_s: float = 60.0,
+    *,
+    every_s: float = 0.05,
+    errors: tuple[type[Exception], ...] = (),
+) -> _T:
+    """Do the same as :func:`eventually` in a fixture that has no event loop."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            seen = probe()
+        except (AssertionError, *errors) as error:
+            last = f"{type(error).__name__}: {error}"
+        else:
+            if seen:
+                return seen
+            last = repr(seen)
+        if time.monotonic() >= deadline:
+            raise _timed_out(what or _description(probe), timeout_s, last)
+        time.sleep(every_s)
+
+
+def _timed_out(what: str, timeout_s: float, last: str) -> AssertionError:
+    return AssertionError(f"not within {timeout_s:g} s: {what}\nlast seen: {last[:_SHOWN_CHARS]}")
+
+
+def _description(probe: Callable[..., object]) -> str:
     name: str = getattr(probe, "__name__", "")
     if name and name != "<lambda>":
         return name

@@ -1,7 +1,7 @@
 """Evidence of a failed end-to-end test: the cluster as it was at that moment, as files.
 
-Each step has a timeout, and what it could not do is a line of ``failures.txt``: a cluster that is
-half dead gives less evidence, but never an error in place of the test's own. No Secret is read.
+Each step has a timeout, and what it could not do is a line of ``uncollected.txt``: a cluster that
+is half dead gives less evidence, but never an error in place of the test's own. No Secret is read.
 """
 
 import contextlib
@@ -79,7 +79,7 @@ def collect(
         outcomes = [(name, pool.submit(collection.attempt, step)) for name, step in steps]
     failures = [f"{name}: {why}" for name, done in outcomes for why in done.result()]
     if failures:
-        (directory / "failures.txt").write_text("\n".join(failures) + "\n")
+        (directory / "uncollected.txt").write_text("\n".join(failures) + "\n")
 
 
 _Step = Callable[[], list[str]]

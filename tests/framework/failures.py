@@ -66,7 +66,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed and call.excinfo is not None:
         try:
-            said = _collect(item, report.when, call.excinfo.value)
+            said = _collect(item, report, call.excinfo.value)
         except Exception as error:  # it must not hide the failure it is of
             said = f"it could not be collected: {type(error).__name__}: {error}"
         report.sections.append((_SECTION, said))
@@ -85,7 +85,7 @@ def pytest_terminal_summary(
         terminalreporter.line(f"to remove it: {command} down")
 
 
-def _collect(item: pytest.Item, phase: str, error: BaseException) -> str:
+def _collect(item: pytest.Item, report: pytest.TestReport, error: BaseException) -> str:
     known = subject(item.config)
     if (collected := getattr(error, _MARK, None)) is not None:
         return f"{collected} (the same failure of a shared fixture)"
@@ -95,10 +95,13 @@ def _collect(item: pytest.Item, phase: str, error: BaseException) -> str:
         return f"none: collected for the first {_MOST_FAILURES} failures only"
     known.failures += 1
     # A test that failed and cannot be torn down either has evidence of both.
-    name = slug(item.nodeid) + ("-teardown" if phase == "teardown" else "")
+    name = slug(item.nodeid) + ("-teardown" if report.when == "teardown" else "")
     directory = item.config.rootpath / "test-results" / name
     if directory.exists():
         shutil.rmtree(directory)
+    directory.mkdir(parents=True)
+    sections = (f"--- {title}\n{content}" for title, content in report.sections)
+    (directory / "failure.txt").write_text("\n".join((report.longreprtext, *sections, "")))
     collect(directory, known.home, known.namespaces)
     shown = str(directory.relative_to(item.config.rootpath))
     with contextlib.suppress(AttributeError):

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.framework.eventually import eventually
+from tests.framework.eventually import eventually, eventually_blocking
+
+pytestmark = pytest.mark.unit
 
 
 async def test_the_first_true_value_is_returned() -> None:
@@ -42,7 +44,7 @@ async def test_a_failure_says_what_was_waited_for_and_what_was_seen_last() -> No
     assert said.endswith(f"{looks} pods")
 
 
-async def test_a_probe_without_words_is_told_by_its_name_or_source() -> None:
+async def test_a_probe_without_words_is_described_by_its_name_or_source() -> None:
     def comes() -> list[str]:
         return []
 
@@ -54,7 +56,7 @@ async def test_a_probe_without_words_is_told_by_its_name_or_source() -> None:
 
 
 async def test_a_look_that_hangs_is_a_failure_too() -> None:
-    with pytest.raises(AssertionError, match="the first look did not end"):
+    with pytest.raises(AssertionError, match="the first call of the probe did not end"):
         await eventually(asyncio.Event().wait, timeout_s=0.01)
 
 
@@ -76,3 +78,12 @@ async def test_a_timeout_of_the_probe_s_own_is_its_own() -> None:
 
     with pytest.raises(TimeoutError):
         await eventually(look, timeout_s=30)
+
+
+def test_without_an_event_loop_the_same_ends_it() -> None:
+    values = iter([None, 0, "seen", "later"])
+    assert eventually_blocking(lambda: next(values), every_s=0) == "seen"
+    with pytest.raises(AssertionError, match=r"^not within 0 s: a key\nlast seen: KeyError: 'x'$"):
+        eventually_blocking(lambda: {}["x"], "a key", 0, errors=(KeyError,))
+    with pytest.raises(KeyError):
+        eventually_blocking(lambda: {}["x"])

@@ -9,6 +9,8 @@ import pytest
 from monopod.controlplane import state
 from tests.framework.evidence import KUBERNETES, MONOPOD, Limits, collect, slug
 
+pytestmark = pytest.mark.unit
+
 _AMPLE = Limits(whole_s=60, step_s=30)
 """Nothing here takes long but on a busy host."""
 
@@ -45,7 +47,7 @@ def test_logs_consoles_and_objects_become_files(home: Path, tmp_path: Path) -> N
     assert (out / "explain" / "e2e-uml-vpc-web.txt").exists()
     assert (out / "status.txt").exists()
     # There are no network namespaces of such a home.
-    assert "network/router-nft.txt: exited with 1" in (out / "failures.txt").read_text()
+    assert "network/router-nft.txt: exited with 1" in (out / "uncollected.txt").read_text()
 
 
 def test_no_secret_is_asked_for() -> None:
@@ -60,7 +62,7 @@ def test_a_command_that_hangs_costs_its_own_file_alone(home: Path, tmp_path: Pat
     collect(out, home, ["e2e-uml-vpc"], Limits(whole_s=8, step_s=2))
     assert time.monotonic() - began < 30
     assert (out / "kubernetes.yaml").read_text() == "begun\n"
-    assert "kubernetes.yaml: no end within 2.0 s" in (out / "failures.txt").read_text()
+    assert "kubernetes.yaml: no end within 2.0 s" in (out / "uncollected.txt").read_text()
     assert (out / "logs" / "scheduler.log").exists()
 
 
@@ -71,13 +73,13 @@ def test_nothing_is_larger_than_it_may_be(home: Path, tmp_path: Path) -> None:
     collect(out, home, (), Limits(whole_s=60, step_s=30, log_bytes=7, output_bytes=100))
     assert (out / "logs" / "scheduler.log").read_text() == "the end"
     assert (out / "kubernetes.yaml").stat().st_size == 100
-    assert "kubernetes.yaml is cut at 100 bytes" in (out / "failures.txt").read_text()
+    assert "kubernetes.yaml is cut at 100 bytes" in (out / "uncollected.txt").read_text()
 
 
 def test_without_a_cluster_the_reasons_are_all_there_is(tmp_path: Path) -> None:
     out = tmp_path / "out"
     collect(out, tmp_path / "none", ["e2e-uml-vpc"], _AMPLE)
-    said = (out / "failures.txt").read_text()
+    said = (out / "uncollected.txt").read_text()
     assert "there is no cluster" in said
     assert "logs: no file" in said
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unit
+
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFTEST = """
 from pathlib import Path
@@ -18,7 +20,7 @@ from tests.framework.failures import pytest_runtest_makereport, pytest_terminal_
 
 
 def collect(directory, home, namespaces):
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / "seen").write_text(" ".join(namespaces))
     {collecting}
 
@@ -63,9 +65,13 @@ def _collected(directory: Path) -> dict[str, str]:
 def test_a_failure_has_evidence_from_before_its_fixtures_go(tmp_path: Path) -> None:
     said = _pytest(
         tmp_path,
-        "def test_bad(namespace):\n    assert 1 == 2\n\n\ndef test_good(namespace):\n    pass\n",
+        "def test_bad(namespace):\n    print('printed before')\n    assert 1 == 2\n"
+        "def test_good(namespace):\n    pass\n",
     )
     assert _collected(tmp_path) == {"test_it.test_bad": "torn-down-later"}
+    text = (tmp_path / "test-results" / "test_it.test_bad" / "failure.txt").read_text()
+    assert "assert 1 == 2" in text
+    assert "printed before" in text
     assert "- evidence -" in said
     assert "test-results/test_it.test_bad\n" in said
     assert "assert 1 == 2" in said

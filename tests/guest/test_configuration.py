@@ -1,4 +1,4 @@
-"""A machine's configuration, read back with the tools' own formats, not compared as text."""
+"""The configuration of a machine, read back with the tools' own formats, not compared as text."""
 
 import json
 import re
@@ -20,6 +20,8 @@ from monopod.node.guest import NodeConfiguration, Registry, RegistryCredential, 
 from monopod.node.guest.configuration import GATEWAY, GATEWAY_MAC, pids_limit
 from monopod.node.vmm.uml import guest_memory_mib, processes
 
+pytestmark = pytest.mark.unit
+
 NODE = NodeConfiguration(
     node_name="fargate-ip-192-168-1-2.local-1.compute.internal",
     hostname="ip-192-168-1-2.local-1.compute.internal",
@@ -36,8 +38,7 @@ NODE = NodeConfiguration(
     client_key=b"-- client key --\n",
     serving_certificate=b"-- serving --\n",
     serving_key=b"-- serving key --\n",
-    milli_cpu=250,
-    memory_mib=512,
+    size=Size(250, 512),
     labels={"eks.amazonaws.com/compute-type": "fargate", "topology.kubernetes.io/zone": "local-1a"},
     taints=(("eks.amazonaws.com/compute-type", "fargate", "NoSchedule"),),
     registry=Registry("100.127.1.6:5000"),
@@ -66,19 +67,17 @@ def _flags(node: NodeConfiguration) -> dict[str, str]:
 def test_everything_but_the_platforms_memory_is_allocatable(
     milli_cpu: int, memory_mib: int
 ) -> None:
-    values = _machine(replace(NODE, milli_cpu=milli_cpu, memory_mib=memory_mib))
+    values = _machine(replace(NODE, size=Size(milli_cpu, memory_mib)))
     assert int(values["allocatable_kib"]) == (memory_mib - 256) * 1024
     assert int(values["allocatable_milli_cpu"]) == milli_cpu
 
 
 @pytest.mark.parametrize("size", TABLE, ids=str)
 def test_a_pod_that_forks_without_end_meets_its_own_limit_first(size: Size) -> None:
-    limit = pids_limit(size.milli_cpu, size.memory_mib)
+    limit = pids_limit(size)
     assert 512 <= limit <= 2048 * size.milli_cpu / 1000
     assert limit + 512 <= processes(guest_memory_mib(size.memory_mib))
-    config = _json(
-        replace(NODE, milli_cpu=size.milli_cpu, memory_mib=size.memory_mib), "kubelet/config.json"
-    )
+    config = _json(replace(NODE, size=size), "kubelet/config.json")
     assert config["podPidsLimit"] == limit
 
 

@@ -25,6 +25,7 @@ async def template(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.unit
 @given(files=st.dictionaries(_paths, st.binary(max_size=2000), max_size=5))
 def test_a_configuration_disk_is_a_tar_archive_of_whole_sectors(files: dict[str, bytes]) -> None:
     content = configuration_archive(files)
@@ -35,6 +36,7 @@ def test_a_configuration_disk_is_a_tar_archive_of_whole_sectors(files: dict[str,
         assert all(entry.mode == 0o600 for entry in archive)
 
 
+@pytest.mark.kernel
 def test_a_configuration_disk_is_its_machines_alone(tmp_path: Path) -> None:
     disk = tmp_path / "config.img"
     for _ in range(2):
@@ -43,6 +45,7 @@ def test_a_configuration_disk_is_its_machines_alone(tmp_path: Path) -> None:
         assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (_UID, _UID, 0o400)
 
 
+@pytest.mark.kernel
 async def test_a_data_disk_is_a_sparse_copy_for_its_machine_alone(
     template: Path, tmp_path: Path
 ) -> None:
@@ -57,6 +60,7 @@ async def test_a_data_disk_is_a_sparse_copy_for_its_machine_alone(
         await process.run("e2fsck", "-fn", disk)
 
 
+@pytest.mark.kernel
 async def test_a_larger_data_disk_has_a_larger_file_system(template: Path, tmp_path: Path) -> None:
     disk = tmp_path / "data.img"
     await create_data_disk(template, disk, 115, _UID)
@@ -66,6 +70,7 @@ async def test_a_larger_data_disk_has_a_larger_file_system(template: Path, tmp_p
     assert int(fields["Block count"]) * int(fields["Block size"]) == 115 << 30
 
 
+@pytest.mark.unit
 async def test_contents_survive_the_copy(tmp_path: Path) -> None:
     template = tmp_path / "template.img"
     with template.open("wb") as file:
@@ -82,6 +87,7 @@ async def test_contents_survive_the_copy(tmp_path: Path) -> None:
         assert file.read(4096) == bytes(4096)
 
 
+@pytest.mark.unit
 async def test_without_a_template_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="missing"):
         await create_data_disk(tmp_path / "missing.img", tmp_path / "data.img", 20, _UID)

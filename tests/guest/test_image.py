@@ -1,4 +1,4 @@
-"""What the image is made of, as far as it is known without building one."""
+"""What the image is made of, as far as that is known without building one."""
 
 import io
 import json
@@ -13,6 +13,8 @@ from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.image import provide
 from monopod.node.guest.pause import REFERENCE, oci_archive
 from monopod.node.guest.specification import base_specification
+
+pytestmark = pytest.mark.unit
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import pytest
 
 from monopod.node.guest.image_gc import KEPT, pin, prune
 
+pytestmark = pytest.mark.unit
+
 
 def _images(parent: Path, count: int) -> list[Path]:
     """Images, the first used last."""

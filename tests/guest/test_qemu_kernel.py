@@ -12,9 +12,10 @@ from monopod.node.guest.cpio import File, archive
 from monopod.node.vmm.console import classify_exit
 from monopod.util import process
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"
-)
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU on this host"),
+]
 
 _Q35: Final = ("q35", "pci")
 _MICROVM: Final = ("microvm,acpi=on,pcie=off,rtc=on,auto-kernel-cmdline=off", "device")
@@ -101,7 +102,7 @@ async def test_a_machine_finds_all_that_it_is_given(
         assert line in said
     assert re.search(r"date 20[2-9]\d", said)
     assert "not found" not in said
-    assert classify_exit(said).reason == "GuestPoweredOff", said
+    assert classify_exit("one", said).reason == "GuestPoweredOff", said
 
 
 async def test_a_clock_that_is_behind_is_set_by_the_hosts(
@@ -119,16 +120,16 @@ async def test_a_clock_that_is_behind_is_set_by_the_hosts(
     """
     said = await _boot(guest_image, tmp_path, script)
     assert "behind the host's" in said
-    assert classify_exit(said).reason == "GuestPoweredOff", said
+    assert classify_exit("one", said).reason == "GuestPoweredOff", said
 
 
 async def test_a_panic_ends_the_machine_and_is_reported(
     guest_image: GuestImage, tmp_path: Path
 ) -> None:
     said = await _boot(guest_image, tmp_path, "echo c >/proc/sysrq-trigger; sleep 60")
-    verdict = classify_exit(said)
-    assert verdict.reason == "GuestPanicked"
-    assert "sysrq triggered crash" in verdict.message
+    ended = classify_exit("one", said)
+    assert ended.reason == "GuestPanicked"
+    assert "sysrq triggered crash" in ended.message
 
 
 async def test_a_probe_prints_its_word_and_powers_off(
@@ -137,7 +138,7 @@ async def test_a_probe_prints_its_word_and_powers_off(
     said = await _boot(guest_image, tmp_path, "echo root; sleep 60", parameters="monopod.probe")
     assert "monopod: probed" in said
     assert "root" not in said.replace("rootfs", "")
-    assert classify_exit(said).reason == "GuestPoweredOff", said
+    assert classify_exit("one", said).reason == "GuestPoweredOff", said
 
 
 def test_an_archive_is_as_the_kernel_reads_it() -> None:

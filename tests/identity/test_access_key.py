@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from monopod.identity.access_key import Seal, new_access_key
 from monopod.identity.errors import IdentityError
 
+pytestmark = pytest.mark.unit
+
 
 def test_encryption_of_keys_is_opaque_and_deterministic() -> None:
     seal, keys = Seal.new(), [new_access_key("alice", ["dev"]), new_access_key("bob")]

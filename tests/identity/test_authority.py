@@ -19,6 +19,8 @@ from monopod.identity.authority import (
 )
 from monopod.identity.errors import IdentityError
 
+pytestmark = pytest.mark.unit
+
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 SERVER = Subject(
     "server", client=False, server=True, names=("a.b",), addresses=(IPv4Address("127.0.0.1"),)
@@ -31,9 +33,9 @@ def authority() -> Authority:
 
 
 def test_a_leaf_has_the_requested_subject_and_usages(authority: Authority) -> None:
-    subject = Subject("monopod:machines", organisation="group")
+    subject = Subject("monopod:microvm", organisation="group")
     leaf = x509.load_pem_x509_certificate(authority.issue(subject, NOW).certificate)
-    assert leaf.subject.rfc4514_string() == "CN=monopod:machines,O=group"
+    assert leaf.subject.rfc4514_string() == "CN=monopod:microvm,O=group"
     assert leaf.not_valid_after_utc == NOW + LEAF_LIFETIME
     leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.pair.certificate))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from monopod.build.images import ImageConfig, write_archive
+from tests.framework.eventually import eventually_blocking
 
 
 def _free_port() -> int:
@@ -72,8 +73,8 @@ def _running_registry(
             ["docker-registry", "serve", directory / "config.yml"], stdout=log, stderr=log
         )
     try:
-        while not _listens(address):
-            assert process.poll() is None, (directory / "log").read_text()
+        eventually_blocking(lambda: process.poll() is not None or _listens(address))
+        assert process.poll() is None, (directory / "log").read_text()
         yield
     finally:
         process.terminate()

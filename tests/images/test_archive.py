@@ -12,6 +12,8 @@ from monopod.build.images import ArchiveError
 from monopod.build.images.archive import open_archive
 from tests.images.conftest import digest, tar_of
 
+pytestmark = pytest.mark.unit
+
 Edit = Callable[[Callable[[dict[str, bytes]], None]], Path]
 
 

@@ -13,6 +13,8 @@ from monopod.build.images.archive import open_archive
 from monopod.settings import Settings
 from tests.images.conftest import members
 
+pytestmark = pytest.mark.kernel
+
 
 def _unpack(archive: Path, root: Path) -> Path:
     with open_archive(archive) as opened:

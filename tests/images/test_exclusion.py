@@ -9,6 +9,8 @@ from monopod.build.images.errors import RegistryError
 from monopod.build.images.exclusion import collecting, pushing
 from monopod.util.progress import Progress
 
+pytestmark = pytest.mark.unit
+
 
 async def _is_held_up(socket: Path, *, by_a_push: bool) -> bool:
     """Whether another user of the registry now has to wait; it is then cancelled."""

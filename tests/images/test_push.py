@@ -12,6 +12,8 @@ from monopod.build.images import ImageConfig, PushError, push, write_archive
 from monopod.util.progress import Progress
 from tests.images.conftest import digest, members, tar_of
 
+pytestmark = pytest.mark.kernel
+
 
 async def _pull(registry: str, reference: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Pull an image as a node does: manifest, then blobs, with their digests verified."""

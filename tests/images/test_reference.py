@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from monopod.build.images import ArchiveError
 from monopod.build.images.reference import from_file_name, parse
 
+pytestmark = pytest.mark.unit
+
 
 @pytest.mark.parametrize(
     ("text", "name"),

@@ -14,6 +14,8 @@ from monopod.build.images.remove import remover
 from monopod.build.images.stored import StoredImage, make, read, unneeded
 from tests.images.conftest import collect_garbage, digest, members, registry_by_socket
 
+pytestmark = pytest.mark.kernel
+
 _URL = "http://10.9.8.7:5000"
 _NOW = datetime(2026, 11, 29, tzinfo=UTC)
 _INDEX = "application/vnd.oci.image.index.v1+json"

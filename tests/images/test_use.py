@@ -8,6 +8,8 @@ from monopod.build.images.errors import ArchiveError, ImageInUseError, UnknownIm
 from monopod.build.images.stored import StoredImage
 from monopod.build.images.use import Removal, Use, plan, use_of, users
 
+pytestmark = pytest.mark.unit
+
 _REGISTRY = "100.127.3.6:5000"
 _A, _B, _C = (f"sha256:{each * 64}" for each in "abc")
 

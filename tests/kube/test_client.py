@@ -33,10 +33,11 @@ def config(namespace: str, name: str = "a", **data: str) -> ConfigMap:
 def pod(namespace: str, name: str = "p") -> Pod:
     return Pod(
         metadata=ObjectMeta(name=name, namespace=namespace),
-        spec=PodSpec(containers=[Container(name="c", image="i")], schedulerName="nobody"),
+        spec=PodSpec(containers=[Container(name="c", image="i")], schedulerName="none"),
     )
 
 
+@pytest.mark.api
 async def test_object_lifecycle(admin: Client, namespace: str) -> None:
     made = await admin.create(config(namespace, x="1"))
     assert (made.apiVersion, made.kind) == ("v1", "ConfigMap")
@@ -62,6 +63,7 @@ async def test_object_lifecycle(admin: Client, namespace: str) -> None:
         await admin.get(ConfigMap, "a", namespace)
 
 
+@pytest.mark.api
 async def test_patch_preconditions_on_uid_and_version(admin: Client, namespace: str) -> None:
     made = await admin.create(config(namespace))
     await admin.patch(ConfigMap, "a", {"data": {"x": "1"}}, namespace)
@@ -70,6 +72,7 @@ async def test_patch_preconditions_on_uid_and_version(admin: Client, namespace: 
             await admin.patch(ConfigMap, "a", {"metadata": stale}, namespace)
 
 
+@pytest.mark.api
 @pytest.mark.parametrize("subresource", [None, "status"])
 async def test_a_patch_with_a_uid_does_not_reach_a_later_pod_of_the_name(
     admin: Client, namespace: str, subresource: str | None
@@ -87,6 +90,7 @@ async def test_a_patch_with_a_uid_does_not_reach_a_later_pod_of_the_name(
             )
 
 
+@pytest.mark.api
 async def test_apply_owns_only_its_fields(admin: Client, namespace: str) -> None:
     await admin.apply(config(namespace, x="1"), field_manager="one")
     await admin.apply(config(namespace, y="2"), field_manager="two")
@@ -96,6 +100,7 @@ async def test_apply_owns_only_its_fields(admin: Client, namespace: str) -> None
         await admin.apply(config(namespace, y="3"), field_manager="one", force=False)
 
 
+@pytest.mark.api
 async def test_long_lists_are_paged(admin: Client, namespace: str) -> None:
     for number in range(7):
         await admin.create(config(namespace, f"n-{number}"))
@@ -103,6 +108,7 @@ async def test_long_lists_are_paged(admin: Client, namespace: str) -> None:
     assert len(pages[0]) == 7
 
 
+@pytest.mark.api
 async def test_a_pod_is_bound_once(admin: Client, namespace: str) -> None:
     made = await admin.create(pod(namespace))
     await admin.bind(made, "somewhere")
@@ -117,6 +123,7 @@ async def test_a_pod_is_bound_once(admin: Client, namespace: str) -> None:
         await admin.bind(made, "elsewhere")
 
 
+@pytest.mark.api
 async def test_status_is_a_subresource(admin: Client, namespace: str) -> None:
     made = await admin.create(pod(namespace))
     condition = {"type": "PodScheduled", "status": "False", "reason": "Why"}
@@ -133,6 +140,7 @@ async def test_status_is_a_subresource(admin: Client, namespace: str) -> None:
     assert meta(patched).uid == meta(made).uid
 
 
+@pytest.mark.api
 async def test_cluster_scoped_and_custom_resources(admin: Client, namespace: str) -> None:
     spec = FargateProfileSpec(selectors=[Selector(namespace=namespace)])
     made = await admin.create(FargateProfile(metadata=ObjectMeta(name=namespace), spec=spec))
@@ -144,6 +152,7 @@ async def test_cluster_scoped_and_custom_resources(admin: Client, namespace: str
     await admin.delete(FargateProfile, namespace)
 
 
+@pytest.mark.api
 async def test_errors_are_typed(admin: Client, api_server: ApiServer, namespace: str) -> None:
     with pytest.raises(InvalidError, match="containers"):
         await admin.create(
@@ -157,11 +166,12 @@ async def test_errors_are_typed(admin: Client, api_server: ApiServer, namespace:
         await admin.get(Pod, "p")
     with pytest.raises(NotFoundError):
         await admin.get(Pod, "p/log", namespace)
-    async with connect(api_server.kubeconfig("nobody"), "tests") as nobody:
-        with pytest.raises(ForbiddenError, match="nobody"):
-            await nobody.list(Namespace)
+    async with connect(api_server.kubeconfig("unknown-user"), "tests") as unknown:
+        with pytest.raises(ForbiddenError, match="unknown-user"):
+            await unknown.list(Namespace)
 
 
+@pytest.mark.api
 async def test_an_unreachable_server(api_server: ApiServer, tmp_path: Path) -> None:
     lost = tmp_path / "kubeconfig"
     lost.write_text(api_server.admin.read_text().replace(api_server.url, "https://127.0.0.1:1"))
@@ -170,6 +180,7 @@ async def test_an_unreachable_server(api_server: ApiServer, tmp_path: Path) -> N
             await client.list(Namespace)
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize("broken", ["", "{", "clusters: []", "current-context: gone"])
 async def test_invalid_kubeconfigs(broken: str, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
@@ -182,6 +193,7 @@ async def test_invalid_kubeconfigs(broken: str, tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.api
 async def test_a_renewed_certificate_is_used(api_server: ApiServer) -> None:
     kubeconfig = api_server.kubeconfig("renewed", "system:masters")
     home = kubeconfig.parent

@@ -1,9 +1,13 @@
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from monopod.kube import ConflictError, Controller, InvalidError, KubeError, TransientError
 from tests.kube.clock import ManualClock
 from tests.kube.waiting import running, until
+
+pytestmark = pytest.mark.unit
 
 
 class _Work:
@@ -79,3 +83,20 @@ async def test_workers_run_concurrently_but_never_on_one_key() -> None:
         gate.set()
         await until(lambda: controller.idle)
     assert most == 3
+
+
+async def test_the_first_pass_is_over_once_every_initial_key_is_reconciled() -> None:
+    work = _Work(None, TransientError("busy"), None)
+    clock = ManualClock()
+    controller = Controller("test", work, workers=1, initial=("a", "b"), clock=clock)
+    async with running(controller.run()):
+        await until(lambda: clock.next_in is not None)
+        assert work.seen == ["a", "b"]
+        assert not controller.first_pass.is_set(), "one of them has failed"
+        clock.turn(clock.next_in or 0)
+        await until(controller.first_pass.is_set)
+    assert work.seen == ["a", "b", "b"]
+
+
+def test_a_controller_without_initial_keys_has_no_first_pass() -> None:
+    assert Controller("test", _Work()).first_pass.is_set()

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.unit
+
 _PROGRAM = """
 import asyncio, structlog, sys
 from monopod.kube import serve

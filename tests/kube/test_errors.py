@@ -16,6 +16,8 @@ from monopod.kube.errors import (
     from_status,
 )
 
+pytestmark = pytest.mark.unit
+
 
 @pytest.mark.parametrize(
     ("code", "status", "kind"),
@@ -59,9 +61,9 @@ def test_a_proxy_s_error_page_is_an_error(body: bytes) -> None:
 
 
 def test_retry_after() -> None:
-    told = from_status(b"{}", 429, "7")
-    assert isinstance(told, TransientError)
-    assert told.retry_after_s == 7
+    error = from_status(b"{}", 429, "7")
+    assert isinstance(error, TransientError)
+    assert error.retry_after_s == 7
     detailed = from_status(b'{"details": {"retryAfterSeconds": 3}}', 429, "Wed, 21 Oct")
     assert isinstance(detailed, TransientError)
     assert detailed.retry_after_s == 3

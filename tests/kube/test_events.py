@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Event, Node
 from prometheus_client import REGISTRY
@@ -8,6 +9,8 @@ from monopod.kube import Client, EventRecorder, EventType, meta
 from tests.apiserver import ApiServer
 from tests.kube.test_client import pod
 from tests.kube.waiting import running
+
+pytestmark = pytest.mark.api
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, 5, tzinfo=UTC)
 
@@ -38,8 +41,8 @@ async def test_repetitions_are_counted_across_processes(admin: Client, namespace
         recorder = EventRecorder(admin, "us", now=lambda: next(times))
         async with running(recorder.run()):
             for _ in range(3):
-                recorder.record(made, EventType.NORMAL, "Told", "the same")
-            recorder.record(made, EventType.NORMAL, "Told", "another")
+                recorder.record(made, EventType.NORMAL, "Tested", "the same")
+            recorder.record(made, EventType.NORMAL, "Tested", "another")
             await recorder.flush()
     listing = await admin.list(Event, namespace)
     found = {event.message: event for event in listing.items}
@@ -59,7 +62,7 @@ async def test_an_expired_event_is_created_again(admin: Client, namespace: str) 
     recorder = EventRecorder(admin, "us")
     async with running(recorder.run()):
         for _ in range(2):
-            recorder.record(made, EventType.NORMAL, "Told", "the same")
+            recorder.record(made, EventType.NORMAL, "Tested", "the same")
             await recorder.flush()
             (event,) = (await admin.list(Event, namespace)).items
             assert event.count == 1
@@ -71,7 +74,7 @@ async def test_long_names_and_messages_are_cut(admin: Client, namespace: str) ->
     made = await admin.create(wanted)
     recorder = EventRecorder(admin, "us")
     async with running(recorder.run()):
-        recorder.record(made, EventType.NORMAL, "Told", "x" * 5000)
+        recorder.record(made, EventType.NORMAL, "Tested", "x" * 5000)
         await recorder.flush()
     (event,) = (await admin.list(Event, namespace)).items
     assert len(event.message or "") == 1024
@@ -84,7 +87,7 @@ async def test_events_of_cluster_scoped_objects_are_in_default(
     made = await admin.create(Node(metadata=ObjectMeta(name=namespace)))
     recorder = EventRecorder(admin, "us")
     async with running(recorder.run()):
-        recorder.record(made, EventType.NORMAL, "Told", "it")
+        recorder.record(made, EventType.NORMAL, "Tested", "it")
         await recorder.flush()
     listing = await admin.list(Event, fields=f"involvedObject.name={namespace}")
     assert [meta(event).namespace for event in listing.items] == ["default"]
@@ -100,13 +103,13 @@ async def test_recording_never_blocks(admin: Client, namespace: str) -> None:
     about = pod(namespace)
     recorder = EventRecorder(admin, "flood")
     for number in range(1001):
-        recorder.record(about, EventType.NORMAL, "Told", str(number))
+        recorder.record(about, EventType.NORMAL, "Tested", str(number))
     assert _dropped("full") == 1
 
 
 async def test_rejected_events_are_dropped(admin: Client) -> None:
     recorder = EventRecorder(admin, "flood")
     async with running(recorder.run()):
-        recorder.record(pod("no-such-namespace"), EventType.NORMAL, "Told", "it")
+        recorder.record(pod("no-such-namespace"), EventType.NORMAL, "Tested", "it")
         await recorder.flush()
     assert _dropped("refused") == 1

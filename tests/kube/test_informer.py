@@ -16,6 +16,8 @@ from tests.kube.proxy import Proxy, proxied
 from tests.kube.test_client import config
 from tests.kube.waiting import running, until
 
+pytestmark = pytest.mark.api
+
 
 class _Seen:
     """Records an informer's changes and checks that they are consistent."""

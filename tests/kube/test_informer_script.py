@@ -13,6 +13,8 @@ from lightkube.resources.core_v1 import ConfigMap
 from monopod.kube import Change, Client, Informer, connect
 from tests.kube.waiting import running, until
 
+pytestmark = pytest.mark.unit
+
 
 def thing(name: str, version: int, **more: Any) -> dict[str, Any]:
     return {"metadata": {"name": name, "uid": name, "resourceVersion": str(version)}, **more}

@@ -6,8 +6,10 @@ import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
 
-from monopod.kube import Client, Manager, make_key
+from monopod.kube import Client, Controller, Manager, make_key
 from tests.kube.waiting import running, until
+
+pytestmark = pytest.mark.api
 
 
 async def test_controllers_of_one_process_share_informers_and_recorders(admin: Client) -> None:
@@ -44,6 +46,27 @@ async def test_order_of_informers_first_passes_and_readiness(admin: Client, name
         may_pass.set()
         await until(lambda: "ready" in order)
     assert order.index("ready") > order.index("first pass")
+
+
+async def test_a_managers_readiness_waits_for_the_initial_keys_of_controllers(
+    admin: Client, namespace: str
+) -> None:
+    await admin.create(ConfigMap(metadata=ObjectMeta(name="one", namespace=namespace)))
+    manager = Manager(admin)
+    maps = manager.informer(ConfigMap, namespace=namespace)
+    may_pass, ready, seen = asyncio.Event(), asyncio.Event(), [""]
+
+    async def reconcile(key: str) -> None:
+        assert maps.get(make_key("one", namespace)) is not None, "the informers are synced"
+        seen.append(key)
+        await may_pass.wait()
+
+    manager.add(Controller("test", reconcile, initial=("all",)))
+    async with running(manager.run(ready.set)):
+        await until(lambda: seen[-1] == "all")
+        assert not ready.is_set()
+        may_pass.set()
+        await until(ready.is_set)
 
 
 async def test_a_controller_that_fails_ends_the_process(admin: Client) -> None:

@@ -1,11 +1,15 @@
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
+import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
 
 from monopod.kube import Change, MutationCache
 from monopod.kube.store import Store
 from tests.kube.clock import ManualClock
+
+pytestmark = pytest.mark.unit
 
 
 class _Source:
@@ -17,6 +21,9 @@ class _Source:
 
     def get(self, key: str) -> ConfigMap | None:
         return self.store.objects.get(key)
+
+    def items(self) -> Sequence[ConfigMap]:
+        return tuple(self.store)
 
     def subscribe(self, callback: Callable[[Change[ConfigMap]], None]) -> Callable[[], None]:
         self._callbacks.append(callback)
@@ -32,9 +39,9 @@ def thing(version: str | None, uid: str | None = "u") -> ConfigMap:
     return ConfigMap(metadata=ObjectMeta(name="a", uid=uid, resourceVersion=version))
 
 
-def fresh() -> tuple[_Source, MutationCache[ConfigMap], ManualClock]:
+def fresh(trusted_s: float = 10) -> tuple[_Source, MutationCache[ConfigMap], ManualClock]:
     source, clock = _Source(), ManualClock()
-    return source, MutationCache(source, trusted_s=10, time=clock.time), clock
+    return source, MutationCache(source, trusted_s=trusted_s, time=clock.time), clock
 
 
 def test_a_newer_write_hides_the_informer_s_version() -> None:
@@ -73,6 +80,17 @@ def test_an_unconfirmed_write_expires() -> None:
     assert notes.get("a") is None
     notes.note(thing("5"))
     notes.drop("a")
+    assert notes.get("a") is None
+
+
+def test_a_write_can_win_for_as_long_as_the_informer_lags() -> None:
+    source, notes, clock = fresh(math.inf)
+    source.show(thing("9"))
+    notes.note(thing("10"))
+    clock.turn(100_000)
+    assert notes.get("a") == thing("10")
+    source.show(thing("10"), gone=True)
+    notes.note(thing("10"))
     assert notes.get("a") is None
 
 

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from monopod.kube.workqueue import WorkQueue
 from tests.kube.clock import ManualClock
 
+pytestmark = pytest.mark.unit
+
 
 async def test_a_key_added_twice_is_handed_out_once() -> None:
     queue: WorkQueue[str] = WorkQueue()

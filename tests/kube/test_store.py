@@ -1,9 +1,12 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
 
 from monopod.kube.store import Added, Change, Deleted, Modified, Store
+
+pytestmark = pytest.mark.unit
 
 
 def thing(name: str, uid: str = "u", version: str = "1") -> ConfigMap:

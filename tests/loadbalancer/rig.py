@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,12 +19,15 @@ from aiohttp import web
 
 from monopod.controllers.loadbalancer.haproxy import HAProxy
 from monopod.controllers.loadbalancer.render import base
+from monopod.controllers.loadbalancer.servers import ServerState, read
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.namespaces import Namespace
 from tests.net.lab import ip, make_socket, namespace
 
 TARGETS = (IPv4Address("10.9.0.1"), IPv4Address("10.9.0.2"))
 PORT = 8080
+OPEN = ":open"
+"""The end of the name of a fail-open backend, which has no health checks."""
 
 
 @dataclass
@@ -33,6 +37,10 @@ class Rig:
     where: Namespace
     plan: ClusterNetwork
     home: Path
+    under_way: Counter[str] = field(default_factory=Counter[str])
+    """Number of requests that each target is answering."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    """Requests with ``?held`` are answered once it is set."""
     _child: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -77,14 +85,36 @@ class Rig:
             self._child.terminate()
             self._child.wait()
 
-    async def answers(self) -> bool:
-        """Whether its runtime socket answers; it does not yet right after the start."""
+    async def ask(self, command: str) -> str:
+        """Return the answer of its runtime socket; empty while its master starts or reloads."""
         try:
-            _, writer = await asyncio.open_unix_connection(self.home / "socket")
+            reader, writer = await asyncio.open_unix_connection(self.home / "socket")
+            writer.write(f"{command}\n".encode())
+            writer.write_eof()
+            answer = await reader.read()
+            writer.close()
         except OSError:
-            return False
-        writer.close()
-        return True
+            return ""
+        return answer.decode()
+
+    async def reloaded(self) -> bool:
+        """Whether only the newest worker is left: older ones may still accept connections."""
+        processes = await self.ask("show proc")
+        return "# workers" in processes and "# old workers" not in processes
+
+    async def servers(self) -> list[ServerState]:
+        """Return the states of all targets in backends with health checks."""
+        states = read(await self.ask("@1 show servers state"))
+        return [
+            state
+            for backend, of in states.items()
+            if not backend.endswith(OPEN)
+            for state in of.values()
+        ]
+
+    async def healthy(self, count: int) -> bool:
+        """Whether exactly this many targets have passed their health checks."""
+        return sum(each.passed for each in await self.servers()) == count
 
     async def listen(
         self,
@@ -104,7 +134,7 @@ class Rig:
             return self.where.call(lambda: socket.socket(family, kind, protocol))
 
         connector = aiohttp.TCPConnector(socket_factory=make, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=5)
+        timeout = aiohttp.ClientTimeout(total=20)
         return aiohttp.ClientSession(
             connector=connector, timeout=timeout, cookie_jar=jar, max_field_size=65536
         )
@@ -124,16 +154,22 @@ async def rig(directory: Path) -> AsyncGenerator[Rig]:
         async with AsyncExitStack() as stack:
             for address in TARGETS:
                 ip(where, "addr", "add", f"{address}/32", "dev", "lo")
-                await stack.enter_async_context(_serving(where, str(address)))
+                await stack.enter_async_context(_serving(made, str(address)))
             made.start()
             stack.callback(made.stop)
             yield made
 
 
 @asynccontextmanager
-async def _serving(where: Namespace, address: str) -> AsyncGenerator[None]:
+async def _serving(rig: Rig, address: str) -> AsyncGenerator[None]:
     async def answer(request: web.Request) -> web.Response:
-        await asyncio.sleep(float(request.query.get("for", "0")))
+        rig.under_way[address] += 1
+        try:
+            await asyncio.sleep(float(request.query.get("for", "0")))
+            if "held" in request.query:
+                await rig.released.wait()
+        finally:
+            rig.under_way[address] -= 1
         if name := request.query.get("show"):
             return web.Response(text="|".join(request.headers.getall(name, [])))
         large = "a" * int(request.query.get("answer", "0"))
@@ -146,7 +182,9 @@ async def _serving(where: Namespace, address: str) -> AsyncGenerator[None]:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
-        await web.SockSite(runner, make_socket(where, socket.SOCK_STREAM, (address, PORT))).start()
+        await web.SockSite(
+            runner, make_socket(rig.where, socket.SOCK_STREAM, (address, PORT))
+        ).start()
         yield
     finally:
         await runner.cleanup()

@@ -2,10 +2,13 @@
 
 from ipaddress import IPv4Address, IPv4Network
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.controllers.loadbalancer.addresses import Claim, assign
+
+pytestmark = pytest.mark.unit
 
 _POOL = IPv4Network("100.127.0.128/29")
 _OTHER = IPv4Network("100.127.0.192/29")

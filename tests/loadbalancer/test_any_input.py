@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,8 @@ from monopod.controllers.loadbalancer.service_annotations import SERVICE
 from monopod.controllers.loadbalancer.services import network_part
 from tests.loadbalancer.build import service
 from tests.loadbalancer.test_ingresses import AROUND, ingress, path
+
+pytestmark = pytest.mark.unit
 
 _words = st.sampled_from(
     ["", "ip", "443", "-1", "99999999999", "true", "*", "TCP", "HTTPS", "/a", "200-", "a=b,c", "é"]

@@ -17,6 +17,8 @@ from monopod.controllers.loadbalancer.model import (
 from monopod.controllers.loadbalancer.parts import HttpPart
 from tests.loadbalancer.test_ingresses import AROUND, ingress, path
 
+pytestmark = pytest.mark.unit
+
 _USE = {"name": "use-annotation"}
 _ANSWER = '{"type":"fixed-response","fixedResponseConfig":{"statusCode":"200"}}'
 

@@ -8,6 +8,8 @@ import pytest
 from monopod.controllers.loadbalancer import attributes, ingress_annotations, service_annotations
 from monopod.controllers.loadbalancer.meanings import Meaning, NoMeaning, Refused
 
+pytestmark = pytest.mark.unit
+
 _PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "load-balancers.md"
 
 

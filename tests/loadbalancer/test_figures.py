@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.controllers.loadbalancer import servers
-from monopod.controllers.loadbalancer.controller import LoadBalancerController
+from monopod.controllers.loadbalancer import manager
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.kube import Client
 from tests.framework.eventually import eventually
@@ -23,6 +22,7 @@ from tests.loadbalancer.build import READY, service, slice_of
 from tests.loadbalancer.rig import PORT, Rig, rig
 
 pytestmark = [
+    pytest.mark.api,
     pytest.mark.skipif(
         "MONOPOD_FIGURES" not in os.environ, reason="figures are taken by hand, on a quiet host"
     ),
@@ -42,8 +42,8 @@ async def test_how_long_a_load_balancer_takes_for_a_thousand_endpoints(
     await admin.create(service(namespace=namespace))
     async with rig(tmp_path) as made:
         accepted = LastKnownGood(tmp_path / "accepted.json")
-        keeper = LoadBalancerController(admin, made.haproxy, accepted, made.plan, "local-1")
-        async with running(keeper.run(lambda: None)):
+        work = manager.run(admin, made.haproxy, accepted, made.plan, "local-1")
+        async with running(work):
             await _publish(admin, namespace, addresses[:2])
             await _in_use(made, 2)
             spent = time.process_time()
@@ -74,17 +74,7 @@ async def _publish(admin: Client, namespace: str, addresses: Sequence[str]) -> N
 
 async def _in_use(rig: Rig, count: int) -> None:
     async def found() -> bool:
-        try:
-            reader, writer = await asyncio.open_unix_connection(rig.home / "socket")
-        except OSError:
-            # It is still starting.
-            return False
-        writer.write(b"@1 show servers state\n")
-        writer.write_eof()
-        said = (await reader.read()).decode()
-        writer.close()
-        every = (of for group in servers.read(said).values() for of in group.values())
-        assert sum(each.in_use for each in every) == count
+        assert sum(each.in_use for each in await rig.servers()) == count
         return True
 
     await eventually(found, f"{count} servers in use", _WITHIN_S, every_s=0.05)

@@ -24,6 +24,8 @@ from monopod.controllers.loadbalancer.parts import HttpPart
 from monopod.kube import codec
 from tests.loadbalancer.build import READY, service, slice_of
 
+pytestmark = pytest.mark.unit
+
 _WEB = {"default/web": service(), "default/new": service("new")}
 AROUND = RuleContext(
     _WEB.get,

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from monopod.controllers.loadbalancer import patterns
 
+pytestmark = pytest.mark.unit
+
 _patterns = st.text("ab/.*?", max_size=12)
 _texts = st.text("ab/.", max_size=16)
 

@@ -14,6 +14,8 @@ from monopod.controllers.loadbalancer.targets import targets
 from monopod.kube import codec
 from tests.loadbalancer.build import ENDING, UNREADY, slice_of
 
+pytestmark = pytest.mark.unit
+
 _GATE = f"{TARGET_HEALTH_PREFIX}k8s-default-web-1"
 _NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 _ADDRESS = "192.168.1.9"
@@ -21,7 +23,7 @@ _CONTAINERS = "ContainersReady"
 
 
 def _pod(*gates: str, going: bool = False, true: tuple[str, ...] = (_CONTAINERS,)) -> Pod:
-    told = [{"type": kind, "status": "True"} for kind in true]
+    conditions = [{"type": kind, "status": "True"} for kind in true]
     metadata: dict[str, Any] = {"name": "web", "namespace": "default", "uid": "1"}
     made = {
         "metadata": metadata | ({"deletionTimestamp": _NOW} if going else {}),
@@ -29,7 +31,7 @@ def _pod(*gates: str, going: bool = False, true: tuple[str, ...] = (_CONTAINERS,
             "containers": [],
             "readinessGates": [{"conditionType": gate} for gate in gates],
         },
-        "status": {"podIP": _ADDRESS, "conditions": told},
+        "status": {"podIP": _ADDRESS, "conditions": conditions},
     }
     return codec.decode(Pod, msgspec.json.encode(made))
 

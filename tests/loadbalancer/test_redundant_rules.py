@@ -18,6 +18,8 @@ from monopod.controllers.loadbalancer.parts import HttpPart
 from monopod.controllers.loadbalancer.redundant_rules import effective, leads_to_itself
 from tests.loadbalancer.test_ingresses import AROUND, ingress, made, path
 
+pytestmark = pytest.mark.unit
+
 _USE = {"name": "use-annotation"}
 _BOTH = '[{"HTTP": 80}, {"HTTPS": 443}]'
 _TO_HTTPS = (

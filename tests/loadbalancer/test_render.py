@@ -93,6 +93,7 @@ def _accepted(balancers: Sequence[Balancer], directory: Path) -> None:
     assert "WARNING" not in said, f"{said}\n{config.read_text()}"
 
 
+@pytest.mark.kernel
 def test_haproxy_accepts_a_configuration_without_load_balancers(directory: Path) -> None:
     _accepted([], directory)
 
@@ -236,6 +237,7 @@ def application_balancers(draw: st.DrawFn) -> Balancer:
     return Balancer("k8s-application", _ADDRESS, listeners, tuple(groups))
 
 
+@pytest.mark.kernel
 @settings(max_examples=25, deadline=None, phases=_PHASES)
 @given(network_balancers(), application_balancers())
 def test_haproxy_accepts_every_rendered_configuration(
@@ -244,6 +246,7 @@ def test_haproxy_accepts_every_rendered_configuration(
     _accepted([network, application], directory)
 
 
+@pytest.mark.unit
 @given(application_balancers())
 def test_users_text_never_begins_a_line(balancer: Balancer) -> None:
     """A user's text cannot inject a line."""
@@ -273,6 +276,7 @@ def test_users_text_never_begins_a_line(balancer: Balancer) -> None:
     }
 
 
+@pytest.mark.unit
 def test_a_change_of_targets_does_not_change_the_version(directory: Path) -> None:
     def of(*targets: Target, interval_s: int = 10) -> str:
         check = HealthCheck(Protocol.TCP, interval_s=interval_s)

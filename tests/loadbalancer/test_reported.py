@@ -19,6 +19,8 @@ from monopod.kube import codec
 from tests.loadbalancer.build import service
 from tests.loadbalancer.test_ingresses import AROUND, ingress, made, path
 
+pytestmark = pytest.mark.unit
+
 _BOTH = '[{"HTTP": 80}, {"HTTPS": 443}]'
 _GROUP = {"group.name": "shop", "listen-ports": _BOTH}
 

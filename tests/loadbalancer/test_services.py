@@ -16,6 +16,8 @@ from monopod.controllers.loadbalancer.services import (
 )
 from tests.loadbalancer.build import ENDING, READY, UNREADY, service, slice_of
 
+pytestmark = pytest.mark.unit
+
 
 def _asked(of: Service, slices: Slices) -> DesiredLoadBalancer | InvalidObject:
     part = network_part(of)

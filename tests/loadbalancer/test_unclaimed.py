@@ -14,6 +14,8 @@ from monopod.kube import codec
 from tests.loadbalancer.build import service
 from tests.loadbalancer.test_ingresses import ingress, path
 
+pytestmark = pytest.mark.unit
+
 _SHOWN = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
 
 

@@ -65,7 +65,7 @@ def machine(
     )
 
 
-def state(
+def condition(
     kind: str, status: str = "True", reason: str = "", message: str = "", age_s: float = 0
 ) -> Condition:
     return Condition(
@@ -77,13 +77,13 @@ def state(
     )
 
 
-ADDRESSED = state("Addressed", reason="Allocated")
-LAUNCHED = state("Launched", reason="Running")
-REGISTERED = state("Registered", reason="KubeletRegistered")
-READY = state("Ready", reason="KubeletReady")
+ADDRESSED = condition("Addressed", reason="Allocated")
+LAUNCHED = condition("Launched", reason="Running")
+REGISTERED = condition("Registered", reason="KubeletRegistered")
+READY = condition("Ready", reason="KubeletReady")
 
 
-def facts(
+def state(
     made: MicroVM,
     *,
     pod: PodState | None = PodState(),  # noqa: B008 - frozen

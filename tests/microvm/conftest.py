@@ -13,7 +13,7 @@ from monopod.kube import Client
 from tests.apiserver import ApiServer
 from tests.microvm.world import World
 
-USER = "monopod:machines"
+USER = "monopod:microvm"
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ class FakeHost:
             listener.put_nowait(MachineExit(name, reason, message))
 
 
-class FakeCapacity:
+class FakeProvider:
     """A ``MachineProvider`` over a fake host; it passes ``tests/provider/contract.py``."""
 
     def __init__(self, host: FakeHost, boots_at_once: int = 100) -> None:
@@ -80,7 +80,7 @@ class FakeCapacity:
             return _CHOICE
         if wanted.driver in host.lacks:
             raise DriverUnavailableError(f"requested driver {wanted.driver} is unavailable")
-        if wanted.milli_cpu > host.max_milli_cpu:
+        if wanted.size.milli_cpu > host.max_milli_cpu:
             raise SizeUnsupportedError(
                 f"machines of kind fake have at most {host.max_milli_cpu / 1000:g} vCPU"
             )

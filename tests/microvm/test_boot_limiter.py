@@ -2,55 +2,59 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.controllers.microvm.boot_limiter import BootLimiter
-from tests.microvm.build import ADDRESSED, LAUNCHED, NOW, READY, machine, state
+from tests.microvm.build import ADDRESSED, LAUNCHED, NOW, READY, condition, machine
 
-_QUEUED = state("Launched", "False", "Queued")
+_QUEUED = condition("Launched", "False", "Queued")
+
+pytestmark = pytest.mark.unit
+
 _ONE, _TWO, _THREE = (f"mvm-00000000b{number}" for number in (1, 2, 3))
 
 
 def test_a_machine_counts_as_booting_from_launch_to_ready_for_a_limited_time() -> None:
-    turns = BootLimiter(at_once=1)
-    assert turns.is_next(_TWO, NOW)
-    turns.note(machine(ADDRESSED, LAUNCHED, name=_ONE))
-    assert not turns.is_next(_TWO, NOW)
-    assert turns.is_next(_TWO, NOW + timedelta(minutes=1))
-    turns.note(machine(ADDRESSED, LAUNCHED, READY, name=_ONE))
-    assert turns.is_next(_TWO, NOW)
+    limiter = BootLimiter(at_once=1)
+    assert limiter.is_next(_TWO, NOW)
+    limiter.note(machine(ADDRESSED, LAUNCHED, name=_ONE))
+    assert not limiter.is_next(_TWO, NOW)
+    assert limiter.is_next(_TWO, NOW + timedelta(minutes=1))
+    limiter.note(machine(ADDRESSED, LAUNCHED, READY, name=_ONE))
+    assert limiter.is_next(_TWO, NOW)
 
 
 def test_a_deleted_machine_blocks_no_other() -> None:
-    turns = BootLimiter(at_once=1)
-    turns.note(machine(ADDRESSED, LAUNCHED, name=_ONE))
-    turns.note(machine(ADDRESSED, LAUNCHED, name=_ONE, deleting=True))
-    assert turns.is_next(_TWO, NOW)
-    turns.note(machine(_QUEUED, name=_ONE))
-    assert not turns.is_next(_TWO, NOW)
-    turns.forget(_ONE)
-    assert turns.is_next(_TWO, NOW)
+    limiter = BootLimiter(at_once=1)
+    limiter.note(machine(ADDRESSED, LAUNCHED, name=_ONE))
+    limiter.note(machine(ADDRESSED, LAUNCHED, name=_ONE, deleting=True))
+    assert limiter.is_next(_TWO, NOW)
+    limiter.note(machine(_QUEUED, name=_ONE))
+    assert not limiter.is_next(_TWO, NOW)
+    limiter.forget(_ONE)
+    assert limiter.is_next(_TWO, NOW)
 
 
 def test_a_machine_being_launched_counts_once() -> None:
-    turns = BootLimiter(at_once=2)
-    with turns.launching(_ONE):
-        turns.note(machine(ADDRESSED, LAUNCHED, name=_ONE))
-        assert turns.is_next(_TWO, NOW)
-        with turns.launching(_TWO):
-            assert not turns.is_next(_THREE, NOW)
-    assert turns.is_next(_THREE, NOW)
+    limiter = BootLimiter(at_once=2)
+    with limiter.launching(_ONE):
+        limiter.note(machine(ADDRESSED, LAUNCHED, name=_ONE))
+        assert limiter.is_next(_TWO, NOW)
+        with limiter.launching(_TWO):
+            assert not limiter.is_next(_THREE, NOW)
+    assert limiter.is_next(_THREE, NOW)
 
 
 def test_the_oldest_machine_boots_next() -> None:
-    turns = BootLimiter(at_once=1)
-    turns.note(machine(_QUEUED, name=_ONE, created=NOW))
-    turns.note(machine(_QUEUED, name=_TWO, created=NOW - timedelta(seconds=1)))
-    assert turns.next() == [_TWO]
-    assert turns.is_next(_TWO, NOW)
-    assert not turns.is_next(_ONE, NOW)
-    assert not turns.is_next(_THREE, NOW), "unqueued machines come last"
+    limiter = BootLimiter(at_once=1)
+    limiter.note(machine(_QUEUED, name=_ONE, created=NOW))
+    limiter.note(machine(_QUEUED, name=_TWO, created=NOW - timedelta(seconds=1)))
+    assert limiter.next() == [_TWO]
+    assert limiter.is_next(_TWO, NOW)
+    assert not limiter.is_next(_ONE, NOW)
+    assert not limiter.is_next(_THREE, NOW), "unqueued machines come last"
 
 
 _STATES = {
@@ -70,25 +74,25 @@ def test_only_the_last_noted_state_of_each_machine_counts(
     story: list[tuple[int, str]], at_once: int
 ) -> None:
     """The next machines do not depend on the history of states."""
-    turns, plain = BootLimiter(at_once), BootLimiter(at_once)
+    limiter, plain = BootLimiter(at_once), BootLimiter(at_once)
     for number, kind in story:
-        _tell(turns, number, kind)
+        _note(limiter, number, kind)
     for number, kind in dict(story).items():
-        _tell(plain, number, kind)
-    assert turns.next() == plain.next()
+        _note(plain, number, kind)
+    assert limiter.next() == plain.next()
     for number in range(10):
-        assert turns.is_next(_name(number), NOW) == plain.is_next(_name(number), NOW)
+        assert limiter.is_next(_name(number), NOW) == plain.is_next(_name(number), NOW)
 
 
 def _name(number: int) -> str:
     return f"mvm-00000000c{number}"
 
 
-def _tell(turns: BootLimiter, number: int, kind: str) -> None:
+def _note(limiter: BootLimiter, number: int, kind: str) -> None:
     states = _STATES[kind]
     if states is None:
-        turns.forget(_name(number))
+        limiter.forget(_name(number))
     else:
         # Some of the same age: names decide.
         created = NOW + timedelta(seconds=number // 2)
-        turns.note(machine(*states, name=_name(number), created=created))
+        limiter.note(machine(*states, name=_name(number), created=created))

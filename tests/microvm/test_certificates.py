@@ -46,6 +46,7 @@ async def issuing(client: Client, **options: float) -> AsyncGenerator[NodeIssuer
         await asyncio.gather(*work, return_exceptions=True)
 
 
+@pytest.mark.api
 @pytest.mark.row("S22")
 async def test_both_certificates_are_valid_for_one_node_only(world: World) -> None:
     async with connect(world.server.kubeconfig(USER), "tests") as client, issuing(client) as issuer:
@@ -74,6 +75,7 @@ async def test_both_certificates_are_valid_for_one_node_only(world: World) -> No
     assert names.get_values_for_type(x509.IPAddress) == [ADDRESS]
 
 
+@pytest.mark.api
 async def test_a_missing_signer_is_reported(world: World) -> None:
     async with (
         connect(world.server.kubeconfig(USER), "tests") as client,
@@ -83,6 +85,7 @@ async def test_a_missing_signer_is_reported(world: World) -> None:
             await issuer.issue(SUBJECT)
 
 
+@pytest.mark.api
 async def test_requests_to_other_signers_may_not_be_approved(world: World) -> None:
     """The controller's permissions do not suffice to become an administrator."""
     async with connect(world.server.kubeconfig(USER), "tests") as client:
@@ -101,6 +104,7 @@ async def test_requests_to_other_signers_may_not_be_approved(world: World) -> No
     await world.admin.delete(CertificateSigningRequest, meta(created).name or "")
 
 
+@pytest.mark.api
 async def test_a_kubelet_renews_its_serving_certificate(world: World) -> None:
     async with world.controller():
         name = await world.claim(await world.pod())
@@ -138,6 +142,7 @@ OBJECTIONS = {
 }
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize("case", OBJECTIONS)
 def test_objections(case: str) -> None:
     (user, subject, names, addresses), expected = OBJECTIONS[case]
@@ -147,9 +152,10 @@ def test_objections(case: str) -> None:
     assert (found is None) if expected is None else (expected in (found or ""))
 
 
+@pytest.mark.unit
 def test_a_worker_nodes_kubelet_renews_under_its_own_name() -> None:
     node = machine(ADDRESSED)
-    node.spec.podCIDR = "192.168.1.0/24"
+    node.spec.purpose, node.spec.podCIDR = "WorkerNode", "192.168.1.0/24"
     user = f"system:node:{HOST}"
     request = _request(SERVING_SIGNER, "system:nodes", user, (HOST,), (ADDRESS,))
     request.spec.username, request.spec.groups = user, ["system:nodes"]
@@ -157,12 +163,14 @@ def test_a_worker_nodes_kubelet_renews_under_its_own_name() -> None:
     assert "made by" in (objection(request, machine(ADDRESSED), REGION) or "")
 
 
+@pytest.mark.unit
 def test_a_machine_that_goes_renews_nothing() -> None:
     request = _request(SERVING_SIGNER, "system:nodes", OWN, (NODE,), (ADDRESS,))
     request.spec.username, request.spec.groups = OWN, ["system:nodes"]
     assert objection(request, machine(ADDRESSED, deleting=True), REGION) is not None
 
 
+@pytest.mark.unit
 def test_a_client_certificate_is_no_serving_certificate() -> None:
     request = _request(SERVING_SIGNER, "system:nodes", OWN, (NODE,), (ADDRESS,))
     request.spec.username, request.spec.groups = OWN, ["system:nodes"]

@@ -10,24 +10,29 @@ from datetime import timedelta
 from ipaddress import IPv4Network
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from monopod.api import keys
-from monopod.api.resources import Condition, MicroVM, MicroVMStatus
+from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.microvm import actions, conditions
 from monopod.controllers.microvm.boot_limiter import BootLimiter
-from monopod.controllers.microvm.decide import LAUNCHING, QUEUED, Limits, decide
+from monopod.controllers.microvm.decide import LAUNCHING, QUEUED, decide
 from monopod.controllers.microvm.ipam import AddressBook, Addresses, recorded
 from monopod.controllers.microvm.observed import ObservedCache
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.state import NodeState, PodState, State
 from monopod.kube import meta, uid_of
 from monopod.node.net.errors import AddressesExhaustedError
 from monopod.node.provider import MachineExit, Presence
 from tests.microvm.build import NOW, machine
 
-LIMITS = Limits()
+SETTINGS = MicroVMSettings()
+
+pytestmark = pytest.mark.unit
+
 SUBNET = IPv4Network("192.168.2.0/29")
 """Has three addresses."""
 BOOTS_AT_ONCE = 2
@@ -74,7 +79,7 @@ class World:
     host: dict[str, Guest] = field(default_factory=dict[str, Guest])
 
 
-def pod_facts(pod: Pod | None, uid: str) -> PodState | None:
+def pod_state(pod: Pod | None, uid: str) -> PodState | None:
     if pod is None or pod.uid != uid:
         return None
     return PodState(node=pod.node, finished=pod.finished, started=pod.started, ran=not pod.rejected)
@@ -101,7 +106,7 @@ class Lives(RuleBasedStateMachine):
 
     def collect(self) -> None:
         found = {name: guest.presence for name, guest in self.world.host.items()}
-        self.observed.looked(found, self.observed.moment())
+        self.observed.record_listing(found, self.observed.mark())
         for name in [each for each in self.world.host if each not in self.world.objects]:
             self.terminate(name)
         self.addresses.sweep(self.world.host)
@@ -122,7 +127,7 @@ class Lives(RuleBasedStateMachine):
     def status(self, made: MicroVM, *changed: Condition, **fields: str | int) -> MicroVM:
         self.point()
         name = meta(made).name or ""
-        old = made.status or MicroVMStatus()
+        old = made.status_or_empty
         new = conditions.set_in(old.conditions, *changed, now=self.now)
         status = msgspec.structs.replace(old, conditions=new, **fields)
         self.world.objects[name] = msgspec.structs.replace(made, status=status)
@@ -132,7 +137,7 @@ class Lives(RuleBasedStateMachine):
     def terminate(self, name: str) -> None:
         self.point()
         self.world.host.pop(name, None)
-        self.observed.removed(name, self.now)
+        self.observed.record_removal(name, self.now)
 
     def allocate(self, made: MicroVM) -> None:
         try:
@@ -151,10 +156,10 @@ class Lives(RuleBasedStateMachine):
 
     def launch(self, made: MicroVM) -> None:
         name = meta(made).name or ""
-        status = made.status or MicroVMStatus()
-        self.observed.starting(name)
+        status = made.status_or_empty
+        self.observed.record_start(name)
         if len(self.world.host) >= ROOM:
-            self.observed.nothing(name)
+            self.observed.record_absence(name)
             reason = "CapacityUnavailable"
             self.status(made, conditions.changed("Launched", False, reason, ""))
             return
@@ -171,7 +176,7 @@ class Lives(RuleBasedStateMachine):
         assert known.owner == uid_of(made)
         self.point()
         guest.presence = Presence.RUNNING
-        self.observed.running(name)
+        self.observed.record_running(name)
         self.status(made, conditions.changed("Launched", True, "Running", ""))
 
     def fail_pod(self, name: str) -> None:
@@ -190,8 +195,8 @@ class Lives(RuleBasedStateMachine):
         made = self.world.objects.get(name)
         if made is None:
             return False
-        status = made.status or MicroVMStatus()
-        action = decide(self.facts(made), LIMITS)
+        status = made.status_or_empty
+        action = decide(self.state(made), SETTINGS)
         match action:
             case actions.AddFinalizer():
                 self.point()
@@ -207,10 +212,10 @@ class Lives(RuleBasedStateMachine):
                 self.launch(made)
             case actions.MarkLaunched():
                 self.status(made, conditions.changed("Launched", True, "Running", ""))
-            case actions.MarkLaunchFailed(reason, message):
-                changed = [conditions.changed("Launched", False, reason, message)]
+            case actions.MarkLaunchFailed(ended):
+                changed = [conditions.of_exit("Launched", False, ended)]
                 if conditions.holds(made, conditions.REGISTERED):
-                    changed.append(conditions.changed("Registered", False, reason, message))
+                    changed.append(conditions.of_exit("Registered", False, ended))
                 self.status(made, *changed)
             case actions.MarkRegistered():
                 self.status(made, conditions.changed("Registered", True, "", ""))
@@ -219,14 +224,14 @@ class Lives(RuleBasedStateMachine):
             case actions.ConfirmLease():
                 return False
             case actions.EndBootBurst():
-                self.observed.boot_burst_ended(name)
+                self.observed.record_burst_ended(name)
             case actions.ResumeBurst():
-                self.observed.bursts(name)
-            case actions.MarkTerminated(reason, message):
+                self.observed.record_burst_resumed(name)
+            case actions.MarkTerminated(ended):
                 self.status(
                     made,
-                    conditions.changed("Ready", False, reason, message),
-                    conditions.changed("Terminated", True, reason, message),
+                    conditions.of_exit("Ready", False, ended),
+                    conditions.of_exit("Terminated", True, ended),
                 )
             case actions.FailPod():
                 self.fail_pod(name)
@@ -255,16 +260,16 @@ class Lives(RuleBasedStateMachine):
         metadata = msgspec.structs.replace(meta(made), deletionTimestamp=self.now)
         self.world.objects[name] = msgspec.structs.replace(made, metadata=metadata)
 
-    def facts(self, made: MicroVM) -> State:
+    def state(self, made: MicroVM) -> State:
         name = meta(made).name or ""
-        status = made.status or MicroVMStatus()
+        status = made.status_or_empty
         node = self.world.nodes.get(status.nodeName)
-        turns = BootLimiter(BOOTS_AT_ONCE)
+        limiter = BootLimiter(BOOTS_AT_ONCE)
         for each in self.world.objects.values():
-            turns.note(each)
+            limiter.note(each)
         return State(
             machine=made,
-            pod=pod_facts(self.world.pods.get(name), made.spec.podRef.uid),
+            pod=pod_state(self.world.pods.get(name), made.spec.podRef.uid),
             node=None
             if node is None
             else NodeState(
@@ -272,7 +277,7 @@ class Lives(RuleBasedStateMachine):
             ),
             presence=self.observed.presence(name),
             ended=self.observed.ended(name),
-            may_boot=turns.is_next(name, self.now),
+            may_boot=limiter.is_next(name, self.now),
             burst_ended=self.observed.burst_ended(name),
             room_at=self.observed.room_at,
             now=self.now,
@@ -322,7 +327,7 @@ class Lives(RuleBasedStateMachine):
             elif made is not None and made.spec.podRef.uid == pod.uid and not pod.node:
                 ready = conditions.holds(made, conditions.READY)
                 if ready and meta(made).deletionTimestamp is None:
-                    pod.node = (made.status or MicroVMStatus()).nodeName
+                    pod.node = made.status_or_empty.nodeName
 
     def pod_collector_works(self) -> None:
         """Delete the pods of nodes that are gone, as upstream's pod garbage collector does.
@@ -339,7 +344,7 @@ class Lives(RuleBasedStateMachine):
         made = self.world.objects.get(name)
         if made is None or not self.runs(name):
             return
-        node = self.world.nodes.get((made.status or MicroVMStatus()).nodeName)
+        node = self.world.nodes.get(made.status_or_empty.nodeName)
         if node is not None and node.owner == uid_of(made):
             node.registered, node.ready = True, ready
 
@@ -349,14 +354,14 @@ class Lives(RuleBasedStateMachine):
         if self.runs(name):
             self.world.host[name].presence = Presence.REMAINS
             if heard:
-                self.observed.has_ended(MachineExit(name, "GuestPanicked", "it panicked"))
+                self.observed.record_exit(MachineExit(name, "GuestPanicked", "it panicked"))
             else:
                 self.collect()
 
     @rule(pod=PODS)
     def node_is_deleted(self, pod: int) -> None:
         made = self.world.objects.get(self.name_of(pod))
-        self.world.nodes.pop((made.status if made and made.status else MicroVMStatus()).nodeName, 0)
+        self.world.nodes.pop(made.status_or_empty.nodeName if made else "", None)
 
     @rule(pod=PODS)
     def object_is_deleted(self, pod: int) -> None:

@@ -12,13 +12,17 @@ from lightkube.resources.core_v1 import Pod
 from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions
+from monopod.fargate.sizing import Size
 from monopod.kube import NotFoundError, meta, uid_of
 from monopod.node.provider import LaunchRequest
 from tests.microvm.fakes import FakeMachine
 from tests.microvm.world import World, eventually, status_of
 
 # A controller that is cancelled during a request closes no socket.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.api,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 async def test_killed_while_a_machine_is_launched(world: World) -> None:
@@ -186,4 +190,5 @@ async def test_kills_at_random_moments(world: World) -> None:
 
 
 def _launch(name: str) -> LaunchRequest:
-    return LaunchRequest(name, 250, 512, 20, IPv4Address("100.64.0.2"), IPv4Address("192.168.1.4"))
+    addresses = IPv4Address("100.64.0.2"), IPv4Address("192.168.1.4")
+    return LaunchRequest(name, Size(250, 512), 20, *addresses)

@@ -8,223 +8,247 @@ import pytest
 
 from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.microvm import actions
-from monopod.controllers.microvm.decide import Limits, decide
+from monopod.controllers.microvm.burst import BURST_S
+from monopod.controllers.microvm.decide import ROOM_S, decide
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.state import ANY_POD, LeaseSilence, NodeState, PodState, State
 from monopod.node.provider import MachineExit, Presence
 from tests.microvm.build import (
     ADDRESSED,
     LAUNCHED,
+    NAME,
     NODE,
     NOW,
     READY,
     REGISTERED,
-    facts,
+    condition,
     machine,
     state,
 )
 
-LIMITS = Limits()
+SETTINGS = MicroVMSettings()
+
+pytestmark = pytest.mark.unit
+
 RUNNING, REMAINS = Presence.RUNNING, Presence.REMAINS
 SILENT = NodeState(ours=True)
 STARTING = NodeState(ours=True, registered=True, why="KubeletNotReady: not yet")
 UP = NodeState(ours=True, registered=True, ready=True)
 FOREIGN = NodeState(ours=False, registered=True, ready=True)
 BOUND = PodState(node=NODE)
-FAILED = state("Launched", "False", "LaunchFailed", "no space")
-LAUNCHING = state("Launched", "False", "Launching")
-NO_ROOM = state("Launched", "False", "CapacityUnavailable")
-LOST = state("Terminated", "True", "GuestPanicked", "it panicked")
-UNREADY = state("Ready", "False", "NodeNotReady", age_s=10)
+FAILED = condition("Launched", "False", "LaunchFailed", "no space")
+LAUNCHING = condition("Launched", "False", "Launching")
+NO_ROOM = condition("Launched", "False", "CapacityUnavailable")
+PANICKED = MachineExit(NAME, "GuestPanicked", "it panicked")
+LOST = condition("Terminated", "True", "GuestPanicked", "it panicked")
+UNREADY = condition("Ready", "False", "NodeNotReady", age_s=10)
 
 
 def _worker_node(*states: Condition) -> MicroVM:
     made = machine(*states)
-    spec = msgspec.structs.replace(made.spec, podCIDR="192.168.255.0/24", profile="")
+    spec = msgspec.structs.replace(
+        made.spec, purpose="WorkerNode", podCIDR="192.168.255.0/24", profile=""
+    )
     return msgspec.structs.replace(made, spec=spec)
 
 
 def _silent(silence: LeaseSilence) -> State:
     ready = machine(ADDRESSED, LAUNCHED, REGISTERED, READY)
-    return replace(facts(ready, presence=RUNNING, node=UP), silence=silence)
+    return replace(state(ready, presence=RUNNING, node=UP), silence=silence)
 
 
 CASES: dict[str, tuple[State, object]] = {
     "a worker node that was lost": (
-        facts(_worker_node(ADDRESSED, LAUNCHED, REGISTERED, UNREADY, LOST), pod=ANY_POD),
-        actions.Relaunch("GuestPanicked", "it panicked"),
+        state(_worker_node(ADDRESSED, LAUNCHED, REGISTERED, UNREADY, LOST), pod=ANY_POD),
+        actions.Relaunch(PANICKED),
     ),
     "a worker node that is relaunched": (
-        facts(
-            _worker_node(ADDRESSED, state("Launched", "False", "GuestPanicked", age_s=5)),
+        state(
+            _worker_node(ADDRESSED, condition("Launched", "False", "GuestPanicked", age_s=5)),
             pod=ANY_POD,
             node=UP,
         ),
         actions.DeleteNode(),
     ),
     # Before the launch.
-    "new": (facts(machine(finalizer=False)), actions.AddFinalizer()),
-    "finalizer set": (facts(machine()), actions.AllocateAddress()),
+    "new": (state(machine(finalizer=False)), actions.AddFinalizer()),
+    "finalizer set": (state(machine()), actions.AllocateAddress()),
     "resources of an earlier MicroVM": (
-        facts(machine(), presence=RUNNING),
+        state(machine(), presence=RUNNING),
         actions.Terminate("it belongs to an earlier MicroVM of this name"),
     ),
     "no address yet": (
-        facts(machine(state("Addressed", "False", "SubnetExhausted"))),
+        state(machine(condition("Addressed", "False", "SubnetExhausted"))),
         actions.AllocateAddress(),
     ),
     "no address for too long": (
-        facts(machine(state("Addressed", "False", "SubnetExhausted", "full", age_s=20))),
+        state(machine(condition("Addressed", "False", "SubnetExhausted", "full", age_s=20))),
         actions.Delete("SubnetExhausted", "full"),
     ),
     "an address that another MicroVM holds": (
-        replace(facts(machine(ADDRESSED)), addresses_held=False),
+        replace(state(machine(ADDRESSED)), addresses_held=False),
         actions.AllocateAddress(),
     ),
-    "addressed": (facts(machine(ADDRESSED)), actions.Launch()),
+    "addressed": (state(machine(ADDRESSED)), actions.Launch()),
     "boot limit reached": (
-        replace(facts(machine(ADDRESSED)), may_boot=False),
+        replace(state(machine(ADDRESSED)), may_boot=False),
         actions.MarkQueued(),
     ),
     "queued for the boot limit": (
-        replace(facts(machine(ADDRESSED, state("Launched", "False", "Queued"))), may_boot=False),
+        replace(
+            state(machine(ADDRESSED, condition("Launched", "False", "Queued"))), may_boot=False
+        ),
         actions.Requeue("for the boot limit"),
     ),
     "a Node of its name with another owner": (
-        facts(machine(ADDRESSED), node=FOREIGN),
+        state(machine(ADDRESSED), node=FOREIGN),
         actions.DeleteNode(),
     ),
-    "its Node is created": (facts(machine(ADDRESSED), node=SILENT), actions.Launch()),
-    "an earlier kubelet's report": (facts(machine(ADDRESSED), node=UP), actions.DeleteNode()),
+    "its Node is created": (state(machine(ADDRESSED), node=SILENT), actions.Launch()),
+    "an earlier kubelet's report": (state(machine(ADDRESSED), node=UP), actions.DeleteNode()),
     # A launch that the process died before recording.
-    "killed before the start": (facts(machine(ADDRESSED, LAUNCHING, attempts=1)), actions.Launch()),
+    "killed before the start": (state(machine(ADDRESSED, LAUNCHING, attempts=1)), actions.Launch()),
     "killed in the middle": (
-        facts(machine(ADDRESSED, LAUNCHING, attempts=1), presence=REMAINS),
+        state(machine(ADDRESSED, LAUNCHING, attempts=1), presence=REMAINS),
         actions.Terminate("it is left from an earlier attempt"),
     ),
     "killed after the start": (
-        facts(machine(ADDRESSED, LAUNCHING, attempts=1), presence=RUNNING),
+        state(machine(ADDRESSED, LAUNCHING, attempts=1), presence=RUNNING),
         actions.MarkLaunched(),
     ),
     # Launches that failed.
     "failed just now": (
-        facts(machine(ADDRESSED, FAILED, attempts=2)),
+        state(machine(ADDRESSED, FAILED, attempts=2)),
         actions.Requeue("before the next launch", NOW + timedelta(seconds=2)),
     ),
     "failed a while ago": (
-        facts(machine(ADDRESSED, FAILED, attempts=2), now=NOW + timedelta(seconds=2)),
+        state(machine(ADDRESSED, FAILED, attempts=2), now=NOW + timedelta(seconds=2)),
         actions.Launch(),
     ),
     "failed, but runs": (
-        facts(machine(ADDRESSED, FAILED, attempts=1), presence=RUNNING),
+        state(machine(ADDRESSED, FAILED, attempts=1), presence=RUNNING),
         actions.Terminate("it is left from an earlier attempt"),
     ),
     "failed too often": (
-        facts(machine(ADDRESSED, FAILED, attempts=4)),
+        state(machine(ADDRESSED, FAILED, attempts=4)),
         actions.MarkTerminated(
-            "LaunchFailed", "4 launches failed, the last one: no space", timed_out=True
+            MachineExit(NAME, "LaunchFailed", "4 launches failed, the last one: no space"),
+            timed_out=True,
         ),
     ),
     "no capacity": (
-        facts(machine(ADDRESSED, NO_ROOM, attempts=9)),
-        actions.Requeue("for capacity", NOW + timedelta(seconds=LIMITS.room_s)),
+        state(machine(ADDRESSED, NO_ROOM, attempts=9)),
+        actions.Requeue("for capacity", NOW + timedelta(seconds=ROOM_S)),
     ),
     "capacity became free": (
-        replace(facts(machine(ADDRESSED, NO_ROOM, attempts=9)), room_at=NOW + timedelta(seconds=1)),
+        replace(state(machine(ADDRESSED, NO_ROOM, attempts=9)), room_at=NOW + timedelta(seconds=1)),
         actions.Launch(),
     ),
     "no such size": (
-        facts(machine(ADDRESSED, state("Launched", "False", "SizeUnsupported"), attempts=9)),
-        actions.Requeue("for a driver on this host", NOW + timedelta(seconds=LIMITS.driver_s)),
+        state(machine(ADDRESSED, condition("Launched", "False", "SizeUnsupported"), attempts=9)),
+        actions.Requeue(
+            "for a driver on this host", NOW + timedelta(seconds=SETTINGS.driver_retry_s)
+        ),
     ),
     "no such driver, a while ago": (
-        facts(
-            machine(ADDRESSED, state("Launched", "False", "DriverUnavailable", age_s=60)),
+        state(
+            machine(ADDRESSED, condition("Launched", "False", "DriverUnavailable", age_s=60)),
             now=NOW,
         ),
         actions.Launch(),
     ),
     "refused again": (
         replace(
-            facts(machine(ADDRESSED, state("Launched", "False", "DriverUnavailable", age_s=60))),
+            state(
+                machine(ADDRESSED, condition("Launched", "False", "DriverUnavailable", age_s=60))
+            ),
             refused_at=NOW,
         ),
-        actions.Requeue("for a driver on this host", NOW + timedelta(seconds=LIMITS.driver_s)),
+        actions.Requeue(
+            "for a driver on this host", NOW + timedelta(seconds=SETTINGS.driver_retry_s)
+        ),
     ),
     "no capacity again, none freed since": (
         replace(
-            facts(machine(ADDRESSED, state("Launched", "False", "CapacityUnavailable", age_s=60))),
+            state(
+                machine(ADDRESSED, condition("Launched", "False", "CapacityUnavailable", age_s=60))
+            ),
             refused_at=NOW,
             room_at=NOW - timedelta(seconds=30),
         ),
-        actions.Requeue("for capacity", NOW + timedelta(seconds=LIMITS.room_s)),
+        actions.Requeue("for capacity", NOW + timedelta(seconds=ROOM_S)),
     ),
     # From the launch to a ready node.
     "boots": (
-        facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=SILENT),
+        state(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=SILENT),
         actions.Requeue(
-            "for its kubelet to report", NOW + timedelta(seconds=LIMITS.registration_s)
+            "for its kubelet to report", NOW + timedelta(seconds=SETTINGS.registration_timeout_s)
         ),
     ),
     "kubelet reports": (
-        facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=STARTING),
+        state(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=STARTING),
         actions.MarkRegistered(),
     ),
     "registered": (
-        facts(machine(ADDRESSED, LAUNCHED, REGISTERED), presence=RUNNING, node=STARTING),
+        state(machine(ADDRESSED, LAUNCHED, REGISTERED), presence=RUNNING, node=STARTING),
         actions.Requeue(
-            "for its node to become ready", NOW + timedelta(seconds=LIMITS.registration_s)
+            "for its node to become ready", NOW + timedelta(seconds=SETTINGS.registration_timeout_s)
         ),
     ),
     "node ready": (
-        facts(machine(ADDRESSED, LAUNCHED, REGISTERED), presence=RUNNING, node=UP),
+        state(machine(ADDRESSED, LAUNCHED, REGISTERED), presence=RUNNING, node=UP),
         actions.MarkReady(True, "KubeletReady", "its node is ready"),
     ),
     "kubelet never reports": (
-        facts(
+        state(
             machine(ADDRESSED, LAUNCHED),
             presence=RUNNING,
             node=SILENT,
-            now=NOW + timedelta(seconds=LIMITS.registration_s),
+            now=NOW + timedelta(seconds=SETTINGS.registration_timeout_s),
         ),
         actions.MarkTerminated(
-            "RegistrationTimeout", "its kubelet did not report within 120 s", timed_out=True
+            MachineExit(NAME, "RegistrationTimeout", "its kubelet did not report within 120 s"),
+            timed_out=True,
         ),
     ),
     "node never ready": (
-        facts(
+        state(
             machine(ADDRESSED, LAUNCHED, REGISTERED),
             presence=RUNNING,
             node=STARTING,
-            now=NOW + timedelta(seconds=LIMITS.registration_s),
+            now=NOW + timedelta(seconds=SETTINGS.registration_timeout_s),
         ),
         actions.MarkTerminated(
-            "ReadyTimeout",
-            "its node was not ready within 120 s: KubeletNotReady: not yet",
+            MachineExit(
+                NAME,
+                "ReadyTimeout",
+                "its node was not ready within 120 s: KubeletNotReady: not yet",
+            ),
             timed_out=True,
         ),
     ),
     "ends while it boots": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED), presence=REMAINS),
-            ended=MachineExit("x", "GuestPanicked", "it panicked"),
+            state(machine(ADDRESSED, LAUNCHED), presence=REMAINS),
+            ended=PANICKED,
         ),
-        actions.MarkLaunchFailed("GuestPanicked", "it panicked"),
+        actions.MarkLaunchFailed(PANICKED),
     ),
     # A ready machine.
     "idle": (
-        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+        state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
         actions.Requeue("for its pod"),
     ),
     "pod starts": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True),
         ),
         actions.EndBootBurst(),
     ),
     "pod runs": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True),
             burst_ended=True,
         ),
@@ -232,7 +256,7 @@ CASES: dict[str, tuple[State, object]] = {
     ),
     "pod terminates": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW + timedelta(seconds=1)),
             burst_ended=True,
         ),
@@ -240,14 +264,14 @@ CASES: dict[str, tuple[State, object]] = {
     ),
     "pod terminates before it started": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW + timedelta(seconds=1)),
         ),
         actions.EndBootBurst(),
     ),
     "pod's grace period ended": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW),
             burst_ended=True,
         ),
@@ -255,7 +279,7 @@ CASES: dict[str, tuple[State, object]] = {
     ),
     "pod ended before its grace period": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(
                 BOUND, started=True, ran=True, finished=True, deadline=NOW + timedelta(seconds=20)
             ),
@@ -265,34 +289,34 @@ CASES: dict[str, tuple[State, object]] = {
     ),
     "pod is torn down": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, started=True, deadline=NOW - timedelta(seconds=1)),
         ),
-        actions.Requeue("for its pod's teardown", NOW + timedelta(seconds=LIMITS.burst_s - 1)),
+        actions.Requeue("for its pod's teardown", NOW + timedelta(seconds=BURST_S - 1)),
     ),
     "pod's teardown takes too long": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
-            pod=replace(BOUND, started=True, deadline=NOW - timedelta(seconds=LIMITS.burst_s)),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, started=True, deadline=NOW - timedelta(seconds=BURST_S)),
         ),
         actions.EndBootBurst(),
     ),
     "init containers run": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, first_ran=NOW),
         ),
-        actions.Requeue("for its pod to start", NOW + timedelta(seconds=LIMITS.burst_s)),
+        actions.Requeue("for its pod to start", NOW + timedelta(seconds=BURST_S)),
     ),
     "init containers run for too long": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
-            pod=replace(BOUND, first_ran=NOW - timedelta(seconds=LIMITS.burst_s)),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            pod=replace(BOUND, first_ran=NOW - timedelta(seconds=BURST_S)),
         ),
         actions.EndBootBurst(),
     ),
     "node unready": (
-        facts(
+        state(
             machine(ADDRESSED, LAUNCHED, REGISTERED, READY),
             presence=RUNNING,
             node=STARTING,
@@ -301,35 +325,43 @@ CASES: dict[str, tuple[State, object]] = {
         actions.MarkReady(False, "NodeNotReady", "KubeletNotReady: not yet"),
     ),
     "node unready for a while": (
-        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY), presence=RUNNING, node=STARTING),
-        actions.Requeue("for its node to recover", NOW + timedelta(seconds=LIMITS.unready_s - 10)),
+        state(machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY), presence=RUNNING, node=STARTING),
+        actions.Requeue(
+            "for its node to recover", NOW + timedelta(seconds=SETTINGS.unready_timeout_s - 10)
+        ),
     ),
     "node unready too long": (
-        facts(
+        state(
             machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY),
             presence=RUNNING,
             node=STARTING,
-            now=NOW + timedelta(seconds=LIMITS.unready_s - 10),
+            now=NOW + timedelta(seconds=SETTINGS.unready_timeout_s - 10),
         ),
         actions.MarkTerminated(
-            "KubeletLost", "its node was not ready for 60 s: KubeletNotReady: not yet"
+            MachineExit(
+                NAME, "KubeletLost", "its node was not ready for 60 s: KubeletNotReady: not yet"
+            )
         ),
     ),
     "node recovers": (
-        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY), presence=RUNNING, node=UP),
+        state(machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY), presence=RUNNING, node=UP),
         actions.MarkReady(True, "KubeletReady", "its node is ready"),
     ),
     "node deleted": (
-        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING),
-        actions.MarkTerminated("NodeDeleted", "its Node object was deleted"),
+        state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING),
+        actions.MarkTerminated(MachineExit(NAME, "NodeDeleted", "its Node object was deleted")),
     ),
     "node replaced": (
-        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=FOREIGN),
-        actions.MarkTerminated("NodeReplaced", "its Node was replaced by another one of its name"),
+        state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=FOREIGN),
+        actions.MarkTerminated(
+            MachineExit(NAME, "NodeReplaced", "its Node was replaced by another one of its name")
+        ),
     ),
     "vanished": (
-        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), node=UP, pod=BOUND),
-        actions.MarkTerminated("MachineVanished", "its processes vanished from the host"),
+        state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), node=UP, pod=BOUND),
+        actions.MarkTerminated(
+            MachineExit(NAME, "MachineVanished", "its processes vanished from the host")
+        ),
     ),
     # A kubelet that does not renew its Lease.
     "Lease renewed": (
@@ -338,7 +370,7 @@ CASES: dict[str, tuple[State, object]] = {
     ),
     "silent for a while": (_silent(LeaseSilence(20)), actions.ConfirmLease()),
     "silent, confirmed by the API server": (
-        _silent(LeaseSilence(21, doubted_s=1, asked_s=1)),
+        _silent(LeaseSilence(21, confirmed_s=1, checked_s=1)),
         actions.Requeue("for its pod", NOW + timedelta(seconds=19)),
     ),
     "silent while the API server was unavailable": (
@@ -346,64 +378,72 @@ CASES: dict[str, tuple[State, object]] = {
         actions.ConfirmLease(),
     ),
     "silent, the API server having just returned": (
-        _silent(LeaseSilence(301, doubted_s=1, asked_s=1)),
+        _silent(LeaseSilence(301, confirmed_s=1, checked_s=1)),
         actions.Requeue("for its pod", NOW + timedelta(seconds=19)),
     ),
     "silent for long": (
-        _silent(LeaseSilence(40, doubted_s=20, asked_s=20)),
+        _silent(LeaseSilence(40, confirmed_s=20, checked_s=20)),
         actions.ConfirmLease(),
     ),
     "silent for good": (
-        _silent(LeaseSilence(40, last=NOW - timedelta(seconds=41), doubted_s=20, asked_s=0)),
+        _silent(LeaseSilence(40, last=NOW - timedelta(seconds=41), confirmed_s=20, checked_s=0)),
         actions.MarkTerminated(
-            "KubeletLost",
-            "its kubelet has not renewed its node's Lease for 40 s: last renewed at 17:59:19 UTC",
+            MachineExit(
+                NAME,
+                "KubeletLost",
+                "its kubelet has not renewed its node's Lease for 40 s:"
+                " last renewed at 17:59:19 UTC",
+            )
         ),
     ),
     "silent from the start": (
-        _silent(LeaseSilence(45, doubted_s=25, asked_s=0)),
+        _silent(LeaseSilence(45, confirmed_s=25, checked_s=0)),
         actions.MarkTerminated(
-            "KubeletLost", "its kubelet has not renewed its node's Lease for 45 s: never renewed"
+            MachineExit(
+                NAME,
+                "KubeletLost",
+                "its kubelet has not renewed its node's Lease for 45 s: never renewed",
+            )
         ),
     ),
     "unready and silent": (
         replace(
-            facts(
+            state(
                 machine(ADDRESSED, LAUNCHED, REGISTERED, UNREADY), presence=RUNNING, node=STARTING
             ),
-            silence=LeaseSilence(30, doubted_s=10, asked_s=10),
+            silence=LeaseSilence(30, confirmed_s=10, checked_s=10),
         ),
         actions.Requeue("for its node to recover", NOW + timedelta(seconds=10)),
     ),
     # Termination.
     "lost, its pod bound": (
-        facts(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP, pod=BOUND),
-        actions.FailPod("GuestPanicked: it panicked"),
+        state(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP, pod=BOUND),
+        actions.FailPod(PANICKED),
     ),
     "lost, its pod not bound": (
-        facts(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP),
+        state(machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, node=UP),
         actions.Delete("GuestPanicked", "it panicked"),
     ),
     "lost, its pod failed": (
-        facts(
+        state(
             machine(ADDRESSED, LAUNCHED, LOST), presence=REMAINS, pod=replace(BOUND, finished=True)
         ),
         actions.Delete("GuestPanicked", "it panicked"),
     ),
     "pod gone": (
-        facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, pod=None),
+        state(machine(ADDRESSED, LAUNCHED), presence=RUNNING, pod=None),
         actions.Delete("PodGone", "its pod does not exist any more"),
     ),
     "pod bound elsewhere": (
-        facts(machine(ADDRESSED, LAUNCHED), presence=RUNNING, pod=PodState(node="worker-1")),
+        state(machine(ADDRESSED, LAUNCHED), presence=RUNNING, pod=PodState(node="worker-1")),
         actions.Delete("PodElsewhere", "its pod was bound to node worker-1"),
     ),
     "pod failed early": (
-        facts(machine(ADDRESSED), pod=PodState(finished=True, ran=True)),
+        state(machine(ADDRESSED), pod=PodState(finished=True, ran=True)),
         actions.Delete("PodFinished", "its pod ended before it had a machine"),
     ),
     "pod rejected by its kubelet": (
-        facts(
+        state(
             machine(ADDRESSED, LAUNCHED, REGISTERED, READY),
             presence=RUNNING,
             node=UP,
@@ -417,14 +457,14 @@ CASES: dict[str, tuple[State, object]] = {
     ),
     "pod rejected, and being deleted": (
         replace(
-            facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+            state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
             pod=replace(BOUND, finished=True, deadline=NOW),
             burst_ended=True,
         ),
         actions.ResumeBurst(),
     ),
     "pod resized before it was bound": (
-        facts(
+        state(
             machine(ADDRESSED, LAUNCHED),
             presence=RUNNING,
             pod=PodState(outgrown="The pod needs 2 vCPU"),
@@ -434,23 +474,23 @@ CASES: dict[str, tuple[State, object]] = {
         ),
     ),
     "deleted, runs": (
-        facts(machine(ADDRESSED, LAUNCHED, deleting=True), presence=RUNNING, pod=BOUND, node=UP),
+        state(machine(ADDRESSED, LAUNCHED, deleting=True), presence=RUNNING, pod=BOUND, node=UP),
         actions.Terminate("its MicroVM object is being deleted"),
     ),
     "deleted, its pod bound": (
-        facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=BOUND, node=UP),
-        actions.FailPod("MicroVMDeleted: the MicroVM object was deleted"),
+        state(machine(ADDRESSED, LAUNCHED, deleting=True), pod=BOUND, node=UP),
+        actions.FailPod(MachineExit(NAME, "MicroVMDeleted", "the MicroVM object was deleted")),
     ),
     "deleted, its node exists": (
-        facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None, node=UP),
+        state(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None, node=UP),
         actions.DeleteNode(),
     ),
     "deleted, no resources left": (
-        facts(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None),
+        state(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None),
         actions.RemoveFinalizer(),
     ),
     "deleted, a foreign finalizer left": (
-        facts(machine(deleting=True, finalizer=False), pod=None),
+        state(machine(deleting=True, finalizer=False), pod=None),
         actions.Requeue("for the object's deletion"),
     ),
 }
@@ -459,14 +499,14 @@ CASES: dict[str, tuple[State, object]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_next_action(case: str) -> None:
     seen, expected = CASES[case]
-    assert decide(seen, LIMITS) == expected
+    assert decide(seen, SETTINGS) == expected
 
 
 def test_a_finished_pod_keeps_its_machine() -> None:
     # Its logs are read through the node; as on Fargate, it is billed until it is deleted.
     seen = replace(
-        facts(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
+        state(machine(ADDRESSED, LAUNCHED, REGISTERED, READY), presence=RUNNING, node=UP),
         pod=replace(BOUND, finished=True, ran=True),
         burst_ended=True,
     )
-    assert decide(seen, LIMITS) == actions.Requeue("for its pod")
+    assert decide(seen, SETTINGS) == actions.Requeue("for its pod")

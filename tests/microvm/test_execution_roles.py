@@ -20,6 +20,8 @@ from monopod.kube import ForbiddenError, NotFoundError, connect, meta, uid_of
 from tests.microvm.conftest import USER
 from tests.microvm.world import World, eventually
 
+pytestmark = pytest.mark.api
+
 _PROVIDERS, _ANSWER = "credentials/providers.json", "credentials/answer.json"
 
 
@@ -195,7 +197,7 @@ async def test_secrets_can_be_read_by_name_in_the_system_namespace_only(
                 await machines.list(Secret, elsewhere)
         with pytest.raises(ForbiddenError):
             await machines.get(Secret, name, namespace)
-    for user in ("monopod:fargate-scheduler", "monopod:admission", "monopod:network"):
+    for user in ("monopod:fargate-scheduler", "monopod:webhooks", "monopod:vpc"):
         async with connect(world.server.kubeconfig(user), "tests") as other:
             with pytest.raises(ForbiddenError):
                 await other.get(Secret, name, keys.SYSTEM_NAMESPACE)

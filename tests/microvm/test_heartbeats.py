@@ -10,6 +10,8 @@ from monopod.controllers.microvm.heartbeats import LeaseTracker
 from monopod.controllers.microvm.state import LeaseSilence
 from monopod.kube import Added, Deleted, Modified
 
+pytestmark = pytest.mark.unit
+
 NODE = "fargate-ip-192-168-1-9.local-1.compute.internal"
 KEY = f"kube-node-lease/{NODE}"
 THEN = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
@@ -28,7 +30,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pulses(clock: Clock) -> LeaseTracker:
+def leases(clock: Clock) -> LeaseTracker:
     return LeaseTracker(clock)
 
 
@@ -37,28 +39,28 @@ def lease(after_s: float = 0, holder: str = NODE) -> Lease:
     return msgspec.convert({"spec": {"renewTime": renewed, "holderIdentity": holder}}, Lease)
 
 
-def test_silence_is_counted_from_an_observed_renewal(pulses: LeaseTracker, clock: Clock) -> None:
-    pulses.changed(Added(KEY, lease()))
+def test_silence_is_counted_from_an_observed_renewal(leases: LeaseTracker, clock: Clock) -> None:
+    leases.changed(Added(KEY, lease()))
     clock.now += 7
-    assert pulses.silence(NODE) == LeaseSilence(7, THEN)
+    assert leases.silence(NODE) == LeaseSilence(7, THEN)
     # A renewal counts even if the guest's clock went back.
-    pulses.changed(Modified(KEY, lease(-3600), lease()))
-    assert pulses.silence(NODE) == LeaseSilence(0, THEN - timedelta(hours=1))
+    leases.changed(Modified(KEY, lease(-3600), lease()))
+    assert leases.silence(NODE) == LeaseSilence(0, THEN - timedelta(hours=1))
 
 
-def test_other_changes_of_a_lease_are_not_renewals(pulses: LeaseTracker, clock: Clock) -> None:
-    pulses.changed(Added(KEY, lease()))
+def test_other_changes_of_a_lease_are_not_renewals(leases: LeaseTracker, clock: Clock) -> None:
+    leases.changed(Added(KEY, lease()))
     clock.now += 7
-    pulses.changed(Modified(KEY, lease(holder="another"), lease()))
-    pulses.changed(Deleted(KEY, lease()))
-    assert pulses.silence(NODE) == LeaseSilence(7, THEN)
+    leases.changed(Modified(KEY, lease(holder="another"), lease()))
+    leases.changed(Deleted(KEY, lease()))
+    assert leases.silence(NODE) == LeaseSilence(7, THEN)
 
 
 def test_silence_of_an_unknown_node_is_counted_from_the_first_query(
-    pulses: LeaseTracker, clock: Clock
+    leases: LeaseTracker, clock: Clock
 ) -> None:
-    assert pulses.silence(NODE) == LeaseSilence(0)
+    assert leases.silence(NODE) == LeaseSilence(0)
     clock.now += 7
-    assert pulses.silence(NODE) == LeaseSilence(7)
-    pulses.forget(NODE)
-    assert pulses.silence(NODE) == LeaseSilence(0)
+    assert leases.silence(NODE) == LeaseSilence(7)
+    leases.forget(NODE)
+    assert leases.silence(NODE) == LeaseSilence(0)

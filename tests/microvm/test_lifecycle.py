@@ -6,11 +6,13 @@ import pytest
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
+from monopod.api.messages import CAPACITY_UNAVAILABLE
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions
-from monopod.controllers.microvm.events import NO_CAPACITY, TIMED_OUT
 from monopod.kube import meta
 from tests.microvm.world import SETTINGS, World, condition_of, eventually, status_of
+
+pytestmark = pytest.mark.api
 
 REGION = "local-1"
 
@@ -88,7 +90,7 @@ async def test_a_kubelet_that_never_registers_times_out(world: World) -> None:
     async with world.controller(SETTINGS.model_copy(update={"registration_timeout_s": 0.2})):
         pod = await world.pod()
         name = await world.claim(pod)
-        event = await world.event(TIMED_OUT)
+        event = await world.event("Pod provisioning timed out (will retry) for pod")
         published = await world.event("last on its console: Run /sbin/init | kubelet: cannot", name)
         await world.gone(name)
         assert await world.nodes() == []
@@ -124,7 +126,7 @@ async def test_a_machine_whose_launches_keep_failing_is_abandoned(world: World) 
     world.host.refuses += ["broken"] * 9
     async with world.controller(SETTINGS.model_copy(update={"attempts": 2})):
         name = await world.claim(await world.pod())
-        event = await world.event(TIMED_OUT)
+        event = await world.event("Pod provisioning timed out (will retry) for pod")
         await world.gone(name)
     assert "2 launches failed, the last one: broken" in (event.message or "")
 
@@ -154,7 +156,7 @@ async def test_lack_of_capacity_for_a_worker_node_is_an_event_on_its_microvm(wor
     world.host.room = 0
     async with world.controller():
         name = await world.claim_node("worker", "192.168.255.0/24")
-        event = await world.event(f"{NO_CAPACITY}: ", name)
+        event = await world.event(f"{CAPACITY_UNAVAILABLE}: ", name)
     assert event.reason == "FailedScheduling"
 
 

@@ -13,6 +13,8 @@ from lightkube.resources.core_v1 import Secret
 from monopod.controllers.microvm.registry_secrets import KIND, first_of_each, pattern_of, read
 from monopod.node.guest import RegistryCredential
 
+pytestmark = pytest.mark.unit
+
 _WORD = st.text(st.characters(codec="utf-8", exclude_characters=":\0"), min_size=1)
 
 

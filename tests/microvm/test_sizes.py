@@ -9,13 +9,15 @@ from monopod.controllers.microvm.nodes import Place
 from monopod.fargate import sizing
 from monopod.fargate.sizing import TABLE, Size
 from monopod.node.provider.driver_selection import Candidate, choose
-from monopod.node.provider.host_capacity import Share, check_fits
+from monopod.node.provider.host_capacity import check_fits
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import qemu, uml
 from monopod.node.vmm.qemu_command import Accelerator
 from tests.microvm.build import machine
 from tests.scheduler.build import pod
 from tests.scheduler.test_decide import claimed
+
+pytestmark = pytest.mark.unit
 
 DRIVERS = (Candidate("uml", 1000), Candidate("qemu-tcg", 16000), Candidate("qemu-kvm", 16000, "no"))
 
@@ -47,7 +49,7 @@ def test_a_size_reaches_the_machine_and_its_node(size: Size) -> None:
 
     counted = spec.memoryMiB + LocalSettings().overhead_mib(choice.driver, spec.memoryMiB)
     assert counted >= most_mib
-    share = Share(spec.milliCPU, counted)
+    share = Size(spec.milliCPU, counted)
     check_fits(share, [], share)
 
     made = machine()

@@ -15,7 +15,9 @@ from monopod.controllers.microvm.observed import ObservedCache
 from monopod.controllers.microvm.pod_failure import failed_status
 from monopod.controllers.microvm.state import NodeState, PodState, of_node, of_pod
 from monopod.node.provider import MachineExit, Presence
-from tests.microvm.build import ADDRESSED, LAUNCHED, NAME, NOW, READY, UID, machine, state
+from tests.microvm.build import ADDRESSED, LAUNCHED, NAME, NOW, READY, UID, condition, machine
+
+pytestmark = pytest.mark.unit
 
 POD_UID = "a"
 STARTED = "2026-11-23T17:59:00Z"
@@ -126,7 +128,7 @@ def test_a_node_is_a_machines_own_by_owner_reference_only() -> None:
 
 
 def test_a_condition_keeps_its_time_until_status_or_reason_change() -> None:
-    old = [state("Launched", "False", "Queued", "before", age_s=9)]
+    old = [condition("Launched", "False", "Queued", "before", age_s=9)]
     (kept,) = conditions.set_in(
         old, conditions.changed("Launched", False, "Queued", "after"), now=NOW
     )
@@ -144,28 +146,28 @@ def test_conditions_are_ordered_by_lifecycle() -> None:
 
 def test_an_observation_made_during_a_listing_wins_over_the_listing() -> None:
     seen = ObservedCache()
-    began = seen.moment()
-    seen.running("new")
-    assert seen.looked({"old": Presence.REMAINS}, began) == {"old"}
+    began = seen.mark()
+    seen.record_running("new")
+    assert seen.record_listing({"old": Presence.REMAINS}, began) == {"old"}
     assert seen.presence("new") is Presence.RUNNING
-    assert seen.looked({"old": Presence.REMAINS}, seen.moment()) == {"new"}
+    assert seen.record_listing({"old": Presence.REMAINS}, seen.mark()) == {"new"}
     assert seen.presence("new") is None
 
 
 def test_a_relaunched_machine_has_not_ended() -> None:
     seen = ObservedCache()
-    seen.has_ended(MachineExit(NAME, "GuestPanicked", ""))
-    seen.boot_burst_ended(NAME)
-    seen.starting(NAME)
+    seen.record_exit(MachineExit(NAME, "GuestPanicked", ""))
+    seen.record_burst_ended(NAME)
+    seen.record_start(NAME)
     assert seen.ended(NAME) is None
     assert not seen.burst_ended(NAME)
 
 
 def test_capacity_is_freed_by_a_removal_but_not_by_a_failed_launch() -> None:
     seen = ObservedCache()
-    seen.nothing(NAME)
+    seen.record_absence(NAME)
     assert seen.room_at is None
-    seen.removed(NAME, NOW)
+    seen.record_removal(NAME, NOW)
     assert seen.room_at == NOW
 
 

@@ -16,19 +16,19 @@ from lightkube.resources.core_v1 import Event, Node, Pod
 from monopod.api.resources import Condition, MicroVM, MicroVMStatus, Subnet, Vpc
 from monopod.controllers.microvm import conditions
 from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
-from monopod.controllers.microvm.manager import keep
-from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.manager import run
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.kube import AlreadyExistsError, Client, NotFoundError, connect, meta, uid_of
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
-from tests.microvm.fakes import FakeCapacity, FakeHost
+from tests.microvm.fakes import FakeHost, FakeProvider
 
 T = TypeVar("T")
 SUBNET = "machines-a"
 TINY = "machines-tiny"
 """A subnet with eleven pod addresses."""
-SETTINGS = MachinesSettings(registration_timeout_s=30, unready_timeout_s=30)
-_SURROUNDINGS = ClusterEndpoint("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
+SETTINGS = MicroVMSettings(registration_timeout_s=30, unready_timeout_s=30)
+_ENDPOINT = ClusterEndpoint("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
 
 
 class World:
@@ -61,14 +61,14 @@ class World:
 
     @asynccontextmanager
     async def controller(
-        self, settings: MachinesSettings = SETTINGS, boots_at_once: int = 100
+        self, settings: MicroVMSettings = SETTINGS, boots_at_once: int = 100
     ) -> AsyncGenerator[None]:
         """Run the controllers; leaving cancels them without clean-up, like a kill."""
         started = asyncio.Event()
-        async with connect(self._user, "monopod-machines") as client:
-            capacity = FakeCapacity(self.host, boots_at_once)
+        async with connect(self._user, "monopod-microvm") as client:
+            provider = FakeProvider(self.host, boots_at_once)
             work = asyncio.create_task(
-                keep(client, capacity, _SURROUNDINGS, settings, ready=started.set)
+                run(client, provider, _ENDPOINT, settings, ready=started.set)
             )
             begun = asyncio.create_task(started.wait())
             await asyncio.wait((work, begun), return_when=asyncio.FIRST_COMPLETED)
@@ -134,7 +134,7 @@ class World:
         kind: str,
         status: str = "True",
         reason: str | None = None,
-        timeout_s: float = 15.0,
+        timeout_s: float = 60.0,
     ) -> MicroVM:
         """Wait for a machine's condition."""
 
@@ -147,7 +147,7 @@ class World:
         what = f"{name} has {kind}={status} {reason or ''}"
         return await eventually(look, what, timeout_s)
 
-    async def gone(self, name: str, timeout_s: float = 15.0) -> None:
+    async def gone(self, name: str, timeout_s: float = 60.0) -> None:
         """Wait until a machine's object is gone, and the host has nothing of it."""
 
         async def look() -> bool:
@@ -227,6 +227,7 @@ class World:
         wanted = {
             "metadata": {"name": name},
             "spec": {
+                "purpose": "WorkerNode",
                 "podRef": {"namespace": "monopod-system", "name": label, "uid": f"node-{label}"},
                 "profile": "",
                 "subnet": SUBNET,

@@ -3,23 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
-from monopod.kube import Client, connect
+from monopod.kube import Client, Controller, Manager, connect
 from tests.apiserver import ApiServer
 from tests.net.lab import Lab, lab
 from tests.net.objects import USER, Objects, allow
 
-
-class Keeper(Protocol):
-    """A controller."""
-
-    async def run(self, ready: Callable[[], None]) -> None: ...
-
-
-Start = Callable[[Callable[[Client], Keeper]], Awaitable[None]]
+Start = Callable[[Callable[[Manager], Controller]], Awaitable[None]]
 
 
 @pytest.fixture(name="lab")
@@ -37,14 +29,15 @@ async def objects(admin: Client) -> AsyncIterator[Objects]:
 
 @pytest.fixture
 async def start(api_server: ApiServer, objects: Objects) -> AsyncIterator[Start]:
-    """Starts controllers, which work to the test's end."""
+    """Starts controllers, each with a manager; they run until the end of the test."""
     allow(api_server)
     started: list[asyncio.Future[None]] = []
     async with connect(api_server.kubeconfig(USER), "tests") as client:
 
-        async def begin(make: Callable[[Client], Keeper]) -> None:
-            ready = asyncio.Event()
-            started.append(asyncio.ensure_future(make(client).run(ready.set)))
+        async def begin(make: Callable[[Manager], Controller]) -> None:
+            ready, manager = asyncio.Event(), Manager(client)
+            manager.add(make(manager))
+            started.append(asyncio.ensure_future(manager.run(ready.set)))
             async with asyncio.timeout(60):
                 await ready.wait()
 

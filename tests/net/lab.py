@@ -68,7 +68,7 @@ class Guest:
 
 @dataclass
 class Lab:
-    """One cluster's network on a host."""
+    """One cluster's network on a simulated host."""
 
     topology: Topology
     world: Namespace
@@ -290,7 +290,7 @@ async def call(where: Namespace, source: str, target: Target, *, udp: bool = Fal
 
 
 async def dropped(lab: Lab, reason: str, where: Namespace, source: str, target: Target) -> bool:
-    """Whether a call is dropped, and counted, for this reason; found without a time-out."""
+    """Whether a call is dropped, and counted, for this reason; needs no timeout."""
     return await counts(lambda: lab.counted(reason), where, source, target)
 
 

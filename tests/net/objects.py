@@ -11,7 +11,7 @@ from monopod.kube import AlreadyExistsError, Client, ForbiddenError, NotFoundErr
 from tests.apiserver import ApiServer
 from tests.net.plane import apply
 
-USER = "monopod:network"
+USER = "monopod:vpc"
 
 
 class Objects:
@@ -36,7 +36,7 @@ class Objects:
         await self._client.patch(MicroVM, meta(made).name or "", status, subresource="status")
 
     async def delete(self, kind: type[res.Resource], name: str) -> None:
-        # Forbidden: a group whose members are no longer counted, where its policy is in effect.
+        # Forbidden: an admission policy protects groups with members, and no controller counts now.
         with suppress(NotFoundError, ForbiddenError):
             await self._client.delete(kind, name)
 

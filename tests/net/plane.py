@@ -1,4 +1,4 @@
-"""A control plane in the laboratory: an API server in its place, and programs near it."""
+"""A control plane in the laboratory: an API server in its place, and programs."""
 
 import asyncio
 import json

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from monopod.node.net import addresses
 from monopod.node.net.errors import AddressesExhaustedError
 
+pytestmark = pytest.mark.unit
+
 
 def _subnet(number: int, bits: int) -> IPv4Network:
     return IPv4Network((number >> (32 - bits) << (32 - bits), bits))

@@ -2,10 +2,13 @@
 
 from ipaddress import IPv4Network
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.node.net.addresses import free_block
+
+pytestmark = pytest.mark.unit
 
 
 def test_blocks_come_from_the_end_and_never_overlap() -> None:

@@ -18,6 +18,8 @@ from monopod.api.resources import (
 from monopod.controllers.vpc.desired import available_addresses, policy
 from monopod.node.net.cluster_network import ClusterNetwork
 
+pytestmark = pytest.mark.unit
+
 _PLAN = ClusterNetwork("abcdef", 0)
 
 
@@ -84,7 +86,7 @@ def test_kubelets_are_at_the_address_of_their_node() -> None:
 
 def test_pod_cidrs_of_worker_nodes_are_shared() -> None:
     node = machine("mvm-1", "nat")
-    node.spec.podCIDR = "192.168.255.0/24"
+    node.spec.purpose, node.spec.podCIDR = "WorkerNode", "192.168.255.0/24"
     found = policy(_PLAN, [], [], [node, machine("mvm-2", "nat", "100.64.0.9")])
     assert found.shared == networks("192.168.255.0/24")
 

@@ -1,4 +1,4 @@
-"""Addresses of pods for network policies do not depend on what a guest reports."""
+"""The addresses that network policies use for pods; guests' reports do not count."""
 
 from ipaddress import IPv4Address
 from typing import Any
@@ -10,6 +10,8 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api.resources import MicroVM
 from monopod.controllers.vpc.endpoints import endpoints, shared_addresses
 from monopod.kube import codec
+
+pytestmark = pytest.mark.unit
 
 
 def pod(name: str, node: str, *addresses: str, phase: str = "Running", **spec: Any) -> Pod:
@@ -102,7 +104,7 @@ def test_a_worker_nodes_pod_is_in_its_pod_cidr() -> None:
 @pytest.mark.row("S17")
 def test_worker_nodes_addresses_are_not_pod_addresses() -> None:
     node = _machine("worker", "192.168.250.1", "ordinary")
-    node.spec.podCIDR = "192.168.250.0/24"
+    node.spec.purpose, node.spec.podCIDR = "WorkerNode", "192.168.250.0/24"
     machines = [node, _machine("web", "192.168.1.4", "guest"), _machine("late", "", "guest")]
     assert shared_addresses(machines) == {IPv4Address("192.168.250.1")}
 

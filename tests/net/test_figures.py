@@ -44,7 +44,7 @@ _PORT = 8080
 _PACKETS = 20_000
 _ROUNDS = 7
 _WORST_RATIO = 1.5
-"""Of a packet's cost; it meets only the rules of its own ends, not those of others."""
+"""Of a packet's cost: a packet passes only the rules of its two ends."""
 _ENDPOINTS, _PER_SLICE = 1000, 100
 
 
@@ -103,7 +103,7 @@ class _Stream:
     def cost(self, *, new: bool) -> float:
         """Send many and return the processors' microseconds for one, of everything it caused.
 
-        As long as a flow is not answered, each of its packets is judged as a new connection's.
+        As long as a flow has no reply, each of its packets is judged as a new connection's.
         """
         own = self._new if new else self._known
         # Packets cross virtual wires in their sender's own time: the router's work is in it.
@@ -129,19 +129,20 @@ def _spent_s() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-async def _keep(lab: Lab, kind: Kind, filters: Sequence[Filter]) -> dict[str, float]:
+async def _write(lab: Lab, kind: Kind, filters: Sequence[Filter]) -> dict[str, float]:
     """Put filters in place, then change one; returns seconds of a clock and of processors."""
-    keeper = FilterWriter(lab.firewall, kind)
+    writer = FilterWriter(lab.firewall, kind)
     figures: dict[str, float] = {}
     changed = [replace(filters[0], name="changed"), *filters[1:]]
     for name, wanted in (("first", filters), ("change", changed)):
         began, spent = time.monotonic(), _spent_s()
-        assert await keeper.keep(wanted)
+        assert await writer.write(wanted)
         figures[f"{name}_s"] = time.monotonic() - began
         figures[f"{name}_cpu_s"] = _spent_s() - spent
     return figures
 
 
+@pytest.mark.kernel
 async def test_cost_of_ten_thousand_rules(
     lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
@@ -157,13 +158,13 @@ async def test_cost_of_ten_thousand_rules(
             ("none_again", 0, 0),
         ):
             for kind in (GROUPS, POLICIES):
-                # The rules are measured, not the drop of ungoverned addresses.
+                # Measured are rules, not the drop of unknown addresses.
                 open_kind = replace(kind, knows_all=False)
                 filters = _filters(ends, count, rules) if count else []
                 if not filters:
-                    await FilterWriter(lab.firewall, open_kind).keep([])
+                    await FilterWriter(lab.firewall, open_kind).write([])
                     continue
-                taken = await _keep(lab, open_kind, filters)
+                taken = await _write(lab, open_kind, filters)
                 if name == "many":
                     figures |= {f"{kind.table}_{what}": value for what, value in taken.items()}
             for what, value in (await _measure(stream)).items():
@@ -181,6 +182,7 @@ async def test_cost_of_ten_thousand_rules(
     assert figures["known_ratio_many"] < _WORST_RATIO, figures
 
 
+@pytest.mark.api
 async def test_how_long_kube_proxy_takes_for_a_thousand_endpoints(  # noqa: PLR0917 - fixtures
     lab: Lab,
     api_server: ApiServer,

@@ -21,6 +21,8 @@ from monopod.node.net import router_policy, rules
 from monopod.node.net.cluster_network import API_PORT, KUBELET_PORT
 from tests.net.lab import OPEN, Guest, Lab, call, counts, ip, make_socket, serving
 
+pytestmark = pytest.mark.kernel
+
 _PORT = 8080
 _SERVICE = "10.100.7.7"
 _TCP = Ports("tcp", _PORT)
@@ -47,7 +49,7 @@ class _Filters:
     def __init__(self, lab: Lab, kind: Kind) -> None:
         self._lab = lab
         self.kind = kind
-        self.keeper = FilterWriter(lab.firewall, kind)
+        self.writer = FilterWriter(lab.firewall, kind)
 
     async def counted(self) -> int:
         contents = await self._lab.firewall.contents(self.kind.table)
@@ -60,7 +62,7 @@ class _Filters:
 
 @pytest.fixture
 async def policies(lab: Lab) -> AsyncIterator[_Filters]:
-    # Closed to whom it does not know, as groups are, it would show less of what filters do.
+    # If unknown addresses were closed, as with groups, tests would show less of the filters.
     yield _Filters(lab, replace(POLICIES, knows_all=False))
 
 
@@ -73,11 +75,11 @@ async def groups(lab: Lab) -> AsyncIterator[_Filters]:
 async def test_a_governed_address_takes_only_what_is_allowed(
     lab: Lab, policies: _Filters, udp: bool
 ) -> None:
-    """Then neither what it opens nor what others do is limited; answers pass."""
+    """What it opens, and what others do, is not filtered then; replies pass."""
     server, friend, stranger = await lab.guest(), await lab.guest(), await lab.guest()
     protocol = "udp" if udp else "tcp"
     allowed = _from(friend, ports=(Ports(protocol, _PORT),))
-    await policies.keeper.keep([_governing("web", server, ingress=(allowed,))])
+    await policies.writer.write([_governing("web", server, ingress=(allowed,))])
     target = (server.pod, _PORT)
     async with (
         serving(server.namespace, server.pod, _PORT),
@@ -99,7 +101,7 @@ async def test_a_governed_address_opens_only_what_is_allowed(
     lab: Lab, policies: _Filters, udp: bool
 ) -> None:
     client, friend, stranger = await lab.guest(), await lab.guest(), await lab.guest()
-    await policies.keeper.keep([_governing("jail", client, egress=(_from(friend),))])
+    await policies.writer.write([_governing("jail", client, egress=(_from(friend),))])
     async with (
         serving(friend.namespace, friend.pod, _PORT),
         serving(stranger.namespace, stranger.pod, _PORT),
@@ -123,7 +125,7 @@ async def test_both_ends_have_to_allow_a_connection(lab: Lab, groups: _Filters) 
             (shut, _ANYTHING, False),
             (_ANYTHING, (Allowance(frozenset()),), False),
         ):
-            await groups.keeper.keep(
+            await groups.writer.write(
                 [
                     _governing("client", client, ingress=shut, egress=opens),
                     _governing("server", server, ingress=takes, egress=shut),
@@ -140,7 +142,7 @@ async def test_an_address_in_two_filters_may_do_what_either_allows(
 ) -> None:
     both, one, friend = await lab.guest(), await lab.guest(), await lab.guest()
     ports = (_TCP, Ports("tcp", _PORT + 1))
-    await policies.keeper.keep(
+    await policies.writer.write(
         [
             _governing("a", both, one, ingress=(_from(friend, ports=ports[:1]),)),
             _governing("b", both, ingress=(_from(friend, ports=ports[1:]),)),
@@ -159,7 +161,7 @@ async def test_ranges_of_ports_include_their_ends(lab: Lab, policies: _Filters) 
     server, client = await lab.guest(), await lab.guest()
     ports = (Ports("tcp", 2000, 2002), Ports("tcp", 2002, 2003), Ports("tcp", 3000))
     allowed = Allowance(None, (*ports, Ports("tcp", 9, 8), Ports("sctp", 1, 9)))
-    await policies.keeper.keep([_governing("ranges", server, ingress=(allowed,))])
+    await policies.writer.write([_governing("ranges", server, ingress=(allowed,))])
     for port in (2000, 2003, 3000):
         with pytest.raises(ConnectionRefusedError):
             await call(client.namespace, client.pod, (server.pod, port))
@@ -168,7 +170,7 @@ async def test_ranges_of_ports_include_their_ends(lab: Lab, policies: _Filters) 
 
 
 @contextmanager
-def _echo(where: Guest, whom: Guest) -> Generator[socket.socket]:
+def _echo(where: Guest, target: Guest) -> Generator[socket.socket]:
     """Ask for an echo; answers come by the socket."""
     # Another identifier is another connection.
     message = struct.pack("!BBHHH", 8, 0, 0, secrets.randbits(16), 1)
@@ -178,7 +180,7 @@ def _echo(where: Guest, whom: Guest) -> Generator[socket.socket]:
     with where.namespace.call(lambda: socket.socket(socket.AF_INET, kind, icmp)) as made:
         made.setblocking(False)
         made.bind((where.pod, 0))
-        made.connect((whom.pod, 0))
+        made.connect((target.pod, 0))
         made.send(message[:2] + struct.pack("!H", checksum) + message[4:])
         yield made
 
@@ -188,13 +190,13 @@ async def test_echo_is_a_type_of_its_own(lab: Lab, policies: _Filters) -> None:
     target, loop = (server.pod, _PORT), asyncio.get_running_loop()
     for ports in ((Ports("icmp", 8),), (Ports("icmp"),)):
         allowed = Allowance(None, ports)
-        await policies.keeper.keep([_governing("echo", server, ingress=(allowed,))])
+        await policies.writer.write([_governing("echo", server, ingress=(allowed,))])
         with _echo(client, server) as answers:
             async with asyncio.timeout(20):
                 assert await loop.sock_recv(answers, 100)
         assert await policies.drops(client, target)
     allowed = Allowance(None, (Ports("icmp", 13), _TCP))
-    await policies.keeper.keep([_governing("echo", server, ingress=(allowed,))])
+    await policies.writer.write([_governing("echo", server, ingress=(allowed,))])
     before = await policies.counted()
     with _echo(client, server):
         async with asyncio.timeout(20):
@@ -219,11 +221,11 @@ async def test_what_is_open_stays_when_it_is_forbidden(lab: Lab, groups: _Filter
 
     listening = make_socket(server.namespace, socket.SOCK_STREAM, (server.pod, _PORT))
     async with await asyncio.start_server(echo, sock=listening):
-        await groups.keeper.keep(both(_ANYTHING))
+        await groups.writer.write(both(_ANYTHING))
         with make_socket(client.namespace, socket.SOCK_STREAM, (client.pod, 0)) as caller:
             async with asyncio.timeout(20):
                 await loop.sock_connect(caller, (server.pod, _PORT))
-                await groups.keeper.keep(both(()))
+                await groups.writer.write(both(()))
                 await loop.sock_sendall(caller, b"still here")
                 assert await loop.sock_recv(caller, 100) == b"still here"
         assert await groups.drops(client, (server.pod, _PORT))
@@ -259,7 +261,7 @@ async def test_a_kubelets_probes_pass_all_filters(
     async with serving(pod.namespace, pod.pod, _PORT):
         with lab.kubelet(pod) as kubelet:
             for each in (policies, groups):
-                await each.keeper.keep(shut)
+                await each.writer.write(shut)
                 assert await call(kubelet, pod.management, (pod.pod, _PORT)) == pod.management
     assert (await policies.counted(), await groups.counted()) == (0, 0)
 
@@ -267,7 +269,7 @@ async def test_a_kubelets_probes_pass_all_filters(
 async def test_a_pod_reaches_itself_through_a_service(lab: Lab, policies: _Filters) -> None:
     pod = await lab.guest()
     await _serve_by(lab, pod.pod)
-    await policies.keeper.keep([_governing("shut", pod, ingress=(), egress=())])
+    await policies.writer.write([_governing("shut", pod, ingress=(), egress=())])
     async with serving(pod.namespace, pod.pod, _PORT):
         assert await call(pod.namespace, pod.pod, (_SERVICE, _PORT))
     assert await policies.counted() == 0
@@ -287,7 +289,7 @@ async def test_pods_on_a_shared_link_are_filtered_too(lab: Lab, policies: _Filte
     async with serving(node.namespace, str(neighbour), _PORT):
         assert await call(node.namespace, node.pod, (_SERVICE, _PORT))
         shut = Filter("shut", frozenset({neighbour}), ingress=(), egress=None)
-        await policies.keeper.keep([shut])
+        await policies.writer.write([shut])
         assert await policies.drops(node, (_SERVICE, _PORT))
 
 
@@ -313,7 +315,7 @@ async def test_what_a_pod_may_open_holds_for_the_kubelets_it_calls(
             ((Allowance(None, (kubelets,)),), True),
         ):
             own = _governing("own", scraper, ingress=(), egress=allowed)
-            await policies.keeper.keep([own, shut])
+            await policies.writer.write([own, shut])
             if passes:
                 assert await call(scraper.namespace, scraper.pod, node) == scraper.pod, allowed
             else:
@@ -323,7 +325,7 @@ async def test_what_a_pod_may_open_holds_for_the_kubelets_it_calls(
 async def test_groups_exempt_what_aws_exempts(lab: Lab, groups: _Filters) -> None:
     """The resolver, load balancers; and the kubelet's address is not the pod's."""
     pod, resolver, control = await lab.guest(), str(lab.plan.resolver), str(lab.plan.control.ip)
-    await groups.keeper.keep([_governing("shut", pod, ingress=(), egress=())])
+    await groups.writer.write([_governing("shut", pod, ingress=(), egress=())])
     balancer = str(lab.plan.balancers.ip)
     async with (
         serving(lab.router, resolver, 53),
@@ -344,16 +346,16 @@ async def test_policies_do_not_exempt_the_resolver(lab: Lab, policies: _Filters)
     pod, resolver = await lab.guest(), str(lab.plan.resolver)
     allowed = Allowance(frozenset({IPv4Network(resolver)}), (Ports("udp", 53),))
     async with serving(lab.router, resolver, 53):
-        await policies.keeper.keep([_governing("jail", pod, egress=())])
+        await policies.writer.write([_governing("jail", pod, egress=())])
         assert await policies.drops(pod, (resolver, 53), udp=True)
-        await policies.keeper.keep([_governing("jail", pod, egress=(allowed,))])
+        await policies.writer.write([_governing("jail", pod, egress=(allowed,))])
         assert await call(pod.namespace, pod.pod, (resolver, 53), udp=True) == pod.pod
         assert await policies.drops(pod, (resolver, 53))
 
 
 async def test_a_machine_in_no_group_yet_has_no_connections(lab: Lab, groups: _Filters) -> None:
     known, new = await lab.guest(), await lab.guest()
-    await groups.keeper.keep([_governing("all", known, ingress=_ANYTHING, egress=_ANYTHING)])
+    await groups.writer.write([_governing("all", known, ingress=_ANYTHING, egress=_ANYTHING)])
     assert await groups.drops(new, (known.pod, _PORT))
     assert await groups.drops(known, (new.pod, _PORT))
 
@@ -364,24 +366,26 @@ async def test_both_kinds_have_to_let_a_connection_pass(
     server, client = await lab.guest(), await lab.guest()
     target = (server.pod, _PORT)
     everything = _governing("all", server, client, ingress=_ANYTHING, egress=_ANYTHING)
-    await groups.keeper.keep([everything])
-    await policies.keeper.keep([_governing("shut", server, ingress=())])
+    await groups.writer.write([everything])
+    await policies.writer.write([_governing("shut", server, ingress=())])
     assert await policies.drops(client, target)
-    await policies.keeper.keep([_governing("open", server, ingress=_ANYTHING)])
-    await groups.keeper.keep([replace(everything, ingress=())])
+    await policies.writer.write([_governing("open", server, ingress=_ANYTHING)])
+    await groups.writer.write([replace(everything, ingress=())])
     assert await groups.drops(client, target)
-    await groups.keeper.keep([everything])
+    await groups.writer.write([everything])
     async with serving(server.namespace, server.pod, _PORT):
         assert await call(client.namespace, client.pod, target) == client.pod
 
 
-async def test_keep_is_idempotent_and_restores_removed_filters(lab: Lab, groups: _Filters) -> None:
+async def test_writing_is_idempotent_and_restores_removed_filters(
+    lab: Lab, groups: _Filters
+) -> None:
     server, client = await lab.guest(), await lab.guest()
     wanted = [_governing("g", server, client, ingress=(_from(server),), egress=_ANYTHING)]
     target, at = (server.pod, _PORT), {"family": "inet", "table": GROUPS.table}
-    assert await groups.keeper.keep(wanted)
+    assert await groups.writer.write(wanted)
     assert await groups.drops(client, target)
-    assert not await groups.keeper.keep(list(wanted))
+    assert not await groups.writer.write(list(wanted))
     by_hand = (
         [{"flush": {"chain": {**at, "name": "ingress_of_0"}}}],
         [{"add": {"element": {**at, "name": "peers_0", "elem": [client.pod]}}}],
@@ -391,17 +395,17 @@ async def test_keep_is_idempotent_and_restores_removed_filters(lab: Lab, groups:
     for commands in by_hand:
         await lab.firewall.apply(commands)
         before = await groups.counted()
-        assert await groups.keeper.keep(wanted), commands
+        assert await groups.writer.write(wanted), commands
         assert before <= await groups.counted(), "counting goes on"
-        assert not await groups.keeper.keep(wanted)
+        assert not await groups.writer.write(wanted)
         assert await groups.drops(client, target)
     assert await groups.counted() > 0
     await lab.firewall.apply(rules.remove_table(GROUPS.table))
-    assert await groups.keeper.keep(wanted)
+    assert await groups.writer.write(wanted)
     assert await groups.drops(client, target)
-    # After a restart it applies the table once more.
+    # A new writer does not know the table's content and replaces it.
     before = await groups.counted()
-    assert await FilterWriter(lab.firewall, GROUPS).keep(wanted)
+    assert await FilterWriter(lab.firewall, GROUPS).write(wanted)
     assert await groups.counted() >= before > 0
 
 
@@ -412,13 +416,13 @@ async def test_a_thousand_members_cost_no_more_rules_than_one(lab: Lab, groups: 
         allowed = Allowance(frozenset(map(IPv4Network, some)))
         return Filter("sg-many", some, (allowed,), _ANYTHING)
 
-    await groups.keeper.keep([group(members)])
+    await groups.writer.write([group(members)])
     listed = await lab.firewall.listing(GROUPS.table)
     assert listed is not None
     (takes,) = (each["map"] for each in listed if each.get("map", {}).get("name") == "ingress_of")
     assert len(takes["elem"]) == len(members)
     many = [each for each in listed if "rule" in each]
-    await groups.keeper.keep([group(frozenset([min(members)]))])
+    await groups.writer.write([group(frozenset([min(members)]))])
     one = await lab.firewall.listing(GROUPS.table)
     assert one is not None
     assert len(many) == len([each for each in one if "rule" in each])
@@ -427,7 +431,7 @@ async def test_a_thousand_members_cost_no_more_rules_than_one(lab: Lab, groups: 
 async def test_names_cannot_break_out_and_long_ones_are_cut(lab: Lab, groups: _Filters) -> None:
     names = ['x"; flush ruleset; "', "ns/" + "l" * 5000, "ä\n\0", ""]
     pod = await lab.guest()
-    await groups.keeper.keep([_governing(name, pod, ingress=_ANYTHING) for name in names])
+    await groups.writer.write([_governing(name, pod, ingress=_ANYTHING) for name in names])
     assert await lab.firewall.has_table(router_policy.ROUTER_TABLE)
 
 
@@ -478,5 +482,5 @@ async def test_the_kernel_accepts_any_filters(lab: Lab, policies: _Filters) -> N
         Filter("c", frozenset(), allowances, allowances),
         Filter("d", both, (), ()),
     ]
-    assert await policies.keeper.keep(filters)
-    assert not await policies.keeper.keep(filters[::-1])
+    assert await policies.writer.write(filters)
+    assert not await policies.writer.write(filters[::-1])

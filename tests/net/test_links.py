@@ -19,8 +19,11 @@ from monopod.node.net import addresses
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.links import Link, Links, machine_links
 from monopod.node.vmm.driver import LinkKind
+from tests.framework.eventually import eventually
 from tests.kube.waiting import until
 from tests.net.lab import Lab, ip, make_socket
+
+pytestmark = pytest.mark.kernel
 
 _ETHERNET, _IPV4, _UDP = 14, 20, 8
 _SIOCGIFNAME = 0x8910
@@ -145,7 +148,7 @@ async def _sent_to(lab: Lab, wire: io.FileIO, address: str) -> bytes:
 
 @_each_kind
 async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkKind) -> None:
-    """As a VMM sees them: no packet that it sent, and no work left to a network card."""
+    """A VMM sees nothing that it sent, and no checksum that the kernel left to a network card."""
     spec = _spec(12, kind)
     await lab.links.ensure(spec)
     with (
@@ -153,7 +156,7 @@ async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkK
         make_socket(lab.router, socket.SOCK_DGRAM, ("100.64.0.1", 9)) as receiver,
     ):
         assert not os.get_inheritable(wire.fileno())
-        # Opening it brings it up; the kernel reports that a moment later.
+        # Opening it brings it up, which the kernel shows a moment later.
         await until(lambda: " state UP " in ip(lab.router, "link", "show", spec.name))
         frame = await _sent_to(lab, wire, "192.168.9.12")
         os.write(wire.fileno(), _frame(spec, "192.168.9.12", b"from the guest"))
@@ -163,9 +166,7 @@ async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkK
         pseudo = frame[_ETHERNET + 12 : _ETHERNET + 20] + struct.pack("!HH", 17, len(datagram))
         assert _checksum(pseudo + datagram) == 0
         # Echo is all that the router itself answers guests; the datagram is dropped and counted.
-        async with asyncio.timeout(5):
-            while not await lab.counted("router_blocked"):
-                pass
+        await eventually(lambda: lab.counted("router_blocked"), "a dropped datagram is counted")
         with pytest.raises(BlockingIOError):
             os.read(wire.fileno(), 2000)
         with pytest.raises(BlockingIOError):

@@ -64,7 +64,9 @@ def slice_of(*endpoints: dict[str, Any], name: str = "web") -> EndpointSlice:
 def _node(name: str, address: str, block: str = "") -> MicroVM:
     made = machine(f"mvm-{name}", "s", "100.64.0.9", address)
     assert made.status is not None
-    made.status.nodeName, made.spec.podCIDR = name, block
+    made.status.nodeName = name
+    if block:
+        made.spec.purpose, made.spec.podCIDR = "WorkerNode", block
     return made
 
 
@@ -81,6 +83,7 @@ def _of(found: Sequence[Route]) -> dict[IPv4Address, list[str]]:
     }
 
 
+@pytest.mark.unit
 @pytest.mark.row("S17")
 def test_only_the_pod_itself_is_local_on_a_machine() -> None:
     slices = [slice_of(endpoint("one", str(_ONE)), endpoint("elsewhere", "192.168.1.77"))]
@@ -88,6 +91,7 @@ def test_only_the_pod_itself_is_local_on_a_machine() -> None:
     assert found == Route(frozenset({_ONE}), _SERVICE, "tcp", 80, ((_ONE, _PORT),))
 
 
+@pytest.mark.unit
 @pytest.mark.row("S17")
 def test_pods_of_a_worker_node_are_local_to_each_other() -> None:
     slices = [
@@ -99,6 +103,7 @@ def test_pods_of_a_worker_node_are_local_to_each_other() -> None:
     assert _of(found) == {_TWO: [f"{_TWO}:{_PORT}"], _BLOCK[7]: there, _BLOCK[9]: there}
 
 
+@pytest.mark.unit
 @pytest.mark.row("S5")
 @pytest.mark.parametrize(
     ("node", "address"),
@@ -117,6 +122,7 @@ def test_a_forged_endpoint_address_gets_no_route(node: str, address: str) -> Non
     assert routes([service()], slices, [*_NODES, _WORKER]) == []
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     "other",
     [
@@ -130,6 +136,7 @@ def test_other_services_have_no_route(other: Service) -> None:
     assert routes([other], [slice_of(endpoint("one", str(_ONE)))], _NODES) == []
 
 
+@pytest.mark.unit
 def test_an_endpoint_that_ends_serves_where_none_on_its_node_is_ready() -> None:
     ending = {"ready": False, "serving": True, "terminating": True}
     slices = [
@@ -149,6 +156,7 @@ async def _reaches(guest: Guest, source: str, *, udp: bool = False) -> str:
     return await call(guest.namespace, source, (str(_SERVICE), 80), udp=udp)
 
 
+@pytest.mark.kernel
 @pytest.mark.row("S17")
 @pytest.mark.parametrize("udp", [False, True])
 async def test_calls_go_to_the_caller_itself(lab: Lab, udp: bool) -> None:
@@ -175,6 +183,7 @@ async def test_calls_go_to_the_caller_itself(lab: Lab, udp: bool) -> None:
         assert len(first.callers) == 1
 
 
+@pytest.mark.kernel
 @pytest.mark.row("S17")
 @pytest.mark.parametrize("sticky", [False, True])
 async def test_calls_are_spread_over_a_nodes_pods_unless_they_stick(lab: Lab, sticky: bool) -> None:

@@ -2,7 +2,11 @@
 
 import sys
 
+import pytest
+
 from monopod.util import process
+
+pytestmark = pytest.mark.kernel
 
 _BESIDE_IP = """
 import subprocess

@@ -15,6 +15,8 @@ from monopod.controllers.vpc.filters import Allowance, Filter
 from monopod.controllers.vpc.network_policies import Endpoint, Pods, filters
 from monopod.kube import codec
 
+pytestmark = pytest.mark.unit
+
 _WORLD: Final = IPv4Address("203.0.113.9")
 _NAMESPACES: Final = {
     "shop": {"team": "shop", "kubernetes.io/metadata.name": "shop"},

@@ -22,12 +22,16 @@ from tests.net.plane import until
 from tests.net.test_desired import machine
 from tests.net.test_network_policies import policy
 
+pytestmark = pytest.mark.api
+
 _PORT = 8080
 
 
 @pytest.fixture
 def working(lab: Lab, start: Start) -> Callable[[], Awaitable[None]]:
-    return lambda: start(lambda client: NetworkPolicyController(client, lab.plan, look_every_s=0.1))
+    return lambda: start(
+        lambda manager: NetworkPolicyController(manager, lab.plan, look_every_s=0.1)
+    )
 
 
 async def _live(
@@ -48,7 +52,7 @@ async def _live(
 
 
 async def _allows(lab: Lab, caller: Guest, target: tuple[str, int]) -> bool:
-    """Whether a new call is answered; a dropped one is recognised without a time-out."""
+    """Whether a new call is answered; a refusal needs no timeout."""
 
     async def counted() -> int:
         contents = await lab.firewall.contents(POLICIES.table)

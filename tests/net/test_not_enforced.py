@@ -1,4 +1,4 @@
-"""A policy's author sees which parts of it have no effect."""
+"""The parts of a policy that are not enforced are reported to its author."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import pytest
 
 from monopod.controllers.vpc.not_enforced import not_enforced
 from tests.net.test_network_policies import policy
+
+pytestmark = pytest.mark.unit
 
 
 def _peers(*blocks: str) -> list[dict[str, Any]]:

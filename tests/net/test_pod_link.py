@@ -19,6 +19,7 @@ from tests.apiserver import ApiServer
 from tests.guest.test_configuration import NODE
 from tests.net.lab import OPEN, Lab, call, ip, namespace, serving
 
+pytestmark = pytest.mark.api
 _PORT = 8080
 _OWN = IPv4Interface("192.168.1.77/24")
 _MAC = addresses.guest_mac(_OWN.ip)

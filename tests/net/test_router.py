@@ -35,6 +35,8 @@ from tests.net.lab import (
     serving,
 )
 
+pytestmark = pytest.mark.kernel
+
 _PORT = 8080
 _ETCD = 2379
 _VPC = frozenset({DEFAULT_VPC})
@@ -404,9 +406,9 @@ async def test_a_machines_network_configuration_needs_no_arp(lab: Lab) -> None:
         ip(guest.namespace, "addr", "flush", "dev", link.name)
     ip(guest.namespace, "link", "set", guest.management_link.name, "name", "vec0")
     assert not ip(guest.namespace, "route") + ip(guest.namespace, "neigh")
-    batch = lab.home.with_name("network")
-    batch.write_bytes(node_files(node)["network"])
-    ip(guest.namespace, "-batch", str(batch))
+    configuration = lab.home.with_name("network")
+    configuration.write_bytes(node_files(node)["network"])
+    ip(guest.namespace, "-batch", str(configuration))
     async with serving(guest.namespace, guest.management, KUBELET_PORT):
         assert await call(lab.control, control, (guest.management, KUBELET_PORT)) == control
     assert await lab.counted("arp_blocked") == 0

@@ -19,7 +19,7 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBi
 from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.controllers.vpc.filter_table import GROUPS
 from monopod.controllers.vpc.router_controller import RouterController
-from monopod.kube import Client, PatchType, connect, meta
+from monopod.kube import Client, Manager, PatchType, connect, meta
 from monopod.node.net import nft, router_policy, rules
 from monopod.node.net.firewall import Contents
 from tests.apiserver import ApiServer
@@ -28,14 +28,22 @@ from tests.net.objects import USER, Objects, allow
 from tests.net.plane import in_control_plane, running, until
 from tests.net.test_desired import machine, subnet, vpc
 
+pytestmark = pytest.mark.api
+
 
 @pytest.fixture
 async def controller(
     lab: Lab, api_server: ApiServer, objects: Objects
-) -> AsyncIterator[Callable[[], RouterController]]:
+) -> AsyncIterator[Callable[[], Manager]]:
     allow(api_server)
     async with connect(api_server.kubeconfig(USER), "tests") as client:
-        yield lambda: RouterController(client, lab.plan, look_every_s=0.1)
+
+        def made() -> Manager:
+            manager = Manager(client)
+            manager.add(RouterController(manager, lab.plan, look_every_s=0.1))
+            return manager
+
+        yield made
 
 
 async def _contents(lab: Lab) -> Contents:
@@ -48,7 +56,7 @@ async def _in_set(lab: Lab, name: str, address: str) -> bool:
 
 
 async def test_the_router_follows_the_objects(
-    lab: Lab, controller: Callable[[], RouterController], objects: Objects, admin: Client
+    lab: Lab, controller: Callable[[], Manager], objects: Objects, admin: Client
 ) -> None:
     name, mvm = f"s-{token_hex(4)}", f"mvm-{token_hex(5)}"
     block, management, pod = "192.168.77.0/24", "100.64.77.9", "192.168.77.9"
@@ -93,7 +101,7 @@ async def test_the_router_follows_the_objects(
 @pytest.mark.row("S5")
 async def test_pods_may_call_kubelets_while_their_account_may_read_metrics(
     lab: Lab,
-    controller: Callable[[], RouterController],
+    controller: Callable[[], Manager],
     objects: Objects,
     admin: Client,
     namespace: str,
@@ -146,7 +154,7 @@ async def test_pods_may_call_kubelets_while_their_account_may_read_metrics(
 
 
 async def test_blocks_come_and_go_with_their_vpc(
-    lab: Lab, controller: Callable[[], RouterController], objects: Objects
+    lab: Lab, controller: Callable[[], Manager], objects: Objects
 ) -> None:
     name, block = f"v-{token_hex(4)}", "10.213.0.0/16"
     working = asyncio.ensure_future(controller().run(lambda: None))
@@ -170,7 +178,7 @@ async def test_blocks_come_and_go_with_their_vpc(
 
 
 async def test_removed_rules_and_routes_are_restored(
-    lab: Lab, controller: Callable[[], RouterController], objects: Objects
+    lab: Lab, controller: Callable[[], Manager], objects: Objects
 ) -> None:
     name, block = f"s-{token_hex(4)}", "192.168.78.0/24"
     working = asyncio.ensure_future(controller().run(lambda: None))
@@ -197,9 +205,9 @@ async def test_removed_rules_and_routes_are_restored(
 async def test_the_process_reports_when_the_router_is_ready(
     lab: Lab, api_server: ApiServer, tmp_path: Path
 ) -> None:
-    """As s6 starts it: in the control plane's namespace, with its home as the only input."""
+    """As s6 starts it: in the control plane's namespace, with nothing set but its home."""
     allow(api_server)
-    identity = lab.home / "identities" / "network"
+    identity = lab.home / "identities" / "vpc"
     shutil.copytree(api_server.kubeconfig(USER).parent, identity)
     await lab.firewall.apply(rules.remove_table(router_policy.ROUTER_TABLE))
     reading, writing = os.pipe()
@@ -210,11 +218,11 @@ async def test_the_process_reports_when_the_router_is_ready(
         running(lab.control, tmp_path, *command, environment=environment, notify=writing) as child,
     ):
         os.close(writing)
-        with os.fdopen(reading, "rb", buffering=0) as notified:
+        with os.fdopen(reading, "rb", buffering=0) as notification:
             os.set_blocking(reading, False)
 
             async def ready() -> bool:
-                return notified.read() == b"\n"
+                return notification.read() == b"\n"
 
             await until(ready)
         assert await lab.firewall.has_table(router_policy.ROUTER_TABLE)

@@ -11,6 +11,8 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBi
 from monopod.controllers.vpc.scrapers import Scrapers, scrapers
 from monopod.kube import codec
 
+pytestmark = pytest.mark.unit
+
 _METRICS = {"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}
 
 

@@ -19,12 +19,16 @@ from tests.net.plane import until
 from tests.net.test_desired import machine
 from tests.net.test_security_groups import group, rule
 
+pytestmark = pytest.mark.api
+
 _PORT = 8080
 
 
 @pytest.fixture
 def working(lab: Lab, start: Start) -> Callable[[], Awaitable[None]]:
-    return lambda: start(lambda client: SecurityGroupController(client, lab.plan, look_every_s=0.1))
+    return lambda: start(
+        lambda manager: SecurityGroupController(manager, lab.plan, look_every_s=0.1)
+    )
 
 
 async def _join(objects: Objects, guest: Guest, *groups: str) -> str:
@@ -41,7 +45,7 @@ async def _counted(lab: Lab) -> int:
 
 
 async def _allows(lab: Lab, caller: Guest, target: tuple[str, int]) -> bool:
-    """Whether a new call is answered; a dropped one is recognised without a time-out."""
+    """Whether a new call is answered; a refusal needs no timeout."""
     calling = counts(lambda: _counted(lab), caller.namespace, caller.pod, target)
     return not await calling
 
@@ -84,7 +88,7 @@ async def test_a_rule_takes_effect_on_running_pods_and_ends_with_its_removal(
 async def test_pods_without_groups_are_in_the_cluster_s(
     lab: Lab, objects: Objects, working: Callable[[], Awaitable[None]]
 ) -> None:
-    """They reach each other, but not one in another group, and it does not reach them."""
+    """They reach each other; a pod in another group does not reach them, nor they it."""
     one, two, apart = await lab.guest(), await lab.guest(), await lab.guest()
     other = f"sg-{token_hex(4)}"
     cluster = group("sg-cluster", rule(groups=["sg-cluster"]))
@@ -146,13 +150,13 @@ async def test_a_groups_status_lists_the_groups_that_reference_it(
         status = (await admin.get(SecurityGroup, name)).status
         return status.referencedBy if status else None
 
-    async def reported() -> bool:
+    async def referenced() -> bool:
         return await named_by() == [other]
 
     async def free() -> bool:
         return await named_by() == []
 
-    await until(reported)
+    await until(referenced)
     await objects.delete(SecurityGroup, other)
     await until(free)
 

@@ -12,6 +12,8 @@ from monopod.controllers.vpc.security_groups import filters
 from monopod.node.net.cluster_network import ClusterNetwork
 from tests.net.test_desired import machine
 
+pytestmark = pytest.mark.unit
+
 _PLAN = ClusterNetwork("abcdef", 7)
 _CLUSTER = "sg-cluster"
 

@@ -22,6 +22,7 @@ from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.cluster_network import API_PORT
 from monopod.node.net.rules import remove_table
 from tests.apiserver import ApiServer
+from tests.framework.eventually import eventually
 from tests.net.conftest import Start
 from tests.net.lab import CLOSED, Guest, Lab, call, dropped, make_socket, serving
 from tests.net.objects import Objects
@@ -77,6 +78,7 @@ def _cluster_ip(server: ApiServer, namespace: str, name: str) -> str:
     return server.kubectl(*words).stdout
 
 
+@pytest.mark.api
 @pytest.mark.row("S17")
 async def test_services_reach_every_pod_behind_them_the_caller_too(
     cluster: Lab,
@@ -99,10 +101,13 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
         await until(lambda: _connects(one, (address, 80)))
         took = time.monotonic() - began
         record_property("kube_proxy_start_to_served_s", round(took, 2))
-        assert took < _STOCK_WAIT_S, "kube-proxy waited for a Node of its name"
-        async with asyncio.timeout(_PATIENCE_S):
-            while not (first.callers and second.callers):
-                await call(one.namespace, one.pod, (address, 80))
+        assert took < _STOCK_WAIT_S, "kube-proxy waited for a Node with its name"
+
+        async def both_called() -> bool:
+            await call(one.namespace, one.pod, (address, 80))
+            return bool(first.callers and second.callers)
+
+        await eventually(both_called, timeout_s=_PATIENCE_S, every_s=0)
         # Calls of others keep their source; a call that comes back to its caller cannot.
         assert set(second.callers) == {one.pod}
         assert set(first.callers) == {"100.64.0.1"}
@@ -113,6 +118,7 @@ async def test_services_reach_every_pod_behind_them_the_caller_too(
         assert await call(cluster.host, host, (outer, int(port))) == "100.64.0.1"
 
 
+@pytest.mark.api
 @pytest.mark.row("S17")
 async def test_a_service_with_affinity_sends_a_caller_to_one_pod(
     cluster: Lab, api_server: ApiServer, namespace: str
@@ -134,6 +140,7 @@ async def test_a_service_with_affinity_sends_a_caller_to_one_pod(
         assert not (first.callers and second.callers)
 
 
+@pytest.mark.api
 @pytest.mark.row("S17")
 async def test_services_without_endpoints_refuse_at_once(
     cluster: Lab, api_server: ApiServer, namespace: str
@@ -154,6 +161,7 @@ async def test_services_without_endpoints_refuse_at_once(
     await until(refuses)
 
 
+@pytest.mark.api
 @pytest.mark.row("S17")
 async def test_a_local_service_leads_a_pod_to_itself_and_others_nowhere(
     cluster: Lab,
@@ -172,7 +180,7 @@ async def test_a_local_service_leads_a_pod_to_itself_and_others_nowhere(
         await admin.patch(MicroVM, name, {"status": {"nodeName": node}}, subresource="status")
         if guest is not other:
             slices["endpoints"][number]["nodeName"] = node
-    await start(lambda client: LocalTrafficController(client, cluster.plan, look_every_s=0.1))
+    await start(lambda manager: LocalTrafficController(manager, cluster.plan, look_every_s=0.1))
     apply(api_server, _service(namespace, "local", internalTrafficPolicy="Local"), slices)
     address = _cluster_ip(api_server, namespace, "local")
     async with (
@@ -200,6 +208,7 @@ async def test_a_local_service_leads_a_pod_to_itself_and_others_nowhere(
         assert await call(one.namespace, one.pod, (address, 80))
 
 
+@pytest.mark.api
 @pytest.mark.row("S17")
 async def test_pods_reach_the_api_server_as_the_service_kubernetes(
     cluster: Lab, api_server: ApiServer, namespace: str
@@ -242,7 +251,7 @@ async def _connects(guest: Guest, target: tuple[str, int]) -> bool:
 
 @pytest.fixture
 async def dns(cluster: Lab, api_server: ApiServer, tmp_path: Path) -> AsyncIterator[Lab]:
-    """The cluster with CoreDNS on the router, running without privileges."""
+    """The cluster with CoreDNS on the router, running as an unprivileged user."""
     home = tmp_path / "coredns"
     home.mkdir()
     rules = [
@@ -278,6 +287,7 @@ async def dns(cluster: Lab, api_server: ApiServer, tmp_path: Path) -> AsyncItera
         yield cluster
 
 
+@pytest.mark.api
 @pytest.mark.row("S16")
 async def test_names_are_answered_as_in_a_vpc_and_a_cluster(
     dns: Lab, api_server: ApiServer, namespace: str
@@ -312,6 +322,7 @@ async def test_names_are_answered_as_in_a_vpc_and_a_cluster(
             assert await _resolve(guest, server, missing) == (_NAME_ERROR, set()), missing
 
 
+@pytest.mark.api
 @pytest.mark.row("S16")
 async def test_without_host_names_nodes_have_none_and_services_do(dns: Lab) -> None:
     guest, server = await dns.guest(), str(dns.plan.resolver_without_names)
@@ -352,11 +363,13 @@ async def _resolve(guest: Guest, server: str, name: str, kind: int = _A) -> tupl
     return code, found
 
 
+@pytest.mark.unit
 def test_resolvers_that_only_the_host_can_reach_are_left_out() -> None:
     text = "search x\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 192.0.2.1 \nnameserver\n"
     assert services.resolvers(text) == [IPv4Address("192.0.2.1")]
 
 
+@pytest.mark.unit
 def test_behind_a_local_stub_its_own_resolvers_count(tmp_path: Path) -> None:
     stub, real = tmp_path / "stub", tmp_path / "real"
     stub.write_text("nameserver 127.0.0.53\n")

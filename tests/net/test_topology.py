@@ -1,4 +1,4 @@
-"""The cluster's network: created once however often, removed without a trace in any state."""
+"""The network's permanent parts: creation is idempotent, removal complete after any crash."""
 
 import asyncio
 import random
@@ -21,6 +21,8 @@ from monopod.node.net.namespaces import Namespace
 from monopod.node.net.router_state import read_router_state
 from monopod.node.net.topology import Topology, reserve
 from tests.net.lab import Lab, call, ip, namespace, serving
+
+pytestmark = pytest.mark.kernel
 
 _FORWARDING = "ipv4/ip_forward"
 _CREATE = """

@@ -11,6 +11,8 @@ from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileStatus
 from monopod.fargate.profiles import Outcome, choose_profile
 
+pytestmark = pytest.mark.unit
+
 
 def profile(name: str, *selectors: dict[str, Any]) -> FargateProfile:
     return convert({"metadata": {"name": name}, "spec": {"selectors": selectors}}, FargateProfile)
@@ -102,15 +104,15 @@ def test_a_profile_marked_for_deletion_takes_no_pods() -> None:
     assert found.message == "No Fargate profile matches the pod: a is being deleted."
 
 
-def test_what_a_waiting_pod_is_told_does_not_change_with_each_new_profile() -> None:
+def test_the_message_of_a_waiting_pod_does_not_change_with_each_new_profile() -> None:
     many = [profile(name, {"namespace": "y"}) for name in "abcd"]
-    told = choose_profile(many, "x", None, None).message
-    assert told.endswith("c does not (namespace x is not y); nor does any other.")
+    message = choose_profile(many, "x", None, None).message
+    assert message.endswith("c does not (namespace x is not y); nor does any other.")
     many.append(profile("e", {"namespace": "z"}))
-    assert choose_profile(many, "x", None, None).message == told
+    assert choose_profile(many, "x", None, None).message == message
 
 
-def test_reasons_are_told_for_each_profile_and_selector() -> None:
+def test_reasons_are_message_for_each_profile_and_selector() -> None:
     found = choose_profile(
         [
             profile("b", {"namespace": "shop", "labels": {"tier": "web", "app": "x*"}}),

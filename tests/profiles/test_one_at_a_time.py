@@ -8,6 +8,8 @@ from msgspec import convert
 from monopod.api.resources import FargateProfile
 from monopod.fargate.profiles import blocked_by_other_profile, choose_profile, with_same_selectors
 
+pytestmark = pytest.mark.unit
+
 _NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 

@@ -2,9 +2,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import msgspec
+import pytest
 
 from monopod.api.resources import ExecutionRole
 from monopod.fargate.profiles import role_of
+
+pytestmark = pytest.mark.unit
 
 _ARN = "arn:aws:iam::111122223333:role/pod-execution"
 _NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
@@ -21,7 +24,7 @@ def _role(name: str, age_s: float, arn: str = _ARN) -> ExecutionRole:
 
 
 def test_nobody_takes_an_arn_over() -> None:
-    """Whatever order they are seen in, the oldest counts, and of two as old the first by name."""
+    """In any order of input, the oldest counts, and of two of the same age the first by name."""
     first, twin, later = _role("a", 60), _role("b", 60), _role("0", 5)
     other = _role("other", 600, _ARN + "-2")
     for order in permutations((first, twin, later, other)):

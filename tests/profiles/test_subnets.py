@@ -6,6 +6,8 @@ from msgspec import convert
 from monopod.api.resources import FargateProfile, Subnet, Vpc
 from monopod.fargate.profiles import subnets_of_profile
 
+pytestmark = pytest.mark.unit
+
 
 def subnet(name: str, internet: str, **more: str) -> Subnet:
     spec: dict[str, Any] = {

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from monopod.fargate.profiles import matches
 
+pytestmark = pytest.mark.unit
+
 
 @pytest.mark.row("S2")
 @pytest.mark.parametrize(

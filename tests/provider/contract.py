@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from monopod.fargate.sizing import Size
 from monopod.node.provider import (
     CapacityUnavailableError,
     DriverUnavailableError,
@@ -30,8 +31,7 @@ def wanted(
     last = int(name[-1], 16) + 1
     return LaunchRequest(
         name=name,
-        milli_cpu=milli_cpu,
-        memory_mib=memory_mib,
+        size=Size(milli_cpu, memory_mib),
         storage_gib=20,
         management_address=IPv4Address(f"100.64.0.{last}"),
         pod_address=IPv4Address(f"192.168.1.{last}"),

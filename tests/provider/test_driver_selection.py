@@ -10,6 +10,8 @@ from monopod.api import keys
 from monopod.node.provider import DriverSelection, DriverUnavailableError, SizeUnsupportedError
 from monopod.node.provider.driver_selection import Candidate, automatic, choose
 
+pytestmark = pytest.mark.unit
+
 UML = Candidate("uml", 1000)
 TCG = Candidate("qemu-tcg", 16000)
 KVM = Candidate("qemu-kvm", 16000)

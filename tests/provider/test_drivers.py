@@ -10,7 +10,9 @@ from monopod.node.provider import DriverUnavailableError, ProviderError
 from monopod.node.provider.driver_selection import Candidate
 from monopod.node.provider.drivers import Drivers, Finding
 from monopod.node.provider.report import DriverReport
-from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
+
+pytestmark = pytest.mark.unit
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
 EARLIER = datetime(2026, 11, 22, 18, 0, 0, tzinfo=UTC)
@@ -35,7 +37,7 @@ class FakeDriver:
     async def launch(self, machine: Machine, links: Sequence[int]) -> None:
         raise VmmError(f"{machine.name} is not started on {links}")
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         raise VmmError(name)
 
     def set_cpu_quota(self, name: str, milli_cpu: int) -> None:

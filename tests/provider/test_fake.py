@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from monopod.node.provider import MachineProvider
-from tests.microvm.fakes import FakeCapacity, FakeHost
+from tests.microvm.fakes import FakeHost, FakeProvider
 from tests.provider.contract import Contract, Place
+
+pytestmark = pytest.mark.unit
 
 
 class Memory(Place):
@@ -16,7 +18,7 @@ class Memory(Place):
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[MachineProvider]:
-        yield FakeCapacity(self.host)
+        yield FakeProvider(self.host)
 
     def kill(self, name: str) -> None:
         self.host.end(name)

@@ -6,24 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monopod.fargate.sizing import TABLE
+from monopod.fargate.sizing import TABLE, Size
 from monopod.node.provider import CapacityUnavailableError
-from monopod.node.provider.host_capacity import Share, check_fits, for_machines, this_host, total
+from monopod.node.provider.host_capacity import check_fits, for_machines, this_host, total
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import qemu
 from monopod.node.vmm.qemu_command import Accelerator
 
+pytestmark = pytest.mark.unit
+
 SETTINGS = LocalSettings(
     memory_ratio=1, cpu_ratio=4, reserved_memory_mib=1000, uml_overhead_mib=100
 )
-HOST = Share(2000, 3000)
+HOST = Size(2000, 3000)
 
 
 def test_overcommit_ratios_scale_the_host() -> None:
-    assert for_machines(HOST, SETTINGS) == Share(8000, 2000)
+    assert for_machines(HOST, SETTINGS) == Size(8000, 2000)
     bet = SETTINGS.model_copy(update={"memory_ratio": 2.5, "cpu_ratio": 0.5})
-    assert for_machines(HOST, bet) == Share(1000, 5000)
-    assert for_machines(Share(2000, 500), SETTINGS) == Share(8000, 0)
+    assert for_machines(HOST, bet) == Size(1000, 5000)
+    assert for_machines(Size(2000, 500), SETTINGS) == Size(8000, 0)
 
 
 def test_a_machine_takes_what_its_driver_needs_too() -> None:
@@ -46,35 +48,35 @@ def test_every_size_is_counted_with_at_least_what_its_cgroup_may_use() -> None:
 @pytest.mark.parametrize(
     ("wanted", "taken", "said"),
     [
-        (Share(250, 1000), [Share(250, 1000)], ""),
-        (Share(7750, 1000), [Share(250, 1000)], ""),
+        (Size(250, 1000), [Size(250, 1000)], ""),
+        (Size(7750, 1000), [Size(250, 1000)], ""),
         (
-            Share(250, 1001),
-            [Share(250, 1000)],
+            Size(250, 1001),
+            [Size(250, 1000)],
             "1001 MiB requested, 1000 MiB free: of the 2000 MiB for machines on this host, 1 have"
             " 1000 MiB",
         ),
         (
-            Share(4000, 1000),
-            [Share(4000, 100), Share(1000, 100)],
+            Size(4000, 1000),
+            [Size(4000, 100), Size(1000, 100)],
             "4 vCPU requested, 3 vCPU free: of the 8 vCPU for machines on this host, 2 have 5 vCPU",
         ),
         (
-            Share(16000, 122980),
+            Size(16000, 122980),
             [],
             "it never fits this host, not even an empty one: 16 vCPU requested, 8 vCPU free: of the"
             " 8 vCPU for machines on this host, 0 have 0 vCPU; 122980 MiB requested, 2000 MiB free:"
             " of the 2000 MiB for machines on this host, 0 have 0 MiB",
         ),
         (
-            Share(250, 100),
-            [Share(250, 5000)],
+            Size(250, 100),
+            [Size(250, 5000)],
             "100 MiB requested, 0 MiB free: of the 2000 MiB for machines on this host, 1 have"
             " 5000 MiB",
         ),
     ],
 )
-def test_room(wanted: Share, taken: list[Share], said: str) -> None:
+def test_room(wanted: Size, taken: list[Size], said: str) -> None:
     whole = for_machines(HOST, SETTINGS)
     if not said:
         check_fits(wanted, taken, whole)
@@ -84,16 +86,16 @@ def test_room(wanted: Share, taken: list[Share], said: str) -> None:
     assert str(refused.value) == said
 
 
-_SHARES = st.builds(
-    Share,
+_SIZES = st.builds(
+    Size,
     st.sampled_from([size.milli_cpu for size in TABLE]),
     st.sampled_from([size.memory_mib for size in TABLE]),
 )
 
 
-@given(st.lists(_SHARES), st.builds(Share, st.integers(0, 64000), st.integers(0, 300000)))
-def test_reservations_fill_the_host_exactly(wanted: list[Share], whole: Share) -> None:
-    taken: list[Share] = []
+@given(st.lists(_SIZES), st.builds(Size, st.integers(0, 64000), st.integers(0, 300000)))
+def test_reservations_fill_the_host_exactly(wanted: list[Size], whole: Size) -> None:
+    taken: list[Size] = []
     for each in wanted:
         try:
             check_fits(each, taken, whole)

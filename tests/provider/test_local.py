@@ -21,13 +21,16 @@ from monopod.node.provider.directory import MachineDirectory
 from monopod.node.provider.drivers import Drivers
 from monopod.node.provider.local import LocalProvider
 from monopod.node.provider.settings import LocalSettings
-from monopod.node.vmm.cgroups import Cgroups, Hierarchies
-from monopod.node.vmm.driver import Driver, Exit, LinkKind, Machine
+from monopod.node.vmm.cgroups import Cgroups
+from monopod.node.vmm.driver import Driver, LinkKind, Machine, MachineExit
 from monopod.node.vmm.launcher import PLATFORM_MILLI_CPU
 from monopod.node.vmm.uml import UmlDriver
 from monopod.util import process
+from monopod.util.cgroups import Hierarchies
 from tests.provider.contract import NAME, OTHER, Contract, Place, configure, next_end, wanted
 from tests.vmm.conftest import guest_image
+
+pytestmark = pytest.mark.kernel
 
 __all__ = ["guest_image"]
 
@@ -108,7 +111,7 @@ class Emulator:
         self.calls.append("launch")
         await self.inner.launch(machine, links)
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         self.calls.append("watch")
         return await self.inner.watch(name)
 
@@ -226,6 +229,7 @@ async def test_a_reservation_without_a_driver_means_uml(host: Host) -> None:
     calls: list[str] = []
     async with host.open() as capacity:
         await capacity.launch(wanted(), configure)
+    (host.files(NAME).path / "reservation.json").unlink()
     (host.files(NAME).path / "promise.json").write_text('{"milli_cpu": 250, "memory_mib": 512}')
     host.others.append(lambda uml: Emulator(uml, calls))
     async with host.open() as capacity:
@@ -282,12 +286,9 @@ async def test_all_leftovers_are_listed_and_removed(host: Host) -> None:
 
 
 def _cpu(host: Host, name: str) -> tuple[int, int]:
-    hierarchies = Hierarchies.of_this_host()
-    if (legacy := hierarchies.legacy.get("cpu")) is not None:
-        group = legacy / f"monopod-{host.id}" / name
-        files = [group / f"cpu.cfs_{each}_us" for each in ("quota", "period")]
-        quota, period = (int(file.read_text()) for file in files)
-    else:
-        group = hierarchies.unified / f"monopod-{host.id}" / name
-        quota, period = (int(word) for word in (group / "cpu.max").read_text().split())
+    group = host.cgroups.directory(name, "cpu")
+    files = [group / f"cpu.cfs_{each}_us" for each in ("quota", "period")]
+    if not files[0].exists():
+        files = [group / "cpu.max"]
+    quota, period = (int(word) for file in files for word in file.read_text().split())
     return quota, period

@@ -18,14 +18,14 @@ from monopod.api.resources import (
     Subnet,
 )
 from monopod.controllers.scheduler.actions import CreateMicroVM
-from monopod.controllers.scheduler.decide import State
 from monopod.controllers.scheduler.placement import Region
 from monopod.controllers.scheduler.security_groups import Membership
+from monopod.controllers.scheduler.state import State
 from monopod.fargate.profiles import KnownRoles
 from monopod.fargate.unsupported import Storage
 
 NOW = datetime(2026, 11, 23, 18, 0, 0, tzinfo=UTC)
-GROUND = Region("local-1", "amd64")
+REGION = Region("local-1", "amd64")
 UID = "0d6f1a52-0000-0000-0000-000000000001"
 NODE = "fargate-ip-192-168-1-9.local-1.compute.internal"
 
@@ -161,19 +161,20 @@ def storage(
     )
 
 
-def view(**changes: Any) -> State:
+def state(**changes: Any) -> State:
     known = State(
         profiles=[profile()],
         subnets=[subnet()],
         vpcs=[],
-        machines={},
+        machines_by_subnet={},
         machine=None,
         node=None,
         storage=storage(),
-        ground=GROUND,
+        region=REGION,
         now=NOW,
         roles=KnownRoles(),
         membership=Membership(),
     )
+    assert changes.keys() <= set(State.__slots__), changes
     # Not dataclasses.replace, whose checks would want every field's exact type from the tests.
     return State(**{name: changes.get(name, getattr(known, name)) for name in State.__slots__})

@@ -19,9 +19,9 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBi
 
 from monopod import controlplane
 from monopod.api.conditions import TRUE
+from monopod.api.names import machine_name
 from monopod.api.resources import Condition, FargateProfile, MicroVM, Subnet
 from monopod.controllers.scheduler import manager
-from monopod.controllers.scheduler.decide import machine_name
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.kube import Client, NotFoundError, connect, meta
 from monopod.settings import Settings
@@ -65,7 +65,7 @@ async def running_scheduler(
             manager.run(
                 client,
                 # Other tests leave their profiles behind.
-                Settings(region=build.GROUND.region, max_profiles=10_000),
+                Settings(region=build.REGION.region, max_profiles=10_000),
                 settings or SchedulerSettings(csi_drivers=frozenset({"efs.csi.aws.com"})),
                 ready.set,
             )
@@ -141,12 +141,12 @@ class World:
         return await eventually(look)
 
     async def condition(self, machine: MicroVM, *conditions: Condition, node: str = "") -> None:
-        """Say as the machines controller does what has become of a machine."""
+        """Say as the MicroVM controller does what has become of a machine."""
         body = {"status": {"nodeName": node, "conditions": conditions}}
         await self.admin.patch(MicroVM, meta(machine).name or "", body, subresource="status")
 
     async def come_up(self, machine: MicroVM) -> str:
-        """Play machines controller and kubelet: a Ready node of a name of its own."""
+        """Play MicroVM controller and kubelet: a Ready node with a unique name."""
         name = f"fargate-ip-{meta(machine).name}.local-1.compute.internal"
         node = build.node(name)
         node.status = None

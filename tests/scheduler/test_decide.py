@@ -6,6 +6,7 @@ from lightkube.models.core_v1 import PodStatus
 from lightkube.resources.core_v1 import Pod
 from lightkube.resources.node_v1 import RuntimeClass
 
+from monopod.api.names import machine_name
 from monopod.controllers.scheduler import log_routing, provisioning_failures, reasons
 from monopod.controllers.scheduler.actions import (
     Bind,
@@ -15,7 +16,7 @@ from monopod.controllers.scheduler.actions import (
     NoAction,
     Requeue,
 )
-from monopod.controllers.scheduler.decide import decide, machine_name
+from monopod.controllers.scheduler.decide import decide
 from tests.scheduler.build import (
     NODE,
     NOW,
@@ -25,13 +26,15 @@ from tests.scheduler.build import (
     node,
     pod,
     profile,
+    state,
     subnet,
-    view,
 )
+
+pytestmark = pytest.mark.unit
 
 
 def claimed(wanted: Pod | None = None, **changes: Any) -> CreateMicroVM:
-    action = decide(wanted or pod(), view(**changes))
+    action = decide(wanted or pod(), state(**changes))
     assert isinstance(action, CreateMicroVM)
     return action
 
@@ -44,7 +47,7 @@ def refused(action: object) -> tuple[str, str]:
 @pytest.mark.row("S3")
 def test_a_pod_that_matches_gets_a_machine_of_its_size() -> None:
     wanted = pod(requests={"cpu": "500m", "memory": "750Mi", "ephemeral-storage": "100Gi"})
-    action = decide(wanted, view())
+    action = decide(wanted, state())
     assert isinstance(action, CreateMicroVM)
     assert action.name == machine_name(UID)
     assert action.spec.podRef.uid == UID
@@ -73,19 +76,19 @@ def test_a_machine_name_is_derived_from_the_uid() -> None:
     ],
 )
 def test_pods_that_are_not_to_be_placed_are_left_alone(left_alone: Any) -> None:
-    assert decide(left_alone, view()) == NoAction()
+    assert decide(left_alone, state()) == NoAction()
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_finished_pods_are_left_alone(phase: str) -> None:
     done = pod()
     done.status = PodStatus(phase=phase)
-    assert decide(done, view()) == NoAction()
+    assert decide(done, state()) == NoAction()
 
 
 @pytest.mark.row("S8")
 def test_no_profile_matches() -> None:
-    reason, message = refused(decide(pod(), view(profiles=[profile("other", "bank")])))
+    reason, message = refused(decide(pod(), state(profiles=[profile("other", "bank")])))
     assert reason == "NoProfileMatches"
     assert "other" in message
     assert "bank" in message
@@ -94,25 +97,25 @@ def test_no_profile_matches() -> None:
 @pytest.mark.row("S8")
 def test_a_named_profile_that_is_not_there() -> None:
     named = pod(metadata={"labels": {"eks.amazonaws.com/fargate-profile": "later"}})
-    reason, message = refused(decide(named, view()))
+    reason, message = refused(decide(named, state()))
     assert reason == "NamedProfileNotFound"
     assert "later" in message
 
 
 def test_a_named_profile_that_does_not_match() -> None:
     named = pod(metadata={"labels": {"eks.amazonaws.com/fargate-profile": "bank"}})
-    reason, message = refused(decide(named, view(profiles=[profile("bank", "bank"), profile()])))
+    reason, message = refused(decide(named, state(profiles=[profile("bank", "bank"), profile()])))
     assert reason == "NamedProfileDoesNotMatch"
     assert "namespace shop is not bank" in message
 
 
 def test_a_pod_that_opted_out() -> None:
     out = pod(metadata={"annotations": {"eks.amazonaws.com/compute-type": "ec2"}})
-    assert refused(decide(out, view()))[0] == "OptedOut"
+    assert refused(decide(out, state()))[0] == "OptedOut"
 
 
 def test_a_pod_larger_than_the_table() -> None:
-    assert refused(decide(pod(requests={"cpu": "17"}), view())) == (
+    assert refused(decide(pod(requests={"cpu": "17"}), state())) == (
         "POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE",
         "Your pod's cpu/memory requirements exceed the max Fargate configuration",
     )
@@ -148,7 +151,7 @@ def test_a_driver_that_is_insisted_on(
 )
 def test_unknown_driver_is_refused(of_pod: str | None, of_profile: str | None, whose: str) -> None:
     wanted = pod(metadata=_insisting(of_pod))
-    assert refused(decide(wanted, view(profiles=[profile(**_insisting(of_profile))]))) == (
+    assert refused(decide(wanted, state(profiles=[profile(**_insisting(of_profile))]))) == (
         "UnknownDriver",
         f"Annotation monopod.dev/driver of {whose} is 'firecracker'; valid values are"
         " uml, qemu, qemu-tcg, qemu-kvm",
@@ -158,8 +161,8 @@ def test_unknown_driver_is_refused(of_pod: str | None, of_profile: str | None, w
 @pytest.mark.parametrize("reason", ["DriverUnavailable", "SizeUnsupported"])
 def test_a_machine_that_the_host_has_no_driver_for(reason: str) -> None:
     made = machine(claimed(), condition("Launched", False, reason, "there is no KVM"))
-    action = decide(pod(), view(machine=made))
-    assert action == MarkUnschedulable(reason, "there is no KVM", told=True)
+    action = decide(pod(), state(machine=made))
+    assert action == MarkUnschedulable(reason, "there is no KVM", record_event=False)
 
 
 def _insisting(word: str | None) -> dict[str, Any]:
@@ -167,12 +170,12 @@ def _insisting(word: str | None) -> dict[str, Any]:
 
 
 def test_too_much_storage() -> None:
-    action = decide(pod(requests={"ephemeral-storage": "176Gi"}), view())
+    action = decide(pod(requests={"ephemeral-storage": "176Gi"}), state())
     assert refused(action)[0] == "POD_EPHEMERAL_STORAGE_EXCEEDS_MAX_FARGATE_SIZE"
 
 
-def test_unsupported_pods_are_told_before_sizes_are() -> None:
-    reason, message = refused(decide(pod(requests={"cpu": "99"}, hostNetwork=True), view()))
+def test_unsupported_features_are_reported_before_sizes() -> None:
+    reason, message = refused(decide(pod(requests={"cpu": "99"}, hostNetwork=True), state()))
     assert reason == "POD_UNSUPPORTED_ON_FARGATE"
     assert message == "Pod not supported on Fargate: fields not supported: HostNetwork"
 
@@ -190,7 +193,7 @@ def test_unsupported_pods_are_told_before_sizes_are() -> None:
     ],
 )
 def test_no_subnet_can_be_used(subnets: list[Any], named: list[str], why: str) -> None:
-    known = view(profiles=[profile("fp", "shop", *named)], subnets=subnets)
+    known = state(profiles=[profile("fp", "shop", *named)], subnets=subnets)
     assert refused(decide(pod(), known)) == (
         "MisconfiguredFargateProfile",
         f"Misconfigured Fargate Profile: fargate profile fp blocked for new launches due to: {why}",
@@ -198,9 +201,9 @@ def test_no_subnet_can_be_used(subnets: list[Any], named: list[str], why: str) -
 
 
 def test_full_subnets_are_named_with_what_they_have() -> None:
-    known = view(
+    known = state(
         subnets=[subnet("a", "192.168.1.0/28"), subnet("b", "192.168.2.0/24", available=0)],
-        machines={"a": 11},
+        machines_by_subnet={"a": 11},
     )
     assert refused(decide(pod(), known)) == (
         "InsufficientFreeAddressesInSubnet",
@@ -209,7 +212,7 @@ def test_full_subnets_are_named_with_what_they_have() -> None:
 
 
 def test_selectors_that_the_profile_cannot_meet() -> None:
-    assert refused(decide(pod(nodeSelector={"disk": "ssd"}), view())) == (
+    assert refused(decide(pod(nodeSelector={"disk": "ssd"}), state())) == (
         "MatchNodeSelector",
         "MatchNodeSelector failed: Fargate profile fp cannot satisfy pod's node selector/affinity"
         " requirements",
@@ -218,7 +221,7 @@ def test_selectors_that_the_profile_cannot_meet() -> None:
 
 def test_a_machine_on_its_way_is_waited_for_and_its_marks_are_kept() -> None:
     claim = claimed()
-    action = decide(pod(), view(machine=machine(claim, condition("Launched"))))
+    action = decide(pod(), state(machine=machine(claim, condition("Launched"))))
     assert action == Requeue(claim.marks)
 
 
@@ -228,18 +231,18 @@ def test_a_machine_on_its_way_is_waited_for_and_its_marks_are_kept() -> None:
 )
 def test_both_machine_and_node_must_be_ready(ready: bool, its_node: Any) -> None:
     made = machine(claimed(), condition("Ready", ready))
-    assert isinstance(decide(pod(), view(machine=made, node=its_node)), Requeue)
+    assert isinstance(decide(pod(), state(machine=made, node=its_node)), Requeue)
 
 
 def test_a_ready_node_gets_its_pod() -> None:
     claim = claimed()
     made = machine(claim, condition("Ready"))
-    assert decide(pod(), view(machine=made, node=node())) == Bind(NODE, claim.marks)
+    assert decide(pod(), state(machine=made, node=node())) == Bind(NODE, claim.marks)
 
 
-def test_a_pod_with_a_machine_is_not_judged_again() -> None:
+def test_a_pod_with_a_machine_is_not_decided_again() -> None:
     claim = claimed()
-    action = decide(pod(), view(profiles=[], subnets=[], machine=machine(claim)))
+    action = decide(pod(), state(profiles=[], subnets=[], machine=machine(claim)))
     assert action == Requeue(claim.marks)
 
 
@@ -258,26 +261,26 @@ def test_a_pod_with_a_machine_is_not_judged_again() -> None:
         ),
     ],
 )
-def test_a_failed_machine_is_told_and_counted_once(
+def test_a_failed_machine_is_reported_and_counted_once(
     conditions: list[Any], said: str, going: bool
 ) -> None:
     made = machine(claimed(), *conditions, going=going)
-    action = decide(pod(), view(machine=made))
+    action = decide(pod(), state(machine=made))
     assert isinstance(action, CountFailure)
     assert action.message == said
     assert action.failures == provisioning_failures.Failures(1, "m-1", NOW + timedelta(seconds=1))
     counted = pod(
         metadata={"annotations": {provisioning_failures.ANNOTATION: action.failures.encode()}}
     )
-    assert decide(counted, view(machine=made)) == Requeue()
+    assert decide(counted, state(machine=made)) == Requeue()
 
 
 def test_a_machine_deleted_under_a_waiting_pod_counts_as_failed() -> None:
     launched = condition("Launched", False, "LaunchFailed", "no kernel")
-    action = decide(pod(), view(machine=machine(claimed(), launched, going=True)))
+    action = decide(pod(), state(machine=machine(claimed(), launched, going=True)))
     assert isinstance(action, CountFailure)
     assert action.message.endswith("(will retry) for pod shop/web-0: LaunchFailed: no kernel")
-    silent = decide(pod(), view(machine=machine(claimed(), condition("Launched"), going=True)))
+    silent = decide(pod(), state(machine=machine(claimed(), condition("Launched"), going=True)))
     assert isinstance(silent, CountFailure)
     assert "was deleted before its node was ready" in silent.message
 
@@ -285,8 +288,8 @@ def test_a_machine_deleted_under_a_waiting_pod_counts_as_failed() -> None:
 def test_the_next_machine_waits_for_its_time() -> None:
     failed = provisioning_failures.Failures(3, "m-1", NOW + timedelta(seconds=4))
     again = pod(metadata={"annotations": {provisioning_failures.ANNOTATION: failed.encode()}})
-    assert decide(again, view()) == Requeue(again_s=4.0)
-    assert isinstance(decide(again, view(now=NOW + timedelta(seconds=4))), CreateMicroVM)
+    assert decide(again, state()) == Requeue(again_s=4.0)
+    assert isinstance(decide(again, state(now=NOW + timedelta(seconds=4))), CreateMicroVM)
 
 
 @pytest.mark.parametrize(
@@ -301,18 +304,18 @@ def test_the_next_machine_waits_for_its_time() -> None:
 )
 def test_an_annotation_that_a_hand_has_spoilt_counts_for_nothing(nonsense: str) -> None:
     spoilt = pod(metadata={"annotations": {provisioning_failures.ANNOTATION: nonsense}})
-    assert isinstance(decide(spoilt, view()), CreateMicroVM)
+    assert isinstance(decide(spoilt, state()), CreateMicroVM)
 
 
 def test_a_pod_that_was_resized_is_not_bound_to_a_machine_too_small_for_it() -> None:
     made = machine(claimed(), condition("Ready"))
-    assert isinstance(decide(pod(), view(machine=made, node=node())), Bind)
+    assert isinstance(decide(pod(), state(machine=made, node=node())), Bind)
     resized = pod(requests={"cpu": "300m"})
-    assert isinstance(decide(resized, view(machine=made, node=node())), Requeue)
+    assert isinstance(decide(resized, state(machine=made, node=node())), Requeue)
 
 
 def test_what_is_said_of_logging_is_true() -> None:
-    found = decide(pod(), view(logging=log_routing.routing(configured=True)))
+    found = decide(pod(), state(logging=log_routing.routing(configured=True)))
     assert isinstance(found, CreateMicroVM)
     annotation = found.marks.annotations["Logging"]
     assert annotation == "LoggingDisabled: LOG_ROUTING_NOT_SUPPORTED"
@@ -322,16 +325,16 @@ def test_what_is_said_of_logging_is_true() -> None:
 
 def test_a_runtime_class_that_machines_do_not_serve() -> None:
     sandboxed = RuntimeClass(handler="runsc")
-    action = decide(pod(runtimeClassName="gvisor"), view(classes={"gvisor": sandboxed}.get))
+    action = decide(pod(runtimeClassName="gvisor"), state(classes={"gvisor": sandboxed}.get))
     assert refused(action)[0] == reasons.UNSUPPORTED
-    served = view(classes={"plain": RuntimeClass(handler="runc")}.get)
+    served = state(classes={"plain": RuntimeClass(handler="runc")}.get)
     assert isinstance(decide(pod(runtimeClassName="plain"), served), CreateMicroVM)
 
 
 def test_no_hand_can_keep_a_pod_waiting_for_ever() -> None:
     failed = provisioning_failures.Failures(1, "m-1", NOW + timedelta(days=4000))
     spoilt = pod(metadata={"annotations": {provisioning_failures.ANNOTATION: failed.encode()}})
-    assert decide(spoilt, view()) == Requeue(again_s=300.0)
+    assert decide(spoilt, state()) == Requeue(again_s=300.0)
 
 
 def test_pauses_double_up_to_five_minutes() -> None:
@@ -344,7 +347,7 @@ def test_pauses_double_up_to_five_minutes() -> None:
 
 def test_a_machine_without_room_to_run_says_so_on_the_pod() -> None:
     launched = condition("Launched", False, "CapacityUnavailable", "no memory left on the host")
-    action = decide(pod(), view(machine=machine(claimed(), launched)))
+    action = decide(pod(), state(machine=machine(claimed(), launched)))
     # The event is the scheduler's, which knows what was requested.
     assert action == MarkUnschedulable(
         reasons.NO_CAPACITY,
@@ -357,11 +360,11 @@ def test_a_machine_without_room_to_run_says_so_on_the_pod() -> None:
 def test_a_name_that_belongs_to_another_pod() -> None:
     other = machine(claimed())
     other.spec.podRef.uid = "another"
-    assert refused(decide(pod(), view(machine=other)))[0] == "MachineNameTaken"
+    assert refused(decide(pod(), state(machine=other)))[0] == "MachineNameTaken"
 
 
 @pytest.mark.row("S18")
 def test_a_machine_without_an_address_is_a_pod_that_waits_for_one() -> None:
     waits = machine(claimed(), condition("Addressed", False, "SubnetExhausted", "subnet a: full"))
-    action = decide(pod(), view(machine=waits))
-    assert action == MarkUnschedulable(reasons.NO_ADDRESS, "subnet a: full", told=True)
+    action = decide(pod(), state(machine=waits))
+    assert action == MarkUnschedulable(reasons.NO_ADDRESS, "subnet a: full", record_event=False)

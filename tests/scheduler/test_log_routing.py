@@ -11,6 +11,8 @@ from monopod.controllers.scheduler import log_routing
 from monopod.kube import Client, meta
 from tests.scheduler.conftest import World, eventually, running_scheduler
 
+pytestmark = pytest.mark.api
+
 
 @pytest.fixture
 async def configured(admin: Client) -> AsyncIterator[None]:

@@ -31,13 +31,16 @@ _AT_ONCE = 32
 _PATIENCE_S = 900
 _METRICS_PORT = 19471
 
-pytestmark = pytest.mark.skipif(
-    "MONOPOD_FIGURES" not in os.environ, reason="figures are taken by hand, on a quiet host"
-)
+pytestmark = [
+    pytest.mark.api,
+    pytest.mark.skipif(
+        "MONOPOD_FIGURES" not in os.environ, reason="figures are taken by hand, on a quiet host"
+    ),
+]
 
 
 class _Scheduler:
-    """The scheduler as a process of its own, seen from outside."""
+    """The scheduler as a separate process, observed through the API."""
 
     def __init__(self, pid: int) -> None:
         self._status = Path(f"/proc/{pid}/status")
@@ -72,7 +75,7 @@ async def _scheduler(identity: Path, home: Path) -> AsyncGenerator[_Scheduler]:
     surroundings = {
         **os.environ,
         "MONOPOD_HOME": str(home),
-        "MONOPOD_REGION": build.GROUND.region,
+        "MONOPOD_REGION": build.REGION.region,
         "MONOPOD_MAX_PROFILES": "1000",
         "MONOPOD_SCHEDULER_METRICS_PORT": str(_METRICS_PORT),
     }
@@ -161,7 +164,7 @@ async def test_a_profile_appears_for_ten_thousand_pods(
         seen = await scheduler.looks()
         begun = time.perf_counter()
         # Compared with every pod, it matches none: nothing is written.
-        await admin.create(_profile(f"no-{world.tag}", world, Selector(namespace="nobody")))
+        await admin.create(_profile(f"no-{world.tag}", world, Selector(namespace="none")))
 
         async def looked() -> bool:
             return await scheduler.looks() >= seen + _PODS

@@ -1,4 +1,4 @@
-"""The crowd that is kept up is the crowd there is, whatever came and went in whatever order."""
+"""The incremental index of placed pods equals a count of all objects, after any events."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.core import resource as res
@@ -17,6 +18,8 @@ from monopod.controllers.scheduler.placement_index import PlacementIndex
 from monopod.kube import Change, Key, key_of, meta, uid_of
 from monopod.kube.store import Store
 from tests.scheduler.build import pod, subnet
+
+pytestmark = pytest.mark.unit
 
 _T = TypeVar("_T", bound=res.Resource)
 _ZONES = ("a", "b")
@@ -67,9 +70,9 @@ class _World:
         self.machines: _Seen[MicroVM] = _Seen()
         self.pods: _Seen[Pod] = _Seen()
         self.subnets: _Seen[Subnet] = _Seen()
-        self.crowd = PlacementIndex(self.machines, self.pods, self.subnets)
+        self.index = PlacementIndex(self.machines, self.pods, self.subnets)
 
-    def anew(self) -> list[PlacedPod]:
+    def recount(self) -> list[PlacedPod]:
         zones = {key_of(each): each.spec.availabilityZone for each in self.subnets.items()}
         pods = {uid_of(each): each for each in self.pods.items()}
         found = ((pods.get(each.spec.podRef.uid), each) for each in self.machines.items())
@@ -112,7 +115,7 @@ _events = st.one_of(
 
 
 @given(st.lists(_events, max_size=40))
-def test_the_crowd_is_what_it_would_be_if_counted_anew(events: list[tuple[Any, ...]]) -> None:
+def test_the_index_equals_a_recount(events: list[tuple[Any, ...]]) -> None:
     world = _World()
     for event in events:
         match event:
@@ -133,9 +136,9 @@ def test_the_crowd_is_what_it_would_be_if_counted_anew(events: list[tuple[Any, .
             case _:
                 raise AssertionError(event)
         each_alone = [
-            replace(some, count=1) for some in world.crowd.neighbours() for _ in range(some.count)
+            replace(some, count=1) for some in world.index.placed_pods() for _ in range(some.count)
         ]
-        assert sorted(map(repr, each_alone)) == sorted(map(repr, world.anew()))
+        assert sorted(map(repr, each_alone)) == sorted(map(repr, world.recount()))
 
 
 def test_ten_thousand_replicas_cost_a_decision_what_one_does() -> None:
@@ -145,6 +148,6 @@ def test_ten_thousand_replicas_cost_a_decision_what_one_does() -> None:
     for number in range(10_000):
         world.pods.put(_pod(number, 0, "web", going=False, shy=False))
         world.machines.put(_machine(number, 0, "a"))
-        (alike,) = world.crowd.neighbours()
+        (alike,) = world.index.placed_pods()
         assert alike.count == number + 1
     assert time.process_time() - began < 20

@@ -5,7 +5,9 @@ import pytest
 from monopod.controllers.scheduler import placement
 from monopod.controllers.scheduler.placement import SubnetCandidate
 from monopod.fargate.sizing import Size
-from tests.scheduler.build import GROUND, pod, subnet
+from tests.scheduler.build import REGION, pod, subnet
+
+pytestmark = pytest.mark.unit
 
 SIZE = Size(250, 512)
 A = SubnetCandidate("private-a", "local-1a", 10)
@@ -15,13 +17,13 @@ B = SubnetCandidate("private-b", "local-1b", 20)
 def allowed(**spec: Any) -> list[str]:
     wanted = pod(**spec).spec
     assert wanted is not None
-    return [room.name for room in placement.allowed(wanted, (A, B), GROUND, SIZE)]
+    return [room.name for room in placement.allowed(wanted, (A, B), REGION, SIZE)]
 
 
 def best(*rooms: SubnetCandidate, **spec: Any) -> str | None:
     wanted = pod(**spec).spec
     assert wanted is not None
-    found = placement.best(wanted, rooms, GROUND, SIZE)
+    found = placement.best(wanted, rooms, REGION, SIZE)
     return found.name if found else None
 
 

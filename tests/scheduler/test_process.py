@@ -1,4 +1,4 @@
-"""The scheduler as the process that it is: beside the default one, killed, and bidden to go."""
+"""The scheduler as a process: next to the default scheduler, killed, and stopped."""
 
 import asyncio
 import json
@@ -18,6 +18,8 @@ from monopod.api.resources import MicroVM
 from monopod.kube import Client, meta
 from tests.apiserver import ApiServer
 from tests.scheduler.conftest import World, eventually
+
+pytestmark = pytest.mark.api
 
 
 @asynccontextmanager
@@ -77,8 +79,8 @@ async def default_scheduler(api_server: ApiServer) -> AsyncIterator[None]:
 
 async def _ordinary_node(admin: Client, name: str) -> None:
     await admin.create(Node(metadata=ObjectMeta(name=name)))
-    # Nobody here would take off the taint that the API server puts on new nodes. The one instead
-    # keeps off the pods that other tests have left to the same scheduler: they would fill it.
+    # Replaces the API server's taint for new nodes, which no controller removes here, by one that
+    # repels the pods that other tests have left: they would fill the node.
     taint = {"key": name, "effect": "NoSchedule"}
     await admin.patch(Node, name, {"spec": {"taints": [taint]}})
     room = {"cpu": "4", "memory": "8Gi", "pods": "10"}

@@ -60,6 +60,7 @@ def _local_zone() -> Subnet:
     return made
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     ("before", "named", "subnets", "word", "ready", "said"),
     [
@@ -125,6 +126,7 @@ def test_a_profile_is_as_good_as_its_subnets(
     assert [each.message for each in issues] == ([] if ready == TRUE else [said])
 
 
+@pytest.mark.unit
 @pytest.mark.row("S16")
 @pytest.mark.parametrize(
     ("vpc", "said"),
@@ -147,6 +149,7 @@ def test_a_vpc_needs_dns(vpc: Vpc, said: str, named: tuple[str, ...], before: st
     assert status.status == "ACTIVE"
 
 
+@pytest.mark.unit
 @pytest.mark.row("S4")
 @pytest.mark.parametrize(
     ("region", "word"),
@@ -169,6 +172,7 @@ def _made(name: str, minute: int, namespace: str = "shop", word: str = "ACTIVE")
     return each
 
 
+@pytest.mark.unit
 @pytest.mark.row("S2")
 def test_the_oldest_profiles_have_their_place() -> None:
     every = [_made(f"fp-{20 - number}", number, f"n-{number}", "") for number in range(11)]
@@ -187,6 +191,7 @@ def _warnings(status: FargateProfileStatus) -> list[Condition]:
     return [each for each in status.conditions if each.type == "DuplicateSelectors"]
 
 
+@pytest.mark.unit
 @pytest.mark.row("S2")
 def test_profiles_with_the_same_selectors_are_warned_of_with_the_winner() -> None:
     every = [_made("b", 0), _made("a", 1), _made("c", 2, "other")]
@@ -209,12 +214,14 @@ def test_profiles_with_the_same_selectors_are_warned_of_with_the_winner() -> Non
     )
 
 
+@pytest.mark.unit
 def test_a_judgement_that_changes_nothing_is_the_same() -> None:
     judged = profile()
     judged.status = profile_conditions(judged, _around([subnet()]), NOW)
     assert profile_conditions(judged, _around([subnet()]), NOW) == judged.status
 
 
+@pytest.mark.unit
 @pytest.mark.row("S13")
 @pytest.mark.parametrize(
     ("roles", "required", "before", "word", "reasons", "message"),
@@ -243,6 +250,7 @@ def test_a_profile_says_whether_its_role_is_known(
     assert status.conditions[1].status == (TRUE if roles else FALSE)
 
 
+@pytest.mark.api
 @pytest.mark.usefixtures("scheduler")
 async def test_a_profile_learns_of_its_role(world: World) -> None:
     await world.add_subnet()
@@ -262,7 +270,8 @@ async def test_a_profile_learns_of_its_role(world: World) -> None:
     await eventually(found)
 
 
-def test_pods_that_cannot_be_deleted_are_told_of() -> None:
+@pytest.mark.unit
+def test_pods_that_cannot_be_deleted_are_reported() -> None:
     going = profile()
     meta(going).deletionTimestamp = NOW
     assert profile_conditions(going, _around([subnet()]), NOW).status == "DELETING"
@@ -280,6 +289,7 @@ async def _status(world: World, word: str) -> FargateProfile:
     return await eventually(look)
 
 
+@pytest.mark.api
 @pytest.mark.usefixtures("scheduler")
 async def test_a_profile_becomes_active_when_its_subnet_is_there(world: World) -> None:
     await world.add_profile()
@@ -290,6 +300,7 @@ async def test_a_profile_becomes_active_when_its_subnet_is_there(world: World) -
     await _status(world, "ACTIVE")
 
 
+@pytest.mark.api
 @pytest.mark.usefixtures("scheduler")
 async def test_deleting_a_profile_deletes_its_pods_and_no_others(world: World) -> None:
     await world.add_subnet()
@@ -361,6 +372,7 @@ def _no_deletions(name: str, namespace: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.api
 @pytest.mark.row("S2")
 @pytest.mark.usefixtures("scheduler")
 async def test_a_profile_whose_pods_cannot_be_deleted_says_so_and_goes_on_when_they_can(

@@ -1,9 +1,10 @@
-"""Whatever a pod looks like and whatever fails, a decision is made and the decisions end."""
+"""For any pod and any failures, every decision is made and the decisions end."""
 
 from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.resources.core_v1 import Node, Pod
@@ -21,7 +22,9 @@ from monopod.controllers.scheduler.actions import (
 )
 from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.patches import condition_patch, metadata_patch, status_patch
-from tests.scheduler.build import NODE, NOW, condition, machine, node, pod, profile, subnet, view
+from tests.scheduler.build import NODE, NOW, condition, machine, node, pod, profile, state, subnet
+
+pytestmark = pytest.mark.unit
 
 _words = st.sampled_from(["", "shop", "fp", "local-1a", "linux", "amd64", "CAP_KILL", "é" * 70])
 _keys = st.sampled_from(
@@ -124,7 +127,7 @@ _pods = st.fixed_dictionaries(
 @given(_pods)
 def test_every_pod_gets_a_decision_that_can_be_written(wire: dict[str, Any]) -> None:
     any_pod = msgspec.convert(wire, Pod)
-    action = decide(any_pod, view(subnets=[subnet(), subnet("b", zone="local-1b")]))
+    action = decide(any_pod, state(subnets=[subnet(), subnet("b", zone="local-1b")]))
     assert isinstance(action, NoAction | MarkUnschedulable | CreateMicroVM | Requeue)
     if isinstance(action, CreateMicroVM):
         msgspec.json.encode(
@@ -174,7 +177,7 @@ class _World:
 
     def look(self) -> Action:
         """Decide, twice over."""
-        known = view(
+        known = state(
             profiles=[profile()] if self.sound else [],
             subnets=[subnet()] if self.sound else [],
             machine=self.machine,
@@ -228,7 +231,7 @@ _ALL_WELL = ("mended", "cleaned", "time passes", "Launched", "Registered", "Read
 
 
 @given(st.lists(st.sampled_from(_HAPPENINGS), max_size=30), st.booleans())
-def test_whatever_happens_a_pod_is_bound_in_the_end_and_to_one_machine(
+def test_a_pod_is_bound_in_the_end_and_to_one_machine_after_any_failures(
     events: list[str], sound: bool
 ) -> None:
     world = _World(sound)

@@ -6,7 +6,9 @@ import pytest
 
 from monopod.controllers.scheduler.actions import CreateMicroVM, MarkUnschedulable
 from monopod.controllers.scheduler.decide import decide
-from tests.scheduler.build import pod, subnet, view
+from tests.scheduler.build import pod, state, subnet
+
+pytestmark = pytest.mark.unit
 
 _ZONES = [subnet("a", zone="local-1a"), subnet("b", block="192.168.2.0/24", zone="local-1b")]
 _UNSUPPORTED = "Pod not supported on Fargate: "
@@ -70,7 +72,7 @@ _RUN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("report", _RUN)
 def test_reported_pods_that_run(report: str) -> None:
     spec, wanted = _RUN[report]
-    action = decide(pod(**spec), view(subnets=_ZONES))
+    action = decide(pod(**spec), state(subnets=_ZONES))
     assert isinstance(action, CreateMicroVM)
     assert {field: getattr(action.spec, field) for field in wanted} == wanted
 
@@ -157,6 +159,6 @@ _REFUSED: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {
 @pytest.mark.parametrize("report", _REFUSED)
 def test_reported_pods_that_do_not_run(report: str) -> None:
     spec, (reason, message) = _REFUSED[report]
-    action = decide(pod(**spec), view(subnets=_ZONES))
+    action = decide(pod(**spec), state(subnets=_ZONES))
     assert isinstance(action, MarkUnschedulable)
     assert (action.reason, action.message) == (reason, message)

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from monopod.api.resources import ExecutionRole
-from monopod.controllers.scheduler.decide import CreateMicroVM, MarkUnschedulable, decide
+from monopod.controllers.scheduler.actions import CreateMicroVM, MarkUnschedulable
+from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.fargate.profiles import KnownRoles
 from monopod.kube import meta
-from tests.scheduler.build import ARN, pod, role, view
+from tests.scheduler.build import ARN, pod, role, state
 from tests.scheduler.conftest import World, running_scheduler
 
 _NOT_ASSUMED = (
@@ -19,22 +20,25 @@ _NOT_ASSUMED = (
 )
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize("known", [KnownRoles(), KnownRoles([role()], required=True)])
 def test_a_machine_is_asked_for_with_its_profiles_role(known: KnownRoles) -> None:
-    action = decide(pod(), view(roles=known))
+    action = decide(pod(), state(roles=known))
     assert isinstance(action, CreateMicroVM)
     assert action.spec.podExecutionRoleArn == ARN
 
 
+@pytest.mark.unit
 @pytest.mark.row("S13")
 @pytest.mark.parametrize("roles", [[], [role(arn=f"{ARN}-2")]])
 def test_an_unknown_role_is_refused_in_aws_s_words_if_roles_are_required(
     roles: list[ExecutionRole],
 ) -> None:
-    action = decide(pod(), view(roles=KnownRoles(roles, required=True)))
+    action = decide(pod(), state(roles=KnownRoles(roles, required=True)))
     assert action == MarkUnschedulable("MisconfiguredFargateProfile", _NOT_ASSUMED.format("fp"))
 
 
+@pytest.mark.api
 async def test_a_refused_pod_goes_on_when_its_role_comes(world: World, identity: Path) -> None:
     async with running_scheduler(identity, SchedulerSettings(require_execution_roles=True)):
         await world.add_subnet()

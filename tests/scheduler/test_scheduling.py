@@ -10,7 +10,7 @@ from monopod.controllers.scheduler.provisioning_failures import ANNOTATION, fail
 from monopod.kube import meta
 from tests.scheduler.conftest import World, eventually
 
-pytestmark = pytest.mark.usefixtures("scheduler")
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("scheduler")]
 
 
 @pytest.mark.row("S3")
@@ -72,7 +72,7 @@ async def test_a_refused_pod_goes_on_when_its_labels_change(world: World) -> Non
     await world.add_subnet()
     await world.add_profile()
     label = "eks.amazonaws.com/fargate-profile"
-    pod = await world.add_pod(metadata={"labels": {label: "nobody"}})
+    pod = await world.add_pod(metadata={"labels": {label: "unknown"}})
     await world.scheduled("NamedProfileNotFound")
     await world.admin.patch(Pod, "web-0", {"metadata": {"labels": {label: None}}}, world.namespace)
     await world.claimed(pod)
@@ -124,7 +124,7 @@ async def test_what_cannot_run_is_refused_once(world: World) -> None:
     ]
 
 
-async def test_a_failed_machine_is_told_counted_and_replaced(world: World) -> None:
+async def test_a_failed_machine_is_reported_counted_and_replaced(world: World) -> None:
     await world.add_subnet()
     await world.add_profile()
     pod = await world.add_pod()
@@ -167,10 +167,10 @@ async def test_a_claim_is_looked_at_again_when_it_changes(world: World) -> None:
     )
     await world.admin.create(claim)
 
-    async def told() -> bool:
+    async def counted() -> bool:
         return (await world.scheduled("POD_UNSUPPORTED_ON_FARGATE")).endswith("PVC data not bound")
 
-    await eventually(told)
+    await eventually(counted)
 
 
 async def test_a_pod_deleted_meanwhile_leaves_the_scheduler_at_peace(world: World) -> None:

@@ -15,7 +15,7 @@ from monopod.controllers.scheduler.actions import AskGroups, CreateMicroVM, Mark
 from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.security_groups import Membership, groups_in, matching
 from monopod.kube import meta
-from tests.scheduler.build import pod, view
+from tests.scheduler.build import pod, state
 from tests.scheduler.conftest import World, eventually
 
 _WEB = {"matchLabels": {"app": "web"}}
@@ -32,6 +32,7 @@ def _chosen(*policies: SecurityGroupPolicy, account: dict[str, str] | None = Non
     return groups_in(matching(web, policies, account))
 
 
+@pytest.mark.unit
 def test_selectors_both_have_to_match() -> None:
     both = _policy("a", "sg-1", podSelector=_WEB, serviceAccountSelector=_BATCH)
     assert _chosen(both) == ()
@@ -39,38 +40,44 @@ def test_selectors_both_have_to_match() -> None:
     assert _chosen(both, account={"kind": "batch"}) == ("sg-1",)
 
 
-def test_an_empty_selector_is_everybody_and_none_is_nobody() -> None:
+@pytest.mark.unit
+def test_an_empty_selector_matches_every_pod_and_none_matches_no_pod() -> None:
     assert _chosen(_policy("a", "sg-1", podSelector={})) == ("sg-1",)
     assert _chosen(_policy("a", "sg-1")) == ()
     assert _chosen(_policy("a", "sg-1", serviceAccountSelector={}), account={}) == ("sg-1",)
-    # An account that nobody could read is none that matches.
+    # A service account that does not exist matches no selector.
     assert _chosen(_policy("a", "sg-1", serviceAccountSelector={})) == ()
 
 
+@pytest.mark.unit
 def test_groups_add_up_each_once_by_the_policies_names() -> None:
     later = _policy("b", "sg-2", "sg-1", podSelector=_WEB)
     first = _policy("a", "sg-3", "sg-1", podSelector={})
     assert _chosen(later, first) == ("sg-3", "sg-1", "sg-2")
 
 
+@pytest.mark.unit
 def test_no_machine_is_asked_for_before_the_groups_are_known() -> None:
-    assert isinstance(decide(pod(), view(membership=None)), AskGroups)
+    assert isinstance(decide(pod(), state(membership=None)), AskGroups)
 
 
-def test_a_claim_has_the_groups_and_tells_them() -> None:
+@pytest.mark.unit
+def test_a_machine_and_its_pods_annotation_have_the_groups() -> None:
     member = Membership(("sg-a", "sg-b"), ("p",), {"sg-a": "main", "sg-b": "main"})
-    action = decide(pod(), view(membership=member))
+    action = decide(pod(), state(membership=member))
     assert isinstance(action, CreateMicroVM)
     assert action.spec.securityGroups == ["sg-a", "sg-b"]
     assert action.marks.annotations[keys.SECURITY_GROUPS_ANNOTATION] == "sg-a,sg-b"
 
 
+@pytest.mark.unit
 def test_what_somebody_wrote_there_goes() -> None:
-    action = decide(pod(), view())
+    action = decide(pod(), state())
     assert isinstance(action, CreateMicroVM)
     assert action.marks.annotations[keys.SECURITY_GROUPS_ANNOTATION] is None
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     ("groups", "vpcs", "said"),
     [
@@ -84,7 +91,7 @@ def test_what_somebody_wrote_there_goes() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(groups: Any, vpcs: Any, said: str) -> None:
-    action = decide(pod(), view(membership=Membership(groups, ("p",), vpcs)))
+    action = decide(pod(), state(membership=Membership(groups, ("p",), vpcs)))
     assert isinstance(action, MarkUnschedulable)
     assert action.reason == reasons.SECURITY_GROUPS
     assert said in action.message
@@ -102,6 +109,7 @@ async def _apply(world: World, name: str, *groups: str, **selectors: Any) -> Non
     await world.admin.create(wanted)
 
 
+@pytest.mark.api
 @pytest.mark.row("S14")
 async def test_a_policy_puts_pods_in_groups(world: World, scheduler: None) -> None:
     await world.add_subnet()
@@ -125,20 +133,21 @@ async def test_a_policy_puts_pods_in_groups(world: World, scheduler: None) -> No
         machine = await world.claimed(made)
         assert machine.spec.securityGroups == groups
 
-    async def told() -> bool:
+    async def written() -> bool:
         for name, (_, _, groups) in wanted.items():
             said = meta(await world.pod(name)).annotations or {}
             if said.get(keys.SECURITY_GROUPS_ANNOTATION, "") != ",".join(groups):
                 return False
         return True
 
-    await eventually(told)
+    await eventually(written)
     events = await world.events("SecurityGroupRequested", at_least=2)
     assert f"Pod will get the following Security Groups [{one} {two}]" in {
         each.message for each in events
     }
 
 
+@pytest.mark.api
 async def test_a_pod_waits_for_a_group_that_does_not_exist(world: World, scheduler: None) -> None:
     await world.add_subnet()
     await world.add_profile()

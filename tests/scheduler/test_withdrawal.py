@@ -11,11 +11,11 @@ from monopod.kube import NotFoundError, meta
 from tests.scheduler import build
 from tests.scheduler.conftest import World, eventually
 
-pytestmark = [pytest.mark.row("S8"), pytest.mark.usefixtures("scheduler")]
+pytestmark = [pytest.mark.api, pytest.mark.row("S8"), pytest.mark.usefixtures("scheduler")]
 
 
 async def _withdrawn(world: World, pod: Pod, refused: str) -> None:
-    """Wait for the pod's machine, and for the word that what was in the way is not any more."""
+    """Wait for the pod's machine, and for the event that its failure is resolved."""
     await world.claimed(pod)
     (event,) = await world.events("FailedSchedulingResolved")
     assert event.message == f"Resolved: {refused}"
@@ -32,7 +32,7 @@ async def test_when_the_profile_is_made(world: World) -> None:
     await _withdrawn(world, pod, said)
 
 
-async def test_when_the_profile_is_made_anew(world: World) -> None:
+async def test_when_the_profile_is_recreated(world: World) -> None:
     """From containers-roadmap#2654: pods that failed under the old one stay Pending on AWS."""
     await world.add_profile()
     pod = await world.add_pod()

@@ -1,4 +1,4 @@
-"""Zones beside other pods: spread constraints and pod affinity by zone."""
+"""Zone constraints that refer to other pods: topology spread and pod affinity."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod
 from monopod.controllers.scheduler.zones import ZoneState, filter_zone, score_zone
 from monopod.kube import meta
-from tests.scheduler.build import pod, subnet, view
+from tests.scheduler.build import pod, state, subnet
 from tests.scheduler.conftest import World
 
 _ZONE = "topology.kubernetes.io/zone"
@@ -64,6 +64,7 @@ def _open(wanted: Pod, around: ZoneState) -> list[str]:
 _A_WEB = _at("a")
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     ("spec", "neighbours", "zones"),
     [
@@ -98,6 +99,7 @@ def test_where_a_pod_may_be(
     assert "".join(_open(_pod(**spec), _around(*neighbours))) == zones
 
 
+@pytest.mark.unit
 def test_match_label_keys_tell_one_revision_from_another() -> None:
     constraint = _spread(matchLabelKeys=["revision"])
     new = _pod({"app": "web", "revision": "2"}, **constraint)
@@ -106,12 +108,14 @@ def test_match_label_keys_tell_one_revision_from_another() -> None:
     assert _open(new, _around(old, _at("a", app="web", revision="2"))) == ["b"]
 
 
+@pytest.mark.unit
 def test_a_pod_keeps_out_whom_it_excludes() -> None:
     hermit = placed_pod(_pod({"app": "db"}, **_affinity("podAntiAffinity")), "a")
     assert _open(_pod(), _around(hermit)) == ["b"]
     assert _open(_pod({"app": "db"}), _around(hermit)) == ["a", "b"]
 
 
+@pytest.mark.unit
 def test_preferences_count_each_neighbour() -> None:
     around = _around(_at("a"), _at("a"), _at("b"))
     near = _pod(**_affinity("podAffinity", weight=10))
@@ -122,15 +126,16 @@ def test_preferences_count_each_neighbour() -> None:
     assert [score_zone(anyway, zone, around) for zone in "ab"] == [-2, -1]
 
 
+@pytest.mark.unit
 @given(
     st.integers(1, 3),
     st.integers(1, 3),
     st.lists(st.tuples(st.sampled_from(_ZONES), st.integers(0, 30)), max_size=25),
 )
-def test_whoever_comes_the_skew_is_kept(
+def test_the_skew_never_exceeds_max_skew(
     skew: int, zones: int, events: list[tuple[str, int]]
 ) -> None:
-    """Pods come to a zone that is open; whatever went before, one always is."""
+    """Pods are added to allowed zones; at least one zone is always allowed."""
     there: list[str] = []
     for wish, choice in events:
         around = _around(*(_at(zone) for zone in there), zones=_ZONES[:zones])
@@ -141,6 +146,7 @@ def test_whoever_comes_the_skew_is_kept(
         assert max(counts.values()) - min(counts[zone] for zone in _ZONES[:zones]) <= skew
 
 
+@pytest.mark.unit
 @given(st.lists(st.sampled_from(["web", "db"]), max_size=8))
 def test_no_two_that_exclude_each_other_meet(apps: list[str]) -> None:
     there: list[PlacedPod] = []
@@ -160,22 +166,24 @@ def _subnets() -> list[Subnet]:
     ]
 
 
+@pytest.mark.unit
 def test_others_count_before_free_addresses() -> None:
     here = [_at("local-1b")]
     small = [subnet("private-a", "192.168.1.0/28", "local-1a"), _subnets()[1]]
     for wish in (_spread(), _spread(whenUnsatisfiable="ScheduleAnyway")):
-        action = decide(_pod(**wish), view(subnets=small, neighbours=lambda: here))
+        action = decide(_pod(**wish), state(subnets=small, placed_pods=lambda: here))
         assert isinstance(action, CreateMicroVM)
         assert action.spec.subnet == "private-a"
-    action = decide(_pod(), view(subnets=small, neighbours=lambda: here))
+    action = decide(_pod(), state(subnets=small, placed_pods=lambda: here))
     assert isinstance(action, CreateMicroVM)
     assert action.spec.subnet == "private-b"
 
 
+@pytest.mark.unit
 def test_a_pod_that_fits_nowhere_says_what_is_against_each_zone() -> None:
     here = [_at("local-1a"), _at("local-1b")]
     wanted = _pod(**_affinity("podAntiAffinity"))
-    action = decide(wanted, view(subnets=_subnets(), neighbours=lambda: here))
+    action = decide(wanted, state(subnets=_subnets(), placed_pods=lambda: here))
     assert isinstance(action, MarkUnschedulable)
     assert action.reason == reasons.TOPOLOGY
     assert action.message == (
@@ -193,6 +201,7 @@ async def _two_zones(world: World) -> None:
     await world.add_profile("", *names)
 
 
+@pytest.mark.api
 @pytest.mark.row("S22")
 async def test_pods_made_at_once_are_spread(world: World, scheduler: None) -> None:
     await _two_zones(world)
@@ -207,6 +216,7 @@ async def test_pods_made_at_once_are_spread(world: World, scheduler: None) -> No
     assert counts == {f"a-{world.tag}": 3, f"b-{world.tag}": 3}
 
 
+@pytest.mark.api
 @pytest.mark.row("S22")
 async def test_a_pod_that_fits_nowhere_goes_on_when_another_leaves(
     world: World, scheduler: None

@@ -11,6 +11,8 @@ from monopod.controllers.scheduler import reasons
 from tests.scheduler.build import subnet
 from tests.scheduler.conftest import World
 
+pytestmark = pytest.mark.api
+
 _ZONE = "topology.kubernetes.io/zone"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.models.core_v1 import PodAffinityTerm
@@ -16,6 +17,8 @@ from monopod.controllers.scheduler.placed_pods import placed_pod
 from monopod.controllers.scheduler.zones import ZoneState, filter_zone
 from monopod.kube import meta
 from tests.scheduler.build import pod
+
+pytestmark = pytest.mark.unit
 
 _KEYS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 _ZONES = ("a", "b", "c")

@@ -21,6 +21,8 @@ from monopod.fargate.sizing import (
     storage_gib_of,
 )
 
+pytestmark = pytest.mark.unit
+
 MIB = 1 << 20
 
 
@@ -82,12 +84,12 @@ def test_table_has_exactly_the_published_sizes() -> None:
         pytest.param(
             pod(container(cpu="1"), initContainers=[
                 sidecar("s", cpu="500m"), container("i", cpu="1200m")]),
-            1700, 0, id="an init container runs beside the sidecar before it",
+            1700, 0, id="an init container runs with the sidecar before it",
         ),
         pytest.param(
             pod(container(cpu="1"), initContainers=[
                 container("i", cpu="1600m"), sidecar("s", cpu="500m")]),
-            1600, 0, id="but not beside the sidecar after it",
+            1600, 0, id="but not with the sidecar after it",
         ),
         pytest.param(
             pod(container(cpu="1"), overhead={"cpu": "250m", "memory": "120Mi"}),

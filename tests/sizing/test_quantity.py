@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from monopod.fargate.sizing import QuantityError, parse_milli
 
+pytestmark = pytest.mark.unit
+
 
 @pytest.mark.parametrize(
     ("text", "milli"),

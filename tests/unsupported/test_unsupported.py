@@ -12,6 +12,8 @@ from monopod.api import keys
 from monopod.fargate.unsupported import not_for_debuggers, why_unsupported
 from tests.scheduler.build import claim, pod, storage, volume
 
+pytestmark = pytest.mark.unit
+
 _LEAD = "Pod not supported on Fargate: "
 _SECURITY = "invalid SecurityContext fields: "
 
@@ -365,7 +367,7 @@ def test_claims_are_looked_through(its_claim: Any, its_volume: Any, said: str | 
     assert why_unsupported(wanted, known) == (
         None if said is None else f"{_LEAD}volumes not supported: v not supported because: {said}"
     )
-    assert why_unsupported(wanted, None) is None, "whoever cannot look it up takes it on trust"
+    assert why_unsupported(wanted, None) is None, "without a lookup, a claim is not checked"
 
 
 @pytest.mark.parametrize(

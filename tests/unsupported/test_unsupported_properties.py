@@ -1,4 +1,4 @@
-"""Whatever a pod asks for: an answer, and nothing unsupported slips through.
+"""For any pod: there is an answer, and no unsupported field is accepted.
 
 What is unsupported is found a second time, by walking through the JSON that the pod came as.
 """
@@ -14,6 +14,8 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod.fargate.unsupported import why_unsupported
 from tests.scheduler.build import storage
+
+pytestmark = pytest.mark.unit
 
 _DEFAULT = {
     "AUDIT_WRITE",

@@ -12,17 +12,19 @@ from uuid import uuid4
 import pytest
 
 from monopod.build import components
+from monopod.fargate.sizing import Size
 from monopod.node.guest import GuestImage, create_configuration_disk, create_data_disk
 from monopod.node.guest.image import provide
-from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.console import tail
 from monopod.node.vmm.driver import Machine
-from monopod.node.vmm.map_count import MapCount
+from monopod.node.vmm.map_count import max_map_count
 from monopod.node.vmm.qemu import QemuDriver
 from monopod.node.vmm.qemu_command import Accelerator
 from monopod.node.vmm.uml import UmlDriver, largest_mappings
 from monopod.node.vmm.watchdog import WatchdogTimeouts
 from monopod.settings import Settings
+from monopod.util.cgroups import Hierarchies
 from tests.framework.eventually import eventually
 
 UID = 1_000_070_321
@@ -44,12 +46,8 @@ def guest_image() -> Iterator[GuestImage]:
         pause = kubernetes / "build/pause/linux/pause.c"
         return await provide(settings.cache, programs.directory, pause)
 
-    user = f"test-{uuid4().hex[:8]}"
-    MapCount().require(user, largest_mappings())
-    try:
+    with max_map_count().held(largest_mappings()):
         yield asyncio.run(have())
-    finally:
-        MapCount().release(user)
 
 
 @dataclass
@@ -111,8 +109,7 @@ class Bench:
         return Machine(
             name=name,
             uid=UID,
-            milli_cpu=milli_cpu,
-            memory_mib=512,
+            size=Size(milli_cpu, 512),
             root_image=self.image.root_image,
             data_disk=data,
             config_disk=configuration,

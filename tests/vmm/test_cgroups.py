@@ -1,4 +1,4 @@
-"""Cgroups: found in any host's mounts, and tried out on this host's."""
+"""The cgroups of machines, with files in place of version 2 and on this host."""
 
 import asyncio
 import os
@@ -10,45 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from monopod.node.vmm.cgroups import PERIOD_US, Cgroups, Hierarchies, Limits
+from monopod.node.vmm.cgroups import PERIOD_US, Cgroups, Limits
 from monopod.node.vmm.driver import VmmError
+from monopod.util.cgroups import Hierarchies
 
 _MIB = 1 << 20
 _LIMITS = Limits(milli_cpu=1000, memory_bytes=64 * _MIB, processes=50)
 
-_V2 = """\
-22 28 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
-30 22 0:26 / /sys/fs/cgroup rw,nosuid,nodev shared:9 - cgroup2 cgroup2 rw,nsdelegate
-"""
-_HYBRID = """\
-31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
-32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
-35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
-39 31 0:36 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
-40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
-41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
-"""
 
-
-def test_an_ordinary_host_has_one_hierarchy() -> None:
-    found = Hierarchies.parse(_V2)
-    assert found == Hierarchies(Path("/sys/fs/cgroup"), {})
-
-
-def test_an_older_host_has_several() -> None:
-    found = Hierarchies.parse(_HYBRID)
-    root = Path("/sys/fs/cgroup")
-    assert found.unified == root / "unified"
-    assert found.legacy == {
-        "cpu": root / "cpu,cpuacct",
-        "memory": root / "memory",
-        "pids": root / "pids",
-    }
-
-
+@pytest.mark.unit
+@pytest.mark.unit
+@pytest.mark.unit
 def test_a_host_without_cgroup_v2_is_rejected() -> None:
     with pytest.raises(VmmError, match="cgroup v2 is not mounted"):
-        Hierarchies.parse(_HYBRID.rsplit("41 ", 1)[0])
+        Cgroups(Hierarchies(None, {"cpu": Path("/sys/fs/cgroup/cpu")}), "machines")
 
 
 @pytest.fixture
@@ -59,6 +34,7 @@ def ordinary(tmp_path: Path) -> Cgroups:
     return Cgroups(Hierarchies(tmp_path, {}), "machines")
 
 
+@pytest.mark.unit
 def test_version_2_carries_all_limits(ordinary: Cgroups, tmp_path: Path) -> None:
     procs = ordinary.create("one", _LIMITS)
     group = tmp_path / "machines" / "one"
@@ -72,6 +48,7 @@ def test_version_2_carries_all_limits(ordinary: Cgroups, tmp_path: Path) -> None
     assert int(quota) * 1000 == int(period) * 350
 
 
+@pytest.mark.unit
 def test_a_missing_controller_is_named(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpu io pids\n")
     with pytest.raises(VmmError, match="no cgroup controller memory"):
@@ -107,6 +84,7 @@ async def _joined(child: Process) -> None:
     assert await child.stdout.readline() == b"joined\n"
 
 
+@pytest.mark.kernel
 async def test_a_machine_is_seen_killed_and_forgotten(cgroups: Cgroups) -> None:
     child = await _start(cgroups, "one", "sh", "-c", "sleep 600 & sleep 600")
     await _joined(child)
@@ -124,6 +102,7 @@ async def test_a_machine_is_seen_killed_and_forgotten(cgroups: Cgroups) -> None:
     assert cgroups.names() == []
 
 
+@pytest.mark.kernel
 async def test_the_end_of_the_last_process_is_detected(cgroups: Cgroups) -> None:
     child = await _start(cgroups, "one", "sleep", "600")
     await _joined(child)
@@ -135,6 +114,7 @@ async def test_the_end_of_the_last_process_is_detected(cgroups: Cgroups) -> None
     assert await child.wait() == -9
 
 
+@pytest.mark.unit
 async def test_one_that_never_was_is_empty(cgroups: Cgroups) -> None:
     await cgroups.wait_empty("none")
     await cgroups.kill("none")
@@ -144,6 +124,7 @@ async def test_one_that_never_was_is_empty(cgroups: Cgroups) -> None:
     assert cgroups.processes("none") == []
 
 
+@pytest.mark.kernel
 async def test_an_oom_kill_is_detected(cgroups: Cgroups) -> None:
     hog = "import sys; sys.stdout.flush(); bytearray(200 << 20)"
     child = await _start(cgroups, "one", sys.executable, "-S", "-c", hog)
@@ -152,6 +133,7 @@ async def test_an_oom_kill_is_detected(cgroups: Cgroups) -> None:
     assert cgroups.was_out_of_memory("one")
 
 
+@pytest.mark.kernel
 async def test_no_more_processes_than_allowed(cgroups: Cgroups) -> None:
     limits = Limits(milli_cpu=1000, memory_bytes=64 * _MIB, processes=5)
     forks = "import os\nfor _ in range(20): os.fork() or os.execvp('sleep', ['sleep', '600'])"
@@ -168,6 +150,7 @@ async def test_no_more_processes_than_allowed(cgroups: Cgroups) -> None:
     assert len(cgroups.processes("one")) <= limits.processes
 
 
+@pytest.mark.kernel
 @pytest.mark.row("S5")
 async def test_a_held_machine_gets_its_share_of_a_processor(cgroups: Cgroups) -> None:
     child = await _start(cgroups, "one", "sh", "-c", "while :; do :; done")

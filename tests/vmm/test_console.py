@@ -4,6 +4,8 @@ import pytest
 
 from monopod.node.vmm.console import classify_exit, last_lines, tail
 
+pytestmark = pytest.mark.unit
+
 _STAMP = "2026-11-23 18:53:56.672866476  "
 
 
@@ -22,15 +24,15 @@ _STAMP = "2026-11-23 18:53:56.672866476  "
     ],
 )
 def test_the_console_classifies_the_exit(lines: list[str], reason: str, message: str) -> None:
-    verdict = classify_exit("\n".join(_STAMP + line for line in lines))
-    assert verdict.reason == reason
-    assert message in verdict.message
-    assert _STAMP.strip() not in verdict.message
+    ended = classify_exit("one", "\n".join(_STAMP + line for line in lines))
+    assert (ended.name, ended.reason) == ("one", reason)
+    assert message in ended.message
+    assert _STAMP.strip() not in ended.message
 
 
 def test_kernel_messages_printed_by_a_pod_earlier_are_ignored() -> None:
     lines = ["reboot: Power down", *["something else"] * 10]
-    assert classify_exit("\n".join(lines)).reason == "VmmKilled"
+    assert classify_exit("one", "\n".join(lines)).reason == "VmmKilled"
 
 
 def test_the_tail_goes_on_over_a_rotation(tmp_path: Path) -> None:
@@ -58,4 +60,5 @@ def test_the_last_lines_cannot_steer_a_terminal() -> None:
     text = "\n".join(_STAMP + line for line in printed)
     assert last_lines(text, 4) == f"red | kept | {'x' * 160} | é ok"
     assert last_lines("") == ""
-    assert "\x1b" not in classify_exit("Kernel panic - not syncing: \x1b[31mred").message
+    panic = "Kernel panic - not syncing: \x1b[31mred"
+    assert "\x1b" not in classify_exit("one", panic).message

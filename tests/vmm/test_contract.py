@@ -28,6 +28,8 @@ from tests.framework.eventually import eventually
 from tests.net.lab import make_socket
 from tests.vmm.conftest import POD_MAC, Bench, scripted
 
+pytestmark = pytest.mark.kernel
+
 _PROGRAMS = {"uml": "linux", "qemu-tcg": "qemu-system-x86"}
 _READY = "ready to be looked at"
 _BOOT_S = 90

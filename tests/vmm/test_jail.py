@@ -10,6 +10,8 @@ from monopod.node.vmm.disks import Disks
 from monopod.node.vmm.jail import Jail, jail_argv
 from monopod.node.vmm.uml import guest_memory_mib, kernel_argv, overhead_mib, processes
 
+pytestmark = pytest.mark.unit
+
 _JAIL = Jail(
     uid=1_000_000_007,
     files={"/linux": Path("/run/uml/linux"), "/lib": Path("/run/uml/lib")},

@@ -1,4 +1,4 @@
-"""Whether KVM works is found out quickly, told in words, and remembered for this very host."""
+"""Whether KVM works is checked quickly, explained, and cached for this host."""
 
 import json
 import time
@@ -12,13 +12,19 @@ from monopod.node.vmm.probe import Probe, probe_kvm
 from monopod.node.vmm.qemu_command import Accelerator
 from tests.vmm.conftest import Bench
 
+pytestmark = pytest.mark.kernel
+
 
 async def test_the_answer_is_true_quick_and_leaves_nothing(bench: Bench) -> None:
     """On any host: one with KVM, one without, and one whose device node lies."""
     driver = bench.qemu(Accelerator.KVM)
     began = time.monotonic()
     answer = await probe_kvm(driver)
-    assert time.monotonic() - began < 15
+    took_s = time.monotonic() - began
+    began = time.monotonic()
+    await driver.version()
+    # A QEMU that only prints its version shows how busy the host is.
+    assert took_s < 10 + max(5, 20 * (time.monotonic() - began))
     print(answer)
     assert answer.reason
     if not answer.works:
@@ -68,4 +74,4 @@ async def test_a_guest_that_stands_still_is_not_waited_for(
         await probe_kvm(slow)
     kept = driver.runtime / ".probe.json"
     kept.unlink()
-    assert (await probe_kvm(driver, patience_s=60)).works
+    assert (await probe_kvm(driver, patience_s=300)).works

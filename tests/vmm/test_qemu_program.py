@@ -9,6 +9,7 @@ from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.qemu_program import check_version, find_program
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     ("shown", "version"),
     [
@@ -20,17 +21,20 @@ def test_a_version_that_will_do(shown: str, version: str) -> None:
     assert check_version(shown) == version
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize("version", ["7.1.0", "5.2.0", "2.12.1"])
 def test_one_that_is_too_old_is_named_with_the_one_needed(version: str) -> None:
     with pytest.raises(VmmError, match=rf"QEMU is {version}, too old: 7\.2 is needed"):
         check_version(f"QEMU emulator version {version}\n")
 
 
+@pytest.mark.unit
 def test_a_program_without_a_version_is_rejected() -> None:
     with pytest.raises(VmmError, match="does not print its version"):
         check_version("hello")
 
 
+@pytest.mark.unit
 async def test_a_missing_program_is_named_with_its_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -39,6 +43,7 @@ async def test_a_missing_program_is_named_with_its_package(
         await find_program(tmp_path)
 
 
+@pytest.mark.unit
 async def test_a_program_that_does_not_run_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -50,11 +55,13 @@ async def test_a_program_that_does_not_run_is_reported(
         await find_program(tmp_path)
 
 
+@pytest.mark.kernel
 async def test_a_kernel_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(VmmError, match=f"QEMU cannot run without {tmp_path}/kernel"):
         await find_program(tmp_path)
 
 
+@pytest.mark.kernel
 async def test_all_that_a_jail_needs_is_found(guest_image: GuestImage) -> None:
     found = await find_program(guest_image.qemu.directory)
     places = {str(place) for place in found.files}

@@ -12,6 +12,8 @@ from monopod.node.vmm import qemu, seccomp, uml
 from monopod.node.vmm.qemu_command import Accelerator
 from monopod.util import process
 
+pytestmark = pytest.mark.unit
+
 _PROGRAM = """
 import ctypes, json, os, sys
 import pyseccomp

@@ -20,6 +20,8 @@ from monopod.node.net.namespaces import Namespace
 from monopod.node.vmm.qemu_command import Accelerator
 from tests.vmm.conftest import Bench, scripted
 
+pytestmark = pytest.mark.kernel
+
 _SOURCE = Path(__file__).with_name("taken_over.c")
 _ABSTRACT = "\0monopod-test-taken-over"
 

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.uml import UmlDriver
 from monopod.util import process
 from tests.vmm.conftest import MAC, UID, Bench, scripted
+
+pytestmark = pytest.mark.kernel
 
 _TALKING = scripted(
     """
@@ -181,9 +183,11 @@ async def test_a_machine_is_in_its_own_cgroups_from_the_start(bench: Bench) -> N
 _LAUNCHER = """
 import asyncio, json, socket, sys
 from pathlib import Path
-from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.fargate.sizing import Size
+from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.driver import Machine
 from monopod.node.vmm.uml import UmlDriver
+from monopod.util.cgroups import Hierarchies
 
 async def main() -> None:
     wanted = json.load(sys.stdin)
@@ -194,7 +198,8 @@ async def main() -> None:
         cgroups=Cgroups(Hierarchies.of_this_host(), wanted["group"]),
         console_of=lambda name: paths["console_directory"],
     )
-    await driver.launch(Machine(**wanted["machine"], **paths), wanted["links"])
+    size = Size(*wanted["machine"].pop("size"))
+    await driver.launch(Machine(size=size, **wanted["machine"], **paths), wanted["links"])
     print("launched", flush=True)
     await driver.watch(wanted["machine"]["name"])
 
@@ -228,8 +233,7 @@ async def test_a_machine_outlives_the_process_that_launched_it(bench: Bench) -> 
         numbers = {
             "name": "one",
             "uid": machine.uid,
-            "milli_cpu": machine.milli_cpu,
-            "memory_mib": machine.memory_mib,
+            "size": astuple(machine.size),
             "mac_addresses": machine.mac_addresses,
         }
         wanted = {

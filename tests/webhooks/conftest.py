@@ -28,7 +28,7 @@ class Admission:
         self.port, self.metrics_port = free_ports(2)
         self._directory = directory
         self._child: subprocess.Popen[bytes] | None = None
-        config = server.kubeconfig("monopod:admission")
+        config = server.kubeconfig("monopod:webhooks")
         (directory / "kubeconfig").symlink_to(config)
         certificate, key = server.certificates.issue("admission", (), LOOPBACK)
         (directory / "serving.crt").write_bytes(certificate)
@@ -42,9 +42,9 @@ class Admission:
         """Start it and wait until it says that it is ready."""
         reader, writer = os.pipe()
         environment = dict(os.environ) | {
-            "MONOPOD_ADMISSION_IDENTITY": str(self._directory),
-            "MONOPOD_ADMISSION_PORT": str(self.port),
-            "MONOPOD_ADMISSION_METRICS_PORT": str(self.metrics_port),
+            "MONOPOD_WEBHOOKS_IDENTITY": str(self._directory),
+            "MONOPOD_WEBHOOKS_PORT": str(self.port),
+            "MONOPOD_WEBHOOKS_METRICS_PORT": str(self.metrics_port),
             "NOTIFY_FD": str(writer),
             **settings,
         }

@@ -1,4 +1,4 @@
-"""VPCs and subnets beside each other: what may be made, changed and deleted."""
+"""VPCs and subnets, validated against each other when they are created, changed or deleted."""
 
 import asyncio
 from dataclasses import replace
@@ -40,6 +40,7 @@ _SPACE = Space(
 )
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
@@ -58,10 +59,12 @@ def test_subnets_lie_in_their_vpc_and_beside_each_other(wanted: SubnetSpec, said
     assert bool(faults) == bool(said)
 
 
+@pytest.mark.unit
 def test_every_fault_is_named_at_once() -> None:
     assert len(subnet_faults("new", _subnet("10.0.0.0/15", "nowhere"), _SPACE)) == 3
 
 
+@pytest.mark.unit
 @pytest.mark.parametrize(
     ("blocks", "said"),
     [
@@ -76,6 +79,7 @@ def test_a_vpc_keeps_what_is_in_it(blocks: list[str], said: str) -> None:
     assert bool(faults) == bool(said)
 
 
+@pytest.mark.unit
 def test_what_is_in_use_stays() -> None:
     (said,) = subnet_ties("a", _SPACE)
     assert said.startswith("The subnet 'a' has dependencies and cannot be deleted: mvm-0, mvm-1")
@@ -88,12 +92,14 @@ def test_what_is_in_use_stays() -> None:
     assert vpc_ties("empty", _SPACE) == ()
 
 
+@pytest.mark.unit
 def test_a_block_that_a_nodes_pods_are_in_stays_in_the_vpc() -> None:
     around = replace(_SPACE, subnets={}, nodes={"worker": "172.16.9.0/24", "other": "10.9.0.0/24"})
     (said,) = vpc_faults("main", VpcSpec(["10.0.0.0/16"]), around)
     assert said == "Node worker has pod CIDR 172.16.9.0/24, which would be outside the VPC's blocks"
 
 
+@pytest.mark.unit
 def test_what_was_allowed_counts_before_it_is_seen() -> None:
     made = PendingChange("new", subnet=_subnet("10.0.5.0/24"))
     space = expected(_SPACE, [made])
@@ -120,6 +126,7 @@ _BLOCKS = st.builds(
 )
 
 
+@pytest.mark.unit
 @given(st.lists(_BLOCKS, max_size=12))
 def test_whatever_is_asked_for_no_two_subnets_overlap(blocks: list[str]) -> None:
     space = Space(vpcs={"main": _MAIN})
@@ -142,6 +149,7 @@ def _made(name: str, block: str, vpc: str) -> Subnet:
     return msgspec.convert({"metadata": {"name": name}, "spec": spec}, Subnet)
 
 
+@pytest.mark.api
 @pytest.mark.row("S18")
 async def test_the_api_server_refuses_them(registered: Admission, admin: Client) -> None:
     await eventually(lambda: _refused(admin))
@@ -158,6 +166,7 @@ async def test_the_api_server_refuses_them(registered: Admission, admin: Client)
     await admin.delete(Vpc, "space")
 
 
+@pytest.mark.api
 @pytest.mark.row("S18")
 async def test_of_those_asked_for_at_once_one_is_made(registered: Admission, admin: Client) -> None:
     await eventually(lambda: _refused(admin))

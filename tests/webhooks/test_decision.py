@@ -8,6 +8,8 @@ from monopod.kube import TransientError
 from monopod.webhooks.webhook import Webhook
 from tests.webhooks.support import Profiles, pod, profile, profile_review, response, review
 
+pytestmark = pytest.mark.unit
+
 UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
 SPEC = [
     {"op": "add", "path": "/spec/schedulerName", "value": "fargate-scheduler"},

@@ -22,6 +22,8 @@ from tests.apiserver import LOOPBACK, ApiServer
 from tests.framework.eventually import eventually
 from tests.webhooks.conftest import Admission
 
+pytestmark = pytest.mark.api
+
 
 async def make_profile(admin: Client, namespace: str, prefix: str = "fp") -> str:
     name = f"{prefix}-{uuid.uuid4().hex[:8]}"
@@ -171,7 +173,7 @@ def slipped(admission: Admission) -> float:
     url = f"http://{LOOPBACK}:{admission.metrics_port}/metrics"
     with urllib.request.urlopen(url, timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    name = "monopod_admission_slipped_pods "
+    name = "monopod_admission_missed_pods "
     return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 
@@ -227,4 +229,4 @@ async def test_it_ends_cleanly_when_told_to(registered: Admission) -> None:
     registered.start()
     last = registered.log.splitlines()[-1]
     assert '"event": "ready"' in last
-    assert '"service": "monopod-admission"' in last
+    assert '"service": "monopod-webhooks"' in last

@@ -19,6 +19,8 @@ from monopod.webhooks.webhook import Webhook
 from tests.apiserver import LOOPBACK
 from tests.webhooks.support import Profiles, pod, profile, review
 
+pytestmark = pytest.mark.unit
+
 _REQUESTS = 10_000
 _WARM = 1_000
 _GROWTH_BYTES = 2 << 20

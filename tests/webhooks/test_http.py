@@ -21,6 +21,8 @@ from monopod.webhooks.webhook import Webhook
 from tests.apiserver import LOOPBACK, CertificateMaker
 from tests.webhooks.support import Profiles, pod, profile, response, review
 
+pytestmark = pytest.mark.unit
+
 Server = tuple[str, ssl.SSLContext]
 
 

@@ -31,9 +31,12 @@ _PROFILES, _SELECTORS = 10, 5
 _WORST_RATIO = 5.0
 """Of the 99th percentiles; the load is made on the same host, and counts against both."""
 
-pytestmark = pytest.mark.skipif(
-    "MONOPOD_FIGURES" not in os.environ, reason="figures are taken by hand, on a quiet host"
-)
+pytestmark = [
+    pytest.mark.api,
+    pytest.mark.skipif(
+        "MONOPOD_FIGURES" not in os.environ, reason="figures are taken by hand, on a quiet host"
+    ),
+]
 
 
 @asynccontextmanager
@@ -64,7 +67,7 @@ def _pod(name: str, namespace: str) -> Pod:
 
 
 async def _create(admin: Client, namespace: str, label: str) -> list[float]:
-    """Create pods at an even pace, whatever earlier ones take; returns milliseconds for each."""
+    """Create pods at a fixed rate, not waiting for earlier ones; return milliseconds for each."""
     begun = time.perf_counter()
 
     async def one(number: int) -> float:

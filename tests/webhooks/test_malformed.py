@@ -11,6 +11,8 @@ from monopod.webhooks.review import BadReviewError
 from monopod.webhooks.webhook import Webhook
 from tests.webhooks.support import Profiles, pod, profile, response, review
 
+pytestmark = pytest.mark.unit
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

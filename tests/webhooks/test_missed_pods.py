@@ -13,6 +13,8 @@ from monopod.kube import Added, meta
 from monopod.webhooks.missed_pods import LATER, MissedPods, missed_by, waiting_for
 from tests.webhooks import support
 
+pytestmark = pytest.mark.unit
+
 AT = datetime(2026, 11, 23, 18, tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""What people are told when they apply what Fargate does not run."""
+"""Warnings for pods and workloads that Fargate does not run."""
 
 import json
 from typing import Any
@@ -14,6 +14,8 @@ from monopod.webhooks.review import BadReviewError
 from monopod.webhooks.settings import Mode
 from monopod.webhooks.webhook import Webhook
 from tests.webhooks.support import Profiles, pod, profile, response, review
+
+pytestmark = pytest.mark.unit
 
 _PRIVILEGED = {"name": "main", "image": "x", "securityContext": {"privileged": True}}
 _SAID = "Pod not supported on Fargate: invalid SecurityContext fields: Privileged"
@@ -126,7 +128,7 @@ async def test_in_enforce_mode_they_are_refused(kind: str) -> None:
         ("shop", {"nodeName": "worker"}),
     ],
 )
-async def test_workloads_of_ordinary_nodes_are_nobodys_business(
+async def test_workloads_of_worker_nodes_are_not_reviewed(
     mode: Mode, kind: str, namespace: str, changes: dict[str, Any]
 ) -> None:
     template = pod(containers=[_PRIVILEGED], **changes)

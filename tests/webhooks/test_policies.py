@@ -16,6 +16,8 @@ from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 from tests.webhooks.conftest import Admission
 
+pytestmark = pytest.mark.api
+
 NODE = "fargate-ip-192-168-1-2.local-1.compute.internal"
 SCHEDULER = "monopod:fargate-scheduler"
 
@@ -99,13 +101,6 @@ async def test_nobody_places_a_pod_there_by_naming_the_node(
         with pytest.raises(ForbiddenError):
             await make_pod(node, namespace, NODE)
     await make_pod(admin, namespace, "worker-1")
-
-
-async def test_a_node_may_mirror_its_own_static_pods(
-    registered: Admission, api_server: ApiServer, namespace: str
-) -> None:
-    async with somebody(api_server, f"system:node:{NODE}") as node:
-        await make_pod(node, namespace, NODE)
 
 
 @pytest.mark.row("S14")

@@ -13,6 +13,8 @@ from tests.apiserver import ApiServer
 from tests.webhooks.conftest import Admission
 from tests.webhooks.test_end_to_end import make_pod, make_profile
 
+pytestmark = pytest.mark.api
+
 _SAID = "Pod not supported on Fargate: fields not supported: HostNetwork"
 
 
@@ -69,7 +71,7 @@ async def test_pods_are_told_after_they_are_marked(
     )
     status, said = await _kubectl(api_server, "create", "--dry-run=server", "-f", "-",
                                   stdin=manifest)  # fmt: skip
-    assert (status, said) == (0, ""), "an ordinary pod is nobody's business"
+    assert (status, said) == (0, ""), "a pod of a worker node is not reviewed"
     await make_profile(admin, namespace)
     status, said = await _kubectl(api_server, "create", "-f", "-", stdin=manifest)
     assert (status, said) == (0, f"Warning: {_SAID}\n")
@@ -95,7 +97,7 @@ async def test_in_enforce_mode_kubectl_fails(
 ) -> None:
     await make_profile(admin, namespace)
     registered.end(signal.SIGTERM)
-    registered.start(MONOPOD_ADMISSION_MODE="enforce")
+    registered.start(MONOPOD_WEBHOOKS_MODE="enforce")
     try:
         status, said = await _kubectl(
             api_server, "apply", "-f", "-", stdin=_deployment(namespace, hostNetwork=True)

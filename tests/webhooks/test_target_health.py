@@ -27,6 +27,7 @@ def _group(name: str, service: str, namespace: str = "shop") -> TargetGroupBindi
     return msgspec.convert(made, TargetGroupBinding)
 
 
+@pytest.mark.unit
 def test_a_pod_gets_a_gate_for_each_target_group_of_its_services() -> None:
     services = [_service("web", app="web"), _service("all", tier="front"), _service("none")]
     groups = [_group("k8s-b", "web"), _group("k8s-a", "all"), _group("k8s-c", "none")]
@@ -38,6 +39,7 @@ def test_a_pod_gets_a_gate_for_each_target_group_of_its_services() -> None:
     assert gates(labels, [_group("k8s-d", "gone")], services) == []
 
 
+@pytest.mark.api
 @pytest.mark.row("S6")
 async def test_pods_get_gates_where_the_namespace_wants_them(
     registered: Admission, admin: Client, namespace: str

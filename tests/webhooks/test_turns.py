@@ -26,6 +26,7 @@ async def asked(webhook: Webhook, name: str, operation: str = "CREATE") -> dict[
     return response(await webhook.answer(json.dumps(body).encode()))
 
 
+@pytest.mark.unit
 @pytest.mark.row("S2")
 async def test_off_unless_wanted() -> None:
     webhook = Webhook(Profiles(_in_status("other", "CREATING")))
@@ -33,9 +34,10 @@ async def test_off_unless_wanted() -> None:
         assert (await asked(webhook, "fp", operation))["allowed"]
 
 
+@pytest.mark.unit
 @pytest.mark.row("S2")
 async def test_two_created_at_once_are_one_too_many() -> None:
-    webhook = Webhook(Profiles(_in_status("old", "ACTIVE")), in_turn_of="prod")
+    webhook = Webhook(Profiles(_in_status("old", "ACTIVE")), one_profile_at_a_time_in="prod")
     assert (await asked(webhook, "first"))["allowed"]
     refused = await asked(webhook, "second")
     assert not refused["allowed"]
@@ -45,22 +47,24 @@ async def test_two_created_at_once_are_one_too_many() -> None:
         "message": "Cannot create Fargate Profile second because cluster prod currently has"
         " Fargate profile first in status CREATING",
     }
-    assert (await asked(webhook, "first"))["allowed"], "whoever tries again is not in his own way"
+    assert (await asked(webhook, "first"))["allowed"], "a profile does not block its own retry"
 
 
+@pytest.mark.unit
 @pytest.mark.row("S2")
 async def test_what_the_api_server_has_counts_and_not_what_was_heard() -> None:
     known = Profiles(stored=[_in_status("other", "DELETING")])
-    refused = await asked(Webhook(known, in_turn_of="prod"), "fp", "DELETE")
+    refused = await asked(Webhook(known, one_profile_at_a_time_in="prod"), "fp", "DELETE")
     assert refused["status"]["message"].startswith("Cannot delete Fargate Profile fp because")
 
 
+@pytest.mark.api
 @pytest.mark.row("S2")
 async def test_the_api_server_s_clients_are_told(
     registered: Admission, admin: Client, namespace: str
 ) -> None:
     registered.end(signal.SIGTERM)
-    registered.start(MONOPOD_ADMISSION_ONE_PROFILE_AT_A_TIME="true")
+    registered.start(MONOPOD_WEBHOOKS_ONE_PROFILE_AT_A_TIME="true")
     try:
         # No scheduler runs here that would make it ACTIVE: other tests' profiles may be in the way.
         with pytest.raises(ForbiddenError, match="in status CREATING"):

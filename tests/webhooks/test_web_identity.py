@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monopod.webhooks.pod_view import PodView
 from monopod.webhooks.review import Operation
-from monopod.webhooks.web_identity import DIRECTORY, VOLUME, PodSpecView, Role, grant, role_of
+from monopod.webhooks.web_identity import DIRECTORY, VOLUME, Role, grant, role_of
+
+pytestmark = pytest.mark.unit
 
 _ARN = "arn:aws:iam::111122223333:role/reader"
 _TOKEN = f"{DIRECTORY}/token"
@@ -32,11 +35,15 @@ def _patched(spec: dict[str, Any], operations: Any) -> dict[str, Any]:
     return whole["spec"]
 
 
+def _view(spec: dict[str, Any], annotations: Mapping[str, str] | None = None) -> PodView:
+    return msgspec.convert({"metadata": {"annotations": annotations}, "spec": spec}, PodView)
+
+
 def _granted(
     spec: dict[str, Any], role: Role | None = None, annotations: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    facts = msgspec.convert(spec, PodSpecView)
-    return _patched(spec, grant(facts, annotations or {}, role or Role(_ARN)))
+    view = _view(spec, annotations or {})
+    return _patched(spec, grant(view, role or Role(_ARN)))
 
 
 def test_every_container_finds_its_role() -> None:
@@ -90,15 +97,15 @@ def test_twice_is_once() -> None:
     assert _granted(once) == once
 
 
-def test_the_region_is_told_only_if_it_is_wanted() -> None:
-    facts = msgspec.convert({"containers": [{"name": "a"}]}, PodSpecView)
+def test_the_region_is_set_only_on_request() -> None:
+    view = _view({"containers": [{"name": "a"}]})
 
     def names(operations: Any) -> set[str]:
         return {each["name"] for each in operations[0]["value"]}
 
     regions = {"AWS_REGION", "AWS_DEFAULT_REGION"}
-    assert not regions & names(grant(facts, {}, Role(_ARN)))
-    assert regions < names(grant(facts, {}, Role(_ARN), "local-1"))
+    assert not regions & names(grant(view, Role(_ARN)))
+    assert regions < names(grant(view, Role(_ARN), "local-1"))
 
 
 @pytest.mark.parametrize(
@@ -147,5 +154,5 @@ def test_any_pod_is_given_each_thing_once(spec: dict[str, Any]) -> None:
         assert {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"} <= set(names)
         assert DIRECTORY in {mount["mountPath"] for mount in each["volumeMounts"]}
     assert _granted(found) == found
-    operations: list[Operation] = list(grant(msgspec.convert(found, PodSpecView), {}, Role(_ARN)))
+    operations: list[Operation] = list(grant(_view(found), Role(_ARN)))
     assert operations == []

@@ -1,4 +1,4 @@
-"""Words in objects' statuses that one controller writes and others go by."""
+"""Values in objects' status that one component writes and others read."""
 
 from typing import Final
 
@@ -7,11 +7,11 @@ ACTIVE: Final = "ACTIVE"
 CREATE_FAILED: Final = "CREATE_FAILED"
 DELETING: Final = "DELETING"
 DELETE_FAILED: Final = "DELETE_FAILED"
-"""What becomes of a FargateProfile; the EKS API's own words."""
+"""Values of ``FargateProfile.status.status``, which are the EKS API's."""
 
 ADDRESSED: Final = "Addressed"
 HARDWARE_VIRTUALIZED: Final = "HardwareVirtualized"
-"""Not a phase: whether hardware stands between guest and host, and why this driver was chosen."""
+"""Not a phase: whether the guest is isolated by hardware, and why this driver was chosen."""
 LAUNCHED: Final = "Launched"
 REGISTERED: Final = "Registered"
 READY: Final = "Ready"
@@ -21,7 +21,11 @@ TERMINATED: Final = "Terminated"
 CAPACITY_UNAVAILABLE: Final = "CapacityUnavailable"
 SIZE_UNSUPPORTED: Final = "SizeUnsupported"
 DRIVER_UNAVAILABLE: Final = "DriverUnavailable"
-"""Reasons for which a MicroVM is not launched, and its pod not placed."""
+"""Reasons why a MicroVM is not launched and its pod is unschedulable."""
+
+PURPOSE_POD: Final = "Pod"
+PURPOSE_WORKER_NODE: Final = "WorkerNode"
+"""Values of ``MicroVM.spec.purpose``."""
 
 FINISHED_PHASES: Final = frozenset({"Succeeded", "Failed"})
-"""Phases of a pod none of whose containers will run again."""
+"""Phases of a finished pod: none of its containers runs again."""

@@ -1,6 +1,6 @@
-"""Names that other programs know Monopod's objects by.
+"""Names, labels and annotations that users and other programs depend on.
 
-The compatibility keys are AWS's own, so that manifests and tools written for EKS Fargate work
+The compatibility keys are AWS's, so that manifests and tools written for EKS Fargate work
 unchanged (source: EKS user guide, and a recorded audit log of EKS 1.27).
 """
 
@@ -11,12 +11,12 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 SYSTEM_NAMESPACE: Final = "monopod-system"
-"""Of Secrets that machines use and pods never see."""
+"""Namespace of the Secrets that machines use and their pods cannot read."""
 
 SCHEDULER_NAME: Final = "fargate-scheduler"
 PROFILE_LABEL: Final = "eks.amazonaws.com/fargate-profile"
 COMPUTE_TYPE_KEY: Final = "eks.amazonaws.com/compute-type"
-"""An annotation on pods (``ec2`` opts out), a label and a taint on nodes (``fargate``)."""
+"""An annotation of pods (``ec2`` opts out), a label and a taint of nodes (``fargate``)."""
 COMPUTE_TYPE_FARGATE: Final = "fargate"
 COMPUTE_TYPE_EC2: Final = "ec2"
 CAPACITY_ANNOTATION: Final = "CapacityProvisioned"
@@ -26,39 +26,39 @@ PRIORITY: Final = 2_000_001_000
 NODE_PREFIX: Final = "fargate-ip-"
 
 SECURITY_GROUPS_ANNOTATION: Final = "fargate.amazonaws.com/pod-sg"
-"""On a pod: its security groups' ids, with commas between; ours to write, nobody else's."""
+"""On a pod: the ids of its security groups, separated by commas. Only the scheduler sets it."""
 SECURITY_GROUP_POLICIES: Final = "vpcresources.k8s.aws"
 SECURITY_GROUP_POLICIES_VERSION: Final = "v1beta1"
 CLUSTER_SECURITY_GROUP: Final = "sg-cluster"
-"""Of every pod that no policy puts in another."""
+"""The security group of every pod that no SecurityGroupPolicy selects."""
 MOST_SECURITY_GROUPS: Final = 5
-"""Of one pod."""
+"""Maximum for one pod."""
 
 TARGET_GROUPS: Final = "elbv2.k8s.aws"
 TARGET_GROUPS_VERSION: Final = "v1beta1"
 TARGET_HEALTH_PREFIX: Final = "target-health.elbv2.k8s.aws/"
-"""Of pods' readiness gates; a TargetGroupBinding's name follows."""
+"""Prefix of pods' readiness gates; the name of a TargetGroupBinding follows."""
 TARGET_HEALTH_LABEL: Final = "elbv2.k8s.aws/pod-readiness-gate-inject"
-"""On namespaces, ``enabled``: their pods get such gates."""
+"""On a namespace: ``enabled`` adds these gates to its pods."""
 
 MACHINE_FINALIZER: Final = "monopod.dev/machine"
 MACHINE_LABEL: Final = "monopod.dev/microvm"
-"""On a node: the MicroVM it is."""
+"""On a node: the name of its MicroVM."""
 
 DRIVER_ANNOTATION: Final = "monopod.dev/driver"
-"""On a pod or on a FargateProfile: the kind of machine it insists on. The pod's counts first."""
+"""On a pod or a FargateProfile: the requested driver. The pod's takes precedence."""
 DRIVER_WORDS: Final = ("uml", "qemu", "qemu-tcg", "qemu-kvm")
-"""What it may say; ``qemu`` is either accelerator."""
+"""Its valid values; ``qemu`` means either accelerator."""
 RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})
-"""Handlers of a RuntimeClass that a machine's containerd serves; ``runc`` runs ``crun`` too."""
+"""RuntimeClass handlers that a machine's containerd serves; ``runc`` runs ``crun`` too."""
 NODE_LABEL: Final = "monopod.dev/node"
-"""On an ordinary node: what people call it."""
+"""On a worker node: the name that its user gave it."""
 ZONE_LABELS: Final = frozenset(
     {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}
 )
-"""On a node: the zone it is in. Other pods' constraints are heeded by these topology keys."""
+"""On a node: its zone. Pod affinity and topology spread have an effect with these keys only."""
 CLUSTER_DOMAIN: Final = "cluster.local"
-"""Under which the names of services and pods are."""
+"""The DNS domain of services and pods."""
 OS_LABEL: Final = "kubernetes.io/os"
 APPARMOR_ANNOTATION_PREFIX: Final = "container.apparmor.security.beta.kubernetes.io/"
 """On pods, followed by a container's name: its AppArmor profile, as before Kubernetes 1.30."""

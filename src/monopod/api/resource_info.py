@@ -1,4 +1,4 @@
-"""What makes a class a kind of objects that the API server keeps for us."""
+"""Declares classes as custom resources for lightkube."""
 
 from lightkube.core import resource as res
 from lightkube.core.dictmixin import DictMixin
@@ -10,14 +10,14 @@ from monopod.api import keys
 def resource_info(
     kind: str, plural: str, group: str = keys.GROUP, version: str = keys.VERSION
 ) -> res.ApiInfo:
-    """Describe a kind for the client."""
+    """Return the client's description of a kind."""
     verbs = ["delete", "deletecollection", "get", "list", "patch", "post", "put", "watch"]
     definition = res.ResourceDef(group, version, kind)
     return res.ApiInfo(resource=definition, plural=plural, verbs=verbs)
 
 
 def status_info(kind: str, plural: str) -> res.ApiInfo:
-    """Describe the status subresource of a kind of ours."""
+    """Return the client's description of the status subresource of a kind of group monopod.dev."""
     definition = res.ResourceDef(keys.GROUP, keys.VERSION, kind)
     verbs = ["get", "patch", "put"]
     return res.ApiInfo(
@@ -26,7 +26,7 @@ def status_info(kind: str, plural: str) -> res.ApiInfo:
 
 
 class CustomObject(DictMixin):
-    """What every custom resource has; each names itself on the wire."""
+    """Base of every custom resource; ``apiVersion`` and ``kind`` are always set."""
 
     apiVersion: str | None = None
     kind: str | None = None

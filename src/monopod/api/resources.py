@@ -1,7 +1,7 @@
-"""The custom resources as typed objects, for the client and for every controller.
+"""The custom resources as typed objects.
 
-Their schemas, with the rules the API server enforces, are the YAML files in ``monopod/crds``; a
-test holds the two to each other. Field names are the wire's, hence camelCase.
+The YAML files in ``monopod/api/crds`` have their schemas and the rules that the API server
+enforces; a test checks that both agree. Field names are those of the JSON, hence camelCase.
 """
 
 from typing import ClassVar
@@ -9,6 +9,7 @@ from typing import ClassVar
 from lightkube.core import resource as res
 from lightkube.core.dictmixin import DictMixin
 
+from monopod.api import constants
 from monopod.api.resource_info import CustomObject, resource_info, status_info
 
 
@@ -24,39 +25,39 @@ class Condition(DictMixin):
 
 
 class Selector(DictMixin):
-    """Pods of one namespace pattern that carry all of these label patterns."""
+    """Selects pods by namespace and labels, all of which must match; both may have wildcards."""
 
     namespace: str
     labels: dict[str, str] = {}
 
 
 class FargateProfileSpec(DictMixin):
-    """Which pods run on microVMs, and where."""
+    """Selects the pods that run on microVMs, and their subnets."""
 
     selectors: list[Selector]
     subnets: list[str] = []
-    """Names of Subnet objects; empty means every private one."""
+    """Names of Subnet objects; empty means every private subnet."""
     podExecutionRoleArn: str = ""
     tags: dict[str, str] = {}
 
 
 class HealthIssue(DictMixin):
-    """What is wrong with a profile, as the EKS API puts it."""
+    """A problem of a profile, in the form of the EKS API."""
 
     code: str
-    """One of the API's four: ``AccessDenied``, ``InternalFailure``, ..."""
+    """One of the EKS API's four codes, such as ``AccessDenied`` and ``InternalFailure``."""
     message: str = ""
     resourceIds: list[str] = []
 
 
 class Health(DictMixin):
-    """All that is wrong with a profile."""
+    """All problems of a profile."""
 
     issues: list[HealthIssue] = []
 
 
 class FargateProfileStatus(DictMixin):
-    """What became of a profile; ``status`` is the EKS API's word for it."""
+    """A profile's state; ``status`` is the EKS API's: ``CREATING``, ``ACTIVE``, ..."""
 
     status: str = ""
     health: Health | None = None
@@ -76,7 +77,7 @@ class FargateProfileWithStatus(res.GlobalSubResource, _FargateProfile):
 
 
 class FargateProfile(res.GlobalResource, _FargateProfile):
-    """A Fargate profile: cluster-scoped, its spec immutable."""
+    """A Fargate profile; cluster-scoped, and its spec is immutable but for its tags."""
 
     _api_info = resource_info("FargateProfile", "fargateprofiles")
     Status: ClassVar = FargateProfileWithStatus
@@ -89,28 +90,28 @@ class SecretName(DictMixin):
 
 
 class RegistryAuthority(DictMixin):
-    """Who signs a registry's certificate, where no public authority does."""
+    """The certificate authority of a registry without a publicly trusted certificate."""
 
     registry: str
-    """Its host, with its port if that stands in image references."""
+    """Its host, with the port if image references have it."""
     certificate: str
     """PEM."""
 
 
 class ExecutionRoleSpec(DictMixin):
-    """What machines, not their containers, may use."""
+    """Permissions of machines, which their containers do not have."""
 
     arn: str
-    """What profiles name it by, as ``podExecutionRoleArn``."""
+    """Profiles refer to it by ``podExecutionRoleArn``."""
     imagePullSecrets: list[SecretName] = []
-    """Of type ``kubernetes.io/dockerconfigjson``. Where two are for the same registry, the one
-    named first counts."""
+    """Secrets of type ``kubernetes.io/dockerconfigjson``. Of two for the same registry, the first
+    is used."""
     registryAuthorities: list[RegistryAuthority] = []
-    """Believed beside the public ones, each by machines of this role and for its registry alone."""
+    """Trusted by this role's machines, each for its registry only, in addition to public ones."""
 
 
 class ExecutionRoleStatus(DictMixin):
-    """Whether a role can give what it names."""
+    """Whether the objects that a role names exist and are usable."""
 
     conditions: list[Condition] = []
 
@@ -127,14 +128,14 @@ class ExecutionRoleWithStatus(res.GlobalSubResource, _ExecutionRole):
 
 
 class ExecutionRole(res.GlobalResource, _ExecutionRole):
-    """A pod execution role: what AWS grants by IAM, a cluster grants by this."""
+    """A pod execution role: it takes the place of the IAM role that AWS uses."""
 
     _api_info = resource_info("ExecutionRole", "executionroles")
     Status: ClassVar = ExecutionRoleWithStatus
 
 
 class PodReference(DictMixin):
-    """The pod a machine was made for; ``uid`` tells it from a later one of the same name."""
+    """The pod of a machine; ``uid`` distinguishes it from a later pod of the same name."""
 
     namespace: str
     name: str
@@ -142,45 +143,59 @@ class PodReference(DictMixin):
 
 
 class MicroVMSpec(DictMixin):
-    """What machine is wanted. Written once, by the scheduler."""
+    """The machine to start. Written once, by the scheduler or by ``monopod node add``."""
 
     podRef: PodReference
     profile: str
+    """Name of the FargateProfile; empty for a worker node."""
     subnet: str
     """Name of the Subnet the pod's address comes from."""
     milliCPU: int
-    """Provisioned CPU in thousandths of a vCPU, a row of the size table."""
+    """Provisioned CPU in thousandths of a vCPU: a row of the size table."""
     memoryMiB: int
-    """Provisioned memory in MiB, a column of that row."""
+    """Provisioned memory in MiB: an option of that row."""
     ephemeralStorageGiB: int = 20
     podExecutionRoleArn: str = ""
-    """That of the profile when the machine was asked for; the role's object may not exist."""
+    """The profile's role when the MicroVM was created; its ExecutionRole may not exist."""
     driver: str = ""
-    """The kind of machine that the pod or its profile insists on; empty: any."""
+    """The driver that the pod or its profile requests; empty means any."""
     securityGroups: list[str] = []
-    """Names of the SecurityGroup objects that the pod's address is in; empty: the cluster's."""
+    """Names of the pod's SecurityGroup objects; empty means the cluster's security group."""
+    purpose: str = constants.PURPOSE_POD
+    """``Pod`` or ``WorkerNode``. Of a worker node, ``podRef`` has the name that users gave it, and
+    ``subnet`` only determines zone and route to the internet."""
     podCIDR: str = ""
-    """The block of its pods' addresses, if it is an ordinary node and not one pod's machine. Its
-    ``podRef`` then names the node as people do, and its ``subnet`` lends zone and way out."""
+    """Block of the addresses of a worker node's pods; empty for the machine of a pod."""
 
 
 class MicroVMStatus(DictMixin):
-    """What became of it. Written by the machines controller alone."""
+    """The state of a machine. Only the MicroVM controller writes it."""
 
     podAddress: str = ""
     managementAddress: str = ""
     nodeName: str = ""
     driver: str = ""
     attempts: int = 0
-    """Launches so far, counting the present one."""
+    """Number of launches, including the current one."""
     conditions: list[Condition] = []
-    """``Addressed``, ``Launched``, ``Registered``, ``Ready`` in that order; ``Terminated`` at the
-    end. Their transition times are the phases of a pod's start."""
+    """``Addressed``, ``Launched``, ``Registered`` and ``Ready``, in that order; ``Terminated`` at
+    the end. Their transition times are the ends of the phases of a pod's start."""
 
 
 class _MicroVM(CustomObject, kw_only=True):
     spec: MicroVMSpec
     status: MicroVMStatus | None = None
+
+    @property
+    def status_or_empty(self) -> MicroVMStatus:
+        """Its status; an empty one before the controller has written any."""
+        return self.status or MicroVMStatus()
+
+    @property
+    def is_worker_node(self) -> bool:
+        """Whether it is a worker node, and not the machine of one pod."""
+        # Worker nodes of versions without ``purpose`` have the default there.
+        return self.spec.purpose == constants.PURPOSE_WORKER_NODE or self.spec.podCIDR != ""
 
 
 class MicroVMWithStatus(res.GlobalSubResource, _MicroVM):
@@ -190,7 +205,7 @@ class MicroVMWithStatus(res.GlobalSubResource, _MicroVM):
 
 
 class MicroVM(res.GlobalResource, _MicroVM):
-    """One machine for one pod; cluster-scoped, as the node that it becomes is."""
+    """A machine of one pod or a worker node; cluster-scoped, as the Node that it becomes."""
 
     _api_info = resource_info("MicroVM", "microvms")
     Status: ClassVar = MicroVMWithStatus
@@ -200,10 +215,10 @@ class VpcSpec(DictMixin):
     """The address space of the cluster's pods."""
 
     cidrBlocks: list[str]
-    """The primary IPv4 block first, then secondary ones."""
+    """The primary IPv4 block, then the secondary ones."""
     enableDnsSupport: bool = True
     enableDnsHostnames: bool = True
-    """Fargate needs both."""
+    """Fargate requires both."""
 
 
 class _Vpc(CustomObject, kw_only=True):
@@ -211,27 +226,27 @@ class _Vpc(CustomObject, kw_only=True):
 
 
 class Vpc(res.GlobalResource, _Vpc):
-    """A VPC: the router's address space."""
+    """A VPC."""
 
     _api_info = resource_info("Vpc", "vpcs")
 
 
 class SubnetSpec(DictMixin):
-    """A range of a VPC in one zone, and the way out of it."""
+    """An address range of a VPC in one zone, with its default route."""
 
     vpc: str
     cidrBlock: str
     availabilityZone: str
     internet: str = "NAT"
-    """Where its default route leads: ``NAT`` (a NAT gateway: private, with a way out), ``None``
-    (private, no way out) or ``Gateway`` (an internet gateway: public)."""
+    """Target of its default route: ``NAT`` (a NAT gateway; the subnet is private), ``Gateway`` (an
+    internet gateway; the subnet is public) or ``None`` (no default route; private)."""
     zoneType: str = "availability-zone"
-    """Of the zone: Fargate runs in an ordinary one only, not in a ``local-zone``, a
+    """Type of the zone. Fargate runs in an ``availability-zone`` only, not in a ``local-zone``, a
     ``wavelength-zone`` or an ``outpost``."""
 
 
 class SubnetStatus(DictMixin):
-    """How full a subnet is."""
+    """A subnet's use."""
 
     availableAddresses: int | None = None
 
@@ -248,7 +263,7 @@ class SubnetWithStatus(res.GlobalSubResource, _Subnet):
 
 
 class Subnet(res.GlobalResource, _Subnet):
-    """A subnet: one machine takes one of its addresses."""
+    """A subnet; each machine uses one of its addresses."""
 
     _api_info = resource_info("Subnet", "subnets")
     Status: ClassVar = SubnetWithStatus

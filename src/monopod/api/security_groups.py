@@ -1,4 +1,4 @@
-"""Security groups, and who is put in them, as typed objects. Field names are the wire's."""
+"""Security groups and SecurityGroupPolicies as typed objects."""
 
 from typing import ClassVar
 
@@ -11,38 +11,38 @@ from monopod.api.resource_info import CustomObject, resource_info, status_info
 
 
 class SecurityGroupRule(DictMixin):
-    """Connections that a group's members may take, or open."""
+    """Connections that members of a group may accept (ingress) or open (egress)."""
 
     protocol: str
-    """``tcp``, ``udp``, ``icmp``, or ``-1`` for all there are."""
+    """``tcp``, ``udp``, ``icmp``, or ``-1`` for all protocols."""
     fromPort: int | None = None
-    """The first port; of ``icmp`` the type, of which -1 is every one."""
+    """The first port; for ``icmp`` the type, where -1 means every type."""
     toPort: int | None = None
     """The last port."""
     cidrBlocks: list[str] = []
-    """Where the other end may be."""
+    """Address ranges of the peers."""
     groups: list[str] = []
-    """Names of the SecurityGroup objects that it may be in instead."""
+    """Names of SecurityGroup objects whose members are peers too."""
     description: str = ""
 
 
 class SecurityGroupSpec(DictMixin):
-    """What the members of a group may do. Answers pass with what they answer."""
+    """The connections of a group's members; replies are always allowed."""
 
     vpc: str
     description: str = ""
     ingress: list[SecurityGroupRule] = []
     egress: list[SecurityGroupRule] | None = None
-    """Nothing: everything, as in a new group on AWS. An empty list: nothing at all."""
+    """None allows all egress, as in a new group on AWS; an empty list allows none."""
 
 
 class SecurityGroupStatus(DictMixin):
-    """Who is in a group."""
+    """The use of a group."""
 
     members: int | None = None
-    """Machines; a group that has any cannot be deleted."""
+    """Number of member machines; a group with members cannot be deleted."""
     referencedBy: list[str] = []
-    """Other groups whose rules name it; likewise."""
+    """Other groups whose rules name it; a group with such cannot be deleted."""
 
 
 class _SecurityGroup(CustomObject, kw_only=True):
@@ -64,22 +64,22 @@ class SecurityGroup(res.GlobalResource, _SecurityGroup):
 
 
 class GroupIds(DictMixin):
-    """Some security groups."""
+    """A list of security groups."""
 
     groupIds: list[str] = []
 
 
 class SecurityGroupPolicySpec(DictMixin):
-    """Which pods of its namespace are put in which groups."""
+    """Selects pods of its namespace, and the groups that they become members of."""
 
     securityGroups: GroupIds
     podSelector: LabelSelector | None = None
     serviceAccountSelector: LabelSelector | None = None
-    """Where both are given, both have to match."""
+    """If both selectors are set, both must match."""
 
 
 class SecurityGroupPolicy(res.NamespacedResourceG, CustomObject, kw_only=True):
-    """AWS's own kind: it puts pods in security groups when they are made."""
+    """AWS's resource that makes new pods members of security groups."""
 
     _api_info = resource_info(
         "SecurityGroupPolicy",

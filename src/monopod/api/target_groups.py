@@ -1,4 +1,4 @@
-"""Target groups as AWS's load balancer controller shows them. Field names are the wire's."""
+"""Target groups as AWS's load balancer controller represents them."""
 
 from lightkube.core import resource as res
 from lightkube.core.dictmixin import DictMixin
@@ -12,11 +12,11 @@ class ServiceReference(DictMixin):
 
     name: str
     port: int
-    """Its number in the service."""
+    """Port number in the service."""
 
 
 class TargetGroupBindingSpec(DictMixin):
-    """Whose pods are the targets."""
+    """The service whose pods are the targets."""
 
     serviceRef: ServiceReference
     targetGroupName: str = ""
@@ -24,7 +24,7 @@ class TargetGroupBindingSpec(DictMixin):
 
 
 class TargetGroupBinding(res.NamespacedResourceG, CustomObject, kw_only=True):
-    """AWS's own kind: one for each target group, with the readiness gate's name for its name."""
+    """AWS's resource: one for each target group; readiness gates have its name."""
 
     _api_info = resource_info(
         "TargetGroupBinding",

@@ -118,7 +118,7 @@ class Observations:
         """Return whether both a pod and its machine are deleted."""
         return uid not in self._pods and self._machine_of.get(uid) not in self._machines
 
-    def last_word(self, uid: str) -> str:
+    def waiting_reason(self, uid: str) -> str:
         """Return what a pod waits for, from its status."""
         pod = self._pods.get(uid)
         if pod is None or pod.status is None:

@@ -29,7 +29,7 @@ class Kind(enum.Enum):
     """What a pod runs on."""
 
     MICROVM = "microVM"
-    ORDINARY = "baseline node"
+    BASELINE = "baseline node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Subject:
 
 PHASES: Final[Mapping[Kind, tuple[Phase, ...]]] = {
     Kind.MICROVM: tuple(Phase),
-    Kind.ORDINARY: (Phase.ADMITTED, Phase.BOUND, Phase.READY),
+    Kind.BASELINE: (Phase.ADMITTED, Phase.BOUND, Phase.READY),
 }
 """The phases of each kind of start."""
 
@@ -72,7 +72,7 @@ class PodTimeline:
         return Phase.READY in self.moments
 
 
-def durations(story: PodTimeline) -> dict[Phase, float]:
+def durations(timeline: PodTimeline) -> dict[Phase, float]:
     """Return the duration of each observed phase, in seconds; they add up to the total.
 
     A phase begins when all earlier ones are reached. One that was observed before an earlier one -
@@ -81,7 +81,7 @@ def durations(story: PodTimeline) -> dict[Phase, float]:
     taken: dict[Phase, float] = {}
     reached = 0.0
     for phase in Phase:
-        moment = story.moments.get(phase)
+        moment = timeline.moments.get(phase)
         if moment is None:
             continue
         taken[phase] = max(0.0, moment - reached)

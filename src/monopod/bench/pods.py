@@ -8,7 +8,7 @@ from lightkube.resources.core_v1 import Namespace, Pod
 
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
-from monopod.bench.baseline_node.node import LABEL as ORDINARY
+from monopod.bench.baseline_node.node import LABEL as BASELINE
 from monopod.bench.phases import Kind, Subject
 from monopod.node.guest.pause import REFERENCE
 
@@ -36,9 +36,9 @@ def bench_pod(
         container: Its container; None means the pause image.
         labels: Further labels, by which services select it.
     """
-    ordinary = subject.kind is Kind.ORDINARY
+    baseline = subject.kind is Kind.BASELINE
     annotations = {keys.DRIVER_ANNOTATION: subject.driver} if subject.driver else None
-    if ordinary:
+    if baseline:
         annotations = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_EC2}
     return Pod(
         metadata=ObjectMeta(
@@ -52,8 +52,8 @@ def bench_pod(
                 container or models.Container(name="main", image=IMAGE, imagePullPolicy="Never")
             ],
             terminationGracePeriodSeconds=1,
-            affinity=_only_ordinary() if ordinary else None,
-            tolerations=[models.Toleration(key=ORDINARY, operator="Exists")] if ordinary else None,
+            affinity=_only_baseline() if baseline else None,
+            tolerations=[models.Toleration(key=BASELINE, operator="Exists")] if baseline else None,
         ),
     )
 
@@ -71,8 +71,8 @@ def bench_profile(name: str) -> FargateProfile:
     )
 
 
-def _only_ordinary() -> models.Affinity:
-    there = models.NodeSelectorRequirement(key=ORDINARY, operator="Exists")
+def _only_baseline() -> models.Affinity:
+    there = models.NodeSelectorRequirement(key=BASELINE, operator="Exists")
     return models.Affinity(
         nodeAffinity=models.NodeAffinity(
             requiredDuringSchedulingIgnoredDuringExecution=models.NodeSelector(

@@ -97,9 +97,9 @@ class Report:
             "footprints": [_footprint(each) for each in self.footprints],
             "notes": list(self.notes),
             "starts": [
-                {**_subject(each), **_story(story)}
+                {**_subject(each), **_timeline(timeline)}
                 for each in self.series
-                for story in each.stories
+                for timeline in each.timelines
             ],
         }
 
@@ -107,7 +107,7 @@ class Report:
 def _series(series: Series) -> dict[str, Any]:
     return {
         **_subject(series),
-        "starts": len(series.stories),
+        "starts": len(series.timelines),
         "failed": len(series.failures),
         "phases": {
             each.phase.value: {
@@ -139,10 +139,10 @@ def _footprint(footprint: Footprint) -> dict[str, Any]:
     }
 
 
-def _story(story: PodTimeline) -> dict[str, Any]:
-    seconds = {p.value: rounded(story.moments[p]) for p in Phase if p in story.moments}
-    found: dict[str, Any] = {"pod": story.pod, "reachedSeconds": seconds}
-    return {**found, "failure": story.failure} if story.failure else found
+def _timeline(timeline: PodTimeline) -> dict[str, Any]:
+    seconds = {p.value: rounded(timeline.moments[p]) for p in Phase if p in timeline.moments}
+    found: dict[str, Any] = {"pod": timeline.pod, "reachedSeconds": seconds}
+    return {**found, "failure": timeline.failure} if timeline.failure else found
 
 
 def spread_document(spread: Spread | None) -> dict[str, float] | None:

@@ -14,6 +14,7 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.bench import console
 from monopod.bench.errors import BenchError
+from monopod.bench.informers import following
 from monopod.bench.observations import Observations
 from monopod.bench.phases import Kind, Phase, PodTimeline, Subject
 from monopod.bench.pods import bench_pod
@@ -65,13 +66,13 @@ class Rounds:
         client: Client,
         namespace: str,
         machines: Path,
-        sightings: Observations,
+        observations: Observations,
         make_pod: MakePod = bench_pod,
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._machines = machines
-        self._seen = sightings
+        self._seen = observations
         self._make_pod = make_pod
         self._count = 0
 
@@ -85,7 +86,7 @@ class Rounds:
         """
         kind = subject.kind
         names = [
-            f"{'m' if kind is Kind.MICROVM else 'o'}-{self._count + n}" for n in range(at_once)
+            f"{'m' if kind is Kind.MICROVM else 'b'}-{self._count + n}" for n in range(at_once)
         ]
         self._count += at_once
         sent: list[_Sent] = []
@@ -95,7 +96,7 @@ class Rounds:
             late_s = _FIRST_S + _EACH_S * (at_once - 1)
             await self._seen.until(lambda: all(self._seen.is_decided(s.uid) for s in made), late_s)
             booted = await asyncio.to_thread(self._booted, made) if kind is Kind.MICROVM else {}
-            stories = tuple(self._story(each, booted.get(each.uid), late_s) for each in sent)
+            timelines = tuple(self._timeline(each, booted.get(each.uid), late_s) for each in sent)
             if while_running is not None:
                 await while_running(
                     [
@@ -111,7 +112,7 @@ class Rounds:
                 )
         finally:
             await asyncio.shield(self._remove(names, [each.uid for each in sent if each.uid]))
-        return stories
+        return timelines
 
     async def _send(self, name: str, subject: Subject) -> _Sent:
         pod = self._make_pod(name, self._namespace, subject)
@@ -127,7 +128,7 @@ class Rounds:
             refusal = "the webhook did not mutate it" if not marked else "the webhook mutated it"
         return _Sent(name, at, admitted, uid_of(made), refusal)
 
-    def _story(self, sent: _Sent, booted: float | None, late_s: float) -> PodTimeline:
+    def _timeline(self, sent: _Sent, booted: float | None, late_s: float) -> PodTimeline:
         moments = self._seen.moments(sent.uid)
         if sent.admitted is not None:
             moments[Phase.ADMITTED] = sent.admitted
@@ -136,7 +137,7 @@ class Rounds:
         failure = sent.refusal
         if not failure and Phase.READY not in moments:
             failure = self._seen.refusal(sent.uid) or (
-                f"not Ready within {late_s:.0f} s: {self._seen.last_word(sent.uid)}"
+                f"not Ready within {late_s:.0f} s: {self._seen.waiting_reason(sent.uid)}"
             )
         reached = {phase: moment - sent.at for phase, moment in moments.items()}
         return PodTimeline(sent.name, reached, self._seen.driver(sent.uid), failure)
@@ -166,17 +167,12 @@ class Rounds:
 @asynccontextmanager
 async def watching(client: Client, namespace: str) -> AsyncGenerator[Observations]:
     """Observe a namespace's pods, all machines and all nodes for the length of a block."""
-    sightings = Observations(time.monotonic)
+    observations = Observations(time.monotonic)
     pods = Informer(client, Pod, namespace=namespace)
     machines, nodes = Informer(client, MicroVM), Informer(client, Node)
-    pods.subscribe(sightings.pod_changed)
-    machines.subscribe(sightings.machine_changed)
-    nodes.subscribe(sightings.node_changed)
-    following = [asyncio.create_task(each.run()) for each in (pods, machines, nodes)]
-    try:
+    pods.subscribe(observations.pod_changed)
+    machines.subscribe(observations.machine_changed)
+    nodes.subscribe(observations.node_changed)
+    async with following(pods, machines, nodes):
         await asyncio.gather(pods.synced(), machines.synced(), nodes.synced())
-        yield sightings
-    finally:
-        for task in following:
-            task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
+        yield observations

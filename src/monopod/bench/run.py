@@ -16,6 +16,7 @@ from monopod.bench import footprint
 from monopod.bench.baseline_node import BaselineNode
 from monopod.bench.baseline_node.node import Image
 from monopod.bench.cluster import Cluster
+from monopod.bench.environment import exclusive, run_namespace
 from monopod.bench.errors import BenchError
 from monopod.bench.footprint import IdleMachine
 from monopod.bench.phases import Kind, PodTimeline, Subject
@@ -23,12 +24,12 @@ from monopod.bench.pods import IMAGE
 from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.rounds import Rounds, Running, WhileRunning, watching
 from monopod.bench.statistics import Series, counted, how_many
-from monopod.bench.surroundings import alone, surroundings
 from monopod.kube import Client, connect
 from monopod.node.guest import pause
-from monopod.node.vmm.cgroups import Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
+from monopod.util.cgroups import Hierarchies
 from monopod.util.progress import Progress
-from monopod.util.progress import Report as Tell
+from monopod.util.progress import Report as ProgressReport
 
 _USER_AGENT: Final = "monopod-bench"
 
@@ -41,7 +42,7 @@ class BenchOptions:
     """Number of sequential starts."""
     at_once: int = 10
     """Number of concurrent starts; 0 for none."""
-    ordinary: bool = True
+    baseline: bool = True
     """Whether to measure a baseline node too."""
     drivers: tuple[str, ...] = ("",)
     """Values of ``keys.DRIVER_WORDS`` to measure; empty for the default driver."""
@@ -50,11 +51,13 @@ class BenchOptions:
 class _Run:
     """State that the steps of a run share."""
 
-    def __init__(self, cluster: Cluster, client: Client, wishes: BenchOptions, tell: Tell) -> None:
+    def __init__(
+        self, cluster: Cluster, client: Client, options: BenchOptions, report: ProgressReport
+    ) -> None:
         self.cluster = cluster
         self.client = client
-        self.wishes = wishes
-        self.tell = tell
+        self.options = options
+        self.report = report
         self.footprints: list[Footprint] = []
         self.notes: list[str] = []
 
@@ -65,7 +68,7 @@ class _Run:
             BenchError: This host can run none of them.
         """
         found: list[Series] = []
-        for driver in self.wishes.drivers:
+        for driver in self.options.drivers:
             try:
                 found += await self.series(rounds, Subject(Kind.MICROVM, driver))
             except BenchError as error:
@@ -82,52 +85,51 @@ class _Run:
         """
         subject = await self._warm_up(rounds, subject)
         found = [Series(subject, 1, await self._one_at_a_time(rounds, subject))]
-        if self.wishes.at_once > 1:
-            at_once = self.wishes.at_once
+        if self.options.at_once > 1:
+            at_once = self.options.at_once
             task = f"{subject.title}, {how_many(at_once)}"
-            self.tell(Progress(task, "starting"))
-            stories = await rounds.run(subject, at_once, self._measuring(subject))
-            self.tell(Progress(task, _outcome(stories), 1, 1))
-            found.append(Series(subject, at_once, stories))
+            self.report(Progress(task, "starting"))
+            timelines = await rounds.run(subject, at_once, self._measuring(subject))
+            self.report(Progress(task, _outcome(timelines), 1, 1))
+            found.append(Series(subject, at_once, timelines))
         return found
 
     async def _warm_up(self, rounds: Rounds, subject: Subject) -> Subject:
         """Start one uncounted pod; returns the subject with the driver that its machine has."""
         task = f"{subject.title}, warm-up"
-        self.tell(Progress(task, "one uncounted start"))
-        (story,) = await rounds.run(subject, 1)
-        if not story.complete:
-            raise BenchError(f"no pod became Ready on {subject.title}: {story.failure}")
-        self.tell(Progress(task, "one uncounted start", 1, 1))
-        return replace(subject, driver=story.driver)
+        self.report(Progress(task, "one uncounted start"))
+        (timeline,) = await rounds.run(subject, 1)
+        if not timeline.complete:
+            raise BenchError(f"no pod became Ready on {subject.title}: {timeline.failure}")
+        self.report(Progress(task, "one uncounted start", 1, 1))
+        return replace(subject, driver=timeline.driver)
 
     async def _one_at_a_time(self, rounds: Rounds, subject: Subject) -> tuple[PodTimeline, ...]:
         task = f"{subject.title}, {how_many(1)}"
-        stories: list[PodTimeline] = []
-        for number in range(self.wishes.count):
-            self.tell(Progress(task, _outcome(stories), number, self.wishes.count))
-            alone = self.wishes.at_once <= 1 and number == self.wishes.count - 1
+        timelines: list[PodTimeline] = []
+        for number in range(self.options.count):
+            self.report(Progress(task, _outcome(timelines), number, self.options.count))
+            alone = self.options.at_once <= 1 and number == self.options.count - 1
             measured = self._measuring(subject) if alone else None
-            stories += await rounds.run(subject, 1, measured)
-        self.tell(Progress(task, _outcome(stories), 1, 1))
-        return tuple(stories)
+            timelines += await rounds.run(subject, 1, measured)
+        self.report(Progress(task, _outcome(timelines), 1, 1))
+        return tuple(timelines)
 
     def _measuring(self, subject: Subject) -> WhileRunning | None:
-        if subject.kind is Kind.ORDINARY:
+        if subject.kind is Kind.BASELINE:
             return None
         return functools.partial(self._measure, subject.driver)
 
     async def _measure(self, driver: str, running: Sequence[Running]) -> None:
         task = "idle machines"
-        self.tell(Progress(task, f"measuring for {footprint.SETTLE_S + footprint.WATCH_S:.0f} s"))
-        mounts, parent = Hierarchies.of_this_host(), f"monopod-{self.cluster.plan.instance}"
-        charged = mounts.legacy.get("memory", mounts.unified)
+        self.report(Progress(task, f"measuring for {footprint.SETTLE_S + footprint.WATCH_S:.0f} s"))
+        cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{self.cluster.plan.instance}")
         machines = [
             IdleMachine(
                 name=each.machine,
                 node=each.node,
-                cgroup=mounts.unified / parent / each.machine,
-                memory_cgroup=charged / parent / each.machine,
+                cgroup=cgroups.directory(each.machine),
+                memory_cgroup=cgroups.directory(each.machine, "memory"),
                 disks=tuple(sorted((self.cluster.machines / each.machine).glob("*.*"))),
             )
             for each in running
@@ -139,10 +141,10 @@ class _Run:
         root_image = self.cluster.root_image
         found = await footprint.measure(self.client, driver, machines, root_image)
         self.footprints.append(found)
-        self.tell(Progress(task, counted(len(machines), "machine"), 1, 1))
+        self.report(Progress(task, counted(len(machines), "machine"), 1, 1))
 
 
-async def bench_start(cluster: Cluster, wishes: BenchOptions, tell: Tell) -> Report:
+async def bench_start(cluster: Cluster, options: BenchOptions, report: ProgressReport) -> Report:
     """Measure starts of pods on a running cluster.
 
     Raises:
@@ -154,17 +156,17 @@ async def bench_start(cluster: Cluster, wishes: BenchOptions, tell: Tell) -> Rep
     before = host()
     taken_at = moment()
     async with (
-        alone(cluster.home),
+        exclusive(cluster.home),
         connect(cluster.kubeconfig, _USER_AGENT) as client,
-        surroundings(client) as name,
-        watching(client, name) as sightings,
+        run_namespace(client) as name,
+        watching(client, name) as observations,
     ):
-        run = _Run(cluster, client, wishes, tell)
-        rounds = Rounds(client, name, cluster.machines, sightings)
+        run = _Run(cluster, client, options, report)
+        rounds = Rounds(client, name, cluster.machines, observations)
         series = await run.machines(rounds)
-        if wishes.ordinary:
-            async with baseline_node(cluster, client, tell):
-                series += await run.series(rounds, Subject(Kind.ORDINARY))
+        if options.baseline:
+            async with baseline_node(cluster, client, report):
+                series += await run.series(rounds, Subject(Kind.BASELINE))
     return Report(
         taken_at=taken_at,
         host=before,
@@ -200,13 +202,13 @@ def host() -> Host:
 async def baseline_node(
     cluster: Cluster,
     client: Client,
-    tell: Tell,
+    report: ProgressReport,
     *images: Image,
     pods: IPv4Network | None = None,
 ) -> AsyncGenerator[None]:
     """Run a baseline node on this host for the length of a block; see ``BaselineNode``."""
     task = "baseline node"
-    tell(Progress(task, "starting containerd and kubelet"))
+    report(Progress(task, "starting containerd and kubelet"))
     with tempfile.TemporaryDirectory(prefix="monopod-") as scratch:
         archive = await pause.build(cluster.pause_source, Path(scratch))
     ca_certificate = await asyncio.to_thread(cluster.ca_certificate.read_bytes)
@@ -221,12 +223,12 @@ async def baseline_node(
             pods=pods,
         )
         async with node.running(Image(IMAGE, archive), *images):
-            tell(Progress(task, node.name, 1, 1))
+            report(Progress(task, node.name, 1, 1))
             yield
 
 
-def _outcome(stories: Sequence[PodTimeline]) -> str:
+def _outcome(timelines: Sequence[PodTimeline]) -> str:
     """Return how many of the last starts succeeded and failed."""
-    complete = sum(story.complete for story in stories)
-    failed = len(stories) - complete
+    complete = sum(timeline.complete for timeline in timelines)
+    failed = len(timelines) - complete
     return f"{complete} ready" + (f", {failed} failed" if failed else "")

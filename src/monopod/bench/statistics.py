@@ -63,7 +63,7 @@ class Series:
 
     subject: Subject
     at_once: int
-    stories: tuple[PodTimeline, ...]
+    timelines: tuple[PodTimeline, ...]
 
     @property
     def title(self) -> str:
@@ -73,8 +73,8 @@ class Series:
     @property
     def summaries(self) -> tuple[PhaseSummary, ...]:
         """Every phase of this kind of start; pods that never became Ready are excluded."""
-        complete = [story for story in self.stories if story.complete]
-        taken = [durations(story) for story in complete]
+        complete = [timeline for timeline in self.timelines if timeline.complete]
+        taken = [durations(timeline) for timeline in complete]
         return tuple(
             PhaseSummary(
                 phase,
@@ -87,12 +87,12 @@ class Series:
     @property
     def whole(self) -> Spread | None:
         """From creation to Ready."""
-        return spread(s.moments[Phase.READY] for s in self.stories if s.complete)
+        return spread(s.moments[Phase.READY] for s in self.timelines if s.complete)
 
     @property
     def failures(self) -> tuple[PodTimeline, ...]:
         """The pods that never became Ready."""
-        return tuple(story for story in self.stories if not story.complete)
+        return tuple(timeline for timeline in self.timelines if not timeline.complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +111,10 @@ def ratios(series: Iterable[Series]) -> tuple[Ratio, ...]:
     whole = {(each.subject, each.at_once): each.whole for each in series}
     found: list[Ratio] = []
     for (subject, at_once), machine in whole.items():
-        ordinary = whole.get((Subject(Kind.ORDINARY), at_once))
-        if subject.kind is Kind.ORDINARY or not machine or not ordinary:
+        baseline = whole.get((Subject(Kind.BASELINE), at_once))
+        if subject.kind is Kind.BASELINE or not machine or not baseline:
             continue
-        if ordinary.p50 and ordinary.p95:
-            times = (machine.p50 / ordinary.p50, machine.p95 / ordinary.p95)
+        if baseline.p50 and baseline.p95:
+            times = (machine.p50 / baseline.p50, machine.p95 / baseline.p95)
             found.append(Ratio(subject.driver, at_once, *times))
     return tuple(found)

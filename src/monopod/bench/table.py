@@ -31,8 +31,8 @@ def render(report: Report) -> RenderableType:
     parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
     for series in report.series:
         parts += [
-            Text(f"{series.title}: {story.pod}: {story.failure}", style="red")
-            for story in series.failures[:_SHOWN_FAILURES]
+            Text(f"{series.title}: {timeline.pod}: {timeline.failure}", style="red")
+            for timeline in series.failures[:_SHOWN_FAILURES]
         ]
     return Group(*parts)
 
@@ -45,7 +45,7 @@ def _phases(report: Report) -> Table:
     table = Table(title="A pod's start, phase by phase: seconds, p50 / p95")
     table.add_column("phase")
     for series in report.series:
-        starts = counted(len(series.stories), "start")
+        starts = counted(len(series.timelines), "start")
         failed = f", {len(series.failures)} failed" if series.failures else ""
         title = f"{series.subject.title}\n{how_many(series.at_once)}\n{starts}{failed}"
         table.add_column(title, justify="right")

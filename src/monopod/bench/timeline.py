@@ -122,7 +122,7 @@ def _grid(scale: _Scale, bottom: int) -> Iterator[str]:
 
 
 def _panel(series: Series, top: int, scale: _Scale) -> Iterator[str]:
-    complete = len(series.stories) - len(series.failures)
+    complete = len(series.timelines) - len(series.failures)
     whole = series.whole
     said = counted(complete, "start") + (
         f", {len(series.failures)} failed" if series.failures else ""

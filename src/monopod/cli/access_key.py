@@ -1,4 +1,4 @@
-"""``monopod access-key``: access keys of the EKS API for users besides the administrator."""
+"""``monopod access-key``: access keys of the EKS API for users other than the administrator."""
 
 from typing import Annotated
 

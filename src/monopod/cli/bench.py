@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
                 f"{', '.join(keys.DRIVER_WORDS)}. [default: this host's default driver]"
             ),
         ] = None,
-        ordinary: Annotated[
+        baseline: Annotated[
             bool, typer.Option(help="Also start the pods on a baseline node.")
         ] = True,
     ) -> None:
@@ -62,8 +62,8 @@ def register(app: typer.Typer) -> None:
         if unknown := [word for word in drivers if word not in ("", *keys.DRIVER_WORDS)]:
             known = ", ".join(keys.DRIVER_WORDS)
             raise typer.BadParameter(f"unknown driver {', '.join(unknown)}; known: {known}")
-        wishes = BenchOptions(count, at_once, ordinary, drivers)
-        report = asyncio.run(_start(Settings(), wishes))
+        options = BenchOptions(count, at_once, baseline, drivers)
+        report = asyncio.run(_start(Settings(), options))
         Console(highlight=False).print(table.render(report))
         if json_file is not None:
             json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
@@ -83,33 +83,33 @@ def register(app: typer.Typer) -> None:
         json_file: Annotated[
             Path | None, typer.Option("--json", help="Write the report to this file.")
         ] = None,
-        ordinary: Annotated[
+        baseline: Annotated[
             bool, typer.Option(help="Also measure pods on a baseline node, for the ratios.")
         ] = True,
     ) -> None:
         """Measure requests between pods, direct and through load balancers."""
-        wishes = NetworkBenchOptions(seconds, connections, repeats, ordinary)
-        report = asyncio.run(_network(Settings(), wishes))
+        options = NetworkBenchOptions(seconds, connections, repeats, baseline)
+        report = asyncio.run(_network(Settings(), options))
         Console(highlight=False).print(network_table.render(report))
         if json_file is not None:
             json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
 
 
-async def _start(settings: Settings, wishes: BenchOptions) -> Report:
+async def _start(settings: Settings, options: BenchOptions) -> Report:
     # Standard output carries the report only.
     with Screen(Console(stderr=True, highlight=False)) as screen:
         cluster = await _cluster(settings)
-        return await bench_start(cluster, wishes, screen.report)
+        return await bench_start(cluster, options, screen.report)
 
 
-async def _network(settings: Settings, wishes: NetworkBenchOptions) -> NetworkReport:
+async def _network(settings: Settings, options: NetworkBenchOptions) -> NetworkReport:
     with Screen(Console(stderr=True, highlight=False)) as screen:
         cluster = await _cluster(settings)
         programs = await components.provide(
             settings, screen.report, components=(components.FORTIO,)
         )
         return await bench_network(
-            cluster, programs.program(components.FORTIO.name), wishes, screen.report
+            cluster, programs.program(components.FORTIO.name), options, screen.report
         )
 
 
@@ -124,7 +124,7 @@ async def _cluster(settings: Settings) -> Cluster:
         home=layout.home,
         plan=layout.network,
         kubeconfig=layout.admin_kubeconfig,
-        signing_kubeconfig=layout.identity("machines") / "kubeconfig",
+        signing_kubeconfig=layout.identity("microvm") / "kubeconfig",
         ca_certificate=layout.admin_kubeconfig.with_name("ca.crt"),
         programs=Path(known.components),
         pause_source=sources / _PAUSE,

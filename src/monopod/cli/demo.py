@@ -10,6 +10,7 @@ from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Pod
 from rich.table import Table
 
+from monopod.api.conditions import is_true
 from monopod.build.images import build_demo_image, push
 from monopod.cli.screen import Screen
 from monopod.controlplane import access, manifests, objects
@@ -17,7 +18,7 @@ from monopod.controlplane.control_plane import ControlPlane
 from monopod.controlplane.errors import ClusterError
 from monopod.explain import Snapshot, gather
 from monopod.explain.phases import moments
-from monopod.kube import Client, Informer, meta
+from monopod.kube import Client, Informer, meta, name_of
 from monopod.settings import Settings
 from monopod.util import process
 from monopod.util.progress import Progress, Report
@@ -81,7 +82,7 @@ async def _wait_until_ready(client: Client, report: Report) -> list[str]:
         raise ClusterError(_late(await _pods_of(client))) from error
     finally:
         watching.cancel()
-    return sorted(meta(pod).name or "" for pod in await _pods_of(client) if _is_ready(pod))
+    return sorted(name_of(pod) for pod in await _pods_of(client) if _is_ready(pod))
 
 
 async def _pods_of(client: Client) -> list[Pod]:
@@ -99,14 +100,13 @@ def _new_and_ready(deployment: Deployment) -> int:
 
 
 def _late(pods: Sequence[Pod]) -> str:
-    names = ", ".join(meta(pod).name or "" for pod in pods if not _is_ready(pod))
+    names = ", ".join(name_of(pod) for pod in pods if not _is_ready(pod))
     said = f"the demo's pods are not ready after {_READY_WITHIN_S:.0f} s"
     return f"{said}: {names}; `monopod explain POD` shows why" if names else said
 
 
 def _is_ready(pod: Pod) -> bool:
-    found = pod.status.conditions if pod.status else None
-    return any(each.type == "Ready" and each.status == "True" for each in found or ())
+    return is_true(pod.status.conditions if pod.status else None, "Ready")
 
 
 async def _look(settings: Settings, client: Client, name: str) -> _Shown:

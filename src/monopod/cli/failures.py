@@ -32,14 +32,14 @@ def explained() -> Generator[None]:
         sys.exit(1)
     except Exception as error:
         console.print("error: ", style="red", end="")
-        console.print(_told(error), markup=False)
+        console.print(_text(error), markup=False)
         sys.exit(1)
 
 
-def _told(error: Exception) -> str:
+def _text(error: Exception) -> str:
     if isinstance(error, MonopodError):
         return str(error)
-    told = f"unexpected: {type(error).__name__}: {error}"
+    text = f"unexpected: {type(error).__name__}: {error}"
     try:
         directory = Settings().logs
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -47,5 +47,5 @@ def _told(error: Exception) -> str:
         path.write_text("".join(traceback.format_exception(error)))
         path.chmod(0o600)
     except OSError:
-        return told
-    return f"{told} (details in {path})"
+        return text
+    return f"{text} (details in {path})"

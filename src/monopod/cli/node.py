@@ -1,4 +1,4 @@
-"""``monopod node``: worker nodes besides Fargate's nodes."""
+"""``monopod node``: worker nodes, in addition to Fargate's nodes."""
 
 import asyncio
 import re
@@ -79,7 +79,7 @@ async def _list() -> None:
     for each in found:
         table.add_row(
             each.spec.podRef.name,
-            each.status.nodeName if each.status else "",
+            each.status_or_empty.nodeName,
             f"{each.spec.milliCPU / 1000:g}",
             f"{each.spec.memoryMiB / 1024:g} GiB",
             each.spec.podCIDR,

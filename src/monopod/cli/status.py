@@ -13,9 +13,9 @@ from monopod.cli.sizes import size
 from monopod.controlplane import disk, lifecycle
 from monopod.controlplane.control_plane import ComponentStatus, ControlPlane
 from monopod.controlplane.errors import ClusterError
-from monopod.kube import KubeError, meta
+from monopod.fargate.sizing import Size
+from monopod.kube import KubeError, name_of
 from monopod.node.provider import report
-from monopod.node.provider.host_capacity import Share
 from monopod.settings import Settings
 
 
@@ -89,7 +89,7 @@ def _disks(found: list[disk.DiskUse]) -> Table:
     return table
 
 
-def _share(share: Share) -> str:
+def _share(share: Size) -> str:
     return f"{share.milli_cpu / 1000:g} vCPU and {share.memory_mib} MiB"
 
 
@@ -103,17 +103,17 @@ async def _show_objects(plane: ControlPlane, console: Console) -> None:
         )
     network = _table("VPC", "SUBNET", "CIDR", "ZONE", "INTERNET")
     for vpc in vpcs.items:
-        network.add_row(meta(vpc).name, "", " ".join(vpc.spec.cidrBlocks), "", "")
+        network.add_row(name_of(vpc), "", " ".join(vpc.spec.cidrBlocks), "", "")
     for subnet in subnets.items:
         spec = subnet.spec
         network.add_row(
-            spec.vpc, meta(subnet).name, spec.cidrBlock, spec.availabilityZone, spec.internet
+            spec.vpc, name_of(subnet), spec.cidrBlock, spec.availabilityZone, spec.internet
         )
     console.print("", network, sep="\n")
     chosen = _table("PROFILE", "SELECTS")
     for profile in profiles.items:
         chosen.add_row(
-            meta(profile).name,
+            name_of(profile),
             ", ".join(
                 "/".join([each.namespace, *(f"{k}={v}" for k, v in each.labels.items())])
                 for each in profile.spec.selectors
@@ -125,7 +125,7 @@ async def _show_objects(plane: ControlPlane, console: Console) -> None:
         reference, status = machine.spec.podRef, machine.status
         reached = [c.type for c in (status.conditions if status else []) if c.status == "True"]
         kept.add_row(
-            meta(machine).name,
+            name_of(machine),
             f"{reference.namespace}/{reference.name}",
             status.nodeName if status else "",
             status.driver if status else "",

@@ -15,8 +15,15 @@ import msgspec
 from monopod.api import crds
 from monopod.build.components import Components
 from monopod.build.images import stored
-from monopod.controlplane import manifests, monopod_services, objects, state, upstream_services
-from monopod.controlplane.cgroup import Cgroup
+from monopod.controlplane import (
+    debian_services,
+    manifests,
+    monopod_services,
+    objects,
+    secret_encryption,
+    state,
+    upstream_services,
+)
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.health import Prober, listens, prober
 from monopod.controlplane.identities import identities
@@ -29,6 +36,7 @@ from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology
+from monopod.util.cgroups import Cgroup, Hierarchies
 from monopod.util.progress import Progress, Report, ignore
 from monopod.webhooks.manifests import admission_manifests
 
@@ -50,12 +58,12 @@ class ComponentStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class _Probes:
     """Open clients for health checks."""
 
     client: Client
-    probers: Mapping[str, Prober]
-    """By network namespace."""
+    by_namespace: Mapping[str, Prober]
+    """By the network namespace that they probe."""
 
 
 class ControlPlane:
@@ -70,7 +78,10 @@ class ControlPlane:
             guest_image: Directory of the image that machines run; None means no machines.
         """
         self.layout = layout
-        self._first = upstream_services.services(layout, components)
+        self._first = (
+            *upstream_services.services(layout, components),
+            *debian_services.services(layout),
+        )
         # These have no permissions before the RBAC objects are applied.
         self._then = (
             upstream_services.coredns(layout, components),
@@ -97,24 +108,30 @@ class ControlPlane:
         report(Progress("network", str(layout.network.transit_network), 1, 1))
 
         report(Progress("identities", "certificates and keys"))
-        renewed = IdentityStore(layout.identities).fill(identities(layout), dt.datetime.now(dt.UTC))
+        # Before their replacements start, which listen on the same ports.
+        await self._supervisor.prune({service.name for service in self.services})
+        wanted, store = identities(layout), IdentityStore(layout.identities)
+        store.prune({identity.directory for identity in wanted})
+        renewed = store.fill(wanted, dt.datetime.now(dt.UTC))
         self._make_directories()
         report(Progress("identities", f"{len(renewed)} renewed" if renewed else "up to date", 1, 1))
 
         await self._supervisor.apply(self._first, renewed)
-        async with self._asking() as ask:
-            await self._wait_for(self._first, ask, "control plane", report)
-            await self._furnish(ask.client, report)
+        async with self._open_probes() as probes:
+            await self._wait_for(self._first, probes, "control plane", report)
+            await self._apply_objects(probes.client, report)
+            await secret_encryption.renew(probes.client, layout.home, store)
             await self._supervisor.apply(self._then, renewed)
-            await self._supervisor.prune({service.name for service in self.services})
-            await self._wait_for(self._then, ask, "DNS and Monopod", report)
-            await self._provide_first(ask.client)
+            await self._wait_for(self._then, probes, "DNS and Monopod", report)
+            await self._apply_first_objects(probes.client)
 
     async def status(self) -> list[ComponentStatus]:
         """Return the status of every process, from its health probe and its supervisor."""
-        async with self._asking() as ask:
+        async with self._open_probes() as probes:
             return list(
-                await asyncio.gather(*(self._status_of(service, ask) for service in self.services))
+                await asyncio.gather(
+                    *(self._status_of(service, probes) for service in self.services)
+                )
             )
 
     def admin(self) -> AbstractAsyncContextManager[Client]:
@@ -127,6 +144,7 @@ class ControlPlane:
         layout.images.mkdir(mode=0o711, exist_ok=True)
         for path, user in (
             (layout.database, User.ETCD),
+            (layout.audit_log.parent, User.API_SERVER),
             (layout.image_data, User.REGISTRY),
             (layout.push_socket.parent, User.REGISTRY),
         ):
@@ -134,17 +152,17 @@ class ControlPlane:
             os.chown(path, layout.uid(user), layout.uid(user))
         stored.make(layout.image_data, layout.uid(User.REGISTRY))
         layout.balancers.mkdir(mode=0o711, exist_ok=True)
-        keeper, kept = layout.uid(User.BALANCING), layout.uid(User.BALANCERS)
+        controller, haproxy = layout.uid(User.LOADBALANCER), layout.uid(User.BALANCERS)
         for path, owner, group in (
-            (layout.balancer_configuration, keeper, kept),
-            (layout.balancer_socket.parent, kept, keeper),
+            (layout.balancer_configuration, controller, haproxy),
+            (layout.balancer_socket.parent, haproxy, controller),
         ):
             path.mkdir(mode=0o700, exist_ok=True)
             os.chown(path, owner, group)
             # Setgid: files that the owner creates belong to the group, which the owner is not in.
             path.chmod(0o2750)
 
-    async def _furnish(self, client: Client, report: Report) -> None:
+    async def _apply_objects(self, client: Client, report: Report) -> None:
         report(Progress("objects", "definitions, rules, policies, DNS"))
         values = {
             "dns": str(CLUSTER_DNS),
@@ -156,14 +174,15 @@ class ControlPlane:
             *crds.manifests(),
             *manifests.read("rbac"),
             *manifests.read("dns", values),
-            *manifests.read("balancing"),
+            *manifests.read("loadbalancer"),
             *admission_manifests(authority),
         ]
         await objects.apply(client, every)
         await objects.provide(client, manifests.read("groups"))
+        await objects.remove(client, manifests.read("removed"))
         report(Progress("objects", f"{len(every)} applied", 1, 1))
 
-    async def _provide_first(self, client: Client) -> None:
+    async def _apply_first_objects(self, client: Client) -> None:
         """Apply a new cluster's first objects, once; admission must be ready."""
         known = state.load(self.layout.home)
         if known is None or known.furnished:
@@ -176,19 +195,19 @@ class ControlPlane:
         state.save(self.layout.home, msgspec.structs.replace(known, furnished=True))
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncGenerator[_Asking]:
+    async def _open_probes(self) -> AsyncGenerator[_Probes]:
         network = self.layout.network
         async with (
             prober(network.control_name) as control,
             prober(network.router_name) as router,
             self.admin() as client,
         ):
-            yield _Asking(client, {network.control_name: control, network.router_name: router})
+            yield _Probes(client, {network.control_name: control, network.router_name: router})
 
     async def _wait_for(
         self,
         services: Sequence[Service],
-        ask: _Asking,
+        probes: _Probes,
         task: str,
         report: Report,
     ) -> None:
@@ -196,36 +215,38 @@ class ControlPlane:
         total = len(waiting)
         deadline = time.monotonic() + _READY_WITHIN_S
         while waiting:
-            answers = await asyncio.gather(*(self._is_healthy(service, ask) for service in waiting))
+            answers = await asyncio.gather(
+                *(self._is_healthy(service, probes) for service in waiting)
+            )
             waiting = [service for service, ok in zip(waiting, answers, strict=True) if not ok]
             names = ", ".join(service.name for service in waiting)
             detail = f"waiting for {names}" if names else f"{total} processes ready"
             report(Progress(task, detail, total - len(waiting), total))
             if waiting and time.monotonic() > deadline:
-                raise self._late(waiting[0])
+                raise self._not_ready(waiting[0])
             if waiting:
                 await asyncio.sleep(_POLL_S)
 
-    async def _status_of(self, service: Service, ask: _Asking) -> ComponentStatus:
+    async def _status_of(self, service: Service, probes: _Probes) -> ComponentStatus:
         said = await self._supervisor.state(service.name)
-        healthy = said is not None and said.up and await self._is_healthy(service, ask)
+        healthy = said is not None and said.up and await self._is_healthy(service, probes)
         return ComponentStatus(service.name, said, healthy)
 
-    async def _is_healthy(self, service: Service, ask: _Asking) -> bool:
+    async def _is_healthy(self, service: Service, probes: _Probes) -> bool:
         if service.name == upstream_services.API_SERVER:
             try:
-                await ask.client.raw("/readyz")
+                await probes.client.raw("/readyz")
             except KubeError:
                 return False
             return True
         if service.health:
-            return await ask.probers[service.namespace].healthy(service.health)
+            return await probes.by_namespace[service.namespace].healthy(service.health)
         if service.socket:
             return await listens(service.socket)
         said = await self._supervisor.state(service.name)
         return said is not None and said.up and (said.ready or not service.notifies)
 
-    def _late(self, service: Service) -> ClusterError:
+    def _not_ready(self, service: Service) -> ClusterError:
         said = "\n".join(self._supervisor.last_lines(service.name, _LINES_SHOWN))
         log = self._supervisor.log(service.name)
         return ClusterError(
@@ -235,6 +256,11 @@ class ControlPlane:
 
 
 def supervisor(layout: Layout) -> Supervisor:
-    """Return the supervisor of a cluster."""
-    cgroup = Cgroup(f"monopod-{layout.settings.instance}/services")
+    """Return the supervisor of a cluster.
+
+    Raises:
+        CgroupError: This host has no cgroups mounted.
+    """
+    root = Hierarchies.of_this_host().tracking
+    cgroup = Cgroup(root, f"monopod-{layout.settings.instance}/services")
     return Supervisor(layout.services, layout.settings.logs, layout.uid(User.LOGS), cgroup)

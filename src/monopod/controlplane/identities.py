@@ -16,12 +16,12 @@ ADMIN: Final = "admin"
 KUBELET_CLIENT: Final = "monopod:kubelet-client"
 """The user that the API server is to kubelets."""
 MONOPOD_USERS: Final = {
-    "admission": "monopod:admission",
+    "eksapi": "monopod:eksapi",
+    "loadbalancer": "monopod:loadbalancer",
+    "microvm": "monopod:microvm",
     "scheduler": "monopod:fargate-scheduler",
-    "machines": "monopod:machines",
-    "network": "monopod:network",
-    "eks": "monopod:eks",
-    "balancing": "monopod:balancing",
+    "vpc": "monopod:vpc",
+    "webhooks": "monopod:webhooks",
 }
 """Package → its process's user. Its directory and its service have the package's name too."""
 _LOOPBACK: Final = IPv4Address("127.0.0.1")
@@ -56,29 +56,29 @@ def identities(layout: Layout) -> tuple[StoredIdentity, ...]:
             leaves=(_server("registry", "registry", addresses=(layout.control_address,)),),
         ),
         StoredIdentity(
-            "admission",
-            uid=layout.uid(User.ADMISSION),
+            "webhooks",
+            uid=layout.uid(User.WEBHOOKS),
             leaves=(
-                _client(MONOPOD_USERS["admission"]),
-                _server("serving", "monopod admission", addresses=(_LOOPBACK,)),
+                _client(MONOPOD_USERS["webhooks"]),
+                _server("serving", "monopod webhooks", addresses=(_LOOPBACK,)),
             ),
             server=layout.api_server,
         ),
         StoredIdentity(
-            "eks",
-            uid=layout.uid(User.EKS),
+            "eksapi",
+            uid=layout.uid(User.EKSAPI),
             leaves=(
-                _client(MONOPOD_USERS["eks"]),
-                _server("serving", "monopod eks", addresses=(layout.control_address, _LOOPBACK)),
+                _client(MONOPOD_USERS["eksapi"]),
+                _server("serving", "monopod eksapi", addresses=(layout.control_address, _LOOPBACK)),
             ),
             server=layout.api_server,
             access_keys=(_ADMINISTRATOR,),
             verifies=True,
         ),
         _own(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER)),
-        _own(layout, "balancing", layout.uid(User.BALANCING)),
-        _own(layout, "machines", 0),
-        _own(layout, "network", 0),
+        _own(layout, "loadbalancer", layout.uid(User.LOADBALANCER)),
+        _own(layout, "microvm", 0),
+        _own(layout, "vpc", 0),
     )
 
 
@@ -111,6 +111,7 @@ def _api_server(layout: Layout) -> StoredIdentity:
         ),
         trusts=("cluster", "front-proxy", "etcd"),
         signs_tokens=True,
+        encrypts=True,
     )
 
 

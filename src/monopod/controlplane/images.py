@@ -16,10 +16,10 @@ from monopod.build.images.stored import StoredImage
 from monopod.build.images.use import Use
 from monopod.controlplane import access, disk, state
 from monopod.controlplane.control_plane import supervisor
+from monopod.controlplane.debian_services import REGISTRY_PUSH
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.health import listens
 from monopod.controlplane.layout import Layout
-from monopod.controlplane.upstream_services import REGISTRY_PUSH
 from monopod.kube import connect, meta
 from monopod.settings import Settings
 from monopod.util.progress import Progress, Report, ignore

@@ -24,9 +24,9 @@ def create(settings: Settings, user: str, groups: Sequence[str] = ()) -> AccessK
     """
     layout = _layout(settings)
     with state.locked(layout.home):
-        vault = IdentityStore(layout.identities)
-        made = vault.issue_key(user, groups)
-        _fill(vault, layout)
+        store = IdentityStore(layout.identities)
+        made = store.issue_key(user, groups)
+        _fill(store, layout)
     return made
 
 
@@ -51,15 +51,15 @@ def delete(settings: Settings, key_id: str) -> None:
     """
     layout = _layout(settings)
     with state.locked(layout.home):
-        vault = IdentityStore(layout.identities)
-        vault.withdraw_key(key_id)
-        _fill(vault, layout)
+        store = IdentityStore(layout.identities)
+        store.withdraw_key(key_id)
+        _fill(store, layout)
 
 
-def _fill(vault: IdentityStore, layout: Layout) -> None:
+def _fill(store: IdentityStore, layout: Layout) -> None:
     # Only verifiers: other processes would need a restart after a renewal, which `up` does.
-    verifiers = [holding for holding in identities(layout) if holding.verifies]
-    vault.fill(verifiers, dt.datetime.now(dt.UTC))
+    verifiers = [identity for identity in identities(layout) if identity.verifies]
+    store.fill(verifiers, dt.datetime.now(dt.UTC))
 
 
 def _layout(settings: Settings) -> Layout:

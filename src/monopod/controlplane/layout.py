@@ -38,10 +38,10 @@ class User(enum.Enum):
     PROXY = 6
     DNS = 7
     REGISTRY = 8
-    ADMISSION = 9
+    WEBHOOKS = 9
     FARGATE_SCHEDULER = 10
-    EKS = 11
-    BALANCING = 12
+    EKSAPI = 11
+    LOADBALANCER = 12
     BALANCERS = 13
 
 
@@ -108,6 +108,11 @@ class Layout:
         return self.home / "etcd"
 
     @property
+    def audit_log(self) -> Path:
+        """The API server's audit log; only the API server and root can enter its directory."""
+        return self.home / "audit" / "audit.log"
+
+    @property
     def images(self) -> Path:
         """The directory of the registry."""
         return self.home / "registry"
@@ -129,12 +134,12 @@ class Layout:
 
     @property
     def balancer_configuration(self) -> Path:
-        """Written by monopod-balancing, read by HAProxy; holds certificates' keys too."""
+        """Written by monopod-loadbalancer, read by HAProxy; holds certificates' keys too."""
         return self.balancers / "configuration"
 
     @property
     def balancer_socket(self) -> Path:
-        """HAProxy's runtime socket; only monopod-balancing can open it."""
+        """HAProxy's runtime socket; only monopod-loadbalancer can open it."""
         return self.balancers / "control" / "socket"
 
     def configuration(self, service: str) -> Path:

@@ -6,9 +6,10 @@ from typing import Final
 
 from monopod.controlplane.layout import Layout
 from monopod.node.net.namespaces import Namespace
+from monopod.util.cgroups import Hierarchies
+from monopod.util.mounts import mounts
 from monopod.util.process import ProcessError, run
 
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 _PROC: Final = Path("/proc")
 
 
@@ -45,14 +46,12 @@ async def _has_table(name: str) -> bool:
 
 
 def _cgroups(name: str) -> list[str]:
-    hierarchies = [_CGROUPS, *(path for path in _CGROUPS.iterdir() if path.is_dir())]
-    return [f"cgroup {path / name}" for path in hierarchies if (path / name).exists()]
+    groups = [root / name for root in Hierarchies.of_this_host().roots]
+    return [f"cgroup {group}" for group in groups if group.exists()]
 
 
 def _mounts(home: Path) -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    points = (Path(line.split()[4]) for line in lines)
-    return [f"mount {point}" for point in points if point.is_relative_to(home)]
+    return [f"mount {each.point}" for each in mounts() if each.point.is_relative_to(home)]
 
 
 def _processes(home: Path) -> list[str]:

@@ -1,15 +1,14 @@
 """The lifecycle of a cluster: start, and complete removal."""
 
 import asyncio
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
 from monopod.build import components
 from monopod.build.components import Components
+from monopod.controlplane import home as cluster_home
 from monopod.controlplane import leftovers, preflight, state
-from monopod.controlplane.cgroup import Cgroup, mounted
 from monopod.controlplane.control_plane import ControlPlane
 from monopod.controlplane.errors import ClusterError, HostUnfitError
 from monopod.controlplane.layout import Layout
@@ -21,8 +20,10 @@ from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology, reserve
 from monopod.node.vmm import uml
 from monopod.node.vmm.driver import VmmError
-from monopod.node.vmm.map_count import MapCount
+from monopod.node.vmm.map_count import max_map_count
 from monopod.settings import Settings
+from monopod.util.cgroups import Cgroup, Hierarchies
+from monopod.util.host_value import HostValueError
 from monopod.util.progress import Progress, Report, ignore
 
 _KUBERNETES: Final = "k8s.io/kubernetes"
@@ -47,9 +48,7 @@ async def up(settings: Settings, report: Report = ignore, *, machines: bool = Tr
         IdentityError: Certificates could not be written.
     """
     preflight.check(settings)
-    home = settings.home.resolve()
-    home.mkdir(mode=0o711, parents=True, exist_ok=True)
-    home.chmod(0o711)
+    home = cluster_home.claim(settings)
     with state.locked(home):
         known = state.load(home)
         programs = await components.provide(settings, report)
@@ -62,6 +61,7 @@ async def up(settings: Settings, report: Report = ignore, *, machines: bool = Tr
             components=str(programs.directory),
             guest_image=str(image.directory) if image else None,
             furnished=known.furnished if known else False,
+            encryption_key=known.encryption_key if known else "",
         )
         state.save(home, now)
         if machines:
@@ -89,33 +89,36 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
 
     Raises:
         HostUnfitError: Not root.
-        ClusterError: Processes did not end, or another monopod command holds the cluster's lock.
+        CgroupError: Processes did not end.
+        ClusterError: The home is not this cluster's, or another monopod command holds the cluster's
+            lock.
         NetworkError: The network could not be removed.
     """
     preflight.check_root()
-    home = settings.home.resolve()
+    home = cluster_home.verify(settings)
     with state.locked(home) if home.exists() else nullcontext():
         layout = Layout(settings, ClusterNetwork(settings.instance, 0))
         report(Progress("processes", "killing all of them"))
         # The control plane's cgroup is in one hierarchy, the machines' may be in several.
-        for root in mounted():
-            await Cgroup(f"monopod-{settings.instance}", root).destroy(_DEATH_WITHIN_S)
+        for root in Hierarchies.of_this_host().roots:
+            await Cgroup(root, f"monopod-{settings.instance}").destroy(_DEATH_WITHIN_S)
         report(Progress("processes", "none left", 1, 1))
         report(Progress("network", "namespaces, links and rules"))
         await Topology(layout.network, Host(Namespace.own())).remove()
         report(Progress("network", "removed", 1, 1))
         _release_map_count(settings.instance, report)
         report(Progress("files", str(home)))
-        await asyncio.to_thread(_remove_tree, home)
+        kept = await asyncio.to_thread(cluster_home.remove, home)
         report(Progress("files", "removed; the cache is kept", 1, 1))
-    return await leftovers.find(layout)
+    return [*(f"{path}, which no cluster made" for path in kept), *await leftovers.find(layout)]
 
 
 def _raise_map_count(instance: str, report: Report) -> None:
     needed = uml.largest_mappings()
     try:
-        before = MapCount().require(instance, needed)
-    except VmmError as error:
+        with max_map_count().locked() as users:
+            before = users.add(instance, needed)
+    except (VmmError, HostValueError) as error:
         raise HostUnfitError((str(error),)) from error
     detail = "is high enough" if before is None else f"raised from {before} to {needed}"
     report(Progress("host", f"vm.max_map_count {detail}", 1, 1))
@@ -123,8 +126,9 @@ def _raise_map_count(instance: str, report: Report) -> None:
 
 def _release_map_count(instance: str, report: Report) -> None:
     try:
-        value = MapCount().release(instance)
-    except VmmError as error:
+        with max_map_count().locked() as users:
+            value = users.remove(instance)
+    except (VmmError, HostValueError) as error:
         raise ClusterError(str(error)) from error
     if value is not None:
         report(Progress("host", f"vm.max_map_count restored to {value}", 1, 1))
@@ -143,17 +147,3 @@ def _plane(settings: Settings, known: state.State) -> ControlPlane:
     image = None if known.guest_image is None else Path(known.guest_image)
     layout = Layout.of(settings, known.transit)
     return ControlPlane(layout, Components(Path(known.components)), image)
-
-
-def _remove_tree(home: Path) -> None:
-    if not home.exists():
-        return
-    try:
-        for entry in home.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-        home.rmdir()
-    except OSError as error:
-        raise ClusterError(f"{home} cannot be removed: {error}") from error

@@ -9,64 +9,61 @@ from pathlib import Path
 from typing import Final
 
 import monopod
+from monopod.controlplane import code
 from monopod.controlplane.layout import HAPROXY, HAPROXY_FILE, Layout, User
 from monopod.controlplane.service import Service
 from monopod.node.net.addresses import SERVICES
 
 _SOURCES: Final = Path(monopod.__file__).resolve().parents[1]
 _OS: Final = Path("/usr")
-_MODULES: Final = {
-    "admission": "monopod.webhooks",
-    "balancing": "monopod.controllers.loadbalancer",
-    "eks": "monopod.eksapi",
-    "machines": "monopod.controllers.microvm",
-    "network": "monopod.controllers.vpc",
-    "scheduler": "monopod.controllers.scheduler",
-}
-"""The Python module of each process, by the name of its service, API user and log directory."""
 
 
 def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
-    """Return all services; without a guest image, monopod-machines is left out."""
+    """Return all services; without a guest image, monopod-microvm is left out.
+
+    Their environment has the digest of their code, so that new code is a change of the service.
+    """
     every = (
-        network(layout),
-        admission(layout),
+        vpc(layout),
+        webhooks(layout),
         scheduler(layout),
-        eks(layout),
-        balancing(layout),
+        eksapi(layout),
+        loadbalancer(layout),
+        *(() if guest_image is None else (microvm(layout, guest_image),)),
     )
-    if guest_image is not None:
-        every = (*every, machines(layout, guest_image))
-    return every
+    digest = {"MONOPOD_CODE": code.installed_code()}
+    return tuple(
+        replace(service, environment={**service.environment, **digest}) for service in every
+    )
 
 
-def admission(layout: Layout) -> Service:
+def webhooks(layout: Layout) -> Service:
     """Return the admission webhook server, which the API server calls on the loopback."""
-    return _confined(layout, "admission", layout.uid(User.ADMISSION))
+    return _confined(layout, "monopod.webhooks", layout.uid(User.WEBHOOKS))
 
 
-def eks(layout: Layout) -> Service:
+def eksapi(layout: Layout) -> Service:
     """Return the EKS API's server, which is reachable from the host."""
     return _confined(
         layout,
-        "eks",
-        layout.uid(User.EKS),
+        "monopod.eksapi",
+        layout.uid(User.EKSAPI),
         {
-            "MONOPOD_EKS_ADDRESS": str(layout.control_address),
-            "MONOPOD_EKS_SERVER": layout.api_server,
-            "MONOPOD_EKS_SERVICES": str(SERVICES),
+            "MONOPOD_EKSAPI_ADDRESS": str(layout.control_address),
+            "MONOPOD_EKSAPI_SERVER": layout.api_server,
+            "MONOPOD_EKSAPI_SERVICES": str(SERVICES),
         },
     )
 
 
 def scheduler(layout: Layout) -> Service:
     """Return the fargate-scheduler."""
-    return _confined(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER))
+    return _confined(layout, "monopod.controllers.scheduler", layout.uid(User.FARGATE_SCHEDULER))
 
 
-def balancing(layout: Layout) -> Service:
+def loadbalancer(layout: Layout) -> Service:
     """Return the load balancer controller: it writes HAProxy's configuration and commands it."""
-    confined = _confined(layout, "balancing", layout.uid(User.BALANCING))
+    confined = _confined(layout, "monopod.controllers.loadbalancer", layout.uid(User.LOADBALANCER))
     own = {
         "TRANSIT": layout.network.transit,
         "BASE": layout.configuration(HAPROXY) / HAPROXY_FILE,
@@ -83,13 +80,13 @@ def balancing(layout: Layout) -> Service:
         writable=(layout.balancer_configuration,),
         environment={
             **confined.environment,
-            **{f"MONOPOD_BALANCING_{name}": str(value) for name, value in own.items()},
+            **{f"MONOPOD_LOADBALANCER_{name}": str(value) for name, value in own.items()},
         },
     )
 
 
-def machines(layout: Layout, guest_image: Path) -> Service:
-    """Return the machines controller, with the capabilities that building jails takes.
+def microvm(layout: Layout, guest_image: Path) -> Service:
+    """Return the MicroVM controller, with the capabilities that building jails takes.
 
     ``net_raw`` and ``net_admin`` for the machines' links; ``sys_admin`` for namespaces and mounts;
     those of users, ownership and modes for a machine's files and processes; ``mknod`` for a
@@ -97,7 +94,7 @@ def machines(layout: Layout, guest_image: Path) -> Service:
     """
     return _unconfined(
         layout,
-        "machines",
+        "monopod.controllers.microvm",
         (
             "chown",
             "dac_override",
@@ -111,28 +108,29 @@ def machines(layout: Layout, guest_image: Path) -> Service:
             "sys_admin",
         ),
         {
-            **_given("MONOPOD_LOCAL_", "MONOPOD_MACHINES_"),
-            "MONOPOD_MACHINES_IMAGE": str(guest_image),
+            **_given("MONOPOD_LOCAL_"),
+            "MONOPOD_MICROVM_IMAGE": str(guest_image),
         },
     )
 
 
-def network(layout: Layout) -> Service:
+def vpc(layout: Layout) -> Service:
     """Return the VPC controller: it enters the router's namespace and writes its rules there."""
-    return _unconfined(layout, "network", ("net_admin", "sys_admin"))
+    return _unconfined(layout, "monopod.controllers.vpc", ("net_admin", "sys_admin"))
 
 
 def _confined(
     layout: Layout, module: str, uid: int, environment: Mapping[str, str] | None = None
 ) -> Service:
-    own = layout.identity(module)
+    name = _name(module)
+    own = layout.identity(name)
     return Service(
-        module,
+        name,
         _argv(module),
         uid=uid,
         namespace=layout.network.control_name,
         readable=(*python_paths(), own),
-        environment={**_environment(layout, own), **_settings(module), **(environment or {})},
+        environment={**_environment(layout, own), **_settings(name), **(environment or {})},
         notifies=True,
     )
 
@@ -143,29 +141,35 @@ def _unconfined(
     capabilities: tuple[str, ...],
     environment: Mapping[str, str] | None = None,
 ) -> Service:
+    name = _name(module)
     return Service(
-        module,
+        name,
         _argv(module),
         uid=0,
         namespace=layout.network.control_name,
         capabilities=capabilities,
         confined=False,
         environment={
-            **_environment(layout, layout.identity(module)),
-            **_settings(module),
+            **_environment(layout, layout.identity(name)),
+            **_settings(name),
             **(environment or {}),
         },
         notifies=True,
     )
 
 
+def _name(module: str) -> str:
+    """Return the name of a process's service, log, identity and settings: its package's."""
+    return module.rpartition(".")[2]
+
+
 def _argv(module: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", _MODULES[module])
+    return (sys.executable, "-m", module)
 
 
-def _given(*prefixes: str) -> dict[str, str]:
-    """Return the environment variables with these prefixes, a process's own settings."""
-    return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+def _given(prefix: str) -> dict[str, str]:
+    """Return our environment variables with this prefix."""
+    return {name: value for name, value in os.environ.items() if name.startswith(prefix)}
 
 
 def _environment(layout: Layout, identity: Path) -> dict[str, str]:
@@ -190,10 +194,9 @@ def _environment(layout: Layout, identity: Path) -> dict[str, str]:
     }
 
 
-def _settings(module: str) -> dict[str, str]:
-    """Return the variables in our environment that are documented as this module's."""
-    prefix = f"MONOPOD_{module.upper()}_"
-    return {name: value for name, value in os.environ.items() if name.startswith(prefix)}
+def _settings(name: str) -> dict[str, str]:
+    """Return the variables in our environment that are documented as this process's."""
+    return _given(f"MONOPOD_{name.upper()}_")
 
 
 def python_paths() -> tuple[Path, ...]:

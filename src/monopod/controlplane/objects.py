@@ -1,4 +1,4 @@
-"""Writes manifests to the API server by server-side apply. Idempotent."""
+"""Writes manifests to the API server, and removes those of earlier versions. Idempotent."""
 
 import asyncio
 import time
@@ -86,6 +86,25 @@ async def provide(client: Client, manifests: Sequence[Manifest]) -> None:
             await _apply_one(client, manifest)
         except KubeError as error:
             raise _refused(manifest, error) from error
+
+
+async def remove(client: Client, manifests: Sequence[Manifest]) -> None:
+    """Delete these objects. Idempotent.
+
+    Raises:
+        ClusterError: The API server rejected it; names the object and the reason.
+    """
+
+    async def one(manifest: Manifest) -> None:
+        metadata: dict[str, Any] = manifest["metadata"]
+        try:
+            await client.delete(_class_of(manifest), metadata["name"], metadata.get("namespace"))
+        except NotFoundError:
+            return
+        except KubeError as error:
+            raise _refused(manifest, error) from error
+
+    await run_concurrently(*(one(manifest) for manifest in manifests))
 
 
 async def _apply_one(client: Client, manifest: Manifest) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from monopod.controlplane.cgroup import mounted
 from monopod.controlplane.errors import HostUnfitError
 from monopod.settings import Settings
+from monopod.util.cgroups import Hierarchies
 
 PACKAGE_OF_PROGRAM: Final[Mapping[str, str]] = {
     "bwrap": "bubblewrap",
@@ -36,6 +36,14 @@ _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 _NAMESPACES: Final = ("net", "pid", "mnt", "ipc", "uts", "user")
 _HOME_BYTES: Final = 2 << 30
 """For the database, the registry and the logs; machines' disks add to it as they fill."""
+_RENAMED: Final[Mapping[str, str]] = {
+    "MONOPOD_ADMISSION_": "MONOPOD_WEBHOOKS_",
+    "MONOPOD_BALANCING_": "MONOPOD_LOADBALANCER_",
+    "MONOPOD_EKS_": "MONOPOD_EKSAPI_",
+    "MONOPOD_MACHINES_": "MONOPOD_MICROVM_",
+    "MONOPOD_NETWORK_": "MONOPOD_VPC_",
+}
+"""Prefixes of settings in earlier versions, and now."""
 _LONGEST_HOME: Final = 80
 """Characters; a socket's path may have 107."""
 
@@ -54,6 +62,8 @@ class Findings:
     free_bytes: int
     """On the file system of the cluster's state."""
     home: Path
+    variables: frozenset[str] = frozenset()
+    """The names of this process's environment variables."""
 
 
 def preflight(found: Findings) -> tuple[str, ...]:
@@ -81,6 +91,12 @@ def preflight(found: Findings) -> tuple[str, ...]:
         )
     if len(str(found.home)) > _LONGEST_HOME:
         missing.append(f"the path {found.home} is too long: at most {_LONGEST_HOME} characters")
+    for old, new in _RENAMED.items():
+        missing += [
+            f"the setting {name} is called {new}{name.removeprefix(old)} now: rename it"
+            for name in sorted(found.variables)
+            if name.startswith(old)
+        ]
     return tuple(missing)
 
 
@@ -114,9 +130,10 @@ def _look(home: Path) -> Findings:
         ),
         namespaces=frozenset(path.name for path in Path("/proc/self/ns").iterdir()),
         user_namespaces=_number(Path("/proc/sys/user/max_user_namespaces")),
-        cgroups=any(os.access(root, os.W_OK) for root in mounted()[:1]),
+        cgroups=any(os.access(root, os.W_OK) for root in Hierarchies.of_this_host().roots[:1]),
         free_bytes=shutil.disk_usage(existing).free,
         home=home,
+        variables=frozenset(os.environ),
     )
 
 

@@ -26,6 +26,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """Directory of the image that its machines run."""
     furnished: bool = False
     """Whether its first VPC, subnets and profile were created; from then on the user owns them."""
+    encryption_key: str = ""
+    """Name of the key under which all Secrets are encrypted; empty means not all are."""
 
 
 def load(home: Path) -> State | None:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from monopod.controlplane import execline, sandbox
-from monopod.controlplane.cgroup import Cgroup
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.service import NOTIFY_FD, Service
+from monopod.util.cgroups import Cgroup
+from monopod.util.concurrency import run_concurrently
 from monopod.util.files import write_atomically
 from monopod.util.process import ProcessError, run
 
@@ -26,7 +27,7 @@ _LOG_FILES: Final = 5
 _STATUS_FIELDS: Final = "up,ready,pid,updownfor,exitcode,signal"
 _START_DEADLINE_S: Final = 10.0
 _POLL_S: Final = 0.02
-_RESTART_MS: Final = "10000"
+_RESTART_DEADLINE_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +73,31 @@ class Supervisor:
                 await self._start()
                 return
             await run("s6-svscanctl", "-a", self._services)
-            for name in changed & existing:
-                await run("s6-svc", "-k", self._services / name)
         except ProcessError as error:
             raise ClusterError(f"s6 command failed: {error}") from error
+        # Until another process has started, s6 would report the old one as ready.
+        await run_concurrently(*(self.restart(name) for name in changed & existing))
 
     async def restart(self, name: str) -> None:
-        """Kill a service and wait until its supervisor has restarted it.
+        """Kill a service and wait until its supervisor has started another process.
 
         Raises:
-            ClusterError: It was not restarted within 10 s.
+            ClusterError: It was not restarted within 20 s.
         """
+        before = await self.state(name)
         try:
-            await run("s6-svc", "-wr", "-T", _RESTART_MS, "-k", self._services / name)
+            await run("s6-svc", "-k", self._services / name)
         except ProcessError as error:
             raise ClusterError(f"{name} was not restarted: {error}") from error
+        killed = before.pid if before is not None else None
+        deadline = time.monotonic() + _RESTART_DEADLINE_S
+        while (now := await self.state(name)) is None or now.pid in (None, killed):
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"{name} was not restarted within {_RESTART_DEADLINE_S:.0f} s:"
+                    f" see `monopod logs {name}`"
+                )
+            await asyncio.sleep(_POLL_S)
 
     async def prune(self, wanted: Collection[str]) -> None:
         """Stop and remove all services except these."""

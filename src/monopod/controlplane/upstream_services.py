@@ -1,4 +1,4 @@
-"""Third-party processes as services: upstream's control plane, Debian's registry and HAProxy.
+"""Programs built from upstream's modules as services: etcd, Kubernetes' and CoreDNS.
 
 Single instances, so there is no leader election. Health ports are on the namespace's loopback.
 """
@@ -10,36 +10,31 @@ from typing import Final
 import yaml
 
 from monopod.build.components import Components
-from monopod.controllers.loadbalancer.render import base
-from monopod.controlplane import oidc
-from monopod.controlplane.layout import CLUSTER_DOMAIN, HAPROXY, HAPROXY_FILE, Layout, Port, User
+from monopod.controlplane import api_server_configuration, oidc
+from monopod.controlplane.layout import CLUSTER_DOMAIN, Layout, Port, User
 from monopod.controlplane.service import PROGRAMS, Service
 from monopod.eksapi import registration
+from monopod.identity import encryption
 from monopod.node.net import services as services_config
 from monopod.node.net.addresses import SERVICES
 from monopod.node.net.cluster_network import API_PORT
 
 API_SERVER: Final = "kube-apiserver"
 """Its health is probed with a client certificate: its health paths are not open to anonymous."""
-REGISTRY_PUSH: Final = "registry-push"
-"""The service that collects the registry's garbage at each start."""
+_AUDIT_FILE_MIB: Final = 50
+_AUDIT_FILES: Final = 6
 _NODE_CERTIFICATE_LIFETIME: Final = "24h"
-_REGISTRY_PROGRAM: Final = "/usr/bin/docker-registry"
-_HAPROXY_PROGRAM: Final = "/usr/sbin/haproxy"
 _PROTOCOLS: Final = Path("/etc/protocols")
 
 
 def services(layout: Layout, components: Components) -> tuple[Service, ...]:
-    """Return the services that depend only on each other."""
+    """Return all but CoreDNS, which needs the API server's objects."""
     return (
         etcd(layout, components),
         api_server(layout, components),
         controller_manager(layout, components),
         scheduler(layout, components),
         kube_proxy(layout, components),
-        registry(layout),
-        registry_push(layout),
-        balancers(layout),
     )
 
 
@@ -68,7 +63,9 @@ def etcd(layout: Layout, components: Components) -> Service:
         "peer-client-cert-auth": "true",
         "snapshot-count": 5000,
         "auto-compaction-mode": "periodic",
-        "auto-compaction-retention": "10m",
+        # With the limits on what a node may write, this bounds how far one tenant can fill it.
+        "auto-compaction-retention": "2m",
+        "quota-backend-bytes": 4 << 30,
         "logger": "zap",
         "log-level": "warn",
     }
@@ -97,7 +94,14 @@ def api_server(layout: Layout, components: Components) -> Service:
         # As on EKS: worker nodes run privileged pods; fargate-scheduler rejects them for Fargate.
         "allow-privileged": "true",
         "authorization-mode": "Node,RBAC",
-        "enable-admission-plugins": "NodeRestriction",
+        "enable-admission-plugins": ",".join(api_server_configuration.ADMISSION_PLUGINS),
+        "admission-control-config-file": directory / "admission.yaml",
+        "audit-policy-file": directory / "audit.yaml",
+        "audit-log-path": layout.audit_log,
+        "audit-log-mode": "batch",
+        "audit-log-maxsize": _AUDIT_FILE_MIB,
+        "audit-log-maxbackup": _AUDIT_FILES - 1,
+        "encryption-provider-config": own / encryption.FILE,
         "client-ca-file": own / "ca.crt",
         "authentication-token-webhook-config-file": directory / "token-webhook.yaml",
         "authentication-token-webhook-version": "v1",
@@ -123,6 +127,8 @@ def api_server(layout: Layout, components: Components) -> Service:
         "service-account-jwks-uri": f"{layout.api_server}{oidc.KEYS}",
         "service-account-key-file": own / "service-account.pub",
         "service-account-signing-key-file": own / "service-account.key",
+        # Upstream gives a pod's token a year for clients that never read it again.
+        "service-account-max-token-expiration": "24h",
         "service-cluster-ip-range": SERVICES,
         "profiling": "false",
     }
@@ -133,7 +139,10 @@ def api_server(layout: Layout, components: Components) -> Service:
         namespace=layout.network.control_name,
         programs=_programs(components, "kube-apiserver"),
         readable=(own,),
+        writable=(layout.audit_log.parent,),
         configuration={
+            "admission.yaml": yaml.safe_dump(api_server_configuration.admission()),
+            "audit.yaml": yaml.safe_dump(api_server_configuration.audit_policy()),
             "token-webhook.yaml": yaml.safe_dump(tokens, sort_keys=False),
             "authentication.yaml": yaml.safe_dump(oidc.authentication(), sort_keys=False),
         },
@@ -231,103 +240,6 @@ def coredns(layout: Layout, components: Components) -> Service:
         configuration={"Corefile": corefile},
         configured=directory,
         health=f"http://{services_config.DNS_READY}/ready",
-    )
-
-
-def registry(layout: Layout) -> Service:
-    """Return the registry that guests pull from; it is read-only."""
-    own = layout.identity("registry")
-    return _registry(
-        layout,
-        "registry",
-        {
-            "addr": layout.registry,
-            "tls": {"certificate": str(own / "registry.crt"), "key": str(own / "registry.key")},
-        },
-        read_only=True,
-        readable=(own, layout.image_data),
-    )
-
-
-def registry_push(layout: Layout) -> Service:
-    """Return the registry that this host pushes to, on a socket that only root can open.
-
-    It alone deletes images. Before it starts, it removes the layers that no image uses any more;
-    the registry must not be written to meanwhile.
-    """
-    return _registry(
-        layout,
-        REGISTRY_PUSH,
-        {"net": "unix", "addr": str(layout.push_socket)},
-        read_only=False,
-        writable=(layout.image_data, layout.push_socket.parent),
-        socket=layout.push_socket,
-    )
-
-
-def balancers(layout: Layout) -> Service:
-    """Return HAProxy, which runs all load balancers in a dedicated network namespace.
-
-    Its master process survives reloads and passes the listening sockets from worker to worker.
-    """
-    directory = layout.configuration(HAPROXY)
-    words = {
-        "-S": f"{layout.balancer_socket},mode,660",
-        "-f": directory / HAPROXY_FILE,
-    }
-    return Service(
-        HAPROXY,
-        (
-            _HAPROXY_PROGRAM,
-            "-W",
-            *(str(word) for pair in words.items() for word in pair),
-            "-f",
-            str(layout.balancer_configuration),
-        ),
-        uid=layout.uid(User.BALANCERS),
-        namespace=layout.network.balancers_name,
-        readable=(layout.balancer_configuration,),
-        writable=(layout.balancer_socket.parent,),
-        socket=layout.balancer_socket,
-        configuration={HAPROXY_FILE: base()},
-        configured=directory,
-    )
-
-
-def _registry(
-    layout: Layout,
-    name: str,
-    http: dict[str, object],
-    *,
-    read_only: bool,
-    readable: tuple[Path, ...] = (),
-    writable: tuple[Path, ...] = (),
-    socket: Path | None = None,
-) -> Service:
-    configuration = {
-        "version": "0.1",
-        "log": {"level": "warn", "accesslog": {"disabled": True}},
-        "storage": {
-            "filesystem": {"rootdirectory": str(layout.image_data)},
-            "delete": {"enabled": not read_only},
-            "maintenance": {"readonly": {"enabled": read_only}},
-        },
-        "http": http,
-    }
-    directory = layout.configuration(name)
-    file = str(directory / "config.yml")
-    return Service(
-        name,
-        (_REGISTRY_PROGRAM, "serve", file),
-        prepare=() if read_only else (_REGISTRY_PROGRAM, "garbage-collect", file),
-        uid=layout.uid(User.REGISTRY),
-        namespace=layout.network.control_name,
-        readable=readable,
-        writable=writable,
-        socket=socket,
-        configuration={"config.yml": yaml.safe_dump(configuration, sort_keys=False)},
-        configured=directory,
-        health=f"https://{layout.registry}/" if read_only else "",
     )
 
 

@@ -14,7 +14,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import constants, keys
-from monopod.api.conditions import TRUE, find_condition
+from monopod.api.conditions import is_true
 from monopod.api.names import machine_name
 from monopod.api.resources import MicroVM, MicroVMSpec, PodReference, Subnet, Vpc
 from monopod.controllers.vpc.desired import taken_blocks
@@ -40,36 +40,36 @@ class WorkerRequest:
     """The private subnet whose zone and route out it uses; empty means any private one."""
 
 
-async def add(client: Client, wish: WorkerRequest, report: Report = ignore) -> Node:
+async def add(client: Client, request: WorkerRequest, report: Report = ignore) -> Node:
     """Create a worker node unless it exists, and wait until it is ready.
 
     Raises:
         ClusterError: No free block, no private subnet, or not ready in time.
         KubeError: The API server rejects it.
     """
-    name = _machine(wish.name)
+    name = _machine(request.name)
     try:
         machine = await client.get(MicroVM, name)
     except NotFoundError:
-        machine = await _make(client, wish)
+        machine = await _make(client, request)
     deadline = time.monotonic() + _READY_WITHIN_S
     while True:
-        report(Progress(f"node {wish.name}", _state(machine)))
+        report(Progress(f"node {request.name}", _state(machine)))
         node = await _ready_node(client, machine)
         if node is not None:
-            report(Progress(f"node {wish.name}", meta(node).name or "", 1, 1))
+            report(Progress(f"node {request.name}", meta(node).name or "", 1, 1))
             return node
         if time.monotonic() > deadline:
             raise ClusterError(
-                f"node {wish.name} is not ready after {_READY_WITHIN_S:.0f} s: {_state(machine)};"
-                f" see `monopod kubectl -- describe microvm {name}`"
+                f"node {request.name} is not ready after {_READY_WITHIN_S:.0f} s:"
+                f" {_state(machine)}; see `monopod kubectl -- describe microvm {name}`"
             )
         await asyncio.sleep(_POLL_S)
         try:
             machine = await client.get(MicroVM, name)
         except NotFoundError:
             # The machine is abandoned if one that was requested concurrently has its block.
-            machine = await _make(client, wish)
+            machine = await _make(client, request)
 
 
 async def remove(client: Client, name: str, report: Report = ignore) -> None:
@@ -90,11 +90,11 @@ async def remove(client: Client, name: str, report: Report = ignore) -> None:
         if time.monotonic() > deadline:
             raise ClusterError(
                 f"node {name} was not removed within {_READY_WITHIN_S:.0f} s:"
-                " see `monopod logs machines`"
+                " see `monopod logs microvm`"
             )
         await asyncio.sleep(_POLL_S)
-    if found.status is not None and found.status.nodeName:
-        await _forget_pods(client, found.status.nodeName)
+    if node := found.status_or_empty.nodeName:
+        await _forget_pods(client, node)
     report(Progress(f"node {name}", "gone", 1, 1))
 
 
@@ -120,15 +120,17 @@ async def workers(client: Client) -> list[MicroVM]:
     """Return the worker nodes, sorted by name."""
     found = (await client.list(MicroVM)).items
     return sorted(
-        (each for each in found if each.spec.podCIDR), key=lambda each: each.spec.podRef.name
+        (each for each in found if each.is_worker_node), key=lambda each: each.spec.podRef.name
     )
 
 
-async def _make(client: Client, wish: WorkerRequest) -> MicroVM:
+async def _make(client: Client, request: WorkerRequest) -> MicroVM:
     subnets = (await client.list(Subnet)).items
-    wanted = [each for each in subnets if is_private(each) and wish.subnet in ("", meta(each).name)]
+    wanted = [
+        each for each in subnets if is_private(each) and request.subnet in ("", meta(each).name)
+    ]
     if not wanted:
-        raise ClusterError(f"there is no private subnet {wish.subnet}".rstrip())
+        raise ClusterError(f"there is no private subnet {request.subnet}".rstrip())
     subnet = wanted[0]
     vpc = await client.get(Vpc, subnet.spec.vpc)
     taken = taken_blocks(subnets, (await client.list(MicroVM)).items)
@@ -137,16 +139,17 @@ async def _make(client: Client, wish: WorkerRequest) -> MicroVM:
         raise ClusterError(
             f"Vpc {subnet.spec.vpc} has no free /24 outside its subnets: add a CIDR block to it"
         )
-    reference = PodReference(keys.SYSTEM_NAMESPACE, wish.name, _uid(wish.name))
+    reference = PodReference(keys.SYSTEM_NAMESPACE, request.name, _uid(request.name))
     made = MicroVM(
-        metadata=ObjectMeta(name=_machine(wish.name), labels={keys.NODE_LABEL: wish.name}),
+        metadata=ObjectMeta(name=_machine(request.name), labels={keys.NODE_LABEL: request.name}),
         spec=MicroVMSpec(
+            purpose=constants.PURPOSE_WORKER_NODE,
             podRef=reference,
             profile="",
             subnet=meta(subnet).name or "",
-            milliCPU=wish.size.milli_cpu,
-            memoryMiB=wish.size.memory_mib,
-            ephemeralStorageGiB=wish.storage_gib,
+            milliCPU=request.size.milli_cpu,
+            memoryMiB=request.size.memory_mib,
+            ephemeralStorageGiB=request.storage_gib,
             podCIDR=block,
         ),
     )
@@ -157,9 +160,8 @@ async def _make(client: Client, wish: WorkerRequest) -> MicroVM:
 
 
 async def _ready_node(client: Client, machine: MicroVM) -> Node | None:
-    status = machine.status
-    ready = find_condition(status.conditions if status else (), constants.READY)
-    if status is None or ready is None or ready.status != TRUE:
+    status = machine.status_or_empty
+    if not is_true(status.conditions, constants.READY):
         return None
     try:
         return await client.get(Node, status.nodeName)
@@ -168,8 +170,8 @@ async def _ready_node(client: Client, machine: MicroVM) -> Node | None:
 
 
 def _state(machine: MicroVM) -> str:
-    told = machine.status.conditions if machine.status else []
-    last = told[-1] if told else None
+    conditions = machine.status_or_empty.conditions
+    last = conditions[-1] if conditions else None
     return "requested" if last is None else f"{last.type}: {last.message or last.status}"
 
 

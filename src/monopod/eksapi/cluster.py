@@ -11,7 +11,7 @@ import msgspec
 from monopod.api.resources import Subnet
 from monopod.eksapi import wire
 from monopod.eksapi.place import Place
-from monopod.kube import meta
+from monopod.kube import name_of
 
 OLDEST: Final = "kube-system"
 """A namespace created with the cluster."""
@@ -37,7 +37,7 @@ class _Version(msgspec.Struct):
 
 def described(
     place: Place,
-    surroundings: ClusterEndpoint,
+    endpoint: ClusterEndpoint,
     made: dt.datetime | None,
     version: bytes,
     subnets: Sequence[Subnet],
@@ -46,7 +46,7 @@ def described(
 
     Args:
         place: Its name and ARN.
-        surroundings: Its endpoint, authority and service range.
+        endpoint: Its URL, authority and service range.
         made: Its creation time.
         version: The API server's answer at ``/version``.
         subnets: All subnets.
@@ -57,18 +57,16 @@ def described(
         arn=place.arn,
         createdAt=made.timestamp() if made else None,
         version=f"{running.major}.{running.minor}",
-        endpoint=surroundings.server,
+        endpoint=endpoint.server,
         # The API server is the OIDC provider; see ``monopod.controlplane.oidc``.
-        identity=wire.Identity(oidc=wire.OIDC(issuer=surroundings.server)),
+        identity=wire.Identity(oidc=wire.OIDC(issuer=endpoint.server)),
         resourcesVpcConfig=_vpc(subnets),
         kubernetesNetworkConfig=wire.KubernetesNetworkConfigResponse(
-            serviceIpv4Cidr=surroundings.services, ipFamily="ipv4"
+            serviceIpv4Cidr=endpoint.services, ipFamily="ipv4"
         ),
         logging=wire.Logging(clusterLogging=[]),
         status="ACTIVE",
-        certificateAuthority=wire.Certificate(
-            data=base64.b64encode(surroundings.authority).decode()
-        ),
+        certificateAuthority=wire.Certificate(data=base64.b64encode(endpoint.authority).decode()),
         platformVersion=running.gitVersion,
         tags={},
         health=wire.ClusterHealth(issues=[]),
@@ -80,7 +78,7 @@ def described(
 
 def _vpc(subnets: Sequence[Subnet]) -> wire.VpcConfigResponse:
     return wire.VpcConfigResponse(
-        subnetIds=sorted(meta(each).name or "" for each in subnets),
+        subnetIds=sorted(name_of(each) for each in subnets),
         securityGroupIds=[],
         vpcId=min((each.spec.vpc for each in subnets), default=""),
         endpointPublicAccess=False,

@@ -50,16 +50,21 @@ def invalid_parameter(
 
 def refused_by_cluster(message: str, *, cluster: str, profile: str) -> EksError:
     """Translate the API server's rejection into the EKS API, with the rejecting webhook's text."""
-    told = _WEBHOOK.sub("", message)
-    if told.startswith(_TURN):
+    text = _WEBHOOK.sub("", message)
+    if text.startswith(_TURN):
         # Source: a recorded answer (terraform-aws-eks#866).
-        return EksError("ResourceInUseException", told, 409, cluster=cluster, profile=profile)
-    return invalid_parameter(told, cluster=cluster, profile=profile)
+        return EksError("ResourceInUseException", text, 409, cluster=cluster, profile=profile)
+    return invalid_parameter(text, cluster=cluster, profile=profile)
 
 
 def malformed(message: str) -> EksError:
     """Return the error for a request that cannot be parsed."""
     return EksError("SerializationException", message)
+
+
+def invalid_signature(message: str) -> EksError:
+    """Return the error for a signature that is wrong, expired or out of scope."""
+    return EksError("InvalidSignatureException", message, 403)
 
 
 def access_denied(message: str) -> EksError:

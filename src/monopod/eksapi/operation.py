@@ -29,7 +29,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswered:
+class Unimplemented:
     """An operation of the EKS API that is not implemented."""
 
     name: str
@@ -40,9 +40,11 @@ class Unanswered:
 class Router:
     """Finds the requested operation."""
 
-    def __init__(self, answered: Iterable[Operation], unanswered: Iterable[Unanswered]) -> None:
-        self._answered = tuple(answered)
-        self._unanswered = tuple(unanswered)
+    def __init__(
+        self, implemented: Iterable[Operation], unimplemented: Iterable[Unimplemented]
+    ) -> None:
+        self._implemented = tuple(implemented)
+        self._unimplemented = tuple(unimplemented)
 
     def find(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
         """Return the operation and its path parameters.
@@ -55,10 +57,12 @@ class Router:
             EksError: There is no such operation, or it is not implemented.
         """
         segments = tuple(unquote(each) for each in path.removeprefix("/").split("/"))
-        for each in self._answered:
-            if (held := _held(each, method, segments)) is not None:
-                return each, held
-        known = next((u for u in self._unanswered if _held(u, method, segments) is not None), None)
+        for each in self._implemented:
+            if (parameters := _match(each, method, segments)) is not None:
+                return each, parameters
+        known = next(
+            (u for u in self._unimplemented if _match(u, method, segments) is not None), None
+        )
         if known is not None:
             raise EksError(
                 "UnknownOperationException",
@@ -70,13 +74,13 @@ class Router:
 
 
 def read_request(
-    operation: Operation, held: Mapping[str, str], query: str, body: bytes
+    operation: Operation, parameters: Mapping[str, str], query: str, body: bytes
 ) -> msgspec.Struct:
     """Return the parsed request.
 
     Args:
         operation: As :meth:`Router.find` returned it.
-        held: Likewise.
+        parameters: Likewise.
         query: As received, still percent-encoded.
         body: JSON, for operations whose request has one.
 
@@ -86,7 +90,7 @@ def read_request(
     members: dict[str, Any] = {}
     if _has_body(operation):
         members |= _read_body(body)
-    members |= {operation.uri[name]: value for name, value in held.items()}
+    members |= {operation.uri[name]: value for name, value in parameters.items()}
     for name, values in _read_query(query).items():
         if name in operation.query:
             member, many = operation.query[name]
@@ -118,17 +122,17 @@ def _read_query(query: str) -> Mapping[str, list[str]]:
         raise malformed(f"The query cannot be read: {error}") from error
 
 
-def _held(
-    operation: Operation | Unanswered, method: str, segments: Path
+def _match(
+    operation: Operation | Unimplemented, method: str, segments: Path
 ) -> Mapping[str, str] | None:
     if operation.method != method or len(operation.path) != len(segments):
         return None
-    held: dict[str, str] = {}
+    found: dict[str, str] = {}
     for pattern, segment in zip(operation.path, segments, strict=True):
         if pattern.startswith("{"):
             if not segment:
                 return None
-            held[pattern.strip("{}")] = segment
+            found[pattern.strip("{}")] = segment
         elif pattern != segment:
             return None
-    return held
+    return found

@@ -30,6 +30,8 @@ from monopod.kube import (
     InvalidError,
     NotFoundError,
     meta,
+    name_of,
+    uid_of,
 )
 
 _log: Final = structlog.get_logger("endpoint")
@@ -41,10 +43,10 @@ _Answer = Callable[[AccessKey, Any], Awaitable[msgspec.Struct]]
 class Operations:
     """Executes the operations that callers request."""
 
-    def __init__(self, client: Client, place: Place, surroundings: ClusterEndpoint) -> None:
+    def __init__(self, client: Client, place: Place, endpoint: ClusterEndpoint) -> None:
         self._client = client
         self._place = place
-        self._surroundings = surroundings
+        self._endpoint = endpoint
         # Two concurrent calls could both pass the quota's check.
         self._creating = asyncio.Lock()
         self._answers: dict[type[msgspec.Struct], _Answer] = {
@@ -82,9 +84,7 @@ class Operations:
             )
             made = profiles.made_before(request, found.items, self._place.max_profiles)
             if made is None:
-                profiles.check_surroundings(
-                    request, profile, self._place, subnets.items, vpcs.items
-                )
+                profiles.check_placement(request, profile, self._place, subnets.items, vpcs.items)
                 made = await self._make(request, profile)
         return wire.CreateFargateProfileResponse(
             fargateProfile=profiles.described(made, self._place)
@@ -120,7 +120,7 @@ class Operations:
         self._place.require(request.clusterName)
         await self._allow(caller, "list", "ListFargateProfiles")
         found = await self._client.list(FargateProfile)
-        names = [meta(each).name or "" for each in found.items]
+        names = [name_of(each) for each in found.items]
         shown, token = pages.page(names, request.maxResults, request.nextToken)
         return wire.ListFargateProfilesResponse(fargateProfileNames=shown, nextToken=token)
 
@@ -132,7 +132,7 @@ class Operations:
         await self._allow(caller, "delete", "DeleteFargateProfile", name)
         found = await self._profile(name)
         try:
-            await self._client.delete(FargateProfile, name, uid=meta(found).uid)
+            await self._client.delete(FargateProfile, name, uid=uid_of(found))
         except (NotFoundError, ConflictError) as error:
             raise self._no_profile(name) from error
         except ForbiddenError as error:
@@ -154,7 +154,7 @@ class Operations:
         )
         made = meta(oldest).creationTimestamp
         return wire.DescribeClusterResponse(
-            cluster=described(self._place, self._surroundings, made, version, subnets.items)
+            cluster=described(self._place, self._endpoint, made, version, subnets.items)
         )
 
     async def _list_clusters(
@@ -195,7 +195,7 @@ class Operations:
         await self._allow(caller, "patch", action, named.profile)
         found = await self._individual(arn)
         # A merge patch, so that concurrent changes to other tags are preserved.
-        change = {"metadata": {"uid": meta(found).uid}, "spec": {"tags": tags}}
+        change = {"metadata": {"uid": uid_of(found)}, "spec": {"tags": tags}}
         try:
             await self._client.patch(FargateProfile, named.profile, change)
         except (NotFoundError, ConflictError) as error:
@@ -217,7 +217,7 @@ class Operations:
             found = await self._client.get(FargateProfile, named.profile)
         except NotFoundError as error:
             raise no_such_resource(arn) from error
-        if meta(found).uid != named.uid:
+        if uid_of(found) != named.uid:
             raise no_such_resource(arn)
         return found
 

@@ -14,13 +14,14 @@ from monopod.eksapi import wire
 from monopod.eksapi.errors import EksError, invalid_parameter
 from monopod.eksapi.place import Place
 from monopod.fargate.profiles import faults_of, region_faults, subnet_faults, subnets_of_profile
+from monopod.fargate.profiles.checks import quota_message
 from monopod.fargate.profiles.subnets import is_ordinary
 from monopod.fargate.profiles.validity import MAX_LABELS, RESERVED_PREFIX
-from monopod.kube import meta
+from monopod.kube import annotations_of, meta, name_of, uid_of
 
 REQUEST_ANNOTATION: Final = f"{keys.GROUP}/client-request"
 """Digests of the token and of the parameters that a profile was created with."""
-_WORDS: Final = frozenset(get_args(wire.FargateProfileStatus))
+_STATUSES: Final = frozenset(get_args(wire.FargateProfileStatus))
 _ISSUES: Final = frozenset(get_args(wire.FargateProfileIssueCode))
 _OTHER_ISSUE: Final = "InternalFailure"
 _ZONE: Final = "UnsupportedAvailabilityZone"
@@ -29,11 +30,11 @@ _ZONE: Final = "UnsupportedAvailabilityZone"
 def described(profile: FargateProfile, place: Place) -> wire.FargateProfile:
     """Return a profile as the EKS API returns it."""
     metadata, spec = meta(profile), profile.spec
-    name = metadata.name or ""
+    name = name_of(profile)
     made = metadata.creationTimestamp
     return wire.FargateProfile(
         fargateProfileName=name,
-        fargateProfileArn=place.profile_arn(name, metadata.uid or ""),
+        fargateProfileArn=place.profile_arn(name, uid_of(profile)),
         clusterName=place.cluster,
         createdAt=made.timestamp() if made else None,
         podExecutionRoleArn=spec.podExecutionRoleArn,
@@ -42,17 +43,17 @@ def described(profile: FargateProfile, place: Place) -> wire.FargateProfile:
             wire.FargateProfileSelector(namespace=each.namespace, labels=dict(each.labels))
             for each in spec.selectors
         ],
-        status=_word(profile),
+        status=_status(profile),
         tags=dict(spec.tags),
         health=wire.FargateProfileHealth(issues=_issues(profile)),
     )
 
 
-def _word(profile: FargateProfile) -> wire.FargateProfileStatus:
+def _status(profile: FargateProfile) -> wire.FargateProfileStatus:
     said = profile.status.status if profile.status else ""
     if meta(profile).deletionTimestamp is not None and not said.startswith("DELETE"):
         return DELETING
-    return cast("wire.FargateProfileStatus", said if said in _WORDS else CREATING)
+    return cast("wire.FargateProfileStatus", said if said in _STATUSES else CREATING)
 
 
 def _issues(profile: FargateProfile) -> list[wire.FargateProfileIssue]:
@@ -86,20 +87,20 @@ def wanted(request: wire.CreateFargateProfileRequest) -> FargateProfile:
         podExecutionRoleArn=request.podExecutionRoleArn,
         tags=dict(request.tags or {}),
     )
-    if words := _in_aws_s_words(spec):
-        raise _refused(request, words)
+    if message := _aws_message(spec):
+        raise _refused(request, message)
     faults = list(faults_of(name, spec))
     if not request.podExecutionRoleArn:
         faults.append("podExecutionRoleArn: must not be empty")
     if faults:
         # The reserved prefix has AWS's exact message, which stands alone.
-        told = faults[:1] if name.startswith(RESERVED_PREFIX) else faults
-        raise _refused(request, "; ".join(told))
-    annotations = {REQUEST_ANNOTATION: _mark(request)} if request.clientRequestToken else None
+        shown = faults[:1] if name.startswith(RESERVED_PREFIX) else faults
+        raise _refused(request, "; ".join(shown))
+    annotations = {REQUEST_ANNOTATION: _digest(request)} if request.clientRequestToken else None
     return FargateProfile(metadata=ObjectMeta(name=name, annotations=annotations), spec=spec)
 
 
-def _in_aws_s_words(spec: FargateProfileSpec) -> str:
+def _aws_message(spec: FargateProfileSpec) -> str:
     """Return AWS's exact message for an invalid profile, where recorded (source: moto's EKS)."""
     if not spec.selectors:
         return "Fargate Profile requires at least one selector."
@@ -110,7 +111,7 @@ def _in_aws_s_words(spec: FargateProfileSpec) -> str:
     return ""
 
 
-def check_surroundings(
+def check_placement(
     request: wire.CreateFargateProfileRequest,
     profile: FargateProfile,
     place: Place,
@@ -150,11 +151,11 @@ def made_before(
         EksError: The name is taken, the token was used by another request, or the quota is full.
     """
     if request.clientRequestToken:
-        mark = _mark(request)
-        token = mark.partition(".")[0]
+        digest = _digest(request)
+        token = digest.partition(".")[0]
         for each in profiles:
-            old = (meta(each).annotations or {}).get(REQUEST_ANNOTATION, "")
-            if old == mark:
+            old = annotations_of(each).get(REQUEST_ANNOTATION, "")
+            if old == digest:
                 return each
             if old.partition(".")[0] == token:
                 raise _refused(
@@ -162,13 +163,12 @@ def made_before(
                     f"The client request token {request.clientRequestToken} was used with other"
                     " parameters before.",
                 )
-    if any(meta(each).name == request.fargateProfileName for each in profiles):
+    if any(name_of(each) == request.fargateProfileName for each in profiles):
         raise in_use(request)
     if len(profiles) >= max_profiles:
         raise EksError(
             "ResourceLimitExceededException",
-            f"Cluster {request.clusterName} has {len(profiles)} Fargate profiles; the limit is"
-            f" {max_profiles}.",
+            quota_message(request.clusterName, len(profiles), max_profiles),
             cluster=request.clusterName,
         )
     return None
@@ -192,7 +192,7 @@ def _refused(request: wire.CreateFargateProfileRequest, message: str) -> EksErro
     )
 
 
-def _mark(request: wire.CreateFargateProfileRequest) -> str:
+def _digest(request: wire.CreateFargateProfileRequest) -> str:
     parameters = msgspec.structs.replace(request, clientRequestToken=None)
     text = msgspec.json.encode(parameters, order="deterministic")
     token = (request.clientRequestToken or "").encode()

@@ -1,9 +1,12 @@
 """The API server's configuration of the token webhook."""
 
+from pathlib import PurePath
 from typing import Any, Final
 
+from monopod.identity.kubeconfig import kubeconfig
+
 PORT: Final = 23446
-"""On 127.0.0.1; next to admission's."""
+"""On 127.0.0.1; next to the webhooks'."""
 PATH: Final = "/token-review"
 
 
@@ -15,13 +18,4 @@ def authenticator(authority: str, port: int = PORT) -> dict[str, Any]:
         port: The port that we listen on.
     """
     server = f"https://127.0.0.1:{port}{PATH}"
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [
-            {"name": "eks", "cluster": {"server": server, "certificate-authority": authority}}
-        ],
-        "users": [{"name": "kube-apiserver", "user": {}}],
-        "contexts": [{"name": "eks", "context": {"cluster": "eks", "user": "kube-apiserver"}}],
-        "current-context": "eks",
-    }
+    return kubeconfig(server, PurePath(authority), "kube-apiserver")

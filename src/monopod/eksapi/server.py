@@ -12,9 +12,11 @@ from aiohttp import web
 from prometheus_client import Counter, Histogram
 
 from monopod.eksapi import sigv4, wire
+from monopod.eksapi.credential import read_credential
 from monopod.eksapi.errors import EksError, malformed, server_error, unavailable
 from monopod.eksapi.operation import Router, read_request
 from monopod.eksapi.operations import Operations
+from monopod.eksapi.signed_request import Request
 from monopod.identity.access_key import AccessKey
 from monopod.kube import KubeError
 
@@ -38,7 +40,7 @@ class Server:
 
     def __init__(
         self,
-        endpoint: Operations,
+        operations: Operations,
         keys: Callable[[], Mapping[str, AccessKey]],
         region: str,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
@@ -46,16 +48,16 @@ class Server:
         """Describe a server.
 
         Args:
-            endpoint: Executes the operations.
+            operations: Executes the operations.
             keys: Returns the current access keys by their ids.
             region: The region that requests must be signed for.
             now: The clock.
         """
-        self._endpoint = endpoint
+        self._operations = operations
         self._keys = keys
         self._region = region
         self._now = now
-        self._router = Router(wire.OPERATIONS, wire.UNANSWERED)
+        self._router = Router(wire.OPERATIONS, wire.UNIMPLEMENTED)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; every request gets a response."""
@@ -89,11 +91,11 @@ class Server:
         signed = await _signed(request)
         caller = self._authenticate(signed)
         asked.key = caller.id
-        operation, held = self._router.find(signed.method, signed.path)
+        operation, parameters = self._router.find(signed.method, signed.path)
         asked.operation = operation.name
-        question = read_request(operation, held, signed.query, signed.body)
+        question = read_request(operation, parameters, signed.query, signed.body)
         try:
-            return msgspec.json.encode(await self._endpoint.answer(caller, question))
+            return msgspec.json.encode(await self._operations.answer(caller, question))
         except EksError:
             raise
         except KubeError as error:
@@ -101,20 +103,20 @@ class Server:
             raise unavailable(f"The API server request failed: {error.message}") from error
         except Exception as error:
             _log.exception("request_failed", operation=operation.name)
-            raise server_error("The request failed; see `monopod logs eks`.") from error
+            raise server_error("The request failed; see `monopod logs eksapi`.") from error
 
-    def _authenticate(self, request: sigv4.Request) -> AccessKey:
-        claim = sigv4.read_credential(request)
-        key = self._keys().get(claim.key_id)
+    def _authenticate(self, request: Request) -> AccessKey:
+        credential = read_credential(request)
+        key = self._keys().get(credential.key_id)
         # Our keys are long-lived: a session token is left over from another account.
-        if key is None or claim.token:
+        if key is None or credential.token:
             raise EksError(
                 "UnrecognizedClientException",
                 "The security token included in the request is invalid.",
                 403,
             )
-        sigv4.verify(request, claim, key.secret, region=self._region, service=SERVICE)
-        sigv4.verify_time(claim, self._now())
+        sigv4.verify(request, credential, key.secret, region=self._region, service=SERVICE)
+        sigv4.verify_time(credential, self._now())
         return key
 
 
@@ -126,7 +128,7 @@ class _Asked:
         self.key = ""
 
 
-async def _signed(request: web.BaseRequest) -> sigv4.Request:
+async def _signed(request: web.BaseRequest) -> Request:
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
@@ -135,15 +137,15 @@ async def _signed(request: web.BaseRequest) -> sigv4.Request:
         raise malformed(f"The body of the request cannot be read: {error}") from error
     path, _, query = request.raw_path.partition("?")
     headers = [(name, value) for name, value in request.headers.items()]
-    return sigv4.Request(request.method, path, query, headers, body)
+    return Request(request.method, path, query, headers, body)
 
 
 def _refusal(error: EksError) -> tuple[bytes, int, dict[str, str]]:
-    told = {
+    members = {
         "message": error.message,
         "clusterName": error.cluster,
         "fargateProfileName": error.profile,
         "validZones": list(error.zones) or None,
     }
-    body = msgspec.json.encode({name: said for name, said in told.items() if said is not None})
+    body = msgspec.json.encode({name: said for name, said in members.items() if said is not None})
     return body, error.status, {"x-amzn-ErrorType": error.code}

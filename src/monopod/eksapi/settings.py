@@ -1,4 +1,4 @@
-"""Configuration of the EKS API's server: the environment variables ``MONOPOD_EKS_*``."""
+"""Configuration of the EKS API's server: the environment variables ``MONOPOD_EKSAPI_*``."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from monopod.eksapi.registration import PORT
 from monopod.node.net.cluster_network import EKS_PORT
 
 
-class EksSettings(BaseSettings):
+class EksApiSettings(BaseSettings):
     """The server's addresses, its identity, and the facts it returns about the cluster."""
 
-    model_config = SettingsConfigDict(env_prefix="MONOPOD_EKS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_EKSAPI_", frozen=True)
 
     identity: Path | None = None
     """Directory of ``kubeconfig``, ``ca.crt``, ``serving.crt``, ``serving.key`` and
-    ``access-keys.sealed``; None means ``identities/eks``."""
+    ``access-keys.sealed``; None means ``identities/eksapi``."""
     address: str = "127.0.0.1"
     """The address it listens on."""
     port: int = Field(default=EKS_PORT, ge=0, lt=65536)

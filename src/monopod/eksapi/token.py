@@ -15,7 +15,9 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from monopod.eksapi import sigv4
+from monopod.eksapi.credential import read_credential
 from monopod.eksapi.errors import EksError
+from monopod.eksapi.signed_request import Request
 from monopod.identity.access_key import AccessKey
 
 LIFETIME: Final = dt.timedelta(minutes=15)
@@ -52,19 +54,20 @@ def bearer(token: str, cluster: str, keys: Mapping[str, AccessKey], now: dt.date
         EksError: The token is invalid.
     """
     request = _request(token, cluster)
-    claim = sigv4.read_credential(request)
-    key = keys.get(claim.key_id)
+    credential = read_credential(request)
+    key = keys.get(credential.key_id)
     if key is None:
         raise _no_token("its access key is not known")
-    if _CLUSTER_HEADER not in claim.signed_headers:
+    if _CLUSTER_HEADER not in credential.signed_headers:
         raise _no_token("it names no cluster")
-    sigv4.verify(request, claim, key.secret, region=None, service=_SERVICE)
-    if not now - LIFETIME <= claim.at <= now + sigv4.SKEW:
-        raise _no_token(f"it was signed at {claim.at:%Y-%m-%d %H:%M:%S} UTC, valid for {LIFETIME}")
+    sigv4.verify(request, credential, key.secret, region=None, service=_SERVICE)
+    if not now - LIFETIME <= credential.at <= now + sigv4.SKEW:
+        signed = f"{credential.at:%Y-%m-%d %H:%M:%S} UTC"
+        raise _no_token(f"it was signed at {signed}, valid for {LIFETIME}")
     return key
 
 
-def _request(token: str, cluster: str) -> sigv4.Request:
+def _request(token: str, cluster: str) -> Request:
     if not token.startswith(_PREFIX) or len(token) > _LONGEST:
         raise _no_token("it is another kind of token")
     text = token.removeprefix(_PREFIX)
@@ -85,7 +88,7 @@ def _request(token: str, cluster: str) -> sigv4.Request:
         raise _no_token(f"its URL does not ask for {_ACTION}")
     # The cluster's name is not in the URL: the signature must match with our name as the header.
     headers = (("host", parts.netloc), (_CLUSTER_HEADER, cluster))
-    return sigv4.Request("GET", "/", parts.query, headers)
+    return Request("GET", "/", parts.query, headers)
 
 
 def _no_token(why: str) -> EksError:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from monopod.eksapi.operation import Operation, Unanswered
+from monopod.eksapi.operation import Operation, Unimplemented
 
 
 class FargateProfileSelector(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -404,98 +404,100 @@ OPERATIONS: Final = (
     ),
 )
 
-UNANSWERED: Final = (
-    Unanswered(
+UNIMPLEMENTED: Final = (
+    Unimplemented(
         "ActivateCertificateAuthority",
         "POST",
         ("clusters", "{name}", "certificate-authorities", "{certificateAuthorityId}", "activate"),
     ),
-    Unanswered(
+    Unimplemented(
         "AssociateAccessPolicy",
         "POST",
         ("clusters", "{name}", "access-entries", "{principalArn}", "access-policies"),
     ),
-    Unanswered(
+    Unimplemented(
         "AssociateEncryptionConfig",
         "POST",
         ("clusters", "{name}", "encryption-config", "associate"),
     ),
-    Unanswered(
+    Unimplemented(
         "AssociateIdentityProviderConfig",
         "POST",
         ("clusters", "{name}", "identity-provider-configs", "associate"),
     ),
-    Unanswered(
+    Unimplemented(
         "CancelUpdate", "POST", ("clusters", "{name}", "updates", "{updateId}", "cancel-update")
     ),
-    Unanswered("CreateAccessEntry", "POST", ("clusters", "{name}", "access-entries")),
-    Unanswered("CreateAddon", "POST", ("clusters", "{name}", "addons")),
-    Unanswered("CreateCapability", "POST", ("clusters", "{name}", "capabilities")),
-    Unanswered(
+    Unimplemented("CreateAccessEntry", "POST", ("clusters", "{name}", "access-entries")),
+    Unimplemented("CreateAddon", "POST", ("clusters", "{name}", "addons")),
+    Unimplemented("CreateCapability", "POST", ("clusters", "{name}", "capabilities")),
+    Unimplemented(
         "CreateCertificateAuthority", "POST", ("clusters", "{name}", "certificate-authorities")
     ),
-    Unanswered("CreateCluster", "POST", ("clusters",)),
-    Unanswered("CreateEksAnywhereSubscription", "POST", ("eks-anywhere-subscriptions",)),
-    Unanswered("CreateNodegroup", "POST", ("clusters", "{name}", "node-groups")),
-    Unanswered(
+    Unimplemented("CreateCluster", "POST", ("clusters",)),
+    Unimplemented("CreateEksAnywhereSubscription", "POST", ("eks-anywhere-subscriptions",)),
+    Unimplemented("CreateNodegroup", "POST", ("clusters", "{name}", "node-groups")),
+    Unimplemented(
         "CreatePodIdentityAssociation", "POST", ("clusters", "{name}", "pod-identity-associations")
     ),
-    Unanswered(
+    Unimplemented(
         "DeleteAccessEntry", "DELETE", ("clusters", "{name}", "access-entries", "{principalArn}")
     ),
-    Unanswered("DeleteAddon", "DELETE", ("clusters", "{name}", "addons", "{addonName}")),
-    Unanswered(
+    Unimplemented("DeleteAddon", "DELETE", ("clusters", "{name}", "addons", "{addonName}")),
+    Unimplemented(
         "DeleteCapability", "DELETE", ("clusters", "{name}", "capabilities", "{capabilityName}")
     ),
-    Unanswered(
+    Unimplemented(
         "DeleteCertificateAuthority",
         "DELETE",
         ("clusters", "{name}", "certificate-authorities", "{certificateAuthorityId}"),
     ),
-    Unanswered("DeleteCluster", "DELETE", ("clusters", "{name}")),
-    Unanswered("DeleteEksAnywhereSubscription", "DELETE", ("eks-anywhere-subscriptions", "{id}")),
-    Unanswered(
+    Unimplemented("DeleteCluster", "DELETE", ("clusters", "{name}")),
+    Unimplemented(
+        "DeleteEksAnywhereSubscription", "DELETE", ("eks-anywhere-subscriptions", "{id}")
+    ),
+    Unimplemented(
         "DeleteNodegroup", "DELETE", ("clusters", "{name}", "node-groups", "{nodegroupName}")
     ),
-    Unanswered(
+    Unimplemented(
         "DeletePodIdentityAssociation",
         "DELETE",
         ("clusters", "{name}", "pod-identity-associations", "{associationId}"),
     ),
-    Unanswered("DeregisterCluster", "DELETE", ("cluster-registrations", "{name}")),
-    Unanswered(
+    Unimplemented("DeregisterCluster", "DELETE", ("cluster-registrations", "{name}")),
+    Unimplemented(
         "DescribeAccessEntry", "GET", ("clusters", "{name}", "access-entries", "{principalArn}")
     ),
-    Unanswered("DescribeAddon", "GET", ("clusters", "{name}", "addons", "{addonName}")),
-    Unanswered("DescribeAddonConfiguration", "GET", ("addons", "configuration-schemas")),
-    Unanswered("DescribeAddonVersions", "GET", ("addons", "supported-versions")),
-    Unanswered(
+    Unimplemented("DescribeAddon", "GET", ("clusters", "{name}", "addons", "{addonName}")),
+    Unimplemented("DescribeAddonConfiguration", "GET", ("addons", "configuration-schemas")),
+    Unimplemented("DescribeAddonVersions", "GET", ("addons", "supported-versions")),
+    Unimplemented(
         "DescribeCapability", "GET", ("clusters", "{name}", "capabilities", "{capabilityName}")
     ),
-    Unanswered(
+    Unimplemented(
         "DescribeCertificateAuthority",
         "GET",
         ("clusters", "{name}", "certificate-authorities", "{certificateAuthorityId}"),
     ),
-    Unanswered("DescribeClusterVersions", "GET", ("cluster-versions",)),
-    Unanswered("DescribeEksAnywhereSubscription", "GET", ("eks-anywhere-subscriptions", "{id}")),
-    Unanswered(
+    Unimplemented("DescribeClusterVersions", "GET", ("cluster-versions",)),
+    Unimplemented("DescribeEksAnywhereSubscription", "GET", ("eks-anywhere-subscriptions", "{id}")),
+    Unimplemented(
         "DescribeIdentityProviderConfig",
         "POST",
         ("clusters", "{name}", "identity-provider-configs", "describe"),
     ),
-    Unanswered("DescribeInsight", "GET", ("clusters", "{name}", "insights", "{id}")),
-    Unanswered("DescribeInsightsRefresh", "GET", ("clusters", "{name}", "insights-refresh")),
-    Unanswered(
+    Unimplemented("DescribeInsight", "GET", ("clusters", "{name}", "insights", "{id}")),
+    Unimplemented("DescribeInsightsRefresh", "GET", ("clusters", "{name}", "insights-refresh")),
+    Unimplemented(
         "DescribeNodegroup", "GET", ("clusters", "{name}", "node-groups", "{nodegroupName}")
     ),
-    Unanswered(
+    Unimplemented(
         "DescribePodIdentityAssociation",
         "GET",
         ("clusters", "{name}", "pod-identity-associations", "{associationId}"),
     ),
-    Unanswered("DescribeUpdate", "GET", ("clusters", "{name}", "updates", "{updateId}")),
-    Unanswered(
+    Unimplemented("DescribeUpdate", "GET", ("clusters", "{name}", "updates", "{updateId}")),
+    Unimplemented(
         "DisassociateAccessPolicy",
         "DELETE",
         (
@@ -507,62 +509,62 @@ UNANSWERED: Final = (
             "{policyArn}",
         ),
     ),
-    Unanswered(
+    Unimplemented(
         "DisassociateIdentityProviderConfig",
         "POST",
         ("clusters", "{name}", "identity-provider-configs", "disassociate"),
     ),
-    Unanswered("ListAccessEntries", "GET", ("clusters", "{name}", "access-entries")),
-    Unanswered("ListAccessPolicies", "GET", ("access-policies",)),
-    Unanswered("ListAddons", "GET", ("clusters", "{name}", "addons")),
-    Unanswered(
+    Unimplemented("ListAccessEntries", "GET", ("clusters", "{name}", "access-entries")),
+    Unimplemented("ListAccessPolicies", "GET", ("access-policies",)),
+    Unimplemented("ListAddons", "GET", ("clusters", "{name}", "addons")),
+    Unimplemented(
         "ListAssociatedAccessPolicies",
         "GET",
         ("clusters", "{name}", "access-entries", "{principalArn}", "access-policies"),
     ),
-    Unanswered("ListCapabilities", "GET", ("clusters", "{name}", "capabilities")),
-    Unanswered(
+    Unimplemented("ListCapabilities", "GET", ("clusters", "{name}", "capabilities")),
+    Unimplemented(
         "ListCertificateAuthorities", "GET", ("clusters", "{name}", "certificate-authorities")
     ),
-    Unanswered("ListEksAnywhereSubscriptions", "GET", ("eks-anywhere-subscriptions",)),
-    Unanswered(
+    Unimplemented("ListEksAnywhereSubscriptions", "GET", ("eks-anywhere-subscriptions",)),
+    Unimplemented(
         "ListIdentityProviderConfigs", "GET", ("clusters", "{name}", "identity-provider-configs")
     ),
-    Unanswered("ListInsights", "POST", ("clusters", "{name}", "insights")),
-    Unanswered("ListNodegroups", "GET", ("clusters", "{name}", "node-groups")),
-    Unanswered(
+    Unimplemented("ListInsights", "POST", ("clusters", "{name}", "insights")),
+    Unimplemented("ListNodegroups", "GET", ("clusters", "{name}", "node-groups")),
+    Unimplemented(
         "ListPodIdentityAssociations", "GET", ("clusters", "{name}", "pod-identity-associations")
     ),
-    Unanswered("ListUpdates", "GET", ("clusters", "{name}", "updates")),
-    Unanswered("RegisterCluster", "POST", ("cluster-registrations",)),
-    Unanswered("StartInsightsRefresh", "POST", ("clusters", "{name}", "insights-refresh")),
-    Unanswered(
+    Unimplemented("ListUpdates", "GET", ("clusters", "{name}", "updates")),
+    Unimplemented("RegisterCluster", "POST", ("cluster-registrations",)),
+    Unimplemented("StartInsightsRefresh", "POST", ("clusters", "{name}", "insights-refresh")),
+    Unimplemented(
         "UpdateAccessEntry", "POST", ("clusters", "{name}", "access-entries", "{principalArn}")
     ),
-    Unanswered("UpdateAddon", "POST", ("clusters", "{name}", "addons", "{addonName}", "update")),
-    Unanswered(
+    Unimplemented("UpdateAddon", "POST", ("clusters", "{name}", "addons", "{addonName}", "update")),
+    Unimplemented(
         "UpdateCapability", "POST", ("clusters", "{name}", "capabilities", "{capabilityName}")
     ),
-    Unanswered("UpdateClusterConfig", "POST", ("clusters", "{name}", "update-config")),
-    Unanswered("UpdateClusterVersion", "POST", ("clusters", "{name}", "updates")),
-    Unanswered("UpdateEksAnywhereSubscription", "POST", ("eks-anywhere-subscriptions", "{id}")),
-    Unanswered(
+    Unimplemented("UpdateClusterConfig", "POST", ("clusters", "{name}", "update-config")),
+    Unimplemented("UpdateClusterVersion", "POST", ("clusters", "{name}", "updates")),
+    Unimplemented("UpdateEksAnywhereSubscription", "POST", ("eks-anywhere-subscriptions", "{id}")),
+    Unimplemented(
         "UpdateNodegroupConfig",
         "POST",
         ("clusters", "{name}", "node-groups", "{nodegroupName}", "update-config"),
     ),
-    Unanswered(
+    Unimplemented(
         "UpdateNodegroupVersion",
         "POST",
         ("clusters", "{name}", "node-groups", "{nodegroupName}", "update-version"),
     ),
-    Unanswered(
+    Unimplemented(
         "UpdatePodIdentityAssociation",
         "POST",
         ("clusters", "{name}", "pod-identity-associations", "{associationId}"),
     ),
 )
-"""What else the API has."""
+"""Operations of the API that Monopod does not implement."""
 
 STATUS: Final = {
     "AccessDeniedException": 403,
@@ -581,4 +583,4 @@ STATUS: Final = {
     "ThrottlingException": 429,
     "UnsupportedAvailabilityZoneException": 400,
 }
-"""The HTTP status of each error that the model has."""
+"""The HTTP status of each error in the model."""

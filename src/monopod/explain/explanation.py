@@ -2,16 +2,15 @@
 
 from typing import Final
 
-from monopod.api import conditions, keys
+from monopod.api import conditions, constants, keys
 from monopod.api.resources import MicroVM
 from monopod.explain import machine, matching, phases, placement, refusal, size
 from monopod.explain.findings import Explanation, Finding, Section, bad, plain, remedy
 from monopod.explain.snapshot import Snapshot
 from monopod.fargate.profiles import Outcome
-from monopod.kube import meta
+from monopod.kube import meta, name_of
 
 _TITLE: Final = "Scheduler"
-_ENDED: Final = ("Succeeded", "Failed")
 _PENDING_STEPS: Final = (
     ("Ready", "its node is ready, the pod is about to be bound"),
     ("Registered", "its kubelet has registered and is getting ready"),
@@ -57,7 +56,7 @@ def _state(snapshot: Snapshot) -> str:
 
 
 def _answer(snapshot: Snapshot) -> str:
-    if snapshot.status.phase in _ENDED:
+    if snapshot.status.phase in constants.FINISHED_PHASES:
         status = snapshot.status
         why = ": ".join(part for part in (status.reason, status.message) if part)
         return "It has ended." + (f" {why}." if why else "")
@@ -73,7 +72,7 @@ def _answer(snapshot: Snapshot) -> str:
 
 def _on_fargate(snapshot: Snapshot) -> str:
     if snapshot.bound_to:
-        name = meta(snapshot.machine).name if snapshot.machine else None
+        name = name_of(snapshot.machine) if snapshot.machine else None
         return f"It has its own microVM{f', {name}' if name else ''}, which is its node."
     if snapshot.spec.schedulingGates:
         return "It waits for its scheduling gates to be removed."
@@ -81,15 +80,14 @@ def _on_fargate(snapshot: Snapshot) -> str:
     if refused is not None:
         return f"It cannot start: {refused[1].rstrip('.')}."
     if snapshot.machine is not None:
-        name = meta(snapshot.machine).name
+        name = name_of(snapshot.machine)
         return f"Its microVM {name} is starting: {_progress(snapshot.machine)}."
     return "fargate-scheduler has not processed it yet."
 
 
 def _progress(found: MicroVM) -> str:
-    turned = found.status.conditions if found.status else []
     for kind, words in _PENDING_STEPS:
-        if conditions.is_true(turned, kind):
+        if conditions.is_true(found.status_or_empty.conditions, kind):
             return words
     return "it has been created"
 

@@ -8,11 +8,11 @@ from typing import Final, TypeVar
 from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Event, Node, Pod
 
+from monopod.api.names import machine_name
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
-from monopod.controllers.scheduler.decide import machine_name
 from monopod.errors import MonopodError
 from monopod.explain.snapshot import Snapshot, Warned
-from monopod.kube import Client, NotFoundError, meta, uid_of
+from monopod.kube import Client, NotFoundError, name_of, namespace_of, uid_of
 
 _T = TypeVar("_T", bound=res.Resource)
 _SUGGESTED: Final = 5
@@ -48,7 +48,7 @@ async def gather(client: Client, namespace: str, name: str, now: datetime) -> Sn
     if machine is not None and machine.spec.podRef.uid != uid:
         machine = None
     node_name = (pod.spec.nodeName if pod.spec else None) or (
-        machine.status.nodeName if machine is not None and machine.status else ""
+        machine.status_or_empty.nodeName if machine is not None else ""
     )
     return Snapshot(
         pod=pod,
@@ -106,10 +106,10 @@ async def _unknown(client: Client, namespace: str, name: str) -> str:
     said = f"there is no pod {name} in namespace {namespace}"
     elsewhere = await client.list(Pod, fields=f"metadata.name={name}")
     if elsewhere.items:
-        places = ", ".join(sorted(meta(pod).namespace or "" for pod in elsewhere.items))
+        places = ", ".join(sorted(namespace_of(pod) for pod in elsewhere.items))
         return f"{said}; there is one in {places}: name it with -n"
     here = await client.list(Pod, namespace)
-    names = sorted(meta(pod).name or "" for pod in here.items)
+    names = sorted(name_of(pod) for pod in here.items)
     close = [each for each in names if each.startswith(name)] or names
     if not close:
         return f"{said}, which has no pods"

@@ -7,7 +7,7 @@ from monopod.api import conditions, constants, keys
 from monopod.explain.findings import Finding, Section, bad, good, plain
 from monopod.explain.snapshot import Snapshot
 from monopod.fargate.sizing import Size
-from monopod.kube import meta
+from monopod.kube import labels_of, meta, name_of
 
 _TITLE: Final = "Machine"
 
@@ -28,12 +28,12 @@ def _findings(snapshot: Snapshot) -> Iterator[Finding]:
             yield plain("there is no MicroVM for this pod yet")
         return
     spec, status = machine.spec, machine.status
-    size = Size(spec.milliCPU, spec.memoryMiB)
-    yield plain(f"{meta(machine).name}: {size}, {spec.ephemeralStorageGiB} GiB of storage")
+    size = Size.of(spec)
+    yield plain(f"{name_of(machine)}: {size}, {spec.ephemeralStorageGiB} GiB of storage")
     if meta(machine).deletionTimestamp is not None:
         yield bad("it is being removed")
     if status is None:
-        plain("the machines controller has not processed it yet")
+        yield plain("the MicroVM controller has not processed it yet")
         return
     if status.driver:
         attempts = f", {status.attempts} launches" if status.attempts > 1 else ""
@@ -59,10 +59,7 @@ def _node(snapshot: Snapshot, name: str) -> Iterator[Finding]:
     if node is None:
         yield plain(f"node {name}: does not exist")
         return
-    ready = next(
-        (c for c in (node.status.conditions if node.status else None) or () if c.type == "Ready"),
-        None,
-    )
+    ready = conditions.find_condition(node.status.conditions if node.status else None, "Ready")
     info = node.status.nodeInfo if node.status else None
     about = f", kernel {info.kernelVersion}, kubelet {info.kubeletVersion}" if info else ""
     if ready is None:
@@ -71,7 +68,7 @@ def _node(snapshot: Snapshot, name: str) -> Iterator[Finding]:
         yield good(f"node {name}: ready{about}")
     else:
         yield bad(f"node {name}: {ready.reason}: {ready.message}")
-    owner = (meta(node).labels or {}).get(keys.MACHINE_LABEL)
-    machine = meta(snapshot.machine).name if snapshot.machine else None
+    owner = labels_of(node).get(keys.MACHINE_LABEL)
+    machine = name_of(snapshot.machine) if snapshot.machine else None
     if owner is not None and owner != machine:
         yield bad(f"this node belongs to {owner}")

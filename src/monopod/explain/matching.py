@@ -8,7 +8,7 @@ from monopod.api.resources import FargateProfile
 from monopod.explain.findings import Finding, Section, bad, good, plain
 from monopod.explain.snapshot import Snapshot
 from monopod.fargate.profiles import Choice, ProfileVerdict, choose_profile, judge_profile
-from monopod.kube import meta
+from monopod.kube import meta, name_of
 
 _TITLE: Final = "Profiles"
 
@@ -22,7 +22,7 @@ def natural_choice(snapshot: Snapshot) -> Choice:
 def created_after(snapshot: Snapshot, profile: str) -> bool:
     """Whether a profile is younger than the pod: a pod is matched only at its creation."""
     made = next(
-        (meta(p).creationTimestamp for p in snapshot.profiles if meta(p).name == profile), None
+        (meta(p).creationTimestamp for p in snapshot.profiles if name_of(p) == profile), None
     )
     born = meta(snapshot.pod).creationTimestamp
     return made is not None and born is not None and made > born
@@ -35,7 +35,7 @@ def section(snapshot: Snapshot) -> Section:
     labels = snapshot.labels
     carried = labels.pop(keys.PROFILE_LABEL, None)
     findings: list[Finding] = []
-    known = {meta(each).name or "": each for each in snapshot.profiles}
+    known = {name_of(each): each for each in snapshot.profiles}
     first = choose_profile(snapshot.profiles, snapshot.namespace, labels, None).profile
     for name, profile in sorted(known.items()):
         verdict = judge_profile(profile, snapshot.namespace, labels)
@@ -82,7 +82,7 @@ def _profile(
 def _why_failed(profile: FargateProfile) -> str:
     found = profile.status.conditions if profile.status else []
     ready = conditions.find_condition(found, "Ready")
-    return ready.message if ready else f"see kubectl describe fargateprofile {meta(profile).name}"
+    return ready.message if ready else f"see kubectl describe fargateprofile {name_of(profile)}"
 
 
 def _selector(profile: FargateProfile, index: int) -> str:

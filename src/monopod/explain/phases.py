@@ -48,7 +48,7 @@ def moments(snapshot: Snapshot) -> list[Moment]:
         made = meta(machine).creationTimestamp
         if made is not None:
             found.append(Moment("machine created", made, exact=False))
-        turned = machine.status.conditions if machine.status else []
+        turned = machine.status_or_empty.conditions
         for kind, name in _MACHINE:
             condition = conditions.find_condition(turned, kind)
             if condition is not None and condition.status == conditions.TRUE:
@@ -87,7 +87,7 @@ def _awaited(snapshot: Snapshot) -> Iterator[Finding]:
     machine = snapshot.machine
     if machine is None:
         return
-    turned = machine.status.conditions if machine.status else []
+    turned = machine.status_or_empty.conditions
     for condition in turned:
         if condition.type == "Terminated" and condition.status == conditions.TRUE:
             yield bad(f"machine ended: {condition.reason}: {condition.message}")

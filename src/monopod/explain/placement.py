@@ -8,7 +8,7 @@ from monopod.api.resources import FargateProfile, Subnet
 from monopod.explain.findings import Finding, Section, bad, good, plain, remedy
 from monopod.explain.snapshot import Snapshot
 from monopod.fargate.profiles import subnet_faults, subnets_of_profile
-from monopod.kube import meta
+from monopod.kube import name_of
 
 _TITLE: Final = "Subnet"
 
@@ -17,7 +17,7 @@ def section(snapshot: Snapshot) -> Section | None:
     """Describe the profile's subnets; None for a pod without a profile."""
     name = snapshot.machine.spec.profile if snapshot.machine else None
     name = name or snapshot.labels.get(keys.PROFILE_LABEL)
-    profile = next((each for each in snapshot.profiles if meta(each).name == name), None)
+    profile = next((each for each in snapshot.profiles if name_of(each) == name), None)
     if profile is None and snapshot.machine is None:
         return None
     return Section(_TITLE, tuple(_findings(snapshot, profile)))
@@ -31,12 +31,12 @@ def _findings(snapshot: Snapshot, profile: FargateProfile | None) -> Iterator[Fi
         return
     offered = subnets_of_profile(profile, snapshot.subnets, snapshot.vpcs)
     if profile.spec.subnets:
-        yield plain(f"profile {meta(profile).name} names {', '.join(profile.spec.subnets)}")
+        yield plain(f"profile {name_of(profile)} names {', '.join(profile.spec.subnets)}")
     else:
-        yield plain(f"profile {meta(profile).name} names none: any private subnet is eligible")
+        yield plain(f"profile {name_of(profile)} names none: any private subnet is eligible")
     for subnet in offered.usable:
-        if meta(subnet).name == chosen:
-            address = machine.status.podAddress if machine and machine.status else ""
+        if name_of(subnet) == chosen:
+            address = machine.status_or_empty.podAddress if machine else ""
             yield good(f"{_subnet(subnet)}: chosen" + (f", address {address}" if address else ""))
         else:
             yield plain(_subnet(subnet))
@@ -44,11 +44,11 @@ def _findings(snapshot: Snapshot, profile: FargateProfile | None) -> Iterator[Fi
         yield bad(fault.message)
     if not offered.usable:
         yield remedy("create a private Subnet, or another profile: a profile is immutable", 1)
-    elif chosen is not None and chosen not in {meta(each).name for each in offered.usable}:
+    elif chosen is not None and chosen not in {name_of(each) for each in offered.usable}:
         yield bad(f"{chosen}, which was chosen, is not one of them any more")
 
 
 def _subnet(subnet: Subnet) -> str:
     free = subnet.status.availableAddresses if subnet.status else None
     room = "" if free is None else f", {free} addresses free"
-    return f"{meta(subnet).name} ({subnet.spec.cidrBlock}, {subnet.spec.availabilityZone}{room})"
+    return f"{name_of(subnet)} ({subnet.spec.cidrBlock}, {subnet.spec.availabilityZone}{room})"

@@ -11,7 +11,7 @@ from monopod.explain.snapshot import Snapshot
 _TITLE: Final = "Blockers"
 _WARNINGS: Final = "Warnings"
 _SHOWN_WARNINGS: Final = 5
-_RETRIED: Final = "none: it is retried; if it goes on failing, see monopod logs machines"
+_RETRIED: Final = "none: it is retried; if it goes on failing, see monopod logs microvm"
 
 WAYS_OUT: Final[Mapping[str, str]] = {
     reasons.TOO_LARGE: "lower the containers' requests, or opt the pod out of Fargate",

@@ -73,7 +73,7 @@ def _given(snapshot: Snapshot, sized: Arithmetic) -> Iterator[Finding]:
     machine = snapshot.machine
     if given == provisioned_annotation(sized.size):
         yield good(f"{keys.CAPACITY_ANNOTATION}: {given}")
-    elif machine is not None and sized.fits(Size(machine.spec.milliCPU, machine.spec.memoryMiB)):
+    elif machine is not None and sized.fits(Size.of(machine.spec)):
         yield good(
             f"{keys.CAPACITY_ANNOTATION}: {given} - the pod was resized since it was scheduled, and"
             " its machine has enough for its current requests"

@@ -7,8 +7,9 @@ from lightkube.models import core_v1 as models
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
+from monopod.api.conditions import find_condition
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
-from monopod.kube import meta
+from monopod.kube import annotations_of, labels_of, name_of, namespace_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +43,22 @@ class Snapshot:
     @property
     def namespace(self) -> str:
         """The pod's namespace."""
-        return meta(self.pod).namespace or ""
+        return namespace_of(self.pod)
 
     @property
     def name(self) -> str:
         """The pod's name."""
-        return meta(self.pod).name or ""
+        return name_of(self.pod)
 
     @property
     def labels(self) -> dict[str, str]:
         """The pod's labels."""
-        return dict(meta(self.pod).labels or {})
+        return dict(labels_of(self.pod))
 
     @property
     def annotations(self) -> dict[str, str]:
         """The pod's annotations."""
-        return dict(meta(self.pod).annotations or {})
+        return dict(annotations_of(self.pod))
 
     @property
     def spec(self) -> models.PodSpec:
@@ -81,4 +82,4 @@ class Snapshot:
 
     def condition(self, kind: str) -> models.PodCondition | None:
         """Return the pod's condition of this type, or None."""
-        return next((c for c in self.status.conditions or () if c.type == kind), None)
+        return find_condition(self.status.conditions, kind)

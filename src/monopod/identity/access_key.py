@@ -1,8 +1,8 @@
 """Access keys, which authenticate clients of the EKS API.
 
 AWS's signatures are made with the secret itself, so a verifier has to hold it, as with a private
-key: a hash would not do. Such keys are stored in the vault, in files that only their holders can
-read, encrypted with a key from another file: a copy of one file alone reveals nothing.
+key: a hash would not do. Such keys are stored in the identity store, in files that only their
+holders can read, encrypted with a key from another file: a copy of one file alone reveals nothing.
 """
 
 import base64
@@ -70,7 +70,7 @@ class Seal:
         return cls(AESSIV.generate_key(_SEAL_BITS))
 
     @classmethod
-    def beside(cls, path: Path) -> "Seal":
+    def of_file(cls, path: Path) -> "Seal":
         """Read the seal in the same directory as a file of keys.
 
         Raises:
@@ -115,4 +115,4 @@ def read_keys(path: Path) -> Mapping[str, AccessKey]:
     Raises:
         IdentityError: One of the two cannot be read.
     """
-    return Seal.beside(path).read(path)
+    return Seal.of_file(path).read(path)

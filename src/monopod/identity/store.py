@@ -7,14 +7,18 @@ a partial file.
 
 import datetime as dt
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from monopod.identity import access_key, kubeconfig
+import msgspec
+
+from monopod.identity import access_key, encryption, kubeconfig
 from monopod.identity.access_key import AccessKey, Seal
 from monopod.identity.authority import Authority, Pair, Subject, new_authority, new_signing_key
+from monopod.identity.encryption import EncryptionKey
 from monopod.identity.errors import IdentityError
 from monopod.util.files import write_atomically
 
@@ -24,6 +28,7 @@ _AUTHORITY_DIRECTORY: Final = "authority"
 _ISSUED_DIRECTORY: Final = "access-keys"
 _ISSUED: Final = "*.key"
 _SIGNING_KEY: Final = "service-account"
+_ENCRYPTION_KEYS: Final = "encryption.keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class StoredIdentity:
     """The credentials of one user, and so all that an attacker gains with its directory."""
 
     directory: str
-    """Its directory in the vault."""
+    """Its directory in the store."""
     uid: int
     """The only user and group that may read it."""
     leaves: tuple[Leaf, ...] = ()
@@ -52,6 +57,8 @@ class StoredIdentity:
     """Holds the cluster authority's key, ``ca.key``."""
     signs_tokens: bool = False
     """Holds the service accounts' signing key, ``service-account.key`` and ``.pub``."""
+    encrypts: bool = False
+    """Holds the keys that encrypt Secrets, in :data:`encryption.FILE`."""
     access_keys: tuple[Subject, ...] = ()
     """Users whose first access keys for the EKS API it holds, in :data:`access_key.FILE`, with the
     seal."""
@@ -69,7 +76,21 @@ class IdentityStore:
         """The directory of a user's files."""
         return self._root / user
 
-    def fill(self, holdings: Sequence[StoredIdentity], now: dt.datetime) -> list[str]:
+    def prune(self, directories: Collection[str]) -> None:
+        """Remove the files of all users except these. Idempotent.
+
+        Raises:
+            IdentityError: A file could not be removed.
+        """
+        kept = {_AUTHORITY_DIRECTORY, *directories}
+        try:
+            for path in self._root.iterdir() if self._root.exists() else ():
+                if path.name not in kept:
+                    shutil.rmtree(path)
+        except OSError as error:
+            raise IdentityError(f"cannot remove files in {self._root}: {error}") from error
+
+    def fill(self, identities: Sequence[StoredIdentity], now: dt.datetime) -> list[str]:
         """Write exactly these identities. Idempotent.
 
         Returns:
@@ -85,9 +106,9 @@ class IdentityStore:
             }
             signing_key = self._signing_key()
             return [
-                holding.directory
-                for holding in holdings
-                if self._fill_one(holding, authorities, signing_key, now)
+                identity.directory
+                for identity in identities
+                if self._fill_one(identity, authorities, signing_key, now)
             ]
         except OSError as error:
             raise IdentityError(f"cannot write identities in {self._root}: {error}") from error
@@ -128,6 +149,45 @@ class IdentityStore:
             raise IdentityError(f"there is no access key {key_id}: see `monopod access-key list`")
         (directory / f"{key_id}.key").unlink(missing_ok=True)
 
+    def encryption_keys(self) -> list[EncryptionKey]:
+        """Return the keys that encrypt Secrets, the newest first; the first one is made here.
+
+        Raises:
+            IdentityError: They cannot be read or written.
+        """
+        path = self._root / _AUTHORITY_DIRECTORY / _ENCRYPTION_KEYS
+        try:
+            if path.exists():
+                return msgspec.json.decode(path.read_bytes(), type=list[EncryptionKey])
+            return self._write_encryption_keys([encryption.new_key()])
+        except (OSError, msgspec.DecodeError) as error:
+            raise IdentityError(f"cannot read the encryption keys in {path}: {error}") from error
+
+    def add_encryption_key(self) -> None:
+        """Add a key, which encrypts after the next :meth:`fill`; the others still decrypt.
+
+        Raises:
+            IdentityError: The keys cannot be read or written.
+        """
+        self._write_encryption_keys([encryption.new_key(), *self.encryption_keys()])
+
+    def drop_old_encryption_keys(self) -> None:
+        """Keep the newest key only; nothing may be encrypted under another any more.
+
+        Raises:
+            IdentityError: The keys cannot be read or written.
+        """
+        self._write_encryption_keys(self.encryption_keys()[:1])
+
+    def _write_encryption_keys(self, keys: list[EncryptionKey]) -> list[EncryptionKey]:
+        directory = self._root / _AUTHORITY_DIRECTORY
+        try:
+            _make_directory(directory, 0)
+            _write(directory / _ENCRYPTION_KEYS, msgspec.json.encode(keys), 0)
+        except OSError as error:
+            raise IdentityError(f"cannot write encryption keys in {directory}: {error}") from error
+        return keys
+
     def _authority(self, name: AuthorityName, now: dt.datetime) -> Authority:
         directory = self._root / _AUTHORITY_DIRECTORY
         _make_directory(directory, 0)
@@ -151,7 +211,7 @@ class IdentityStore:
     def _seal(self) -> Seal:
         path = self._root / _AUTHORITY_DIRECTORY / access_key.SEAL_FILE
         if path.exists():
-            return Seal.beside(path)
+            return Seal.of_file(path)
         made = Seal.new()
         _write(path, made.key, 0)
         return made
@@ -171,41 +231,43 @@ class IdentityStore:
 
     def _fill_one(
         self,
-        holding: StoredIdentity,
+        identity: StoredIdentity,
         authorities: dict[AuthorityName, Authority],
         signing_key: Pair,
         now: dt.datetime,
     ) -> bool:
-        directory = self.directory(holding.directory)
-        _make_directory(directory, holding.uid)
+        directory = self.directory(identity.directory)
+        _make_directory(directory, identity.uid)
         wanted: dict[str, bytes] = {}
-        for name in holding.trusts:
+        for name in identity.trusts:
             file = "ca.crt" if name == "cluster" else f"{name}-ca.crt"
             wanted[file] = authorities[name].pair.certificate
-        if holding.signs_nodes:
+        if identity.signs_nodes:
             wanted["ca.key"] = authorities["cluster"].pair.key
-        if holding.access_keys:
-            keys = [self._access_key(subject) for subject in holding.access_keys]
-            if holding.verifies:
+        if identity.access_keys:
+            keys = [self._access_key(subject) for subject in identity.access_keys]
+            if identity.verifies:
                 keys += self.issued_keys()
             wanted[access_key.FILE] = self._seal().close(keys)
             wanted[access_key.SEAL_FILE] = self._seal().key
-        if holding.signs_tokens:
+        if identity.encrypts:
+            wanted[encryption.FILE] = encryption.configuration(self.encryption_keys())
+        if identity.signs_tokens:
             wanted[f"{_SIGNING_KEY}.key"] = signing_key.key
             wanted[f"{_SIGNING_KEY}.pub"] = signing_key.certificate
-        for leaf in holding.leaves:
+        for leaf in identity.leaves:
             kept = _read_pair(directory / f"{leaf.file}.crt", directory / f"{leaf.file}.key")
             issuer = authorities[leaf.authority]
             if kept is None or not issuer.still_good(kept, leaf.subject, now):
                 kept = issuer.issue(leaf.subject, now)
             wanted[f"{leaf.file}.key"] = kept.key
             wanted[f"{leaf.file}.crt"] = kept.certificate
-        if holding.server:
-            user = next(leaf for leaf in holding.leaves if leaf.file == "client")
+        if identity.server:
+            user = next(leaf for leaf in identity.leaves if leaf.file == "client")
             wanted["kubeconfig"] = kubeconfig.render(
-                holding.server, user.subject.common_name, directory
+                identity.server, user.subject.common_name, directory
             ).encode()
-        changed = [_write(directory / file, data, holding.uid) for file, data in wanted.items()]
+        changed = [_write(directory / file, data, identity.uid) for file, data in wanted.items()]
         for stray in directory.iterdir():
             if stray.name not in wanted:
                 stray.unlink()

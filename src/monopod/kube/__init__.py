@@ -18,8 +18,20 @@ from monopod.kube.errors import (
 from monopod.kube.events import EventRecorder, EventType
 from monopod.kube.informer import Informer
 from monopod.kube.manager import Manager
-from monopod.kube.mutation_cache import MutationCache
-from monopod.kube.objects import Key, key_of, key_parts, make_key, meta, uid_of, with_type
+from monopod.kube.mutation_cache import MutationCache, Source
+from monopod.kube.objects import (
+    Key,
+    annotations_of,
+    key_of,
+    key_parts,
+    labels_of,
+    make_key,
+    meta,
+    name_of,
+    namespace_of,
+    uid_of,
+    with_type,
+)
 from monopod.kube.store import Added, Change, Deleted, Modified
 from monopod.kube.workqueue import WorkQueue
 
@@ -47,14 +59,19 @@ __all__ = [
     "MutationCache",
     "NotFoundError",
     "PatchType",
+    "Source",
     "TransientError",
     "UnauthorizedError",
     "WorkQueue",
+    "annotations_of",
     "connect",
     "key_of",
     "key_parts",
+    "labels_of",
     "make_key",
     "meta",
+    "name_of",
+    "namespace_of",
     "serve",
     "uid_of",
     "with_type",

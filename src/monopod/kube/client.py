@@ -135,12 +135,11 @@ class Client:
         field_manager: str | None = None,
     ) -> _T:
         """Apply the fields we own (server-side apply); creates the object if it is missing."""
-        metadata = objects.meta(obj)
         return await self.patch(
             type(obj),
-            metadata.name or "",
+            objects.name_of(obj),
             objects.with_type(obj),
-            metadata.namespace,
+            objects.meta(obj).namespace,
             kind_of_patch=PatchType.APPLY,
             subresource=subresource,
             force=force,

@@ -1,8 +1,12 @@
-"""Controller: a work queue and the workers that reconcile its keys, with back-off."""
+"""Controller: a work queue and the workers that reconcile its keys, with back-off.
+
+A concrete controller derives from it: its constructor subscribes to informers, its ``reconcile``
+does the work, and ``Manager`` runs it.
+"""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 import structlog
@@ -32,6 +36,7 @@ class Controller:
         reconcile: Reconcile,
         *,
         workers: int = 4,
+        initial: Collection[Key] = (),
         clock: Clock | None = None,
         base_s: float = 0.05,
         cap_s: float = 60.0,
@@ -42,6 +47,7 @@ class Controller:
             name: For logs and metrics.
             reconcile: Called for each key; never concurrently for one key.
             workers: Keys reconciled concurrently.
+            initial: Keys queued from the start; see ``first_pass``.
             clock: The running event loop unless given.
             base_s: Back-off after a key's first failure, in seconds; it doubles with each.
             cap_s: The longest back-off, in seconds.
@@ -50,6 +56,13 @@ class Controller:
         self._reconcile = reconcile
         self._workers = workers
         self._queue: WorkQueue[Key] = WorkQueue(clock, base_s=base_s, cap_s=cap_s)
+        self.first_pass = asyncio.Event()
+        """Set once every initial key has been reconciled without an error."""
+        self._initial = set(initial)
+        for key in initial:
+            self._queue.add(key)
+        if not initial:
+            self.first_pass.set()
         _DEPTH.labels(name).set_function(self._queue.__len__)
 
     @property
@@ -103,6 +116,9 @@ class Controller:
             log.exception("reconcile_failed", pause_s=round(pause, 2))
             return "failed"
         self._queue.forget(key)
+        self._initial.discard(key)
+        if not self._initial:
+            self.first_pass.set()
         if again_s is not None:
             self._queue.add_after(key, again_s)
         return "ok"

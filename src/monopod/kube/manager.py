@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from lightkube.core import resource as res
 
 from monopod.kube.client import Client
+from monopod.kube.controller import Controller
 from monopod.kube.events import EventRecorder
 from monopod.kube.informer import Informer
 
@@ -21,7 +22,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Controller:
+class _Part:
     run: Work
     prepare: Work | None
     first_pass: asyncio.Event | None
@@ -34,12 +35,12 @@ class Manager:
         """Create a manager without informers and controllers.
 
         Args:
-            client: Used by the informers and recorders.
+            client: Used by the informers, recorders and controllers.
         """
-        self._client = client
+        self.client = client
         self._informers: dict[tuple[object, ...], Informer[Any]] = {}
         self._recorders: dict[str, EventRecorder] = {}
-        self._controllers: list[_Controller] = []
+        self._parts: list[_Part] = []
 
     def informer(
         self,
@@ -61,7 +62,7 @@ class Manager:
         found = self._informers.get(wanted)
         if found is None:
             found = self._informers[wanted] = Informer(
-                self._client, kind, namespace=namespace, labels=labels, fields=fields
+                self.client, kind, namespace=namespace, labels=labels, fields=fields
             )
         return found
 
@@ -72,12 +73,12 @@ class Manager:
             component: The source, as ``kubectl describe`` shows it under "From".
         """
         if component not in self._recorders:
-            self._recorders[component] = EventRecorder(self._client, component)
+            self._recorders[component] = EventRecorder(self.client, component)
         return self._recorders[component]
 
     def add(
         self,
-        run: Work,
+        controller: Controller | Work,
         *,
         prepare: Work | None = None,
         first_pass: asyncio.Event | None = None,
@@ -85,11 +86,15 @@ class Manager:
         """Add a controller.
 
         Args:
-            run: Runs until cancelled; started when all informers are synced.
-            prepare: Called once before any controller's ``run``, in the order of adding.
-            first_pass: Set by the controller after its first pass; readiness waits for it.
+            controller: Runs until cancelled; started when all informers are synced.
+            prepare: Called once before any controller starts, in the order of adding.
+            first_pass: Set after its first pass; readiness waits for it. A ``Controller``'s own
+                unless given.
         """
-        self._controllers.append(_Controller(run, prepare, first_pass))
+        if isinstance(controller, Controller):
+            first_pass = first_pass or controller.first_pass
+            controller = controller.run
+        self._parts.append(_Part(controller, prepare, first_pass))
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Run everything until cancelled, or until a part of it fails.
@@ -104,12 +109,12 @@ class Manager:
                 group.create_task(informer.run())
             for informer in self._informers.values():
                 await informer.synced()
-            for controller in self._controllers:
-                if controller.prepare is not None:
-                    await controller.prepare()
-            for controller in self._controllers:
-                group.create_task(controller.run())
-            for controller in self._controllers:
-                if controller.first_pass is not None:
-                    await controller.first_pass.wait()
+            for part in self._parts:
+                if part.prepare is not None:
+                    await part.prepare()
+            for part in self._parts:
+                group.create_task(part.run())
+            for part in self._parts:
+                if part.first_pass is not None:
+                    await part.first_pass.wait()
             ready()

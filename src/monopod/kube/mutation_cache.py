@@ -4,7 +4,7 @@ Without it, a reconcile that follows another at once would not see what that one
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 from lightkube.core import resource as res
@@ -15,24 +15,29 @@ from monopod.kube.store import Change, Deleted
 _T = TypeVar("_T", bound=res.Resource)
 
 _TRUSTED_S: Final = 10.0
+_GONE_S: Final = 10.0
 
 
 class Source(Protocol[_T]):
-    """The informer that the cache overlays."""
+    """What a cache or an index needs of an informer."""
 
     def get(self, key: Key) -> _T | None:
         """Return the object of this key, or None."""
         ...
 
+    def items(self) -> Sequence[_T]:
+        """Return all objects."""
+        ...
+
     def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
-        """Call back with every change."""
+        """Call back with every change, after ``get`` and ``items`` show it."""
         ...
 
 
 class MutationCache(Generic[_T]):
     """An informer's objects, overlaid with newer ones that this process wrote.
 
-    A local write wins for a few seconds at most; then the informer does.
+    A local write wins until the informer shows it or a later one, but for ``trusted_s`` at most.
     """
 
     def __init__(
@@ -46,7 +51,8 @@ class MutationCache(Generic[_T]):
 
         Args:
             informer: The objects as the API server shows them.
-            trusted_s: Seconds for which a local write wins.
+            trusted_s: Seconds for which a local write wins; infinity if no decision may ever be
+                based on an older object.
             time: A monotonic clock; the event loop's unless given.
         """
         self._informer = informer
@@ -85,8 +91,9 @@ class MutationCache(Generic[_T]):
         uid = uid_of(change.object)
         if isinstance(change, Deleted):
             now = self._time()
-            self._gone = {uid: until for uid, until in self._gone.items() if until > now}
-            self._gone[uid] = now + self._trusted_s
+            while self._gone and self._gone[oldest := next(iter(self._gone))] <= now:
+                del self._gone[oldest]
+            self._gone[uid] = now + _GONE_S
             if noted is not None and uid_of(noted[1]) == uid:
                 del self._notes[change.key]
         self._settle(change.key)

@@ -34,14 +34,33 @@ def make_key(name: str, namespace: str | None = None) -> Key:
 
 def key_of(obj: res.Resource) -> Key:
     """Return an object's key."""
-    metadata = meta(obj)
-    return make_key(metadata.name or "", metadata.namespace)
+    return make_key(name_of(obj), meta(obj).namespace)
 
 
 def key_parts(key: Key) -> tuple[str | None, str]:
     """Split a key into namespace (None if cluster-scoped) and name."""
     namespace, slash, name = key.rpartition("/")
     return (namespace if slash else None), name
+
+
+def name_of(obj: res.Resource) -> str:
+    """Return an object's name; empty if it has none yet."""
+    return meta(obj).name or ""
+
+
+def namespace_of(obj: res.Resource) -> str:
+    """Return an object's namespace; empty if it is cluster-scoped."""
+    return meta(obj).namespace or ""
+
+
+def labels_of(obj: res.Resource) -> dict[str, str]:
+    """Return an object's labels."""
+    return meta(obj).labels or {}
+
+
+def annotations_of(obj: res.Resource) -> dict[str, str]:
+    """Return an object's annotations."""
+    return meta(obj).annotations or {}
 
 
 def uid_of(obj: res.Resource) -> str:

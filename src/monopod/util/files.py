@@ -34,9 +34,9 @@ def write_atomically(
     if _is(path, content, mode, owner):
         return False
     # The pid separates two processes that write the same file.
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             if owner is not None:
@@ -46,9 +46,9 @@ def write_atomically(
             if lasting:
                 file.flush()
                 os.fsync(descriptor)
-        beside.rename(path)
+        temporary.rename(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return True
 

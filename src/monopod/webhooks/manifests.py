@@ -6,9 +6,11 @@ processes are not pods, so its webhooks never depend on themselves.
 """
 
 import base64
-from typing import Any, Final
+from typing import Final
 
 from monopod.api import keys
+from monopod.webhooks import node_policies
+from monopod.webhooks.policy import GROUP, Manifest, policy
 
 NAME: Final = "0500-amazon-eks-fargate-mutation.amazonaws.com"
 PORT: Final = 23445
@@ -36,9 +38,6 @@ _TARGETS_TIMEOUT_S: Final = 10
 ready before its load balancers have found it healthy."""
 _ROLES_TIMEOUT_S: Final = 2
 """Short: if this process hangs, it delays every pod, in addition to the first webhook's timeout."""
-_GROUP: Final = "admissionregistration.k8s.io/v1"
-
-Manifest = dict[str, Any]
 
 _NEW_PODS: Final[Manifest] = {
     "apiGroups": [""],
@@ -181,10 +180,11 @@ def networks_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
 
 def policies() -> list[Manifest]:
-    """Return the ValidatingAdmissionPolicies: Fargate nodes, security groups; with bindings."""
+    """Return the ValidatingAdmissionPolicies: nodes, security groups; with bindings."""
     prefix = keys.NODE_PREFIX
     return [
-        *_policy(
+        *node_policies.manifests(),
+        *policy(
             "monopod-fargate-binding",
             ["pods/binding", "bindings"],
             [
@@ -204,14 +204,13 @@ def policies() -> list[Manifest]:
                 },
             ],
         ),
-        *_policy(
+        *policy(
             "monopod-fargate-node-name",
             ["pods"],
             [
                 {
                     "expression": "!has(object.spec.nodeName) ||"
-                    f" !object.spec.nodeName.startsWith('{prefix}') ||"
-                    " request.userInfo.username == 'system:node:' + object.spec.nodeName",
+                    f" !object.spec.nodeName.startsWith('{prefix}')",
                     "messageExpression": "'spec.nodeName: node ' + object.spec.nodeName +"
                     " ' belongs to one Fargate pod and takes no other: remove nodeName; a"
                     " pod that matches a Fargate profile gets its own node'",
@@ -219,7 +218,7 @@ def policies() -> list[Manifest]:
                 }
             ],
         ),
-        *_policy(
+        *policy(
             "monopod-pod-security-groups",
             ["pods", "pods/status"],
             [
@@ -231,9 +230,9 @@ def policies() -> list[Manifest]:
                     "reason": "Forbidden",
                 },
             ],
-            operation="UPDATE",
+            operations=("UPDATE",),
         ),
-        *_policy(
+        *policy(
             "monopod-security-groups-in-use",
             ["securitygroups"],
             [
@@ -259,14 +258,14 @@ def policies() -> list[Manifest]:
                 },
             ],
             group=keys.GROUP,
-            operation="DELETE",
+            operations=("DELETE",),
         ),
     ]
 
 
 def _configuration(kind: str, *webhooks: Manifest, name: str = "") -> Manifest:
     return {
-        "apiVersion": _GROUP,
+        "apiVersion": GROUP,
         "kind": kind,
         "metadata": {"name": name or webhooks[0]["name"]},
         "webhooks": list(webhooks),
@@ -287,38 +286,3 @@ def _webhook(name: str, rule: Manifest, path: str, ca_bundle: bytes, port: int) 
         "sideEffects": "None",
         "timeoutSeconds": 5,
     }
-
-
-def _policy(
-    name: str,
-    resources: list[str],
-    validations: list[Manifest],
-    *,
-    group: str = "",
-    operation: str = "CREATE",
-) -> list[Manifest]:
-    rule = {
-        "apiGroups": [group],
-        "apiVersions": ["*"],
-        "operations": [operation],
-        "resources": resources,
-        "scope": "*",
-    }
-    return [
-        {
-            "apiVersion": _GROUP,
-            "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": name},
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": {"matchPolicy": "Equivalent", "resourceRules": [rule]},
-                "validations": validations,
-            },
-        },
-        {
-            "apiVersion": _GROUP,
-            "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": name},
-            "spec": {"policyName": name, "validationActions": ["Deny"]},
-        },
-    ]

@@ -3,11 +3,11 @@
 Matching happens at a pod's creation and never after, so such a pod would go to a worker node,
 or stay Pending without a clear reason. It gets an event, and a metric counts such pods.
 
-A pod that no node takes may also match a profile that is younger than the pod: an event on the pod
-says what to do. The pod is not bound to a machine as it is: ``spec.schedulerName`` cannot be
-changed, and by that field the API server's guards, the machines' controller and the deletion of a
-profile recognise Fargate's pods. It is not deleted for its owner to make another, because a Job
-would count that as a failure.
+An unschedulable pod may also match a profile that is younger than the pod: an event on the pod says
+what to do. The pod is not bound to a machine as it is: ``spec.schedulerName`` is immutable, and
+admission policies, the MicroVM controller and the deletion of profiles recognise Fargate's pods by
+it. It is not deleted so that its owner creates another, because a Job would count that as a
+failure.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,44 +18,44 @@ from lightkube.models.meta_v1 import OwnerReference
 from lightkube.resources.core_v1 import Pod
 from prometheus_client import Gauge
 
-from monopod.api.conditions import FALSE
+from monopod.api.conditions import FALSE, find_condition
+from monopod.api.constants import FINISHED_PHASES
 from monopod.api.resources import FargateProfile
 from monopod.fargate.profiles import choose_profile
 from monopod.kube import (
     Change,
-    Client,
     Deleted,
     EventRecorder,
     EventType,
     Informer,
     Key,
+    annotations_of,
     key_of,
+    labels_of,
     meta,
+    namespace_of,
     uid_of,
 )
 from monopod.webhooks.mutation import DEFAULT_SCHEDULER
 
 REASON: Final = "MissedByFargate"
 LATER: Final = "FargateProfileIsYounger"
-_MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
-_FINISHED: Final = frozenset({"Succeeded", "Failed"})
-_SLIPPED: Final = Gauge(
-    "monopod_admission_slipped_pods", "Pods that match a profile but were not marked for it."
+CANDIDATES: Final = (
+    f"spec.schedulerName={DEFAULT_SCHEDULER},status.phase!=Succeeded,status.phase!=Failed"
 )
-_log: Final = structlog.get_logger("slipped")
-
-
-def candidates(client: Client) -> Informer[Pod]:
-    """Return an informer of the pods that may have been missed."""
-    fields = f"spec.schedulerName={DEFAULT_SCHEDULER},status.phase!=Succeeded,status.phase!=Failed"
-    return Informer(client, Pod, fields=fields)
+"""Field selector of the pods that may have been missed."""
+_MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
+_MISSED: Final = Gauge(
+    "monopod_admission_missed_pods", "Pods that match a profile but were not marked for it."
+)
+_log: Final = structlog.get_logger("missed_pods")
 
 
 def missed_by(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
     """Return the profile that a pod was missed for; None if it was not missed.
 
-    A profile made after the pod has no claim to it. Times are whole seconds, so one made in the
-    same second counts as later.
+    Only profiles older than the pod count. Times are whole seconds, so one created in the same
+    second counts as younger.
     """
     created = meta(pod).creationTimestamp
     if created is None or not _may_match(pod):
@@ -65,10 +65,10 @@ def missed_by(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
 
 
 def waiting_for(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
-    """Return the profile under which a pod that no ordinary node takes would start if made now.
+    """Return the profile that an unschedulable pod would start under if it were created now.
 
-    None if the pod does not wait, if it is a DaemonSet's, which Fargate does not run, or if it
-    was missed.
+    None if the pod is not unschedulable, if it is a DaemonSet's, which Fargate does not run, or if
+    it was missed.
     """
     known = list(profiles)
     if not _unschedulable(pod) or not _may_match(pod) or missed_by(pod, known) is not None:
@@ -84,25 +84,20 @@ def _may_match(pod: Pod) -> bool:
         and spec.schedulerName == DEFAULT_SCHEDULER
         and metadata.deletionTimestamp is None
         and _MIRROR_ANNOTATION not in (metadata.annotations or {})
-        and (pod.status is None or pod.status.phase not in _FINISHED)
+        and (pod.status is None or pod.status.phase not in FINISHED_PHASES)
     )
 
 
 def _chosen(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
-    metadata = meta(pod)
-    return choose_profile(
-        profiles, metadata.namespace or "", metadata.labels, metadata.annotations
-    ).profile
+    return choose_profile(profiles, namespace_of(pod), labels_of(pod), annotations_of(pod)).profile
 
 
 def _unschedulable(pod: Pod) -> bool:
-    """Report whether the default scheduler has found no node for a pod."""
+    """Report whether the default scheduler found no node for a pod."""
     if pod.spec is None or pod.spec.nodeName:
         return False
-    return any(
-        each.type == "PodScheduled" and each.status == FALSE and each.reason == "Unschedulable"
-        for each in (pod.status.conditions if pod.status else None) or ()
-    )
+    found = find_condition(pod.status.conditions if pod.status else None, "PodScheduled")
+    return found is not None and (found.status, found.reason) == (FALSE, "Unschedulable")
 
 
 def _owner(pod: Pod) -> OwnerReference | None:
@@ -111,7 +106,7 @@ def _owner(pod: Pod) -> OwnerReference | None:
 
 
 class MissedPods:
-    """Finds missed pods, and records one event for each."""
+    """Finds missed and waiting pods, and records one event for each."""
 
     def __init__(
         self, pods: Informer[Pod], profiles: Informer[FargateProfile], events: EventRecorder
@@ -133,7 +128,7 @@ class MissedPods:
         if isinstance(change, Deleted):
             self._found.pop(change.key, None)
             self._waiting.pop(change.key, None)
-            _SLIPPED.set(len(self._found))
+            _MISSED.set(len(self._found))
         else:
             self._judge(change.object)
 
@@ -150,7 +145,7 @@ class MissedPods:
             self._found[key] = uid_of(pod)
             _log.warning("pod_missed", pod=key, profile=profile)
             self._events.record(pod, EventType.WARNING, REASON, _message(pod, profile))
-        _SLIPPED.set(len(self._found))
+        _MISSED.set(len(self._found))
         self._judge_waiting(pod)
 
     def _judge_waiting(self, pod: Pod) -> None:

@@ -1,19 +1,18 @@
-"""What becomes of a pod at its creation (source: the patch in a recorded audit log of EKS 1.27).
+"""The patch for a new pod (source: the patch in a recorded audit log of EKS 1.27).
 
-Left alone are pods that
+Pods are left unchanged that
 
-* name their node: static pods' mirrors, and whoever places pods by hand;
-* name a scheduler of their own, other than the default one and ours;
+* have a ``nodeName``: mirrors of static pods, and pods that a user placed;
+* have a ``schedulerName`` other than the default scheduler's or Fargate's;
 * opt out by the annotation ``eks.amazonaws.com/compute-type: ec2``;
 * match no profile.
 
-A pod whose own label names a profile that does not exist or does not match is ours all the same:
-``fargate-scheduler`` keeps it Pending and says why, instead of an ordinary node running what was
-meant for a machine of its own. DaemonSets' pods are treated like any other, as AWS does; the
-scheduler refuses them.
+A pod whose own label names a profile that does not exist or does not match gets Fargate's scheduler
+all the same: ``fargate-scheduler`` keeps it Pending with the reason, and no worker node runs it.
+Pods of DaemonSets are treated like others, as on AWS; the scheduler rejects them.
 
 Unlike on AWS, a pod that limits its ephemeral storage does not become node-critical: a kubelet
-evicts no such pod, so the limit would never hold. It keeps the cluster's default priority class.
+never evicts a critical pod, so the limit would have no effect. It keeps the default priority class.
 """
 
 import enum
@@ -21,21 +20,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from lightkube.models.core_v1 import PodSpec
+
 from monopod.api import keys
 from monopod.fargate.profiles import Choice, Outcome
-from monopod.webhooks.review import Operation, PodView
+from monopod.webhooks.pod_view import PodSpecView, PodView
+from monopod.webhooks.review import Operation
 
 DEFAULT_SCHEDULER: Final = "default-scheduler"
-_OURS: Final = frozenset({"", DEFAULT_SCHEDULER, keys.SCHEDULER_NAME})
+_SCHEDULERS: Final = frozenset({None, "", DEFAULT_SCHEDULER, keys.SCHEDULER_NAME})
 _PREEMPTION: Final = "PreemptLowerPriority"
 
 
 class Result(enum.Enum):
-    """How a review ended; the values are a metric's label."""
+    """The result of a review; the values are a metric's label."""
 
     CLAIMED = "claimed"
     CLAIMED_TO_WAIT = "claimed-to-wait"
-    """The pod names a profile that it cannot start under as things are."""
+    """The pod names a profile that it cannot start under at present."""
     NAMES_NODE = "names-node"
     OTHER_SCHEDULER = "other-scheduler"
     OPTED_OUT = "opted-out"
@@ -45,25 +47,25 @@ class Result(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """What is answered about a pod."""
+    """The answer to the review of a pod."""
 
     result: Result
     patch: Sequence[Operation] = ()
     warning: str | None = None
-    """For the user who creates the pod; kubectl shows it."""
+    """For the user who creates the pod; kubectl prints it."""
 
 
-def not_ours(pod: PodView) -> Result | None:
-    """Say why a pod is left alone whatever profiles there are; None if they decide."""
-    if pod.node:
+def left_alone(spec: PodSpecView | PodSpec) -> Result | None:
+    """Return why a pod is left unchanged regardless of profiles; None if profiles decide."""
+    if spec.nodeName:
         return Result.NAMES_NODE
-    if pod.scheduler not in _OURS:
+    if spec.schedulerName not in _SCHEDULERS:
         return Result.OTHER_SCHEDULER
     return None
 
 
 def mutation_of(pod: PodView, choice: Choice) -> Mutation:
-    """Return what becomes of a pod that profiles decide about."""
+    """Return the mutation of a pod that has this choice of profile."""
     match choice.outcome:
         case Outcome.CHOSEN:
             labels = {keys.PROFILE_LABEL: choice.profile, **pod.labels}
@@ -80,9 +82,9 @@ def mutation_of(pod: PodView, choice: Choice) -> Mutation:
 
 def _claim(pod: PodView) -> tuple[Operation, ...]:
     values: dict[str, str | int] = {"schedulerName": keys.SCHEDULER_NAME}
-    if not pod.priority_class and not pod.limits_storage:
-        # The three go together: the API server has filled in the other two for no class at all,
-        # and refuses a pod in which they differ from its class.
+    if not pod.spec.priorityClassName and not pod.spec.limits_evictable_storage():
+        # All three: the API server has already set the other two for a pod without a class, and
+        # rejects a pod whose values differ from its class's.
         values |= {
             "priorityClassName": keys.PRIORITY_CLASS,
             "priority": keys.PRIORITY,
@@ -94,7 +96,7 @@ def _claim(pod: PodView) -> tuple[Operation, ...]:
 
 
 def _stripped(pod: PodView) -> tuple[Operation, ...]:
-    """Security groups are for SecurityGroupPolicies to give; the scheduler writes which."""
+    """Remove security groups that the user set: SecurityGroupPolicies decide them."""
     if keys.SECURITY_GROUPS_ANNOTATION not in pod.annotations:
         return ()
     escaped = keys.SECURITY_GROUPS_ANNOTATION.replace("/", "~1")

@@ -16,7 +16,7 @@ from lightkube.resources.core_v1 import Node
 from monopod.api import keys
 from monopod.api.resources import MicroVM, Subnet, SubnetSpec, Vpc, VpcSpec
 from monopod.api.security_groups import SecurityGroup
-from monopod.kube import Client, KubeError, meta
+from monopod.kube import Client, KubeError, name_of
 from monopod.webhooks import address_space
 from monopod.webhooks.address_space import PendingChange, Space
 from monopod.webhooks.review import (
@@ -60,7 +60,7 @@ class NetworkWebhook:
         """Return the answer to an AdmissionReview of a Vpc or a Subnet.
 
         Raises:
-            BadReviewError: It is none.
+            BadReviewError: The body is not an AdmissionReview.
         """
         request = read_request(body)
         if request.kind.group != keys.GROUP or request.kind.kind not in ("Vpc", "Subnet"):
@@ -95,21 +95,17 @@ class NetworkWebhook:
             client.list(Node, labels=f"{keys.COMPUTE_TYPE_KEY}!={keys.COMPUTE_TYPE_FARGATE}"),
         )
         return Space(
-            vpcs={meta(each).name or "": each.spec for each in vpcs.items},
-            subnets={meta(each).name or "": each.spec for each in subnets.items},
-            groups={meta(each).name or "": each.spec.vpc for each in groups.items},
-            machines={meta(each).name or "": each.spec.subnet for each in machines.items},
+            vpcs={name_of(each): each.spec for each in vpcs.items},
+            subnets={name_of(each): each.spec for each in subnets.items},
+            groups={name_of(each): each.spec.vpc for each in groups.items},
+            machines={name_of(each): each.spec.subnet for each in machines.items},
             nodes={
-                meta(each).name or "": each.spec.podCIDR
+                name_of(each): each.spec.podCIDR
                 for each in nodes.items
                 if each.spec and each.spec.podCIDR
             }
             # Worker nodes that are not registered yet.
-            | {
-                meta(each).name or "": each.spec.podCIDR
-                for each in machines.items
-                if each.spec.podCIDR
-            },
+            | {name_of(each): each.spec.podCIDR for each in machines.items if each.is_worker_node},
         )
 
 

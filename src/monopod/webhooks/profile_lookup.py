@@ -9,7 +9,7 @@ import structlog
 
 from monopod.api.resources import FargateProfile
 from monopod.fargate.profiles import Choice, Outcome, blocked_by_other_profile, choose_profile
-from monopod.kube import KubeError, meta
+from monopod.kube import KubeError, name_of
 from monopod.webhooks.expectations import ExpectedProfiles
 
 _READ_TIMEOUT_S: Final = 1.0
@@ -51,7 +51,7 @@ class ProfileLookup:
     ) -> str | None:
         """Return why a profile may not be created or deleted now; None if it may."""
         every = await self.newest()
-        announced = self._expected.announced({meta(each).name or "" for each in every})
+        announced = self._expected.announced({name_of(each) for each in every})
         return blocked_by_other_profile(
             name, every, cluster=cluster, deleting=deleting, announced=announced
         )
@@ -64,7 +64,7 @@ class ProfileLookup:
         choice = choose_profile(known, namespace, labels, annotations)
         if choice.outcome in (Outcome.CHOSEN, Outcome.OPTED_OUT):
             return choice
-        if not self._expected.outstanding({meta(each).name or "" for each in known}):
+        if not self._expected.outstanding({name_of(each) for each in known}):
             return choice
         return choose_profile(await self.newest(), namespace, labels, annotations)
 

@@ -1,7 +1,4 @@
-"""AdmissionReview (``admission.k8s.io/v1``): what is asked, and how it is answered.
-
-Only what decisions need is read; everything else in a pod, known to us or not, passes untouched.
-"""
+"""Decodes and encodes AdmissionReviews (``admission.k8s.io/v1``)."""
 
 import base64
 from collections.abc import Generator, Mapping, Sequence
@@ -11,54 +8,21 @@ from typing import Any, Final
 
 import msgspec
 
-from monopod.api import keys
 from monopod.errors import MonopodError
 
 _API_VERSION: Final = "admission.k8s.io/v1"
 _KIND: Final = "AdmissionReview"
-_POD: Final = ("", "v1", "Pod")
-_PROFILE: Final = (keys.GROUP, keys.VERSION, "FargateProfile")
 
 Operation = Mapping[str, Any]
 """One operation of a JSON patch (RFC 6902)."""
 
 
 class BadReviewError(MonopodError):
-    """A request that is no AdmissionReview; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class PodView:
-    """What of a pod decides whether it is claimed."""
-
-    namespace: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    scheduler: str
-    """Empty if the pod names none."""
-    node: str
-    """Empty if the pod names none."""
-    priority_class: str
-    """Empty if the pod names none."""
-    limits_storage: bool = False
-    """It limits its ephemeral storage in a way that only eviction enforces."""
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """One question of the API server."""
-
-    uid: str
-    pod: PodView | None = None
-    """The pod to be created, if the question is about one."""
-    profile: str | None = None
-    """Name of the Fargate profile to be created or deleted, if the question is about one."""
-    deleting: bool = False
-    """It is to be deleted."""
+    """The request body is not a valid AdmissionReview."""
 
 
 class GroupVersionKind(msgspec.Struct):
-    """What a question is about."""
+    """The kind of the object under review."""
 
     kind: str
     version: str
@@ -66,7 +30,7 @@ class GroupVersionKind(msgspec.Struct):
 
 
 class Request(msgspec.Struct):
-    """A question as the API server puts it."""
+    """The ``request`` of an AdmissionReview."""
 
     uid: str
     kind: GroupVersionKind
@@ -78,10 +42,15 @@ class Request(msgspec.Struct):
     object: msgspec.Raw = msgspec.Raw(b"null")
     oldObject: msgspec.Raw = msgspec.Raw(b"null")  # noqa: N815
 
+    @property
+    def resource_kind(self) -> tuple[str, str, str]:
+        """Group, version and kind of the object under review."""
+        return self.kind.group, self.kind.version, self.kind.kind
+
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """That something must not be."""
+    """The rejection of a request, with the message for its user."""
 
     message: str
 
@@ -90,52 +59,6 @@ class _Review(msgspec.Struct):
     apiVersion: str  # noqa: N815
     kind: str
     request: Request
-
-
-class _Metadata(msgspec.Struct):
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-
-
-class _Resources(msgspec.Struct):
-    limits: dict[str, Any] | None = None
-
-
-class _Container(msgspec.Struct):
-    resources: _Resources | None = None
-
-
-class _EmptyDir(msgspec.Struct):
-    medium: str | None = None
-    sizeLimit: Any = None  # noqa: N815
-
-
-class _Volume(msgspec.Struct):
-    emptyDir: _EmptyDir | None = None  # noqa: N815
-
-
-class _Spec(msgspec.Struct):
-    schedulerName: str | None = None  # noqa: N815
-    nodeName: str | None = None  # noqa: N815
-    priorityClassName: str | None = None  # noqa: N815
-    containers: list[_Container] | None = None
-    initContainers: list[_Container] | None = None  # noqa: N815
-    volumes: list[_Volume] | None = None
-
-    def limits_storage(self) -> bool:
-        containers = (*(self.initContainers or ()), *(self.containers or ()))
-        if any(
-            "ephemeral-storage" in ((c.resources and c.resources.limits) or {}) for c in containers
-        ):
-            return True
-        disks = (each.emptyDir for each in self.volumes or () if each.emptyDir is not None)
-        # The kernel enforces the size of what is in memory.
-        return any(disk.sizeLimit is not None and disk.medium != "Memory" for disk in disks)
-
-
-class _Pod(msgspec.Struct):
-    metadata: _Metadata
-    spec: _Spec
 
 
 class _Status(msgspec.Struct):
@@ -160,12 +83,11 @@ class _Answer(msgspec.Struct):
 
 
 _reviews: Final = msgspec.json.Decoder(_Review)
-_pods: Final = msgspec.json.Decoder(_Pod | None)
 
 
 @contextmanager
 def decoding_errors_as_bad_review() -> Generator[None]:
-    """Turn whatever a body's decoding may raise into a BadReviewError."""
+    """Raise every decoding error as a BadReviewError."""
     try:
         yield
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -173,10 +95,10 @@ def decoding_errors_as_bad_review() -> Generator[None]:
 
 
 def read_request(body: bytes) -> Request:
-    """Read the body of a request.
+    """Return the request in the body of an HTTP request.
 
     Raises:
-        BadReviewError: It is not an AdmissionReview of the version that we registered for.
+        BadReviewError: The body is not an AdmissionReview of the registered version.
     """
     with decoding_errors_as_bad_review():
         review = _reviews.decode(body)
@@ -185,15 +107,13 @@ def read_request(body: bytes) -> Request:
     return review.request
 
 
-def read_review(body: bytes) -> Review:
-    """Read the body of a request about a pod, or about a profile.
-
-    Raises:
-        BadReviewError: It is not an AdmissionReview of the version that we registered for.
-    """
-    request = read_request(body)
-    with decoding_errors_as_bad_review():
-        return _understood(request)
+def append(
+    path: str, present: Sequence[object] | None, added: Sequence[object]
+) -> Sequence[Operation]:
+    """Return the operations that append to a list, which may be absent."""
+    if not present:
+        return [{"op": "add", "path": path, "value": added}]
+    return [{"op": "add", "path": f"{path}/-", "value": each} for each in added]
 
 
 def write_answer(
@@ -202,13 +122,13 @@ def write_answer(
     warnings: Sequence[str] = (),
     denial: Denial | None = None,
 ) -> bytes:
-    """Return the body that allows what was asked about, changed by a patch if there is one.
+    """Return the body of the HTTP response; the request is allowed unless there is a denial.
 
     Args:
-        uid: The question's.
-        patch: What is changed.
-        warnings: What the user is told; kubectl shows each.
-        denial: Forbids it instead.
+        uid: The request's.
+        patch: Operations on the object; empty leaves it unchanged.
+        warnings: Messages for the user; kubectl prints each.
+        denial: Rejects the request.
     """
     response = _Response(uid, allowed=denial is None, warnings=list(warnings) or None)
     if denial is not None:
@@ -217,27 +137,3 @@ def write_answer(
         response.patchType = "JSONPatch"
         response.patch = base64.b64encode(msgspec.json.encode(patch)).decode()
     return msgspec.json.encode(_Answer(_API_VERSION, _KIND, response))
-
-
-def _understood(request: Request) -> Review:
-    asked = (request.kind.group, request.kind.version, request.kind.kind)
-    if asked == _PROFILE and not request.dryRun:
-        return Review(request.uid, profile=request.name, deleting=request.operation == "DELETE")
-    if request.operation != "CREATE":
-        return Review(request.uid)
-    if asked == _POD and (pod := _pods.decode(request.object)) is not None:
-        return Review(request.uid, pod=_facts(pod, request.namespace))
-    return Review(request.uid)
-
-
-def _facts(pod: _Pod, namespace: str) -> PodView:
-    return PodView(
-        # The object's own may be empty still: it is the request that says where it goes.
-        namespace=namespace,
-        labels=pod.metadata.labels or {},
-        annotations=pod.metadata.annotations or {},
-        scheduler=pod.spec.schedulerName or "",
-        node=pod.spec.nodeName or "",
-        priority_class=pod.spec.priorityClassName or "",
-        limits_storage=pod.spec.limits_storage(),
-    )

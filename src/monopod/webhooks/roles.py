@@ -4,17 +4,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-import msgspec
 import structlog
 from lightkube.resources.core_v1 import ServiceAccount
 
-from monopod.kube import KubeError, NotFoundError, meta
-from monopod.webhooks.review import decoding_errors_as_bad_review, read_request, write_answer
-from monopod.webhooks.web_identity import PodSpecView, grant, role_of
+from monopod.kube import KubeError, NotFoundError, annotations_of
+from monopod.webhooks.pod_view import read_new_pod
+from monopod.webhooks.review import read_request, write_answer
+from monopod.webhooks.web_identity import grant, role_of
 
 _READ_TIMEOUT_S: Final = 1.0
 """Much less than the webhook's timeout at the API server."""
-_POD: Final = ("", "v1", "Pod")
 _log: Final = structlog.get_logger("webhook")
 
 
@@ -26,31 +25,25 @@ class AccountSource(Protocol):
         ...
 
     async def read(self, namespace: str, name: str) -> ServiceAccount:
-        """Ask the API server for one.
+        """Get a service account from the API server.
 
         Raises:
-            KubeError: There is none, or it does not answer.
+            NotFoundError: It does not exist.
+            KubeError: The request failed.
         """
         ...
 
 
-class _Metadata(msgspec.Struct):
-    annotations: dict[str, str] | None = None
-
-
-class _Pod(msgspec.Struct):
-    metadata: _Metadata
-    spec: PodSpecView
-
-
-_pods: Final = msgspec.json.Decoder(_Pod | None)
-
-
 class RoleWebhook:
-    """Answers the API server."""
+    """Reviews new pods."""
 
     def __init__(self, accounts: AccountSource, region: str = "") -> None:
-        """Use these accounts; ``region`` is set in pods' environment unless empty."""
+        """Create the webhook.
+
+        Args:
+            accounts: The service accounts.
+            region: Set in pods' environment; empty sets none.
+        """
         self._accounts = accounts
         self._region = region
 
@@ -58,22 +51,17 @@ class RoleWebhook:
         """Return the answer to an AdmissionReview of a pod.
 
         Raises:
-            BadReviewError: It is none.
+            BadReviewError: The body is not an AdmissionReview.
         """
         request = read_request(body)
-        asked = (request.kind.group, request.kind.version, request.kind.kind)
-        if asked != _POD or request.operation != "CREATE":
-            return write_answer(request.uid)
-        with decoding_errors_as_bad_review():
-            pod = _pods.decode(request.object)
+        pod = read_new_pod(request)
         if pod is None:
             return write_answer(request.uid)
-        said = await self._annotations(request.namespace, pod.spec.serviceAccountName or "default")
-        role = role_of(said)
+        account = pod.spec.serviceAccountName or "default"
+        role = role_of(await self._annotations(request.namespace, account))
         if role is None:
             return write_answer(request.uid)
-        own = pod.metadata.annotations or {}
-        return write_answer(request.uid, grant(pod.spec, own, role, self._region))
+        return write_answer(request.uid, grant(pod, role, self._region))
 
     async def _annotations(self, namespace: str, name: str) -> Mapping[str, str] | None:
         account = self._accounts.known(namespace, name)
@@ -89,4 +77,4 @@ class RoleWebhook:
                     "service_account_get_failed", name=f"{namespace}/{name}", why=str(error)
                 )
                 return None
-        return meta(account).annotations
+        return annotations_of(account)

@@ -1,6 +1,6 @@
-"""The webhook of readiness gates: pods that load balancers will have as targets wait for them.
+"""The webhook that adds readiness gates to pods that will be targets of load balancers.
 
-It is asked only in namespaces that want it by AWS's label. Source: the guide of AWS's load balancer
+It is called in namespaces with AWS's label only. Source: the guide of AWS's load balancer
 controller, "Pod readiness gate".
 """
 
@@ -8,63 +8,35 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
 import structlog
 from lightkube.resources.core_v1 import Service
 
 from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.api.target_groups import TargetGroupBinding
-from monopod.kube import Client, KubeError, meta
-from monopod.webhooks.review import (
-    Operation,
-    decoding_errors_as_bad_review,
-    read_request,
-    write_answer,
-)
+from monopod.kube import Client, KubeError, name_of
+from monopod.webhooks.pod_view import read_new_pod
+from monopod.webhooks.review import Operation, append, read_request, write_answer
 
 _READ_TIMEOUT_S: Final = 8.0
 """Less than the webhook's timeout at the API server."""
 _log: Final = structlog.get_logger("webhook")
 
 
-class _Gate(msgspec.Struct):
-    conditionType: str  # noqa: N815
-
-
-class _Metadata(msgspec.Struct):
-    labels: dict[str, str] | None = None
-
-
-class _Spec(msgspec.Struct):
-    readinessGates: list[_Gate] | None = None  # noqa: N815
-
-
-class _Pod(msgspec.Struct):
-    metadata: _Metadata
-    spec: _Spec
-
-
-_pods: Final = msgspec.json.Decoder(_Pod | None)
-
-
 class TargetHealthWebhook:
-    """Answers the API server about pods."""
+    """Reviews new pods."""
 
     def __init__(self, client: Client) -> None:
-        """Read by this client what target groups there are."""
+        """Create the webhook; ``client`` lists target groups and services."""
         self._client = client
 
     async def answer(self, body: bytes) -> bytes:
         """Return the answer to an AdmissionReview of a pod.
 
         Raises:
-            BadReviewError: It is none.
+            BadReviewError: The body is not an AdmissionReview.
         """
         request = read_request(body)
-        if request.kind.kind != "Pod" or request.operation != "CREATE":
-            return write_answer(request.uid)
-        with decoding_errors_as_bad_review():
-            pod = _pods.decode(request.object)
+        pod = read_new_pod(request)
         if pod is None:
             return write_answer(request.uid)
         try:
@@ -76,9 +48,9 @@ class TargetHealthWebhook:
         except (KubeError, TimeoutError) as error:
             _log.warning("target_group_list_failed", namespace=request.namespace, why=str(error))
             return write_answer(request.uid)
-        names = gates(pod.metadata.labels or {}, groups.items, services.items)
-        there = [each.conditionType for each in pod.spec.readinessGates or ()]
-        return write_answer(request.uid, _patch(names, there))
+        names = gates(pod.labels, groups.items, services.items)
+        present = [each.conditionType for each in pod.spec.readinessGates or ()]
+        return write_answer(request.uid, _patch(names, present))
 
 
 def gates(
@@ -86,25 +58,27 @@ def gates(
     groups: Sequence[TargetGroupBinding],
     services: Sequence[Service],
 ) -> list[str]:
-    """Return the gates of a pod with these labels."""
+    """Return the readiness gates of a pod with these labels.
+
+    Args:
+        labels: The pod's labels.
+        groups: All target groups of its namespace.
+        services: All services of its namespace.
+    """
     selecting = {
-        meta(each).name
+        name_of(each)
         for each in services
         if each.spec
         and each.spec.selector
         and all(labels.get(key) == value for key, value in each.spec.selector.items())
     }
     return sorted(
-        f"{TARGET_HEALTH_PREFIX}{meta(each).name}"
+        f"{TARGET_HEALTH_PREFIX}{name_of(each)}"
         for each in groups
         if each.spec.serviceRef.name in selecting
     )
 
 
-def _patch(names: Sequence[str], there: Sequence[str]) -> list[Operation]:
-    added = [{"conditionType": name} for name in names if name not in there]
-    if not added:
-        return []
-    if not there:
-        return [{"op": "add", "path": "/spec/readinessGates", "value": added}]
-    return [{"op": "add", "path": "/spec/readinessGates/-", "value": each} for each in added]
+def _patch(names: Sequence[str], present: Sequence[str]) -> Sequence[Operation]:
+    added = [{"conditionType": name} for name in names if name not in present]
+    return append("/spec/readinessGates", present, added) if added else ()

@@ -1,24 +1,23 @@
 """Roles for service accounts: what a pod gets whose service account is annotated with a role.
 
-As the webhook of EKS does (source: EKS user guide, "IAM roles for service accounts", and the README
-of amazon-eks-pod-identity-webhook): a projected token for the audience that the role's provider
-expects, and the environment variables by which every AWS SDK finds it. Pure.
+The same as from EKS's webhook (source: EKS user guide, "IAM roles for service accounts", and the
+README of amazon-eks-pod-identity-webhook): a projected token for the audience of the role's
+provider, and the environment variables that every AWS SDK reads. No I/O.
 """
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
-from monopod.webhooks.review import Operation
+from monopod.webhooks.pod_view import ContainerView, PodView
+from monopod.webhooks.review import Operation, append
 
 PREFIX: Final = "eks.amazonaws.com/"
 DEFAULT_AUDIENCE: Final = "sts.amazonaws.com"
 DEFAULT_EXPIRATION_S: Final = 86_400
 LEAST_EXPIRATION_S: Final = 600
 _MOST_EXPIRATION_S: Final = 1 << 32
-"""What the API server demands of a projected token."""
+"""The API server's limits for a projected token."""
 VOLUME: Final = "aws-iam-token"
 DIRECTORY: Final = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 TOKEN: Final = f"{DIRECTORY}/token"
@@ -26,7 +25,7 @@ TOKEN: Final = f"{DIRECTORY}/token"
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a service account's annotations say."""
+    """The role in a service account's annotations."""
 
     arn: str
     audience: str = DEFAULT_AUDIENCE
@@ -35,40 +34,10 @@ class Role:
     """Whether SDKs call the STS of their region."""
 
 
-class Named(msgspec.Struct):
-    """Something that has a name."""
-
-    name: str = ""
-
-
-class Mount(msgspec.Struct):
-    """Where a container has a volume."""
-
-    mountPath: str = ""  # noqa: N815
-
-
-class ContainerView(msgspec.Struct):
-    """What of a container decides what is added to it."""
-
-    name: str = ""
-    env: list[Named] | None = None
-    volumeMounts: list[Mount] | None = None  # noqa: N815
-
-
-class PodSpecView(msgspec.Struct):
-    """What of a pod decides what is added to it."""
-
-    containers: list[ContainerView] = []
-    initContainers: list[ContainerView] | None = None  # noqa: N815
-    volumes: list[Named] | None = None
-    serviceAccountName: str | None = None  # noqa: N815
-
-
 def role_of(annotations: Mapping[str, str] | None) -> Role | None:
-    """Return the role that a service account's annotations name, if they do.
+    """Return the role in a service account's annotations; None if they name none.
 
-    A word that cannot be understood counts as if it were not there, as on AWS: the account's owner
-    is nobody whom a pod's creation could tell.
+    Invalid values count as absent, as on AWS: the pod's author cannot correct them.
     """
     said = annotations or {}
     arn = said.get(f"{PREFIX}role-arn", "").strip()
@@ -82,32 +51,31 @@ def role_of(annotations: Mapping[str, str] | None) -> Role | None:
     )
 
 
-def grant(
-    pod: PodSpecView, annotations: Mapping[str, str], role: Role, region: str = ""
-) -> Sequence[Operation]:
-    """Return the patch that gives a pod what its role needs.
+def grant(pod: PodView, role: Role, region: str = "") -> Sequence[Operation]:
+    """Return the patch that adds the token and the environment variables of a role.
 
-    What the pod's author has set stays: a variable, a volume of that name, a mount at that place.
+    Variables, volumes of that name and mounts at that path that the pod already has are kept.
+    Annotations of the pod may skip containers and set the token's lifetime.
 
     Args:
-        pod: As it was sent, its service account's token already mounted.
-        annotations: The pod's; they may skip containers and ask for another lifetime.
-        role: Its service account's.
-        region: Set as ``AWS_REGION`` and ``AWS_DEFAULT_REGION`` if not empty.
+        pod: As received; the service account admission plugin has already mounted its token.
+        role: The role of its service account.
+        region: Set as ``AWS_REGION`` and ``AWS_DEFAULT_REGION``; empty sets neither.
     """
+    spec, annotations = pod.spec, pod.annotations
     skipped = {
         each.strip() for each in annotations.get(f"{PREFIX}skip-containers", "").split(",") if each
     }
     variables = _variables(role, region)
-    lists = (("initContainers", pod.initContainers or []), ("containers", pod.containers))
+    lists = (("initContainers", spec.initContainers), ("containers", spec.containers))
     changes = [
         change
         for kind, containers in lists
-        for index, container in enumerate(containers)
+        for index, container in enumerate(containers or ())
         if container.name not in skipped
         for change in _grant_one(f"/spec/{kind}/{index}", container, variables)
     ]
-    if changes and VOLUME not in {each.name for each in pod.volumes or ()}:
+    if changes and VOLUME not in {each.name for each in spec.volumes or ()}:
         token = {
             "audience": role.audience,
             "expirationSeconds": _expiration(annotations, role.expiration_s),
@@ -115,7 +83,7 @@ def grant(
         }
         sources = [{"serviceAccountToken": token}]
         volume = {"name": VOLUME, "projected": {"sources": sources}}
-        changes += _append("/spec/volumes", pod.volumes, [volume])
+        changes += append("/spec/volumes", spec.volumes, [volume])
     return changes
 
 
@@ -125,19 +93,10 @@ def _grant_one(
     own = {each.name for each in container.env or ()}
     added = [{"name": name, "value": text} for name, text in variables.items() if name not in own]
     if added:
-        yield from _append(f"{path}/env", container.env, added)
+        yield from append(f"{path}/env", container.env, added)
     if DIRECTORY not in {each.mountPath.rstrip("/") for each in container.volumeMounts or ()}:
         mount = {"name": VOLUME, "mountPath": DIRECTORY, "readOnly": True}
-        yield from _append(f"{path}/volumeMounts", container.volumeMounts, [mount])
-
-
-def _append(
-    path: str, present: Sequence[object] | None, added: Sequence[object]
-) -> Sequence[Operation]:
-    """Add to the end of a list, which may not be there."""
-    if not present:
-        return [{"op": "add", "path": path, "value": added}]
-    return [{"op": "add", "path": f"{path}/-", "value": each} for each in added]
+        yield from append(f"{path}/volumeMounts", container.volumeMounts, [mount])
 
 
 def _variables(role: Role, region: str) -> Mapping[str, str]:

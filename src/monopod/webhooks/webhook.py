@@ -9,7 +9,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import Counter, Histogram
 
+from monopod.api import keys
 from monopod.fargate.unsupported import RuntimeClasses
+from monopod.kube import annotations_of, labels_of, namespace_of
 from monopod.webhooks.manifests import (
     NETWORKS_PATH,
     PODS_PATH,
@@ -18,16 +20,18 @@ from monopod.webhooks.manifests import (
     SUPPORT_PATH,
     TARGETS_PATH,
 )
-from monopod.webhooks.mutation import Mutation, Result, mutation_of, not_ours
+from monopod.webhooks.mutation import Mutation, Result, left_alone, mutation_of
 from monopod.webhooks.networks import NetworkWebhook
+from monopod.webhooks.pod_view import PodView, read_new_pod
 from monopod.webhooks.pod_warnings import Finding, PodCheck, examine_pod, examine_workload
 from monopod.webhooks.profile_lookup import ProfileLookup, ProfileSource
-from monopod.webhooks.review import BadReviewError, Denial, PodView, read_review, write_answer
+from monopod.webhooks.review import BadReviewError, Denial, read_request, write_answer
 from monopod.webhooks.roles import RoleWebhook
 from monopod.webhooks.settings import Mode
 from monopod.webhooks.target_health import TargetHealthWebhook
 from monopod.webhooks.workload_review import Proposal, read_proposal
 
+_PROFILE: Final = (keys.GROUP, keys.VERSION, "FargateProfile")
 _MAX_BODY_BYTES: Final = 16 << 20
 """The API server's limit for one object is 3 MiB; a review may hold it twice, and escaped."""
 _REVIEWS: Final = Counter("monopod_admission_reviews_total", "Reviews, by result.", ["result"])
@@ -43,7 +47,7 @@ _log: Final = structlog.get_logger("webhook")
 
 
 class Webhook:
-    """Answers the API server."""
+    """Reviews pods, profiles and workloads, and routes other reviews to their webhooks."""
 
     def __init__(
         self,
@@ -51,34 +55,35 @@ class Webhook:
         clock: Callable[[], float] = time.monotonic,
         *,
         mode: Mode = Mode.WARN,
-        in_turn_of: str | None = None,
+        one_profile_at_a_time_in: str | None = None,
         roles: RoleWebhook | None = None,
         networks: NetworkWebhook | None = None,
         targets: TargetHealthWebhook | None = None,
         classes: RuntimeClasses | None = None,
     ) -> None:
-        """Answer by these profiles.
+        """Create the webhook.
 
         Args:
-            profiles: Where profiles come from.
+            profiles: The source of profiles.
             clock: Seconds since some fixed moment.
-            mode: What becomes of what Fargate does not run.
-            in_turn_of: Name of the cluster, if its profiles come and go one at a time.
-            roles: Answers for service accounts' roles, if they are given to pods.
-            targets: Answers for readiness gates, if pods get them.
-            networks: Answers for VPCs and subnets, if they are held against each other.
-            classes: Where to look up RuntimeClasses; None leaves them unjudged.
+            mode: Whether to warn about or reject what is unsupported.
+            one_profile_at_a_time_in: The cluster's name, if only one profile may be created or
+                deleted at a time; None means any number.
+            roles: Reviews pods for their service account's role; None serves no such webhook.
+            networks: Reviews VPCs and subnets; likewise.
+            targets: Reviews pods for readiness gates; likewise.
+            classes: Looks up RuntimeClasses; None skips their check.
         """
         self._networks = networks
         self._targets = targets
         self._roles = roles
-        self._in_turn_of = in_turn_of
-        self._chooser = ProfileLookup(profiles, clock)
+        self._one_at_a_time_in = one_profile_at_a_time_in
+        self._lookup = ProfileLookup(profiles, clock)
         self._mode = mode
         self._classes = classes
 
     def application(self) -> web.Application:
-        """Return what the HTTP server serves."""
+        """Return the HTTP application, with a route for each webhook."""
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
         application.router.add_post(PODS_PATH, _handler(self.answer))
         application.router.add_post(PROFILES_PATH, _handler(self.answer))
@@ -92,26 +97,31 @@ class Webhook:
         return application
 
     async def answer(self, body: bytes) -> bytes:
-        """Return the answer to an AdmissionReview of a pod, or of a profile.
+        """Return the answer to an AdmissionReview of a pod or of a profile.
 
         Raises:
-            BadReviewError: It is none.
+            BadReviewError: The body is not an AdmissionReview.
         """
-        review = read_review(body)
-        if review.profile is not None:
-            denial = await self._admit_profile(review.profile, deleting=review.deleting)
-            return write_answer(review.uid, denial=denial)
-        pod = review.pod
-        mutation = Mutation(Result.NOT_A_POD) if pod is None else await self._decide(pod)
+        request = read_request(body)
+        if request.resource_kind == _PROFILE and not request.dryRun:
+            deleting = request.operation == "DELETE"
+            denial = await self._admit_profile(request.name, deleting=deleting)
+            return write_answer(request.uid, denial=denial)
+        pod = read_new_pod(request)
+        mutation = (
+            Mutation(Result.NOT_A_POD)
+            if pod is None
+            else await self._mutate(pod, request.namespace)
+        )
         _REVIEWS.labels(mutation.result.value).inc()
         warnings = (mutation.warning,) if mutation.warning else ()
-        return write_answer(review.uid, mutation.patch, warnings)
+        return write_answer(request.uid, mutation.patch, warnings)
 
     async def examine(self, body: bytes) -> bytes:
-        """Return the answer to an AdmissionReview of what may not be supported.
+        """Return the answer to an AdmissionReview of a pod or workload that may be unsupported.
 
         Raises:
-            BadReviewError: It is none.
+            BadReviewError: The body is not an AdmissionReview.
         """
         proposal = read_proposal(body)
         found = await self._examine(proposal)
@@ -119,32 +129,33 @@ class Webhook:
         return write_answer(proposal.uid, warnings=found.warnings, denial=found.denial)
 
     async def _admit_profile(self, name: str, *, deleting: bool) -> Denial | None:
-        if self._in_turn_of is not None:
-            why = await self._chooser.blocked_by_other_profile(
-                name, self._in_turn_of, deleting=deleting
+        if self._one_at_a_time_in is not None:
+            why = await self._lookup.blocked_by_other_profile(
+                name, self._one_at_a_time_in, deleting=deleting
             )
             if why is not None:
                 _REVIEWS.labels("not-its-turn").inc()
                 return Denial(why)
         if not deleting:
-            self._chooser.announce(name)
+            self._lookup.announce(name)
         _REVIEWS.labels(Result.NOT_A_POD.value).inc()
         return None
 
-    async def _decide(self, pod: PodView) -> Mutation:
-        left = not_ours(pod)
+    async def _mutate(self, pod: PodView, namespace: str) -> Mutation:
+        left = left_alone(pod.spec)
         if left is not None:
             return Mutation(left)
-        choice = await self._chooser.choose(pod.namespace, pod.labels, pod.annotations)
-        return mutation_of(pod, choice)
+        return mutation_of(pod, await self._lookup.choose(namespace, pod.labels, pod.annotations))
 
     async def _examine(self, proposal: Proposal) -> PodCheck:
+        pod = proposal.pod
+        if pod is None or pod.spec is None:
+            return PodCheck(Finding.NOT_OURS)
         if proposal.workload is None:
             return examine_pod(proposal, self._mode, self._classes)
-        facts = proposal.facts
-        if not_ours(facts) is not None:
+        if left_alone(pod.spec) is not None:
             return PodCheck(Finding.NOT_OURS)
-        choice = await self._chooser.choose(facts.namespace, facts.labels, facts.annotations)
+        choice = await self._lookup.choose(namespace_of(pod), labels_of(pod), annotations_of(pod))
         return examine_workload(proposal, choice, self._mode, self._classes)
 
 

@@ -1,44 +1,32 @@
-"""Pods that somebody wants: themselves, or through a workload that will make them."""
+"""Reads reviews of pods, and of workloads, by the pods that they create."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from lightkube.models.core_v1 import EphemeralContainer, PodSpec, PodTemplateSpec
+from lightkube.models.core_v1 import EphemeralContainer, PodTemplateSpec
 from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from lightkube.resources.core_v1 import Pod
 
-from monopod.webhooks.review import PodView, Request, decoding_errors_as_bad_review, read_request
+from monopod.kube import meta
+from monopod.webhooks.review import Request, decoding_errors_as_bad_review, read_request
 
 _DEBUGGING: Final = "ephemeralcontainers"
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is asked about."""
+    """The object under review."""
 
     uid: str
+    """The request's."""
     pod: Pod | None = None
-    """The pod, or what a workload's pods will be like."""
+    """The pod, or one as a workload's template describes; always with a namespace."""
     workload: str | None = None
-    """What makes the pods, for people: ``Deployment web``."""
+    """The workload as messages name it: ``Deployment web``; None if the object is a pod."""
     added: tuple[EphemeralContainer, ...] | None = None
-    """Containers that are to be put into the pod, which is there already."""
-
-    @property
-    def facts(self) -> PodView:
-        """What decides whether the pods are Fargate's."""
-        metadata = (self.pod.metadata if self.pod else None) or ObjectMeta()
-        spec = (self.pod.spec if self.pod else None) or PodSpec(containers=[])
-        return PodView(
-            namespace=metadata.namespace or "",
-            labels=metadata.labels or {},
-            annotations=metadata.annotations or {},
-            scheduler=spec.schedulerName or "",
-            node=spec.nodeName or "",
-            priority_class=spec.priorityClassName or "",
-        )
+    """Ephemeral containers to add to an existing pod; None for other requests."""
 
 
 class _Templated(msgspec.Struct):
@@ -79,17 +67,16 @@ _READERS: Final[Mapping[tuple[str, str, str], _Reader]] = {
 
 
 def read_proposal(body: bytes) -> Proposal:
-    """Read the body of a request.
+    """Return the object under review.
 
     Raises:
-        BadReviewError: It is not an AdmissionReview, or what it is about cannot be read.
+        BadReviewError: The body is not an AdmissionReview, or its object cannot be decoded.
     """
     request = read_request(body)
-    asked = (request.kind.group, request.kind.version, request.kind.kind)
     with decoding_errors_as_bad_review():
-        if asked == ("", "v1", "Pod"):
+        if request.resource_kind == ("", "v1", "Pod"):
             return _of_pod(request)
-        reader = _READERS.get(asked)
+        reader = _READERS.get(request.resource_kind)
         found = reader(request.object) if reader else None
         template = found.find() if found else None
         if template is None:
@@ -101,9 +88,7 @@ def _of_pod(request: Request) -> Proposal:
     pod = _pods.decode(request.object)
     if pod is None:
         return Proposal(request.uid)
-    if pod.metadata is None:
-        pod.metadata = ObjectMeta()
-    pod.metadata.namespace = request.namespace
+    meta(pod).namespace = request.namespace
     if request.subResource != _DEBUGGING:
         return Proposal(request.uid, pod)
     old = _pods.decode(request.oldObject)

@@ -10,12 +10,22 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from monopod.api import keys
+from monopod.node.guest.kubelet import (
+    CURRENT_CERTIFICATE,
+    RUNTIME_SOCKET,
+    Taint,
+    kubelet_configuration,
+    kubelet_kubeconfig,
+    pod_network,
+)
+
 PROGRAMS: Final = PurePosixPath("/run/monopod/bin")
 """Path of the component programs inside the node."""
 SERVICES: Final = PurePosixPath("/run/services")
-RUNTIME_SOCKET: Final = PurePosixPath("/run/containerd/containerd.sock")
 LOGS: Final = PurePosixPath("/var/log/monopod")
 _CONFIG: Final = PurePosixPath("/run/config")
+_CNI_STATE: Final = PurePosixPath("/var/lib/cni")
 _SEARCH_PATH: Final = f"{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin"
 
 TUNABLES: Final[Mapping[str, str]] = {
@@ -28,15 +38,6 @@ TUNABLES: Final[Mapping[str, str]] = {
 }
 """Kernel parameters that a kubelet sets for its whole host (pkg/kubelet/cm, v1.37). The node finds
 them set already, in bind-mounted files: the host's values do not change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taint:
-    """A taint of the node, which repels other pods."""
-
-    key: str
-    value: str
-    effect: str = "NoSchedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,12 @@ class File:
 
 def files(node: BaselineConfiguration) -> dict[PurePosixPath, File]:
     """Return every file that the node needs before it starts."""
+    network = pod_network("pods", _CNI_STATE, {"subnet": str(node.pods)})
     texts: dict[PurePosixPath, str] = {
         _CONFIG / "containerd.toml": _containerd(node),
-        _CONFIG / "cni" / "10-pods.conflist": _json(_cni(node)),
+        _CONFIG / "cni" / "10-pods.conflist": _json(network),
         _CONFIG / "kubelet.json": _json(_kubelet(node)),
-        _CONFIG / "kubeconfig": _json(_kubeconfig(node)),
+        _CONFIG / "kubeconfig": _json(kubelet_kubeconfig(node.api_server, _CONFIG)),
         _CONFIG / "resolv.conf": f"nameserver {node.resolver}\n",
     }
     secrets = {
@@ -103,7 +105,7 @@ def files(node: BaselineConfiguration) -> dict[PurePosixPath, File]:
 
 def links() -> dict[PurePosixPath, PurePosixPath]:
     """Return symbolic links: the kubelet moves this one when it renews its certificate."""
-    return {_current_certificate(): _CONFIG / "client.pem"}
+    return {CURRENT_CERTIFICATE: _CONFIG / "client.pem"}
 
 
 def directories() -> tuple[PurePosixPath, ...]:
@@ -114,7 +116,7 @@ def directories() -> tuple[PurePosixPath, ...]:
         LOGS / "kubelet",
         PurePosixPath("/tmp"),  # noqa: S108 - the node's own
         PurePosixPath("/var/log/pods"),
-        PurePosixPath("/var/lib/cni"),
+        _CNI_STATE,
     )
 
 
@@ -147,10 +149,6 @@ def _kubelet_command(node: BaselineConfiguration) -> str:
         f"--node-labels={labels}",
     )
     return " ".join(words)
-
-
-def _current_certificate() -> PurePosixPath:
-    return PurePosixPath("/var/lib/kubelet/pki/kubelet-client-current.pem")
 
 
 def _containerd(node: BaselineConfiguration) -> str:
@@ -187,76 +185,24 @@ disabled_plugins = ['io.containerd.nri.v1.nri']
 """
 
 
-def _cni(node: BaselineConfiguration) -> dict[str, Any]:
-    return {
-        "cniVersion": "1.0.0",
-        "name": "pods",
-        "plugins": [
-            {
-                "type": "ptp",
-                "ipMasq": False,
-                "ipam": {
-                    "type": "host-local",
-                    "dataDir": "/var/lib/cni",
-                    "ranges": [[{"subnet": str(node.pods)}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
-                },
-            }
-        ],
-    }
-
-
 def _kubelet(node: BaselineConfiguration) -> dict[str, Any]:
-    return {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        "address": str(node.address),
-        "port": 10250,
-        "readOnlyPort": 0,
-        "healthzPort": 0,
-        "tlsCertFile": f"{_CONFIG}/serving.crt",
-        "tlsPrivateKeyFile": f"{_CONFIG}/serving.key",
-        "rotateCertificates": True,
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "webhook": {"enabled": True},
-            "x509": {"clientCAFile": f"{_CONFIG}/ca.crt"},
+    return kubelet_configuration(
+        address=node.address,
+        files=_CONFIG,
+        resolv_conf=_CONFIG / "resolv.conf",
+        cluster_dns=node.cluster_dns,
+        cluster_domain=keys.CLUSTER_DOMAIN,
+        taints=node.taints,
+        own={
+            "cgroupRoot": node.cgroup,
+            # Cgroup version 1 on the host is no failure of the node.
+            "failCgroupV1": False,
+            "oomScoreAdj": 0,
+            # The disk is the host's: its usage is unrelated to this node.
+            "evictionHard": {"nodefs.available": "0%", "imagefs.available": "0%"},
+            "imageGCHighThresholdPercent": 100,
         },
-        "authorization": {"mode": "Webhook"},
-        "registerWithTaints": [
-            {"key": taint.key, "value": taint.value, "effect": taint.effect}
-            for taint in node.taints
-        ],
-        "clusterDNS": [str(node.cluster_dns)],
-        "clusterDomain": "cluster.local",
-        "resolvConf": f"{_CONFIG}/resolv.conf",
-        "containerRuntimeEndpoint": f"unix://{RUNTIME_SOCKET}",
-        "cgroupDriver": "cgroupfs",
-        "cgroupRoot": node.cgroup,
-        # Cgroup version 1 on the host is no failure of the node.
-        "failCgroupV1": False,
-        "failSwapOn": False,
-        "oomScoreAdj": 0,
-        "serializeImagePulls": False,
-        # The disk is the host's: its usage is unrelated to this node.
-        "evictionHard": {"nodefs.available": "0%", "imagefs.available": "0%"},
-        "imageGCHighThresholdPercent": 100,
-        "containerLogMaxSize": "10Mi",
-        "containerLogMaxFiles": 5,
-    }
-
-
-def _kubeconfig(node: BaselineConfiguration) -> dict[str, Any]:
-    current = str(_current_certificate())
-    cluster = {"server": node.api_server, "certificate-authority": f"{_CONFIG}/ca.crt"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "cluster", "cluster": cluster}],
-        "users": [{"name": "node", "user": {"client-certificate": current, "client-key": current}}],
-        "contexts": [{"name": "node", "context": {"cluster": "cluster", "user": "node"}}],
-        "current-context": "node",
-    }
+    )
 
 
 def _json(value: object) -> str:

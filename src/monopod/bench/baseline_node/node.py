@@ -13,21 +13,24 @@ from typing import Final
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from lightkube.resources.core_v1 import Node
 
-from monopod.api import keys
+from monopod.api import constants, keys
+from monopod.api.conditions import TRUE
 from monopod.bench.baseline_node import configuration
 from monopod.bench.baseline_node.cgroups import CgroupTree
-from monopod.bench.baseline_node.configuration import BaselineConfiguration, Taint
+from monopod.bench.baseline_node.configuration import BaselineConfiguration
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import Wire
 from monopod.bench.errors import BenchError
+from monopod.bench.informers import following, until
 from monopod.identity.node import NodeCertificates, NodeIssuer, NodeSubject
-from monopod.kube import Change, Client, Deleted, Informer, NotFoundError, meta
+from monopod.kube import Client, Informer, NotFoundError, meta
+from monopod.node.guest.kubelet import RUNTIME_SOCKET
 from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.cluster_network import NODE_LINK_GROUP, ClusterNetwork
 from monopod.node.net.namespaces import Namespace
 from monopod.util.process import ProcessError
 
-LABEL: Final = "monopod.dev/ordinary"
+LABEL: Final = "monopod.dev/baseline"
 """Label of the node; also the key of the taint that repels pods without a toleration."""
 _RUNTIME_WITHIN_S: Final = 30.0
 _READY_WITHIN_S: Final = 90.0
@@ -66,23 +69,23 @@ class BaselineNode:
             signing: Requests nodes' certificates; has so few rights that kube-controller-manager
                 does not approve its requests first.
             plan: The cluster's network.
-            home: The cluster's ``MONOPOD_HOME``; the node's files are in its ``ordinary``.
+            home: The cluster's ``MONOPOD_HOME``; the node's files are in its ``baseline``.
             programs: Directory of the component programs.
             ca_certificate: PEM of the CA that signed the API server's certificate.
             pods: A block of the VPC for its pods' addresses, which only load balancers reach. None
                 means unrouted addresses.
         """
-        self.name = f"ordinary-{plan.instance}"
+        self.name = f"baseline-{plan.instance}"
         self._client = client
         self._signing = signing
         self._plan = plan
-        self._root = home.resolve() / "ordinary"
+        self._root = home.resolve() / "baseline"
         self._programs = programs.resolve()
         self._ca = ca_certificate
         wire = f"node-{plan.instance}"
         self._wire = Wire(wire) if pods is None else Wire(wire, pods=pods, group=NODE_LINK_GROUP)
         # Below the cluster's own cgroup, so that `monopod down` ends this as well.
-        self._cgroups = CgroupTree.on_this_host(f"monopod-{plan.instance}/ordinary")
+        self._cgroups = CgroupTree(f"monopod-{plan.instance}/baseline")
         self._shell: Shell | None = None
 
     @asynccontextmanager
@@ -139,15 +142,12 @@ class BaselineNode:
 
     async def _certificates(self) -> NodeCertificates:
         requests = Informer(self._signing, CertificateSigningRequest)
-        following = asyncio.create_task(requests.run())
+        issuer = NodeIssuer(self._signing, requests)
+        subject = NodeSubject(self.name, self.name, (self.name,), (self._wire.address,))
         try:
-            issuer = NodeIssuer(self._signing, requests)
-            subject = NodeSubject(self.name, self.name, (self.name,), (self._wire.address,))
-            return await issuer.issue(subject)
+            async with following(requests):
+                return await issuer.issue(subject)
         finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
             await self._remove_requests()
 
     async def _remove_requests(self) -> None:
@@ -177,7 +177,7 @@ class BaselineNode:
             serving_certificate=certificates.serving.certificate,
             serving_key=certificates.serving.key,
             labels={LABEL: self._plan.instance},
-            taints=(Taint(LABEL, self._plan.instance),),
+            taints=((LABEL, self._plan.instance, "NoSchedule"),),
         )
         for path, file in configuration.files(wanted).items():
             target = self._host_path(path)
@@ -193,7 +193,7 @@ class BaselineNode:
 
     async def _import(self, shell: Shell, image: Image, archive: PurePosixPath) -> None:
         deadline = time.monotonic() + _RUNTIME_WITHIN_S
-        socket = self._host_path(configuration.RUNTIME_SOCKET)
+        socket = self._host_path(RUNTIME_SOCKET)
         while not socket.exists():
             if time.monotonic() > deadline or not shell.runs:
                 raise self._late("containerd", _RUNTIME_WITHIN_S)
@@ -201,7 +201,7 @@ class BaselineNode:
         try:
             await shell.run_inside(
                 str(configuration.PROGRAMS / "ctr"),
-                f"--address={configuration.RUNTIME_SOCKET}",
+                f"--address={RUNTIME_SOCKET}",
                 "--namespace=k8s.io",
                 *("images", "import", "--snapshotter=overlayfs", str(archive)),
             )
@@ -209,27 +209,16 @@ class BaselineNode:
             raise BenchError(f"cannot import image {image.reference}: {error}") from error
 
     async def _until_ready(self) -> None:
-        ready = asyncio.Event()
+        def ready(found: list[Node]) -> bool:
+            reported = [node.status.conditions for node in found if node.status]
+            return any(
+                each.type == constants.READY and each.status == TRUE
+                for conditions in reported
+                for each in conditions or ()
+            )
 
-        def look(change: Change[Node]) -> None:
-            found = change.object.status.conditions if change.object.status else None
-            if not isinstance(change, Deleted) and any(
-                each.type == "Ready" and each.status == "True" for each in found or ()
-            ):
-                ready.set()
-
-        nodes = Informer(self._client, Node, fields=f"metadata.name={self.name}")
-        nodes.subscribe(look)
-        following = asyncio.create_task(nodes.run())
-        try:
-            async with asyncio.timeout(_READY_WITHIN_S):
-                await ready.wait()
-        except TimeoutError:
-            raise self._late("kubelet", _READY_WITHIN_S) from None
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+        if not await until(self._client, Node, ready, name=self.name, within_s=_READY_WITHIN_S):
+            raise self._late("kubelet", _READY_WITHIN_S)
 
     def _host_path(self, path: PurePosixPath) -> Path:
         return self._root / path.relative_to("/")

@@ -100,7 +100,7 @@ class Shell:
         await self._child.wait()
 
     async def _until_unshared(self) -> str:
-        """Wait for the ready line; returns the output if it does not come, else nothing."""
+        """Wait for the ready line; returns the output before it if it does not come, or ``""``."""
         if self._child.stdout is None:
             return "no output"
         said: list[str] = []

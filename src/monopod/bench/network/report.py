@@ -136,13 +136,13 @@ FIRST_BYTE: Final = "first byte"
 def ratios(figures: Iterable[tuple[Subject, str, dict[str, float]]]) -> tuple[Ratio, ...]:
     """Divides each figure of each driver by the baseline node's, where both exist."""
     known = list(figures)
-    ordinary = {of: found for subject, of, found in known if subject.kind is Kind.ORDINARY}
+    baseline = {of: found for subject, of, found in known if subject.kind is Kind.BASELINE}
     return tuple(
-        Ratio(subject.driver, of, figure, value / ordinary[of][figure])
+        Ratio(subject.driver, of, figure, value / baseline[of][figure])
         for subject, of, found in known
         if subject.kind is Kind.MICROVM
         for figure, value in found.items()
-        if ordinary.get(of, {}).get(figure)
+        if baseline.get(of, {}).get(figure)
     )
 
 

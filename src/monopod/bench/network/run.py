@@ -13,6 +13,7 @@ from lightkube.resources.core_v1 import Pod, Service
 from lightkube.resources.networking_v1 import Ingress
 
 from monopod.bench.cluster import Cluster
+from monopod.bench.environment import exclusive, reserved_block, run_namespace
 from monopod.bench.errors import BenchError
 from monopod.bench.network.first_byte import first_byte
 from monopod.bench.network.image import PORT, fortio_image
@@ -31,10 +32,9 @@ from monopod.bench.network.report import BODY_BYTES, FirstBytes, Leg, NetworkRep
 from monopod.bench.phases import Kind, Subject
 from monopod.bench.rounds import Rounds, Running, watching
 from monopod.bench.run import baseline_node, host, moment
-from monopod.bench.surroundings import alone, block_of_the_vpc, surroundings
 from monopod.kube import Client, connect
 from monopod.util.progress import Progress
-from monopod.util.progress import Report as Tell
+from monopod.util.progress import Report as ProgressReport
 
 _USER_AGENT: Final = "monopod-bench"
 _WITHIN_S: Final = 60.0
@@ -53,7 +53,7 @@ class NetworkBenchOptions:
     """Concurrent connections."""
     repeats: int = 7
     """Starts whose first byte is measured."""
-    ordinary: bool = True
+    baseline: bool = True
     """Whether to measure pods on a baseline node too."""
 
 
@@ -65,14 +65,14 @@ class _Run:
         client: Client,
         namespace: str,
         rounds: Rounds,
-        wishes: NetworkBenchOptions,
-        tell: Tell,
+        options: NetworkBenchOptions,
+        report: ProgressReport,
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._rounds = rounds
-        self._wishes = wishes
-        self._tell = tell
+        self._options = options
+        self._report = report
         self.legs: list[Leg] = []
         self.first_bytes: list[FirstBytes] = []
         self.notes: list[str] = []
@@ -85,15 +85,15 @@ class _Run:
         """
         legs: list[Leg] = []
         task = f"{subject.title}, requests"
-        self._tell(Progress(task, "starting two pods"))
+        self._report(Progress(task, "starting two pods"))
         measure = functools.partial(self._measure, subject, task, legs)
-        stories = await self._rounds.run(subject, 2, measure)
-        failures = [each.failure for each in stories if not each.complete]
+        timelines = await self._rounds.run(subject, 2, measure)
+        failures = [each.failure for each in timelines if not each.complete]
         if failures:
             raise BenchError(f"no pod became Ready on {subject.title}: {'; '.join(failures)}")
-        known = replace(subject, driver=stories[0].driver)
+        known = replace(subject, driver=timelines[0].driver)
         self.legs += [replace(each, subject=known) for each in legs]
-        self._tell(Progress(task, "measured", 1, 1))
+        self._report(Progress(task, "measured", 1, 1))
         self.first_bytes.append(FirstBytes(known, await self._starts(known)))
 
     async def _measure(
@@ -105,7 +105,7 @@ class _Run:
         places = await self._ways(server.pod)
         loader = Loader(self._client, self._namespace, caller.pod)
         for number, (way, place) in enumerate(places.items()):
-            self._tell(Progress(task, way.value, number, len(places)))
+            self._report(Progress(task, way.value, number, len(places)))
             legs.append(await self._leg(subject, way, f"http://{place}/", loader))
 
     async def _leg(self, subject: Subject, way: Way, url: str, loader: Loader) -> Leg:
@@ -114,7 +114,7 @@ class _Run:
             if time.monotonic() > deadline:
                 raise BenchError(f"{subject.title}: {way.value} does not answer at {url}")
             await asyncio.sleep(_POLL_S)
-        connections, seconds = self._wishes.connections, self._wishes.seconds
+        connections, seconds = self._options.connections, self._options.seconds
         loads = [
             await loader.run(each, connections=connections, seconds=length)
             for each in (url, f"{url}?size={BODY_BYTES}")
@@ -155,19 +155,19 @@ class _Run:
         )
         address = await self._address(Service, kind)
         found: list[float] = []
-        for number in range(self._wishes.repeats):
-            self._tell(Progress(task, f"start {number + 1}", number, self._wishes.repeats))
+        for number in range(self._options.repeats):
+            self._report(Progress(task, f"start {number + 1}", number, self._options.repeats))
             asking = asyncio.create_task(first_byte(address, 80))
             try:
                 wait = functools.partial(_wait, asking, found)
-                (story,) = await self._rounds.run(subject, 1, wait)
+                (timeline,) = await self._rounds.run(subject, 1, wait)
             finally:
                 asking.cancel()
                 with suppress(asyncio.CancelledError):
                     await asking
-            if not story.complete:
-                self.notes.append(f"{subject.title}: {story.pod}: {story.failure}")
-        self._tell(Progress(task, "measured", 1, 1))
+            if not timeline.complete:
+                self.notes.append(f"{subject.title}: {timeline.pod}: {timeline.failure}")
+        self._report(Progress(task, "measured", 1, 1))
         return tuple(found)
 
 
@@ -185,15 +185,15 @@ async def _wait(
 
 
 async def bench_network(
-    cluster: Cluster, fortio: Path, wishes: NetworkBenchOptions, tell: Tell
+    cluster: Cluster, fortio: Path, options: NetworkBenchOptions, report: ProgressReport
 ) -> NetworkReport:
     """Measure requests between pods of a running cluster.
 
     Args:
         cluster: The cluster.
         fortio: Path of the Fortio program.
-        wishes: Parameters of the run.
-        tell: Receives progress.
+        options: Parameters of the run.
+        report: Receives progress.
 
     Raises:
         BenchError: Another benchmark is running, pods do not start, a load balancer does not
@@ -203,28 +203,28 @@ async def bench_network(
     """
     before, taken_at = host(), moment()
     async with (
-        alone(cluster.home),
+        exclusive(cluster.home),
         connect(cluster.kubeconfig, _USER_AGENT) as client,
-        surroundings(client) as name,
-        watching(client, name) as sightings,
+        run_namespace(client) as name,
+        watching(client, name) as observations,
     ):
-        image = await fortio_image(cluster, fortio, tell)
+        image = await fortio_image(cluster, fortio, report)
         make_pod = functools.partial(fortio_pod, image=image.reference)
-        rounds = Rounds(client, name, cluster.machines, sightings, make_pod)
-        run = _Run(client, name, rounds, wishes, tell)
+        rounds = Rounds(client, name, cluster.machines, observations, make_pod)
+        run = _Run(client, name, rounds, options, report)
         await run.subject(Subject(Kind.MICROVM))
-        if wishes.ordinary:
+        if options.baseline:
             async with (
-                block_of_the_vpc(client, name) as pods,
-                baseline_node(cluster, client, tell, image, pods=pods),
+                reserved_block(client, name) as pods,
+                baseline_node(cluster, client, report, image, pods=pods),
             ):
-                await run.subject(Subject(Kind.ORDINARY))
+                await run.subject(Subject(Kind.BASELINE))
     return NetworkReport(
         taken_at=taken_at,
         host=before,
         image=image.reference,
-        connections=wishes.connections,
-        seconds=wishes.seconds,
+        connections=options.connections,
+        seconds=options.seconds,
         legs=tuple(run.legs),
         first_bytes=tuple(run.first_bytes),
         notes=tuple(run.notes),

@@ -19,6 +19,7 @@ import msgspec
 
 from monopod.build.images import reference, wire
 from monopod.build.images.errors import ArchiveError
+from monopod.util.architecture import host_architecture
 
 _T = TypeVar("_T")
 _MAX_JSON_BYTES: Final = 4 << 20
@@ -120,7 +121,7 @@ class Archive:
 
     def _choose(self, index: wire.Index) -> wire.Descriptor:
         """Return the only entry of an index for this host's platform."""
-        ours = wire.Platform(wire.architecture(), "linux")
+        ours = wire.Platform(host_architecture(), "linux")
         fitting = [
             entry
             for entry in index.manifests

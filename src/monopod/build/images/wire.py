@@ -1,7 +1,6 @@
 """Media types and structures of the OCI image specification."""
 
 import hashlib
-import os
 from typing import Any, Final
 
 import msgspec
@@ -21,14 +20,6 @@ REFERENCE_ANNOTATION: Final = "io.containerd.image.name"
 """The complete image name; containerd and Docker write and read it."""
 TAG_ANNOTATION: Final = "org.opencontainers.image.ref.name"
 """Of the OCI specification: some tools write the tag here, some the complete name."""
-
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
-
-
-def architecture() -> str:
-    """Return this host's architecture, as in OCI platforms."""
-    machine = os.uname().machine
-    return _ARCHITECTURES.get(machine, machine)
 
 
 def encode(value: object) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from monopod.build.images import wire
+from monopod.util.architecture import host_architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def write_archive(root: Path, archive: Path, *, name: str, config: ImageConfig) 
 
 def _describe(layer_digest: str, size: int, name: str, config: ImageConfig) -> dict[str, bytes]:
     """Return every file of the archive except the layer."""
-    platform = wire.Platform(wire.architecture(), "linux")
+    platform = wire.Platform(host_architecture(), "linux")
     configuration = wire.encode(
         wire.Configuration(
             platform.architecture,

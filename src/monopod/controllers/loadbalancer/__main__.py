@@ -3,27 +3,26 @@
 import sys
 from typing import Final
 
-from monopod.controllers.loadbalancer.controller import LoadBalancerController
+from monopod.controllers.loadbalancer import manager
 from monopod.controllers.loadbalancer.haproxy import HAProxy
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
-from monopod.controllers.loadbalancer.settings import BalancingSettings
+from monopod.controllers.loadbalancer.settings import LoadBalancerSettings
 from monopod.kube import Daemon, connect, serve
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.settings import Settings
 
-_NAME: Final = "monopod-balancing"
+_NAME: Final = "monopod-loadbalancer"
 
 
 async def _main(service: Daemon) -> None:
-    settings, own = Settings(), BalancingSettings.model_validate({})
+    settings, own = Settings(), LoadBalancerSettings.model_validate({})
     plan = ClusterNetwork(settings.instance, own.transit)
     haproxy = HAProxy(own.base, own.configuration, own.socket)
-    async with connect(settings.identities / "balancing" / "kubeconfig", _NAME) as client:
+    async with connect(settings.identities / "loadbalancer" / "kubeconfig", _NAME) as client:
         accepted = LastKnownGood(own.configuration / "accepted.json")
-        controller = LoadBalancerController(client, haproxy, accepted, plan, settings.region)
-        await controller.run(service.ready)
+        await manager.run(client, haproxy, accepted, plan, settings.region, ready=service.ready)
 
 
 if __name__ == "__main__":
-    port = BalancingSettings.model_validate({}).metrics_port
+    port = LoadBalancerSettings.model_validate({}).metrics_port
     sys.exit(serve(_NAME, _main, metrics_port=port))

@@ -1,4 +1,4 @@
-"""Applies the desired load balancers of all objects to HAProxy, invalid objects excepted."""
+"""Deploys the desired load balancers of all objects to HAProxy, invalid objects excepted."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from monopod.controllers.loadbalancer.desired import (
 )
 from monopod.controllers.loadbalancer.errors import RejectedError
 from monopod.controllers.loadbalancer.haproxy import HAProxy
+from monopod.controllers.loadbalancer.ingress import secret_keys
 from monopod.controllers.loadbalancer.ingress_rules import RuleContext
 from monopod.controllers.loadbalancer.ingresses import application_balancers
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
@@ -27,7 +28,7 @@ from monopod.controllers.loadbalancer.parts import Slices
 from monopod.kube import meta, uid_of
 from monopod.node.net.cluster_network import ClusterNetwork
 
-_log: Final = structlog.get_logger("balancing")
+_log: Final = structlog.get_logger("loadbalancer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Objects:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class Deployed:
     """The result of one reconcile."""
 
     asked: Request
@@ -71,7 +72,7 @@ class Deployer:
         Args:
             haproxy: Runs the load balancers.
             accepted: The last-known-good part per object.
-            certificates: The Ingresses' certificates, already read.
+            certificates: Reads the Ingresses' certificates.
             plan: The cluster's network plan.
         """
         self._haproxy = haproxy
@@ -79,8 +80,39 @@ class Deployer:
         self._certificates = certificates
         self._plan = plan
 
-    async def serve(self, objects: Objects) -> Served:
+    async def deploy(self, objects: Objects) -> Deployed:
         """Apply current parts of valid objects and last-known-good parts of invalid ones.
+
+        Current parts that HAProxy runs become last-known-good ones.
+
+        Raises:
+            BalancingError: HAProxy did not take the configuration.
+            KubeError: A certificate's Secret cannot be read.
+        """
+        await self._certificates.read(self._secrets(objects.ingresses))
+        deployed = await self._apply(objects)
+        claimed = [
+            each
+            for each in objects.services.values()
+            if meta(each).deletionTimestamp is None and services.is_network_balancer(each)
+        ]
+        self._accepted.keep(
+            {uid: part for wanted, _ in deployed.placed for uid, part in wanted.parts.items()},
+            {uid_of(each) for each in (*claimed, *objects.ingresses)},
+        )
+        return deployed
+
+    def _secrets(self, ingresses: Sequence[Ingress]) -> set[str]:
+        """Return the keys of all Secrets in current and last-known-good configurations."""
+        found: set[str] = set()
+        for ingress in ingresses:
+            found.update(secret_keys(ingress))
+            if (kept := self._accepted.http(uid_of(ingress))) is not None:
+                found.update(kept.certificates)
+        return found
+
+    async def _apply(self, objects: Objects) -> Deployed:
+        """Apply a configuration that HAProxy accepts.
 
         Some faults show only when no address is free, or when HAProxy rejects the configuration.
         Then the object falls back to its last-known-good part and the pass is repeated; each
@@ -115,7 +147,7 @@ class Deployer:
                 rejected |= bad
                 continue
             refusals = _by_owner(asked.refusals) | _by_owner(without) | rejected
-            return Served(asked, placed, refusals, standing)
+            return Deployed(asked, placed, refusals, standing)
 
     def _ask(self, objects: Objects, rejected: Mapping[str, InvalidObject]) -> Request:
         asked = Request()

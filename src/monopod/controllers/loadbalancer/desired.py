@@ -15,7 +15,7 @@ from monopod.controllers.loadbalancer.model import (
     Scheme,
     TargetGroup,
 )
-from monopod.controllers.loadbalancer.parts import NOTHING, Part
+from monopod.controllers.loadbalancer.parts import NO_PARTS, Part
 
 Owner = Service | Ingress
 Shown = tuple[tuple[str, str], ...]
@@ -32,7 +32,7 @@ class DesiredLoadBalancer:
     groups: tuple[TargetGroup, ...]
     owners: tuple[Owner, ...]
     """The objects whose status shows it."""
-    parts: Mapping[str, Part] = field(default_factory=lambda: NOTHING)
+    parts: Mapping[str, Part] = field(default_factory=lambda: NO_PARTS)
     """The current parts of the owners that are valid, by their uids."""
 
 

@@ -58,7 +58,7 @@ class HttpPart:
 
 
 Part = NetworkPart | HttpPart
-NOTHING: Final[Mapping[str, Part]] = {}
+NO_PARTS: Final[Mapping[str, Part]] = {}
 
 
 def with_targets(group: TargetGroup, slices: Slices) -> TargetGroup:

@@ -14,7 +14,13 @@ from lightkube.models import discovery_v1 as models
 from lightkube.resources.core_v1 import Pod
 from lightkube.resources.discovery_v1 import EndpointSlice
 
-from monopod.api.conditions import FALSE, TRUE
+from monopod.api.conditions import (
+    TRUE,
+    find_condition,
+    is_true,
+    new_condition,
+    pod_condition,
+)
 from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.kube import make_key, meta
 
@@ -98,29 +104,22 @@ def _waits(pod: Pod) -> bool:
 
 
 def _holds(pod: Pod, kind: str) -> bool:
-    found = (pod.status.conditions if pod.status else None) or ()
-    return any(each.type == kind and each.status == TRUE for each in found)
+    return is_true(pod.status.conditions if pod.status else None, kind)
 
 
 def _condition(
     pod: Pod, gate: str, health: Mapping[str, bool] | None, now: datetime
 ) -> Mapping[str, Any] | None:
-    found = (pod.status.conditions if pod.status else None) or ()
-    old = next((each for each in found if each.type == gate), None)
+    old = find_condition(pod.status.conditions if pod.status else None, gate)
     if old is not None and old.status == TRUE:
         return None
     address = (pod.status.podIP if pod.status else "") or ""
     if health is None:
-        new = FALSE, "Target.NotInUse", "No load balancer has this target group"
+        new = False, "Target.NotInUse", "No load balancer has this target group"
     elif address not in health:
-        new = FALSE, "Target.NotRegistered", "The pod is not registered as a target yet"
+        new = False, "Target.NotRegistered", "The pod is not registered as a target yet"
     elif not health[address]:
-        new = FALSE, "Elb.InitialHealthChecking", "Initial health checks in progress"
+        new = False, "Elb.InitialHealthChecking", "Initial health checks in progress"
     else:
-        new = TRUE, "", ""
-    if old is not None and (old.status, old.reason or "", old.message or "") == new:
-        return None
-    status, reason, message = new
-    turned = old is None or old.status != status
-    at = {"lastTransitionTime": now.replace(microsecond=0)} if turned else {}
-    return {"type": gate, "status": status, "reason": reason, "message": message, **at}
+        new = True, "", ""
+    return pod_condition(old, new_condition(gate, *new), now)

@@ -67,6 +67,6 @@ SERVICE: Final[Mapping[str, Meaning]] = {
 """Annotations with the prefix ``service.beta.kubernetes.io/aws-load-balancer-``."""
 WITHOUT_PREFIX: Final[Mapping[str, Meaning]] = {
     "load-balancer-source-ranges": Served("IPv4 networks that may connect, if the spec names none"),
-    "actions.": Refused("a listener has the targets of its own Service alone"),
+    "actions.": Refused("a listener has the targets of its Service only"),
 }
 """Annotations with the prefix ``service.beta.kubernetes.io/``."""

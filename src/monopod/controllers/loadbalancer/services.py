@@ -40,7 +40,7 @@ from monopod.controllers.loadbalancer.model import (
     Scheme,
     TargetGroup,
 )
-from monopod.controllers.loadbalancer.parts import NOTHING, NetworkPart, Slices, with_targets
+from monopod.controllers.loadbalancer.parts import NO_PARTS, NetworkPart, Slices, with_targets
 from monopod.controllers.loadbalancer.service_annotations import SERVICE, WITHOUT_PREFIX
 from monopod.kube import key_of, meta, uid_of
 
@@ -127,7 +127,7 @@ def network_balancer(
         listeners=part.listeners,
         groups=tuple(with_targets(each, slices) for each in part.groups),
         owners=(service,),
-        parts={uid: part} if current else NOTHING,
+        parts={uid: part} if current else NO_PARTS,
     )
 
 

@@ -1,4 +1,4 @@
-"""Configuration of monopod-balancing: the environment variables ``MONOPOD_BALANCING_*``."""
+"""Configuration of monopod-loadbalancer: the environment variables ``MONOPOD_LOADBALANCER_*``."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class BalancingSettings(BaseSettings):
+class LoadBalancerSettings(BaseSettings):
     """HAProxy's paths, and the port of the controller's metrics."""
 
-    model_config = SettingsConfigDict(env_prefix="MONOPOD_BALANCING_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_LOADBALANCER_", frozen=True)
 
     transit: int = Field(ge=0, lt=256)
     """The number of the cluster's transit network, which holds the load balancers' addresses."""

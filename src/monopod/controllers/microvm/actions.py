@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from monopod.node.provider import MachineExit
+
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
@@ -33,8 +35,7 @@ class MarkLaunched:
 class MarkLaunchFailed:
     """Record that it ended before its node was ready; it will be launched again."""
 
-    reason: str
-    message: str
+    ended: MachineExit
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,7 @@ class ResumeBurst:
 class MarkTerminated:
     """Record that it is lost or abandoned; final."""
 
-    reason: str
-    message: str
+    ended: MachineExit
     timed_out: bool = False
     """It took too long before its pod could be bound; its pod gets an event."""
 
@@ -80,15 +80,14 @@ class MarkTerminated:
 class Relaunch:
     """Relaunch a worker node, which belongs to no pod, after its machine was lost."""
 
-    reason: str
-    message: str
+    ended: MachineExit
 
 
 @dataclass(frozen=True, slots=True)
 class FailPod:
     """Fail its pod, so that the pod's owner creates another."""
 
-    why: str
+    ended: MachineExit
 
 
 @dataclass(frozen=True, slots=True)

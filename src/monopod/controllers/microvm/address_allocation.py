@@ -1,11 +1,11 @@
 """Allocates a machine's addresses, which determine its node's name."""
 
-from ipaddress import IPv4Network
 from typing import Final
 
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions, nodes
 from monopod.controllers.microvm.context import Context, SubnetNotFoundError
+from monopod.controllers.microvm.ipam import pod_block
 from monopod.node.net.errors import AddressesExhaustedError
 
 ALLOCATED: Final = "Allocated"
@@ -17,14 +17,14 @@ async def allocate(context: Context, machine: MicroVM) -> MicroVM:
     """Record a machine's addresses in its status, or why it has none."""
     try:
         subnet = context.subnets.subnet(machine)
-        block = IPv4Network(machine.spec.podCIDR or subnet.spec.cidrBlock)
+        block = pod_block(machine, subnet)
         chosen = context.addresses.allocate(machine, block)
     except SubnetNotFoundError as error:
         return await _none(context, machine, SUBNET_NOT_FOUND, str(error))
     except AddressesExhaustedError as error:
         why = f"subnet {machine.spec.subnet}: {error}"
         return await _none(context, machine, SUBNET_EXHAUSTED, why)
-    whose = f"block {block}" if machine.spec.podCIDR else f"subnet {machine.spec.subnet}"
+    whose = f"block {block}" if machine.is_worker_node else f"subnet {machine.spec.subnet}"
     message = f"{chosen.pod} of {whose}"
     return await context.status.status(
         machine,

@@ -4,13 +4,14 @@ The kubeconfig names the API server and the authority that signs for it; the reg
 address (docs/architecture.md). So neither is configured a second time.
 """
 
-import base64
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
+from lightkube.config.kubeconfig import KubeConfig
+from lightkube.core.exceptions import ConfigError
 
 from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.cluster_network import REGISTRY_PORT
@@ -38,14 +39,12 @@ def read(kubeconfig: Path, region: str) -> ClusterEndpoint:
         ValueError: It does not name a server and an authority.
     """
     try:
-        content = yaml.safe_load(kubeconfig.read_text())
-        cluster = content["clusters"][0]["cluster"]
-        server: str = cluster["server"]
-        if "certificate-authority-data" in cluster:
-            authority = base64.b64decode(cluster["certificate-authority-data"])
-        else:
-            authority = (kubeconfig.parent / cluster["certificate-authority"]).read_bytes()
-    except (OSError, yaml.YAMLError, KeyError, IndexError, TypeError) as error:
+        config = KubeConfig.from_file(kubeconfig).get()
+        if config is None or not config.cluster.certificate_auth:
+            raise ConfigError("it names no authority")
+        authority = Path(config.abs_file(config.cluster.certificate_auth)).read_bytes()
+    except (OSError, yaml.YAMLError, ConfigError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{kubeconfig} has no usable server and authority: {error}") from error
+    server = config.cluster.server
     host = urlsplit(server).hostname
     return ClusterEndpoint(server, authority, f"{host}:{REGISTRY_PORT}", region)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from monopod.api.conditions import FALSE, TRUE, find_condition, timestamp
+from monopod.api.conditions import find_condition, is_true, new_condition, set_condition
 from monopod.api.constants import (
     ADDRESSED,
     HARDWARE_VIRTUALIZED,
@@ -14,19 +14,20 @@ from monopod.api.constants import (
     TERMINATED,
 )
 from monopod.api.resources import Condition, MicroVM
+from monopod.kube import meta
+from monopod.node.provider import MachineExit
 
 _ORDER: Final = (ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, REGISTERED, READY, TERMINATED)
 
 
 def find(machine: MicroVM, kind: str) -> Condition | None:
     """Return a machine's condition of this type; None if it has none."""
-    return find_condition(machine.status.conditions if machine.status else (), kind)
+    return find_condition(machine.status_or_empty.conditions, kind)
 
 
 def holds(machine: MicroVM, kind: str) -> bool:
     """Return whether a machine has this condition with status True."""
-    condition = find(machine, kind)
-    return condition is not None and condition.status == TRUE
+    return is_true(machine.status_or_empty.conditions, kind)
 
 
 def since(condition: Condition) -> datetime:
@@ -36,25 +37,33 @@ def since(condition: Condition) -> datetime:
 
 def changed(kind: str, status: bool, reason: str, message: str) -> Condition:
     """Return a condition whose transition time ``set_in`` will set."""
-    return Condition(type=kind, status=TRUE if status else FALSE, reason=reason, message=message)
+    return new_condition(kind, status, reason, message)
+
+
+def of_exit(kind: str, status: bool, ended: MachineExit) -> Condition:
+    """Return a condition with a machine's exit as its reason and message."""
+    return changed(kind, status, ended.reason, ended.message)
+
+
+def exit_of(machine: MicroVM) -> MachineExit | None:
+    """Return how a machine was lost, from its condition Terminated; None if it was not."""
+    found = find(machine, TERMINATED)
+    if found is None or not is_true([found], TERMINATED):
+        return None
+    return MachineExit(meta(machine).name or "", found.reason, found.message)
 
 
 def set_in(conditions: Sequence[Condition], *new: Condition, now: datetime) -> list[Condition]:
     """Return all conditions, in the order of a machine's life, with some replaced.
 
-    A condition that keeps status and reason keeps its time. A new reason counts as a transition:
-    pauses between attempts, and ages as users see them, are measured from there.
+    A new reason counts as a transition: pauses between attempts, and ages as users see them, are
+    measured from there.
     """
-    by_type = {condition.type: condition for condition in conditions}
+    found = list(conditions)
     for condition in new:
-        old = by_type.get(condition.type)
-        same = old and (old.status, old.reason) == (condition.status, condition.reason)
-        by_type[condition.type] = Condition(
-            type=condition.type,
-            status=condition.status,
-            reason=condition.reason,
-            message=condition.message,
-            lastTransitionTime=old.lastTransitionTime if old and same else timestamp(now),
-        )
-    known = [by_type.pop(kind) for kind in _ORDER if kind in by_type]
-    return [*known, *by_type.values()]
+        found = set_condition(found, condition, now, by_reason=True)
+    return sorted(found, key=_place)
+
+
+def _place(condition: Condition) -> int:
+    return _ORDER.index(condition.type) if condition.type in _ORDER else len(_ORDER)

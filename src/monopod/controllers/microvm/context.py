@@ -12,7 +12,7 @@ from monopod.controllers.microvm.heartbeats import LeaseTracker
 from monopod.controllers.microvm.ipam import AddressBook
 from monopod.controllers.microvm.nodes import Place
 from monopod.controllers.microvm.observed import ObservedCache
-from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.status_writer import StatusWriter
 from monopod.errors import MonopodError
 from monopod.identity.node import NodeIssuer
@@ -69,7 +69,7 @@ class Context:
     leases: LeaseTracker
     addresses: AddressBook
     events: EventPublisher
-    settings: MachinesSettings
+    settings: MicroVMSettings
     now: Callable[[], datetime]
 
     def place(self, machine: MicroVM) -> Place:

@@ -1,5 +1,6 @@
 """The MicroVM controller: decides and carries out each machine's next action."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,18 +9,29 @@ from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api.conditions import TRUE
 from monopod.api.constants import CAPACITY_UNAVAILABLE
-from monopod.api.resources import MicroVM, MicroVMStatus, Subnet
+from monopod.api.resources import MicroVM, Subnet
 from monopod.controllers.microvm import actions, conditions, decide, state
 from monopod.controllers.microvm.actions import Requeue
 from monopod.controllers.microvm.boot_limiter import BootLimiter
 from monopod.controllers.microvm.context import Context
 from monopod.controllers.microvm.handlers import Handlers
-from monopod.kube import Change, Controller, Deleted, Informer, Key, make_key, meta, uid_of
+from monopod.kube import (
+    Change,
+    Controller,
+    Deleted,
+    Informer,
+    Key,
+    MutationCache,
+    key_of,
+    make_key,
+    meta,
+    uid_of,
+)
 from monopod.node.provider import MachineExit
 
 _STEPS_AT_ONCE: Final = 32
 _LOST_TRACK_S: Final = 1.0
-_log: Final = structlog.get_logger("machines")
+_log: Final = structlog.get_logger("microvm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,9 @@ class MicroVMController:
         """Subscribe to the informers, which enqueue machines by name."""
         self._context = context
         self._views = views
-        self._newest: dict[Key, MicroVM] = {}
+        # An older object, without its conditions, looks like a new one of the same name, whose
+        # machine would be terminated. So a write wins until the informer shows it.
+        self._machines = MutationCache(views.machines, trusted_s=math.inf)
         self._by_pod: dict[str, Key] = {}
         self._by_node: dict[str, Key] = {}
         self._boot_limiter = BootLimiter(context.provider.boots_at_once)
@@ -52,7 +66,7 @@ class MicroVMController:
             boot_ended=self._enqueue_next_boot,
             room_freed=self._room_freed,
         )
-        self._controller = Controller("machines", self._reconcile, workers=workers)
+        self._controller = Controller("microvm", self._reconcile, workers=workers)
         views.machines.subscribe(self._machine_changed)
         views.pods.subscribe(self._pod_changed)
         views.nodes.subscribe(self._node_changed)
@@ -74,36 +88,35 @@ class MicroVMController:
     def ended(self, ended: MachineExit) -> None:
         """Record that a machine ended without being terminated, and enqueue it."""
         _log.info("machine_ended", machine=ended.name, reason=ended.reason)
-        self._context.observed.has_ended(ended)
+        self._context.observed.record_exit(ended)
         self.enqueue(ended.name)
 
     async def _reconcile(self, key: Key) -> float | None:
         for _ in range(_STEPS_AT_ONCE):
-            machine = self._current(key)
+            machine = self._machines.get(key)
             if machine is None:
-                # A response of the API server can arrive after the informer's deletion event.
-                self._boot_limiter.forget(key)
                 return None
-            seen = self._facts(machine)
-            action = decide.decide(seen, self._context.settings.limits)
+            current = self._state(machine)
+            action = decide.decide(current, self._context.settings)
             if isinstance(action, Requeue):
-                return None if action.until is None else (action.until - seen.now).total_seconds()
+                until = action.until
+                return None if until is None else (until - current.now).total_seconds()
             _log.debug("action", machine=key, action=type(action).__name__)
             if not await self._handlers.handle(machine, action):
                 no_address = isinstance(action, actions.AllocateAddress)
-                return self._context.settings.limits.address_s if no_address else None
+                return decide.ADDRESS_S if no_address else None
         return _LOST_TRACK_S
 
-    def _facts(self, machine: MicroVM) -> state.State:
+    def _state(self, machine: MicroVM) -> state.State:
         name, reference = meta(machine).name or "", machine.spec.podRef
         pod = self._views.pods.get(make_key(reference.name, reference.namespace))
-        node_name = (machine.status or MicroVMStatus()).nodeName
+        node_name = machine.status_or_empty.nodeName
         node = self._views.nodes.get(node_name) if node_name else None
         observed = self._context.observed
         now = self._context.now()
         return state.State(
             machine=machine,
-            pod=state.ANY_POD if machine.spec.podCIDR else state.of_pod(pod, machine),
+            pod=state.ANY_POD if machine.is_worker_node else state.of_pod(pod, machine),
             node=state.of_node(node, machine),
             presence=observed.presence(name),
             ended=observed.ended(name),
@@ -130,30 +143,20 @@ class MicroVMController:
             self.enqueue(name)
         self._enqueue_next_boot()
 
-    def _current(self, key: Key) -> MicroVM | None:
-        machine = self._views.machines.get(key)
-        return None if machine is None else self._current_of(machine)
-
-    def _current_of(self, machine: MicroVM) -> MicroVM:
-        """Return our own last write until the informer has caught up with it."""
-        key = meta(machine).name or ""
-        written = self._newest.get(key)
-        if written is None:
-            return machine
-        if uid_of(written) == uid_of(machine) and _version(written) > _version(machine):
-            return written
-        del self._newest[key]
-        return machine
-
     def _wrote(self, machine: MicroVM) -> None:
-        self._newest[meta(machine).name or ""] = machine
-        self._boot_limiter.note(machine)
+        # A response of the API server can arrive after the informer's deletion event.
+        if self._views.machines.get(key_of(machine)) is not None:
+            self._machines.note(machine)
+            self._note_boot(key_of(machine))
+
+    def _note_boot(self, key: Key) -> None:
+        if (newest := self._machines.get(key)) is not None:
+            self._boot_limiter.note(newest)
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
         machine, uid = change.object, change.object.spec.podRef.uid
-        node = (machine.status or MicroVMStatus()).nodeName
+        node = machine.status_or_empty.nodeName
         if isinstance(change, Deleted):
-            self._newest.pop(change.key, None)
             self._by_pod.pop(uid, None)
             self._by_node.pop(node, None)
             self._context.observed.forget(change.key)
@@ -166,7 +169,7 @@ class MicroVMController:
             self._address_freed()
         else:
             self._context.addresses.note(machine)
-            self._boot_limiter.note(self._current_of(machine))
+            self._note_boot(change.key)
             self._sort(change.key, machine)
             self._by_pod[uid] = change.key
             if node:
@@ -201,8 +204,3 @@ class MicroVMController:
     def _address_freed(self) -> None:
         for name in self._without_address:
             self.enqueue(name)
-
-
-def _version(machine: MicroVM) -> int:
-    # Comparable since Kubernetes 1.35 (KEP 5504); an etcd revision before that.
-    return int(meta(machine).resourceVersion or 0)

@@ -4,8 +4,7 @@ Every action is idempotent and may be interrupted: the next reconcile decides fr
 finds. Conditions and timeouts follow the lifecycle of Karpenter's NodeClaims.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from monopod.api import keys
@@ -20,7 +19,6 @@ from monopod.controllers.microvm.actions import (
     ConfirmLease,
     Delete,
     DeleteNode,
-    EndBootBurst,
     FailPod,
     Launch,
     MarkLaunched,
@@ -32,62 +30,41 @@ from monopod.controllers.microvm.actions import (
     Relaunch,
     RemoveFinalizer,
     Requeue,
-    ResumeBurst,
     Terminate,
 )
+from monopod.controllers.microvm.burst import burst_action
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.state import NodeState, PodState, State
 from monopod.kube import meta
-from monopod.node.provider import Presence
+from monopod.node.provider import MachineExit, Presence
 
 LAUNCHING: Final = "Launching"
 QUEUED: Final = "Queued"
 POD_NEVER_RAN: Final = "PodNeverRan"
 _JUST_NOW_S: Final = 2.0
 _NO_PAUSE: Final = ("", LAUNCHING, QUEUED)
+ADDRESS_S: Final = 15.0
+"""How long a machine waits for an address of its subnet before it is deleted, so that the scheduler
+can choose another subnet."""
+RETRY_S: Final = 1.0
+"""The pause after a first failed launch; it doubles with each."""
+ROOM_S: Final = 15.0
+"""Interval between launches of a machine that lacks capacity, unless some becomes free."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Timeouts and retry intervals, in seconds."""
-
-    registration_s: float = 120.0
-    """From launch to a ready node."""
-    unready_s: float = 60.0
-    """How long a node that was ready may be unready before its machine is terminated. Kubernetes
-    itself takes some 50 s to mark the node of a silent kubelet."""
-    silent_s: float = 40.0
-    """How long the kubelet of a node that was ready may not renew its Lease before its machine is
-    terminated: four renewals. The API server must have answered during the second half of it."""
-    attempts: int = 4
-    """Launches of one MicroVM before it is abandoned."""
-    retry_s: float = 1.0
-    """The pause after a first failed launch; it doubles with each."""
-    room_s: float = 15.0
-    """Interval between launches of a machine that lacks capacity, unless some becomes free."""
-    driver_s: float = 30.0
-    """Interval between launches of a machine for which this host has no driver."""
-    address_s: float = 15.0
-    """How long a machine waits for an address of its subnet before it is deleted, so that the
-    scheduler can choose another subnet."""
-    burst_s: float = 30.0
-    """How long a pod whose init containers run may use more CPU than provisioned, and how long a
-    machine may after its pod's grace period ended."""
-
-
-def decide(state: State, limits: Limits) -> Action:  # noqa: PLR0911 - one for each case
+def decide(state: State, settings: MicroVMSettings) -> Action:  # noqa: PLR0911 - one for each case
     """Return a machine's next action."""
     machine = state.machine
     metadata = meta(machine)
-    status = machine.status or MicroVMStatus()
+    status = machine.status_or_empty
     if metadata.deletionTimestamp is not None:
         return _tear_down(state, status)
     if state.pod is None:
         return Delete("PodGone", "its pod does not exist any more")
-    terminated = conditions.find(machine, conditions.TERMINATED)
-    if terminated is not None and terminated.status == TRUE:
-        if machine.spec.podCIDR:
-            return Relaunch(terminated.reason, terminated.message)
-        return _fail_pod(state, status) or Delete(terminated.reason, terminated.message)
+    if (ended := conditions.exit_of(machine)) is not None:
+        if machine.is_worker_node:
+            return Relaunch(ended)
+        return _fail_pod(state, status) or Delete(ended.reason, ended.message)
     if state.pod.node and state.pod.node != status.nodeName:
         return Delete("PodElsewhere", f"its pod was bound to node {state.pod.node}")
     if (useless := _useless(state.pod)) is not None:
@@ -95,8 +72,8 @@ def decide(state: State, limits: Limits) -> Action:  # noqa: PLR0911 - one for e
     if keys.MACHINE_FINALIZER not in (metadata.finalizers or ()):
         return AddFinalizer()
     if not conditions.holds(machine, conditions.LAUNCHED):
-        return _launch(state, status, limits)
-    return _follow(state, limits)
+        return _launch(state, status, settings)
+    return _follow(state, settings)
 
 
 def _useless(pod: PodState) -> Delete | None:
@@ -131,13 +108,15 @@ def _fail_pod(state: State, status: MicroVMStatus) -> FailPod | None:
     pod = state.pod
     if pod is None or pod.finished or not pod.node or pod.node != status.nodeName:
         return None
-    terminated = conditions.find(state.machine, conditions.TERMINATED)
-    if terminated is None:
-        return FailPod("MicroVMDeleted: the MicroVM object was deleted")
-    return FailPod(f"{terminated.reason}: {terminated.message}")
+    ended = conditions.exit_of(state.machine)
+    return FailPod(ended or _exit(state, "MicroVMDeleted", "the MicroVM object was deleted"))
 
 
-def _launch(state: State, status: MicroVMStatus, limits: Limits) -> Action:
+def _exit(state: State, reason: str, message: str) -> MachineExit:
+    return MachineExit(meta(state.machine).name or "", reason, message)
+
+
+def _launch(state: State, status: MicroVMStatus, settings: MicroVMSettings) -> Action:
     pod, presence = state.pod, state.presence
     if pod is not None and pod.finished:
         return Delete("PodFinished", "its pod ended before it had a machine")
@@ -145,26 +124,26 @@ def _launch(state: State, status: MicroVMStatus, limits: Limits) -> Action:
     if addressed is None or addressed.status != TRUE or not state.addresses_held:
         if presence is not None:
             return Terminate("it belongs to an earlier MicroVM of this name")
-        return _address(state, addressed, limits)
+        return _address(state, addressed)
     launched = conditions.find(state.machine, conditions.LAUNCHED)
     launched = launched or Condition(type=conditions.LAUNCHED, status=FALSE)
     if presence is Presence.RUNNING and status.attempts > 0 and launched.reason == LAUNCHING:
         return MarkLaunched()
     if presence is not None:
         return Terminate("it is left from an earlier attempt")
-    return _pause(state, status, launched, limits) or _start(state, launched)
+    return _pause(state, status, launched, settings) or _start(state, launched)
 
 
-def _address(state: State, addressed: Condition | None, limits: Limits) -> Action:
+def _address(state: State, addressed: Condition | None) -> Action:
     if addressed is not None and addressed.status == FALSE:
-        until = conditions.since(addressed) + timedelta(seconds=limits.address_s)
+        until = conditions.since(addressed) + timedelta(seconds=ADDRESS_S)
         if state.now >= until:
             return Delete(addressed.reason, addressed.message)
     return AllocateAddress()
 
 
 def _pause(
-    state: State, status: MicroVMStatus, launched: Condition, limits: Limits
+    state: State, status: MicroVMStatus, launched: Condition, settings: MicroVMSettings
 ) -> MarkTerminated | Requeue | None:
     """Return the back-off of a machine whose launch failed; None if it may be launched now."""
     if launched.reason in _NO_PAUSE:
@@ -174,16 +153,16 @@ def _pause(
         # The condition's time is that of the first of several refusals for the same reason.
         since = max(since, state.refused_at)
     if launched.reason in (SIZE_UNSUPPORTED, DRIVER_UNAVAILABLE):
-        until = since + timedelta(seconds=limits.driver_s)
+        until = since + timedelta(seconds=settings.driver_retry_s)
         return Requeue("for a driver on this host", until) if state.now < until else None
     if launched.reason == CAPACITY_UNAVAILABLE:
         freed = state.room_at is not None and state.room_at > since
-        until = since + timedelta(seconds=limits.room_s)
+        until = since + timedelta(seconds=ROOM_S)
         return None if freed or state.now >= until else Requeue("for capacity", until)
-    if status.attempts >= limits.attempts:
+    if status.attempts >= settings.attempts:
         why = f"{status.attempts} launches failed, the last one: {launched.message}"
-        return MarkTerminated(launched.reason, why, timed_out=True)
-    until = since + timedelta(seconds=limits.retry_s * 2 ** max(status.attempts - 1, 0))
+        return MarkTerminated(_exit(state, launched.reason, why), timed_out=True)
+    until = since + timedelta(seconds=RETRY_S * 2 ** max(status.attempts - 1, 0))
     return Requeue("before the next launch", until) if state.now < until else None
 
 
@@ -196,126 +175,96 @@ def _start(state: State, launched: Condition) -> Action:
     return Launch()
 
 
-def _follow(state: State, limits: Limits) -> Action:  # noqa: PLR0911 - one for each case
+def _follow(state: State, settings: MicroVMSettings) -> Action:  # noqa: PLR0911 - one for each case
     machine, node = state.machine, state.node
     ready = conditions.find(machine, conditions.READY)
     if state.presence is not Presence.RUNNING:
-        reason = state.ended.reason if state.ended else "MachineVanished"
-        message = state.ended.message if state.ended else "its processes vanished from the host"
-        if ready is None:
-            return MarkLaunchFailed(reason, message)
-        return MarkTerminated(reason, message)
+        vanished = _exit(state, "MachineVanished", "its processes vanished from the host")
+        ended = state.ended or vanished
+        return MarkLaunchFailed(ended) if ready is None else MarkTerminated(ended)
     if node is not None and not node.ours:
-        return MarkTerminated("NodeReplaced", "its Node was replaced by another one of its name")
+        why = "its Node was replaced by another one of its name"
+        return MarkTerminated(_exit(state, "NodeReplaced", why))
     if ready is None:
-        return _await_ready(state, limits)
+        return _await_ready(state, settings)
     if node is None:
-        return MarkTerminated("NodeDeleted", "its Node object was deleted")
-    heard = _confirm_lease(state, limits)
+        return MarkTerminated(_exit(state, "NodeDeleted", "its Node object was deleted"))
+    heard = _confirm_lease(state, settings)
     if not isinstance(heard, Requeue):
         return heard
-    action = _attend(state, ready, node, limits)
+    action = _attend(state, ready, node, settings)
     if isinstance(action, Requeue) and heard.until is not None:
         return Requeue(action.why, min(action.until or heard.until, heard.until))
     return action
 
 
-def _attend(state: State, ready: Condition, node: NodeState, limits: Limits) -> Action:
+def _attend(state: State, ready: Condition, node: NodeState, settings: MicroVMSettings) -> Action:
     if not node.ready:
-        return _await_recovery(state, ready, node, limits)
+        return _await_recovery(state, ready, node, settings)
     if ready.status != TRUE:
         return MarkReady(True, "KubeletReady", "its node is ready")
-    return _end_boot_burst(state, limits) or Requeue("for its pod")
+    return burst_action(state) or Requeue("for its pod")
 
 
-def _await_ready(state: State, limits: Limits) -> Action:
+def _await_ready(state: State, settings: MicroVMSettings) -> Action:
     node = state.node
     launched = conditions.find(state.machine, conditions.LAUNCHED)
     assert launched is not None  # noqa: S101 - only launched machines get here
-    until = conditions.since(launched) + timedelta(seconds=limits.registration_s)
+    until = conditions.since(launched) + timedelta(seconds=settings.registration_timeout_s)
     if node is not None and node.registered:
         if not conditions.holds(state.machine, conditions.REGISTERED):
             return MarkRegistered()
         if node.ready:
             return MarkReady(True, "KubeletReady", "its node is ready")
         if state.now >= until:
-            why = f"its node was not ready within {limits.registration_s:.0f} s: {node.why}"
-            return MarkTerminated("ReadyTimeout", why, timed_out=True)
+            why = (
+                f"its node was not ready within {settings.registration_timeout_s:.0f} s: {node.why}"
+            )
+            return MarkTerminated(_exit(state, "ReadyTimeout", why), timed_out=True)
         return Requeue("for its node to become ready", until)
     if state.now >= until:
-        why = f"its kubelet did not report within {limits.registration_s:.0f} s"
-        return MarkTerminated("RegistrationTimeout", why, timed_out=True)
+        why = f"its kubelet did not report within {settings.registration_timeout_s:.0f} s"
+        return MarkTerminated(_exit(state, "RegistrationTimeout", why), timed_out=True)
     return Requeue("for its kubelet to report", until)
 
 
-def _confirm_lease(state: State, limits: Limits) -> ConfirmLease | MarkTerminated | Requeue:
+def _confirm_lease(
+    state: State, settings: MicroVMSettings
+) -> ConfirmLease | MarkTerminated | Requeue:
     """Return the next check of a kubelet's Lease, or a termination if it is not renewed.
 
     While the API server is unavailable no Lease can be renewed, and a suspended process misses
     renewals. So a missing renewal counts only if the API server has confirmed it twice: half of the
     timeout ago, and just now.
     """
-    silence, half = state.silence, limits.silent_s / 2
+    silence, half = state.silence, settings.silent_timeout_s / 2
     if silence is None:
         return Requeue("no Lease to watch")
-    if silence.doubted_s is None or silence.asked_s is None:
+    if silence.confirmed_s is None or silence.checked_s is None:
         left = half - silence.seconds
         return ConfirmLease() if left <= 0 else _wait_s(state, left)
-    left = max(limits.silent_s - silence.seconds, half - silence.doubted_s)
+    left = max(settings.silent_timeout_s - silence.seconds, half - silence.confirmed_s)
     if left > 0:
         return _wait_s(state, left)
-    if silence.asked_s > _JUST_NOW_S:
+    if silence.checked_s > _JUST_NOW_S:
         return ConfirmLease()
     last = f"last renewed at {silence.last:%H:%M:%S} UTC" if silence.last else "never renewed"
     why = f"its kubelet has not renewed its node's Lease for {silence.seconds:.0f} s: {last}"
-    return MarkTerminated("KubeletLost", why)
+    return MarkTerminated(_exit(state, "KubeletLost", why))
 
 
 def _wait_s(state: State, seconds: float) -> Requeue:
     return Requeue("for its kubelet's next renewal", state.now + timedelta(seconds=seconds))
 
 
-def _await_recovery(state: State, ready: Condition, node: NodeState, limits: Limits) -> Action:
+def _await_recovery(
+    state: State, ready: Condition, node: NodeState, settings: MicroVMSettings
+) -> Action:
     if ready.status == TRUE:
         return MarkReady(False, "NodeNotReady", node.why)
     since = conditions.since(ready)
-    until = since + timedelta(seconds=limits.unready_s)
+    until = since + timedelta(seconds=settings.unready_timeout_s)
     if state.now < until:
         return Requeue("for its node to recover", until)
-    return MarkTerminated(
-        "KubeletLost", f"its node was not ready for {limits.unready_s:.0f} s: {node.why}"
-    )
-
-
-def _end_boot_burst(state: State, limits: Limits) -> Action | None:
-    pod = state.pod
-    if pod is None:
-        return None
-    if pod.deadline is not None and (action := _teardown_burst(state, pod, pod.deadline, limits)):
-        return action
-    if state.burst_ended:
-        return None
-    if pod.started or pod.finished:
-        return EndBootBurst()
-    if pod.first_ran is None:
-        return None
-    # User code runs. Init containers that never end must not use CPU that is not provisioned.
-    until = pod.first_ran + timedelta(seconds=limits.burst_s)
-    return EndBootBurst() if state.now >= until else Requeue("for its pod to start", until)
-
-
-def _teardown_burst(
-    state: State, pod: PodState, deadline: datetime, limits: Limits
-) -> Action | None:
-    """Return the next action for a pod that is being deleted; None if there is none.
-
-    No user process outlives the grace period; the teardown after it is the platform's own work,
-    which takes twice as long when limited to a quarter of a processor. The burst ends after
-    ``burst_s``, since a guest whose kubelet never finishes must not use a whole processor for good.
-    """
-    until = deadline + timedelta(seconds=limits.burst_s)
-    if state.now >= until:
-        return None
-    if state.now >= deadline or pod.finished:
-        return ResumeBurst() if state.burst_ended else Requeue("for its pod's teardown", until)
-    return Requeue("for its pod's grace period to end", deadline) if state.burst_ended else None
+    why = f"its node was not ready for {settings.unready_timeout_s:.0f} s: {node.why}"
+    return MarkTerminated(_exit(state, "KubeletLost", why))

@@ -106,7 +106,7 @@ class ExecutionRoles:
         except NotFoundError:
             return Contents(faults=("does not exist",))
         except ForbiddenError:
-            return Contents(faults=("may not be read by monopod:machines",))
+            return Contents(faults=("may not be read by monopod:microvm",))
         return registry_secrets.read(secret)
 
     async def _reconcile(self, key: Key) -> float | None:
@@ -119,7 +119,7 @@ class ExecutionRoles:
                 False, "ArnTaken", f"ExecutionRole {meta(first).name} has this ARN and is older"
             )
         else:
-            condition = _judge(await self._grant(role))
+            condition = _ready_condition(await self._grant(role))
         condition.observedGeneration = meta(role).generation
         old = role.status or ExecutionRoleStatus()
         wanted = ExecutionRoleStatus(set_condition(old.conditions, condition, self._now()))
@@ -151,7 +151,7 @@ def _is_authority(authority: RegistryAuthority) -> bool:
         return False
 
 
-def _judge(grant: Grant) -> Condition:
+def _ready_condition(grant: Grant) -> Condition:
     if grant.faults:
         return _condition(False, "NotUsable", "; ".join(grant.faults))
     if not grant.credentials:

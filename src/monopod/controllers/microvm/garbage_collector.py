@@ -21,7 +21,7 @@ from monopod.kube import Change, Deleted, Informer, KubeError, NotFoundError, me
 from monopod.node.provider import Presence, ProviderError
 
 _REQUEST_LIFE: Final = timedelta(minutes=2)
-_SETTLES_S: Final = 0.2
+_BATCH_S: Final = 0.2
 _log: Final = structlog.get_logger("garbage")
 
 
@@ -49,7 +49,7 @@ class GarbageCollector:
         self._machines = machines
         self._nodes = nodes
         self._requests = requests
-        self._look_at = enqueue
+        self._enqueue = enqueue
         self._wanted = asyncio.Event()
         machines.subscribe(self._machine_changed)
 
@@ -61,15 +61,15 @@ class GarbageCollector:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._context.settings.collect_every_s):
                     await self._wanted.wait()
-                    await asyncio.sleep(_SETTLES_S)
+                    await asyncio.sleep(_BATCH_S)
 
-    async def look(self) -> Mapping[str, Presence]:
+    async def observe(self) -> Mapping[str, Presence]:
         """List the host's machines; enqueues those whose presence changed."""
         observed = self._context.observed
-        began = observed.moment()
+        began = observed.mark()
         found = await self._context.provider.present()
-        for name in observed.looked(found, began):
-            self._look_at(name)
+        for name in observed.record_listing(found, began):
+            self._enqueue(name)
         return found
 
     async def try_to_collect(self) -> None:
@@ -81,7 +81,7 @@ class GarbageCollector:
 
     async def collect(self) -> None:
         """Remove every machine, Node and request whose MicroVM is gone; enqueue all MicroVMs."""
-        present = set(await self.look())
+        present = set(await self.observe())
         for name in [each for each in present if self._machines.get(each) is None]:
             await termination.terminate(self._context, name, "no MicroVM object has its name")
             present.discard(name)
@@ -89,7 +89,7 @@ class GarbageCollector:
         await self._collect_nodes()
         await self._collect_requests()
         for machine in self._machines.items():
-            self._look_at(meta(machine).name or "")
+            self._enqueue(meta(machine).name or "")
 
     async def _collect_nodes(self) -> None:
         alive = {uid_of(machine) for machine in self._machines.items()}

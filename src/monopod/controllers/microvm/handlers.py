@@ -1,10 +1,10 @@
-"""Carries out the actions that ``decision`` returns: one handler for each type of action."""
+"""Carries out the actions that ``decide`` returns: one handler for each type of action."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from monopod.api import keys
-from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import (
     actions,
     address_allocation,
@@ -33,7 +33,7 @@ class Handlers:
     def __init__(
         self,
         context: Context,
-        turns: BootLimiter,
+        boot_limiter: BootLimiter,
         *,
         wrote: Callable[[MicroVM], None],
         boot_ended: Callable[[], None],
@@ -43,13 +43,13 @@ class Handlers:
 
         Args:
             context: The controller's collaborators.
-            turns: Counts a launch as a boot while it runs.
+            boot_limiter: Counts a launch as a boot while it runs.
             wrote: Called with each newer object that a write returned.
             boot_ended: Called when a machine no longer boots, so that a queued one may.
             room_freed: Called when a machine's capacity is free again.
         """
         self._context: Final = context
-        self._turns = turns
+        self._boot_limiter = boot_limiter
         self._wrote = wrote
         self._boot_ended = boot_ended
         self._room_freed = room_freed
@@ -99,7 +99,7 @@ class Handlers:
         return True
 
     async def _launch(self, machine: MicroVM, _: actions.Launch) -> bool:
-        with self._turns.launching(meta(machine).name or ""):
+        with self._boot_limiter.launching(meta(machine).name or ""):
             self._wrote(changed := await launch.launch(self._context, machine))
         if conditions.holds(changed, conditions.LAUNCHED):
             metrics.reached(changed, conditions.LAUNCHED)
@@ -112,11 +112,11 @@ class Handlers:
         return True
 
     async def _mark_launch_failed(self, machine: MicroVM, action: actions.MarkLaunchFailed) -> bool:
-        self._context.events.not_launched(machine, action.message)
+        self._context.events.not_launched(machine, action.ended.message)
         kinds = [conditions.LAUNCHED]
         if conditions.holds(machine, conditions.REGISTERED):
             kinds.append(conditions.REGISTERED)
-        changed = [conditions.changed(kind, False, action.reason, action.message) for kind in kinds]
+        changed = [conditions.of_exit(kind, False, action.ended) for kind in kinds]
         self._wrote(await self._context.status.status(machine, *changed))
         self._boot_ended()
         return True
@@ -133,33 +133,33 @@ class Handlers:
         return True
 
     async def _confirm_lease(self, machine: MicroVM, _: actions.ConfirmLease) -> bool:
-        node = (machine.status or MicroVMStatus()).nodeName
-        await self._context.leases.ask(self._context.client, node)
+        node = machine.status_or_empty.nodeName
+        await self._context.leases.confirm(self._context.client, node)
         return True
 
     async def _end_boot_burst(self, machine: MicroVM, _: actions.EndBootBurst) -> bool:
         name = meta(machine).name or ""
         await self._context.provider.end_boot_burst(name)
-        self._context.observed.boot_burst_ended(name)
+        self._context.observed.record_burst_ended(name)
         return True
 
     async def _resume_burst(self, machine: MicroVM, _: actions.ResumeBurst) -> bool:
         name = meta(machine).name or ""
         await self._context.provider.resume_burst(name)
-        self._context.observed.bursts(name)
+        self._context.observed.record_burst_resumed(name)
         return True
 
     async def _mark_terminated(self, machine: MicroVM, action: actions.MarkTerminated) -> bool:
-        metrics.lost(action.reason)
+        metrics.lost(action.ended.reason)
         self._wrote(await termination.mark_terminated(self._context, machine, action))
         return True
 
     async def _relaunch(self, machine: MicroVM, action: actions.Relaunch) -> bool:
-        self._wrote(await self._context.status.relaunch(machine, action.reason, action.message))
+        self._wrote(await self._context.status.relaunch(machine, action.ended))
         return True
 
     async def _fail_pod(self, machine: MicroVM, action: actions.FailPod) -> bool:
-        await termination.fail_pod(self._context, machine, action.why)
+        await termination.fail_pod(self._context, machine, action.ended)
         return False
 
     async def _delete(self, machine: MicroVM, action: actions.Delete) -> bool:

@@ -20,11 +20,13 @@ NAMESPACE: Final = "kube-node-lease"
 
 
 @dataclass(slots=True)
-class _Pulse:
-    renewed: datetime | None
+class _Renewal:
+    time: datetime | None
+    """As the kubelet wrote it."""
     at: float
-    doubted: float | None = None
-    asked: float | None = None
+    """When this process observed it, by its clock."""
+    confirmed: float | None = None
+    checked: float | None = None
 
 
 class LeaseTracker:
@@ -37,7 +39,7 @@ class LeaseTracker:
             clock: Seconds from any fixed point; stands still while the host is suspended.
         """
         self._clock = clock
-        self._pulses: dict[str, _Pulse] = {}
+        self._renewals: dict[str, _Renewal] = {}
 
     def changed(self, change: Change[Lease]) -> None:
         """Record a Lease's renewal."""
@@ -48,15 +50,15 @@ class LeaseTracker:
     def silence(self, node: str) -> LeaseSilence:
         """Return how long a Lease was not renewed; for an unknown node, counted from now."""
         now = self._clock()
-        pulse = self._pulses.setdefault(node, _Pulse(None, now))
+        renewal = self._renewals.setdefault(node, _Renewal(None, now))
         return LeaseSilence(
-            seconds=now - pulse.at,
-            last=pulse.renewed,
-            doubted_s=None if pulse.doubted is None else now - pulse.doubted,
-            asked_s=None if pulse.asked is None else now - pulse.asked,
+            seconds=now - renewal.at,
+            last=renewal.time,
+            confirmed_s=None if renewal.confirmed is None else now - renewal.confirmed,
+            checked_s=None if renewal.checked is None else now - renewal.checked,
         )
 
-    async def ask(self, client: Client, node: str) -> None:
+    async def confirm(self, client: Client, node: str) -> None:
         """Get a Lease from the API server: the informer may lag, or the server was unavailable.
 
         Raises:
@@ -69,19 +71,19 @@ class LeaseTracker:
         if renewed is not None:
             self._note(node, renewed)
         now = self._clock()
-        pulse = self._pulses.setdefault(node, _Pulse(None, now))
-        pulse.asked = now
-        if pulse.doubted is None:
-            pulse.doubted = now
+        renewal = self._renewals.setdefault(node, _Renewal(None, now))
+        renewal.checked = now
+        if renewal.confirmed is None:
+            renewal.confirmed = now
 
     def forget(self, node: str) -> None:
         """Forget a node whose machine is gone."""
-        self._pulses.pop(node, None)
+        self._renewals.pop(node, None)
 
     def _note(self, node: str, renewed: datetime | None) -> None:
-        known = self._pulses.get(node)
-        if known is None or known.renewed != renewed:
-            self._pulses[node] = _Pulse(renewed, self._clock())
+        known = self._renewals.get(node)
+        if known is None or known.time != renewed:
+            self._renewals[node] = _Renewal(renewed, self._clock())
 
 
 def _renewed(lease: Lease) -> datetime | None:

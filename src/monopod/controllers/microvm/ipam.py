@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
-from monopod.api.resources import MicroVM
+from monopod.api.resources import MicroVM, Subnet
 from monopod.kube import meta, uid_of
 from monopod.node.net.addresses import allocate_management, allocate_pod
 from monopod.node.net.errors import AddressesExhaustedError
@@ -40,7 +40,7 @@ class AddressBook:
         uid, addresses = uid_of(machine), recorded(machine)
         if addresses is None:
             return
-        if machine.status is not None and machine.status.attempts:
+        if machine.status_or_empty.attempts:
             self._launched.add(uid)
         if uid in self._taken:
             return
@@ -88,20 +88,20 @@ class AddressBook:
                 del self._departed[uid]
                 self._forget(uid)
 
-    def allocate(self, machine: MicroVM, subnet: IPv4Network) -> Addresses:
+    def allocate(self, machine: MicroVM, block: IPv4Network) -> Addresses:
         """Allocate a machine's addresses. Idempotent.
 
         Raises:
-            AddressesExhaustedError: The subnet, or the management range, has none left.
+            AddressesExhaustedError: The block, or the management range, has none left.
         """
         uid, name = uid_of(machine), meta(machine).name or ""
         known = self._taken.get(uid)
         if known is None:
             known = Addresses(
                 allocate_management(self._of_management, name),
-                _first_of(subnet, self._of_pod)
-                if machine.spec.podCIDR
-                else allocate_pod(subnet, self._of_pod, name),
+                _first_of(block, self._of_pod)
+                if machine.is_worker_node
+                else allocate_pod(block, self._of_pod, name),
             )
             self._take(uid, known)
         return known
@@ -130,13 +130,15 @@ def _first_of(block: IPv4Network, taken: Container[IPv4Address]) -> IPv4Address:
     return first
 
 
+def pod_block(machine: MicroVM, subnet: Subnet) -> IPv4Network:
+    """Return the block that a machine's pod address is allocated from."""
+    return IPv4Network(machine.spec.podCIDR if machine.is_worker_node else subnet.spec.cidrBlock)
+
+
 def recorded(machine: MicroVM) -> Addresses | None:
     """Return the addresses in a MicroVM's status, if it has both."""
-    if machine.status is None:
-        return None
+    status = machine.status_or_empty
     try:
-        return Addresses(
-            IPv4Address(machine.status.managementAddress), IPv4Address(machine.status.podAddress)
-        )
+        return Addresses(IPv4Address(status.managementAddress), IPv4Address(status.podAddress))
     except AddressValueError:
         return None

@@ -9,12 +9,13 @@ import structlog
 from lightkube.resources.core_v1 import Node
 
 from monopod.api.constants import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
-from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions, nodes
 from monopod.controllers.microvm.context import Context, SubnetNotFoundError
 from monopod.controllers.microvm.decide import LAUNCHING
 from monopod.controllers.microvm.execution_roles import Grant
-from monopod.controllers.microvm.ipam import recorded
+from monopod.controllers.microvm.ipam import pod_block, recorded
+from monopod.fargate.sizing import Size
 from monopod.identity.errors import IdentityError
 from monopod.identity.node import NodeCertificates, NodeSubject
 from monopod.kube import AlreadyExistsError, ConflictError, meta, uid_of
@@ -30,7 +31,7 @@ from monopod.node.provider import (
 from monopod.util.concurrency import run_concurrently
 
 LAUNCH_FAILED: Final = "LaunchFailed"
-_log: Final = structlog.get_logger("machines")
+_log: Final = structlog.get_logger("microvm")
 
 
 async def launch(context: Context, machine: MicroVM) -> MicroVM:
@@ -65,7 +66,7 @@ class _Attempt:
         self._context = context
         self._machine = machine
         self._name = meta(machine).name or ""
-        self._attempts = (machine.status or MicroVMStatus()).attempts
+        self._attempts = machine.status_or_empty.attempts
         self._begun = False
         self._addresses = addresses
         self._node = nodes.name_of(machine, addresses.pod, context.endpoint.region)
@@ -93,17 +94,17 @@ class _Attempt:
 
     async def _start(self) -> None:
         context = self._context
-        context.observed.starting(self._name)
+        context.observed.record_start(self._name)
         try:
             async with asyncio.timeout(context.settings.launch_timeout_s):
                 await context.provider.launch(self._wanted(), self._configure)
         except BaseException:
-            context.observed.nothing(self._name)
+            context.observed.record_absence(self._name)
             raise
-        context.observed.running(self._name)
+        context.observed.record_running(self._name)
 
     async def _refused(self, reason: str, why: str) -> MicroVM:
-        self._context.observed.refused(self._name, self._context.now())
+        self._context.observed.record_refusal(self._name, self._context.now())
         return await self._not_launched(reason, why)
 
     async def _failed(self, why: str) -> MicroVM:
@@ -122,13 +123,12 @@ class _Attempt:
         spec = self._machine.spec
         return LaunchRequest(
             name=self._name,
-            milli_cpu=spec.milliCPU,
-            memory_mib=spec.memoryMiB,
+            size=Size.of(spec),
             storage_gib=spec.ephemeralStorageGiB,
             management_address=self._addresses.management,
             pod_address=self._addresses.pod,
             driver=spec.driver,
-            pod_network=IPv4Network(spec.podCIDR) if spec.podCIDR else None,
+            pod_network=IPv4Network(spec.podCIDR) if self._machine.is_worker_node else None,
         )
 
     async def _configure(self) -> Mapping[str, bytes]:
@@ -185,7 +185,7 @@ class _Attempt:
         place = self._context.place(machine)
         subnet = self._context.subnets.subnet(machine)
         vpc = self._context.subnets.vpc(subnet)
-        prefix = IPv4Network(machine.spec.podCIDR or subnet.spec.cidrBlock).prefixlen
+        prefix = pod_block(machine, subnet).prefixlen
         return node_files(
             NodeConfiguration(
                 node_name=self._node,
@@ -203,8 +203,7 @@ class _Attempt:
                 client_key=certificates.client.key,
                 serving_certificate=certificates.serving.certificate,
                 serving_key=certificates.serving.key,
-                milli_cpu=machine.spec.milliCPU,
-                memory_mib=machine.spec.memoryMiB,
+                size=Size.of(machine.spec),
                 labels=nodes.labels(machine, self._addresses.pod, place),
                 taints=nodes.taints(machine),
                 max_pods=nodes.most_pods(machine),

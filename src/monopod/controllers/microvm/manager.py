@@ -20,7 +20,7 @@ from monopod.controllers.microvm.heartbeats import LeaseTracker
 from monopod.controllers.microvm.ipam import AddressBook
 from monopod.controllers.microvm.observed import ObservedCache
 from monopod.controllers.microvm.serving_csr_approver import ServingCSRApprover
-from monopod.controllers.microvm.settings import MachinesSettings
+from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.status_writer import StatusWriter
 from monopod.identity.node import NodeIssuer
 from monopod.kube import Client, Manager
@@ -31,11 +31,11 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def keep(
+async def run(
     client: Client,
     provider: MachineProvider,
     endpoint: ClusterEndpoint,
-    settings: MachinesSettings,
+    settings: MicroVMSettings,
     *,
     ready: Callable[[], None] = lambda: None,
     now: Callable[[], datetime] = _utc_now,
@@ -43,7 +43,7 @@ async def keep(
     """Run the MicroVM controllers until cancelled.
 
     Args:
-        client: As ``monopod:machines``.
+        client: As ``monopod:microvm``.
         provider: Launches and terminates machines.
         endpoint: The cluster that machines join.
         settings: Timeouts.
@@ -82,15 +82,15 @@ async def keep(
         async for ended in provider.ended():
             machines.ended(ended)
 
-    async def first_look() -> None:
+    async def first_observation() -> None:
         # Before any decision: observe which machines run and how others ended, and reserve the
         # addresses that a machine without an object still uses.
-        await collector.look()
+        await collector.observe()
         await collector.try_to_collect()
 
     manager.add(context.issuer.run)
     manager.add(hear)
-    manager.add(machines.run, prepare=first_look)
+    manager.add(machines.run, prepare=first_observation)
     manager.add(collector.run)
     manager.add(renewals.run)
     manager.add(context.roles.run)

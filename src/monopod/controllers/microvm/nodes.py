@@ -16,7 +16,6 @@ the kubelet reported since, the kubelet rejects every pod, and a rejected pod st
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from platform import machine as host_architecture
 from typing import Final
 
 from lightkube.models import core_v1 as models
@@ -25,15 +24,16 @@ from lightkube.resources.core_v1 import Node
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM
-from monopod.fargate.sizing import Size, instance_type
+from monopod.fargate.node_labels import node_labels
+from monopod.fargate.sizing import Size
 from monopod.kube import meta, uid_of
 from monopod.node.guest import SYSTEM_MEMORY_MIB
 from monopod.node.net.addresses import host_name, node_name
+from monopod.util.architecture import host_architecture
 
 TAINT: Final = (keys.COMPUTE_TYPE_KEY, keys.COMPUTE_TYPE_FARGATE, "NoSchedule")
 _MOST_PODS: Final = 110
 """Of a worker node: the kubelet's default."""
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,40 +46,34 @@ class Place:
 
 def name_of(machine: MicroVM, pod_address: IPv4Address, region: str) -> str:
     """Return the name of a machine's node."""
-    named = host_name if machine.spec.podCIDR else node_name
+    named = host_name if machine.is_worker_node else node_name
     return named(pod_address, region)
 
 
 def taints(machine: MicroVM) -> tuple[tuple[str, str, str], ...]:
     """Return a node's taints as key, value and effect; a worker node has none."""
-    return () if machine.spec.podCIDR else (TAINT,)
+    return () if machine.is_worker_node else (TAINT,)
 
 
 def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str, str]:
     """Return a node's labels: those of a Fargate node, its size and the name of its MicroVM."""
-    architecture = _ARCHITECTURES.get(host_architecture(), host_architecture())
     kind = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}
     return {
-        **({keys.NODE_LABEL: machine.spec.podRef.name} if machine.spec.podCIDR else kind),
-        keys.INSTANCE_TYPE_LABEL: instance_type(
-            Size(machine.spec.milliCPU, machine.spec.memoryMiB)
-        ),
+        **({keys.NODE_LABEL: machine.spec.podRef.name} if machine.is_worker_node else kind),
         keys.MACHINE_LABEL: meta(machine).name or "",
-        "beta.kubernetes.io/arch": architecture,
-        "beta.kubernetes.io/os": "linux",
-        "failure-domain.beta.kubernetes.io/region": place.region,
-        "failure-domain.beta.kubernetes.io/zone": place.zone,
-        "kubernetes.io/arch": architecture,
         "kubernetes.io/hostname": host_name(pod_address, place.region),
-        "kubernetes.io/os": "linux",
-        "topology.kubernetes.io/region": place.region,
-        "topology.kubernetes.io/zone": place.zone,
+        **node_labels(
+            region=place.region,
+            zone=place.zone,
+            architecture=host_architecture(),
+            size=Size.of(machine.spec),
+        ),
     }
 
 
 def most_pods(machine: MicroVM) -> int:
     """Return how many pods a node may run: one, but on a worker node."""
-    return _MOST_PODS if machine.spec.podCIDR else 1
+    return _MOST_PODS if machine.is_worker_node else 1
 
 
 def _allocatable(machine: MicroVM) -> dict[str, str]:
@@ -110,7 +104,7 @@ def provider_id(machine: MicroVM, node: str, place: Place) -> str:
 def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
     """Return the Node object of a machine."""
     name = name_of(machine, pod_address, place.region)
-    blocks = [machine.spec.podCIDR] if machine.spec.podCIDR else None
+    block = machine.spec.podCIDR if machine.is_worker_node else None
     return Node(
         metadata=meta_v1.ObjectMeta(
             name=name,
@@ -128,8 +122,8 @@ def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
         ),
         spec=models.NodeSpec(
             providerID=provider_id(machine, name, place),
-            podCIDR=machine.spec.podCIDR or None,
-            podCIDRs=blocks,
+            podCIDR=block,
+            podCIDRs=[block] if block else None,
             taints=[
                 models.Taint(key=key, value=value, effect=effect)
                 for key, value, effect in taints(machine)

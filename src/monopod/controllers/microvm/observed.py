@@ -15,10 +15,10 @@ class ObservedCache:
     def __init__(self) -> None:
         self._presence: dict[str, Presence] = {}
         self._ended: dict[str, MachineExit] = {}
-        self._settled: set[str] = set()
+        self._limited: set[str] = set()
         self._refused: dict[str, datetime] = {}
-        self._touched: dict[str, int] = {}
-        self._moment = 0
+        self._written_at: dict[str, int] = {}
+        self._writes = 0
         self.room_at: datetime | None = None
         """When capacity last became free."""
 
@@ -32,17 +32,17 @@ class ObservedCache:
 
     def burst_ended(self, name: str) -> bool:
         """Return whether a machine is limited to its provisioned CPU."""
-        return name in self._settled
+        return name in self._limited
 
     def refused_at(self, name: str) -> datetime | None:
         """Return when a machine's launch was last refused; None if never."""
         return self._refused.get(name)
 
-    def moment(self) -> int:
-        """Return a mark to take before a listing, for ``looked``."""
-        return self._moment
+    def mark(self) -> int:
+        """Return a mark to take before a listing, for ``record_listing``."""
+        return self._writes
 
-    def looked(self, found: Mapping[str, Presence], began: int) -> set[str]:
+    def record_listing(self, found: Mapping[str, Presence], began: int) -> set[str]:
         """Record a full listing; observations made since it began are newer, and stay.
 
         Returns:
@@ -51,44 +51,45 @@ class ObservedCache:
         changed = {
             name
             for name in self._presence.keys() | found.keys()
-            if self._touched.get(name, 0) <= began and self._presence.get(name) != found.get(name)
+            if self._written_at.get(name, 0) <= began
+            and self._presence.get(name) != found.get(name)
         }
         for name in changed:
             self._put(name, found.get(name))
-        self._touched = {name: at for name, at in self._touched.items() if at > began}
+        self._written_at = {name: at for name, at in self._written_at.items() if at > began}
         return changed
 
-    def starting(self, name: str) -> None:
+    def record_start(self, name: str) -> None:
         """Record that a launch begins: even if it fails, resources may be left."""
-        self._touch(name, Presence.REMAINS)
+        self._write(name, Presence.REMAINS)
         self._ended.pop(name, None)
-        self._settled.discard(name)
+        self._limited.discard(name)
         self._refused.pop(name, None)
 
-    def running(self, name: str) -> None:
+    def record_running(self, name: str) -> None:
         """Record that a machine runs."""
-        self._touch(name, Presence.RUNNING)
+        self._write(name, Presence.RUNNING)
 
-    def has_ended(self, ended: MachineExit) -> None:
+    def record_exit(self, ended: MachineExit) -> None:
         """Record that a machine ended without being terminated."""
-        self._touch(ended.name, Presence.REMAINS)
+        self._write(ended.name, Presence.REMAINS)
         self._ended[ended.name] = ended
 
-    def boot_burst_ended(self, name: str) -> None:
+    def record_burst_ended(self, name: str) -> None:
         """Record that a machine is limited to its provisioned CPU."""
-        self._settled.add(name)
+        self._limited.add(name)
 
-    def bursts(self, name: str) -> None:
+    def record_burst_resumed(self, name: str) -> None:
         """Record that a machine may use whole processors again."""
-        self._settled.discard(name)
+        self._limited.discard(name)
 
-    def nothing(self, name: str) -> None:
+    def record_absence(self, name: str) -> None:
         """Record that the host has nothing of a machine."""
-        self._touch(name, None)
+        self._write(name, None)
         self._ended.pop(name, None)
-        self._settled.discard(name)
+        self._limited.discard(name)
 
-    def refused(self, name: str, at: datetime) -> None:
+    def record_refusal(self, name: str, at: datetime) -> None:
         """Record that a machine's launch was refused."""
         self._refused[name] = at
 
@@ -96,14 +97,14 @@ class ObservedCache:
         """Forget a machine whose object is gone."""
         self._refused.pop(name, None)
 
-    def removed(self, name: str, at: datetime) -> None:
+    def record_removal(self, name: str, at: datetime) -> None:
         """Record that a machine was removed from the host, and its capacity is free."""
-        self.nothing(name)
+        self.record_absence(name)
         self.room_at = at
 
-    def _touch(self, name: str, presence: Presence | None) -> None:
-        self._moment += 1
-        self._touched[name] = self._moment
+    def _write(self, name: str, presence: Presence | None) -> None:
+        self._writes += 1
+        self._written_at[name] = self._writes
         self._put(name, presence)
 
     def _put(self, name: str, presence: Presence | None) -> None:

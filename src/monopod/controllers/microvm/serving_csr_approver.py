@@ -65,11 +65,11 @@ class ServingCSRApprover:
             return
         node = (request.spec.username or "").removeprefix(NODE_USER_PREFIX)
         for machine in self._machines():
-            if machine.status is not None and machine.status.nodeName == node:
-                await self._judge(request, machine)
+            if machine.status_or_empty.nodeName == node:
+                await self._approve(request, machine)
                 return
 
-    async def _judge(self, request: CertificateSigningRequest, machine: MicroVM) -> None:
+    async def _approve(self, request: CertificateSigningRequest, machine: MicroVM) -> None:
         name = meta(machine).name
         if (why := objection(request, machine, self._region)) is not None:
             # Left pending, not denied: kube-controller-manager removes it in a day.

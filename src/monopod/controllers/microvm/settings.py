@@ -1,17 +1,15 @@
-"""Settings of the MicroVM controllers: environment variables ``MONOPOD_MACHINES_*``."""
+"""Settings of the MicroVM controllers: environment variables ``MONOPOD_MICROVM_*``."""
 
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from monopod.controllers.microvm.decide import Limits
 
-
-class MachinesSettings(BaseSettings):
+class MicroVMSettings(BaseSettings):
     """Timeouts and intervals in seconds, the guest image and the metrics port."""
 
-    model_config = SettingsConfigDict(env_prefix="MONOPOD_MACHINES_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_MICROVM_", frozen=True)
 
     image: Path | None = None
     """Directory of the guest image that new machines run."""
@@ -34,14 +32,3 @@ class MachinesSettings(BaseSettings):
     """Interval of garbage collection."""
     metrics_port: int = Field(default=9472, gt=0, lt=65536)
     """On 127.0.0.1, for Prometheus."""
-
-    @property
-    def limits(self) -> Limits:
-        """The limits that decisions are based on."""
-        return Limits(
-            registration_s=self.registration_timeout_s,
-            unready_s=self.unready_timeout_s,
-            silent_s=self.silent_timeout_s,
-            attempts=self.attempts,
-            driver_s=self.driver_retry_s,
-        )

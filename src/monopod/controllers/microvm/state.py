@@ -62,9 +62,9 @@ class LeaseSilence:
     seconds: float
     last: datetime | None = None
     """The Lease's ``renewTime``."""
-    doubted_s: float | None = None
+    confirmed_s: float | None = None
     """How long ago the API server first confirmed that the Lease was not renewed."""
-    asked_s: float | None = None
+    checked_s: float | None = None
     """How long ago it last confirmed that."""
 
 
@@ -144,7 +144,7 @@ def _outgrown(pod: Pod, machine: MicroVM) -> str:
         needed = sizing.arithmetic(spec)
     except sizing.QuantityError:
         return ""
-    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    size = sizing.Size.of(machine.spec)
     return "" if needed.fits(size) else needed.needed
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from monopod.api.resources import Condition, MicroVM, MicroVMStatus
+from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.microvm import conditions
 from monopod.kube import Client, meta
+from monopod.node.provider import MachineExit
 
 Clock = Callable[[], datetime]
 
@@ -24,23 +25,23 @@ class StatusWriter:
         Raises:
             ConflictError: The object changed since the decision; reconcile again.
         """
-        old = machine.status or MicroVMStatus()
-        new = conditions.set_in(old.conditions, *changed, now=self._now())
+        old = machine.status_or_empty.conditions
+        new = conditions.set_in(old, *changed, now=self._now())
         return await self._patch(
             machine,
             {"status": {**fields, "conditions": [condition.to_dict() for condition in new]}},
             "status",
         )
 
-    async def relaunch(self, machine: MicroVM, reason: str, message: str) -> MicroVM:
+    async def relaunch(self, machine: MicroVM, ended: MachineExit) -> MicroVM:
         """Reset a machine's status but for its addresses, with one failed attempt, to relaunch it.
 
         Raises:
             ConflictError: The object changed since the decision; reconcile again.
         """
-        old = machine.status or MicroVMStatus()
-        kept = [each for each in old.conditions if each.type == conditions.ADDRESSED]
-        failed = conditions.changed(conditions.LAUNCHED, False, reason, message)
+        old = machine.status_or_empty.conditions
+        kept = [each for each in old if each.type == conditions.ADDRESSED]
+        failed = conditions.of_exit(conditions.LAUNCHED, False, ended)
         new = conditions.set_in(kept, failed, now=self._now())
         status = {"attempts": 1, "conditions": [condition.to_dict() for condition in new]}
         return await self._patch(machine, {"status": status}, "status")

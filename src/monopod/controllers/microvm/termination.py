@@ -1,29 +1,31 @@
 """Terminates machines and deletes their Node, fails their pod and removes their MicroVM object."""
 
 import contextlib
+from dataclasses import replace
 from typing import Final
 
 import structlog
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
-from monopod.api.resources import MicroVM, MicroVMStatus
+from monopod.api.constants import FINISHED_PHASES
+from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions, pod_failure
 from monopod.controllers.microvm.actions import Delete, MarkTerminated
 from monopod.controllers.microvm.context import Context
 from monopod.controllers.microvm.decide import POD_NEVER_RAN
 from monopod.kube import NotFoundError, meta, uid_of
-from monopod.node.provider import Presence
+from monopod.node.provider import MachineExit, Presence
 
 POD_GONE: Final = "PodGone"
-_log: Final = structlog.get_logger("machines")
+_log: Final = structlog.get_logger("microvm")
 
 
 async def terminate(context: Context, name: str, why: str) -> None:
     """Remove a machine from the host: its processes, disks and link."""
     _log.info("machine_terminate", machine=name, why=why)
     await context.provider.terminate(name)
-    context.observed.removed(name, context.now())
+    context.observed.record_removal(name, context.now())
 
 
 async def mark_terminated(context: Context, machine: MicroVM, action: MarkTerminated) -> MicroVM:
@@ -31,27 +33,28 @@ async def mark_terminated(context: Context, machine: MicroVM, action: MarkTermin
 
     The message ends with the console's tail if the machine runs, since termination removes it.
     """
-    name, message = meta(machine).name or "", action.message
-    if context.observed.presence(name) is Presence.RUNNING:
-        tail = await context.provider.console_tail(name)
-        message += f"; last on its console: {tail or 'nothing'}"
-    _log.warning("machine_lost", machine=name, reason=action.reason, why=message)
+    ended = action.ended
+    if context.observed.presence(ended.name) is Presence.RUNNING:
+        tail = await context.provider.console_tail(ended.name)
+        message = f"{ended.message}; last on its console: {tail or 'nothing'}"
+        ended = replace(ended, message=message)
+    _log.warning("machine_lost", machine=ended.name, reason=ended.reason, why=ended.message)
     publish = context.events.timed_out if action.timed_out else context.events.terminated
-    publish(machine, action.reason, message)
-    ended = [conditions.changed(conditions.TERMINATED, True, action.reason, message)]
+    publish(machine, ended)
+    changed = [conditions.of_exit(conditions.TERMINATED, True, ended)]
     if conditions.find(machine, conditions.READY) is not None:
-        ended.append(conditions.changed(conditions.READY, False, action.reason, message))
-    return await context.status.status(machine, *ended)
+        changed.append(conditions.of_exit(conditions.READY, False, ended))
+    return await context.status.status(machine, *changed)
 
 
-async def fail_pod(context: Context, machine: MicroVM, why: str) -> None:
+async def fail_pod(context: Context, machine: MicroVM, ended: MachineExit) -> None:
     """Fail the pod of a lost machine; delete the pod if it is terminating."""
-    reference = machine.spec.podRef
+    reference, why = machine.spec.podRef, f"{ended.reason}: {ended.message}"
     try:
         pod = await context.client.get(Pod, reference.name, reference.namespace)
         if uid_of(pod) != reference.uid:
             return
-        if (pod.status.phase if pod.status else None) not in ("Succeeded", "Failed"):
+        if (pod.status.phase if pod.status else None) not in FINISHED_PHASES:
             _log.warning("pod_failed", pod=f"{reference.namespace}/{reference.name}")
             await context.client.patch(
                 Pod,
@@ -86,7 +89,7 @@ async def delete(context: Context, machine: MicroVM, action: Delete) -> bool:
 async def delete_node(context: Context, machine: MicroVM) -> None:
     """Delete a machine's Node; Kubernetes garbage-collects the Lease that it owns."""
     with contextlib.suppress(NotFoundError):
-        await context.client.delete(Node, (machine.status or MicroVMStatus()).nodeName)
+        await context.client.delete(Node, machine.status_or_empty.nodeName)
 
 
 async def remove_finalizer(context: Context, machine: MicroVM) -> None:

@@ -3,6 +3,7 @@
 import sys
 
 from monopod.controllers.scheduler import manager
+from monopod.controllers.scheduler.events import COMPONENT
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.kube import Daemon, connect, serve
 from monopod.settings import Settings
@@ -11,10 +12,10 @@ from monopod.settings import Settings
 async def _main(service: Daemon) -> None:
     settings = Settings()
     kubeconfig = settings.identities / "scheduler" / "kubeconfig"
-    async with connect(kubeconfig, manager.COMPONENT) as client:
+    async with connect(kubeconfig, COMPONENT) as client:
         await manager.run(client, settings, SchedulerSettings(), service.ready)
 
 
 if __name__ == "__main__":
     port = SchedulerSettings().metrics_port
-    sys.exit(serve(manager.COMPONENT, _main, metrics_port=port))
+    sys.exit(serve(COMPONENT, _main, metrics_port=port))

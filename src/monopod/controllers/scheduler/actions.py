@@ -31,12 +31,30 @@ class MarkUnschedulable:
 
     reason: str
     message: str
-    told: bool = False
-    """The machines' controller has already recorded the event."""
-    beside: bool = False
-    """The result depends on other pods; requeue when they change."""
+    record_event: bool = True
+    """Whether to record an event; False if the MicroVM controller has recorded one."""
+    depends_on_pods: bool = False
+    """Whether the result depends on other pods; the pod is then requeued when they change."""
     again_s: float | None = None
     """Seconds after which to requeue regardless of events; None means never."""
+
+
+class Unschedulable(Exception):  # noqa: N818 - control flow, not an error
+    """Ends a decision with ``MarkUnschedulable``."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        depends_on_pods: bool = False,
+        again_s: float | None = None,
+    ) -> None:
+        """Build the action; arguments as there."""
+        super().__init__(message)
+        self.action = MarkUnschedulable(
+            reason, message, depends_on_pods=depends_on_pods, again_s=again_s
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +84,7 @@ class Requeue:
 class CountFailure:
     """Record on the pod that its machine ended before the pod was bound.
 
-    The machines' controller records the event, since it knows the cause.
+    The MicroVM controller records the event, since it knows the cause.
     """
 
     failures: Failures

@@ -1,11 +1,9 @@
 """The scheduler's cache: informers, overlaid with the scheduler's own recent writes."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from lightkube.core import resource as res
 from lightkube.resources.core_v1 import (
     ConfigMap,
     Namespace,
@@ -27,13 +25,14 @@ from monopod.fargate.unsupported import Storage
 from monopod.kube import (
     Added,
     Change,
-    Client,
     Deleted,
     Informer,
     Key,
+    Manager,
     MutationCache,
+    labels_of,
     make_key,
-    meta,
+    name_of,
 )
 
 
@@ -58,37 +57,28 @@ class Informers:
     policies: Informer[SecurityGroupPolicy]
     """These two only trigger requeues; see ``security_groups``."""
 
-    def all(self) -> Sequence[Informer[res.Resource]]:
-        """Return all informers."""
-        return tuple(getattr(self, field.name) for field in fields(self))
 
-    async def synced(self) -> None:
-        """Wait until every informer has synced."""
-        await asyncio.gather(*(informer.synced() for informer in self.all()))
-
-
-def informers(client: Client) -> Informers:
-    """Create the informers; pods and nodes are filtered to Fargate's."""
+def scheduler_informers(manager: Manager) -> Informers:
+    """Return a process's informers; pods and nodes are filtered to Fargate's."""
     return Informers(
-        pods=Informer(client, Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
-        profiles=Informer(client, FargateProfile),
-        roles=Informer(client, ExecutionRole),
-        subnets=Informer(client, Subnet),
-        vpcs=Informer(client, Vpc),
-        machines=Informer(client, MicroVM),
-        nodes=Informer(client, Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
-        claims=Informer(client, PersistentVolumeClaim),
-        volumes=Informer(client, PersistentVolume),
-        classes=Informer(client, RuntimeClass),
-        logging=Informer(
-            client,
+        pods=manager.informer(Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
+        profiles=manager.informer(FargateProfile),
+        roles=manager.informer(ExecutionRole),
+        subnets=manager.informer(Subnet),
+        vpcs=manager.informer(Vpc),
+        machines=manager.informer(MicroVM),
+        nodes=manager.informer(Node, labels=f"{keys.COMPUTE_TYPE_KEY}={keys.COMPUTE_TYPE_FARGATE}"),
+        claims=manager.informer(PersistentVolumeClaim),
+        volumes=manager.informer(PersistentVolume),
+        classes=manager.informer(RuntimeClass),
+        logging=manager.informer(
             ConfigMap,
             namespace=log_routing.NAMESPACE,
             fields=f"metadata.name={log_routing.CONFIG_MAP}",
         ),
-        namespaces=Informer(client, Namespace),
-        groups=Informer(client, SecurityGroup),
-        policies=Informer(client, SecurityGroupPolicy),
+        namespaces=manager.informer(Namespace),
+        groups=manager.informer(SecurityGroup),
+        policies=manager.informer(SecurityGroupPolicy),
     )
 
 
@@ -96,35 +86,35 @@ class SchedulerCache:
     """Cached cluster state that includes the scheduler's own writes."""
 
     def __init__(
-        self, seen: Informers, *, drivers: Collection[str] = (), roles_required: bool = False
+        self, informers: Informers, *, drivers: Collection[str] = (), roles_required: bool = False
     ) -> None:
         """Create a cache on informers.
 
         Args:
-            seen: The informers.
+            informers: The informers.
             drivers: CSI drivers that machines have built in.
             roles_required: As in :class:`monopod.fargate.profiles.KnownRoles`.
         """
-        self.seen = seen
+        self.informers = informers
         self._roles_required = roles_required
-        self.pods: MutationCache[Pod] = MutationCache(seen.pods)
-        self.machines: MutationCache[MicroVM] = MutationCache(seen.machines)
+        self.pods: MutationCache[Pod] = MutationCache(informers.pods)
+        self.machines: MutationCache[MicroVM] = MutationCache(informers.machines)
         self.storage = Storage(
-            claim=lambda namespace, name: seen.claims.get(make_key(name, namespace)),
-            volume=seen.volumes.get,
+            claim=lambda namespace, name: informers.claims.get(make_key(name, namespace)),
+            volume=informers.volumes.get,
             drivers=frozenset(drivers),
         )
         self._used: Counter[str] = Counter()
         self._pod_of_node: dict[str, Key] = {}
-        self._wary: set[Key] = set()
-        self._crowd = PlacementIndex(seen.machines, seen.pods, seen.subnets)
-        seen.machines.subscribe(self._count)
-        seen.pods.subscribe(self._watch)
+        self._with_anti_affinity: set[Key] = set()
+        self._index = PlacementIndex(informers.machines, informers.pods, informers.subnets)
+        informers.machines.subscribe(self._machine_changed)
+        informers.pods.subscribe(self._pod_changed)
 
     @property
     def roles(self) -> KnownRoles:
         """All execution roles."""
-        return KnownRoles(self.seen.roles.items(), self._roles_required)
+        return KnownRoles(self.informers.roles.items(), self._roles_required)
 
     def node_of(self, machine: MicroVM | None) -> Node | None:
         """Return a machine's node, by ``status.nodeName`` of the MicroVM.
@@ -132,7 +122,7 @@ class SchedulerCache:
         The node's own labels are not trusted: its kubelet, in the guest, writes them.
         """
         name = machine.status.nodeName if machine is not None and machine.status else ""
-        return self.seen.nodes.get(name) if name else None
+        return self.informers.nodes.get(name) if name else None
 
     def pod_of_node(self, node: str) -> Key | None:
         """Return the key of the pod that a node belongs to."""
@@ -145,31 +135,29 @@ class SchedulerCache:
         return used
 
     @property
-    def wary(self) -> bool:
+    def any_required_anti_affinity(self) -> bool:
         """Whether any pod has required anti-affinity by zone."""
-        return bool(self._wary)
+        return bool(self._with_anti_affinity)
 
     def namespaces(self) -> NamespaceLabels:
         """Return the labels of every namespace."""
-        return {
-            meta(each).name or "": meta(each).labels or {} for each in self.seen.namespaces.items()
-        }
+        return {name_of(each): labels_of(each) for each in self.informers.namespaces.items()}
 
-    def neighbours(self) -> Sequence[PlacedPod]:
+    def placed_pods(self) -> Sequence[PlacedPod]:
         """Return the placed pods, including those whose machines are being created."""
-        coming = map(self._crowd.judge, self.machines.unconfirmed())
-        return (*self._crowd.neighbours(), *(each for each in coming if each is not None))
+        creating = map(self._index.placed_pod_of, self.machines.unconfirmed())
+        return (*self._index.placed_pods(), *(each for each in creating if each is not None))
 
-    def _watch(self, change: Change[Pod]) -> None:
+    def _pod_changed(self, change: Change[Pod]) -> None:
         if not isinstance(change, Deleted) and repelled_by(change.object):
-            self._wary.add(change.key)
+            self._with_anti_affinity.add(change.key)
         else:
-            self._wary.discard(change.key)
+            self._with_anti_affinity.discard(change.key)
 
-    def _count(self, change: Change[MicroVM]) -> None:
+    def _machine_changed(self, change: Change[MicroVM]) -> None:
         machine = change.object
-        if machine.spec.podCIDR:
-            # A worker node's machine: it belongs to no pod and takes no address of a subnet.
+        if machine.is_worker_node:
+            # It belongs to no pod and takes no address of a subnet.
             return
         node = machine.status.nodeName if machine.status else ""
         match change:

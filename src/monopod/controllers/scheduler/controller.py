@@ -1,4 +1,4 @@
-"""The pod controller of the scheduler: reconciles pods by executing what ``decision`` returns."""
+"""The pod controller of the scheduler: reconciles pods by executing what ``decide`` returns."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,13 +8,13 @@ from typing import Any, Final
 import structlog
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Node, Pod
-from prometheus_client import Counter
 
 from monopod.api import keys
+from monopod.api.names import machine_name
 from monopod.api.resources import MicroVM
 from monopod.controllers.scheduler import (
-    decide,
     log_routing,
+    metrics,
     patches,
     provisioning_failures,
     reasons,
@@ -31,9 +31,11 @@ from monopod.controllers.scheduler.actions import (
     Requeue,
 )
 from monopod.controllers.scheduler.cache import SchedulerCache, pod_key
-from monopod.controllers.scheduler.decide import State
+from monopod.controllers.scheduler.decide import decide
+from monopod.controllers.scheduler.events import EventPublisher
 from monopod.controllers.scheduler.placement import Region
 from monopod.controllers.scheduler.security_groups import Membership, membership
+from monopod.controllers.scheduler.state import State
 from monopod.controllers.scheduler.unschedulable_pods import UnschedulablePods
 from monopod.kube import (
     AlreadyExistsError,
@@ -42,114 +44,105 @@ from monopod.kube import (
     ConflictError,
     Controller,
     Deleted,
-    EventRecorder,
-    EventType,
     Key,
     Modified,
     NotFoundError,
     PatchType,
     key_of,
     meta,
+    name_of,
+    namespace_of,
+    uid_of,
 )
 
-_FAILED_SCHEDULING: Final = "FailedScheduling"
-_RESOLVED: Final = "FailedSchedulingResolved"
-_GROUPS_REQUESTED: Final = "SecurityGroupRequested"
-_GROUPS: Final = "Pod will get the following Security Groups"
-"""Both are AWS's texts."""
 _NAME_TAKEN_S: Final = 1.0
-_STEPS: Final = Counter("monopod_scheduler_steps_total", "Steps taken, by kind.", ["action"])
 _log: Final = structlog.get_logger("scheduler")
 
 
-class PodScheduler:
+class PodScheduler(Controller):
     """Schedules pods whose ``spec.schedulerName`` is ``fargate-scheduler``."""
 
     def __init__(
         self,
         client: Client,
-        cluster: SchedulerCache,
-        events: EventRecorder,
-        ground: Region,
+        cache: SchedulerCache,
+        events: EventPublisher,
+        region: Region,
         *,
         workers: int = 16,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__("pods", self.reconcile, workers=workers)
         self._client = client
-        self._cluster = cluster
+        self._cache = cache
         self._events = events
-        self._ground = ground
+        self._region = region
         self._now = now
-        self._controller = Controller("pods", self.reconcile, workers=workers)
-        seen = cluster.seen
-        self._refused = UnschedulablePods(seen, self._controller.enqueue)
-        seen.pods.subscribe(lambda change: self._controller.enqueue(change.key))
-        seen.machines.subscribe(self._machine_changed)
-        seen.nodes.subscribe(self._node_changed)
-
-    async def run(self) -> None:
-        """Schedule until cancelled; the informers must be synced."""
-        await self._controller.run()
+        informers = cache.informers
+        self._unschedulable = UnschedulablePods(informers, self.enqueue)
+        informers.pods.subscribe(lambda change: self.enqueue(change.key))
+        informers.machines.subscribe(self._machine_changed)
+        informers.nodes.subscribe(self._node_changed)
 
     async def reconcile(self, key: Key) -> float | None:
         """Execute the next action for a pod; returns seconds after which to requeue, or None."""
-        pod = self._cluster.pods.get(key)
+        pod = self._cache.pods.get(key)
         if pod is None:
-            self._refused.forget(key)
+            self._unschedulable.forget(key)
             return None
-        action = decide.decide(pod, self._view(pod))
+        action = decide(pod, self._state(pod))
         if isinstance(action, AskGroups):
             asked = await membership(self._client, pod)
             # The read took time: decide again with the current state.
-            pod = self._cluster.pods.get(key)
+            pod = self._cache.pods.get(key)
             if pod is None:
-                self._refused.forget(key)
+                self._unschedulable.forget(key)
                 return None
-            action = decide.decide(pod, self._view(pod, asked))
+            action = decide(pod, self._state(pod, asked))
         # No await between the decision and this: every later change requeues the pod.
         if isinstance(action, MarkUnschedulable):
-            self._refused.note(key, action.reason, beside=action.beside)
+            self._unschedulable.note(key, action.reason, depends_on_pods=action.depends_on_pods)
         else:
-            self._refused.forget(key)
+            self._unschedulable.forget(key)
         if not isinstance(action, NoAction):
-            _STEPS.labels(type(action).__name__).inc()
+            metrics.ACTIONS.labels(type(action).__name__).inc()
         try:
-            return await self._take(pod, action)
+            return await self._execute(pod, action)
         except NotFoundError:
             # The pod or its namespace is deleted; a watch event follows.
             return None
 
-    def _view(self, pod: Pod, asked: Membership | None = None) -> State:
-        seen = self._cluster.seen
-        machine = self._cluster.machines.get(decide.machine_name(meta(pod).uid or ""))
+    def _state(self, pod: Pod, asked: Membership | None = None) -> State:
+        informers = self._cache.informers
+        machine = self._cache.machines.get(machine_name(uid_of(pod)))
         return State(
-            profiles=seen.profiles.items(),
-            subnets=seen.subnets.items(),
-            vpcs=seen.vpcs.items(),
-            machines=self._cluster.machines_by_subnet(),
+            profiles=informers.profiles.items(),
+            subnets=informers.subnets.items(),
+            vpcs=informers.vpcs.items(),
+            machines_by_subnet=self._cache.machines_by_subnet(),
             machine=machine,
-            node=self._cluster.node_of(machine),
-            storage=self._cluster.storage,
-            classes=seen.classes.get,
-            logging=log_routing.routing(configured=bool(seen.logging.items())),
-            ground=self._ground,
+            node=self._cache.node_of(machine),
+            storage=self._cache.storage,
+            classes=informers.classes.get,
+            logging=log_routing.routing(configured=bool(informers.logging.items())),
+            region=self._region,
             now=self._now(),
-            roles=self._cluster.roles,
+            roles=self._cache.roles,
             membership=asked,
-            neighbours=self._cluster.neighbours,
-            wary=self._cluster.wary,
-            namespaces=self._cluster.namespaces,
+            placed_pods=self._cache.placed_pods,
+            any_required_anti_affinity=self._cache.any_required_anti_affinity,
+            namespaces=self._cache.namespaces,
         )
 
-    async def _take(self, pod: Pod, action: Action) -> float | None:
+    async def _execute(self, pod: Pod, action: Action) -> float | None:
         match action:
             case NoAction() | AskGroups():
                 return None
             case MarkUnschedulable():
-                await self._say(pod, action)
+                await self._mark_unschedulable(pod, action)
                 return action.again_s
             case CreateMicroVM():
-                return await self._claim(pod, action)
+                return await self._create_microvm(pod, action)
             case Requeue():
                 if action.marks is not None:
                     await _all(
@@ -163,13 +156,13 @@ class PodScheduler:
                 await _all(self._bind(pod, action.node), self._mark_metadata(pod, action.marks))
                 return None
 
-    async def _claim(self, pod: Pod, action: CreateMicroVM) -> float | None:
+    async def _create_microvm(self, pod: Pod, action: CreateMicroVM) -> float | None:
         machine = MicroVM(
             metadata=ObjectMeta(name=action.name, labels={keys.PROFILE_LABEL: action.spec.profile}),
             spec=action.spec,
         )
         # Noted before the request, so that other workers count the address as taken.
-        self._cluster.machines.note(machine)
+        self._cache.machines.note(machine)
         again_s, *_ = await _all(
             self._create(pod, machine),
             self._mark_metadata(pod, action.marks),
@@ -178,20 +171,19 @@ class PodScheduler:
         return again_s
 
     async def _create(self, pod: Pod, machine: MicroVM) -> float | None:
-        name = meta(machine).name or ""
+        name = name_of(machine)
         try:
             made = await self._client.create(machine)
         except AlreadyExistsError:
             # Created before a restart, or its predecessor still terminates: the cache will show.
-            self._unclaim(name)
+            self._forget_microvm(name)
             return _NAME_TAKEN_S
         except BaseException:
-            self._unclaim(name)
+            self._forget_microvm(name)
             raise
-        self._cluster.machines.note(made)
+        self._cache.machines.note(made)
         if machine.spec.securityGroups:
-            groups = " ".join(machine.spec.securityGroups)
-            self._events.record(pod, EventType.NORMAL, _GROUPS_REQUESTED, f"{_GROUPS} [{groups}]")
+            self._events.groups_requested(pod, machine.spec.securityGroups)
         _log.info(
             "microvm_created",
             machine=name,
@@ -203,11 +195,11 @@ class PodScheduler:
         )
         return None
 
-    def _unclaim(self, name: str) -> None:
+    def _forget_microvm(self, name: str) -> None:
         """Drop the note of a machine that was not created, and requeue the pods that it blocked."""
-        self._cluster.machines.drop(name)
-        self._refused.address_freed()
-        self._refused.neighbours_changed()
+        self._cache.machines.drop(name)
+        self._unschedulable.address_freed()
+        self._unschedulable.placed_pods_changed()
 
     async def _mark_metadata(self, pod: Pod, marks: Marks) -> None:
         patch = patches.metadata_patch(pod, marks)
@@ -216,37 +208,37 @@ class PodScheduler:
         if await self._patch(pod, patch) and (
             keys.LOGGING_ANNOTATION in patch["metadata"]["annotations"]
         ):
-            self._events.record(pod, EventType.WARNING, log_routing.DISABLED, marks.logging.message)
+            self._events.logging_disabled(pod, marks.logging.message)
 
     async def _mark_status(self, pod: Pod, action: CreateMicroVM | Requeue) -> None:
         assert action.marks is not None  # noqa: S101 - the caller has checked
         patch = patches.status_patch(pod, action.marks, self._now())
         if patch is None or not await self._patch_status(pod, patch):
             return
-        refused = patches.refusal(pod)
-        if refused is not None:
-            _log.info("pod_failure_resolved", pod=key_of(pod), reason=refused.reason)
-            message = f"Resolved: {refused.message}"
-            self._events.record(pod, EventType.NORMAL, _RESOLVED, message)
+        resolved = patches.unschedulable_condition(pod)
+        if resolved is not None:
+            _log.info("pod_failure_resolved", pod=key_of(pod), reason=resolved.reason)
+            self._events.resolved(pod, resolved.message or "")
 
-    async def _say(self, pod: Pod, why: MarkUnschedulable) -> None:
+    async def _mark_unschedulable(self, pod: Pod, why: MarkUnschedulable) -> None:
         """Report why a pod is unschedulable, by condition and event: once for each message."""
         patch = patches.condition_patch(pod, why.reason, why.message, self._now())
         if patch is None or not await self._patch_status(pod, patch):
             return
         _log.info("pod_unschedulable", pod=key_of(pod), reason=why.reason, why=why.message)
-        if not why.told:
-            self._events.record(pod, EventType.WARNING, _FAILED_SCHEDULING, why.message)
+        if why.record_event:
+            self._events.failed_scheduling(pod, why.message)
 
     async def _count_failure(self, pod: Pod, action: CountFailure) -> None:
         annotations = {provisioning_failures.ANNOTATION: action.failures.encode()}
         counted = {"metadata": {"uid": meta(pod).uid, "annotations": annotations}}
         if await self._patch(pod, counted):
             # Read the pod again: that patch has changed it.
-            pod = self._cluster.pods.get(key_of(pod)) or pod
-            await self._say(
-                pod, MarkUnschedulable(reasons.PROVISIONING_FAILED, action.message, told=True)
+            pod = self._cache.pods.get(key_of(pod)) or pod
+            failed = MarkUnschedulable(
+                reasons.PROVISIONING_FAILED, action.message, record_event=False
             )
+            await self._mark_unschedulable(pod, failed)
 
     async def _bind(self, pod: Pod, node: str) -> None:
         try:
@@ -256,9 +248,7 @@ class PodScheduler:
             _log.info("pod_bind_conflict", pod=key_of(pod), node=node, why=error.message)
             return
         _log.info("pod_bound", pod=key_of(pod), node=node)
-        self._events.record(
-            pod, EventType.NORMAL, "Scheduled", f"Successfully assigned {key_of(pod)} to {node}"
-        )
+        self._events.scheduled(pod, node)
 
     async def _patch(self, pod: Pod, patch: patches.Patch) -> bool:
         return await self._write(pod, patch, None, PatchType.MERGE)
@@ -270,32 +260,31 @@ class PodScheduler:
         self, pod: Pod, patch: patches.Patch, subresource: str | None, how: PatchType
     ) -> bool:
         """Patch a pod; False if the pod with this uid is gone."""
-        metadata = meta(pod)
         try:
             written = await self._client.patch(
                 Pod,
-                metadata.name or "",
+                name_of(pod),
                 patch,
-                metadata.namespace,
+                namespace_of(pod),
                 kind_of_patch=how,
                 subresource=subresource,
             )
         except (NotFoundError, ConflictError):
             return False
-        self._cluster.pods.note(written)
+        self._cache.pods.note(written)
         return True
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:
-        self._controller.enqueue(pod_key(change.object))
+        self.enqueue(pod_key(change.object))
         if isinstance(change, Deleted):
-            self._refused.address_freed()
+            self._unschedulable.address_freed()
         if not isinstance(change, Modified):
-            self._refused.neighbours_changed()
+            self._unschedulable.placed_pods_changed()
 
     def _node_changed(self, change: Change[Node]) -> None:
-        key = self._cluster.pod_of_node(change.key)
+        key = self._cache.pod_of_node(change.key)
         if key is not None:
-            self._controller.enqueue(key)
+            self.enqueue(key)
 
 
 async def _all(*work: Awaitable[Any]) -> list[Any]:

@@ -7,10 +7,10 @@ recorded audit log of EKS 1.27); ours if it does.
 from dataclasses import dataclass
 from typing import Final
 
+from monopod.api.messages import LOGGING_DISABLED
+
 NAMESPACE: Final = "aws-observability"
 CONFIG_MAP: Final = "aws-logging"
-DISABLED: Final = "LoggingDisabled"
-"""Reason of the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class Routing:
 
 
 NOT_FOUND: Final = Routing(
-    annotation=f"{DISABLED}: LOGGING_CONFIGMAP_NOT_FOUND",
+    annotation=f"{LOGGING_DISABLED}: LOGGING_CONFIGMAP_NOT_FOUND",
     message=f"Disabled logging because {CONFIG_MAP} configmap was not found."
     f' configmap "{CONFIG_MAP}" not found',
 )
 NOT_SUPPORTED: Final = Routing(
-    annotation=f"{DISABLED}: LOG_ROUTING_NOT_SUPPORTED",
+    annotation=f"{LOGGING_DISABLED}: LOG_ROUTING_NOT_SUPPORTED",
     message=f"Disabled logging for pod because this version of Monopod does not route logs."
     f" ConfigMap {NAMESPACE}/{CONFIG_MAP} exists and is not used; read the pod's logs with"
     " kubectl logs",

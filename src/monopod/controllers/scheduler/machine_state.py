@@ -6,17 +6,17 @@ Texts are AWS's where they are recorded.
 from lightkube.models.core_v1 import PodSpec
 from lightkube.resources.core_v1 import Pod
 
-from monopod.api import conditions, constants
+from monopod.api import conditions, constants, messages
 from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.scheduler import reasons
 from monopod.controllers.scheduler.actions import MarkUnschedulable
 from monopod.fargate import sizing
-from monopod.kube import meta
+from monopod.kube import key_of, meta
 
 
 def outgrown(pod: Pod, machine: MicroVM) -> bool:
     """Report whether a pod was resized after its MicroVM was created, and needs a larger one."""
-    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    size = sizing.Size.of(machine.spec)
     try:
         return pod.spec is not None and not sizing.arithmetic(pod.spec).fits(size)
     except sizing.QuantityError:
@@ -30,7 +30,7 @@ def no_address(addressed: Condition | None) -> MarkUnschedulable | None:
     """
     if addressed is None or addressed.status != conditions.FALSE:
         return None
-    return MarkUnschedulable(reasons.NO_ADDRESS, addressed.message, told=True)
+    return MarkUnschedulable(reasons.NO_ADDRESS, addressed.message, record_event=False)
 
 
 def no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> MarkUnschedulable | None:
@@ -38,17 +38,16 @@ def no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> MarkUnsc
     if launched is not None and launched.reason == reasons.NO_CAPACITY:
         return MarkUnschedulable(
             reasons.NO_CAPACITY,
-            "Fargate capacity is unavailable at this time. Please try again later or in a"
-            f" different availability zone: {_provisioned(pod, machine)}{launched.message}",
+            f"{messages.CAPACITY_UNAVAILABLE}: {_provisioned(pod, machine)}{launched.message}",
         )
     if launched is not None and launched.reason in (reasons.NO_DRIVER, reasons.NO_SIZE):
-        return MarkUnschedulable(launched.reason, launched.message, told=True)
+        return MarkUnschedulable(launched.reason, launched.message, record_event=False)
     return None
 
 
 def _provisioned(pod: Pod, machine: MicroVM) -> str:
     """Return a pod's needs and its machine's size, as the beginning of a message."""
-    size = sizing.Size(machine.spec.milliCPU, machine.spec.memoryMiB)
+    size = sizing.Size.of(machine.spec)
     try:
         needed = sizing.arithmetic(pod.spec or PodSpec(containers=[])).needed
     except sizing.QuantityError:
@@ -69,9 +68,8 @@ def failure_text(pod: Pod, machine: MicroVM) -> str:
             and each.message
         ]
         last = failed[-1] if failed else None
-    what, why = "failed", f"MicroVM {meta(machine).name} was deleted before its node was ready"
+    timed_out, why = False, f"MicroVM {meta(machine).name} was deleted before its node was ready"
     if last is not None:
-        what = "timed out" if "timeout" in last.reason.lower() else "failed"
+        timed_out = "timeout" in last.reason.lower()
         why = ": ".join(part for part in (last.reason, last.message) if part)
-    name = f"{meta(pod).namespace}/{meta(pod).name}"
-    return f"Pod provisioning {what} (will retry) for pod {name}: {why}"
+    return messages.provisioning_retried(key_of(pod), why, timed_out=timed_out)

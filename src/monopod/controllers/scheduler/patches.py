@@ -7,7 +7,7 @@ from typing import Any, Final
 from lightkube.models.core_v1 import PodCondition
 from lightkube.resources.core_v1 import Pod
 
-from monopod.api.conditions import FALSE
+from monopod.api.conditions import FALSE, find_condition, new_condition, pod_condition
 from monopod.controllers.scheduler import reasons
 from monopod.controllers.scheduler.actions import Marks
 from monopod.kube import meta
@@ -20,8 +20,8 @@ Patch = Mapping[str, Any]
 def metadata_patch(pod: Pod, marks: Marks) -> Patch | None:
     """Return the patch that sets a pod's annotations and labels; None if they are set."""
     metadata = meta(pod)
-    annotations = _lacking(metadata.annotations, marks.annotations)
-    labels = _lacking(metadata.labels, marks.labels)
+    annotations = _missing(metadata.annotations, marks.annotations)
+    labels = _missing(metadata.labels, marks.labels)
     if not annotations and not labels:
         return None
     return {"metadata": {"uid": metadata.uid, "annotations": annotations, "labels": labels}}
@@ -40,36 +40,27 @@ def status_patch(pod: Pod, marks: Marks, now: datetime) -> Patch | None:
 
 def condition_patch(pod: Pod, reason: str, message: str, now: datetime) -> Patch | None:
     """Return the patch that sets PodScheduled to False with a reason; None if it is set."""
-    old = scheduled(pod)
-    turned = old is None or old.status != FALSE
-    if old is not None and not turned and (old.reason, old.message) == (reason, message):
+    new = new_condition(_SCHEDULED, False, reason, message)
+    condition = pod_condition(scheduled(pod), new, now)
+    if condition is None:
         return None
-    condition: dict[str, Any] = {
-        "type": _SCHEDULED,
-        "status": FALSE,
-        "reason": reason,
-        "message": message,
-    }
-    if turned:
-        condition["lastTransitionTime"] = now.replace(microsecond=0)
     return {"metadata": {"uid": meta(pod).uid}, "status": {"conditions": [condition]}}
 
 
 def scheduled(pod: Pod) -> PodCondition | None:
     """Return a pod's PodScheduled condition."""
-    found = (pod.status.conditions if pod.status else None) or ()
-    return next((each for each in found if each.type == _SCHEDULED), None)
+    return find_condition(pod.status.conditions if pod.status else None, _SCHEDULED)
 
 
-def refusal(pod: Pod) -> PodCondition | None:
+def unschedulable_condition(pod: Pod) -> PodCondition | None:
     """Return the condition that marks a pod unschedulable; None if there is none."""
     found = scheduled(pod)
-    if found is None or found.status != FALSE or found.reason not in reasons.REFUSALS:
+    if found is None or found.status != FALSE or found.reason not in reasons.UNSCHEDULABLE:
         return None
     return found
 
 
-def _lacking(
+def _missing(
     has: Mapping[str, str] | None, wanted: Mapping[str, str | None]
 ) -> dict[str, str | None]:
     return {key: value for key, value in wanted.items() if (has or {}).get(key) != value}

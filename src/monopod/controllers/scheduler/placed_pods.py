@@ -9,7 +9,7 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
 from monopod.api.constants import FINISHED_PHASES
-from monopod.kube import meta
+from monopod.kube import labels_of, meta, namespace_of
 from monopod.kube.selectors import selects
 
 NamespaceLabels = Mapping[str, Mapping[str, str]]
@@ -109,8 +109,7 @@ def constrained(pod: Pod) -> bool:
 
 def placed_pod(pod: Pod, zone: str) -> PlacedPod:
     """Return a pod placed in a zone."""
-    metadata = meta(pod)
-    return PlacedPod(metadata.namespace or "", metadata.labels or {}, zone, repelled_by(pod))
+    return PlacedPod(namespace_of(pod), labels_of(pod), zone, repelled_by(pod))
 
 
 def _selected(selector: LabelSelector | None, labels: Mapping[str, str] | None) -> bool:

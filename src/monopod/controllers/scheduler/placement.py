@@ -4,7 +4,7 @@ A Fargate node does not exist before its pod is placed, so constraints are match
 that each subnet would give. Constraints that refer to other pods are in ``zones``.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final
@@ -13,7 +13,9 @@ from lightkube.models.core_v1 import NodeSelectorRequirement, NodeSelectorTerm, 
 
 from monopod.api import keys
 from monopod.api.resources import Subnet
-from monopod.fargate.sizing import Size, instance_type
+from monopod.fargate.node_labels import node_labels
+from monopod.fargate.sizing import Size
+from monopod.kube import name_of
 
 _RESERVED: Final = 5
 """Reserved addresses of a subnet: the first four and the last, as in AWS."""
@@ -51,11 +53,11 @@ def subnet_candidates(
         subnets: The subnets.
         machines: Number of machines created in each, by subnet name.
     """
-    return tuple(_room(subnet, machines) for subnet in subnets)
+    return tuple(_candidate(subnet, machines) for subnet in subnets)
 
 
-def _room(subnet: Subnet, machines: Mapping[str, int]) -> SubnetCandidate:
-    name = (subnet.metadata.name if subnet.metadata else None) or ""
+def _candidate(subnet: Subnet, machines: Mapping[str, int]) -> SubnetCandidate:
+    name = name_of(subnet)
     try:
         addresses = IPv4Network(subnet.spec.cidrBlock, strict=False).num_addresses - _RESERVED
     except ValueError:
@@ -69,52 +71,46 @@ def _room(subnet: Subnet, machines: Mapping[str, int]) -> SubnetCandidate:
     )
 
 
-def node_labels(ground: Region, zone: str, size: Size) -> dict[str, str]:
-    """Return the labels of a node of a size in a zone, except those unique to each node."""
-    return {
-        keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE,
-        keys.INSTANCE_TYPE_LABEL: instance_type(size),
-        "beta.kubernetes.io/arch": ground.architecture,
-        "beta.kubernetes.io/os": "linux",
-        "failure-domain.beta.kubernetes.io/region": ground.region,
-        "failure-domain.beta.kubernetes.io/zone": zone,
-        "kubernetes.io/arch": ground.architecture,
-        "kubernetes.io/os": "linux",
-        "topology.kubernetes.io/region": ground.region,
-        "topology.kubernetes.io/zone": zone,
-    }
+def _node_labels(region: Region, zone: str, size: Size) -> dict[str, str]:
+    """Return the labels of the node that a subnet of a zone would give."""
+    common = node_labels(
+        region=region.region, zone=zone, architecture=region.architecture, size=size
+    )
+    return {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE, **common}
 
 
 def allowed(
-    spec: PodSpec, candidates: Sequence[SubnetCandidate], ground: Region, size: Size
+    spec: PodSpec, candidates: Sequence[SubnetCandidate], region: Region, size: Size
 ) -> tuple[SubnetCandidate, ...]:
     """Return the subnets whose nodes would match the pod's node selector and affinity."""
-    return tuple(room for room in candidates if _admits(spec, node_labels(ground, room.zone, size)))
+    return tuple(
+        each for each in candidates if _admits(spec, _node_labels(region, each.zone, size))
+    )
 
 
 def best(
     spec: PodSpec,
     candidates: Sequence[SubnetCandidate],
-    ground: Region,
+    region: Region,
     size: Size,
-    fondness: Callable[[str], int] = lambda _: 0,
+    scores: Mapping[str, int] | None = None,
 ) -> SubnetCandidate | None:
     """Return the subnet to use: by preference, zone score, free addresses, then name.
 
     Args:
         spec: The pod's spec.
         candidates: Subnets that the pod may use.
-        ground: Region and architecture of the nodes.
+        region: Region and architecture of the nodes.
         size: The pod's size.
-        fondness: The score of a zone; see ``zones``.
+        scores: Scores of zones, 0 unless given; see ``zones``.
     """
     return min(
-        (room for room in candidates if room.free > 0),
-        key=lambda room: (
-            -_preference(spec, node_labels(ground, room.zone, size)),
-            -fondness(room.zone),
-            -room.free,
-            room.name,
+        (each for each in candidates if each.free > 0),
+        key=lambda each: (
+            -_preference(spec, _node_labels(region, each.zone, size)),
+            -(scores or {}).get(each.zone, 0),
+            -each.free,
+            each.name,
         ),
         default=None,
     )

@@ -23,7 +23,7 @@ from monopod.fargate.profiles import (
     subnets_of_profile,
     with_same_selectors,
 )
-from monopod.kube import meta
+from monopod.kube import meta, name_of
 
 DUPLICATE: Final = "DuplicateSelectors"
 _ROLE_FOUND: Final = "ExecutionRoleFound"
@@ -31,7 +31,7 @@ _ROLE_FOUND: Final = "ExecutionRoleFound"
 
 def profile_conditions(
     profile: FargateProfile,
-    around: ProfileContext,
+    context: ProfileContext,
     now: datetime,
     undeletable: HealthIssue | None = None,
 ) -> FargateProfileStatus:
@@ -42,7 +42,7 @@ def profile_conditions(
 
     Args:
         profile: The profile.
-        around: The objects and rules that it is checked against.
+        context: The objects and rules that it is checked against.
         now: The current time.
         undeletable: Why its pods cannot be deleted, if they cannot.
     """
@@ -54,15 +54,15 @@ def profile_conditions(
             word, issues = DELETE_FAILED, [undeletable]
             ready = _ready("PodsNotDeleted", undeletable.message, holds=False)
     else:
-        usable = subnets_of_profile(profile, around.subnets, around.vpcs)
+        usable = subnets_of_profile(profile, context.subnets, context.vpcs)
         active = old.status == ACTIVE
         faults = (
-            (*role_faults(profile, around.roles), *subnet_faults(usable))
+            (*role_faults(profile, context.roles), *subnet_faults(usable))
             if active
-            else faults_at_creation(profile, around)
+            else faults_at_creation(profile, context)
         )
         if not faults:
-            names = ", ".join(meta(subnet).name or "" for subnet in usable.usable)
+            names = ", ".join(map(name_of, usable.usable))
             word, ready = ACTIVE, _ready("SubnetsUsable", f"Pods start in {names}", holds=True)
         else:
             word = ACTIVE if active else CREATE_FAILED
@@ -70,18 +70,18 @@ def profile_conditions(
             ready = _ready(faults[0].reason, message, holds=False)
             issues = [_issue(fault) for fault in faults]
     found = old.conditions
-    for condition in (ready, _role_found(profile, around.roles)):
+    for condition in (ready, _role_found(profile, context.roles)):
         condition.observedGeneration = meta(profile).generation
         found = conditions.set_condition(found, condition, now)
     return FargateProfileStatus(
         status=word,
         health=Health(issues=issues),
-        conditions=_with_twins(found, profile, around.profiles, word, now),
+        conditions=_with_duplicate(found, profile, context.profiles, word, now),
         observedGeneration=meta(profile).generation,
     )
 
 
-def _with_twins(
+def _with_duplicate(
     found: list[Condition],
     profile: FargateProfile,
     profiles: Sequence[FargateProfile],
@@ -93,11 +93,11 @@ def _with_twins(
     names = with_same_selectors(profile, profiles)
     if len(names) == 1 or word in (DELETING, DELETE_FAILED):
         return others
-    warning = Condition(
-        type=DUPLICATE,
-        status=conditions.TRUE,
-        reason="SameSelectors",
-        message=f"Fargate profiles {', '.join(sorted(names))} have the same selectors: pods"
+    warning = conditions.new_condition(
+        DUPLICATE,
+        True,
+        "SameSelectors",
+        f"Fargate profiles {', '.join(sorted(names))} have the same selectors: pods"
         f" without label {keys.PROFILE_LABEL} start under {names[0]}",
     )
     old = [each for each in found if each.type == DUPLICATE]
@@ -112,19 +112,14 @@ def _role_found(profile: FargateProfile, roles: KnownRoles) -> Condition:
     arn, role = profile.spec.podExecutionRoleArn, roles.of(profile)
     if role is not None:
         message = f"Machines use ExecutionRole {meta(role).name}"
-        return _condition(_ROLE_FOUND, "Found", message, holds=True)
+        return conditions.new_condition(_ROLE_FOUND, True, "Found", message)
     effect = "new pods are not scheduled" if roles.required else "machines get no permissions"
     if not arn:
         message = f"spec.podExecutionRoleArn is empty: {effect}"
-        return _condition(_ROLE_FOUND, "NotNamed", message, holds=False)
+        return conditions.new_condition(_ROLE_FOUND, False, "NotNamed", message)
     message = f"No ExecutionRole has ARN {arn}: {effect}"
-    return _condition(_ROLE_FOUND, "NotFound", message, holds=False)
+    return conditions.new_condition(_ROLE_FOUND, False, "NotFound", message)
 
 
 def _ready(reason: str, message: str, *, holds: bool) -> Condition:
-    return _condition(READY, reason, message, holds=holds)
-
-
-def _condition(kind: str, reason: str, message: str, *, holds: bool) -> Condition:
-    status = conditions.TRUE if holds else conditions.FALSE
-    return Condition(type=kind, status=status, reason=reason, message=message)
+    return conditions.new_condition(READY, holds, reason, message)

@@ -39,18 +39,20 @@ from monopod.kube import (
     TransientError,
     UnauthorizedError,
     key_of,
+    labels_of,
     meta,
+    name_of,
     uid_of,
 )
 
 FINALIZER: Final = "monopod.dev/profile"
-_REMINDER_S: Final = 10.0
+_RECHECK_S: Final = 10.0
 _log: Final = structlog.get_logger("profiles")
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """SchedulerCache-wide rules for profiles."""
+    """Rules of the cluster for profiles."""
 
     cluster: str
     region: str
@@ -58,33 +60,29 @@ class Rules:
     max_profiles: int
 
 
-class FargateProfileController:
+class FargateProfileController(Controller):
     """Reconciles every profile's status, and completes deletions."""
 
     def __init__(
         self,
         client: Client,
-        cluster: SchedulerCache,
+        cache: SchedulerCache,
         rules: Rules,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        super().__init__("profiles", self.reconcile, workers=2)
         self._client = client
-        self._seen = cluster.seen
-        self._cluster = cluster
+        self._informers = cache.informers
+        self._cache = cache
         self._rules = rules
-        self._profiles = MutationCache(cluster.seen.profiles)
+        self._profiles = MutationCache(cache.informers.profiles)
         self._now = now
-        self._controller = Controller("profiles", self.reconcile, workers=2)
-        self._seen.profiles.subscribe(self._profile_changed)
-        self._seen.subnets.subscribe(self._ground_changed)
-        self._seen.vpcs.subscribe(self._ground_changed)
-        self._seen.roles.subscribe(self._ground_changed)
-        self._seen.pods.subscribe(self._pod_changed)
-
-    async def run(self) -> None:
-        """Work until cancelled; the informers must be synced."""
-        await self._controller.run()
+        self._informers.profiles.subscribe(self._profile_changed)
+        self._informers.subnets.subscribe(self._dependency_changed)
+        self._informers.vpcs.subscribe(self._dependency_changed)
+        self._informers.roles.subscribe(self._dependency_changed)
+        self._informers.pods.subscribe(self._pod_changed)
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile one profile."""
@@ -92,43 +90,43 @@ class FargateProfileController:
         if profile is None:
             return None
         try:
-            return await self._keep(profile)
+            return await self._reconcile_profile(profile)
         except NotFoundError:
             return None
 
-    async def _keep(self, profile: FargateProfile) -> float | None:
+    async def _reconcile_profile(self, profile: FargateProfile) -> float | None:
         metadata = meta(profile)
-        leaving = metadata.deletionTimestamp is not None
-        held = FINALIZER in (metadata.finalizers or ())
-        if not leaving and not held:
+        deleting = metadata.deletionTimestamp is not None
+        finalized = FINALIZER in (metadata.finalizers or ())
+        if not deleting and not finalized:
             await self._write_finalizers(profile, [*(metadata.finalizers or ()), FINALIZER])
-        pods = self._pods_of(metadata.name or "") if leaving and held else []
+        pods = self._pods_of(name_of(profile)) if deleting and finalized else []
         undeletable = await self._delete_all(pods)
-        wanted = profile_conditions(profile, self._surroundings(), self._now(), undeletable)
+        wanted = profile_conditions(profile, self._context(), self._now(), undeletable)
         if wanted != profile.status:
             written = await self._client.patch(
                 FargateProfile,
-                metadata.name or "",
+                name_of(profile),
                 {"status": _with_empty_lists(wanted)},
                 subresource="status",
             )
             self._profiles.note(written)
             _log.info("profile_status_written", profile=metadata.name, status=wanted.status)
-        if not leaving or not held:
+        if not deleting or not finalized:
             return None
         if pods:
-            return _REMINDER_S
+            return _RECHECK_S
         others = [each for each in metadata.finalizers or () if each != FINALIZER]
         await self._write_finalizers(profile, others)
         _log.info("profile_finalized", profile=metadata.name)
         return None
 
-    def _surroundings(self) -> ProfileContext:
+    def _context(self) -> ProfileContext:
         return ProfileContext(
-            subnets=self._seen.subnets.items(),
-            vpcs=self._seen.vpcs.items(),
-            roles=self._cluster.roles,
-            profiles=self._seen.profiles.items(),
+            subnets=self._informers.subnets.items(),
+            vpcs=self._informers.vpcs.items(),
+            roles=self._cache.roles,
+            profiles=self._informers.profiles.items(),
             cluster=self._rules.cluster,
             region=self._rules.region,
             unsupported_regions=self._rules.unsupported_regions,
@@ -143,16 +141,14 @@ class FargateProfileController:
             "resourceVersion": metadata.resourceVersion,
             "finalizers": finalizers,
         }
-        written = await self._client.patch(
-            FargateProfile, metadata.name or "", {"metadata": wanted}
-        )
+        written = await self._client.patch(FargateProfile, name_of(profile), {"metadata": wanted})
         self._profiles.note(written)
 
     def _pods_of(self, profile: str) -> list[Pod]:
         return [
             pod
-            for pod in self._seen.pods.items()
-            if (meta(pod).labels or {}).get(keys.PROFILE_LABEL) == profile
+            for pod in self._informers.pods.items()
+            if labels_of(pod).get(keys.PROFILE_LABEL) == profile
         ]
 
     async def _delete_all(self, pods: Sequence[Pod]) -> HealthIssue | None:
@@ -177,31 +173,31 @@ class FargateProfileController:
         if metadata.deletionTimestamp is not None:
             return
         try:
-            await self._client.delete(Pod, metadata.name or "", metadata.namespace, uid=uid_of(pod))
+            await self._client.delete(Pod, name_of(pod), metadata.namespace, uid=uid_of(pod))
         except (NotFoundError, ConflictError):
             return
 
     def _profile_changed(self, change: Change[FargateProfile]) -> None:
-        self._controller.enqueue(change.key)
+        self.enqueue(change.key)
         # Other profiles may have the same selectors, or wait for its place in the quota.
-        for profile in self._seen.profiles.items():
+        for profile in self._informers.profiles.items():
             failed = profile.status is not None and profile.status.status == CREATE_FAILED
             if (
                 failed
                 or len(with_same_selectors(profile, (change.object,))) > 1
                 or _warned(profile)
             ):
-                self._controller.enqueue(meta(profile).name or "")
+                self.enqueue(name_of(profile))
 
-    def _ground_changed(self, _: Change[Subnet] | Change[Vpc] | Change[ExecutionRole]) -> None:
-        for profile in self._seen.profiles.items():
-            self._controller.enqueue(meta(profile).name or "")
+    def _dependency_changed(self, _: Change[Subnet] | Change[Vpc] | Change[ExecutionRole]) -> None:
+        for profile in self._informers.profiles.items():
+            self.enqueue(name_of(profile))
 
     def _pod_changed(self, change: Change[Pod]) -> None:
-        name = (meta(change.object).labels or {}).get(keys.PROFILE_LABEL)
-        profile = self._seen.profiles.get(name) if name else None
+        name = labels_of(change.object).get(keys.PROFILE_LABEL)
+        profile = self._informers.profiles.get(name) if name else None
         if profile is not None and meta(profile).deletionTimestamp is not None:
-            self._controller.enqueue(name or "")
+            self.enqueue(name or "")
 
 
 def _with_empty_lists(status: FargateProfileStatus) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Final
 import msgspec
 from lightkube.resources.core_v1 import Pod
 
+from monopod.kube import annotations_of
+
 ANNOTATION: Final = "monopod.dev/provisioning-failures"
 _FIRST_S: Final = 1.0
 _LONGEST_S: Final = 300.0
@@ -37,9 +39,8 @@ class Failures:
 
 def failures_of(pod: Pod) -> Failures | None:
     """Read a pod's annotation; None if it is absent or malformed."""
-    annotations = (pod.metadata.annotations if pod.metadata else None) or {}
     try:
-        failures = msgspec.json.decode(annotations.get(ANNOTATION, ""), type=Failures)
+        failures = msgspec.json.decode(annotations_of(pod).get(ANNOTATION, ""), type=Failures)
     except msgspec.DecodeError:
         return None
     # A user may have written it without a time zone; such a time cannot be compared.

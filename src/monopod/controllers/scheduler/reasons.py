@@ -6,10 +6,10 @@ Public: tools may branch on them. Those in capitals are AWS's own; ``profiles.Ou
 
 from typing import Final
 
-from monopod.api import constants
-from monopod.fargate import profiles, sizing, unsupported
+from monopod.api import constants, messages
+from monopod.fargate import profiles, sizing
 
-UNSUPPORTED: Final = unsupported.REASON
+UNSUPPORTED: Final = messages.UNSUPPORTED_REASON
 TOO_LARGE: Final = sizing.PodTooLargeError.reason
 TOO_MUCH_STORAGE: Final = sizing.StorageTooLargeError.reason
 INVALID: Final = "InvalidResourceRequest"
@@ -31,7 +31,7 @@ PROVISIONING: Final = "Provisioning"
 """Not a failure: the pod's machine is being provisioned."""
 PROVISIONING_FAILED: Final = "ProvisioningFailed"
 
-REFUSALS: Final = frozenset(
+UNSCHEDULABLE: Final = frozenset(
     {
         UNSUPPORTED,
         TOO_LARGE,
@@ -52,4 +52,4 @@ REFUSALS: Final = frozenset(
         SECURITY_GROUPS,
     }
 )
-"""Reasons that hold until another object changes, and are then resolved."""
+"""Reasons that hold until another object changes; an event then reports them resolved."""

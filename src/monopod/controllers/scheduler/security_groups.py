@@ -9,12 +9,19 @@ and a stale informer cache must not put a pod in the wrong ones.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from lightkube.resources.core_v1 import Pod, ServiceAccount
 
+from monopod.api import keys
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
-from monopod.kube import Client, NotFoundError, meta
+from monopod.controllers.scheduler import reasons
+from monopod.controllers.scheduler.actions import Unschedulable
+from monopod.kube import Client, NotFoundError, labels_of, meta, name_of, namespace_of
 from monopod.kube.selectors import selects
+
+_RECHECK_S: Final = 30.0
+"""A service account's labels may be what changes, and those are not watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ def matching(
     labels = meta(pod).labels
     return sorted(
         (each for each in policies if _matches(each, labels, account)),
-        key=lambda each: meta(each).name or "",
+        key=name_of,
     )
 
 
@@ -51,13 +58,34 @@ def groups_in(policies: Iterable[SecurityGroupPolicy]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for each in policies for name in _groups(each)))
 
 
+def groups_in_vpc(wanted: Membership, vpc: str) -> list[str]:
+    """Return a pod's security groups, which must all be in the VPC of its subnet.
+
+    Raises:
+        Unschedulable: There are too many, or one is not in the VPC.
+    """
+    policies = f"SecurityGroupPolicy {', '.join(wanted.policies)}"
+    problem = ""
+    if len(wanted.groups) > keys.MOST_SECURITY_GROUPS:
+        problem = (
+            f"A pod can be in at most {keys.MOST_SECURITY_GROUPS} security groups;"
+            f" {len(wanted.groups)} are assigned by {policies}: {', '.join(wanted.groups)}"
+        )
+    elif missing := [name for name in wanted.groups if wanted.vpcs.get(name) != vpc]:
+        texts = (f"The security group '{name}' does not exist in VPC '{vpc}'" for name in missing)
+        problem = f"{'; '.join(texts)}: {policies}"
+    if problem:
+        raise Unschedulable(reasons.SECURITY_GROUPS, problem, again_s=_RECHECK_S)
+    return list(wanted.groups)
+
+
 async def membership(client: Client, pod: Pod) -> Membership:
     """Read from the API server which groups a pod belongs in.
 
     Raises:
         KubeError: The API server is unreachable or refuses.
     """
-    namespace = meta(pod).namespace or ""
+    namespace = namespace_of(pod)
     policies = (await client.list(SecurityGroupPolicy, namespace)).items
     account: Mapping[str, str] | None = None
     if any(each.spec.serviceAccountSelector is not None for each in policies):
@@ -69,8 +97,8 @@ async def membership(client: Client, pod: Pod) -> Membership:
     groups = (await client.list(SecurityGroup)).items
     return Membership(
         names,
-        tuple(meta(each).name or "" for each in found),
-        {meta(each).name or "": each.spec.vpc for each in groups if meta(each).name in names},
+        tuple(map(name_of, found)),
+        {name_of(each): each.spec.vpc for each in groups if name_of(each) in names},
     )
 
 
@@ -80,7 +108,7 @@ async def _account_labels(client: Client, pod: Pod) -> Mapping[str, str] | None:
         account = await client.get(ServiceAccount, name, meta(pod).namespace)
     except NotFoundError:
         return None
-    return meta(account).labels or {}
+    return labels_of(account)
 
 
 def _matches(

@@ -1,12 +1,9 @@
 """Configuration of the scheduler: the environment variables ``MONOPOD_SCHEDULER_*``."""
 
-import platform
-from typing import Final
-
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+from monopod.util.architecture import host_architecture
 
 
 class SchedulerSettings(BaseSettings):
@@ -14,9 +11,7 @@ class SchedulerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MONOPOD_SCHEDULER_", frozen=True)
 
-    architecture: str = Field(
-        default_factory=lambda: _ARCHITECTURES.get(platform.machine(), platform.machine())
-    )
+    architecture: str = Field(default_factory=host_architecture)
     """The nodes' CPU architecture, as in ``kubernetes.io/arch``."""
     csi_drivers: frozenset[str] = frozenset()
     """CSI drivers that machines have built in; volumes of other drivers are unsupported."""

@@ -16,44 +16,44 @@ from monopod.kube import Added, Change, Key, Modified, key_parts, meta
 class UnschedulablePods:
     """Tracks unschedulable pods, and requeues those that a change may make schedulable."""
 
-    def __init__(self, seen: Informers, look: Callable[[Key], None]) -> None:
-        """Subscribe to the informers; ``look`` enqueues a pod."""
-        self._look = look
+    def __init__(self, informers: Informers, enqueue: Callable[[Key], None]) -> None:
+        """Subscribe to the informers; ``enqueue`` adds a pod to the work queue."""
+        self._enqueue = enqueue
         self._reasons: dict[Key, str] = {}
-        self._beside: set[Key] = set()
-        seen.profiles.subscribe(self._ground_changed)
-        seen.vpcs.subscribe(self._ground_changed)
-        seen.subnets.subscribe(self._subnet_changed)
-        seen.roles.subscribe(self._role_changed)
-        seen.claims.subscribe(self._claim_changed)
-        seen.volumes.subscribe(self._volume_changed)
-        seen.classes.subscribe(self._class_changed)
-        seen.groups.subscribe(self._groups_changed)
-        seen.policies.subscribe(self._groups_changed)
-        seen.pods.subscribe(self._pod_changed)
-        seen.namespaces.subscribe(self._namespace_changed)
+        self._depending_on_pods: set[Key] = set()
+        informers.profiles.subscribe(self._profile_or_vpc_changed)
+        informers.vpcs.subscribe(self._profile_or_vpc_changed)
+        informers.subnets.subscribe(self._subnet_changed)
+        informers.roles.subscribe(self._role_changed)
+        informers.claims.subscribe(self._claim_changed)
+        informers.volumes.subscribe(self._volume_changed)
+        informers.classes.subscribe(self._class_changed)
+        informers.groups.subscribe(self._groups_changed)
+        informers.policies.subscribe(self._groups_changed)
+        informers.pods.subscribe(self._pod_changed)
+        informers.namespaces.subscribe(self._namespace_changed)
 
-    def note(self, key: Key, reason: str, *, beside: bool = False) -> None:
+    def note(self, key: Key, reason: str, *, depends_on_pods: bool = False) -> None:
         """Record that a pod is unschedulable, why, and whether that depends on other pods."""
         self._reasons[key] = reason
-        if beside:
-            self._beside.add(key)
+        if depends_on_pods:
+            self._depending_on_pods.add(key)
         else:
-            self._beside.discard(key)
+            self._depending_on_pods.discard(key)
 
     def forget(self, key: Key) -> None:
         """Drop a pod that is gone or no longer unschedulable."""
         self._reasons.pop(key, None)
-        self._beside.discard(key)
+        self._depending_on_pods.discard(key)
 
     def address_freed(self) -> None:
         """Requeue the pods that wait for an address."""
-        self._look_again(lambda reason: reason == reasons.NO_ADDRESS)
+        self._requeue(lambda reason: reason == reasons.NO_ADDRESS)
 
-    def neighbours_changed(self) -> None:
+    def placed_pods_changed(self) -> None:
         """Requeue the pods whose zone constraints refer to other pods."""
-        for key in self._beside:
-            self._look(key)
+        for key in self._depending_on_pods:
+            self._enqueue(key)
 
     def _pod_changed(self, change: Change[Pod]) -> None:
         # A new pod counts only once it has a machine, whose own event requeues.
@@ -61,26 +61,26 @@ class UnschedulablePods:
             return
         if isinstance(change, Modified) and _counts_alike(change.old, change.object):
             return
-        self.neighbours_changed()
+        self.placed_pods_changed()
 
     def _namespace_changed(self, change: Change[Namespace]) -> None:
         if isinstance(change, Modified) and meta(change.old).labels == meta(change.object).labels:
             return
-        self.neighbours_changed()
+        self.placed_pods_changed()
 
-    def _ground_changed(self, _: Change[FargateProfile] | Change[Vpc]) -> None:
-        self._look_again(lambda _: True)
+    def _profile_or_vpc_changed(self, _: Change[FargateProfile] | Change[Vpc]) -> None:
+        self._requeue(lambda _: True)
 
     def _subnet_changed(self, change: Change[Subnet]) -> None:
         if isinstance(change, Modified) and not _better(change.old, change.object):
             return
-        self._look_again(lambda _: True)
+        self._requeue(lambda _: True)
 
     def _role_changed(self, _: Change[ExecutionRole]) -> None:
-        self._look_again(lambda reason: reason == reasons.MISCONFIGURED)
+        self._requeue(lambda reason: reason == reasons.MISCONFIGURED)
 
     def _groups_changed(self, _: Change[SecurityGroup] | Change[SecurityGroupPolicy]) -> None:
-        self._look_again(lambda reason: reason == reasons.SECURITY_GROUPS)
+        self._requeue(lambda reason: reason == reasons.SECURITY_GROUPS)
 
     def _claim_changed(self, change: Change[PersistentVolumeClaim]) -> None:
         self._storage_changed(meta(change.object).namespace)
@@ -90,16 +90,16 @@ class UnschedulablePods:
         self._storage_changed(spec.claimRef.namespace if spec and spec.claimRef else None)
 
     def _class_changed(self, _: Change[RuntimeClass]) -> None:
-        self._look_again(lambda reason: reason == reasons.UNSUPPORTED)
+        self._requeue(lambda reason: reason == reasons.UNSUPPORTED)
 
     def _storage_changed(self, namespace: str | None) -> None:
         """Requeue the pods that wait for storage; None means of all namespaces."""
-        self._look_again(lambda reason: reason == reasons.UNSUPPORTED, namespace)
+        self._requeue(lambda reason: reason == reasons.UNSUPPORTED, namespace)
 
-    def _look_again(self, concerned: Callable[[str], bool], namespace: str | None = None) -> None:
+    def _requeue(self, concerned: Callable[[str], bool], namespace: str | None = None) -> None:
         for key, reason in self._reasons.items():
             if concerned(reason) and (namespace is None or key_parts(key)[0] == namespace):
-                self._look(key)
+                self._enqueue(key)
 
 
 def _counts_alike(old: Pod, new: Pod) -> bool:

@@ -23,7 +23,7 @@ from monopod.controllers.scheduler.placed_pods import (
     preferred_by,
     repelled_by,
 )
-from monopod.kube import meta
+from monopod.kube import labels_of, meta, namespace_of
 from monopod.kube.selectors import selects
 
 _REQUIRED: Final = "DoNotSchedule"
@@ -32,9 +32,9 @@ _IGNORE: Final = "Ignore"
 
 @dataclass(frozen=True, slots=True)
 class ZoneState:
-    """State that zones are filtered and scored by."""
+    """What zones are filtered and scored by."""
 
-    neighbours: Sequence[PlacedPod]
+    placed_pods: Sequence[PlacedPod]
     namespaces: NamespaceLabels
     offered: Collection[str]
     """Zones of all subnets of the pod's profile."""
@@ -42,36 +42,35 @@ class ZoneState:
     """The subset that the pod's node selector and affinity allow."""
 
 
-def filter_zone(pod: Pod, zone: str, around: ZoneState) -> tuple[str, ...]:
+def filter_zone(pod: Pod, zone: str, state: ZoneState) -> tuple[str, ...]:
     """Return why a pod may not be in a zone, as messages; empty if it may."""
     return (
-        *_too_many(pod, zone, around),
-        *_too_lonely(pod, zone, around),
-        *_repelled(pod, zone, around),
+        *_spread_violations(pod, zone, state),
+        *_affinity_violations(pod, zone, state),
+        *_anti_affinity_violations(pod, zone, state),
     )
 
 
-def score_zone(pod: Pod, zone: str, around: ZoneState) -> int:
+def score_zone(pod: Pod, zone: str, state: ZoneState) -> int:
     """Return a zone's score for a pod; higher is better.
 
     The sum of preferred affinity weights over matching placed pods, minus the number of pods that
     its soft spread constraints count in the zone.
     """
-    metadata = meta(pod)
-    inside = [each for each in around.neighbours if each.zone == zone]
-    owner = metadata.namespace or ""
+    inside = [each for each in state.placed_pods if each.zone == zone]
+    owner = namespace_of(pod)
     liked = sum(
         weight * each.count
         for weight, term in preferred_by(pod)
         for each in inside
-        if is_about(term, owner, each.namespace, each.labels, around.namespaces)
+        if is_about(term, owner, each.namespace, each.labels, state.namespaces)
     )
-    crowd = sum(
-        _counts(pod, constraint, around.neighbours)[zone]
+    counted = sum(
+        _counts(pod, constraint, state.placed_pods)[zone]
         for _, constraint in _constraints(pod)
         if constraint.whenUnsatisfiable != _REQUIRED
     )
-    return liked - crowd
+    return liked - counted
 
 
 def _constraints(pod: Pod) -> Iterator[tuple[int, TopologySpreadConstraint]]:
@@ -81,13 +80,13 @@ def _constraints(pod: Pod) -> Iterator[tuple[int, TopologySpreadConstraint]]:
             yield index, each
 
 
-def _too_many(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
+def _spread_violations(pod: Pod, zone: str, state: ZoneState) -> Iterator[str]:
     for index, constraint in _constraints(pod):
         if constraint.whenUnsatisfiable != _REQUIRED:
             continue
         ignore = constraint.nodeAffinityPolicy == _IGNORE
-        domains = sorted(around.offered if ignore else around.allowed)
-        counts = _counts(pod, constraint, around.neighbours)
+        domains = sorted(state.offered if ignore else state.allowed)
+        counts = _counts(pod, constraint, state.placed_pods)
         least = min((counts[each] for each in domains), default=0)
         if len(domains) < (constraint.minDomains or 1):
             least = 0
@@ -102,29 +101,28 @@ def _too_many(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
             )
 
 
-def _too_lonely(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
+def _affinity_violations(pod: Pod, zone: str, state: ZoneState) -> Iterator[str]:
     terms = attracted_by(pod)
     if not terms:
         return
-    metadata = meta(pod)
-    owner = metadata.namespace or ""
+    owner = namespace_of(pod)
 
     def attracts(namespace: str, labels: Mapping[str, str]) -> bool:
-        return all(is_about(each, owner, namespace, labels, around.namespaces) for each in terms)
+        return all(is_about(each, owner, namespace, labels, state.namespaces) for each in terms)
 
-    attractive = [each for each in around.neighbours if attracts(each.namespace, each.labels)]
+    attractive = [each for each in state.placed_pods if attracts(each.namespace, each.labels)]
     if any(each.zone == zone for each in attractive):
         return
     # As upstream: a pod that matches its own affinity terms may be the first anywhere.
-    if not attractive and attracts(owner, metadata.labels or {}):
+    if not attractive and attracts(owner, labels_of(pod)):
         return
     yield "no placed pod matches the required podAffinity"
 
 
-def _repelled(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
-    metadata, known = meta(pod), around.namespaces
-    owner, labels, terms = metadata.namespace or "", metadata.labels or {}, repelled_by(pod)
-    for each in around.neighbours:
+def _anti_affinity_violations(pod: Pod, zone: str, state: ZoneState) -> Iterator[str]:
+    known = state.namespaces
+    owner, labels, terms = namespace_of(pod), labels_of(pod), repelled_by(pod)
+    for each in state.placed_pods:
         if each.zone != zone:
             continue
         if any(is_about(term, owner, each.namespace, each.labels, known) for term in terms):
@@ -136,13 +134,13 @@ def _repelled(pod: Pod, zone: str, around: ZoneState) -> Iterator[str]:
 
 
 def _counts(
-    pod: Pod, constraint: TopologySpreadConstraint, neighbours: Sequence[PlacedPod]
+    pod: Pod, constraint: TopologySpreadConstraint, placed_pods: Sequence[PlacedPod]
 ) -> Counter[str]:
     namespace, selector = meta(pod).namespace, _selector(pod, constraint)
     if selector is None:
         return Counter()
     found: Counter[str] = Counter()
-    for each in neighbours:
+    for each in placed_pods:
         if each.namespace == namespace and selects(selector, each.labels):
             found[each.zone] += each.count
     return found
@@ -153,7 +151,7 @@ def _selector(pod: Pod, constraint: TopologySpreadConstraint) -> LabelSelector |
     selector = constraint.labelSelector
     if selector is None:
         return None
-    own = meta(pod).labels or {}
+    own = labels_of(pod)
     same = [
         LabelSelectorRequirement(key=key, operator="In", values=[own[key]])
         for key in constraint.matchLabelKeys or ()

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Final
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
+from monopod.kube import name_of
 from monopod.node.net import addresses
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.router_policy import RouterPolicy
@@ -42,7 +43,7 @@ def policy(
         if not vpc.spec.enableDnsHostnames
         for block in own
     ]
-    open_subnets = {_name(each): each for each in subnets if each.spec.internet != _NO_WAY_OUT}
+    open_subnets = {name_of(each): each for each in subnets if each.spec.internet != _NO_WAY_OUT}
     ways = [
         *_networks(each.spec.cidrBlock for each in open_subnets.values()),
         *_networks(
@@ -77,10 +78,9 @@ def kubelets(machines: Iterable[MicroVM]) -> dict[IPv4Address, IPv4Address]:
     whose machine was launched wins.
     """
     claims = [
-        (status.attempts > 0, each.metadata.name or "", pod, management)
+        (status.attempts > 0, name_of(each), pod, management)
         for each in machines
         if (status := each.status) is not None
-        and each.metadata is not None
         and (pod := _address(status.podAddress)) is not None
         and (management := _address(status.managementAddress)) is not None
     ]
@@ -90,7 +90,7 @@ def kubelets(machines: Iterable[MicroVM]) -> dict[IPv4Address, IPv4Address]:
 def taken_blocks(subnets: Iterable[Subnet], machines: Iterable[MicroVM]) -> list[str]:
     """Return the blocks of subnets and worker nodes, which no other worker node may use."""
     blocks = [each.spec.cidrBlock for each in subnets]
-    return blocks + [each.spec.podCIDR for each in machines if each.spec.podCIDR]
+    return blocks + [each.spec.podCIDR for each in machines if each.is_worker_node]
 
 
 def available_addresses(subnet: Subnet, machines: Iterable[MicroVM]) -> int | None:
@@ -100,10 +100,6 @@ def available_addresses(subnet: Subnet, machines: Iterable[MicroVM]) -> int | No
         return None
     taken = _networks(each.status.podAddress for each in machines if each.status is not None)
     return addresses.available(block, (IPv4Address(each.network_address) for each in taken))
-
-
-def _name(subnet: Subnet) -> str:
-    return (subnet.metadata.name if subnet.metadata else None) or ""
 
 
 def _address(text: str) -> IPv4Address | None:

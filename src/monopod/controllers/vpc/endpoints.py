@@ -15,7 +15,7 @@ from monopod.api.constants import FINISHED_PHASES
 from monopod.api.resources import MicroVM
 from monopod.controllers.vpc.network_policies import Endpoint
 from monopod.controllers.vpc.security_groups import pod_address
-from monopod.kube import meta
+from monopod.kube import labels_of, name_of, namespace_of, uid_of
 
 _RESOLVER_NAMESPACE: Final = "kube-system"
 _RESOLVER_LABELS: Final = {"k8s-app": "kube-dns"}
@@ -37,14 +37,14 @@ def endpoints(
         nodes: All Nodes; a worker node's pod has the addresses in its status within the pod CIDR.
     """
     return [
-        Endpoint(meta(pod).namespace or "", meta(pod).labels or {}, addresses, _ports(pod))
+        Endpoint(namespace_of(pod), labels_of(pod), addresses, _ports(pod))
         for pod, addresses in addressed(pods, machines, nodes)
     ]
 
 
 def shared_addresses(machines: Iterable[MicroVM]) -> frozenset[IPv4Address]:
     """Return the addresses of worker nodes, which their hostNetwork pods use."""
-    found = (pod_address(each) for each in machines if each.spec.podCIDR)
+    found = (pod_address(each) for each in machines if each.is_worker_node)
     return frozenset(each for each in found if each is not None)
 
 
@@ -55,13 +55,15 @@ def addressed(
     known = list(machines)
     own = {each.spec.podRef.uid: pod_address(each) for each in known}
     guests = {
-        each.status.nodeName for each in known if each.status is not None and not each.spec.podCIDR
+        each.status.nodeName
+        for each in known
+        if each.status is not None and not each.is_worker_node
     }
     # Both checks are needed: a MicroVM object may be gone while its kubelet still runs.
     blocks = {
         name: _block(each)
         for each in nodes
-        if (name := meta(each).name or "") not in guests and not name.startswith(keys.NODE_PREFIX)
+        if (name := name_of(each)) not in guests and not name.startswith(keys.NODE_PREFIX)
     }
     for pod in pods:
         if addresses := frozenset(_addresses(pod, own, blocks)):
@@ -73,7 +75,7 @@ def _addresses(
     own: Mapping[str, IPv4Address | None],
     blocks: Mapping[str, IPv4Network | None],
 ) -> Iterator[IPv4Address]:
-    uid = meta(pod).uid or ""
+    uid = uid_of(pod)
     if uid in own:
         address = own[uid]
         if address is not None:

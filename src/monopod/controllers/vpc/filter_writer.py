@@ -28,9 +28,9 @@ class FilterWriter:
         self._firewall = firewall
         self._kind = kind
         self._applied: Sequence[Filter] | None = None
-        self._standing = ""
+        self._applied_fingerprint = ""
 
-    async def keep(self, filters: Sequence[Filter]) -> bool:
+    async def write(self, filters: Sequence[Filter]) -> bool:
         """Enforce exactly these filters; returns whether the table was replaced.
 
         Raises:
@@ -40,14 +40,14 @@ class FilterWriter:
         wanted = sorted(filters, key=lambda each: each.name)
         if wanted == self._applied:
             found = await self._firewall.listing(table)
-            if fingerprint(found) == self._standing:
+            if fingerprint(found) == self._applied_fingerprint:
                 return False
             _log.warning("router_filters_restored", table=table, found=found is not None)
         # Only the counter: listing thousands of rules would delay the change.
         counted = await self._firewall.count(table, self._kind.counter)
         self._applied = None
         await self._firewall.apply(filter_table(self._kind, wanted, counted))
-        self._standing = fingerprint(await self._firewall.listing(table))
+        self._applied_fingerprint = fingerprint(await self._firewall.listing(table))
         self._applied = wanted
         governed = len({address for each in filters for address in each.governs})
         _log.info("router_filters_applied", table=table, filters=len(filters), governed=governed)

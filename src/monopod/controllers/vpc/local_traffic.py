@@ -22,7 +22,7 @@ from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.api.resources import MicroVM
 from monopod.controllers.vpc.security_groups import pod_address
-from monopod.kube import Key, key_of, meta
+from monopod.kube import Key, key_of, labels_of, meta
 
 _LOCAL: Final = "Local"
 _SERVICE: Final = "kubernetes.io/service-name"
@@ -58,7 +58,7 @@ def is_local(service: Service) -> bool:
 
 def service_of(endpoints: EndpointSlice) -> Key:
     """Return the key of the service that a slice belongs to."""
-    name = (meta(endpoints).labels or {}).get(_SERVICE, "")
+    name = labels_of(endpoints).get(_SERVICE, "")
     return f"{meta(endpoints).namespace or ''}/{name}"
 
 
@@ -92,7 +92,7 @@ def _nodes(machines: Iterable[MicroVM]) -> Iterator[tuple[str, frozenset[IPv4Add
         address = pod_address(machine)
         if address is None or machine.status is None:
             continue
-        if not machine.spec.podCIDR:
+        if not machine.is_worker_node:
             yield machine.status.nodeName, frozenset({address})
             continue
         try:

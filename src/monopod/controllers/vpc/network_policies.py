@@ -20,7 +20,7 @@ from lightkube.models.networking_v1 import (
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
-from monopod.kube import key_of, meta
+from monopod.kube import key_of, namespace_of
 from monopod.kube.selectors import selects
 
 _INGRESS: Final = "Ingress"
@@ -67,14 +67,12 @@ def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
     limiting = [each for policy in policies for each in _filters(policy, pods)]
     taking = {address for each in limiting if each.ingress is not None for address in each.governs}
     opening = {address for each in limiting if each.egress is not None for address in each.governs}
-    everybody = frozenset(address for each in pods.endpoints for address in each.addresses)
+    known = frozenset(address for each in pods.endpoints for address in each.addresses)
     everything = (Allowance(),)
     return [
         *limiting,
-        Filter(
-            "not limited in what they take", (everybody | pods.nodes) - taking, everything, None
-        ),
-        Filter("not limited in what they open", everybody - opening, None, everything),
+        Filter("ingress unlimited", (known | pods.nodes) - taking, everything, None),
+        Filter("egress unlimited", known - opening, None, everything),
     ]
 
 
@@ -92,7 +90,7 @@ def _alike(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
 
 def _filters(policy: NetworkPolicy, pods: Pods) -> Iterator[Filter]:
     """Yield one filter for each distinct resolution of a policy's named ports."""
-    spec, own = policy.spec, meta(policy).namespace or ""
+    spec, own = policy.spec, namespace_of(policy)
     if spec is None:
         return
     chosen = spec.podSelector or LabelSelector()

@@ -1,9 +1,9 @@
 """Enforces network policies: reconciles their filters with pods, MicroVMs and namespaces."""
 
-import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, TypeVar
 
+from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Namespace as KubeNamespace
 from lightkube.resources.core_v1 import Node, Pod
 from lightkube.resources.networking_v1 import NetworkPolicy
@@ -15,120 +15,100 @@ from monopod.controllers.vpc.filter_writer import FilterWriter
 from monopod.controllers.vpc.not_enforced import not_enforced
 from monopod.kube import (
     Change,
-    Client,
     Controller,
-    EventRecorder,
     EventType,
-    Informer,
     Key,
+    Manager,
     Modified,
-    meta,
+    labels_of,
+    name_of,
+    uid_of,
 )
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.namespaces import Namespace
 
-_COMPONENT: Final = "monopod-network"
+COMPONENT: Final = "monopod-vpc"
+"""The process, in logs and as the source of events."""
 _FILTERS: Final = "the filters"
 _LOOK_EVERY_S: Final = 15.0
+_T = TypeVar("_T", bound=res.Resource)
 
 
-class NetworkPolicyController:
+class NetworkPolicyController(Controller):
     """Reconciles the policies' filters, and emits events for rules that are not enforced."""
 
     def __init__(
-        self, client: Client, plan: ClusterNetwork, *, look_every_s: float = _LOOK_EVERY_S
+        self, manager: Manager, plan: ClusterNetwork, *, look_every_s: float = _LOOK_EVERY_S
     ) -> None:
-        """Set up informers and queue.
+        """Subscribe to the informers.
 
         Args:
-            client: Authenticated as ``monopod:network``.
+            manager: Of a client that is authenticated as ``monopod:vpc``.
             plan: The network of the cluster in whose router policies are enforced.
             look_every_s: Resync period in seconds.
         """
+        super().__init__("network-policies", self.reconcile, workers=1, initial=(_FILTERS,))
         self._plan = plan
         self._look_every_s = look_every_s
-        self._keeper = FilterWriter(Firewall(Namespace.named(plan.router_name)), POLICIES)
-        self._policies = Informer(client, NetworkPolicy)
-        self._pods = Informer(client, Pod)
-        self._machines = Informer(client, MicroVM)
-        self._nodes = Informer(client, Node)
-        self._namespaces = Informer(client, KubeNamespace)
-        self._events = EventRecorder(client, _COMPONENT)
-        self._said: dict[str, str] = {}
-        self._controller = Controller("network-policies", self._reconcile, workers=1)
-        self._in_place = asyncio.Event()
+        self._filters = FilterWriter(Firewall(Namespace.named(plan.router_name)), POLICIES)
+        self._events = manager.recorder(COMPONENT)
+        self._reported: dict[str, str] = {}
+        self._policies = manager.informer(NetworkPolicy)
+        self._pods = manager.informer(Pod)
+        self._machines = manager.informer(MicroVM)
+        self._nodes = manager.informer(Node)
+        self._namespaces = manager.informer(KubeNamespace)
+        self._policies.subscribe(self._if_changed(lambda policy: policy.spec))
+        self._pods.subscribe(self._if_changed(_pod_fields))
+        self._machines.subscribe(self._if_changed(_machine_fields))
+        self._nodes.subscribe(self._if_changed(lambda node: node.spec))
+        self._namespaces.subscribe(self._if_changed(labels_of))
 
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Run until cancelled; ``ready`` is called once the filters are first applied."""
-        informers: tuple[tuple[Informer[Any], Callable[[Any], object]], ...] = (
-            (self._policies, lambda policy: policy.spec),
-            (self._pods, _facts_of_pod),
-            (self._machines, _facts_of_machine),
-            (self._nodes, lambda node: node.spec),
-            (self._namespaces, _labels),
-        )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._events.run())
-            for informer, _ in informers:
-                group.create_task(informer.run())
-            # The existing table stays in force until all informers have synced.
-            for informer, facts in informers:
-                await informer.synced()
-                informer.subscribe(self._waking(facts))
-            self._controller.enqueue(_FILTERS)
-            group.create_task(self._controller.run())
-            await self._in_place.wait()
-            ready()
+    def _if_changed(self, fields: Callable[[_T], object]) -> Callable[[Change[_T]], None]:
+        """Return a handler that enqueues only if these fields of an object changed."""
 
-    def _waking(self, facts: Callable[[Any], object]) -> Callable[[Change[Any]], None]:
-        """Return a handler that enqueues only if these facts of an object changed."""
-
-        def changed(change: Change[Any]) -> None:
-            if not isinstance(change, Modified) or facts(change.old) != facts(change.object):
-                self._controller.enqueue(_FILTERS)
+        def changed(change: Change[_T]) -> None:
+            if not isinstance(change, Modified) or fields(change.old) != fields(change.object):
+                self.enqueue(_FILTERS)
 
         return changed
 
-    async def _reconcile(self, _: Key) -> float | None:
+    async def reconcile(self, _: Key) -> float | None:
+        """Reconcile the filters."""
         found = endpoints.endpoints(self._pods.items(), self._machines.items(), self._nodes.items())
         pods = network_policies.Pods(
             [*found, endpoints.resolver(self._plan.resolver, self._plan.resolver_without_names)],
-            {meta(each).name or "": meta(each).labels or {} for each in self._namespaces.items()},
+            {name_of(each): labels_of(each) for each in self._namespaces.items()},
             nodes=endpoints.shared_addresses(self._machines.items()),
         )
-        await self._keeper.keep(network_policies.filters(self._policies.items(), pods))
-        self._in_place.set()
-        self._tell()
+        await self._filters.write(network_policies.filters(self._policies.items(), pods))
+        self._report_not_enforced()
         return self._look_every_s
 
-    def _tell(self) -> None:
+    def _report_not_enforced(self) -> None:
         """Emit an event for each policy that is not fully enforced, once while it is the same."""
-        said: dict[str, str] = {}
+        reported: dict[str, str] = {}
         for policy in self._policies.items():
             message = not_enforced(policy)
             if message is None:
                 continue
-            uid = meta(policy).uid or ""
-            if self._said.get(uid) != message:
+            uid = uid_of(policy)
+            if self._reported.get(uid) != message:
                 self._events.record(policy, EventType.WARNING, "NotEnforced", message)
-            said[uid] = message
-        self._said = said
+            reported[uid] = message
+        self._reported = reported
 
 
-def _labels(of: KubeNamespace) -> object:
-    return meta(of).labels
-
-
-def _facts_of_pod(pod: Pod) -> object:
+def _pod_fields(pod: Pod) -> object:
     status = pod.status
     node = pod.spec.nodeName if pod.spec else None
     return (
-        meta(pod).labels,
+        labels_of(pod),
         node,
         None if status is None else (status.phase, status.podIPs),
     )
 
 
-def _facts_of_machine(machine: MicroVM) -> object:
+def _machine_fields(machine: MicroVM) -> object:
     return None if machine.status is None else (machine.status.podAddress, machine.status.nodeName)

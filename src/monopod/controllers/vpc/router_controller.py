@@ -5,8 +5,6 @@ removed by hand or by a crash are restored. Links of machines are made and remov
 (see ``links``). RBAC determines which pods may call kubelets.
 """
 
-import asyncio
-from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import Any, Final
 
@@ -17,9 +15,9 @@ from pyroute2 import AsyncIPRoute
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.controllers.vpc import desired, endpoints
-from monopod.controllers.vpc.drop_metrics import DropMetrics
+from monopod.controllers.vpc.metrics import DropMetrics
 from monopod.controllers.vpc.scrapers import Scrapers, scrapers
-from monopod.kube import Change, Client, Controller, Informer, Key, Modified, NotFoundError
+from monopod.kube import Change, Controller, Key, Manager, Modified, NotFoundError
 from monopod.node.net import addresses, router_policy
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
@@ -30,82 +28,46 @@ from monopod.node.net.routes import refuse, refused, stop_refusing
 _ROUTER: Final = "the router"
 """Key of the router in the queue; no subnet has this name, because names contain no spaces."""
 _LOOK_EVERY_S: Final = 15.0
-_log: Final = structlog.get_logger("network")
+_log: Final = structlog.get_logger("vpc")
 
 
-class RouterController:
+class RouterController(Controller):
     """Reconciles one router, and reports each Subnet's free addresses in its status."""
 
     def __init__(
-        self, client: Client, plan: ClusterNetwork, *, look_every_s: float = _LOOK_EVERY_S
+        self, manager: Manager, plan: ClusterNetwork, *, look_every_s: float = _LOOK_EVERY_S
     ) -> None:
-        """Set up informers and queue.
+        """Subscribe to the informers.
 
         Args:
-            client: Authenticated as ``monopod:network``.
+            manager: Of a client that is authenticated as ``monopod:vpc``.
             plan: The network of the cluster whose router is reconciled.
             look_every_s: Resync period in seconds.
         """
-        self._client = client
+        super().__init__("network", self.reconcile, workers=1, initial=(_ROUTER,))
+        self._client = manager.client
         self._plan = plan
         self._look_every_s = look_every_s
         self._router = Namespace.named(plan.router_name)
         self._firewall = Firewall(self._router)
         self._drops = DropMetrics(router_policy.COUNTERS)
-        self._vpcs = Informer(client, Vpc)
-        self._subnets = Informer(client, Subnet)
-        self._machines = Informer(client, MicroVM)
-        self._pods = Informer(client, Pod)
-        self._nodes = Informer(client, Node)
-        self._roles = Informer(client, ClusterRole)
-        self._bindings = Informer(client, ClusterRoleBinding)
         self._scrapers = Scrapers()
-        self._controller = Controller("network", self._reconcile, workers=1)
-        self._in_place = asyncio.Event()
+        self._vpcs = manager.informer(Vpc)
+        self._subnets = manager.informer(Subnet)
+        self._machines = manager.informer(MicroVM)
+        self._pods = manager.informer(Pod)
+        self._nodes = manager.informer(Node)
+        self._roles = manager.informer(ClusterRole)
+        self._bindings = manager.informer(ClusterRoleBinding)
+        self._vpcs.subscribe(self._rules_changed)
+        self._subnets.subscribe(self._subnet_changed)
+        self._machines.subscribe(self._machine_changed)
+        self._roles.subscribe(self._rules_changed)
+        self._bindings.subscribe(self._rules_changed)
+        self._pods.subscribe(self._pod_changed)
 
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Run until cancelled; ``ready`` is called after the first successful reconcile."""
-        informers: tuple[Informer[Any], ...] = (
-            *(self._vpcs, self._subnets, self._machines),
-            *(self._pods, self._nodes, self._roles, self._bindings),
-        )
-        async with asyncio.TaskGroup() as group:
-            for informer in informers:
-                group.create_task(informer.run())
-            for informer in informers:
-                await informer.synced()
-            self._vpcs.subscribe(lambda _: self._controller.enqueue(_ROUTER))
-            self._subnets.subscribe(self._subnet_changed)
-            self._machines.subscribe(self._machine_changed)
-            self._roles.subscribe(self._permissions_changed)
-            self._bindings.subscribe(self._permissions_changed)
-            self._pods.subscribe(self._pod_changed)
-            self._controller.enqueue(_ROUTER)
-            group.create_task(self._controller.run())
-            await self._in_place.wait()
-            ready()
-
-    def _subnet_changed(self, change: Change[Subnet]) -> None:
-        self._controller.enqueue(_ROUTER)
-        self._controller.enqueue(change.key)
-
-    def _machine_changed(self, change: Change[MicroVM]) -> None:
-        """Enqueue only on a change of addresses; nothing else of a machine affects the router."""
-        if isinstance(change, Modified) and _addresses(change.old) == _addresses(change.object):
-            return
-        self._controller.enqueue(_ROUTER)
-        self._controller.enqueue(change.object.spec.subnet)
-
-    def _permissions_changed(self, _: object) -> None:
-        self._controller.enqueue(_ROUTER)
-
-    def _pod_changed(self, change: Change[Pod]) -> None:
-        if not self._scrapers.include(change.object):
-            return
-        if not isinstance(change, Modified) or _place(change.old) != _place(change.object):
-            self._controller.enqueue(_ROUTER)
-
-    async def _reconcile(self, key: Key) -> float | None:
+    async def reconcile(self, key: Key) -> float | None:
+        """Reconcile the router, or the status of one Subnet."""
         if key != _ROUTER:
             await self._report(key)
             return None
@@ -123,12 +85,31 @@ class RouterController:
         async with await self._router.netlink() as netlink:
             await self._route(netlink, wanted.vpc_blocks)
         await self._filter(wanted)
-        self._in_place.set()
         return self._look_every_s
+
+    def _subnet_changed(self, change: Change[Subnet]) -> None:
+        self.enqueue(_ROUTER)
+        self.enqueue(change.key)
+
+    def _machine_changed(self, change: Change[MicroVM]) -> None:
+        """Enqueue only on a change of addresses; nothing else of a machine affects the router."""
+        if isinstance(change, Modified) and _addresses(change.old) == _addresses(change.object):
+            return
+        self.enqueue(_ROUTER)
+        self.enqueue(change.object.spec.subnet)
+
+    def _rules_changed(self, _: object) -> None:
+        self.enqueue(_ROUTER)
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        if not self._scrapers.include(change.object):
+            return
+        if not isinstance(change, Modified) or _place(change.old) != _place(change.object):
+            self.enqueue(_ROUTER)
 
     async def _filter(self, wanted: router_policy.RouterPolicy) -> None:
         standing = await read_router_state(self._firewall, self._plan)
-        self._drops.tell(standing.counters)
+        self._drops.record(standing.counters)
         if not standing.complete:
             await self._firewall.apply(router_policy.router_tables(self._plan, wanted))
             _log.warning("router_rules_restored", found=bool(standing.counters))

@@ -14,7 +14,7 @@ from lightkube.models.rbac_v1 import PolicyRule
 from lightkube.resources.core_v1 import Pod
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
 
-from monopod.kube import meta
+from monopod.kube import meta, namespace_of
 
 _PARTS: Final = ("metrics", "stats", "proxy")
 """Subresources of nodes, each a separate permission (kubelet's authorization reference)."""
@@ -22,7 +22,7 @@ _RESOURCES: Final = frozenset(
     ("*", *(f"nodes/{part}" for part in _PARTS), *(f"*/{part}" for part in _PARTS))
 )
 _ACCOUNTS: Final = "system:serviceaccounts"
-_EVERYBODY: Final = frozenset((_ACCOUNTS, "system:authenticated"))
+_EVERY_ACCOUNT: Final = frozenset((_ACCOUNTS, "system:authenticated"))
 _USER: Final = "system:serviceaccount:"
 
 
@@ -34,15 +34,17 @@ class Scrapers:
     """Single accounts, as namespace and name."""
     namespaces: frozenset[str] = frozenset()
     """Namespaces whose accounts all may."""
-    everybody: bool = False
+    every_account: bool = False
     """Whether every account may."""
 
     def include(self, pod: Pod) -> bool:
         """Whether a pod's account is among them."""
-        namespace = meta(pod).namespace or ""
+        namespace = namespace_of(pod)
         account = (pod.spec.serviceAccountName if pod.spec else None) or "default"
         return (
-            self.everybody or namespace in self.namespaces or (namespace, account) in self.accounts
+            self.every_account
+            or namespace in self.namespaces
+            or (namespace, account) in self.accounts
         )
 
     def addresses(
@@ -77,7 +79,7 @@ def scrapers(roles: Iterable[ClusterRole], bindings: Iterable[ClusterRoleBinding
             for each in groups
             if each.startswith(f"{_ACCOUNTS}:")
         ),
-        everybody=not groups.isdisjoint(_EVERYBODY),
+        every_account=not groups.isdisjoint(_EVERY_ACCOUNT),
     )
 
 

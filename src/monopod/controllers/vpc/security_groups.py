@@ -8,6 +8,7 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.api.security_groups import SecurityGroup, SecurityGroupRule
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
+from monopod.kube import name_of
 from monopod.node.net.cluster_network import ClusterNetwork
 
 _EVERYTHING: Final = (Allowance(),)
@@ -25,20 +26,20 @@ def filters(
     balancers. Traffic to those two is governed by the router's rules (see ``router_policy``).
     """
     governed = members(machines)
-    everybody: dict[str, frozenset[IPv4Network]] = {
+    peers: dict[str, frozenset[IPv4Network]] = {
         name: frozenset(map(IPv4Network, some)) for name, some in governed.items()
     }
     platform = {IPv4Network(plan.control.ip), plan.balancer_addresses}
-    own = everybody.get(keys.CLUSTER_SECURITY_GROUP, frozenset())
-    everybody[keys.CLUSTER_SECURITY_GROUP] = own | platform
+    own = peers.get(keys.CLUSTER_SECURITY_GROUP, frozenset())
+    peers[keys.CLUSTER_SECURITY_GROUP] = own | platform
     return [
         Filter(
-            name=_name(group),
-            governs=governed.get(_name(group), frozenset()),
-            ingress=_allowances(group.spec.ingress, everybody),
+            name=name_of(group),
+            governs=governed.get(name_of(group), frozenset()),
+            ingress=_allowances(group.spec.ingress, peers),
             egress=_EVERYTHING
             if group.spec.egress is None
-            else _allowances(group.spec.egress, everybody),
+            else _allowances(group.spec.egress, peers),
         )
         for group in groups
     ]
@@ -63,7 +64,7 @@ def _addresses(machine: MicroVM) -> Iterable[IPv4Address]:
     address = pod_address(machine)
     if address is None:
         return ()
-    if not machine.spec.podCIDR:
+    if not machine.is_worker_node:
         return (address,)
     try:
         return IPv4Network(machine.spec.podCIDR).hosts()
@@ -77,8 +78,8 @@ def references(groups: Iterable[SecurityGroup]) -> dict[str, list[str]]:
     for group in groups:
         for rule in (*group.spec.ingress, *(group.spec.egress or ())):
             for name in rule.groups:
-                if name != _name(group):
-                    found.setdefault(name, set()).add(_name(group))
+                if name != name_of(group):
+                    found.setdefault(name, set()).add(name_of(group))
     return {name: sorted(some) for name, some in found.items()}
 
 
@@ -119,7 +120,3 @@ def _networks(texts: Iterable[str]) -> Iterator[IPv4Network]:
             yield IPv4Network(text)
         except ValueError:
             continue
-
-
-def _name(group: SecurityGroup) -> str:
-    return (group.metadata.name if group.metadata else None) or ""

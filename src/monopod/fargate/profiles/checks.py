@@ -75,6 +75,11 @@ def subnet_faults(found: ProfileSubnets) -> tuple[Fault, ...]:
     return tuple(_subnet_faults(found))
 
 
+def quota_message(cluster: str, profiles: int, limit: int) -> str:
+    """Return the message for a profile above the quota."""
+    return f"Cluster {cluster} has {profiles} Fargate profiles; the limit is {limit}."
+
+
 def _quota_faults(profile: FargateProfile, around: ProfileContext) -> Iterator[Fault]:
     """Check the quota: the oldest profiles count first, one that is not stored yet last."""
     own = name_of(profile)
@@ -82,11 +87,8 @@ def _quota_faults(profile: FargateProfile, around: ProfileContext) -> Iterator[F
         each for each in around.profiles if name_of(each) != own and age_of(each) < age_of(profile)
     ]
     if len(older) >= around.max_profiles:
-        yield Fault(
-            "LimitExceeded",
-            f"Cluster {around.cluster} has {len(older)} Fargate profiles; the limit is"
-            f" {around.max_profiles}.",
-        )
+        message = quota_message(around.cluster, len(older), around.max_profiles)
+        yield Fault("LimitExceeded", message)
 
 
 def _subnet_faults(found: ProfileSubnets) -> Iterator[Fault]:

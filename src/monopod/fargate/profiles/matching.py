@@ -16,7 +16,7 @@ from monopod.fargate.profiles.metadata import name_of
 from monopod.fargate.profiles.wildcards import matches
 
 _GOING: Final = frozenset({constants.DELETING, constants.DELETE_FAILED})
-_TOLD: Final = 3
+_NAMED: Final = 3
 """Profiles that a message names; it is written to every pod that matches none."""
 
 
@@ -211,10 +211,12 @@ def _mismatches(selector: Selector, namespace: str, labels: Mapping[str, str]) -
 
 
 def _why_not(asked: Asked) -> str:
-    told = [judge_profile(each, asked.namespace, asked.labels) for each in asked.profiles[:_TOLD]]
-    said = [f"{each.profile} {_why_not_one(each)}" for each in told]
+    judged = [
+        judge_profile(each, asked.namespace, asked.labels) for each in asked.profiles[:_NAMED]
+    ]
+    said = [f"{each.profile} {_why_not_one(each)}" for each in judged]
     # Without a count: each new profile would change the condition of every waiting pod.
-    rest = ["nor does any other"] if len(asked.profiles) > _TOLD else []
+    rest = ["nor does any other"] if len(asked.profiles) > _NAMED else []
     return "; ".join([*said, *rest])
 
 

@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 
 from lightkube.models.core_v1 import PodSpec
 
+from monopod.api import messages
 from monopod.errors import MonopodError
 from monopod.fargate.sizing.requests import Requests, requests_of
 from monopod.fargate.sizing.table import MIB, TABLE, Size, smallest
@@ -34,7 +35,7 @@ class SizingError(MonopodError):
 class PodTooLargeError(SizingError):
     """The pod needs more CPU or memory than the largest size; the message is AWS's."""
 
-    reason = "POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE"
+    reason = messages.TOO_LARGE_REASON
 
 
 class StorageTooLargeError(SizingError):
@@ -85,7 +86,7 @@ class Arithmetic:
         if self.size is not None:
             return self.size
         raise PodTooLargeError(
-            "Your pod's cpu/memory requirements exceed the max Fargate configuration",
+            messages.TOO_LARGE,
             f"{self.needed}; the largest size is {TABLE[-1]}.",
         )
 

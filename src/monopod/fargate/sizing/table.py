@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from monopod.api.resources import MicroVMSpec
+
 MIB: Final = 1 << 20
 _GB: Final = 1024
 """MiB in one GB of the table; every published example agrees."""
@@ -10,11 +12,16 @@ _GB: Final = 1024
 
 @dataclass(frozen=True, slots=True, order=True)
 class Size:
-    """A row's CPU and one memory option of that row."""
+    """CPU and memory: of a machine, where it is a row of the table, or of a host."""
 
     milli_cpu: int
     """Thousandths of a vCPU."""
     memory_mib: int
+
+    @classmethod
+    def of(cls, machine: MicroVMSpec) -> "Size":
+        """Return the provisioned size of a machine."""
+        return cls(machine.milliCPU, machine.memoryMiB)
 
     def __str__(self) -> str:
         return f"{self.milli_cpu / 1000:g} vCPU {self.memory_mib / _GB:g} GB"

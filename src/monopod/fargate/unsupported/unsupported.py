@@ -13,12 +13,11 @@ from typing import Final
 from lightkube.models.core_v1 import EphemeralContainer, PodSpec
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api import messages
 from monopod.fargate.unsupported import containers, pods
 from monopod.fargate.unsupported.pods import RuntimeClasses
 from monopod.fargate.unsupported.volumes import Storage, volume_fault
 
-REASON: Final = "POD_UNSUPPORTED_ON_FARGATE"
-_PREFIX: Final = "Pod not supported on Fargate: "
 _RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
@@ -62,7 +61,7 @@ class _Asked:
 
 def _message(parts: Iterable[str]) -> str | None:
     text = ", ".join(parts)
-    return _PREFIX + text if text else None
+    return messages.UNSUPPORTED + text if text else None
 
 
 def _fields(asked: _Asked) -> Iterator[str]:

@@ -8,11 +8,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import PurePosixPath
 from typing import Any, Final
 
+from monopod.fargate.sizing import Size
 from monopod.node.guest.credentials import RegistryCredential, credential_files, kubelet_flags
-from monopod.node.vmm.driver import LINK_MTU
+from monopod.node.guest.kubelet import (
+    Taint,
+    kubelet_configuration,
+    kubelet_kubeconfig,
+    pod_network,
+)
 
 GATEWAY: Final = IPv4Address("100.64.0.1")
 """The router's address on every machine's link."""
@@ -23,7 +30,8 @@ SYSTEM_MEMORY_MIB: Final = 256
 pod configuration); the rest is the node's allocatable."""
 _ANY: Final = IPv4Address(0)
 _PIDS_PER_VCPU: Final = 2048
-_CONFIG: Final = "/run/config"
+_CONFIG: Final = PurePosixPath("/run/config")
+_KUBELET: Final = _CONFIG / "kubelet"
 _REGISTRIES: Final = "certs.d"
 _ROUTER_TABLE: Final = 109
 """Number of the routing table in which all routes lead to the router."""
@@ -65,16 +73,14 @@ class NodeConfiguration:
     client_key: bytes = field(repr=False)
     serving_certificate: bytes
     serving_key: bytes = field(repr=False)
-    milli_cpu: int
-    """Provisioned, in thousandths of a vCPU; all of it is allocatable."""
-    memory_mib: int
-    """Provisioned, in MiB; all but :data:`SYSTEM_MEMORY_MIB` is allocatable."""
+    size: Size
+    """Provisioned; all but :data:`SYSTEM_MEMORY_MIB` of memory is allocatable."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     """Further labels of the node, without its host name."""
     max_pods: int = 1
     """The node's pod limit; with more than one, pods share the network of its pod address."""
-    taints: tuple[tuple[str, str, str], ...] = ()
-    """Key, value and effect of each taint that the node registers with."""
+    taints: tuple[Taint, ...] = ()
+    """The taints that the node registers with."""
     registry: Registry | None = None
     credentials: tuple[RegistryCredential, ...] = ()
     """Registry credentials for image pulls, one for each pattern."""
@@ -93,7 +99,7 @@ def node_files(node: NodeConfiguration) -> dict[str, bytes]:
         "resolv.conf": f"nameserver {node.resolver}\n",
         "cni/10-pod.conflist": _json(_cni(node)),
         "kubelet/config.json": _json(_kubelet(node)),
-        "kubelet/kubeconfig": _json(_kubeconfig(node)),
+        "kubelet/kubeconfig": _json(kubelet_kubeconfig(node.api_server, _KUBELET)),
     }
     secrets = {
         "kubelet/ca.crt": node.ca_certificate,
@@ -108,36 +114,32 @@ def node_files(node: NodeConfiguration) -> dict[str, bytes]:
     return {path: text.encode() for path, text in files.items()} | secrets | registries
 
 
-def pids_limit(milli_cpu: int, memory_mib: int) -> int:
+def pids_limit(size: Size) -> int:
     """Return the limit on processes and threads of each pod of a machine.
 
     2,048 for each vCPU: an exec in a container waits for all processes there, 21 ms for each under
     ``uml`` at 0.25 vCPU, measured with 450 and with 900. And fewer than a VMM may have on the host,
     so that a fork bomb reaches the pod's limit before it affects the kubelet.
-
-    Args:
-        milli_cpu: Provisioned, in thousandths of a vCPU.
-        memory_mib: Provisioned, in MiB.
     """
-    return min(_PIDS_PER_VCPU * milli_cpu // 1000, 512 + memory_mib)
+    return min(_PIDS_PER_VCPU * size.milli_cpu // 1000, 512 + size.memory_mib)
 
 
 def _machine(node: NodeConfiguration) -> str:
     """Render the shell variables for the guest's scripts; values are names and numbers only."""
     labels = {"kubernetes.io/hostname": node.hostname, **node.labels}
     flags = (
-        f"--kubeconfig={_CONFIG}/kubelet/kubeconfig",
+        f"--kubeconfig={_KUBELET}/kubeconfig",
         f"--hostname-override={node.node_name}",
         # Keeps the Node addresses set by the MicroVM controller. --node-ip requires an address of
         # an interface here; the pod's is in the pod's namespace.
         "--cloud-provider=external",
         "--node-labels=" + ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
-        *kubelet_flags(_CONFIG, node.credentials),
+        *kubelet_flags(str(_CONFIG), node.credentials),
     )
     values = {
         "hostname": node.hostname,
-        "allocatable_kib": (node.memory_mib - SYSTEM_MEMORY_MIB) * 1024,
-        "allocatable_milli_cpu": node.milli_cpu,
+        "allocatable_kib": (node.size.memory_mib - SYSTEM_MEMORY_MIB) * 1024,
+        "allocatable_milli_cpu": node.size.milli_cpu,
         "kubelet_flags": " ".join(flags),
         # Of the guest's sysctl: only pods that share its link are behind the guest.
         "ip_forward": int(node.max_pods > 1),
@@ -194,8 +196,17 @@ def _machine_id(node: NodeConfiguration) -> str:
 
 
 def _cni(node: NodeConfiguration) -> dict[str, Any]:
-    plugin = _pod_link(node) if node.max_pods == 1 else _point_to_point(node.pod_address.network)
-    return {"cniVersion": "1.0.0", "name": "pod", "plugins": [plugin]}
+    if node.max_pods == 1:
+        return {"cniVersion": "1.0.0", "name": "pod", "plugins": [_pod_link(node)]}
+    pods = node.pod_address.network
+    addresses = {
+        "subnet": str(pods),
+        "rangeStart": str(pods[2]),
+        "rangeEnd": str(pods[-2]),
+        # The node's own address.
+        "gateway": str(pods[1]),
+    }
+    return pod_network("pod", PurePosixPath("/run/cni"), addresses)
 
 
 def _pod_link(node: NodeConfiguration) -> dict[str, Any]:
@@ -210,89 +221,30 @@ def _pod_link(node: NodeConfiguration) -> dict[str, Any]:
     }
 
 
-def _point_to_point(pods: IPv4Network) -> dict[str, Any]:
-    """Configure upstream's plugin, which connects each of several pods by a veth pair."""
-    addresses = {
-        "subnet": str(pods),
-        "rangeStart": str(pods[2]),
-        "rangeEnd": str(pods[-2]),
-        # The node's own address.
-        "gateway": str(pods[1]),
-    }
-    return {
-        "type": "ptp",
-        "ipMasq": False,
-        "mtu": LINK_MTU,
-        "ipam": {
-            "type": "host-local",
-            "dataDir": "/run/cni",
-            "ranges": [[addresses]],
-            "routes": [{"dst": "0.0.0.0/0"}],
-        },
-    }
-
-
 def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
-    return {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
+    single = node.max_pods == 1
+    return kubelet_configuration(
         # On a worker node pods call its kubelet by the node's own address.
-        "address": str(node.management_address if node.max_pods == 1 else _ANY),
-        "port": 10250,
-        "readOnlyPort": 0,
-        "healthzPort": 0,
-        "tlsCertFile": f"{_CONFIG}/kubelet/serving.crt",
-        "tlsPrivateKeyFile": f"{_CONFIG}/kubelet/serving.key",
-        # It starts with the files above, and requests later certificates by CSR.
-        "serverTLSBootstrap": True,
-        "rotateCertificates": True,
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "webhook": {"enabled": True},
-            "x509": {"clientCAFile": f"{_CONFIG}/kubelet/ca.crt"},
+        address=node.management_address if single else _ANY,
+        files=_KUBELET,
+        resolv_conf=_CONFIG / "resolv.conf",
+        cluster_dns=node.cluster_dns,
+        cluster_domain=node.cluster_domain,
+        taints=node.taints,
+        own={
+            # It starts with the files on this disk, and requests later certificates by CSR.
+            "serverTLSBootstrap": True,
+            "providerID": node.provider_id,
+            "enforceNodeAllocatable": ["pods"],
+            "maxPods": node.max_pods,
+            "podPidsLimit": pids_limit(node.size),
+            # No memory threshold: it would reduce allocatable memory. A pod that uses more memory
+            # than its machine has is OOM-killed, as on any node.
+            "evictionHard": {"nodefs.available": "5%", "nodefs.inodesFree": "2%"},
+            # A Fargate node runs one pod, so all pulled images are in use.
+            "imageGCHighThresholdPercent": 100 if single else 85,
         },
-        "authorization": {"mode": "Webhook"},
-        "providerID": node.provider_id,
-        "registerWithTaints": [
-            {"key": key, "value": value, "effect": effect} for key, value, effect in node.taints
-        ],
-        "clusterDNS": [str(node.cluster_dns)],
-        "clusterDomain": node.cluster_domain,
-        "resolvConf": f"{_CONFIG}/resolv.conf",
-        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
-        "cgroupDriver": "cgroupfs",
-        "enforceNodeAllocatable": ["pods"],
-        "failSwapOn": False,
-        "maxPods": node.max_pods,
-        "podPidsLimit": pids_limit(node.milli_cpu, node.memory_mib),
-        "serializeImagePulls": False,
-        # No memory threshold: it would reduce allocatable memory. A pod that uses more memory than
-        # its machine has is OOM-killed, as on any node.
-        "evictionHard": {"nodefs.available": "5%", "nodefs.inodesFree": "2%"},
-        # A Fargate node runs one pod, so all pulled images are in use.
-        "imageGCHighThresholdPercent": 100 if node.max_pods == 1 else 85,
-        "containerLogMaxSize": "10Mi",
-        "containerLogMaxFiles": 5,
-    }
-
-
-def _kubeconfig(node: NodeConfiguration) -> dict[str, Any]:
-    current = "/var/lib/kubelet/pki/kubelet-client-current.pem"
-    cluster = {
-        "server": node.api_server,
-        "certificate-authority": f"{_CONFIG}/kubelet/ca.crt",
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "cluster", "cluster": cluster}],
-        "users": [
-            # The kubelet replaces this symlink when it renews its certificate.
-            {"name": "node", "user": {"client-certificate": current, "client-key": current}}
-        ],
-        "contexts": [{"name": "node", "context": {"cluster": "cluster", "user": "node"}}],
-        "current-context": "node",
-    }
+    )
 
 
 def _registry(registry: Registry) -> dict[str, bytes]:

@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
 from monopod.errors import MonopodError
+from monopod.fargate.sizing import Size
+from monopod.node.vmm.driver import MachineExit
 
 
 class ProviderError(MonopodError):
@@ -33,8 +35,7 @@ class LaunchRequest:
     """A request for one machine: its size and addresses."""
 
     name: str
-    milli_cpu: int
-    memory_mib: int
+    size: Size
     storage_gib: int
     management_address: IPv4Address
     pod_address: IPv4Address
@@ -71,15 +72,6 @@ class Presence(enum.Enum):
     RUNNING = "Running"
     REMAINS = "Remains"
     """A directory, a link or a cgroup is left, but no process."""
-
-
-@dataclass(frozen=True, slots=True)
-class MachineExit:
-    """A machine that exited without ``terminate``."""
-
-    name: str
-    reason: str
-    message: str
 
 
 class MachineProvider(Protocol):

@@ -5,18 +5,23 @@ contents are trusted.
 """
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from monopod.node.provider.host_capacity import Share
+import msgspec
+
+from monopod.fargate.sizing import Size
+from monopod.node.provider import DriverSelection
+from monopod.node.provider.driver_selection import QEMU_KVM, UML
 from monopod.util.files import write_atomically
 
-_PROMISE: Final = "promise.json"
+_RESERVATION: Final = "reservation.json"
+_EARLIER_RESERVATION: Final = "promise.json"
 _REMOVALS: Final = 5
 
 
@@ -24,21 +29,33 @@ _REMOVALS: Final = 5
 class Reservation:
     """A machine's reservation on the host, made when it was launched."""
 
-    milli_cpu: int
-    memory_mib: int
-    driver: str = "uml"
-    """The chosen driver; reservations of versions with one driver have none and mean ``uml``."""
-    reason: str = ""
-    """Why it was chosen: CamelCase."""
-    message: str = ""
-    """Why it was chosen, in one line."""
-    overhead_mib: int = 96
+    size: Size
+    selection: DriverSelection
+    overhead_mib: int
     """Memory of the host that it takes beyond its own."""
 
     @property
-    def share(self) -> Share:
+    def total(self) -> Size:
         """The host's CPU and memory that it reserves."""
-        return Share(self.milli_cpu, self.memory_mib + self.overhead_mib)
+        return Size(self.size.milli_cpu, self.size.memory_mib + self.overhead_mib)
+
+
+@dataclass(frozen=True, slots=True)
+class _EarlierReservation:
+    """The format of earlier versions, whose machines run on after an upgrade."""
+
+    milli_cpu: int
+    memory_mib: int
+    driver: str = UML
+    reason: str = "Launched"
+    message: str = ""
+    overhead_mib: int = 96
+
+    @property
+    def converted(self) -> Reservation:
+        message = self.message or f"runs under {self.driver}"
+        selection = DriverSelection(self.driver, self.driver == QEMU_KVM, self.reason, message)
+        return Reservation(Size(self.milli_cpu, self.memory_mib), selection, self.overhead_mib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,7 @@ class MachineDirectory:
         """The directory of its console's logs."""
         return self.path / "console"
 
-    def make(self, promise: Reservation, uid: int) -> None:
+    def make(self, reservation: Reservation, uid: int) -> None:
         """Make the directory with the reservation as its first file.
 
         Raises:
@@ -72,14 +89,16 @@ class MachineDirectory:
         self.path.parent.chmod(0o711)
         self.path.mkdir(mode=0o710)
         os.chown(self.path, 0, uid)
-        write_atomically(self.path / _PROMISE, json.dumps(asdict(promise)).encode())
+        write_atomically(self.path / _RESERVATION, msgspec.json.encode(reservation))
 
-    def promise(self) -> Reservation | None:
+    def reservation(self) -> Reservation | None:
         """Read the machine's reservation. None means it has none, or an unreadable one."""
-        try:
-            return Reservation(**json.loads((self.path / _PROMISE).read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
+        with suppress(FileNotFoundError, msgspec.DecodeError):
+            return msgspec.json.decode((self.path / _RESERVATION).read_bytes(), type=Reservation)
+        with suppress(FileNotFoundError, msgspec.DecodeError):
+            content = (self.path / _EARLIER_RESERVATION).read_bytes()
+            return msgspec.json.decode(content, type=_EarlierReservation).converted
+        return None
 
     def remove(self) -> None:
         """Remove the directory with its contents. Idempotent.
@@ -106,7 +125,7 @@ def directories(parent: Path) -> Iterator[MachineDirectory]:
                 yield MachineDirectory(path)
 
 
-def reserved(parent: Path) -> list[Share]:
-    """Return the reservations of all machines on the host."""
-    promises = (each.promise() for each in directories(parent))
-    return [promise.share for promise in promises if promise is not None]
+def reserved(parent: Path) -> list[Size]:
+    """Return what each machine on the host reserves."""
+    reservations = (each.reservation() for each in directories(parent))
+    return [each.total for each in reservations if each is not None]

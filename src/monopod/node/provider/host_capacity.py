@@ -5,46 +5,37 @@ Reservations count, not usage: a machine's provisioned size is always available 
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from monopod.fargate.sizing import Size
 from monopod.node.provider import CapacityUnavailableError
 from monopod.node.provider.settings import LocalSettings
 
 _KIB_PER_MIB: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A part of a host, or all of it."""
-
-    milli_cpu: int
-    """Thousandths of a vCPU."""
-    memory_mib: int
-
-
-def this_host(meminfo: Path = Path("/proc/meminfo")) -> Share:
+def this_host(meminfo: Path = Path("/proc/meminfo")) -> Size:
     """Return the processors and the memory of this host."""
     for line in meminfo.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "MemTotal":
-            return Share((os.cpu_count() or 1) * 1000, int(value.split()[0]) // _KIB_PER_MIB)
+            return Size((os.cpu_count() or 1) * 1000, int(value.split()[0]) // _KIB_PER_MIB)
     raise ValueError(f"{meminfo} has no MemTotal")
 
 
-def for_machines(host: Share, settings: LocalSettings) -> Share:
+def for_machines(host: Size, settings: LocalSettings) -> Size:
     """Return how much of a host machines may reserve."""
     memory_mib = max(0, host.memory_mib - settings.reserved_memory_mib)
-    return Share(int(host.milli_cpu * settings.cpu_ratio), int(memory_mib * settings.memory_ratio))
+    return Size(int(host.milli_cpu * settings.cpu_ratio), int(memory_mib * settings.memory_ratio))
 
 
-def total(shares: Sequence[Share]) -> Share:
-    """Add shares up."""
-    return Share(sum(each.milli_cpu for each in shares), sum(each.memory_mib for each in shares))
+def total(sizes: Sequence[Size]) -> Size:
+    """Add sizes up."""
+    return Size(sum(each.milli_cpu for each in sizes), sum(each.memory_mib for each in sizes))
 
 
-def check_fits(wanted: Share, taken: Sequence[Share], whole: Share) -> None:
+def check_fits(wanted: Size, taken: Sequence[Size], whole: Size) -> None:
     """Check that a machine fits next to the existing reservations.
 
     Args:

@@ -27,7 +27,6 @@ from monopod.node.provider import (
     ProviderError,
 )
 from monopod.node.provider.directory import MachineDirectory, Reservation, directories, reserved
-from monopod.node.provider.driver_selection import QEMU_KVM
 from monopod.node.provider.drivers import Drivers
 from monopod.node.provider.host_capacity import check_fits, for_machines, this_host
 from monopod.node.provider.settings import LocalSettings
@@ -105,7 +104,7 @@ class LocalProvider:
                 return running
             try:
                 await self._remove(wanted.name)
-                choice = await self._drivers.choose(wanted.milli_cpu, wanted.driver)
+                choice = await self._drivers.choose(wanted.size.milli_cpu, wanted.driver)
                 await self._start(wanted, choice, configure)
             except (GuestError, NetworkError, VmmError, OSError) as error:
                 await self._remove(wanted.name)
@@ -117,12 +116,8 @@ class LocalProvider:
 
     def chosen(self, name: str) -> DriverSelection | None:
         """Return the driver chosen for a machine. None means it has no reservation."""
-        promise = self._files(name).promise()
-        if promise is None:
-            return None
-        hardware = promise.driver == QEMU_KVM
-        message = promise.message or f"runs under {promise.driver}"
-        return DriverSelection(promise.driver, hardware, promise.reason or "Launched", message)
+        reservation = self._files(name).reservation()
+        return None if reservation is None else reservation.selection
 
     async def console_tail(self, name: str) -> str:
         """Return the end of a machine's console in one line; empty if it printed nothing."""
@@ -165,10 +160,10 @@ class LocalProvider:
             yield await self._ended.get()
 
     def _hold(self, name: str, allowed: Callable[[int], int]) -> None:
-        promise = self._files(name).promise()
-        driver = None if promise is None else self._drivers.named(promise.driver)
-        if promise is not None and driver is not None:
-            driver.set_cpu_quota(name, allowed(promise.milli_cpu))
+        reservation = self._files(name).reservation()
+        driver = None if reservation is None else self._drivers.named(reservation.selection.driver)
+        if reservation is not None and driver is not None:
+            driver.set_cpu_quota(name, allowed(reservation.size.milli_cpu))
 
     async def _start(
         self, wanted: LaunchRequest, choice: DriverSelection, configure: Configure
@@ -176,17 +171,11 @@ class LocalProvider:
         files = self._files(wanted.name)
         uid = vmm_uid(self._instance, wanted.management_address)
         driver = self._drivers[choice.driver]
-        promise = Reservation(
-            wanted.milli_cpu,
-            wanted.memory_mib,
-            choice.driver,
-            choice.reason,
-            choice.message,
-            self._settings.overhead_mib(choice.driver, wanted.memory_mib),
-        )
+        overhead_mib = self._settings.overhead_mib(choice.driver, wanted.size.memory_mib)
+        reservation = Reservation(wanted.size, choice, overhead_mib)
         # No await between check and reservation, so concurrent launches cannot overcommit.
-        check_fits(promise.share, reserved(self._directory), self._whole)
-        files.make(promise, uid)
+        check_fits(reservation.total, reserved(self._directory), self._whole)
+        files.make(reservation, uid)
 
         async def configure_disk() -> None:
             content = await configure()
@@ -207,8 +196,7 @@ class LocalProvider:
         machine = Machine(
             name=wanted.name,
             uid=uid,
-            milli_cpu=wanted.milli_cpu,
-            memory_mib=wanted.memory_mib,
+            size=wanted.size,
             root_image=self._image.root_image,
             data_disk=files.data_disk,
             config_disk=files.config_disk,
@@ -238,8 +226,8 @@ class LocalProvider:
 
         Stopping a machine through a driver that it does not run under has no effect.
         """
-        promise = self._files(name).promise()
-        driver = None if promise is None else self._drivers.named(promise.driver)
+        reservation = self._files(name).reservation()
+        driver = None if reservation is None else self._drivers.named(reservation.selection.driver)
         return tuple(self._drivers) if driver is None else (driver,)
 
     def _files(self, name: str) -> MachineDirectory:
@@ -261,4 +249,4 @@ class LocalProvider:
             return
         finally:
             self._watches.pop(name, None)
-        self._ended.put_nowait(MachineExit(name, ended.reason, ended.message))
+        self._ended.put_nowait(ended)

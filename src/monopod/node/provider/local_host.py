@@ -19,12 +19,13 @@ from monopod.node.provider.host_capacity import for_machines, this_host
 from monopod.node.provider.local import LocalProvider
 from monopod.node.provider.report import Report
 from monopod.node.provider.settings import LocalSettings
-from monopod.node.vmm.cgroups import Cgroups, Hierarchies
+from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.probe import probe_kvm
 from monopod.node.vmm.qemu import QemuDriver
 from monopod.node.vmm.qemu_command import Accelerator
 from monopod.node.vmm.uml import UmlDriver
 from monopod.settings import Settings
+from monopod.util.cgroups import Hierarchies
 
 _log: Final = structlog.get_logger("capacity")
 

@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
+from monopod.fargate.sizing import Size
 from monopod.node.provider.directory import reserved
 from monopod.node.provider.driver_selection import Candidate, automatic
-from monopod.node.provider.host_capacity import Share, total
+from monopod.node.provider.host_capacity import total
 from monopod.settings import Settings
 from monopod.util.files import write_atomically
 
@@ -35,7 +36,7 @@ class DriverReport:
 class Report:
     """This host's capacity and drivers."""
 
-    whole: Share
+    whole: Size
     """CPU and memory that machines may reserve in total."""
     drivers: Sequence[DriverReport]
 
@@ -50,8 +51,8 @@ class Occupancy:
     """Reserved and free capacity of this host."""
 
     machines: int
-    promised: Share
-    free: Share
+    promised: Size
+    free: Size
 
 
 def write(settings: Settings, report: Report) -> None:
@@ -71,11 +72,11 @@ def read(settings: Settings) -> Report | None:
         return None
 
 
-def occupancy(settings: Settings, whole: Share) -> Occupancy:
+def occupancy(settings: Settings, whole: Size) -> Occupancy:
     """Compute the host's current occupancy from the machines' reservations."""
     taken = reserved(settings.machines)
     gone = total(taken)
-    free = Share(
+    free = Size(
         max(0, whole.milli_cpu - gone.milli_cpu), max(0, whole.memory_mib - gone.memory_mib)
     )
     return Occupancy(len(taken), gone, free)

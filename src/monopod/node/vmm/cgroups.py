@@ -4,16 +4,14 @@ Tracking and killing always use cgroup v2. Limits are set where the controllers 
 hosts, in the v1 hierarchies on a hybrid host.
 """
 
-import asyncio
-import os
-import select
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from monopod.node.vmm.driver import VmmError
+from monopod.util.cgroups import Cgroup, Hierarchies
 
 PERIOD_US: Final = 20_000
 """CFS period. A machine that has used its quota is throttled until the next one, guest kernel
@@ -30,60 +28,28 @@ class Limits:
     processes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hierarchies:
-    """The cgroup mounts of a host."""
-
-    unified: Path
-    """Version 2."""
-    legacy: Mapping[str, Path]
-    """v1 mounts of the controllers that machines need; empty on a host with v2 only."""
-
-    @classmethod
-    def parse(cls, mountinfo: str) -> "Hierarchies":
-        """Parse ``/proc/self/mountinfo``.
-
-        Raises:
-            VmmError: cgroup v2 is not mounted.
-        """
-        unified: Path | None = None
-        legacy: dict[str, Path] = {}
-        for line in mountinfo.splitlines():
-            before, _, after = line.partition(" - ")
-            kind, _, options = after.split(" ", 2)
-            path = Path(before.split(" ")[4])
-            if kind == "cgroup2" and unified is None:
-                unified = path
-            elif kind == "cgroup":
-                for controller in _CONTROLLERS:
-                    if controller in options.split(" ")[-1].split(","):
-                        legacy.setdefault(controller, path)
-        if unified is None:
-            raise VmmError("cgroup v2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")
-        return cls(unified, legacy)
-
-    @classmethod
-    def of_this_host(cls) -> "Hierarchies":
-        """Return this host's cgroup mounts.
-
-        Raises:
-            VmmError: cgroup v2 is not mounted.
-        """
-        return cls.parse(Path("/proc/self/mountinfo").read_text())
-
-
 class Cgroups:
     """The cgroups of one cluster's machines, below one parent.
 
     Args:
         hierarchies: This host's cgroup mounts.
         parent: Name of the parent group, such as ``monopod-1a2b3c``.
+
+    Raises:
+        VmmError: cgroup v2 is not mounted.
     """
 
     def __init__(self, hierarchies: Hierarchies, parent: str) -> None:
+        if hierarchies.unified is None:
+            raise VmmError("cgroup v2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")
+        self._root = hierarchies.unified
+        self._name = parent
         self._unified = hierarchies.unified / parent
-        self._legacy = {name: path / parent for name, path in hierarchies.legacy.items()}
-        self._hierarchies = hierarchies
+        self._legacy = {
+            controller: path / parent
+            for controller, path in hierarchies.legacy.items()
+            if controller in _CONTROLLERS
+        }
 
     def check(self) -> None:
         """Check that groups with all needed controllers can be made.
@@ -92,7 +58,7 @@ class Cgroups:
             VmmError: They cannot; the message names what is missing.
         """
         wanted = [name for name in _CONTROLLERS if name not in self._legacy]
-        available = (self._hierarchies.unified / "cgroup.controllers").read_text().split()
+        available = (self._root / "cgroup.controllers").read_text().split()
         missing = [name for name in wanted if name not in available]
         if missing:
             raise VmmError(f"this host has no cgroup controller {', '.join(missing)}")
@@ -101,7 +67,7 @@ class Cgroups:
                 path.mkdir(exist_ok=True)
             enable = " ".join(f"+{name}" for name in wanted)
             if enable:
-                for path in (self._hierarchies.unified, self._unified):
+                for path in (self._root, self._unified):
                     (path / "cgroup.subtree_control").write_text(enable)
         except OSError as error:
             raise VmmError(f"cgroups cannot be made on this host: {error}") from error
@@ -120,7 +86,7 @@ class Cgroups:
                 raise VmmError(f"the machine {name} already runs")
             self._set_cpu(name, limits.milli_cpu)
             self._set_memory(name, limits.memory_bytes)
-            (self._where("pids", name) / "pids.max").write_text(str(limits.processes))
+            (self.directory(name, "pids") / "pids.max").write_text(str(limits.processes))
         except OSError as error:
             raise VmmError(f"the cgroups of {name} cannot be made: {error}") from error
         return [group / "cgroup.procs" for group in self._groups(name)]
@@ -137,21 +103,15 @@ class Cgroups:
 
     def is_populated(self, name: str) -> bool:
         """Whether a machine has any process."""
-        try:
-            return "populated 1" in (self._unified / name / "cgroup.events").read_text()
-        except FileNotFoundError:
-            return False
+        return self._tracked(name).is_populated()
 
     def processes(self, name: str) -> list[int]:
         """Return the ids of a machine's processes."""
-        try:
-            return [int(pid) for pid in (self._unified / name / "cgroup.procs").read_text().split()]
-        except FileNotFoundError:
-            return []
+        return self._tracked(name).processes()
 
     def was_out_of_memory(self, name: str) -> bool:
         """Whether the kernel OOM-killed a process at the machine's memory limit."""
-        group = self._where("memory", name)
+        group = self.directory(name, "memory")
         for file in ("memory.events", "memory.oom_control"):
             with suppress(OSError):
                 counts = dict(line.split() for line in (group / file).read_text().splitlines())
@@ -161,20 +121,11 @@ class Cgroups:
 
     async def wait_empty(self, name: str) -> None:
         """Wait until a machine has no process; returns at once if it has no group."""
-        try:
-            descriptor = os.open(self._unified / name / "cgroup.events", os.O_RDONLY)
-        except FileNotFoundError:
-            return
-        try:
-            await _wait_unpopulated(descriptor)
-        finally:
-            os.close(descriptor)
+        await self._tracked(name).wait_empty()
 
     async def kill(self, name: str) -> None:
-        """Kill all processes of a machine atomically (``cgroup.kill``), and wait for their end."""
-        with suppress(FileNotFoundError):
-            (self._unified / name / "cgroup.kill").write_text("1")
-        await self.wait_empty(name)
+        """Kill all processes of a machine and wait for their end."""
+        await self._tracked(name).kill()
 
     def remove(self, name: str) -> None:
         """Remove a machine's groups. Idempotent.
@@ -195,14 +146,18 @@ class Cgroups:
             with suppress(OSError):
                 group.rmdir()
 
+    def directory(self, name: str, controller: str = "") -> Path:
+        """Return a machine's group: that of a controller, or the one that tracks its processes."""
+        return self._legacy.get(controller, self._unified) / name
+
+    def _tracked(self, name: str) -> Cgroup:
+        return Cgroup(self._root, f"{self._name}/{name}")
+
     def _groups(self, name: str) -> list[Path]:
         return [group / name for group in (self._unified, *self._legacy.values())]
 
-    def _where(self, controller: str, name: str) -> Path:
-        return self._legacy.get(controller, self._unified) / name
-
     def _set_cpu(self, name: str, milli_cpu: int) -> None:
-        group, quota = self._where("cpu", name), milli_cpu * PERIOD_US // 1000
+        group, quota = self.directory(name, "cpu"), milli_cpu * PERIOD_US // 1000
         if "cpu" in self._legacy:
             # A quota is checked against the period at each write.
             (group / "cpu.cfs_quota_us").write_text("-1")
@@ -212,7 +167,7 @@ class Cgroups:
             (group / "cpu.max").write_text(f"{quota} {PERIOD_US}")
 
     def _set_memory(self, name: str, limit_bytes: int) -> None:
-        group = self._where("memory", name)
+        group = self.directory(name, "memory")
         legacy = "memory" in self._legacy
         (group / ("memory.limit_in_bytes" if legacy else "memory.max")).write_text(str(limit_bytes))
         if not legacy:
@@ -226,29 +181,3 @@ def _directories(path: Path) -> Iterable[Path]:
         return [entry for entry in path.iterdir() if entry.is_dir()]
     except FileNotFoundError:
         return []
-
-
-async def _wait_unpopulated(descriptor: int) -> None:
-    """Wait for ``populated 0`` in an open ``cgroup.events``.
-
-    The file is always readable; a change is signalled by EPOLLPRI, which the event loop does not
-    support. So the loop waits for a nested epoll instance that has only this condition.
-    """
-    loop = asyncio.get_running_loop()
-    changed = asyncio.Event()
-    with select.epoll() as poll:
-        poll.register(descriptor, select.EPOLLPRI)
-        loop.add_reader(poll.fileno(), changed.set)
-        try:
-            while b"populated 1" in _read_again(descriptor):
-                changed.clear()
-                await changed.wait()
-        finally:
-            loop.remove_reader(poll.fileno())
-
-
-def _read_again(descriptor: int) -> bytes:
-    try:
-        return os.pread(descriptor, 4096, 0)
-    except OSError:
-        return b""  # the group is gone, and with it every process

@@ -1,24 +1,17 @@
 """Classifies a machine's exit by its console output."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from monopod.node.vmm.driver import MachineExit
+
+VMM_KILLED: Final = "VmmKilled"
 _TAIL_BYTES: Final = 16384
 _POWERED_OFF: Final = ("reboot: Power down", "reboot: System halted", "reboot: Restarting system")
 _LINE_CHARS: Final = 160
 _ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-_])")
 _TIMESTAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +")
-
-
-@dataclass(frozen=True, slots=True)
-class ExitClass:
-    """Why a machine exited, according to its console."""
-
-    reason: str
-    """CamelCase."""
-    message: str
 
 
 def tail(directory: Path) -> str:
@@ -38,16 +31,22 @@ def tail(directory: Path) -> str:
     return text[-_TAIL_BYTES:].decode(errors="replace")
 
 
-def classify_exit(text: str) -> ExitClass:
-    """Distinguish a guest that powered off, one that panicked and a VMM that was killed."""
-    lines = _lines(text)
+def classify_exit(name: str, printed: str) -> MachineExit:
+    """Distinguish a guest that powered off, one that panicked and a VMM that was killed.
+
+    Args:
+        name: The machine's name.
+        printed: The end of its console log.
+    """
+    lines = _lines(printed)
     panic = next((line for line in reversed(lines) if "Kernel panic" in line), None)
     if panic is not None:
-        return ExitClass("GuestPanicked", panic)
+        return MachineExit(name, "GuestPanicked", panic)
     if any(line.endswith(_POWERED_OFF) for line in lines[-5:]):
-        return ExitClass("GuestPoweredOff", "the guest shut itself down")
+        return MachineExit(name, "GuestPoweredOff", "the guest shut itself down")
     last = lines[-1] if lines else "nothing was printed"
-    return ExitClass("VmmKilled", f"the VMM was killed or crashed; its last console line: {last}")
+    message = f"the VMM was killed or crashed; its last console line: {last}"
+    return MachineExit(name, VMM_KILLED, message)
 
 
 def last_lines(text: str, count: int = 5) -> str:

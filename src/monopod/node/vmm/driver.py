@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from monopod.errors import MonopodError
+from monopod.fargate.sizing import Size
 
 LINK_MTU: Final = 9001
 """Largest packet on a machine's links in bytes; within a VPC, AWS's interfaces have the same."""
@@ -37,10 +38,8 @@ class Machine:
     """Unique on this host; also the name of its cgroup."""
     uid: int
     """Uid and gid of its VMM, used by nothing else on this host."""
-    milli_cpu: int
-    """Provisioned CPU in thousandths of a vCPU."""
-    memory_mib: int
-    """Provisioned memory of the guest in MiB."""
+    size: Size
+    """Provisioned CPU and memory."""
     root_image: Path
     """Read-only root file system, shared by all machines."""
     data_disk: Path
@@ -54,8 +53,8 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
-    """The exit of a machine, with its cause."""
+class MachineExit:
+    """A machine that exited without being stopped, with the cause."""
 
     name: str
     reason: str
@@ -103,7 +102,7 @@ class Driver(Protocol):
         """
         ...
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         """Wait until this machine has no process, also if another process launched it."""
         ...
 

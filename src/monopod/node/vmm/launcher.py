@@ -15,7 +15,7 @@ from typing import Final
 
 from monopod.node.vmm import console, seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
-from monopod.node.vmm.driver import Exit, Machine, VmmError
+from monopod.node.vmm.driver import Machine, MachineExit, VmmError
 from monopod.node.vmm.jail import Jail, jail_argv, setpriv_argv
 from monopod.util import process
 
@@ -130,15 +130,15 @@ class Launcher:
             await self.stop(machine.name)
             raise
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         """Wait until this machine has no process, also if another process launched it."""
         await self.cgroups.wait_empty(name)
-        verdict = console.classify_exit(
-            await asyncio.to_thread(console.tail, self.console_of(name))
-        )
-        if verdict.reason == "VmmKilled" and self.cgroups.was_out_of_memory(name):
-            return Exit(name, "VmmOutOfMemory", "the VMM reached its memory limit on the host")
-        return Exit(name, verdict.reason, verdict.message)
+        printed = await asyncio.to_thread(console.tail, self.console_of(name))
+        ended = console.classify_exit(name, printed)
+        if ended.reason == console.VMM_KILLED and self.cgroups.was_out_of_memory(name):
+            message = "the VMM reached its memory limit on the host"
+            return MachineExit(name, "VmmOutOfMemory", message)
+        return ended
 
     async def stop(self, name: str) -> None:
         """Kill every process of this machine and wait for their end. Idempotent."""

@@ -12,7 +12,7 @@ from typing import Final
 from monopod.node.vmm import qmp, seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import open_disks
-from monopod.node.vmm.driver import Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
 from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
 from monopod.node.vmm.publish import publish
 from monopod.node.vmm.qemu_command import (
@@ -100,13 +100,13 @@ class QemuDriver:
         Raises:
             VmmError: It could not be started; nothing of it is left running.
         """
-        if machine.milli_cpu > self.max_milli_cpu:
+        if machine.size.milli_cpu > self.max_milli_cpu:
             raise VmmError(
-                f"{machine.name} needs {machine.milli_cpu}m CPU; {self.name} supports at most "
+                f"{machine.name} needs {machine.size.milli_cpu}m CPU; {self.name} supports at most "
                 f"{self.max_milli_cpu}m per machine"
             )
-        vcpus = processors(machine.milli_cpu)
-        guest_mib = guest_memory_mib(machine.memory_mib, vcpus)
+        vcpus = processors(machine.size.milli_cpu)
+        guest_mib = guest_memory_mib(machine.size.memory_mib, vcpus)
         memory_bytes = (guest_mib + overhead_mib(self.accelerator, guest_mib)) * _MIB
         with open_disks(machine) as disks:
             if self.cgroups.is_populated(machine.name):
@@ -129,7 +129,7 @@ class QemuDriver:
                 )
                 await self._launcher.launch(machine, self.vmm(device), start)
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         """Wait until this machine has no process, also if another process launched it.
 
         A guest that hangs (see ``watchdog``) is killed.
@@ -141,7 +141,7 @@ class QemuDriver:
             if ended.done():
                 return ended.result()
             await self.cgroups.kill(name)
-            return Exit(name, "GuestHung", hung.result())
+            return MachineExit(name, "GuestHung", hung.result())
         finally:
             for task in (ended, hung):
                 task.cancel()

@@ -15,9 +15,9 @@ from monopod.fargate.sizing import TABLE
 from monopod.node.vmm import seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import Disks, open_disks
-from monopod.node.vmm.driver import LINK_MTU, Exit, LinkKind, Machine, VmmError
+from monopod.node.vmm.driver import LINK_MTU, LinkKind, Machine, MachineExit, VmmError
 from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
-from monopod.node.vmm.map_count import PARAMETER, MapCount
+from monopod.node.vmm.map_count import PARAMETER, read_max_map_count
 from monopod.node.vmm.publish import publish
 
 MAX_MILLI_CPU: Final = 1000
@@ -81,12 +81,12 @@ class UmlDriver:
         Raises:
             VmmError: It could not be started; nothing of it is left running.
         """
-        if machine.milli_cpu > self.max_milli_cpu:
+        if machine.size.milli_cpu > self.max_milli_cpu:
             raise VmmError(
-                f"{machine.name} needs {machine.milli_cpu}m CPU; {self.name} supports one "
+                f"{machine.name} needs {machine.size.milli_cpu}m CPU; {self.name} supports one "
                 f"processor, {self.max_milli_cpu}m"
             )
-        guest_mib = guest_memory_mib(machine.memory_mib)
+        guest_mib = guest_memory_mib(machine.size.memory_mib)
         self._check_mappings(machine.name, mappings(guest_mib))
         memory_bytes = guest_mib * _MIB
         with open_disks(machine) as disks, _spares(links[1:]) as spares:
@@ -103,7 +103,7 @@ class UmlDriver:
             )
             await self._launcher.launch(machine, self._vmm, start)
 
-    async def watch(self, name: str) -> Exit:
+    async def watch(self, name: str) -> MachineExit:
         """Wait until this machine has no process, also if another process launched it."""
         return await self._launcher.watch(name)
 
@@ -116,7 +116,7 @@ class UmlDriver:
         self._launcher.set_cpu_quota(name, min(milli_cpu, self.max_milli_cpu))
 
     def _check_mappings(self, name: str, needed: int) -> None:
-        allowed = MapCount(parameter=self.max_map_count).value
+        allowed = read_max_map_count(self.max_map_count)
         if allowed < needed:
             raise VmmError(
                 f"{name} needs up to {needed} memory mappings on this host, and vm.max_map_count "

@@ -13,7 +13,7 @@ from prometheus_client import Counter
 _DROPPED: Final = Counter(
     "monopod_router_dropped_packets", "Packets that the router dropped.", ["reason"]
 )
-_log: Final = structlog.get_logger("network")
+_log: Final = structlog.get_logger("vpc")
 
 
 class DropMetrics:
@@ -24,7 +24,7 @@ class DropMetrics:
         self._reasons = reasons
         self._seen: Mapping[str, int] = {}
 
-    def tell(self, counters: Mapping[str, int]) -> Mapping[str, int]:
+    def record(self, counters: Mapping[str, int]) -> Mapping[str, int]:
         """Log and count the packets dropped since the last call.
 
         Args:

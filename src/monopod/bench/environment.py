@@ -1,6 +1,5 @@
 """Environment of a run: a lock, a namespace, a profile and a block of addresses."""
 
-import asyncio
 import fcntl
 import os
 import secrets
@@ -17,9 +16,10 @@ from lightkube.resources.core_v1 import Namespace, Pod, ServiceAccount
 from monopod.api.constants import ACTIVE
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, SubnetSpec, Vpc
 from monopod.bench.errors import BenchError
+from monopod.bench.informers import until
 from monopod.bench.pods import LABEL, LABELS, bench_namespace, bench_profile
 from monopod.controllers.vpc.desired import taken_blocks
-from monopod.kube import Client, Informer, NotFoundError, meta
+from monopod.kube import Client, NotFoundError, meta
 from monopod.node.net.addresses import free_block
 
 _T = TypeVar("_T", bound=res.Resource)
@@ -28,7 +28,7 @@ _GONE_S: Final = 120.0
 
 
 @asynccontextmanager
-async def alone(home: Path) -> AsyncGenerator[None]:
+async def exclusive(home: Path) -> AsyncGenerator[None]:
     """Lock this cluster's benchmarks; the lock ends with this process.
 
     Raises:
@@ -45,7 +45,7 @@ async def alone(home: Path) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def surroundings(client: Client) -> AsyncGenerator[str]:
+async def run_namespace(client: Client) -> AsyncGenerator[str]:
     """Create a namespace and a profile for the length of a block; yields their name.
 
     Objects of a run that was killed are removed first.
@@ -58,8 +58,8 @@ async def surroundings(client: Client) -> AsyncGenerator[str]:
     try:
         await client.create(bench_namespace(name))
         await client.create(bench_profile(name))
-        await _until(client, ServiceAccount, bool, namespace=name)
-        await _until(client, FargateProfile, lambda found: any(map(_is_active, found)), name=name)
+        await _expect(client, ServiceAccount, bool, namespace=name)
+        await _expect(client, FargateProfile, lambda found: any(map(_is_active, found)), name=name)
         yield name
     finally:
         await _delete(client, Namespace, name)
@@ -67,7 +67,7 @@ async def surroundings(client: Client) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def block_of_the_vpc(client: Client, name: str) -> AsyncGenerator[IPv4Network]:
+async def reserved_block(client: Client, name: str) -> AsyncGenerator[IPv4Network]:
     """Reserve addresses of the VPC for the length of a block.
 
     They are a public subnet: no machine is ever placed into one.
@@ -77,7 +77,7 @@ async def block_of_the_vpc(client: Client, name: str) -> AsyncGenerator[IPv4Netw
     """
     subnets = (await client.list(Subnet)).items
     taken = taken_blocks(subnets, (await client.list(MicroVM)).items)
-    found = subnet_of_its_own((await client.list(Vpc)).items, subnets, taken, name)
+    found = dedicated_subnet((await client.list(Vpc)).items, subnets, taken, name)
     if found is None:
         raise BenchError("no VPC has a free /24 outside its subnets: add a CIDR block to one")
     await client.create(found)
@@ -87,7 +87,7 @@ async def block_of_the_vpc(client: Client, name: str) -> AsyncGenerator[IPv4Netw
         await _delete(client, Subnet, name)
 
 
-def subnet_of_its_own(
+def dedicated_subnet(
     vpcs: Iterable[Vpc], subnets: Iterable[Subnet], taken: Iterable[str], name: str
 ) -> Subnet | None:
     """Return a subnet of free addresses, in a VPC and a zone that a subnet exists in."""
@@ -120,7 +120,7 @@ async def _sweep(client: Client) -> None:
     for kind in (FargateProfile, Subnet):
         for left in (await client.list(kind, labels=LABEL)).items:
             await _delete(client, kind, meta(left).name or "")
-    await _until(client, Namespace, lambda found: not found, labels=LABEL, within_s=_GONE_S)
+    await _expect(client, Namespace, lambda found: not found, labels=LABEL, within_s=_GONE_S)
 
 
 async def _delete(client: Client, kind: type[res.Resource], name: str) -> None:
@@ -132,36 +132,19 @@ def _is_active(profile: FargateProfile) -> bool:
     return profile.status is not None and profile.status.status == ACTIVE
 
 
-async def _until(
+async def _expect(
     client: Client,
     kind: type[_T],
     holds: Callable[[list[_T]], bool],
     *,
-    namespace: str | None = None,
-    name: str | None = None,
-    labels: str | None = None,
     within_s: float = _THERE_S,
+    **where: str,
 ) -> None:
-    """Wait until a condition holds for all objects of a kind, namespace, name and label.
+    """Wait for a state of the objects that ``where`` selects; see ``until``.
 
     Raises:
-        BenchError: The condition did not hold in time.
+        BenchError: It was not reached in time.
     """
-    fields = None if name is None else f"metadata.name={name}"
-    informer = Informer(client, kind, namespace=namespace, labels=labels, fields=fields)
-    changed = asyncio.Event()
-    informer.subscribe(lambda _: changed.set())
-    following = asyncio.create_task(informer.run())
-    try:
-        async with asyncio.timeout(within_s):
-            await informer.synced()
-            while not holds(list(informer.items())):
-                changed.clear()
-                await changed.wait()
-    except TimeoutError:
-        where = " ".join(part for part in (kind.__name__, namespace, name, labels) if part)
-        raise BenchError(f"{where}: not in the expected state after {within_s:.0f} s") from None
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+    if not await until(client, kind, holds, within_s=within_s, **where):
+        objects = " ".join((kind.__name__, *where.values()))
+        raise BenchError(f"{objects}: not in the expected state after {within_s:.0f} s")

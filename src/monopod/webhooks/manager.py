@@ -1,0 +1,93 @@
+"""Runs the webhooks' process: informers first, then the server, then readiness.
+
+Serving before the informers are synced would leave matching pods unmarked.
+"""
+
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from lightkube.resources.core_v1 import Pod, ServiceAccount
+from lightkube.resources.node_v1 import RuntimeClass
+
+from monopod.api.resources import FargateProfile
+from monopod.kube import Client, Informer, Manager, make_key
+from monopod.settings import Settings
+from monopod.util.https_server import HttpsServer
+from monopod.webhooks.missed_pods import CANDIDATES, MissedPods
+from monopod.webhooks.networks import NetworkWebhook
+from monopod.webhooks.roles import RoleWebhook
+from monopod.webhooks.settings import WebhookSettings
+from monopod.webhooks.target_health import TargetHealthWebhook
+from monopod.webhooks.webhook import Webhook
+
+COMPONENT: Final = "monopod-webhooks"
+_ADDRESS: Final = "127.0.0.1"
+
+
+class _Profiles:
+    """Profiles from the informer, or from the API server directly."""
+
+    def __init__(self, client: Client, informer: Informer[FargateProfile]) -> None:
+        self._client = client
+        self._informer = informer
+
+    def known(self) -> Sequence[FargateProfile]:
+        return self._informer.items()
+
+    async def read(self) -> Sequence[FargateProfile]:
+        return (await self._client.list(FargateProfile)).items
+
+
+class _Accounts:
+    """Service accounts from the informer, or from the API server directly."""
+
+    def __init__(self, client: Client, informer: Informer[ServiceAccount]) -> None:
+        self._client = client
+        self._informer = informer
+
+    def known(self, namespace: str, name: str) -> ServiceAccount | None:
+        return self._informer.get(make_key(name, namespace))
+
+    async def read(self, namespace: str, name: str) -> ServiceAccount:
+        return await self._client.get(ServiceAccount, name, namespace)
+
+
+async def keep(
+    client: Client,
+    settings: Settings,
+    own: WebhookSettings,
+    context: ssl.SSLContext,
+    *,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the webhooks until cancelled.
+
+    Args:
+        client: As ``monopod:webhooks``.
+        settings: The cluster's name and region.
+        own: The webhooks' port and policies.
+        context: TLS context with the webhooks' certificate.
+        ready: Called once the server accepts connections.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    manager = Manager(client)
+    profiles = manager.informer(FargateProfile)
+    MissedPods(manager.informer(Pod, fields=CANDIDATES), profiles, manager.recorder(COMPONENT))
+    webhook = Webhook(
+        _Profiles(client, profiles),
+        roles=RoleWebhook(
+            _Accounts(client, manager.informer(ServiceAccount)),
+            settings.region if own.inject_region else "",
+        ),
+        networks=NetworkWebhook(client),
+        targets=TargetHealthWebhook(client),
+        classes=manager.informer(RuntimeClass).get,
+        mode=own.mode,
+        one_profile_at_a_time_in=settings.cluster if own.one_profile_at_a_time else None,
+    )
+    server = HttpsServer(webhook.application(), _ADDRESS, own.port, context)
+    manager.add(server.run, first_pass=server.listening)
+    await manager.run(ready)

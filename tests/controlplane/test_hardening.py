@@ -1,0 +1,165 @@
+"""What a running control plane keeps from those who hold some of its rights, or its disk."""
+
+import asyncio
+import base64
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from lightkube.models import core_v1 as models
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Event, Namespace, Secret, Service, ServiceAccount
+
+from monopod.controlplane import lifecycle, state
+from monopod.controlplane.control_plane import ControlPlane
+from monopod.identity.store import IdentityStore
+from monopod.kube import Client, ForbiddenError, KubeError
+from monopod.settings import Settings
+from tests.framework.eventually import eventually
+
+pytestmark = [
+    pytest.mark.api,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces"),
+    pytest.mark.timeout(300),
+]
+_WORD: Final = secrets.token_hex(16)
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return Settings(home=Path(f"/tmp/monopod-test-{secrets.token_hex(4)}"))
+
+
+@pytest.fixture(scope="module")
+def plane(settings: Settings) -> Iterator[ControlPlane]:
+    async def up() -> ControlPlane:
+        return await lifecycle.up(settings, machines=False)
+
+    try:
+        yield asyncio.run(up())
+    finally:
+        asyncio.run(lifecycle.down(settings))
+
+
+@pytest.fixture(name="admin")
+async def _admin(plane: ControlPlane) -> Any:  # pyright: ignore[reportUnusedFunction]
+    async with plane.admin() as client:
+        yield client
+
+
+async def _secret(client: Client, name: str) -> None:
+    data = {"word": base64.b64encode(_WORD.encode()).decode()}
+    await client.create(Secret(metadata=ObjectMeta(name=name, namespace="default"), data=data))
+
+
+def _stored(plane: ControlPlane, text: str) -> bool:
+    """Whether etcd's files contain a text."""
+    grep = ["grep", "--recursive", "--text", "--quiet", "--fixed-strings", text]
+    return subprocess.run([*grep, plane.layout.database], check=False).returncode == 0
+
+
+@pytest.mark.row("S19")
+async def test_secrets_are_encrypted_in_etcd_and_their_key_is_rotated(
+    plane: ControlPlane, admin: Client, settings: Settings
+) -> None:
+    await _secret(admin, "kept")
+    config = {"metadata": {"labels": {"plain": f"label-{_WORD[:20]}"}}}
+    await admin.patch(Namespace, "default", config)
+    assert _stored(plane, f"label-{_WORD[:20]}")
+    assert not _stored(plane, _WORD)
+    store = IdentityStore(plane.layout.identities)
+    (first,) = store.encryption_keys()
+    store.add_encryption_key()
+    await lifecycle.up(settings, machines=False)
+    (second,) = store.encryption_keys()
+    assert second.name != first.name
+    assert state.require(settings.home).encryption_key == second.name
+    # The first key is gone from the API server's directory at the next start.
+    await lifecycle.up(settings, machines=False)
+    file = plane.layout.identity("kube-apiserver") / "encryption.json"
+    assert first.secret not in file.read_text()
+    assert (file.stat().st_mode & 0o777, file.stat().st_uid) == (0o600, file.parent.stat().st_uid)
+    kept = await admin.get(Secret, "kept", "default")
+    assert base64.b64decode((kept.data or {})["word"]).decode() == _WORD
+
+
+@pytest.mark.row("S19")
+async def test_the_audit_log_answers_who_read_a_secret(plane: ControlPlane, admin: Client) -> None:
+    await _secret(admin, "audited")
+    await admin.get(Secret, "audited", "default")
+
+    def read() -> list[dict[str, Any]]:
+        lines = plane.layout.audit_log.read_text().splitlines()
+        events: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        return [
+            each
+            for each in events
+            if each.get("objectRef", {}).get("name") == "audited" and each["verb"] == "get"
+        ]
+
+    (event,) = await eventually(read)
+    assert event["user"]["username"] == "monopod:admin"
+    assert event["responseStatus"]["code"] == 200
+    assert _WORD not in plane.layout.audit_log.read_text()
+    directory = plane.layout.audit_log.parent.stat()
+    assert directory.st_mode & 0o777 == 0o700
+
+
+@pytest.mark.row("S5")
+async def test_no_service_takes_an_address_by_external_ips(admin: Client) -> None:
+    port = [models.ServicePort(port=53)]
+    for address in ("10.100.0.10", "8.8.8.8"):
+        with pytest.raises(ForbiddenError, match="external IPs is denied"):
+            await admin.create(
+                Service(
+                    metadata=ObjectMeta(generateName="thief-", namespace="default"),
+                    spec=models.ServiceSpec(ports=port, externalIPs=[address]),
+                )
+            )
+    plain = Service(
+        metadata=ObjectMeta(generateName="thief-", namespace="default"),
+        spec=models.ServiceSpec(ports=port),
+    )
+    made = await admin.create(plain)
+    assert made.metadata is not None
+    with pytest.raises(ForbiddenError, match="external IPs is denied"):
+        later = {"spec": {"externalIPs": ["10.100.0.10"]}}
+        await admin.patch(Service, made.metadata.name or "", later, "default")
+
+
+@pytest.mark.row("S19")
+async def test_tokens_last_a_day_at_most(plane: ControlPlane, admin: Client) -> None:
+    await eventually(lambda: admin.get(ServiceAccount, "default", "default"), errors=(KubeError,))
+    kubectl = plane.layout.admin_kubeconfig
+    for asked in ("8760h", "3607s"):
+        words = [f"--kubeconfig={kubectl}", "create", "token", "default", f"--duration={asked}"]
+        done = await asyncio.to_thread(_kubectl, plane, words)
+        payload = done.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        assert claims["exp"] - claims["iat"] <= 24 * 3600
+
+
+def _kubectl(plane: ControlPlane, words: list[str]) -> str:
+    known = state.require(plane.layout.home)
+    program = Path(known.components) / "kubectl"
+    done = subprocess.run([program, *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.row("S19")
+async def test_one_user_writes_a_bounded_number_of_events(admin: Client) -> None:
+    def event() -> Event:
+        return Event(
+            metadata=ObjectMeta(generateName="flood-", namespace="default"),
+            involvedObject=models.ObjectReference(kind="Pod", name="x", namespace="default"),
+        )
+
+    with pytest.raises(KubeError, match="limit reached"):
+        async with asyncio.timeout(30):
+            while True:
+                await asyncio.gather(*(admin.create(event()) for _ in range(20)))
