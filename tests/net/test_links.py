@@ -110,7 +110,7 @@ async def test_a_running_machines_link_is_left_working(lab: Lab, kind: LinkKind)
     await lab.links.ensure(spec)
     with await lab.links.open(spec) as wire:
         await lab.links.ensure(spec)
-        assert (await _sent_to(lab, wire, "192.168.9.13")).endswith(b"for the guest")
+        assert (await _sent_to(lab, wire, spec)).endswith(b"for the guest")
         with pytest.raises(NetworkError, match=spec.name):
             await lab.links.open(spec)
         await lab.links.remove(spec.name)
@@ -127,18 +127,20 @@ async def test_a_veth_link_ends_with_its_vmm_and_a_tap_when_it_is_removed(lab: L
     for spec in (packet, tap):
         await lab.links.ensure(spec)
         with await lab.links.open(spec) as wire:
-            assert await _sent_to(lab, wire, str(spec.address))
+            assert await _sent_to(lab, wire, spec)
 
 
-async def _sent_to(lab: Lab, wire: io.FileIO, address: str) -> bytes:
+async def _sent_to(lab: Lab, wire: io.FileIO, spec: Link) -> bytes:
     """A frame as a VMM gets it when somebody sends to its guest."""
+    # Opening it brings it up, which the kernel takes in a moment later: until then it drops packets.
+    await until(lambda: " state UP " in ip(lab.router, "link", "show", spec.name))
     os.set_blocking(wire.fileno(), False)
     readable = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_reader(wire.fileno(), readable.set)
     try:
         with make_socket(lab.control, socket.SOCK_DGRAM) as sender:
-            sender.sendto(b"for the guest", (address, 7))
+            sender.sendto(b"for the guest", (str(spec.address), 7))
         async with asyncio.timeout(5):
             await readable.wait()
     finally:
@@ -156,9 +158,7 @@ async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkK
         make_socket(lab.router, socket.SOCK_DGRAM, ("100.64.0.1", 9)) as receiver,
     ):
         assert not os.get_inheritable(wire.fileno())
-        # Opening it brings it up, which the kernel shows a moment later.
-        await until(lambda: " state UP " in ip(lab.router, "link", "show", spec.name))
-        frame = await _sent_to(lab, wire, "192.168.9.12")
+        frame = await _sent_to(lab, wire, spec)
         os.write(wire.fileno(), _frame(spec, "192.168.9.12", b"from the guest"))
         assert frame[:6] == bytes.fromhex("026dc0a8090c")
         assert frame.endswith(b"for the guest")
