@@ -70,7 +70,7 @@ types: environment ## Types
 	@$(BIN)/pyright
 
 .PHONY: contracts
-contracts: environment ## Which room may know which
+contracts: environment ## That packages import lower ones only
 	@$(BIN)/lint-imports
 
 .PHONY: dependencies
@@ -97,7 +97,7 @@ coverage: environment ## Check what those three covered against each package's f
 
 .PHONY: test-e2e
 test-e2e: components ## Tests on a whole cluster with real machines
-	@$(BIN)/pytest -m e2e $(SLOWEST)
+	@$(BIN)/pytest -m e2e --durations=40 --durations-min=5
 
 .PHONY: test-upstream
 test-upstream: components ## Upstream's own cases for network policies; more than an hour

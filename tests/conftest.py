@@ -4,7 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources import core_v1
 
@@ -12,8 +12,8 @@ from monopod.kube import Client, connect
 from tests.apiserver import ApiServer, running_api_server
 from tests.framework import layers
 
-# An example's time says nothing on a busy host.
-settings.register_profile("tests", deadline=None)
+# How long examples take to make or to check says nothing on a busy host.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
 

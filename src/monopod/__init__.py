@@ -1,5 +1,5 @@
 """Monopod: an open, self-hosted AWS Fargate for Kubernetes.
 
-One pod, one microVM, one node. The packages below this one are rooms that a pod passes once, in
-the order that ``docs/architecture.md`` draws; lower rooms know nothing of higher ones.
+One pod, one microVM, one node. A pod passes the packages below this one once, in the order
+that ``docs/architecture.md`` draws; lower packages import no higher ones.
 """

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import ssl
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -27,7 +25,7 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole
 from monopod.api import keys
 from monopod.build.images import ImageConfig, push, write_archive
 from monopod.build.images.errors import ImageInUseError
-from monopod.controlplane import access, images, lifecycle, manifests, objects
+from monopod.controlplane import access, code, images, lifecycle, manifests, objects
 from monopod.controlplane.control_plane import ControlPlane, supervisor
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.identities import identities
@@ -86,22 +84,6 @@ _CERTIFIED = {
 }
 
 
-@pytest.fixture(scope="module")
-def settings() -> Settings:
-    return Settings(home=Path(f"/tmp/monopod-test-{secrets.token_hex(4)}"))
-
-
-@pytest.fixture(scope="module")
-def plane(settings: Settings) -> Iterator[ControlPlane]:
-    async def up() -> ControlPlane:
-        return await lifecycle.up(settings, machines=False)
-
-    try:
-        yield asyncio.run(up())
-    finally:
-        asyncio.run(lifecycle.down(settings))
-
-
 def _anonymous(plane: ControlPlane) -> aiohttp.ClientSession:
     """A client without a certificate that trusts the cluster's authority."""
     authority = plane.layout.identity("admin") / "ca.crt"
@@ -122,6 +104,17 @@ async def test_a_second_up_restarts_no_process(plane: ControlPlane, settings: Se
     await lifecycle.up(settings, machines=False)
     after = {each.name: each.state and each.state.pid for each in await plane.status()}
     assert after == before
+
+
+async def test_new_code_restarts_monopods_processes_and_no_other(
+    plane: ControlPlane, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {each.name: each.state and each.state.pid for each in await plane.status()}
+    monkeypatch.setattr(code, "installed_code", lambda: "another")
+    after = await (await lifecycle.up(settings, machines=False)).status()
+    assert [each.name for each in after if not each.healthy] == []
+    restarted = {each.name for each in after if each.state and each.state.pid != before[each.name]}
+    assert restarted == {"eksapi", "loadbalancer", "scheduler", "vpc", "webhooks"}
 
 
 async def test_up_removes_processes_identities_and_roles_of_earlier_versions(

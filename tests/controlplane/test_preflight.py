@@ -37,6 +37,10 @@ def test_a_fit_host_lacks_nothing() -> None:
             {"variables": frozenset({"MONOPOD_ADMISSION_MODE", "MONOPOD_WEBHOOKS_PORT"})},
             "MONOPOD_ADMISSION_MODE is called MONOPOD_WEBHOOKS_MODE now",
         ),
+        (
+            {"variables": frozenset({"MONOPOD_ADMISSION_TELL_REGION"})},
+            "MONOPOD_ADMISSION_TELL_REGION is called MONOPOD_WEBHOOKS_INJECT_REGION now",
+        ),
     ],
 )
 def test_each_missing_requirement_is_named(change: dict[str, Any], said: str) -> None:

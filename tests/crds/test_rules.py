@@ -284,7 +284,7 @@ def test_a_vpc_has_dns_unless_it_is_turned_off(api_server: ApiServer) -> None:
 
 
 @pytest.mark.row("S2")
-def test_a_profile_nobody_has_looked_at_is_being_created(api_server: ApiServer) -> None:
+def test_a_profile_without_a_status_is_being_created(api_server: ApiServer) -> None:
     wanted = manifest("FargateProfile", fresh(), PROFILE)
     assert refusal(api_server, "create", of=wanted) == ""
     words = ("get", "fargateprofile", wanted["metadata"]["name"], "--no-headers")

@@ -9,6 +9,7 @@ from msgspec import convert
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, MicroVM, Subnet
 from monopod.explain import Explanation, Snapshot, Warned, explain
+from tests.framework import builders
 
 NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 BORN = "2026-11-23T12:00:00Z"
@@ -26,55 +27,30 @@ def pod(
     deleted: str | None = None,
     **spec: Any,
 ) -> Pod:
-    containers = spec.pop("containers", [{"name": "main"}])
-    return convert(
-        {
-            "metadata": {
-                "name": "web",
-                "namespace": "shop",
-                "uid": "u-1",
-                "labels": labels or {},
-                "annotations": annotations or {},
-                "creationTimestamp": born,
-                "deletionTimestamp": deleted,
-            },
-            "spec": {
-                "schedulerName": keys.SCHEDULER_NAME,
-                "containers": containers,
-                **spec,
-            },
-            "status": {"phase": "Pending", "conditions": conditions or [], **(status or {})},
+    return builders.pod(
+        "web",
+        metadata={
+            "labels": labels or {},
+            "annotations": annotations or {},
+            "creationTimestamp": born,
+            "deletionTimestamp": deleted,
         },
-        Pod,
+        status={"phase": "Pending", "conditions": conditions or [], **(status or {})},
+        **spec,
     )
 
 
 def profile(
     name: str, *selectors: dict[str, Any], subnets: tuple[str, ...] = (), born: str = ""
 ) -> FargateProfile:
-    return convert(
-        {
-            "metadata": {"name": name, "creationTimestamp": born or "2026-11-23T11:00:00Z"},
-            "spec": {"selectors": selectors, "subnets": list(subnets)},
-        },
-        FargateProfile,
+    at = born or "2026-11-23T11:00:00Z"
+    return builders.profile(
+        name, "none", *subnets, selectors=selectors, status="", creationTimestamp=at
     )
 
 
 def subnet(name: str, cidr: str = "192.168.0.0/24", internet: str = "NAT") -> Subnet:
-    return convert(
-        {
-            "metadata": {"name": name},
-            "spec": {
-                "vpc": "default",
-                "cidrBlock": cidr,
-                "availabilityZone": "local-1a",
-                "internet": internet,
-            },
-            "status": {"availableAddresses": 240},
-        },
-        Subnet,
-    )
+    return builders.subnet(name, cidr, internet=internet, available=240, vpc="default")
 
 
 def machine(**status: Any) -> MicroVM:
@@ -95,13 +71,7 @@ def machine(**status: Any) -> MicroVM:
 
 
 def node(ready: str = "True", **labels: str) -> Node:
-    return convert(
-        {
-            "metadata": {"name": NODE, "labels": labels or {keys.MACHINE_LABEL: MACHINE}},
-            "status": {"conditions": [{"type": "Ready", "status": ready}]},
-        },
-        Node,
-    )
+    return builders.node(NODE, ready, **(labels or {keys.MACHINE_LABEL: MACHINE}))
 
 
 def turned(kind: str, at: str, status: str = "True", **more: str) -> dict[str, str]:

@@ -83,7 +83,11 @@ async def test_a_timeout_of_the_probe_s_own_is_its_own() -> None:
 def test_without_an_event_loop_the_same_ends_it() -> None:
     values = iter([None, 0, "seen", "later"])
     assert eventually_blocking(lambda: next(values), every_s=0) == "seen"
+
+    def fails() -> bool:
+        raise KeyError("x")
+
     with pytest.raises(AssertionError, match=r"^not within 0 s: a key\nlast seen: KeyError: 'x'$"):
-        eventually_blocking(lambda: {}["x"], "a key", 0, errors=(KeyError,))
+        eventually_blocking(fails, "a key", 0, errors=(KeyError,))
     with pytest.raises(KeyError):
-        eventually_blocking(lambda: {}["x"])
+        eventually_blocking(fails)

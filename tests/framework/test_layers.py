@@ -40,33 +40,26 @@ def _pytest(directory: Path, tests: str, *words: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    ("tests", "problem"),
-    [
-        ("def test(): pass", "test: marked with no layer"),
-        (
-            "pytestmark = pytest.mark.unit\n@pytest.mark.api\ndef test(admin): pass",
-            "test: marked unit and api",
-        ),
-        (
-            "@pytest.mark.unit\ndef test(admin): pass",
-            "test: marked unit, but its fixture api_server is of api",
-        ),
-        (
-            "@pytest.mark.kernel\ndef test(lab, admin): pass",
-            "test: marked kernel, but its fixture api_server is of api",
-        ),
-        (
-            "@pytest.mark.api\ndef test(lab): pass",
-            "test: marked api, but its fixture lab is of kernel",
-        ),
-    ],
-)
-def test_a_layer_that_is_missing_or_wrong_ends_the_run(
-    tmp_path: Path, tests: str, problem: str
-) -> None:
-    said = _pytest(tmp_path, tests, "-m", "kernel")
-    assert f"test_it.py::{problem}\n" in said
+def test_a_layer_that_is_missing_or_wrong_ends_the_run(tmp_path: Path) -> None:
+    said = _pytest(
+        tmp_path,
+        "def test_none(): pass\n"
+        "@pytest.mark.unit\n@pytest.mark.api\ndef test_two(admin): pass\n"
+        "@pytest.mark.unit\ndef test_low(admin): pass\n"
+        "@pytest.mark.kernel\ndef test_lower(lab, admin): pass\n"
+        "@pytest.mark.api\ndef test_high(lab): pass\n"
+        "@pytest.mark.kernel\ndef test_good(lab): pass\n",
+        "-m",
+        "kernel",
+    )
+    for problem in (
+        "none: marked with no layer",
+        "two: marked unit and api",
+        "low: marked unit, but its fixture api_server is of api",
+        "lower: marked kernel, but its fixture api_server is of api",
+        "high: marked api, but its fixture lab is of kernel",
+    ):
+        assert f"test_it.py::test_{problem}\n" in said
     assert "passed" not in said
 
 

@@ -53,7 +53,7 @@ async def _in_force(client: Client) -> bool:
     try:
         await client.create(_event("default", "Node", "another"))
     except ForbiddenError as error:
-        return "of itself" in str(error)
+        return "about itself" in str(error)
     return False
 
 
@@ -264,6 +264,31 @@ async def test_what_else_it_writes_is_small(guest: Client, node: str) -> None:
     metadata = ObjectMeta(name=node, namespace="kube-node-lease", annotations={"a": "b" * 100_000})
     with pytest.raises(ForbiddenError, match="metadata is too large"):
         await guest.create(Lease(metadata=metadata))
+
+
+@pytest.mark.row("S5")
+@pytest.mark.usefixtures("guest")
+def test_its_csinode_has_no_drivers(server: ApiServer, node: str) -> None:
+    def write(drivers: object) -> str:
+        csinode = {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "CSINode",
+            "metadata": {"name": node},
+            "spec": {"drivers": drivers},
+        }
+        done = server.kubectl(
+            *("create", "--validate=false", f"--as=system:node:{node}", "-f", "-"),
+            *("--as-group=system:nodes", "--as-group=system:authenticated"),
+            stdin=yaml.safe_dump(csinode),
+        )
+        return done.stderr
+
+    driver = {"name": "efs.csi.aws.com", "nodeID": node}
+    assert "machines have no CSI drivers" in write([driver])
+    # A kubelet writes Protocol Buffers, in which an empty list is an absent one.
+    for none in ([], None):
+        assert not write(none)
+        server.kubectl("delete", "csinode", node)
 
 
 @pytest.mark.row("S5")

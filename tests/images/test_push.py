@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from monopod.build.images import ImageConfig, PushError, push, write_archive
+from monopod.build.images import ImageConfig, RegistryError, push, write_archive
 from monopod.util.progress import Progress
 from tests.images.conftest import digest, members, tar_of
 
@@ -117,10 +117,10 @@ async def test_a_large_blob_is_sent_in_chunks(registry: str, tmp_path: Path) -> 
 
 
 async def test_an_unreachable_registry_is_one_clear_error(oci_archive: Path) -> None:
-    with pytest.raises(PushError, match=r"cannot reach the registry http://127\.0\.0\.1:9"):
+    with pytest.raises(RegistryError, match=r"cannot reach the registry http://127\.0\.0\.1:9"):
         await push(oci_archive, "http://127.0.0.1:9")
 
 
 async def test_a_rejection_names_the_request(registry: str, oci_archive: Path) -> None:
-    with pytest.raises(PushError, match=r"rejects the push: .* returned 404"):
+    with pytest.raises(RegistryError, match=r"rejects the request: .* returned 404"):
         await push(oci_archive, f"{registry}/elsewhere")

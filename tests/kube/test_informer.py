@@ -140,7 +140,6 @@ async def test_an_idle_watch_is_abandoned(
         proxy.hold()
         await admin.create(config(namespace, "a"))
         await until(lambda: "a" in seen.known)
-        assert informer.silent_for_s < 5
 
 
 async def test_deletions_missed_after_gone_are_reported(

@@ -21,7 +21,7 @@ from monopod.controllers.loadbalancer.ingress_annotations import INGRESS
 from monopod.controllers.loadbalancer.parts import HttpPart, NetworkPart
 from monopod.controllers.loadbalancer.service_annotations import SERVICE
 from monopod.controllers.loadbalancer.services import network_part
-from tests.loadbalancer.build import service
+from tests.framework.builders import service
 from tests.loadbalancer.test_ingresses import AROUND, ingress, path
 
 pytestmark = pytest.mark.unit

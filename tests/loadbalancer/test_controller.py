@@ -25,9 +25,9 @@ from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.controllers.loadbalancer.services import PREFIX as SERVICE_PREFIX
 from monopod.kube import Client, codec, meta
 from tests.apiserver import ApiServer
+from tests.framework.builders import ENDING, READY, UNREADY, service, slice_of
 from tests.framework.eventually import eventually
 from tests.kube.waiting import running
-from tests.loadbalancer.build import ENDING, READY, UNREADY, service, slice_of
 from tests.loadbalancer.rig import PORT, TARGETS, Rig, rig
 from tests.loadbalancer.test_render import self_signed
 

@@ -16,9 +16,9 @@ import pytest
 from monopod.controllers.loadbalancer import manager
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.kube import Client
+from tests.framework.builders import READY, service, slice_of
 from tests.framework.eventually import eventually
 from tests.kube.waiting import running
-from tests.loadbalancer.build import READY, service, slice_of
 from tests.loadbalancer.rig import PORT, Rig, rig
 
 pytestmark = [

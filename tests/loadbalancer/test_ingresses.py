@@ -22,7 +22,7 @@ from monopod.controllers.loadbalancer.model import (
 )
 from monopod.controllers.loadbalancer.parts import HttpPart
 from monopod.kube import codec
-from tests.loadbalancer.build import READY, service, slice_of
+from tests.framework.builders import READY, service, slice_of
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ from monopod.controllers.loadbalancer.ingress import http_part
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.controllers.loadbalancer.parts import HttpPart, NetworkPart
 from monopod.controllers.loadbalancer.services import network_part
-from tests.loadbalancer.build import service
+from tests.framework.builders import service
 from tests.loadbalancer.test_ingresses import AROUND, ingress, path
 
 pytestmark = pytest.mark.unit

@@ -12,7 +12,7 @@ from monopod.api.keys import TARGET_HEALTH_PREFIX
 from monopod.controllers.loadbalancer.readiness_gates import outstanding, patches, with_waiting
 from monopod.controllers.loadbalancer.targets import targets
 from monopod.kube import codec
-from tests.loadbalancer.build import ENDING, UNREADY, slice_of
+from tests.framework.builders import ENDING, UNREADY, slice_of
 
 pytestmark = pytest.mark.unit
 

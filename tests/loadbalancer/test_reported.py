@@ -16,7 +16,7 @@ from monopod.controllers.loadbalancer.model import Forward, HttpListener, Protoc
 from monopod.controllers.loadbalancer.parts import HttpPart, NetworkPart
 from monopod.controllers.loadbalancer.services import network_part
 from monopod.kube import codec
-from tests.loadbalancer.build import service
+from tests.framework.builders import service
 from tests.loadbalancer.test_ingresses import AROUND, ingress, made, path
 
 pytestmark = pytest.mark.unit

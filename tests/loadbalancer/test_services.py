@@ -14,7 +14,7 @@ from monopod.controllers.loadbalancer.services import (
     network_part,
     node_port_hint,
 )
-from tests.loadbalancer.build import ENDING, READY, UNREADY, service, slice_of
+from tests.framework.builders import ENDING, READY, UNREADY, service, slice_of
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ from lightkube.resources.networking_v1 import Ingress, IngressClass
 from monopod.controllers.loadbalancer.ingress import CLASS_ANNOTATION
 from monopod.controllers.loadbalancer.unclaimed import ingress_hint, service_hint
 from monopod.kube import codec
-from tests.loadbalancer.build import service
+from tests.framework.builders import service
 from tests.loadbalancer.test_ingresses import ingress, path
 
 pytestmark = pytest.mark.unit

@@ -17,11 +17,19 @@ from lightkube.models import meta_v1
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 
 from monopod.api import keys
+from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions
-from monopod.controllers.microvm.serving_csr_approver import objection
+from monopod.controllers.microvm.csr_approver import last_issued, objection
 from monopod.identity.errors import IdentityError
-from monopod.identity.node import CLIENT_SIGNER, SERVING_SIGNER, USAGES, NodeIssuer, NodeSubject
-from monopod.kube import Client, ForbiddenError, Informer, connect, meta
+from monopod.identity.node import (
+    CLIENT_SIGNER,
+    SERVING_SIGNER,
+    USAGES,
+    NodeIssuer,
+    NodeSubject,
+    credential_id,
+)
+from monopod.kube import Client, ForbiddenError, Informer, connect, meta, name_of
 from tests.microvm.build import ADDRESSED, NODE, machine
 from tests.microvm.conftest import USER
 from tests.microvm.world import World, eventually, status_of
@@ -105,28 +113,64 @@ async def test_requests_to_other_signers_may_not_be_approved(world: World) -> No
 
 
 @pytest.mark.api
-async def test_a_kubelet_renews_its_serving_certificate(world: World) -> None:
+async def test_a_kubelet_renews_both_certificates_with_its_last_one_only(world: World) -> None:
+    """Once the kubelet has renewed its certificate, a stolen one is not renewed."""
     async with world.controller():
         name = await world.claim(await world.pod())
-        made = await world.condition(name, conditions.LAUNCHED)
-        node = status_of(made).nodeName
-        request = _request(
-            SERVING_SIGNER,
-            "system:nodes",
-            f"system:node:{node}",
-            (node,),
-            (IPv4Address(status_of(made).podAddress),),
-        )
-        kubelet = world.server.kubeconfig(f"system:node:{node}", "system:nodes")
-        async with connect(kubelet, "kubelet") as client:
-            created = await client.create(request)
+        made = status_of(await world.condition(name, conditions.LAUNCHED))
+        user = f"system:node:{made.nodeName}"
+        kubelet = _Kubelet(world, user)
+        # The fake machine has its certificate; a kubelet's here is another until it is recorded.
+        assert made.credential.startswith("X509SHA256=")
+        await kubelet.record(name)
+        addresses = (IPv4Address(made.podAddress),)
+        serving = _request(SERVING_SIGNER, "system:nodes", user, (made.nodeName,), addresses)
+        await kubelet.signed(await kubelet.ask(serving))
+        client = _request(CLIENT_SIGNER, "system:nodes", user)
+        certificate = await kubelet.signed(await kubelet.ask(client))
 
-        async def signed() -> bool:
-            found = await world.admin.get(CertificateSigningRequest, meta(created).name or "")
-            return bool(found.status and found.status.certificate)
+        async def recorded() -> bool:
+            status = status_of(await world.admin.get(MicroVM, name))
+            return status.credential == credential_id(certificate)
 
-        await eventually(signed, "the request is approved and signed")
-    await world.admin.delete(CertificateSigningRequest, meta(created).name or "")
+        await eventually(recorded, "the new certificate is the machine's")
+        stolen = await kubelet.ask(_request(CLIENT_SIGNER, "system:nodes", user))
+        again = await kubelet.ask(_request(SERVING_SIGNER, "system:nodes", user, (made.nodeName,)))
+    async with world.controller():
+        # What a new controller has approved, it has approved in its first pass.
+        for request in (stolen, again):
+            found = await world.admin.get(CertificateSigningRequest, request)
+            assert found.status is None or not found.status.conditions
+    for request in kubelet.made:
+        await world.admin.delete(CertificateSigningRequest, request)
+
+
+class _Kubelet:
+    """A client with a node's certificate, which makes requests."""
+
+    def __init__(self, world: World, user: str) -> None:
+        self._world = world
+        self._config = world.server.kubeconfig(user, "system:nodes")
+        self.made: list[str] = []
+
+    async def record(self, machine: str) -> None:
+        """Make its certificate the machine's last one."""
+        pem = (self._config.parent / "client.crt").read_bytes()
+        status = {"credential": credential_id(x509.load_pem_x509_certificate(pem))}
+        await self._world.admin.patch(MicroVM, machine, {"status": status}, subresource="status")
+
+    async def ask(self, request: CertificateSigningRequest) -> str:
+        async with connect(self._config, "kubelet") as client:
+            self.made.append(name_of(await client.create(request)))
+        return self.made[-1]
+
+    async def signed(self, request: str) -> x509.Certificate:
+        async def look() -> str | None:
+            found = await self._world.admin.get(CertificateSigningRequest, request)
+            return found.status.certificate if found.status else None
+
+        pem = await eventually(look, "the request is approved and signed")
+        return x509.load_pem_x509_certificate(base64.b64decode(pem))
 
 
 OWN = f"system:node:{NODE}"
@@ -148,7 +192,7 @@ def test_objections(case: str) -> None:
     (user, subject, names, addresses), expected = OBJECTIONS[case]
     request = _request(SERVING_SIGNER, "system:nodes", subject, names, addresses)
     request.spec.username, request.spec.groups = user, ["system:nodes"]
-    found = objection(request, machine(ADDRESSED), REGION)
+    found = objection(request, machine(ADDRESSED), "", REGION)
     assert (found is None) if expected is None else (expected in (found or ""))
 
 
@@ -159,15 +203,34 @@ def test_a_worker_nodes_kubelet_renews_under_its_own_name() -> None:
     user = f"system:node:{HOST}"
     request = _request(SERVING_SIGNER, "system:nodes", user, (HOST,), (ADDRESS,))
     request.spec.username, request.spec.groups = user, ["system:nodes"]
-    assert objection(request, node, REGION) is None
-    assert "made by" in (objection(request, machine(ADDRESSED), REGION) or "")
+    assert objection(request, node, "", REGION) is None
+    assert "made by" in (objection(request, machine(ADDRESSED), "", REGION) or "")
 
 
 @pytest.mark.unit
 def test_a_machine_that_goes_renews_nothing() -> None:
     request = _request(SERVING_SIGNER, "system:nodes", OWN, (NODE,), (ADDRESS,))
     request.spec.username, request.spec.groups = OWN, ["system:nodes"]
-    assert objection(request, machine(ADDRESSED, deleting=True), REGION) is not None
+    assert objection(request, machine(ADDRESSED, deleting=True), "", REGION) is not None
+
+
+@pytest.mark.unit
+def test_only_the_last_certificate_renews() -> None:
+    request = _request(CLIENT_SIGNER, "system:nodes", OWN)
+    request.spec.username, request.spec.groups = OWN, ["system:nodes"]
+    request.spec.extra = {"authentication.kubernetes.io/credential-id": ["X509SHA256=aa"]}
+    last = {"X509SHA256=aa": None, "": None, "X509SHA256=bb": "not the last one"}
+    for credential, expected in last.items():
+        found = objection(request, machine(ADDRESSED), credential, REGION)
+        assert (found is None) if expected is None else (expected in (found or ""))
+    assert last_issued([request]) == ""
+
+
+@pytest.mark.unit
+def test_a_client_certificate_has_no_other_names() -> None:
+    request = _request(CLIENT_SIGNER, "system:nodes", OWN, (NODE,))
+    request.spec.username, request.spec.groups = OWN, ["system:nodes"]
+    assert "it asks for" in (objection(request, machine(ADDRESSED), "", REGION) or "")
 
 
 @pytest.mark.unit
@@ -175,7 +238,7 @@ def test_a_client_certificate_is_no_serving_certificate() -> None:
     request = _request(SERVING_SIGNER, "system:nodes", OWN, (NODE,), (ADDRESS,))
     request.spec.username, request.spec.groups = OWN, ["system:nodes"]
     request.spec.usages = USAGES[CLIENT_SIGNER]
-    assert "usages" in (objection(request, machine(ADDRESSED), REGION) or "")
+    assert "usages" in (objection(request, machine(ADDRESSED), "", REGION) or "")
 
 
 def _request(

@@ -89,9 +89,7 @@ async def granting(world: World) -> AsyncIterator[Granting]:
 
 
 @pytest.mark.row("S13")
-async def test_a_machine_gets_the_credentials_of_its_own_role_only(
-    granting: Granting, world: World
-) -> None:
+async def test_a_machine_gets_only_its_roles_credentials(granting: Granting, world: World) -> None:
     other = Granting(world)
     await granting.role(await granting.secret("mine.test", "needle-1"))
     await other.role(await other.secret("theirs.test", "needle-2"))

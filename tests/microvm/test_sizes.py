@@ -13,8 +13,8 @@ from monopod.node.provider.host_capacity import check_fits
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import qemu, uml
 from monopod.node.vmm.qemu_command import Accelerator
+from tests.framework.builders import pod
 from tests.microvm.build import machine
-from tests.scheduler.build import pod
 from tests.scheduler.test_decide import claimed
 
 pytestmark = pytest.mark.unit

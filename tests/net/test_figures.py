@@ -23,7 +23,7 @@ from monopod.controllers.vpc.filter_writer import FilterWriter
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
 from monopod.kube import Client
 from tests.apiserver import ApiServer
-from tests.loadbalancer.build import READY, slice_of
+from tests.framework.builders import READY, slice_of
 from tests.net.lab import Guest, Lab, make_socket
 from tests.net.plane import apply, in_control_plane, kube_proxy, until
 

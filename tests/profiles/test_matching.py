@@ -112,7 +112,7 @@ def test_the_message_of_a_waiting_pod_does_not_change_with_each_new_profile() ->
     assert choose_profile(many, "x", None, None).message == message
 
 
-def test_reasons_are_message_for_each_profile_and_selector() -> None:
+def test_each_profile_and_selector_has_its_reasons() -> None:
     found = choose_profile(
         [
             profile("b", {"namespace": "shop", "labels": {"tier": "web", "app": "x*"}}),

@@ -52,7 +52,7 @@ def test_one_profile_at_a_time(
         )
 
 
-def test_a_profile_is_not_in_its_own_way() -> None:
+def test_a_profile_does_not_block_itself() -> None:
     going = profile("fp", "DELETING")
     assert blocked_by_other_profile("fp", [going], cluster="c", deleting=True) is None
 

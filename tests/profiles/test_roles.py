@@ -23,7 +23,7 @@ def _role(name: str, age_s: float, arn: str = _ARN) -> ExecutionRole:
     )
 
 
-def test_nobody_takes_an_arn_over() -> None:
+def test_a_younger_role_cannot_take_over_an_arn() -> None:
     """In any order of input, the oldest counts, and of two of the same age the first by name."""
     first, twin, later = _role("a", 60), _role("b", 60), _role("0", 5)
     other = _role("other", 600, _ARN + "-2")

@@ -43,7 +43,7 @@ def test_named_ones_in_order_once() -> None:
     assert usable("nat-b", "closed", "nat-b") == ["closed", "nat-b"]
 
 
-def test_missing_and_public_ones_are_told() -> None:
+def test_missing_and_public_subnets_are_reported() -> None:
     spec = {"selectors": [{"namespace": "*"}], "subnets": ["public", "gone", "nat-a"]}
     found = subnets_of_profile(convert({"spec": spec}, FargateProfile), SUBNETS)
     assert (len(found.usable), found.missing, found.public) == (1, ("gone",), ("public",))

@@ -1,4 +1,4 @@
-"""What every capacity does, the real one and the fake that other tests are built on."""
+"""The contract of every machine provider: of this host, and the fake that other tests use."""
 
 import asyncio
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""Which driver a machine gets: a table of hosts and wishes, and what holds of all of them."""
+"""The choice of a driver: a table of hosts and requests, and invariants of every choice."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ WITH_KVM, WITHOUT_KVM, BARE = (UML, TCG, KVM), (UML, TCG, NO_KVM), (UML, NO_QEMU
 
 @pytest.mark.row("S1")
 @pytest.mark.parametrize(
-    ("milli_cpu", "insisted", "host", "driver"),
+    ("milli_cpu", "requested", "host", "driver"),
     [
         (250, "", WITH_KVM, "qemu-kvm"),
         (16000, "", WITH_KVM, "qemu-kvm"),
@@ -38,12 +38,12 @@ WITH_KVM, WITHOUT_KVM, BARE = (UML, TCG, KVM), (UML, TCG, NO_KVM), (UML, NO_QEMU
         (250, "qemu-kvm", WITH_KVM, "qemu-kvm"),
     ],
 )
-def test_choice(milli_cpu: int, insisted: str, host: tuple[Candidate, ...], driver: str) -> None:
-    assert choose(milli_cpu, insisted, host).driver == driver
+def test_choice(milli_cpu: int, requested: str, host: tuple[Candidate, ...], driver: str) -> None:
+    assert choose(milli_cpu, requested, host).driver == driver
 
 
 @pytest.mark.parametrize(
-    ("milli_cpu", "insisted", "host", "expected"),
+    ("milli_cpu", "requested", "host", "expected"),
     [
         (
             250,
@@ -94,13 +94,13 @@ def test_choice(milli_cpu: int, insisted: str, host: tuple[Candidate, ...], driv
     ],
 )
 def test_the_reason(
-    milli_cpu: int, insisted: str, host: tuple[Candidate, ...], expected: DriverSelection
+    milli_cpu: int, requested: str, host: tuple[Candidate, ...], expected: DriverSelection
 ) -> None:
-    assert choose(milli_cpu, insisted, host) == expected
+    assert choose(milli_cpu, requested, host) == expected
 
 
 @pytest.mark.parametrize(
-    ("milli_cpu", "insisted", "host", "error", "text"),
+    ("milli_cpu", "requested", "host", "error", "text"),
     [
         (
             250,
@@ -149,13 +149,13 @@ def test_the_reason(
 )
 def test_refusals(
     milli_cpu: int,
-    insisted: str,
+    requested: str,
     host: tuple[Candidate, ...],
     error: type[Exception],
     text: str,
 ) -> None:
     with pytest.raises(error) as refused:
-        choose(milli_cpu, insisted, host)
+        choose(milli_cpu, requested, host)
     assert str(refused.value) == text
 
 
@@ -184,17 +184,17 @@ _HOSTS = st.tuples(
     _HOSTS,
 )
 def test_the_chosen_driver_fits_and_matches_the_request(
-    milli_cpu: int, insisted: str, host: tuple[Candidate, ...]
+    milli_cpu: int, requested: str, host: tuple[Candidate, ...]
 ) -> None:
     able = {
         each.name
         for each in host
         if not each.unusable
         and each.max_milli_cpu >= milli_cpu
-        and (insisted in ("", each.name) or each.name.startswith(f"{insisted}-"))
+        and (requested in ("", each.name) or each.name.startswith(f"{requested}-"))
     }
     try:
-        choice = choose(milli_cpu, insisted, host)
+        choice = choose(milli_cpu, requested, host)
     except (DriverUnavailableError, SizeUnsupportedError):
         assert not able
         return

@@ -81,7 +81,7 @@ async def test_a_check_overrides_a_successful_preparation() -> None:
 
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": dies})
     await drivers.prepare()
-    assert drivers.standings == (
+    assert drivers.reports == (
         DriverReport(Candidate("qemu-kvm", 16000, "the probe guest died"), "", EARLIER),
     )
 
@@ -92,7 +92,7 @@ async def test_a_failing_check_makes_a_driver_unusable() -> None:
 
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": breaks}, now=lambda: NOW)
     await drivers.prepare()
-    assert drivers.standings == (
+    assert drivers.reports == (
         DriverReport(Candidate("qemu-kvm", 16000, "QEMU is too old"), "", NOW),
     )
 
@@ -103,7 +103,7 @@ async def test_what_a_check_found_is_kept() -> None:
 
     drivers = Drivers([FakeDriver("qemu-kvm")], {"qemu-kvm": works}, now=lambda: NOW)
     await drivers.prepare()
-    assert drivers.standings == (
+    assert drivers.reports == (
         DriverReport(Candidate("qemu-kvm", 16000), "a guest booted", EARLIER),
     )
 

@@ -1,4 +1,4 @@
-"""The fake capacity keeps the contract of the real one."""
+"""The fake provider keeps the contract."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""CPU and memory are promised as far as there is some, or as far as the host's owner bets."""
+"""Reservations fill the CPU and memory of a host, multiplied by its overcommit ratios."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The contract, and what is this host's own: real machines in real jails on real links."""
+"""The contract on this host: real machines in real jails on real links."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ __all__ = ["guest_image"]
 
 
 class Host(Place):
-    """A router, a home and a cgroup that nobody else uses."""
+    """A router, a home and a cgroup for one test."""
 
     def __init__(self, home: Path, image: GuestImage) -> None:
         self.home = home
@@ -173,7 +173,7 @@ async def test_a_settled_machine_is_held_to_its_cpu(host: Host) -> None:
     async with host.open() as capacity:
         await capacity.launch(wanted(milli_cpu=500), configure)
     async with host.open() as capacity:
-        # Told to a process that did not launch it.
+        # By a process that did not launch it.
         await capacity.end_boot_burst(NAME)
         quota, period = _cpu(host, NAME)
         assert quota * 1000 // period == 500 + PLATFORM_MILLI_CPU
@@ -213,7 +213,7 @@ async def test_each_machine_is_handled_by_its_own_driver(host: Host) -> None:
         assert (chosen.driver, chosen.hardware) == ("qemu-tcg", False)
         assert (await capacity.launch(wanted(OTHER), configure)).driver == "uml"
         await capacity.terminate(OTHER)
-    # Before a launch, nothing tells whose remains there may be: each driver is asked.
+    # Before a launch every driver stops the machine, since leftovers may be of any.
     assert sorted(set(calls)) == ["launch", "prepare", "stop", "watch"]
     calls.clear()
     async with host.open() as capacity:

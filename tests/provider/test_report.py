@@ -1,4 +1,4 @@
-"""What the process that runs machines found out reaches those who ask."""
+"""The report on drivers and capacity that ``monopod status`` reads."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -26,6 +26,7 @@ from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.kube import Client, NotFoundError, connect, meta
 from monopod.settings import Settings
 from tests.apiserver import ApiServer
+from tests.framework import builders
 from tests.framework.eventually import eventually
 from tests.scheduler import build
 
@@ -104,14 +105,14 @@ class World:
         return f"fp-{self.tag}"
 
     async def add_subnet(self, block: str = "192.168.1.0/24", internet: str = "NAT") -> Subnet:
-        wanted = build.subnet(self.subnet_name, block, internet=internet)
+        wanted = builders.subnet(self.subnet_name, block, internet=internet)
         wanted.status = None
         return await self.admin.create(wanted)
 
     async def add_profile(
-        self, name: str = "", *subnets: str, role: str = build.ARN
+        self, name: str = "", *subnets: str, role: str = builders.ARN
     ) -> FargateProfile:
-        wanted = build.profile(
+        wanted = builders.profile(
             name or self.profile_name, self.namespace, *(subnets or (self.subnet_name,))
         )
         wanted.spec.podExecutionRoleArn = role
@@ -119,7 +120,7 @@ class World:
         return await self.admin.create(wanted)
 
     async def add_pod(self, name: str = "web-0", **parts: Any) -> Pod:
-        wanted = build.pod(name, self.namespace, **parts)
+        wanted = builders.pod(name, self.namespace, **parts)
         meta(wanted).uid = None
         return await self.admin.create(wanted)
 
@@ -148,7 +149,7 @@ class World:
     async def come_up(self, machine: MicroVM) -> str:
         """Play MicroVM controller and kubelet: a Ready node with a unique name."""
         name = f"fargate-ip-{meta(machine).name}.local-1.compute.internal"
-        node = build.node(name)
+        node = builders.node(name)
         node.status = None
         made = await self.admin.create(node)
         status = NodeStatus(conditions=[NodeCondition(type="Ready", status=TRUE)])

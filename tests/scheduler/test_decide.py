@@ -17,18 +17,8 @@ from monopod.controllers.scheduler.actions import (
     Requeue,
 )
 from monopod.controllers.scheduler.decide import decide
-from tests.scheduler.build import (
-    NODE,
-    NOW,
-    UID,
-    condition,
-    machine,
-    node,
-    pod,
-    profile,
-    state,
-    subnet,
-)
+from tests.framework.builders import NODE, NOW, UID, node, pod, profile, subnet
+from tests.scheduler.build import condition, machine, state
 
 pytestmark = pytest.mark.unit
 
@@ -133,7 +123,8 @@ def test_every_size_is_asked_for() -> None:
         (None, None, ""),
         ("qemu", None, "qemu"),
         (None, "uml", "uml"),
-        ("qemu-tcg", "uml", "qemu-tcg"),
+        ("qemu-kvm", "uml", "qemu-kvm"),
+        ("uml", "qemu-tcg", "uml"),
         ("", "qemu-kvm", "qemu-kvm"),
     ],
 )
@@ -142,6 +133,32 @@ def test_a_driver_that_is_insisted_on(
 ) -> None:
     wanted = pod(metadata=_insisting(of_pod))
     action = claimed(wanted, profiles=[profile(**_insisting(of_profile))])
+    assert action.spec.driver == driver
+
+
+@pytest.mark.row("S5")
+@pytest.mark.parametrize(
+    ("of_pod", "of_profile", "hardware_only", "whose"),
+    [
+        ("qemu-tcg", "uml", False, "Fargate profile fp"),
+        ("qemu", "qemu-kvm", False, "Fargate profile fp"),
+        ("uml", None, True, "this cluster"),
+        ("uml", "uml", True, "this cluster"),
+    ],
+)
+def test_a_pod_gets_no_weaker_driver_than_its_profile_or_cluster_allows(
+    of_pod: str, of_profile: str | None, hardware_only: bool, whose: str
+) -> None:
+    known = state(profiles=[profile(**_insisting(of_profile))], hardware_only=hardware_only)
+    reason, message = refused(decide(pod(metadata=_insisting(of_pod)), known))
+    assert reason == "WeakerDriver"
+    assert message.endswith(f"the least that {whose} allows")
+
+
+@pytest.mark.row("S5")
+@pytest.mark.parametrize(("of_profile", "driver"), [(None, "qemu-kvm"), ("uml", "qemu-kvm")])
+def test_the_clusters_floor_is_every_pods(of_profile: str | None, driver: str) -> None:
+    action = claimed(profiles=[profile(**_insisting(of_profile))], hardware_only=True)
     assert action.spec.driver == driver
 
 

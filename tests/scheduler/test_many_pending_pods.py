@@ -21,6 +21,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
 from monopod.kube import Client, meta
 from tests.apiserver import ApiServer
+from tests.framework import builders
 from tests.framework.eventually import eventually
 from tests.scheduler import build
 from tests.scheduler.conftest import World
@@ -113,7 +114,7 @@ async def _all(what: list[Callable[[], Awaitable[object]]]) -> None:
 
 async def _make_crowd(world: World) -> None:
     async def pod(number: int) -> None:
-        wanted = build.pod(f"web-{number}", world.namespace)
+        wanted = builders.pod(f"web-{number}", world.namespace)
         meta(wanted).uid = None
         await world.admin.create(wanted)
 
@@ -131,7 +132,7 @@ async def _make_crowd(world: World) -> None:
 
 def _profile(name: str, world: World, *selectors: Selector) -> FargateProfile:
     spec = FargateProfileSpec(
-        selectors=list(selectors), subnets=[world.subnet_name], podExecutionRoleArn=build.ARN
+        selectors=list(selectors), subnets=[world.subnet_name], podExecutionRoleArn=builders.ARN
     )
     return FargateProfile(metadata=ObjectMeta(name=name), spec=spec)
 

@@ -1,27 +1,24 @@
 """The incremental index of placed pods equals a count of all objects, after any events."""
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api.resources import MicroVM, Subnet
 from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod, stays
 from monopod.controllers.scheduler.placement_index import PlacementIndex
-from monopod.kube import Change, Key, key_of, meta, uid_of
-from monopod.kube.store import Store
-from tests.scheduler.build import pod, subnet
+from monopod.kube import key_of, uid_of
+from tests.framework.builders import pod, subnet
+from tests.kube.source import FakeInformer
 
 pytestmark = pytest.mark.unit
 
-_T = TypeVar("_T", bound=res.Resource)
 _ZONES = ("a", "b")
 _APART = {
     "labelSelector": {"matchLabels": {"app": "web"}},
@@ -32,44 +29,11 @@ _SHY: dict[str, Any] = {
 }
 
 
-class _Seen(Generic[_T]):
-    """An informer without its I/O."""
-
-    def __init__(self) -> None:
-        self._store: Store[_T] = Store()
-        self._callbacks: list[Callable[[Change[_T]], None]] = []
-        self._version = 0
-
-    def get(self, key: Key) -> _T | None:
-        return self._store.objects.get(key)
-
-    def items(self) -> Sequence[_T]:
-        return tuple(self._store)
-
-    def subscribe(self, callback: Callable[[Change[_T]], None]) -> Callable[[], None]:
-        self._callbacks.append(callback)
-        return lambda: self._callbacks.remove(callback)
-
-    def put(self, obj: _T) -> None:
-        self._version += 1
-        meta(obj).resourceVersion = str(self._version)
-        self._tell(self._store.put(obj))
-
-    def remove(self, key: Key) -> None:
-        if (obj := self.get(key)) is not None:
-            self._tell(self._store.remove(obj))
-
-    def _tell(self, changes: Sequence[Change[_T]]) -> None:
-        for change in changes:
-            for callback in self._callbacks:
-                callback(change)
-
-
 class _World:
     def __init__(self) -> None:
-        self.machines: _Seen[MicroVM] = _Seen()
-        self.pods: _Seen[Pod] = _Seen()
-        self.subnets: _Seen[Subnet] = _Seen()
+        self.machines = FakeInformer[MicroVM]()
+        self.pods = FakeInformer[Pod]()
+        self.subnets = FakeInformer[Subnet]()
         self.index = PlacementIndex(self.machines, self.pods, self.subnets)
 
     def recount(self) -> list[PlacedPod]:

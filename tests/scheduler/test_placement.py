@@ -5,7 +5,8 @@ import pytest
 from monopod.controllers.scheduler import placement
 from monopod.controllers.scheduler.placement import SubnetCandidate
 from monopod.fargate.sizing import Size
-from tests.scheduler.build import REGION, pod, subnet
+from tests.framework.builders import pod, subnet
+from tests.scheduler.build import REGION
 
 pytestmark = pytest.mark.unit
 

@@ -26,7 +26,7 @@ from monopod.fargate.profiles import KnownRoles, ProfileContext
 from monopod.kube import NotFoundError, meta
 from monopod.settings import Settings
 from tests.apiserver import ApiServer
-from tests.scheduler.build import NOW, profile, role, subnet
+from tests.framework.builders import NOW, profile, role, subnet
 from tests.scheduler.conftest import World, eventually
 
 

@@ -22,7 +22,8 @@ from monopod.controllers.scheduler.actions import (
 )
 from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.patches import condition_patch, metadata_patch, status_patch
-from tests.scheduler.build import NODE, NOW, condition, machine, node, pod, profile, state, subnet
+from tests.framework.builders import NODE, NOW, node, pod, profile, subnet
+from tests.scheduler.build import condition, machine, state
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,8 @@ import pytest
 
 from monopod.controllers.scheduler.actions import CreateMicroVM, MarkUnschedulable
 from monopod.controllers.scheduler.decide import decide
-from tests.scheduler.build import pod, state, subnet
+from tests.framework.builders import pod, subnet
+from tests.scheduler.build import state
 
 pytestmark = pytest.mark.unit
 

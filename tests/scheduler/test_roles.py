@@ -10,7 +10,8 @@ from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.fargate.profiles import KnownRoles
 from monopod.kube import meta
-from tests.scheduler.build import ARN, pod, role, state
+from tests.framework.builders import ARN, pod, role
+from tests.scheduler.build import state
 from tests.scheduler.conftest import World, running_scheduler
 
 _NOT_ASSUMED = (

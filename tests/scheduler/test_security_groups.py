@@ -15,7 +15,8 @@ from monopod.controllers.scheduler.actions import AskGroups, CreateMicroVM, Mark
 from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.security_groups import Membership, groups_in, matching
 from monopod.kube import meta
-from tests.scheduler.build import pod, state
+from tests.framework.builders import pod
+from tests.scheduler.build import state
 from tests.scheduler.conftest import World, eventually
 
 _WEB = {"matchLabels": {"app": "web"}}

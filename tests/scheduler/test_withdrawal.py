@@ -8,7 +8,7 @@ from lightkube.resources.core_v1 import PersistentVolume, PersistentVolumeClaim,
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, Vpc, VpcSpec
 from monopod.kube import NotFoundError, meta
-from tests.scheduler import build
+from tests.framework import builders
 from tests.scheduler.conftest import World, eventually
 
 pytestmark = [pytest.mark.api, pytest.mark.row("S8"), pytest.mark.usefixtures("scheduler")]
@@ -63,7 +63,7 @@ async def test_when_the_vpc_gets_its_dns(world: World) -> None:
     name = f"vpc-{world.tag}"
     spec = VpcSpec(["192.168.0.0/16"], enableDnsHostnames=False)
     await world.admin.create(Vpc(metadata=ObjectMeta(name=name), spec=spec))
-    subnet = build.subnet(world.subnet_name)
+    subnet = builders.subnet(world.subnet_name)
     subnet.spec.vpc, subnet.status = name, None
     await world.admin.create(subnet)
     await world.add_profile()

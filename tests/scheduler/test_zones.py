@@ -17,7 +17,8 @@ from monopod.controllers.scheduler.decide import decide
 from monopod.controllers.scheduler.placed_pods import PlacedPod, placed_pod
 from monopod.controllers.scheduler.zones import ZoneState, filter_zone, score_zone
 from monopod.kube import meta
-from tests.scheduler.build import pod, state, subnet
+from tests.framework.builders import pod, subnet
+from tests.scheduler.build import state
 from tests.scheduler.conftest import World
 
 _ZONE = "topology.kubernetes.io/zone"

@@ -8,7 +8,7 @@ from lightkube.resources.core_v1 import Namespace, Pod
 
 from monopod.api.resources import MicroVM, Subnet
 from monopod.controllers.scheduler import reasons
-from tests.scheduler.build import subnet
+from tests.framework.builders import subnet
 from tests.scheduler.conftest import World
 
 pytestmark = pytest.mark.api

@@ -16,7 +16,7 @@ from lightkube.resources.core_v1 import Pod
 from monopod.controllers.scheduler.placed_pods import placed_pod
 from monopod.controllers.scheduler.zones import ZoneState, filter_zone
 from monopod.kube import meta
-from tests.scheduler.build import pod
+from tests.framework.builders import pod
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ from lightkube.resources.node_v1 import RuntimeClass
 
 from monopod.api import keys
 from monopod.fargate.unsupported import not_for_debuggers, why_unsupported
-from tests.scheduler.build import claim, pod, storage, volume
+from tests.framework.builders import claim, pod, storage, volume
 
 pytestmark = pytest.mark.unit
 
@@ -429,7 +429,7 @@ def test_all_that_is_wrong_is_said_at_once_and_in_order(asked: dict[str, Any], s
 
 
 @pytest.mark.row("S9")
-def test_pods_of_daemon_sets_are_told_what_to_do_instead() -> None:
+def test_the_message_for_pods_of_daemon_sets_has_the_alternative() -> None:
     owner = {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",

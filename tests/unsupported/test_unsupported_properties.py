@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lightkube.resources.core_v1 import Pod
 
 from monopod.fargate.unsupported import why_unsupported
-from tests.scheduler.build import storage
+from tests.framework.builders import storage
 
 pytestmark = pytest.mark.unit
 
@@ -198,7 +198,9 @@ _json = st.recursive(
 
 
 @given(_spec, st.dictionaries(st.sampled_from(["x", "tolerations", "affinity"]), _json))
-def test_whatever_can_be_read_gets_an_answer(spec: dict[str, Any], more: dict[str, Any]) -> None:
+def test_any_pod_that_can_be_decoded_gets_an_answer(
+    spec: dict[str, Any], more: dict[str, Any]
+) -> None:
     try:
         pod = msgspec.convert({"spec": spec | more}, Pod)
     except msgspec.ValidationError:

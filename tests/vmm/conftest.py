@@ -1,4 +1,4 @@
-"""A machine to look at: the real image in the real jail, with a socket pair for a network."""
+"""Machines of the real image in the real jail, with a socket pair as their network."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ def guest_image() -> Iterator[GuestImage]:
 
 @dataclass
 class Bench:
-    """A driver with a home of its own, and the means to make machines for it."""
+    """A driver with its own home directory, and builders of machines for it."""
 
     home: Path
     image: GuestImage
@@ -147,7 +147,7 @@ async def bench(guest_image: GuestImage) -> AsyncIterator[Bench]:
 
 @pytest.fixture
 def open_link() -> Iterator[socket.socket]:
-    """A link that nobody listens to."""
+    """A link without a listener."""
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with near, far:
         yield far

@@ -31,7 +31,7 @@ static void may(int worked, const char *what) {
 
 static int see(const char *path, const struct stat *status, int type, struct FTW *walk) {
     (void)walk;
-    /* What proc says of its own processes is theirs. */
+    /* Entries of processes in /proc belong to the jail. */
     if (!strncmp(path, "/proc/", 6) && path[6] >= '0' && path[6] <= '9') return FTW_SKIP_SUBTREE;
     if (type == FTW_SL) return FTW_CONTINUE;
     if (S_ISDIR(status->st_mode)) {

@@ -1,4 +1,4 @@
-"""What holds for a machine whichever driver runs it."""
+"""What holds for a machine under any driver."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The host's limit on mappings: raised for who needs it, put back by the last one."""
+"""The host's limit on mappings: raised by its users, restored by the last one."""
 
 import contextlib
 import shutil

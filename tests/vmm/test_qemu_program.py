@@ -1,4 +1,4 @@
-"""What a host without a QEMU that will do is told."""
+"""Errors name what a host lacks to run QEMU."""
 
 from pathlib import Path
 

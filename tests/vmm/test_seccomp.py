@@ -1,4 +1,4 @@
-"""The filter, tried out: each call is made by a process that has loaded it."""
+"""The seccomp filter: each call is made by a process that has loaded it."""
 
 import errno
 import json

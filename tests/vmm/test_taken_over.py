@@ -1,4 +1,4 @@
-"""A VMM that a guest has taken over: another program, in exactly its place, looks for a way out."""
+"""A VMM that a guest has taken over: another program in its place looks for a way out."""
 
 import re
 import shutil
@@ -133,5 +133,5 @@ def _check_descriptors(report: Report, kind: str) -> None:
     else:
         assert found == Counter({**disks, "device both": 2, "socket both": 1})
         assert report.after("interfaces") == []
-    # What it may not write it cannot open anew for writing, unless it is its own.
+    # It cannot reopen the root image, which it has read-only, for writing.
     assert "root" not in report.after("reopened")

@@ -5,16 +5,14 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from msgspec import convert
-
 from monopod.api.resources import FargateProfile
+from tests.framework import builders
 
 T = TypeVar("T")
 
 
 def profile(name: str, namespace: str, **labels: str) -> FargateProfile:
-    spec = {"selectors": [{"namespace": namespace, "labels": labels}]}
-    return convert({"metadata": {"name": name}, "spec": spec}, FargateProfile)
+    return builders.profile(name, selectors=[{"namespace": namespace, "labels": labels}])
 
 
 class Profiles:

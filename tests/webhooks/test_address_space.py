@@ -53,7 +53,7 @@ _SPACE = Space(
         (_subnet("10.0.1.0/24", "nowhere"), "The vpc ID 'nowhere' does not exist"),
     ],
 )
-def test_subnets_lie_in_their_vpc_and_beside_each_other(wanted: SubnetSpec, said: str) -> None:
+def test_subnets_lie_in_their_vpc_and_do_not_overlap(wanted: SubnetSpec, said: str) -> None:
     faults = "; ".join(subnet_faults("new", wanted, _SPACE))
     assert faults.startswith(said) if not said else said in faults
     assert bool(faults) == bool(said)
@@ -128,7 +128,7 @@ _BLOCKS = st.builds(
 
 @pytest.mark.unit
 @given(st.lists(_BLOCKS, max_size=12))
-def test_whatever_is_asked_for_no_two_subnets_overlap(blocks: list[str]) -> None:
+def test_no_sequence_of_requests_makes_two_subnets_overlap(blocks: list[str]) -> None:
     space = Space(vpcs={"main": _MAIN})
     for number, block in enumerate(blocks):
         wanted, name = _subnet(block), f"s{number}"

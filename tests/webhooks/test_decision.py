@@ -63,7 +63,7 @@ async def test_precedence_and_a_named_profile() -> None:
     assert found["patch"][-1] == labelled(**{keys.PROFILE_LABEL: "b"})
 
 
-async def test_a_priority_class_of_its_own_is_left() -> None:
+async def test_the_pods_own_priority_class_is_kept_in_the_patch() -> None:
     found = await asked(Profiles(profile("fp", "*")), review(pod(priorityClassName="gold")))
     assert found["patch"] == [SPEC[0], labelled(**{keys.PROFILE_LABEL: "fp"})]
 
@@ -108,7 +108,7 @@ async def test_pods_left_alone(left: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("scheduler", [None, "", "default-scheduler", "fargate-scheduler"])
-async def test_schedulers_that_are_no_wish_of_the_pods(scheduler: str | None) -> None:
+async def test_pods_of_the_default_and_fargate_schedulers_are_marked(scheduler: str | None) -> None:
     found = await asked(Profiles(profile("fp", "*")), review(pod(schedulerName=scheduler)))
     assert found["patch"][0] == SPEC[0]
 
@@ -173,7 +173,7 @@ async def test_a_profile_that_was_only_just_asked_about_counts() -> None:
     assert profiles.reads == 1
 
 
-async def test_profiles_are_read_anew_until_the_expected_one_is_known_or_long_overdue() -> None:
+async def test_profiles_are_listed_until_the_expected_one_is_cached_or_expired() -> None:
     profiles, clock = Profiles(profile("known", "other"), stored=[]), Clock()
     webhook = Webhook(profiles, clock)
     clock.now = 60
@@ -193,7 +193,7 @@ async def test_after_a_start_anything_may_have_been_missed() -> None:
     assert (await ask(webhook, review(pod())))["patch"][:4] == SPEC
 
 
-async def test_a_known_match_asks_nobody() -> None:
+async def test_a_cached_match_lists_no_profiles() -> None:
     profiles = Profiles(profile("fp", "*"))
     await asked(profiles, review(pod()))
     assert profiles.reads == 0

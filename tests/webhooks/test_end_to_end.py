@@ -131,7 +131,7 @@ async def test_the_annotation_opts_out(
     assert facts(pod) == UNTOUCHED
 
 
-async def test_a_priority_class_of_its_own_stays(
+async def test_the_pods_own_priority_class_is_kept(
     registered: Admission, admin: Client, namespace: str
 ) -> None:
     gold = PriorityClass(metadata=ObjectMeta(name="gold"), value=7, preemptionPolicy="Never")
@@ -143,7 +143,7 @@ async def test_a_priority_class_of_its_own_stays(
 
 
 @pytest.mark.row("S8")
-async def test_naming_a_profile_that_does_not_exist_is_told_at_once(
+async def test_naming_a_profile_that_does_not_exist_is_warned_about_at_once(
     registered: Admission, api_server: ApiServer, namespace: str
 ) -> None:
     pod = {
@@ -169,7 +169,7 @@ async def events_of(admin: Client, pod: Pod) -> list[Event]:
     return list((await admin.list(Event, meta(pod).namespace, fields=fields)).items)
 
 
-def slipped(admission: Admission) -> float:
+def missed(admission: Admission) -> float:
     url = f"http://{LOOPBACK}:{admission.metrics_port}/metrics"
     with urllib.request.urlopen(url, timeout=5) as answer:
         lines = answer.read().decode().splitlines()
@@ -177,15 +177,15 @@ def slipped(admission: Admission) -> float:
     return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 
-async def fewer_slipped(admission: Admission, than: float) -> bool:
-    return slipped(admission) < than
+async def fewer_missed(admission: Admission, than: float) -> bool:
+    return missed(admission) < than
 
 
 async def later_than(moment: datetime) -> bool:
     return datetime.now(UTC) > moment
 
 
-async def test_a_pod_that_slipped_past_is_reported_after_the_process_was_killed(
+async def test_a_missed_pod_is_reported_after_the_process_was_killed(
     registered: Admission, admin: Client, namespace: str
 ) -> None:
     profile = await make_profile(admin, namespace)
@@ -203,12 +203,12 @@ async def test_a_pod_that_slipped_past_is_reported_after_the_process_was_killed(
     (event,) = await eventually(lambda: events_of(admin, pod))
     assert (event.reason, event.type) == (REASON, "Warning")
     assert f"matches Fargate profile {profile}" in (event.message or "")
-    assert slipped(registered) >= 1
+    assert missed(registered) >= 1
     assert facts(await make_pod(admin, namespace))[3] == {keys.PROFILE_LABEL: profile}
 
-    count = slipped(registered)
+    count = missed(registered)
     await admin.delete(Pod, meta(pod).name or "", namespace, grace_period_s=0)
-    await eventually(lambda: fewer_slipped(registered, count))
+    await eventually(lambda: fewer_missed(registered, count))
 
 
 async def test_pods_are_let_through_when_it_hangs(
@@ -224,7 +224,7 @@ async def test_pods_are_let_through_when_it_hangs(
     assert datetime.now(UTC) - before < timedelta(seconds=8)
 
 
-async def test_it_ends_cleanly_when_told_to(registered: Admission) -> None:
+async def test_it_stops_cleanly_on_sigterm(registered: Admission) -> None:
     assert registered.end(signal.SIGTERM) == 0
     registered.start()
     last = registered.log.splitlines()[-1]

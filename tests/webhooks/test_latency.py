@@ -90,7 +90,7 @@ async def _marked(admin: Client, namespace: str) -> bool:
 
 
 @pytest.mark.timeout(300)
-async def test_webhooks_are_hardly_felt(
+async def test_webhooks_add_little_latency(
     api_server: ApiServer,
     admin: Client,
     namespace: str,

@@ -87,7 +87,7 @@ async def test_any_pod_is_answered(labels: Any, annotations: Any, namespace: str
          "Expected `str`, got `int`"),
     ],
 )  # fmt: skip
-async def test_the_reason_is_told(body: bytes, why: str) -> None:
+async def test_the_error_has_the_reason(body: bytes, why: str) -> None:
     found = await outcome(body)
     assert isinstance(found, str)
     assert why in found

@@ -35,7 +35,7 @@ def pod(**changes: Any) -> Pod:
 
 
 @pytest.mark.row("S2")
-def test_an_unmarked_pod_of_an_older_profile_slipped_past() -> None:
+def test_an_unmarked_pod_of_an_older_profile_was_missed() -> None:
     assert missed_by(pod(), [profile()]) == "fp"
 
 
@@ -62,7 +62,7 @@ def test_pods_that_are_where_they_belong(changes: dict[str, Any]) -> None:
     assert missed_by(pod(**changes), [profile()]) is None
 
 
-def test_a_marked_pod_did_not_slip() -> None:
+def test_a_marked_pod_is_not_missed() -> None:
     marked = pod(labels={keys.PROFILE_LABEL: "fp"})
     assert marked.spec is not None
     marked.spec.schedulerName = keys.SCHEDULER_NAME
@@ -104,7 +104,7 @@ def test_pods_that_a_younger_profile_does_not_concern(left: Pod) -> None:
     assert waiting_for(left, [profile(age_s=-60)]) is None
 
 
-def test_a_pod_that_slipped_past_is_not_counted_as_waiting() -> None:
+def test_a_missed_pod_is_not_counted_as_waiting() -> None:
     assert waiting_for(waiting(), [profile()]) is None
 
 

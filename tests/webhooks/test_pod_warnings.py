@@ -101,7 +101,7 @@ async def test_workloads_whose_pods_no_kubelet_would_admit(
 
 
 @pytest.mark.row("S9")
-async def test_daemon_sets_are_warned_about_whatever_they_run() -> None:
+async def test_every_daemon_set_is_warned_about() -> None:
     found = await asked(workload("DaemonSet", pod()))
     assert found["allowed"]
     assert found["warnings"][0].startswith("Pod not supported on Fargate: pod of DaemonSet web")
@@ -137,12 +137,12 @@ async def test_workloads_of_worker_nodes_are_not_reviewed(
 
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("kind", WORKLOADS)
-async def test_sound_workloads_hear_nothing(mode: Mode, kind: str) -> None:
+async def test_supported_workloads_get_no_warning(mode: Mode, kind: str) -> None:
     assert await asked(workload(kind, pod()), mode) == _FINE
 
 
 @pytest.mark.row("S8")
-async def test_a_label_that_names_no_profile_is_told() -> None:
+async def test_a_label_that_names_no_profile_is_warned_about() -> None:
     found = await asked(workload("Deployment", pod(labels={keys.PROFILE_LABEL: "later"})))
     assert found["warnings"] == [
         f"The pod's label {keys.PROFILE_LABEL} names Fargate profile later, which does not exist."
@@ -233,7 +233,7 @@ def _debugging(context: dict[str, Any], **spec: Any) -> dict[str, Any]:
 
 @pytest.mark.row("S10")
 @pytest.mark.parametrize("mode", Mode)
-async def test_debuggers_are_held_to_the_same_rules_as_nobody_else_stands_behind(
+async def test_unsupported_ephemeral_containers_are_refused_in_either_mode(
     mode: Mode,
 ) -> None:
     found = await asked(_debugging({"privileged": True}), mode)

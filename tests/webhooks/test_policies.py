@@ -89,7 +89,7 @@ async def test_only_the_fargate_scheduler_binds_to_a_machines_node(
 
 
 @pytest.mark.row("S9")
-async def test_nobody_places_a_pod_there_by_naming_the_node(
+async def test_no_user_places_a_pod_there_by_naming_the_node(
     registered: Admission, api_server: ApiServer, admin: Client, namespace: str
 ) -> None:
     with pytest.raises(ForbiddenError, match=r"spec\.nodeName: node .* takes no other: remove"):
@@ -104,7 +104,7 @@ async def test_nobody_places_a_pod_there_by_naming_the_node(
 
 
 @pytest.mark.row("S14")
-async def test_nobody_but_the_scheduler_changes_a_pods_security_groups(
+async def test_only_the_scheduler_changes_a_pods_security_groups(
     registered: Admission, api_server: ApiServer, admin: Client, namespace: str
 ) -> None:
     name = meta(await make_pod(admin, namespace)).name or ""

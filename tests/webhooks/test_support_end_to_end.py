@@ -58,7 +58,7 @@ async def test_an_unsupported_deployment_is_created_with_a_warning(
 
 
 @pytest.mark.row("S11")
-async def test_pods_are_told_after_they_are_marked(
+async def test_pods_are_warned_about_after_they_are_marked(
     registered: Admission, api_server: ApiServer, admin: Client, namespace: str
 ) -> None:
     manifest = yaml.safe_dump(
@@ -109,7 +109,7 @@ async def test_in_enforce_mode_kubectl_fails(
     assert f"denied the request: {_SAID}" in said
 
 
-async def test_nobody_waits_for_help_that_does_not_come(
+async def test_requests_do_not_wait_for_a_webhook_that_hangs(
     registered: Admission, api_server: ApiServer, admin: Client, namespace: str
 ) -> None:
     await make_profile(admin, namespace)

@@ -60,7 +60,7 @@ async def test_what_the_api_server_has_counts_and_not_what_was_heard() -> None:
 
 @pytest.mark.api
 @pytest.mark.row("S2")
-async def test_the_api_server_s_clients_are_told(
+async def test_the_api_server_s_clients_get_the_message(
     registered: Admission, admin: Client, namespace: str
 ) -> None:
     registered.end(signal.SIGTERM)

@@ -11,7 +11,6 @@ from monopod.api.resources import Condition
 
 TRUE: Final = "True"
 FALSE: Final = "False"
-UNKNOWN: Final = "Unknown"
 
 
 class _AnyCondition(Protocol):

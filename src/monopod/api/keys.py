@@ -46,7 +46,7 @@ MACHINE_LABEL: Final = "monopod.dev/microvm"
 """On a node: the name of its MicroVM."""
 
 DRIVER_ANNOTATION: Final = "monopod.dev/driver"
-"""On a pod or a FargateProfile: the requested driver. The pod's takes precedence."""
+"""On a FargateProfile: the weakest driver of its pods. On a pod: the requested driver."""
 DRIVER_WORDS: Final = ("uml", "qemu", "qemu-tcg", "qemu-kvm")
 """Its valid values; ``qemu`` means either accelerator."""
 RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})

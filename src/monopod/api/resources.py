@@ -177,6 +177,8 @@ class MicroVMStatus(DictMixin):
     driver: str = ""
     attempts: int = 0
     """Number of launches, including the current one."""
+    credential: str = ""
+    """ID of the client certificate issued to its kubelet last; only with it are others issued."""
     conditions: list[Condition] = []
     """``Addressed``, ``Launched``, ``Registered`` and ``Ready``, in that order; ``Terminated`` at
     the end. Their transition times are the ends of the phases of a pod's start."""

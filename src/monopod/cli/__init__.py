@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "kubectl",
     "env",
     "access-key",
+    "rotate",
     "logs",
     "image",
     "explain",

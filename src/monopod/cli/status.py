@@ -76,7 +76,7 @@ def _show_host(settings: Settings, console: Console) -> None:
     console.print(f"Default driver: {host.automatic}", soft_wrap=True)
     now = report.occupancy(settings, host.whole)
     console.print(
-        f"{now.machines} machines have {_share(now.promised)} of {_share(host.whole)};"
+        f"{now.machines} machines have {_share(now.reserved)} of {_share(host.whole)};"
         f" {_share(now.free)} free",
         soft_wrap=True,
     )

@@ -2,7 +2,8 @@
 
 A socket belongs permanently to the namespace it was created in. So one created while this thread
 was inside can be used from outside, and reaches a health port on that namespace's loopback, which
-need not be opened any further.
+need not be opened any further. aiohttp takes such a socket; httpx2, the client used elsewhere, does
+not.
 """
 
 import asyncio

@@ -12,6 +12,7 @@ from monopod.controlplane import leftovers, preflight, state
 from monopod.controlplane.control_plane import ControlPlane
 from monopod.controlplane.errors import ClusterError, HostUnfitError
 from monopod.controlplane.layout import Layout
+from monopod.identity.store import IdentityStore
 from monopod.node import guest
 from monopod.node.guest import image_gc
 from monopod.node.net.cluster_network import ClusterNetwork
@@ -79,6 +80,24 @@ def running(settings: Settings) -> ControlPlane:
         ClusterError: Its state cannot be read.
     """
     return _plane(settings, state.require(settings.home))
+
+
+async def rotate_encryption_key(settings: Settings, report: Report = ignore) -> None:
+    """Encrypt all Secrets under a new key. The API server restarts twice; a kill loses nothing.
+
+    Raises:
+        HostUnfitError: Not root.
+        NoClusterError: There is no cluster in this home.
+        ClusterError: A process did not become ready.
+        IdentityError: The keys could not be read or written.
+    """
+    preflight.check_root()
+    plane = running(settings)
+    with state.locked(plane.layout.home):
+        IdentityStore(plane.layout.identities).add_encryption_key()
+        # The API server reads the new key first, then no longer has the old one.
+        for _ in range(2):
+            await plane.start(report)
 
 
 async def down(settings: Settings, report: Report = ignore) -> list[str]:

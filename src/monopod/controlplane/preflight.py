@@ -37,13 +37,14 @@ _NAMESPACES: Final = ("net", "pid", "mnt", "ipc", "uts", "user")
 _HOME_BYTES: Final = 2 << 30
 """For the database, the registry and the logs; machines' disks add to it as they fill."""
 _RENAMED: Final[Mapping[str, str]] = {
+    "MONOPOD_ADMISSION_TELL_REGION": "MONOPOD_WEBHOOKS_INJECT_REGION",
     "MONOPOD_ADMISSION_": "MONOPOD_WEBHOOKS_",
     "MONOPOD_BALANCING_": "MONOPOD_LOADBALANCER_",
     "MONOPOD_EKS_": "MONOPOD_EKSAPI_",
     "MONOPOD_MACHINES_": "MONOPOD_MICROVM_",
     "MONOPOD_NETWORK_": "MONOPOD_VPC_",
 }
-"""Prefixes of settings in earlier versions, and now."""
+"""Prefixes of settings in earlier versions, and now; the first that fits counts."""
 _LONGEST_HOME: Final = 80
 """Characters; a socket's path may have 107."""
 
@@ -91,12 +92,11 @@ def preflight(found: Findings) -> tuple[str, ...]:
         )
     if len(str(found.home)) > _LONGEST_HOME:
         missing.append(f"the path {found.home} is too long: at most {_LONGEST_HOME} characters")
-    for old, new in _RENAMED.items():
-        missing += [
-            f"the setting {name} is called {new}{name.removeprefix(old)} now: rename it"
-            for name in sorted(found.variables)
-            if name.startswith(old)
-        ]
+    for name in sorted(found.variables):
+        old = next((each for each in _RENAMED if name.startswith(each)), None)
+        if old is not None:
+            new = f"{_RENAMED[old]}{name.removeprefix(old)}"
+            missing.append(f"the setting {name} is called {new} now: rename it")
     return tuple(missing)
 
 

@@ -13,7 +13,7 @@ from monopod.kube import Client, ConflictError, NotFoundError, meta
 async def renew(client: Client, home: Path, store: IdentityStore) -> int:
     """Encrypt all Secrets under the newest key, and drop the older keys. Idempotent.
 
-    The API server must already encrypt under the newest key. A kill at any instant loses nothing:
+    The API server must already encrypt under the newest key. A kill at any instant loses no Secret:
     the older keys go only when the state file says that no Secret needs them.
 
     Args:

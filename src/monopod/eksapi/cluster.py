@@ -13,7 +13,7 @@ from monopod.eksapi import wire
 from monopod.eksapi.place import Place
 from monopod.kube import name_of
 
-OLDEST: Final = "kube-system"
+OLDEST_NAMESPACE: Final = "kube-system"
 """A namespace created with the cluster."""
 
 
@@ -35,7 +35,7 @@ class _Version(msgspec.Struct):
     gitVersion: str  # noqa: N815
 
 
-def described(
+def describe(
     place: Place,
     endpoint: ClusterEndpoint,
     made: dt.datetime | None,

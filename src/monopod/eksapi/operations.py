@@ -18,7 +18,7 @@ from monopod.api import keys
 from monopod.api.constants import DELETING
 from monopod.api.resources import FargateProfile, Subnet, Vpc
 from monopod.eksapi import pages, profiles, wire
-from monopod.eksapi.cluster import OLDEST, ClusterEndpoint, described
+from monopod.eksapi.cluster import OLDEST_NAMESPACE, ClusterEndpoint, describe
 from monopod.eksapi.errors import EksError, access_denied, refused_by_cluster
 from monopod.eksapi.place import Place, no_such_resource
 from monopod.identity.access_key import AccessKey
@@ -75,20 +75,18 @@ class Operations:
     ) -> wire.CreateFargateProfileResponse:
         self._place.require(request.clusterName)
         await self._allow(caller, "create", "CreateFargateProfile", request.fargateProfileName)
-        profile = profiles.wanted(request)
+        profile = profiles.from_request(request)
         async with self._creating:
             found, subnets, vpcs = await asyncio.gather(
                 self._client.list(FargateProfile),
                 self._client.list(Subnet),
                 self._client.list(Vpc),
             )
-            made = profiles.made_before(request, found.items, self._place.max_profiles)
+            made = profiles.existing(request, found.items, self._place.max_profiles)
             if made is None:
                 profiles.check_placement(request, profile, self._place, subnets.items, vpcs.items)
                 made = await self._make(request, profile)
-        return wire.CreateFargateProfileResponse(
-            fargateProfile=profiles.described(made, self._place)
-        )
+        return wire.CreateFargateProfileResponse(fargateProfile=profiles.to_wire(made, self._place))
 
     async def _make(
         self, request: wire.CreateFargateProfileRequest, profile: FargateProfile
@@ -111,7 +109,7 @@ class Operations:
         await self._allow(caller, "get", "DescribeFargateProfile", request.fargateProfileName)
         found = await self._profile(request.fargateProfileName)
         return wire.DescribeFargateProfileResponse(
-            fargateProfile=profiles.described(found, self._place)
+            fargateProfile=profiles.to_wire(found, self._place)
         )
 
     async def _list(
@@ -140,7 +138,7 @@ class Operations:
                 error.message, cluster=request.clusterName, profile=name
             ) from error
         _log.info("profile_deleted", profile=name)
-        going = msgspec.structs.replace(profiles.described(found, self._place), status=DELETING)
+        going = msgspec.structs.replace(profiles.to_wire(found, self._place), status=DELETING)
         return wire.DeleteFargateProfileResponse(fargateProfile=going)
 
     async def _describe_cluster(
@@ -148,13 +146,13 @@ class Operations:
     ) -> wire.DescribeClusterResponse:
         self._place.require(request.name)
         oldest, version, subnets = await asyncio.gather(
-            self._client.get(Namespace, OLDEST),
+            self._client.get(Namespace, OLDEST_NAMESPACE),
             self._client.raw("/version"),
             self._client.list(Subnet),
         )
         made = meta(oldest).creationTimestamp
         return wire.DescribeClusterResponse(
-            cluster=described(self._place, self._endpoint, made, version, subnets.items)
+            cluster=describe(self._place, self._endpoint, made, version, subnets.items)
         )
 
     async def _list_clusters(

@@ -27,7 +27,7 @@ _OTHER_ISSUE: Final = "InternalFailure"
 _ZONE: Final = "UnsupportedAvailabilityZone"
 
 
-def described(profile: FargateProfile, place: Place) -> wire.FargateProfile:
+def to_wire(profile: FargateProfile, place: Place) -> wire.FargateProfile:
     """Return a profile as the EKS API returns it."""
     metadata, spec = meta(profile), profile.spec
     name = name_of(profile)
@@ -71,7 +71,7 @@ def _issues(profile: FargateProfile) -> list[wire.FargateProfileIssue]:
     ]
 
 
-def wanted(request: wire.CreateFargateProfileRequest) -> FargateProfile:
+def from_request(request: wire.CreateFargateProfileRequest) -> FargateProfile:
     """Return the object that a request creates.
 
     Raises:
@@ -140,7 +140,7 @@ def check_placement(
             raise _refused(request, fault.message)
 
 
-def made_before(
+def existing(
     request: wire.CreateFargateProfileRequest,
     profiles: Sequence[FargateProfile],
     max_profiles: int,

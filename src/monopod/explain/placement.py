@@ -50,5 +50,5 @@ def _findings(snapshot: Snapshot, profile: FargateProfile | None) -> Iterator[Fi
 
 def _subnet(subnet: Subnet) -> str:
     free = subnet.status.availableAddresses if subnet.status else None
-    room = "" if free is None else f", {free} addresses free"
-    return f"{name_of(subnet)} ({subnet.spec.cidrBlock}, {subnet.spec.availabilityZone}{room})"
+    rest = "" if free is None else f", {free} addresses free"
+    return f"{name_of(subnet)} ({subnet.spec.cidrBlock}, {subnet.spec.availabilityZone}{rest})"

@@ -63,6 +63,9 @@ WAYS_OUT: Final[Mapping[str, str]] = {
         "give this host what the driver lacks: the pod is retried automatically; or recreate the"
         f" pod without the annotation {keys.DRIVER_ANNOTATION}"
     ),
+    reasons.WEAKER_DRIVER: (
+        f"remove the annotation {keys.DRIVER_ANNOTATION}, or request a stronger driver"
+    ),
     reasons.UNKNOWN_DRIVER: f"correct the annotation {keys.DRIVER_ANNOTATION}, or remove it",
     reasons.INVALID: "correct the containers' requests and recreate the pod",
     "Unschedulable": "free capacity on worker nodes, or make a FargateProfile and recreate the pod",

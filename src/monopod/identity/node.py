@@ -195,6 +195,11 @@ class NodeIssuer:
                 return
 
 
+def credential_id(certificate: x509.Certificate) -> str:
+    """Return the ID under which the API server records what a client did with a certificate."""
+    return f"X509SHA256={certificate.fingerprint(hashes.SHA256()).hex()}"
+
+
 def _request(subject: NodeSubject, signer: str, key: ec.EllipticCurvePrivateKey) -> str:
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(subject))
     if signer == SERVING_SIGNER:

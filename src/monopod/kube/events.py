@@ -22,9 +22,9 @@ from lightkube.models import meta_v1
 from lightkube.resources import core_v1
 from prometheus_client import Counter
 
+from monopod.api.metadata import meta, name_of
 from monopod.kube.client import Client
 from monopod.kube.errors import AlreadyExistsError, KubeError, NotFoundError, TransientError
-from monopod.kube.objects import meta
 
 _WAITING: Final = 1000
 _REMEMBERED: Final = 4096
@@ -90,11 +90,11 @@ class EventRecorder:
         """
         metadata = meta(about)
         definition = res.api_info(about).resource
-        name, message = metadata.name or "", message[:_MESSAGE_CHARS]
-        said = "\0".join(
+        name, message = name_of(about), message[:_MESSAGE_CHARS]
+        text = "\0".join(
             (metadata.uid or name, self._component, kind.value, reason, message)
         ).encode()
-        suffix = "." + hashlib.sha256(said).hexdigest()[:16]
+        suffix = "." + hashlib.sha256(text).hexdigest()[:16]
         entry = _Entry(
             about=models.ObjectReference(
                 apiVersion=definition.api_version,

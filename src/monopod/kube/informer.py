@@ -16,9 +16,10 @@ import structlog
 from lightkube.core import resource as res
 from prometheus_client import Counter
 
+from monopod.api.metadata import meta
 from monopod.kube.client import Client
 from monopod.kube.errors import GoneError, KubeError, TransientError, from_status
-from monopod.kube.objects import Key, key_of, meta, with_type
+from monopod.kube.objects import Key, key_of, with_type
 from monopod.kube.store import Added, Change, Store
 
 _T = TypeVar("_T", bound=res.Resource)
@@ -112,11 +113,6 @@ class Informer(Generic[_T]):
     async def synced(self) -> None:
         """Wait until the first list is complete and its changes are delivered."""
         await self._synced.wait()
-
-    @property
-    def silent_for_s(self) -> float:
-        """Seconds since the server last sent anything, bookmarks included."""
-        return time.monotonic() - self._heard
 
     @property
     def failures(self) -> int:

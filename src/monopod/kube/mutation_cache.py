@@ -9,7 +9,8 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from lightkube.core import resource as res
 
-from monopod.kube.objects import Key, key_of, meta, uid_of
+from monopod.api.metadata import meta, uid_of
+from monopod.kube.objects import Key, key_of
 from monopod.kube.store import Change, Deleted
 
 _T = TypeVar("_T", bound=res.Resource)

@@ -3,7 +3,8 @@
 from typing import Any, Final, TypeVar, cast
 
 from lightkube.core import resource as res
-from lightkube.models import meta_v1
+
+from monopod.api.metadata import meta, name_of
 
 Key = str
 """``namespace/name``, or ``name`` of a cluster-scoped object."""
@@ -12,14 +13,6 @@ T = TypeVar("T", bound=res.Resource)
 """Any resource class."""
 
 _NAMESPACED: Final = (res.NamespacedResource, res.NamespacedSubResource)
-
-
-def meta(obj: res.Resource) -> meta_v1.ObjectMeta:
-    """Return an object's metadata; set an empty one if it has none."""
-    holder = cast("Any", obj)
-    if holder.metadata is None:
-        holder.metadata = meta_v1.ObjectMeta()
-    return holder.metadata
 
 
 def is_namespaced(kind: type[res.Resource]) -> bool:
@@ -41,31 +34,6 @@ def key_parts(key: Key) -> tuple[str | None, str]:
     """Split a key into namespace (None if cluster-scoped) and name."""
     namespace, slash, name = key.rpartition("/")
     return (namespace if slash else None), name
-
-
-def name_of(obj: res.Resource) -> str:
-    """Return an object's name; empty if it has none yet."""
-    return meta(obj).name or ""
-
-
-def namespace_of(obj: res.Resource) -> str:
-    """Return an object's namespace; empty if it is cluster-scoped."""
-    return meta(obj).namespace or ""
-
-
-def labels_of(obj: res.Resource) -> dict[str, str]:
-    """Return an object's labels."""
-    return meta(obj).labels or {}
-
-
-def annotations_of(obj: res.Resource) -> dict[str, str]:
-    """Return an object's annotations."""
-    return meta(obj).annotations or {}
-
-
-def uid_of(obj: res.Resource) -> str:
-    """Return an object's uid, which differs from that of a later object of the same name."""
-    return meta(obj).uid or ""
 
 
 def with_type(obj: T) -> T:

@@ -6,7 +6,8 @@ from typing import Generic, TypeVar
 
 from lightkube.core import resource as res
 
-from monopod.kube.objects import Key, key_of, meta, uid_of
+from monopod.api.metadata import meta, uid_of
+from monopod.kube.objects import Key, key_of
 
 _T = TypeVar("_T", bound=res.Resource)
 

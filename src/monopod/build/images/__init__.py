@@ -1,7 +1,7 @@
 """Container images without Docker: builds, reads, pushes, lists and removes them."""
 
 from monopod.build.images.catalogue import build_demo_image, build_test_image
-from monopod.build.images.errors import ArchiveError, BuildError, ImageError, PushError
+from monopod.build.images.errors import ArchiveError, BuildError, ImageError, RegistryError
 from monopod.build.images.push import push
 from monopod.build.images.write import ImageConfig, write_archive
 
@@ -10,7 +10,7 @@ __all__ = [
     "BuildError",
     "ImageConfig",
     "ImageError",
-    "PushError",
+    "RegistryError",
     "build_demo_image",
     "build_test_image",
     "push",

@@ -15,12 +15,8 @@ class ArchiveError(ImageError):
     """A file or a name is not usable as an image archive or an image's name."""
 
 
-class PushError(ImageError):
-    """A registry rejected an image or is unreachable."""
-
-
 class RegistryError(ImageError):
-    """A registry's content cannot be read or changed."""
+    """A registry is unreachable, rejected a request, or its files cannot be read."""
 
 
 class UnknownImageError(ImageError):

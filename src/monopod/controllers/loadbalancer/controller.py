@@ -45,6 +45,7 @@ from monopod.kube import (
     key_of,
     key_parts,
     meta,
+    name_of,
     uid_of,
 )
 from monopod.node.net.addresses import balancer_host_name
@@ -138,7 +139,9 @@ class LoadBalancerController:
             host = balancer_host_name(balancer.name, balancer.address, self._region)
             for owner in wanted.owners:
                 places[uid_of(owner)] = ((str(balancer.address), host),)
-        for owner in (*self._views.services.items(), *self._views.ingresses.items()):
+        owners = (*self._views.services.items(), *self._views.ingresses.items())
+        self._events.forget_others({uid_of(owner) for owner in owners})
+        for owner in owners:
             await self._show(owner, places.get(uid_of(owner), ()))
         for wanted, _balancer in placed:
             for owner in wanted.owners:
@@ -173,7 +176,7 @@ class LoadBalancerController:
         return min(_CHECKED_WITHIN_S, self._look_every_s) if soon else self._look_every_s
 
     def _objects(self) -> Objects:
-        classes = {meta(each).name or "": each for each in self._views.classes.items()}
+        classes = {name_of(each): each for each in self._views.classes.items()}
         ours: list[Ingress] = []
         others: list[Ingress] = []
         for each in self._views.ingresses.items():

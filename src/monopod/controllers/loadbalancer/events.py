@@ -1,5 +1,7 @@
 """Publishes events about Services and Ingresses, each once while it stays the object's last one."""
 
+from collections.abc import Collection
+
 from lightkube.resources.core_v1 import Service
 
 from monopod.controllers.loadbalancer.desired import Owner
@@ -27,6 +29,10 @@ class EventPublisher:
     def warn(self, owner: Owner, reason: str, message: str) -> None:
         """Publish a warning about an object."""
         self._publish(owner, EventType.WARNING, reason, message)
+
+    def forget_others(self, uids: Collection[str]) -> None:
+        """Forget the objects that are gone; ``uids`` are those of all objects."""
+        self._last = {uid: last for uid, last in self._last.items() if uid in uids}
 
     def _publish(self, owner: Owner, kind: EventType, reason: str, message: str) -> None:
         uid = uid_of(owner)

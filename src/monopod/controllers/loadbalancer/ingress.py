@@ -16,7 +16,7 @@ from monopod.controllers.loadbalancer.meanings import refuse_others, served_attr
 from monopod.controllers.loadbalancer.model import Action, Rule, TargetGroup
 from monopod.controllers.loadbalancer.parts import HttpPart
 from monopod.controllers.loadbalancer.redundant_rules import leads_to_itself
-from monopod.kube import make_key, meta
+from monopod.kube import annotations_of, make_key, meta
 
 CONTROLLER: Final = "ingress.k8s.aws/alb"
 CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
@@ -28,7 +28,7 @@ def is_application_balancer(ingress: Ingress, classes: Mapping[str, IngressClass
     """Whether an Ingress's class is one of ours."""
     name = ingress.spec.ingressClassName if ingress.spec else None
     if not name:
-        return (meta(ingress).annotations or {}).get(CLASS_ANNOTATION) == "alb"
+        return annotations_of(ingress).get(CLASS_ANNOTATION) == "alb"
     found = classes.get(name)
     return found is not None and found.spec is not None and found.spec.controller == CONTROLLER
 
@@ -43,7 +43,7 @@ def secret_keys(ingress: Ingress) -> list[str]:
 
 def http_part(ingress: Ingress, around: RuleContext) -> HttpPart | InvalidObject:
     """Return an Ingress's desired part, or a refusal with all its faults."""
-    reader = Reader(PREFIX, meta(ingress).annotations or {})
+    reader = Reader(PREFIX, annotations_of(ingress))
     refuse_others(reader, INGRESS, reader.names())
     _check_class(ingress, around, reader)
     attributes = served_attributes(

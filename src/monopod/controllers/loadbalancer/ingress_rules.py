@@ -10,10 +10,14 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 
 from monopod.controllers.loadbalancer import attributes
-from monopod.controllers.loadbalancer.actions import ActionError, read_action
+from monopod.controllers.loadbalancer.action_annotations import ActionError, read_action
 from monopod.controllers.loadbalancer.annotations import PATH, HealthNames, Reader, target_ports
 from monopod.controllers.loadbalancer.attributes import APPLICATION_TARGETS
-from monopod.controllers.loadbalancer.conditions import Conditions, read_conditions, with_conditions
+from monopod.controllers.loadbalancer.condition_annotations import (
+    Conditions,
+    read_conditions,
+    with_conditions,
+)
 from monopod.controllers.loadbalancer.errors import ConditionError
 from monopod.controllers.loadbalancer.ingress_annotations import INGRESS, SERVICE
 from monopod.controllers.loadbalancer.meanings import refuse_others, served_attributes
@@ -30,7 +34,7 @@ from monopod.controllers.loadbalancer.model import (
     TargetGroup,
 )
 from monopod.controllers.loadbalancer.parts import Slices
-from monopod.kube import key_of, make_key, meta
+from monopod.kube import annotations_of, key_of, make_key, name_of, namespace_of
 
 PREFIX: Final = "alb.ingress.kubernetes.io/"
 ACTIONS: Final = "actions."
@@ -78,8 +82,8 @@ class Rules:
         groups: dict[str, TargetGroup],
     ) -> None:
         self._spec = ingress.spec or models.IngressSpec()
-        self._namespace = meta(ingress).namespace or ""
-        self._name = meta(ingress).name or ""
+        self._namespace = namespace_of(ingress)
+        self._name = name_of(ingress)
         self._reader = reader
         self._around = around
         self._groups = groups
@@ -199,7 +203,7 @@ class Rules:
 
     def _described(self, name: str, service: Service, port: ServicePort) -> TargetGroup:
         # A service's own annotations override the Ingress's, as in AWS's controller.
-        own = meta(service).annotations or {}
+        own = annotations_of(service)
         self._check_service(key_of(service), own)
         reader = Reader(PREFIX, {**self._reader.annotations, **own})
         reader.require_ip_targets("target-type")

@@ -42,7 +42,7 @@ from monopod.controllers.loadbalancer.model import (
 )
 from monopod.controllers.loadbalancer.parts import NO_PARTS, NetworkPart, Slices, with_targets
 from monopod.controllers.loadbalancer.service_annotations import SERVICE, WITHOUT_PREFIX
-from monopod.kube import key_of, meta, uid_of
+from monopod.kube import annotations_of, key_of, meta, uid_of
 
 CLASS: Final = "service.k8s.aws/nlb"
 BARE_PREFIX: Final = "service.beta.kubernetes.io/"
@@ -64,13 +64,13 @@ def is_network_balancer(service: Service) -> bool:
         return False
     if spec.loadBalancerClass:
         return spec.loadBalancerClass == CLASS
-    return (meta(service).annotations or {}).get(f"{PREFIX}type", "") in _OURS
+    return annotations_of(service).get(f"{PREFIX}type", "") in _OURS
 
 
 def network_part(service: Service) -> NetworkPart | InvalidObject:
     """Return a service's desired part, or a refusal with all its faults."""
     spec = service.spec or ServiceSpec()
-    reader = Reader(PREFIX, meta(service).annotations or {})
+    reader = Reader(PREFIX, annotations_of(service))
     refuse_others(reader, SERVICE, reader.names())
     bare = Reader(BARE_PREFIX, reader.annotations, reader.faults)
     known = (name for name in bare.names() if name.startswith(tuple(WITHOUT_PREFIX)))

@@ -14,8 +14,10 @@ from monopod.kube import (
     NotFoundError,
     key_of,
     key_parts,
+    labels_of,
     make_key,
     meta,
+    name_of,
     uid_of,
     with_type,
 )
@@ -49,7 +51,7 @@ async def keep(
     Raises:
         KubeError: The API server rejected a change.
     """
-    ours = {key_of(each) for each in there if LABEL in (meta(each).labels or {})}
+    ours = {key_of(each) for each in there if LABEL in labels_of(each)}
     for key in wanted.keys() - ours:
         try:
             await client.create(wanted[key])
@@ -70,7 +72,7 @@ def _binding(wanted: DesiredLoadBalancer, group: TargetGroup) -> TargetGroupBind
         OwnerReference(
             apiVersion=with_type(owner).apiVersion or "",
             kind=with_type(owner).kind or "",
-            name=meta(owner).name or "",
+            name=name_of(owner),
             uid=uid_of(owner),
         )
         for owner in wanted.owners

@@ -17,7 +17,7 @@ from monopod.controllers.loadbalancer.ingress import (
     is_application_balancer,
 )
 from monopod.controllers.loadbalancer.services import CLASS, PREFIX, is_network_balancer
-from monopod.kube import meta
+from monopod.kube import annotations_of
 
 _AUTO_MODE: Final = "eks.amazonaws.com/"
 """The prefix of EKS Auto Mode's classes, which are served only on AWS."""
@@ -37,7 +37,7 @@ def service_hint(service: Service) -> Hint | None:
     name = spec.loadBalancerClass
     if name and not name.startswith(_AUTO_MODE):
         return None
-    wanted = (meta(service).annotations or {}).get(f"{PREFIX}type")
+    wanted = annotations_of(service).get(f"{PREFIX}type")
     if name:
         why, write = f"load balancer class {name} is not served", f"create it again: {_WRITE}"
     elif wanted:
@@ -57,7 +57,7 @@ def ingress_hint(ingress: Ingress, classes: Mapping[str, IngressClass]) -> Hint 
     """
     if is_application_balancer(ingress, classes) or shown(ingress):
         return None
-    annotated = (meta(ingress).annotations or {}).get(CLASS_ANNOTATION)
+    annotated = annotations_of(ingress).get(CLASS_ANNOTATION)
     name = (ingress.spec.ingressClassName if ingress.spec else None) or annotated
     ours = sorted(
         of for of, each in classes.items() if each.spec and each.spec.controller == CONTROLLER

@@ -31,7 +31,7 @@ async def allocate(context: Context, machine: MicroVM) -> MicroVM:
         conditions.changed(conditions.ADDRESSED, True, ALLOCATED, message),
         managementAddress=str(chosen.management),
         podAddress=str(chosen.pod),
-        nodeName=nodes.name_of(machine, chosen.pod, context.endpoint.region),
+        nodeName=nodes.name_for(machine, chosen.pod, context.endpoint.region),
     )
 
 

@@ -14,7 +14,7 @@ from monopod.api.conditions import TRUE
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions
 from monopod.controllers.microvm.decide import QUEUED
-from monopod.kube import meta
+from monopod.kube import meta, name_of
 
 _HOLD: Final = timedelta(seconds=30)
 """A machine that is not ready by then no longer counts as booting."""
@@ -36,7 +36,7 @@ class BootLimiter:
 
     def note(self, machine: MicroVM) -> None:
         """Record a machine's state from its object."""
-        name = meta(machine).name or ""
+        name = name_of(machine)
         self.forget(name)
         launched = conditions.find(machine, conditions.LAUNCHED)
         if launched is None or meta(machine).deletionTimestamp is not None:
@@ -77,4 +77,4 @@ class BootLimiter:
 
 def _place(machine: MicroVM) -> _Place:
     created = meta(machine).creationTimestamp
-    return (created.timestamp() if created else 0.0, meta(machine).name or "")
+    return (created.timestamp() if created else 0.0, name_of(machine))

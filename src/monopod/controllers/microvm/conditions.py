@@ -14,7 +14,7 @@ from monopod.api.constants import (
     TERMINATED,
 )
 from monopod.api.resources import Condition, MicroVM
-from monopod.kube import meta
+from monopod.kube import name_of
 from monopod.node.provider import MachineExit
 
 _ORDER: Final = (ADDRESSED, HARDWARE_VIRTUALIZED, LAUNCHED, REGISTERED, READY, TERMINATED)
@@ -48,9 +48,9 @@ def of_exit(kind: str, status: bool, ended: MachineExit) -> Condition:
 def exit_of(machine: MicroVM) -> MachineExit | None:
     """Return how a machine was lost, from its condition Terminated; None if it was not."""
     found = find(machine, TERMINATED)
-    if found is None or not is_true([found], TERMINATED):
+    if found is None or not holds(machine, TERMINATED):
         return None
-    return MachineExit(meta(machine).name or "", found.reason, found.message)
+    return MachineExit(name_of(machine), found.reason, found.message)
 
 
 def set_in(conditions: Sequence[Condition], *new: Condition, now: datetime) -> list[Condition]:

@@ -24,7 +24,7 @@ from monopod.kube import (
     MutationCache,
     key_of,
     make_key,
-    meta,
+    name_of,
     uid_of,
 )
 from monopod.node.provider import MachineExit
@@ -108,7 +108,7 @@ class MicroVMController:
         return _LOST_TRACK_S
 
     def _state(self, machine: MicroVM) -> state.State:
-        name, reference = meta(machine).name or "", machine.spec.podRef
+        name, reference = name_of(machine), machine.spec.podRef
         pod = self._views.pods.get(make_key(reference.name, reference.namespace))
         node_name = machine.status_or_empty.nodeName
         node = self._views.nodes.get(node_name) if node_name else None

@@ -29,6 +29,7 @@ from monopod.kube import (
     Key,
     NotFoundError,
     meta,
+    name_of,
     uid_of,
 )
 from monopod.node.guest import RegistryCredential
@@ -94,7 +95,7 @@ class ExecutionRoles:
             if each not in believed
         ]
         return Grant(
-            role=meta(role).name or "",
+            role=name_of(role),
             credentials=registry_secrets.first_of_each(credentials),
             authorities={each.registry: each.certificate.encode() for each in believed},
             faults=tuple(faults),
@@ -141,7 +142,7 @@ class ExecutionRoles:
     def _changed(self, change: Change[ExecutionRole]) -> None:
         for role in self._roles.items():
             if role.spec.arn == change.object.spec.arn:
-                self._controller.enqueue(meta(role).name or "")
+                self._controller.enqueue(name_of(role))
 
 
 def _is_authority(authority: RegistryAuthority) -> bool:

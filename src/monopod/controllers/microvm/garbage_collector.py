@@ -17,7 +17,17 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import termination
 from monopod.controllers.microvm.context import Context
-from monopod.kube import Change, Deleted, Informer, KubeError, NotFoundError, meta, uid_of
+from monopod.kube import (
+    Change,
+    Deleted,
+    Informer,
+    KubeError,
+    NotFoundError,
+    labels_of,
+    meta,
+    name_of,
+    uid_of,
+)
 from monopod.node.provider import Presence, ProviderError
 
 _REQUEST_LIFE: Final = timedelta(minutes=2)
@@ -89,14 +99,14 @@ class GarbageCollector:
         await self._collect_nodes()
         await self._collect_requests()
         for machine in self._machines.items():
-            self._enqueue(meta(machine).name or "")
+            self._enqueue(name_of(machine))
 
     async def _collect_nodes(self) -> None:
         alive = {uid_of(machine) for machine in self._machines.items()}
         for node in self._nodes.items():
             owners = [o.uid for o in meta(node).ownerReferences or () if o.kind == "MicroVM"]
-            ours = bool(owners) or keys.MACHINE_LABEL in (meta(node).labels or {})
-            name = meta(node).name or ""
+            ours = bool(owners) or keys.MACHINE_LABEL in labels_of(node)
+            name = name_of(node)
             if not ours or alive.intersection(owners) or not name.startswith(keys.NODE_PREFIX):
                 continue
             _log.info("node_delete", node=name, why="its MicroVM object is gone")

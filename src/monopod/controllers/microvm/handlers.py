@@ -17,7 +17,7 @@ from monopod.controllers.microvm import (
 from monopod.controllers.microvm.actions import Action
 from monopod.controllers.microvm.boot_limiter import BootLimiter
 from monopod.controllers.microvm.context import Context
-from monopod.kube import meta
+from monopod.kube import meta, name_of
 
 _Kind = TypeVar("_Kind", bound=Action)
 _Handler = Callable[[MicroVM, Any], Awaitable[bool]]
@@ -99,7 +99,7 @@ class Handlers:
         return True
 
     async def _launch(self, machine: MicroVM, _: actions.Launch) -> bool:
-        with self._boot_limiter.launching(meta(machine).name or ""):
+        with self._boot_limiter.launching(name_of(machine)):
             self._wrote(changed := await launch.launch(self._context, machine))
         if conditions.holds(changed, conditions.LAUNCHED):
             metrics.reached(changed, conditions.LAUNCHED)
@@ -138,13 +138,13 @@ class Handlers:
         return True
 
     async def _end_boot_burst(self, machine: MicroVM, _: actions.EndBootBurst) -> bool:
-        name = meta(machine).name or ""
+        name = name_of(machine)
         await self._context.provider.end_boot_burst(name)
         self._context.observed.record_burst_ended(name)
         return True
 
     async def _resume_burst(self, machine: MicroVM, _: actions.ResumeBurst) -> bool:
-        name = meta(machine).name or ""
+        name = name_of(machine)
         await self._context.provider.resume_burst(name)
         self._context.observed.record_burst_resumed(name)
         return True
@@ -166,7 +166,7 @@ class Handlers:
         return not await termination.delete(self._context, machine, action)
 
     async def _terminate(self, machine: MicroVM, action: actions.Terminate) -> bool:
-        await termination.terminate(self._context, meta(machine).name or "", action.why)
+        await termination.terminate(self._context, name_of(machine), action.why)
         self._room_freed()
         return True
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from monopod.api.resources import MicroVM, Subnet
-from monopod.kube import meta, uid_of
+from monopod.kube import name_of, uid_of
 from monopod.node.net.addresses import allocate_management, allocate_pod
 from monopod.node.net.errors import AddressesExhaustedError
 
@@ -77,7 +77,7 @@ class AddressBook:
                 frees the addresses once the machine is gone.
         """
         if exists:
-            self._departed[uid_of(machine)] = meta(machine).name or ""
+            self._departed[uid_of(machine)] = name_of(machine)
         else:
             self._forget(uid_of(machine))
 
@@ -94,7 +94,7 @@ class AddressBook:
         Raises:
             AddressesExhaustedError: The block, or the management range, has none left.
         """
-        uid, name = uid_of(machine), meta(machine).name or ""
+        uid, name = uid_of(machine), name_of(machine)
         known = self._taken.get(uid)
         if known is None:
             known = Addresses(

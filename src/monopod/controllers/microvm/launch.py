@@ -6,6 +6,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from typing import Final
 
 import structlog
+from cryptography import x509
 from lightkube.resources.core_v1 import Node
 
 from monopod.api.constants import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
@@ -17,8 +18,8 @@ from monopod.controllers.microvm.execution_roles import Grant
 from monopod.controllers.microvm.ipam import pod_block, recorded
 from monopod.fargate.sizing import Size
 from monopod.identity.errors import IdentityError
-from monopod.identity.node import NodeCertificates, NodeSubject
-from monopod.kube import AlreadyExistsError, ConflictError, meta, uid_of
+from monopod.identity.node import NodeCertificates, NodeSubject, credential_id
+from monopod.kube import AlreadyExistsError, ConflictError, meta, name_of, uid_of
 from monopod.node.guest import NodeConfiguration, Registry, node_files
 from monopod.node.net.addresses import guest_mac, host_name, resolver
 from monopod.node.provider import (
@@ -39,12 +40,18 @@ async def launch(context: Context, machine: MicroVM) -> MicroVM:
     return await _Attempt(context, machine).make()
 
 
-async def mark_launched(context: Context, machine: MicroVM) -> MicroVM:
-    """Record that a machine runs, and under which driver."""
-    choice = context.provider.chosen(meta(machine).name or "")
+async def mark_launched(context: Context, machine: MicroVM, **fields: str) -> MicroVM:
+    """Record that a machine runs, and under which driver.
+
+    Args:
+        context: The controller's collaborators.
+        machine: The machine.
+        fields: Other fields of its status to record.
+    """
+    choice = context.provider.chosen(name_of(machine))
     if choice is None:
         running = conditions.changed(conditions.LAUNCHED, True, "Running", "runs")
-        return await context.status.status(machine, running)
+        return await context.status.status(machine, running, **fields)
     return await context.status.status(
         machine,
         conditions.changed(
@@ -54,6 +61,7 @@ async def mark_launched(context: Context, machine: MicroVM) -> MicroVM:
             conditions.LAUNCHED, True, "Running", f"runs under driver {choice.driver}"
         ),
         driver=choice.driver,
+        **fields,
     )
 
 
@@ -65,11 +73,12 @@ class _Attempt:
         assert addresses is not None  # noqa: S101 - only an Addressed machine is launched
         self._context = context
         self._machine = machine
-        self._name = meta(machine).name or ""
+        self._name = name_of(machine)
         self._attempts = machine.status_or_empty.attempts
         self._begun = False
+        self._credential = ""
         self._addresses = addresses
-        self._node = nodes.name_of(machine, addresses.pod, context.endpoint.region)
+        self._node = nodes.name_for(machine, addresses.pod, context.endpoint.region)
         self._host = host_name(addresses.pod, context.endpoint.region)
 
     async def make(self) -> MicroVM:
@@ -90,7 +99,7 @@ class _Attempt:
         except (ProviderError, IdentityError, SubnetNotFoundError) as error:
             return await self._failed(str(error))
         context.events.launched(self._machine, self._node)
-        return await mark_launched(context, self._machine)
+        return await mark_launched(context, self._machine, credential=self._credential)
 
     async def _start(self) -> None:
         context = self._context
@@ -172,7 +181,10 @@ class _Attempt:
             names=(self._node, self._host),
             addresses=(self._addresses.pod,),
         )
-        issued.append(await self._context.issuer.issue(subject))
+        certificates = await self._context.issuer.issue(subject)
+        client = x509.load_pem_x509_certificate(certificates.client.certificate)
+        self._credential = credential_id(client)
+        issued.append(certificates)
 
     async def _ask_role(self, granted: list[Grant]) -> None:
         grant = await self._context.roles.grant(self._machine.spec.podExecutionRoleArn)

@@ -13,13 +13,13 @@ from monopod.controllers.microvm import heartbeats
 from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
 from monopod.controllers.microvm.context import Context, SubnetLookup
 from monopod.controllers.microvm.controller import Informers, MicroVMController
+from monopod.controllers.microvm.csr_approver import CSRApprover
 from monopod.controllers.microvm.events import COMPONENT, EventPublisher
 from monopod.controllers.microvm.execution_roles import ExecutionRoles
 from monopod.controllers.microvm.garbage_collector import GarbageCollector
 from monopod.controllers.microvm.heartbeats import LeaseTracker
 from monopod.controllers.microvm.ipam import AddressBook
 from monopod.controllers.microvm.observed import ObservedCache
-from monopod.controllers.microvm.serving_csr_approver import ServingCSRApprover
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.status_writer import StatusWriter
 from monopod.identity.node import NodeIssuer
@@ -76,7 +76,7 @@ async def run(
     manager.informer(Lease, namespace=heartbeats.NAMESPACE).subscribe(context.leases.changed)
     machines = MicroVMController(context, views)
     collector = GarbageCollector(context, views.machines, views.nodes, requests, machines.enqueue)
-    renewals = ServingCSRApprover(client, requests, views.machines.items, endpoint.region)
+    renewals = CSRApprover(client, requests, views.machines.items, endpoint.region)
 
     async def hear() -> None:
         async for ended in provider.ended():

@@ -26,7 +26,7 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.fargate.node_labels import node_labels
 from monopod.fargate.sizing import Size
-from monopod.kube import meta, uid_of
+from monopod.kube import meta, name_of, uid_of
 from monopod.node.guest import SYSTEM_MEMORY_MIB
 from monopod.node.net.addresses import host_name, node_name
 from monopod.util.architecture import host_architecture
@@ -44,7 +44,7 @@ class Place:
     zone: str
 
 
-def name_of(machine: MicroVM, pod_address: IPv4Address, region: str) -> str:
+def name_for(machine: MicroVM, pod_address: IPv4Address, region: str) -> str:
     """Return the name of a machine's node."""
     named = host_name if machine.is_worker_node else node_name
     return named(pod_address, region)
@@ -60,7 +60,7 @@ def labels(machine: MicroVM, pod_address: IPv4Address, place: Place) -> dict[str
     kind = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}
     return {
         **({keys.NODE_LABEL: machine.spec.podRef.name} if machine.is_worker_node else kind),
-        keys.MACHINE_LABEL: meta(machine).name or "",
+        keys.MACHINE_LABEL: name_of(machine),
         "kubernetes.io/hostname": host_name(pod_address, place.region),
         **node_labels(
             region=place.region,
@@ -103,7 +103,7 @@ def provider_id(machine: MicroVM, node: str, place: Place) -> str:
 
 def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
     """Return the Node object of a machine."""
-    name = name_of(machine, pod_address, place.region)
+    name = name_for(machine, pod_address, place.region)
     block = machine.spec.podCIDR if machine.is_worker_node else None
     return Node(
         metadata=meta_v1.ObjectMeta(
@@ -114,7 +114,7 @@ def new_node(machine: MicroVM, pod_address: IPv4Address, place: Place) -> Node:
                 meta_v1.OwnerReference(
                     apiVersion=keys.API_VERSION,
                     kind="MicroVM",
-                    name=meta(machine).name or "",
+                    name=name_of(machine),
                     uid=uid_of(machine),
                     controller=True,
                 )

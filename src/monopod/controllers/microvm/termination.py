@@ -14,7 +14,7 @@ from monopod.controllers.microvm import conditions, pod_failure
 from monopod.controllers.microvm.actions import Delete, MarkTerminated
 from monopod.controllers.microvm.context import Context
 from monopod.controllers.microvm.decide import POD_NEVER_RAN
-from monopod.kube import NotFoundError, meta, uid_of
+from monopod.kube import NotFoundError, meta, name_of, uid_of
 from monopod.node.provider import MachineExit, Presence
 
 POD_GONE: Final = "PodGone"
@@ -77,7 +77,7 @@ async def delete(context: Context, machine: MicroVM, action: Delete) -> bool:
     if action.reason == POD_GONE and await _pod_exists(context, machine):
         # The informer of pods lagged behind that of MicroVMs.
         return False
-    name = meta(machine).name or ""
+    name = name_of(machine)
     _log.info("microvm_delete", machine=name, reason=action.reason)
     if action.reason == POD_NEVER_RAN:
         context.events.released(machine, action.message)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from monopod.api.resources import MicroVMSpec
 from monopod.controllers.scheduler.log_routing import NOT_FOUND, Routing
 from monopod.controllers.scheduler.provisioning_failures import Failures
+from monopod.errors import MonopodError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class MarkUnschedulable:
     """Seconds after which to requeue regardless of events; None means never."""
 
 
-class Unschedulable(Exception):  # noqa: N818 - control flow, not an error
+class UnschedulableError(MonopodError):
     """Ends a decision with ``MarkUnschedulable``."""
 
     def __init__(

@@ -69,6 +69,7 @@ class PodScheduler(Controller):
         events: EventPublisher,
         region: Region,
         *,
+        hardware_only: bool = False,
         workers: int = 16,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -77,6 +78,7 @@ class PodScheduler(Controller):
         self._cache = cache
         self._events = events
         self._region = region
+        self._hardware_only = hardware_only
         self._now = now
         informers = cache.informers
         self._unschedulable = UnschedulablePods(informers, self.enqueue)
@@ -126,6 +128,7 @@ class PodScheduler(Controller):
             classes=informers.classes.get,
             logging=log_routing.routing(configured=bool(informers.logging.items())),
             region=self._region,
+            hardware_only=self._hardware_only,
             now=self._now(),
             roles=self._cache.roles,
             membership=asked,

@@ -12,7 +12,7 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api import conditions, constants, keys
 from monopod.api.constants import FINISHED_PHASES
 from monopod.api.names import machine_name
-from monopod.api.resources import FargateProfile, MicroVM, MicroVMSpec, PodReference
+from monopod.api.resources import MicroVM, MicroVMSpec, PodReference
 from monopod.controllers.scheduler import (
     machine_state,
     provisioning_failures,
@@ -29,15 +29,16 @@ from monopod.controllers.scheduler.actions import (
     MarkUnschedulable,
     NoAction,
     Requeue,
-    Unschedulable,
+    UnschedulableError,
 )
+from monopod.controllers.scheduler.driver_request import requested_driver
 from monopod.controllers.scheduler.log_routing import Routing
 from monopod.controllers.scheduler.profile_selection import select_profile
 from monopod.controllers.scheduler.state import State
 from monopod.controllers.scheduler.subnet_selection import select_subnet
 from monopod.fargate import sizing
 from monopod.fargate.unsupported import why_unsupported
-from monopod.kube import annotations_of, meta, name_of, namespace_of, uid_of
+from monopod.kube import meta, name_of, namespace_of, uid_of
 
 _LONGEST_WAIT_S: Final = 300.0
 
@@ -50,7 +51,7 @@ def decide(pod: Pod, state: State) -> Action:
         return _with_machine(pod, state, state.machine)
     try:
         creation = _creation(pod, pod.spec, state)
-    except Unschedulable as unschedulable:
+    except UnschedulableError as unschedulable:
         return unschedulable.action
     failed = provisioning_failures.failures_of(pod)
     wait_s = min(failed.wait_s(state.now), _LONGEST_WAIT_S) if failed else 0.0
@@ -107,7 +108,7 @@ def _creation(pod: Pod, spec: PodSpec, state: State) -> CreateMicroVM:
     profile = select_profile(pod, state.profiles)
     unsupported = why_unsupported(pod, state.storage, state.classes)
     if unsupported is not None:
-        raise Unschedulable(reasons.UNSUPPORTED, unsupported)
+        raise UnschedulableError(reasons.UNSUPPORTED, unsupported)
     size, storage_gib = _size(spec)
     uid = uid_of(pod)
     subnet = select_subnet(pod, spec, profile, state, size)
@@ -119,7 +120,7 @@ def _creation(pod: Pod, spec: PodSpec, state: State) -> CreateMicroVM:
         memoryMiB=size.memory_mib,
         ephemeralStorageGiB=storage_gib,
         podExecutionRoleArn=profile.spec.podExecutionRoleArn,
-        driver=_driver(pod, profile),
+        driver=requested_driver(pod, profile, hardware_only=state.hardware_only),
         securityGroups=_groups(state, subnet),
     )
     machine = machine_name(uid)
@@ -130,27 +131,12 @@ def _size(spec: PodSpec) -> tuple[sizing.Size, int]:
     try:
         size, storage_gib = sizing.size_of(spec), sizing.storage_gib_of(spec)
     except sizing.SizingError as error:
-        raise Unschedulable(error.reason, str(error)) from error
+        raise UnschedulableError(error.reason, str(error)) from error
     except sizing.QuantityError as error:
-        raise Unschedulable(
+        raise UnschedulableError(
             reasons.INVALID, f"Cannot parse the pod's resource requests: {error}"
         ) from error
     return size, storage_gib
-
-
-def _driver(pod: Pod, profile: FargateProfile) -> str:
-    """Return the requested driver; the pod's annotation wins over the profile's."""
-    for what, owner in (("the pod", pod), (f"Fargate profile {name_of(profile)}", profile)):
-        driver = annotations_of(owner).get(keys.DRIVER_ANNOTATION, "")
-        if driver and driver not in keys.DRIVER_WORDS:
-            raise Unschedulable(
-                reasons.UNKNOWN_DRIVER,
-                f"Annotation {keys.DRIVER_ANNOTATION} of {what} is {driver!r}; valid values are"
-                f" {', '.join(keys.DRIVER_WORDS)}",
-            )
-        if driver:
-            return driver
-    return ""
 
 
 def _groups(state: State, subnet: str) -> list[str]:

@@ -27,6 +27,9 @@ async def run(
         settings.cluster, settings.region, settings.unsupported_regions, settings.max_profiles
     )
     events = EventPublisher(manager.recorder(COMPONENT))
-    manager.add(PodScheduler(client, cache, events, region, workers=own.workers))
+    scheduler = PodScheduler(
+        client, cache, events, region, hardware_only=own.hardware_only, workers=own.workers
+    )
+    manager.add(scheduler)
     manager.add(FargateProfileController(client, cache, rules))
     await manager.run(ready)

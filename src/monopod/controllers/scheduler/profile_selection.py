@@ -8,7 +8,7 @@ from monopod.api import constants
 from monopod.api.conditions import find_condition
 from monopod.api.resources import FargateProfile
 from monopod.controllers.scheduler import reasons
-from monopod.controllers.scheduler.actions import Unschedulable
+from monopod.controllers.scheduler.actions import UnschedulableError
 from monopod.fargate.profiles import choose_profile
 from monopod.kube import meta, name_of, namespace_of
 
@@ -17,14 +17,14 @@ def select_profile(pod: Pod, profiles: Sequence[FargateProfile]) -> FargateProfi
     """Return the profile of a pod.
 
     Raises:
-        Unschedulable: No profile matches, or the one that does is CREATE_FAILED: on AWS no pod
+        UnschedulableError: No profile matches, or the one that does is CREATE_FAILED: on AWS no pod
             starts under a profile before it is ACTIVE.
     """
     metadata = meta(pod)
     choice = choose_profile(profiles, namespace_of(pod), metadata.labels, metadata.annotations)
     profile = next((each for each in profiles if name_of(each) == choice.profile), None)
     if profile is None:
-        raise Unschedulable(choice.outcome.value, choice.message)
+        raise UnschedulableError(choice.outcome.value, choice.message)
     status = profile.status
     if status is not None and status.status == constants.CREATE_FAILED:
         ready = find_condition(status.conditions, constants.READY)
@@ -32,9 +32,9 @@ def select_profile(pod: Pod, profiles: Sequence[FargateProfile]) -> FargateProfi
     return profile
 
 
-def misconfigured(profile: FargateProfile, *why: str) -> Unschedulable:
+def misconfigured(profile: FargateProfile, *why: str) -> UnschedulableError:
     """Return the exception for a profile under which no pod can start; the message is AWS's."""
-    return Unschedulable(
+    return UnschedulableError(
         reasons.MISCONFIGURED,
         f"Misconfigured Fargate Profile: fargate profile {name_of(profile)} blocked for new"
         f" launches due to: {'; '.join(why)}",

@@ -25,6 +25,7 @@ NO_CAPACITY: Final = constants.CAPACITY_UNAVAILABLE
 NO_DRIVER: Final = constants.DRIVER_UNAVAILABLE
 NO_SIZE: Final = constants.SIZE_UNSUPPORTED
 UNKNOWN_DRIVER: Final = "UnknownDriver"
+WEAKER_DRIVER: Final = "WeakerDriver"
 SECURITY_GROUPS: Final = "InvalidSecurityGroups"
 NAME_TAKEN: Final = "MachineNameTaken"
 PROVISIONING: Final = "Provisioning"
@@ -49,6 +50,7 @@ UNSCHEDULABLE: Final = frozenset(
         NO_DRIVER,
         NO_SIZE,
         UNKNOWN_DRIVER,
+        WEAKER_DRIVER,
         SECURITY_GROUPS,
     }
 )

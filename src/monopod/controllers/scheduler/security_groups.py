@@ -16,7 +16,7 @@ from lightkube.resources.core_v1 import Pod, ServiceAccount
 from monopod.api import keys
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
 from monopod.controllers.scheduler import reasons
-from monopod.controllers.scheduler.actions import Unschedulable
+from monopod.controllers.scheduler.actions import UnschedulableError
 from monopod.kube import Client, NotFoundError, labels_of, meta, name_of, namespace_of
 from monopod.kube.selectors import selects
 
@@ -62,7 +62,7 @@ def groups_in_vpc(wanted: Membership, vpc: str) -> list[str]:
     """Return a pod's security groups, which must all be in the VPC of its subnet.
 
     Raises:
-        Unschedulable: There are too many, or one is not in the VPC.
+        UnschedulableError: There are too many, or one is not in the VPC.
     """
     policies = f"SecurityGroupPolicy {', '.join(wanted.policies)}"
     problem = ""
@@ -75,7 +75,7 @@ def groups_in_vpc(wanted: Membership, vpc: str) -> list[str]:
         texts = (f"The security group '{name}' does not exist in VPC '{vpc}'" for name in missing)
         problem = f"{'; '.join(texts)}: {policies}"
     if problem:
-        raise Unschedulable(reasons.SECURITY_GROUPS, problem, again_s=_RECHECK_S)
+        raise UnschedulableError(reasons.SECURITY_GROUPS, problem, again_s=_RECHECK_S)
     return list(wanted.groups)
 
 

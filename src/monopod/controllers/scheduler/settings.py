@@ -15,6 +15,8 @@ class SchedulerSettings(BaseSettings):
     """The nodes' CPU architecture, as in ``kubernetes.io/arch``."""
     csi_drivers: frozenset[str] = frozenset()
     """CSI drivers that machines have built in; volumes of other drivers are unsupported."""
+    hardware_only: bool = False
+    """Whether pods run under hardware virtualisation only."""
     metrics_port: int = Field(default=9471, ge=0, lt=65536)
     """On 127.0.0.1; 0 picks a free port."""
     workers: int = Field(default=16, gt=0)

@@ -39,6 +39,8 @@ class State:
     namespaces: Callable[[], NamespaceLabels] = dict
     classes: RuntimeClasses | None = None
     """RuntimeClasses by name."""
+    hardware_only: bool = False
+    """Whether this cluster allows hardware virtualisation only."""
     logging: Routing = NOT_FOUND
     """How its logs are handled."""
     membership: Membership | None = None

@@ -7,7 +7,7 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod.api.resources import FargateProfile
 from monopod.controllers.scheduler import placed_pods, placement, reasons, zones
-from monopod.controllers.scheduler.actions import Unschedulable
+from monopod.controllers.scheduler.actions import UnschedulableError
 from monopod.controllers.scheduler.placement import SubnetCandidate
 from monopod.controllers.scheduler.profile_selection import misconfigured
 from monopod.controllers.scheduler.state import State
@@ -29,12 +29,12 @@ def select_subnet(
         size: The size of its machine.
 
     Raises:
-        Unschedulable: No subnet of the profile is possible now.
+        UnschedulableError: No subnet of the profile is possible now.
     """
     usable = _usable(profile, state)
     allowed = placement.allowed(spec, usable, state.region, size)
     if not allowed:
-        raise Unschedulable(
+        raise UnschedulableError(
             reasons.SELECTOR,
             f"MatchNodeSelector failed: Fargate profile {name_of(profile)} cannot satisfy pod's"
             " node selector/affinity requirements",
@@ -43,7 +43,7 @@ def select_subnet(
     candidates = [each for each in allowed if not objections.get(each.zone)]
     excluded = "; ".join(f"{zone}: {' and '.join(why)}" for zone, why in objections.items() if why)
     if not candidates:
-        raise Unschedulable(
+        raise UnschedulableError(
             reasons.TOPOLOGY,
             f"No zone meets the pod's constraints: {excluded}",
             depends_on_pods=True,
@@ -52,7 +52,7 @@ def select_subnet(
     if best is None:
         counts = ", ".join(f"{each.name} ({each.free} free)" for each in candidates)
         where = " in a zone that meets the pod's constraints" if excluded else ""
-        raise Unschedulable(
+        raise UnschedulableError(
             reasons.NO_ADDRESS,
             f"No subnet of Fargate profile {name_of(profile)}{where} has a free address: {counts}"
             + (f"; not in {excluded}" if excluded else ""),

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from monopod.api.metadata import name_of
 from monopod.api.resources import FargateProfile, Subnet, Vpc
-from monopod.fargate.profiles.metadata import age_of, name_of
+from monopod.fargate.profiles.metadata import age_of
 from monopod.fargate.profiles.roles import KnownRoles
 from monopod.fargate.profiles.subnets import ProfileSubnets, subnets_of_profile
 

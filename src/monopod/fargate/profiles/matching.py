@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from monopod.api import constants, keys
+from monopod.api.metadata import meta, name_of
 from monopod.api.resources import FargateProfile, Selector
-from monopod.fargate.profiles.metadata import name_of
 from monopod.fargate.profiles.wildcards import matches
 
 _GOING: Final = frozenset({constants.DELETING, constants.DELETE_FAILED})
@@ -192,7 +192,7 @@ def _takes(profile: FargateProfile, namespace: str, labels: Mapping[str, str]) -
 
 
 def _going(profile: FargateProfile) -> bool:
-    if profile.metadata is not None and profile.metadata.deletionTimestamp is not None:
+    if meta(profile).deletionTimestamp is not None:
         return True
     return profile.status is not None and profile.status.status in _GOING
 

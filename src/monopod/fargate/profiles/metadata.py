@@ -1,16 +1,10 @@
-"""Accessors for object metadata, which may be missing."""
+"""Orders objects by their age."""
 
-from monopod.api.resources import ExecutionRole, FargateProfile, Subnet, Vpc
-
-_Named = ExecutionRole | FargateProfile | Subnet | Vpc
-
-
-def name_of(named: _Named) -> str:
-    """Return an object's name; an object without one has the empty name."""
-    return (named.metadata.name if named.metadata else None) or ""
+from monopod.api.metadata import meta, name_of
+from monopod.api.resources import ExecutionRole, FargateProfile
 
 
-def age_of(named: _Named) -> tuple[bool, float, str]:
+def age_of(obj: ExecutionRole | FargateProfile) -> tuple[bool, float, str]:
     """Return a sort key: oldest first, objects not created yet last, then by name."""
-    created = named.metadata.creationTimestamp if named.metadata else None
-    return created is None, created.timestamp() if created else 0.0, name_of(named)
+    created = meta(obj).creationTimestamp
+    return created is None, created.timestamp() if created else 0.0, name_of(obj)

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 
 from monopod.api.constants import CREATE_FAILED, CREATING, DELETING
+from monopod.api.metadata import meta, name_of
 from monopod.api.resources import FargateProfile
-from monopod.fargate.profiles.metadata import name_of
 
 
 def blocked_by_other_profile(
@@ -31,16 +31,16 @@ def blocked_by_other_profile(
     moving = {other: CREATING for other in announced}
     for profile in profiles:
         moving.pop(name_of(profile), None)
-        word = _word(profile)
-        if word in (CREATING, DELETING):
-            moving[name_of(profile)] = word
-    for other, word in sorted(moving.items()):
+        status = _status(profile)
+        if status in (CREATING, DELETING):
+            moving[name_of(profile)] = status
+    for other, status in sorted(moving.items()):
         # Profiles are deleted one at a time, and none is created meanwhile; but a profile that
         # is being created does not block a deletion.
-        if other != name and not (deleting and word == CREATING):
+        if other != name and not (deleting and status == CREATING):
             return (
                 f"Cannot {verb} Fargate Profile {name} because cluster {cluster} currently has"
-                f" Fargate profile {other} in status {word}"
+                f" Fargate profile {other} in status {status}"
             )
     return None
 
@@ -56,10 +56,12 @@ def with_same_selectors(
     same = [
         each
         for each in profiles
-        if name_of(each) != name_of(profile) and _word(each) != DELETING and _selectors(each) == own
+        if name_of(each) != name_of(profile)
+        and _status(each) != DELETING
+        and _selectors(each) == own
     ]
     ordered = sorted(
-        (profile, *same), key=lambda each: (_word(each) == CREATE_FAILED, name_of(each))
+        (profile, *same), key=lambda each: (_status(each) == CREATE_FAILED, name_of(each))
     )
     return tuple(name_of(each) for each in ordered)
 
@@ -70,7 +72,7 @@ def _selectors(profile: FargateProfile) -> frozenset[tuple[str, frozenset[tuple[
     )
 
 
-def _word(profile: FargateProfile) -> str:
-    if profile.metadata is not None and profile.metadata.deletionTimestamp is not None:
+def _status(profile: FargateProfile) -> str:
+    if meta(profile).deletionTimestamp is not None:
         return DELETING
     return (profile.status.status if profile.status else "") or CREATING

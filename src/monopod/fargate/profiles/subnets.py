@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from monopod.api.metadata import name_of
 from monopod.api.resources import FargateProfile, Subnet, Vpc
-from monopod.fargate.profiles.metadata import name_of
 
 _ORDINARY: Final = "availability-zone"
 

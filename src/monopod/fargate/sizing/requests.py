@@ -40,7 +40,7 @@ class Requests:
     milli: int
     """The total, including overhead."""
     shares: tuple[Share, ...]
-    """The containers that run together at peak requests_of."""
+    """The containers that run together when their requests are the greatest."""
     pod_level: bool = False
     """Whether pod-level resources (``spec.resources``) set the amount."""
     overhead_milli: int = 0

@@ -13,6 +13,7 @@ from lightkube.resources.core_v1 import Pod
 from lightkube.resources.node_v1 import RuntimeClass
 
 from monopod.api import keys
+from monopod.api.metadata import annotations_of, labels_of, name_of, namespace_of
 from monopod.fargate.unsupported.containers import confinement_faults, every
 
 RuntimeClasses = Callable[[str], RuntimeClass | None]
@@ -78,14 +79,12 @@ def name_fault(pod: Pod, spec: PodSpec) -> str | None:
     A kubelet creates no sandbox for a pod whose host name exceeds Linux' limit
     (pkg/kubelet/kubelet_pods.go, GeneratePodHostNameAndDomain).
     """
-    metadata = pod.metadata
-    host = spec.hostname or (metadata.name if metadata else None)
+    host = spec.hostname or name_of(pod)
     # A workload's pods have no names yet.
     if not spec.setHostnameAsFQDN or not spec.subdomain or not host or spec.hostnameOverride:
         return None
-    namespace = (metadata.namespace if metadata else None) or ""
     short = host[: _LONGEST_NAME - 1].rstrip("-.")
-    name = f"{short}.{spec.subdomain}.{namespace}.svc.{keys.CLUSTER_DOMAIN}"
+    name = f"{short}.{spec.subdomain}.{namespace_of(pod)}.svc.{keys.CLUSTER_DOMAIN}"
     if len(name) <= _LONGEST_NAME:
         return None
     return f"SetHostnameAsFQDN: {name} (has {len(name)} characters; at most {_LONGEST_NAME})"
@@ -93,7 +92,7 @@ def name_fault(pod: Pod, spec: PodSpec) -> str | None:
 
 def foreign_labels(pod: Pod) -> Iterator[str]:
     """Yield labels by which a kubelet rejects a pod as another operating system's."""
-    system = ((pod.metadata.labels if pod.metadata else None) or {}).get(keys.OS_LABEL, _LINUX)
+    system = labels_of(pod).get(keys.OS_LABEL, _LINUX)
     if system != _LINUX:
         yield f"{keys.OS_LABEL}={system}"
 
@@ -106,13 +105,12 @@ def _dotted(sysctl: str) -> str:
 
 def _apparmor_annotations(pod: Pod, spec: PodSpec) -> Iterator[str]:
     """Yield AppArmor profiles set by annotation only, as before Kubernetes 1.30."""
-    annotations = (pod.metadata.annotations if pod.metadata else None) or {}
     said = {
         each.name
         for each in every(spec)
         if each.securityContext is not None and each.securityContext.appArmorProfile is not None
     }
-    for key, value in annotations.items():
+    for key, value in annotations_of(pod).items():
         container = key.removeprefix(keys.APPARMOR_ANNOTATION_PREFIX)
         if container == key or container in said or value == "unconfined":
             continue

@@ -14,6 +14,7 @@ from lightkube.models.core_v1 import EphemeralContainer, PodSpec
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api import messages
+from monopod.api.metadata import meta, namespace_of
 from monopod.fargate.unsupported import containers, pods
 from monopod.fargate.unsupported.pods import RuntimeClasses
 from monopod.fargate.unsupported.volumes import Storage, volume_fault
@@ -99,7 +100,7 @@ def _ports(asked: _Asked) -> Iterator[str]:
 
 
 def _volumes(asked: _Asked) -> Iterator[str]:
-    namespace = (asked.pod.metadata.namespace if asked.pod.metadata else None) or ""
+    namespace = namespace_of(asked.pod)
     faults = (
         (volume.name, volume_fault(volume, namespace, asked.storage))
         for volume in asked.spec.volumes or ()
@@ -126,7 +127,7 @@ def _labels(asked: _Asked) -> Iterator[str]:
 
 def _daemon_set(asked: _Asked) -> Iterator[str]:
     pod = asked.pod
-    for owner in (pod.metadata.ownerReferences if pod.metadata else None) or ():
+    for owner in meta(pod).ownerReferences or ():
         if owner.controller and owner.kind == "DaemonSet":
             yield (
                 f"pod of DaemonSet {owner.name} (every Fargate node runs one pod only;"

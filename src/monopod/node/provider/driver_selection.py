@@ -15,7 +15,7 @@ from monopod.node.provider import DriverSelection, DriverUnavailableError, SizeU
 UML: Final = "uml"
 QEMU_TCG: Final = "qemu-tcg"
 QEMU_KVM: Final = "qemu-kvm"
-_MEANS: Final = {"": (QEMU_KVM, UML, QEMU_TCG), "qemu": (QEMU_KVM, QEMU_TCG)}
+_BY_WORD: Final = {"": (QEMU_KVM, UML, QEMU_TCG), "qemu": (QEMU_KVM, QEMU_TCG)}
 """Drivers by requested word, the best first; any other word is the name of one driver."""
 _SEPARATOR: Final = "; "
 
@@ -31,12 +31,12 @@ class Candidate:
     """Why this host cannot run it; empty means it can."""
 
 
-def choose(milli_cpu: int, insisted: str, candidates: Sequence[Candidate]) -> DriverSelection:
+def choose(milli_cpu: int, requested: str, candidates: Sequence[Candidate]) -> DriverSelection:
     """Choose the driver for a machine.
 
     Args:
         milli_cpu: The machine's CPU in thousandths of a vCPU.
-        insisted: The requested word of ``keys.DRIVER_WORDS``; empty means any.
+        requested: The requested word of ``keys.DRIVER_WORDS``; empty means any.
         candidates: All drivers.
 
     Raises:
@@ -46,23 +46,23 @@ def choose(milli_cpu: int, insisted: str, candidates: Sequence[Candidate]) -> Dr
     known = {each.name: each for each in candidates}
     wanted = [
         known.get(name, Candidate(name, 0, "Monopod has no such driver here"))
-        for name in _MEANS.get(insisted, (insisted,))
+        for name in _BY_WORD.get(requested, (requested,))
     ]
     usable = [each for each in wanted if not each.unusable]
     fitting = [each for each in usable if each.max_milli_cpu >= milli_cpu]
     if not fitting:
-        raise _refusal(milli_cpu, insisted, wanted, bool(usable))
+        raise _refusal(milli_cpu, requested, wanted, bool(usable))
     chosen = fitting[0]
     passed_over = _SEPARATOR.join(_objections(milli_cpu, wanted[: wanted.index(chosen)]))
-    if insisted:
-        why = f"the pod or its profile requests {insisted}"
+    if requested:
+        why = f"the pod or its profile requests {requested}"
     elif chosen.name == QEMU_KVM:
         why = "hardware virtualisation works on this host"
     else:
         why = ""
     message = f"runs under {chosen.name}: " + _SEPARATOR.join(filter(None, (why, passed_over)))
     return DriverSelection(
-        chosen.name, chosen.name == QEMU_KVM, _reason(chosen.name, insisted), message
+        chosen.name, chosen.name == QEMU_KVM, _reason(chosen.name, requested), message
     )
 
 
@@ -76,10 +76,10 @@ def automatic(candidates: Sequence[Candidate]) -> str:
     return ", then ".join(said) or "none: no driver can be used"
 
 
-def _reason(name: str, insisted: str) -> str:
+def _reason(name: str, requested: str) -> str:
     if name == QEMU_KVM:
         return "KvmWorks"
-    return "DriverRequested" if insisted in (UML, QEMU_TCG) else "KvmUnavailable"
+    return "DriverRequested" if requested in (UML, QEMU_TCG) else "KvmUnavailable"
 
 
 def _objections(milli_cpu: int, candidates: Sequence[Candidate]) -> Iterator[str]:
@@ -94,13 +94,13 @@ def _objections(milli_cpu: int, candidates: Sequence[Candidate]) -> Iterator[str
 
 
 def _refusal(
-    milli_cpu: int, insisted: str, wanted: Sequence[Candidate], usable: bool
+    milli_cpu: int, requested: str, wanted: Sequence[Candidate], usable: bool
 ) -> DriverUnavailableError | SizeUnsupportedError:
     why = _SEPARATOR.join(_objections(milli_cpu, wanted))
     if usable:
         size = f"This host cannot run a machine of {milli_cpu / 1000:g} vCPU"
-        said = f" under driver {insisted}" if insisted else ""
+        said = f" under driver {requested}" if requested else ""
         return SizeUnsupportedError(f"{size}{said}: {why}")
-    if insisted:
-        return DriverUnavailableError(f"Requested driver {insisted} is unavailable: {why}")
+    if requested:
+        return DriverUnavailableError(f"Requested driver {requested} is unavailable: {why}")
     return DriverUnavailableError(f"No driver can be used on this host: {why}")

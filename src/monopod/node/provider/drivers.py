@@ -39,7 +39,7 @@ Check = Callable[[], Awaitable[Finding]]
 """Checks whether a prepared driver works; raises VmmError if that cannot be determined."""
 
 _CHECK_AGAIN_S: Final = 20.0
-_log: Final = structlog.get_logger("capacity")
+_log: Final = structlog.get_logger("provider")
 
 
 class Drivers:
@@ -65,7 +65,7 @@ class Drivers:
         """
         self._drivers = {each.name: each for each in drivers}
         self._checks = dict(checks or {})
-        self._standings = {
+        self._reports = {
             each.name: DriverReport(_candidate(each, "it has not been checked yet"), "", now())
             for each in drivers
         }
@@ -86,33 +86,33 @@ class Drivers:
         return self._drivers.get(name)
 
     @property
-    def standings(self) -> tuple[DriverReport, ...]:
+    def reports(self) -> tuple[DriverReport, ...]:
         """The latest check of each driver."""
-        return tuple(self._standings.values())
+        return tuple(self._reports.values())
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """Each driver's properties as of its latest check."""
-        return tuple(each.candidate for each in self.standings)
+        return tuple(each.candidate for each in self.reports)
 
     async def prepare(self) -> None:
         """Check every driver that is not usable yet; failures are recorded, not raised."""
         async with self._checking:
-            lacking = [each for each in self if self._standings[each.name].candidate.unusable]
+            lacking = [each for each in self if self._reports[each.name].candidate.unusable]
             # Sequentially: some share the directory that they publish their files in.
             for each in lacking:
-                found = await self._look_at(each)
+                found = await self._check(each)
                 driver = found.candidate
-                if driver != self._standings[driver.name].candidate:
+                if driver != self._reports[driver.name].candidate:
                     usable = not driver.unusable
                     _log.info(
                         "driver_checked", driver=driver.name, usable=usable, reason=driver.unusable
                     )
-                self._standings[driver.name] = found
+                self._reports[driver.name] = found
             self._checked = self._clock()
         self._changed(self)
 
-    async def choose(self, milli_cpu: int, insisted: str) -> DriverSelection:
+    async def choose(self, milli_cpu: int, requested: str) -> DriverSelection:
         """Choose the driver for a machine, checking unusable drivers again before it fails.
 
         Raises:
@@ -120,12 +120,12 @@ class Drivers:
             SizeUnsupportedError: No usable driver supports this size.
         """
         try:
-            return choose(milli_cpu, insisted, self.candidates)
+            return choose(milli_cpu, requested, self.candidates)
         except (DriverUnavailableError, SizeUnsupportedError):
             if self._clock() - self._checked < _CHECK_AGAIN_S:
                 raise
         await self.prepare()
-        return choose(milli_cpu, insisted, self.candidates)
+        return choose(milli_cpu, requested, self.candidates)
 
     def require(self) -> None:
         """Require at least one usable driver.
@@ -137,7 +137,7 @@ class Drivers:
             lacks = "; ".join(f"{each.name}: {each.unusable}" for each in self.candidates)
             raise ProviderError(f"no driver can be used on this host: {lacks}")
 
-    async def _look_at(self, driver: Driver) -> DriverReport:
+    async def _check(self, driver: Driver) -> DriverReport:
         try:
             await driver.prepare()
             if (check := self._checks.get(driver.name)) is None:

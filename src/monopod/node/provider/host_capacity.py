@@ -47,13 +47,13 @@ def check_fits(wanted: Size, taken: Sequence[Size], whole: Size) -> None:
         CapacityUnavailableError: It does not fit; the message has requested, free and total
             amounts, and whether it could fit an empty host.
     """
-    gone = total(taken)
+    reserved = total(taken)
     lacking = [
         f"{_say(want, unit)} requested, {_say(max(0, have - used), unit)} free: of the"
         f" {_say(have, unit)} for machines on this host, {len(taken)} have {_say(used, unit)}"
         for want, used, have, unit in (
-            (wanted.milli_cpu, gone.milli_cpu, whole.milli_cpu, "vCPU"),
-            (wanted.memory_mib, gone.memory_mib, whole.memory_mib, "MiB"),
+            (wanted.milli_cpu, reserved.milli_cpu, whole.milli_cpu, "vCPU"),
+            (wanted.memory_mib, reserved.memory_mib, whole.memory_mib, "MiB"),
         )
         if used + want > have
     ]

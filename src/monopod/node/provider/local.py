@@ -5,13 +5,10 @@ instant is replaced by one that finds every machine.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
 from weakref import WeakValueDictionary
-
-import structlog
 
 from monopod.node.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
 from monopod.node.net.addresses import guest_mac, vmm_uid
@@ -28,14 +25,13 @@ from monopod.node.provider import (
 )
 from monopod.node.provider.directory import MachineDirectory, Reservation, directories, reserved
 from monopod.node.provider.drivers import Drivers
+from monopod.node.provider.exit_watcher import ExitWatcher
 from monopod.node.provider.host_capacity import check_fits, for_machines, this_host
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import console
 from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.driver import Driver, Machine, VmmError
 from monopod.util.concurrency import run_concurrently
-
-_log: Final = structlog.get_logger("capacity")
 
 
 class LocalProvider:
@@ -52,7 +48,7 @@ class LocalProvider:
         instance: str,
         settings: LocalSettings,
     ) -> None:
-        """Assemble the provider.
+        """Assemble the provider; :meth:`start` begins to watch machines.
 
         Args:
             drivers: The drivers, prepared.
@@ -60,7 +56,7 @@ class LocalProvider:
             links: The links of this cluster's router, open.
             image: The guest image of new machines.
             directory: Parent of the machines' directories.
-            instance: ``Settings.instance``.
+            instance: The cluster's id, from which VMMs' uids derive (``Settings.instance``).
             settings: Limits on what machines may reserve of this host.
         """
         self.boots_at_once = settings.boots_at_once
@@ -72,22 +68,18 @@ class LocalProvider:
         self._instance = instance
         self._settings = settings
         self._whole = for_machines(this_host(), settings)
+        # A lock exists for as long as a coroutine holds or awaits it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._watches: dict[str, asyncio.Task[None]] = {}
-        self._ended: asyncio.Queue[MachineExit] = asyncio.Queue()
+        self._exits = ExitWatcher(lambda name: self._drivers_of(name)[0].watch(name))
 
     async def start(self) -> None:
         """Watch the existing machines; those that exited meanwhile are reported at once."""
         for name in await self.present():
-            self._watch(name)
+            self._exits.watch(name)
 
     async def close(self) -> None:
         """Stop watching; the machines keep running."""
-        watches = list(self._watches.values())
-        self._watches.clear()
-        for watch in watches:
-            watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
+        await self._exits.close()
 
     async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
         """Ensure that a machine runs. Idempotent.
@@ -99,19 +91,18 @@ class LocalProvider:
             ProviderError: It could not be started; nothing of it is left.
         """
         async with self._lock(wanted.name):
-            if self._runs(wanted.name) and (running := self.chosen(wanted.name)) is not None:
-                self._watch(wanted.name)
+            running = self.chosen(wanted.name) if self._runs(wanted.name) else None
+            if running is not None:
+                self._exits.watch(wanted.name)
                 return running
-            try:
-                await self._remove(wanted.name)
-                choice = await self._drivers.choose(wanted.size.milli_cpu, wanted.driver)
-                await self._start(wanted, choice, configure)
-            except (GuestError, NetworkError, VmmError, OSError) as error:
-                await self._remove(wanted.name)
-                raise ProviderError(str(error)) from error
-            except BaseException:
-                await self._remove(wanted.name)
-                raise
+            with _provider_errors():
+                try:
+                    await self._remove(wanted.name)
+                    choice = await self._drivers.choose(wanted.size.milli_cpu, wanted.driver)
+                    await self._start(wanted, choice, configure)
+                except BaseException:
+                    await self._remove(wanted.name)
+                    raise
             return choice
 
     def chosen(self, name: str) -> DriverSelection | None:
@@ -126,11 +117,13 @@ class LocalProvider:
 
     async def end_boot_burst(self, name: str) -> None:
         """End a machine's boot burst: limit it to its provisioned CPU."""
-        self._hold(name, lambda milli_cpu: milli_cpu)
+        if (reservation := self._files(name).reservation()) is not None:
+            self._set_cpu_quota(name, reservation.size.milli_cpu)
 
     async def resume_burst(self, name: str) -> None:
         """Let a machine use whole processors again."""
-        self._hold(name, lambda milli_cpu: -(-milli_cpu // 1000) * 1000)
+        if (reservation := self._files(name).reservation()) is not None:
+            self._set_cpu_quota(name, -(-reservation.size.milli_cpu // 1000) * 1000)
 
     async def terminate(self, name: str) -> None:
         """Stop a machine and remove its processes, links, disks and cgroup. Idempotent.
@@ -139,10 +132,8 @@ class LocalProvider:
             ProviderError: Something could not be removed; ``present`` lists what is left.
         """
         async with self._lock(name):
-            try:
+            with _provider_errors(f"{name} cannot be removed: "):
                 await self._remove(name)
-            except (NetworkError, VmmError, OSError) as error:
-                raise ProviderError(f"{name} cannot be removed: {error}") from error
 
     async def present(self) -> Mapping[str, Presence]:
         """List what exists of any machine, read from the host and not from memory."""
@@ -154,16 +145,13 @@ class LocalProvider:
             if name.startswith(LINK_PREFIX)
         }
 
-    async def ended(self) -> AsyncIterator[MachineExit]:
+    def ended(self) -> AsyncIterator[MachineExit]:
         """Yield machines as they exit, including those launched by an earlier process."""
-        while True:
-            yield await self._ended.get()
+        return self._exits.exits()
 
-    def _hold(self, name: str, allowed: Callable[[int], int]) -> None:
-        reservation = self._files(name).reservation()
-        driver = None if reservation is None else self._drivers.named(reservation.selection.driver)
-        if reservation is not None and driver is not None:
-            driver.set_cpu_quota(name, allowed(reservation.size.milli_cpu))
+    def _set_cpu_quota(self, name: str, milli_cpu: int) -> None:
+        if (driver := self._driver_of(name)) is not None:
+            driver.set_cpu_quota(name, milli_cpu)
 
     async def _start(
         self, wanted: LaunchRequest, choice: DriverSelection, configure: Configure
@@ -206,13 +194,11 @@ class LocalProvider:
         with ExitStack() as stack:
             ends = [stack.enter_context(await self._links.open(each)) for each in links]
             await driver.launch(machine, [each.fileno() for each in ends])
-        self._watch(wanted.name)
+        self._exits.watch(wanted.name)
 
     async def _remove(self, name: str) -> None:
         """Remove a machine, the running part first and its directory last."""
-        if (watch := self._watches.pop(name, None)) is not None:
-            watch.cancel()
-            await asyncio.wait((watch,))
+        await self._exits.forget(name)
         for driver in self._drivers_of(name):
             await driver.stop(name)
         await self._links.remove(name)
@@ -221,13 +207,17 @@ class LocalProvider:
     def _runs(self, name: str) -> bool:
         return self._cgroups.is_populated(name)
 
+    def _driver_of(self, name: str) -> Driver | None:
+        """Return a machine's driver. None means that its reservation is missing or names none."""
+        chosen = self.chosen(name)
+        return None if chosen is None else self._drivers.named(chosen.driver)
+
     def _drivers_of(self, name: str) -> Sequence[Driver]:
-        """Return a machine's driver, or all drivers if its reservation is missing.
+        """Return a machine's driver, or all drivers if it is not known.
 
         Stopping a machine through a driver that it does not run under has no effect.
         """
-        reservation = self._files(name).reservation()
-        driver = None if reservation is None else self._drivers.named(reservation.selection.driver)
+        driver = self._driver_of(name)
         return tuple(self._drivers) if driver is None else (driver,)
 
     def _files(self, name: str) -> MachineDirectory:
@@ -236,17 +226,11 @@ class LocalProvider:
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
 
-    def _watch(self, name: str) -> None:
-        if name not in self._watches:
-            self._watches[name] = asyncio.create_task(self._follow(name))
 
-    async def _follow(self, name: str) -> None:
-        try:
-            ended = await self._drivers_of(name)[0].watch(name)
-        except (VmmError, OSError) as error:
-            # The next ``present`` shows its exit all the same.
-            _log.warning("machine_watch_failed", machine=name, error=str(error))
-            return
-        finally:
-            self._watches.pop(name, None)
-        self._ended.put_nowait(ended)
+@contextmanager
+def _provider_errors(doing: str = "") -> Generator[None]:
+    """Raise the errors of guest, network, VMM and files as ProviderError."""
+    try:
+        yield
+    except (GuestError, NetworkError, VmmError, OSError) as error:
+        raise ProviderError(f"{doing}{error}") from error

@@ -27,7 +27,7 @@ from monopod.node.vmm.uml import UmlDriver
 from monopod.settings import Settings
 from monopod.util.cgroups import Hierarchies
 
-_log: Final = structlog.get_logger("capacity")
+_log: Final = structlog.get_logger("provider")
 
 
 @asynccontextmanager
@@ -60,7 +60,7 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
 
     def write(found: Drivers) -> None:
         try:
-            report.write(settings, Report(whole, found.standings))
+            report.write(settings, Report(whole, found.reports))
         except OSError as error:
             # Only `monopod status` reads it.
             _log.warning("host_report_write_failed", error=str(error))
@@ -79,7 +79,7 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
         except OSError as error:
             raise ProviderError(f"the guest image cannot be used: {error}") from error
         links = await stack.enter_async_context(Links(router, ports))
-        capacity = LocalProvider(
+        provider = LocalProvider(
             drivers,
             cgroups=cgroups,
             links=links,
@@ -88,8 +88,8 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
             instance=settings.instance,
             settings=own,
         )
-        await capacity.start()
+        await provider.start()
         try:
-            yield capacity
+            yield provider
         finally:
-            await capacity.close()
+            await provider.close()

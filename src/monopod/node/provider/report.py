@@ -51,7 +51,7 @@ class Occupancy:
     """Reserved and free capacity of this host."""
 
     machines: int
-    promised: Size
+    reserved: Size
     free: Size
 
 
@@ -75,8 +75,8 @@ def read(settings: Settings) -> Report | None:
 def occupancy(settings: Settings, whole: Size) -> Occupancy:
     """Compute the host's current occupancy from the machines' reservations."""
     taken = reserved(settings.machines)
-    gone = total(taken)
+    used = total(taken)
     free = Size(
-        max(0, whole.milli_cpu - gone.milli_cpu), max(0, whole.memory_mib - gone.memory_mib)
+        max(0, whole.milli_cpu - used.milli_cpu), max(0, whole.memory_mib - used.memory_mib)
     )
-    return Occupancy(len(taken), gone, free)
+    return Occupancy(len(taken), used, free)

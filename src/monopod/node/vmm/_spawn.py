@@ -44,7 +44,7 @@ def _detach(
 
     The pipe closes on a successful exec, and otherwise carries the error.
     """
-    told, tell = os.pipe()
+    read_end, write_end = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork():
@@ -59,14 +59,14 @@ def _detach(
                 resource.setrlimit(getattr(resource, name), (limit, limit))
             os.execvp(argv[0], argv)  # noqa: S606 - the list is whole
         except BaseException as error:
-            os.write(tell, f"{argv[0]}: {error}".encode())
+            os.write(write_end, f"{argv[0]}: {error}".encode())
             os._exit(1)
-    os.close(tell)
+    os.close(write_end)
     os.wait()
-    complaint = os.read(told, 4096)
-    os.close(told)
-    if complaint:
-        sys.exit(complaint.decode())
+    failure = os.read(read_end, 4096)
+    os.close(read_end)
+    if failure:
+        sys.exit(failure.decode())
 
 
 if __name__ == "__main__":

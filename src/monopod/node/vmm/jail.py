@@ -31,7 +31,7 @@ class Jail:
     devices: Mapping[str, Path] = field(default_factory=dict[str, Path])
     """Device nodes: source by path in the jail."""
     proc: bool = False
-    """Whether it has a ``/proc``, of its own processes only."""
+    """Whether it has a ``/proc``, which shows only processes of the jail."""
     hidden: Sequence[str] = ()
     """Masked paths in ``/proc``; directories end in a slash."""
     fixed_addresses: bool = False

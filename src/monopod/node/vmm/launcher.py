@@ -33,7 +33,7 @@ _TOOLS: Final = {
     "setpriv": "util-linux",
     "s6-log": "s6",
 }
-NOBODY: Final = 65534
+UNUSED_UID: Final = 65534
 """Uid of jails without a machine."""
 _TRIAL_S: Final = 30
 
@@ -110,7 +110,7 @@ class Launcher:
         """
         seccomp_fd = seccomp.open_program(vmm.allowed)
         try:
-            jail = replace(_jail(vmm, NOBODY, 1 << 20, seccomp_fd), dies_with_parent=True)
+            jail = replace(_jail(vmm, UNUSED_UID, 1 << 20, seccomp_fd), dies_with_parent=True)
             # No core dump: the command may crash.
             argv = ["prlimit", "--core=0", "--", *jail_argv(jail, command)]
             return await process.run(*argv, pass_fds=(seccomp_fd,), timeout_s=timeout_s)

@@ -1,8 +1,8 @@
 """Checks whether KVM works on this host by booting a minimal guest.
 
-``/dev/kvm`` proves nothing: on some cloud hosts it exists, opens and answers, and guests crash or
-hang. So a guest without devices, which only prints a word, boots in the jail of machines; KVM works
-if it prints that word.
+``/dev/kvm`` alone is no proof: on some cloud hosts it exists, opens and answers, and guests crash
+or hang. So a guest without devices, which only prints a word, boots in the jail of machines; KVM
+works if it prints that word.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from monopod.node.vmm.driver import VmmError
-from monopod.node.vmm.launcher import NOBODY, Launcher
+from monopod.node.vmm.launcher import UNUSED_UID, Launcher
 from monopod.node.vmm.qemu import QemuDriver, make_device
 from monopod.node.vmm.qemu_command import Accelerator, qemu_argv
 from monopod.util import process
@@ -77,7 +77,7 @@ async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Prob
 async def _boot(driver: QemuDriver, version: str, patience_s: float) -> Probe:
     node = driver.runtime / f".kvm.{os.getpid()}"
     try:
-        await asyncio.to_thread(make_device, node, NOBODY)
+        await asyncio.to_thread(make_device, node, UNUSED_UID)
     except FileNotFoundError:
         why = "its processor has no virtualisation, or the module kvm is not loaded"
         return Probe(works=False, reason=f"this host has no {_KVM}: {why}")
@@ -91,7 +91,7 @@ async def _boot(driver: QemuDriver, version: str, patience_s: float) -> Probe:
     try:
         printed = await launcher.run_in_jail(driver.vmm(node), command, patience_s)
     except process.ProcessError as error:
-        return _judge_failure(error)
+        return _of_failure(error)
     finally:
         node.unlink(missing_ok=True)
     if WORD in printed:
@@ -102,7 +102,7 @@ async def _boot(driver: QemuDriver, version: str, patience_s: float) -> Probe:
     return Probe(works=False, reason=reason[:_SHOWN_CHARS])
 
 
-def _judge_failure(error: process.ProcessError) -> Probe:
+def _of_failure(error: process.ProcessError) -> Probe:
     if error.returncode is None:
         reason = f"{_KVM} exists, but a guest that boots in a second did not: {error.stderr}"
         return Probe(works=False, reason=reason)

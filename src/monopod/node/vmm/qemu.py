@@ -198,7 +198,7 @@ def allowed(accelerator: Accelerator) -> seccomp.Extra:
 
 
 def make_device(path: Path, uid: int) -> Path:
-    """Make a node of ``/dev/kvm`` that one uid may open, whatever the host's permissions.
+    """Make a node of ``/dev/kvm`` that one uid may open, regardless of its permissions on the host.
 
     Raises:
         OSError: The host has no such device, or the node cannot be made.

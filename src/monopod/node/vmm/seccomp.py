@@ -20,7 +20,7 @@ _IOCTL_TYPE: Final = 0xFF00
 _IOCTLS: Final = (0x5401, 0x541B, 0x5421, 0x5452)
 """``TCGETS``, ``FIONREAD``, ``FIONBIO``, ``FIOASYNC``."""
 
-_EVERYBODY: Final = (
+_COMMON: Final = (
     # files: only those whose descriptors it was given, and its own temporary ones
     *("access", "close", "close_range", "dup", "dup2", "dup3", "faccessat", "faccessat2"),
     *("fallocate", "fcntl", "fdatasync", "fstat", "fstatfs", "fsync", "ftruncate"),
@@ -64,12 +64,12 @@ class Extra:
 def build_filter(extra: Extra) -> pyseccomp.SyscallFilter:
     """Build the filter without loading it."""
     rules = pyseccomp.SyscallFilter(defaction=pyseccomp.ERRNO(errno.ENOSYS))
-    for name in (*_EVERYBODY, *extra.calls):
+    for name in (*_COMMON, *extra.calls):
         rules.add_rule(pyseccomp.ALLOW, name)
-    judged, wanted = (_NEW_NAMESPACES, 0)
+    mask, value = (_NEW_NAMESPACES, 0)
     if not extra.processes:
-        judged, wanted = (_NEW_NAMESPACES | _CLONE_THREAD, _CLONE_THREAD)
-    rules.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, judged, wanted))
+        mask, value = (_NEW_NAMESPACES | _CLONE_THREAD, _CLONE_THREAD)
+    rules.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, mask, value))
     for name in ("socket", "socketpair"):
         rules.add_rule(pyseccomp.ALLOW, name, pyseccomp.Arg(0, pyseccomp.EQ, _AF_UNIX))
     for request in (*_IOCTLS, *extra.ioctls):
