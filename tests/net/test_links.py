@@ -191,7 +191,7 @@ def _interfaces_seen_by(wire: io.FileIO) -> set[str]:
 
 @pytest.mark.row("S17")
 async def test_a_packet_socket_reaches_no_other_machines_link(lab: Lab) -> None:
-    """Binding it decides nothing: its holder may send on any interface of its namespace."""
+    """A bound socket may still send on any interface of its namespace, so there is no other."""
     own, other = _spec(16), _spec(17)
     for spec in (own, other):
         await lab.links.ensure(spec)
