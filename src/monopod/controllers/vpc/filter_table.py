@@ -114,7 +114,7 @@ def filter_table(kind: Kind, filters: Sequence[Filter], counted: Count | None = 
 
 
 def _pass_what_is_settled(table: Table, chain: str) -> None:
-    """Accept established connections, and those of a pod to itself or of its own kubelet to it."""
+    """Accept established connections, a pod's to itself, and its kubelet's to it."""
     known = [("established", ACCEPT), ("related", ACCEPT)]
     table.rule(chain, nft.dispatch(nft.ct("state"), known))
     table.rule(chain, match(nft.meta("mark"), nft.one_of((TO_ITSELF, FROM_OWN_KUBELET))), ACCEPT)
