@@ -18,6 +18,8 @@ from monopod.bench.baseline_node.configuration import BaselineConfiguration
 from monopod.bench.baseline_node.shell import Shell
 from monopod.bench.baseline_node.wiring import ADDRESS, PODS, Wire
 from monopod.bench.errors import BenchError
+from monopod.identity.authority import Pair
+from monopod.identity.node import NodeCertificates
 from monopod.node.net.addresses import MANAGEMENT, vmm_uid
 from monopod.node.net.namespaces import Namespace
 from monopod.util.cgroups import Hierarchies
@@ -34,10 +36,9 @@ NODE = BaselineConfiguration(
     sandbox_image="monopod.dev/pause:1",
     cgroup="/monopod-abc123/baseline",
     ca_certificate=b"CA",
-    client_certificate=b"CERTIFICATE\n",
-    client_key=b"SECRET",
-    serving_certificate=b"SERVING",
-    serving_key=b"SECRET TOO",
+    certificates=NodeCertificates(
+        client=Pair(b"CERTIFICATE\n", b"SECRET"), serving=Pair(b"SERVING", b"SECRET TOO")
+    ),
     labels={"b": "2", "a": "1"},
     taints=(("a", "1", "NoSchedule"),),
 )

@@ -132,12 +132,12 @@ async def test_up_removes_processes_identities_and_roles_of_earlier_versions(
 
     await eventually(runs)
     layout.identity("old").mkdir()
-    removed = manifests.read("removed")
+    role = next(each for each in manifests.read("removed") if each["kind"] == "ClusterRole")
     async with plane.admin() as client:
-        await objects.apply(client, [{**removed[1], "rules": []}])
+        await objects.apply(client, [{**role, "rules": []}])
         await lifecycle.up(settings, machines=False)
         with pytest.raises(NotFoundError):
-            await client.get(ClusterRole, removed[1]["metadata"]["name"])
+            await client.get(ClusterRole, role["metadata"]["name"])
     assert not layout.identity("old").exists()
     assert not (layout.services / "old").exists()
     assert await tree.state("old") is None

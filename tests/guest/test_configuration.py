@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from monopod.api import keys
 from monopod.fargate.sizing import TABLE, Size
+from monopod.identity.authority import Pair
+from monopod.identity.node import NodeCertificates
 from monopod.node import guest
 from monopod.node.guest import NodeConfiguration, Registry, RegistryCredential, node_files
 from monopod.node.guest.configuration import GATEWAY, GATEWAY_MAC, pids_limit
@@ -34,10 +36,10 @@ NODE = NodeConfiguration(
     cluster_domain="cluster.local",
     api_server="https://100.127.1.6:6443",
     ca_certificate=b"-- CA --\n",
-    client_certificate=b"-- client --\n",
-    client_key=b"-- client key --\n",
-    serving_certificate=b"-- serving --\n",
-    serving_key=b"-- serving key --\n",
+    certificates=NodeCertificates(
+        client=Pair(b"-- client --\n", b"-- client key --\n"),
+        serving=Pair(b"-- serving --\n", b"-- serving key --\n"),
+    ),
     size=Size(250, 512),
     labels={"eks.amazonaws.com/compute-type": "fargate", "topology.kubernetes.io/zone": "local-1a"},
     taints=(("eks.amazonaws.com/compute-type", "fargate", "NoSchedule"),),
@@ -208,14 +210,16 @@ def test_without_a_registry_there_is_nothing_about_one() -> None:
     assert not [path for path in node_files(replace(NODE, registry=None)) if "certs.d" in path]
 
 
-@pytest.mark.parametrize("secret", ["client_key", "serving_key"])
-def test_keys_are_in_one_file_and_never_shown(secret: str) -> None:
-    key = getattr(NODE, secret)
-    assert [path for path, content in node_files(NODE).items() if key in content] in (
-        ["kubelet/client.pem"],
-        ["kubelet/serving.key"],
-    )
-    assert key.decode().strip() not in repr(NODE)
+@pytest.mark.parametrize(
+    ("pair", "path"),
+    [
+        (NODE.certificates.client, "kubelet/client.pem"),
+        (NODE.certificates.serving, "kubelet/serving.key"),
+    ],
+)
+def test_keys_are_in_one_file_and_never_shown(pair: Pair, path: str) -> None:
+    assert [path for path, content in node_files(NODE).items() if pair.key in content] == [path]
+    assert pair.key.decode().strip() not in repr(NODE)
 
 
 def test_credentials_reach_the_kubelet_by_its_plugin_alone() -> None:

@@ -11,12 +11,14 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from monopod.api import keys
+from monopod.identity.node import NodeCertificates
 from monopod.node.guest.kubelet import (
     CURRENT_CERTIFICATE,
     RUNTIME_SOCKET,
     Taint,
     kubelet_configuration,
     kubelet_kubeconfig,
+    kubelet_secrets,
     pod_network,
 )
 
@@ -57,10 +59,7 @@ class BaselineConfiguration:
     cgroup: str
     """Path in every cgroup hierarchy below which pods' cgroups are created."""
     ca_certificate: bytes
-    client_certificate: bytes
-    client_key: bytes = field(repr=False)
-    serving_certificate: bytes
-    serving_key: bytes = field(repr=False)
+    certificates: NodeCertificates
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     taints: tuple[Taint, ...] = ()
 
@@ -84,10 +83,8 @@ def files(node: BaselineConfiguration) -> dict[PurePosixPath, File]:
         _CONFIG / "resolv.conf": f"nameserver {node.resolver}\n",
     }
     secrets = {
-        _CONFIG / "ca.crt": node.ca_certificate,
-        _CONFIG / "client.pem": node.client_certificate.rstrip() + b"\n" + node.client_key,
-        _CONFIG / "serving.crt": node.serving_certificate,
-        _CONFIG / "serving.key": node.serving_key,
+        _CONFIG / name: content
+        for name, content in kubelet_secrets(node.ca_certificate, node.certificates).items()
     }
     tunables = {tunable_copy(name): f"{value}\n" for name, value in TUNABLES.items()}
     scripts = {

@@ -172,10 +172,7 @@ class BaselineNode:
             sandbox_image=sandbox.reference,
             cgroup=f"/{self._cgroups.path}",
             ca_certificate=self._ca,
-            client_certificate=certificates.client.certificate,
-            client_key=certificates.client.key,
-            serving_certificate=certificates.serving.certificate,
-            serving_key=certificates.serving.key,
+            certificates=certificates,
             labels={LABEL: self._plan.instance},
             taints=((LABEL, self._plan.instance, "NoSchedule"),),
         )

@@ -13,11 +13,13 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from monopod.fargate.sizing import Size
+from monopod.identity.node import NodeCertificates
 from monopod.node.guest.credentials import RegistryCredential, credential_files, kubelet_flags
 from monopod.node.guest.kubelet import (
     Taint,
     kubelet_configuration,
     kubelet_kubeconfig,
+    kubelet_secrets,
     pod_network,
 )
 
@@ -68,11 +70,7 @@ class NodeConfiguration:
     """URL."""
     ca_certificate: bytes
     """PEM of the authority that signed the API server's certificate and its clients'."""
-    client_certificate: bytes
-    """PEM of the certificate ``system:node:<node name>``."""
-    client_key: bytes = field(repr=False)
-    serving_certificate: bytes
-    serving_key: bytes = field(repr=False)
+    certificates: NodeCertificates
     size: Size
     """Provisioned; all but :data:`SYSTEM_MEMORY_MIB` of memory is allocatable."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -102,10 +100,8 @@ def node_files(node: NodeConfiguration) -> dict[str, bytes]:
         "kubelet/kubeconfig": _json(kubelet_kubeconfig(node.api_server, _KUBELET)),
     }
     secrets = {
-        "kubelet/ca.crt": node.ca_certificate,
-        "kubelet/client.pem": node.client_certificate.rstrip() + b"\n" + node.client_key,
-        "kubelet/serving.crt": node.serving_certificate,
-        "kubelet/serving.key": node.serving_key,
+        f"kubelet/{name}": content
+        for name, content in kubelet_secrets(node.ca_certificate, node.certificates).items()
     }
     registry = _registry(node.registry) if node.registry else {}
     secrets |= credential_files(node.credentials)

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from monopod.identity.kubeconfig import ClientFiles, kubeconfig
+from monopod.identity.node import NodeCertificates
 
 RUNTIME_SOCKET: Final = PurePosixPath("/run/containerd/containerd.sock")
 CURRENT_CERTIFICATE: Final = PurePosixPath("/var/lib/kubelet/pki/kubelet-client-current.pem")
@@ -76,6 +77,22 @@ def kubelet_kubeconfig(api_server: str, files: PurePosixPath) -> dict[str, Any]:
     """
     client = ClientFiles(CURRENT_CERTIFICATE, CURRENT_CERTIFICATE)
     return kubeconfig(api_server, files / "ca.crt", "node", client)
+
+
+def kubelet_secrets(authority: bytes, certificates: NodeCertificates) -> dict[str, bytes]:
+    """Return the files that a kubelet's two configurations name, by name.
+
+    Args:
+        authority: PEM of the cluster's authority.
+        certificates: The kubelet's first ones.
+    """
+    client, serving = certificates.client, certificates.serving
+    return {
+        "ca.crt": authority,
+        "client.pem": client.certificate.rstrip() + b"\n" + client.key,
+        "serving.crt": serving.certificate,
+        "serving.key": serving.key,
+    }
 
 
 def pod_network(name: str, state: PurePosixPath, addresses: Mapping[str, str]) -> dict[str, Any]:
