@@ -215,9 +215,8 @@ class Table:
 
     def _paired(self, name: str, pairs: Iterable[Pair]) -> list[Json]:
         elements = [concatenation(*map(str, pair)) for pair in pairs]
-        if not elements:
-            return []
-        return [{"add": {"element": {**self._at, "name": name, "elem": elements}}}]
+        add = {"add": {"element": {**self._at, "name": name, "elem": elements}}}
+        return [add] if elements else []
 
     def verdicts(self, name: str, verdicts: Iterable[tuple[IPv4Address, Json]]) -> None:
         """Declare a map from addresses to verdicts."""
