@@ -7,6 +7,8 @@ from pathlib import Path
 def traces(home: Path, machine: str) -> list[str]:
     """Return every process, link, cgroup and file on this host with a machine's name."""
     found: list[str] = []
+    # Its management link has another prefix.
+    digits = machine.removeprefix("mvm-")
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -22,7 +24,7 @@ def traces(home: Path, machine: str) -> list[str]:
             text=True,
             check=False,
         ).stdout
-        if machine in links:
+        if digits in links:
             found.append(f"link in {namespace.name}")
     found.extend(str(path) for path in Path("/sys/fs/cgroup").rglob(machine))
     found.extend(str(path) for path in home.rglob(f"{machine}*"))

@@ -19,7 +19,7 @@ from monopod.identity.authority import Pair
 from monopod.identity.node import NodeCertificates
 from monopod.node import guest
 from monopod.node.guest import NodeConfiguration, Registry, RegistryCredential, node_files
-from monopod.node.guest.configuration import GATEWAY, pids_limit
+from monopod.node.guest.configuration import GATEWAY, GATEWAY_MAC, pids_limit
 from monopod.node.vmm.uml import guest_memory_mib, processes
 
 pytestmark = pytest.mark.unit
@@ -30,6 +30,7 @@ NODE = NodeConfiguration(
     provider_id="monopod:///local-1a/mvm-0123456789",
     management_address=IPv4Address("100.64.0.7"),
     pod_address=IPv4Interface("192.168.1.2/18"),
+    pod_mac_address="02:6d:c0:a8:01:02",
     resolver=IPv4Address("192.168.0.2"),
     cluster_dns=IPv4Address("10.100.0.10"),
     cluster_domain="cluster.local",
@@ -124,12 +125,29 @@ def test_the_kubelets_certificate_can_be_renewed() -> None:
 def test_the_pod_has_one_address_and_no_other(last: int, prefix: int) -> None:
     address = IPv4Interface(f"192.168.1.{last}/{prefix}")
     (plugin,) = _json(replace(NODE, pod_address=address), "cni/10-pod.conflist")["plugins"]
+    assert plugin["type"] == "pod-link"
+    assert plugin["address"] == str(address.ip)
+    assert plugin["mac"] == NODE.pod_mac_address
+    gateway = IPv4Address(plugin["gateway"])
+    assert gateway in address.network
+    assert gateway not in (address.ip, address.network.network_address)
+    assert plugin["gatewayMAC"] == GATEWAY_MAC
+
+
+@pytest.mark.row("S17")
+def test_only_a_machine_with_several_pods_forwards_for_them() -> None:
+    block = IPv4Interface("192.168.255.1/24")
+    several = replace(NODE, pod_address=block, max_pods=110)
+    (plugin,) = _json(several, "cni/10-pod.conflist")["plugins"]
     ((addresses,),) = plugin["ipam"]["ranges"]
-    assert addresses["rangeStart"] == addresses["rangeEnd"] == str(address.ip)
-    assert addresses["subnet"] == str(address.network)
-    assert IPv4Address(addresses["gateway"]) in address.network
-    assert addresses["gateway"] != str(address.ip)
-    assert plugin["ipMasq"] is False
+    assert (plugin["type"], plugin["ipMasq"]) == ("ptp", False)
+    assert addresses == {
+        "subnet": "192.168.255.0/24",
+        "rangeStart": "192.168.255.2",
+        "rangeEnd": "192.168.255.254",
+        "gateway": "192.168.255.1",
+    }
+    assert (_machine(several)["ip_forward"], _machine(NODE)["ip_forward"]) == ("1", "0")
 
 
 @pytest.mark.row("S17")

@@ -21,6 +21,9 @@ _Q35: Final = ("q35", "pci")
 _MICROVM: Final = ("microvm,acpi=on,pcie=off,rtc=on,auto-kernel-cmdline=off", "device")
 
 
+_MACS: Final = ("02:6d:64:40:00:07", "02:6d:c0:a8:00:07")
+
+
 def _host_khz() -> int:
     rate = re.search(r"cpu MHz\s*: ([\d.]+)", Path("/proc/cpuinfo").read_text())
     assert rate
@@ -50,10 +53,12 @@ async def _boot(
         *("-serial", "stdio", "-kernel", str(image.qemu.kernel)),
         *("-initrd", str(image.qemu.initramfs)),
         *("-append", f"console=ttyS0 quiet panic=-1 {parameters}"),
-        *("-netdev", "user,id=link,restrict=on", "-device", f"virtio-net-{bus},netdev=link"),
         *("-object", "rng-random,filename=/dev/urandom,id=rng"),
         *("-device", f"virtio-rng-{bus},rng=rng", "-device", f"virtio-balloon-{bus}"),
     ]
+    for number, mac in enumerate(_MACS):
+        options += ["-netdev", f"user,id=link{number},restrict=on"]
+        options += ["-device", f"virtio-net-{bus},netdev=link{number},mac={mac},host_mtu=9001"]
     for number, (path, read_only) in enumerate(disks):
         drive = f"if=none,id=disk{number},format=raw,file.locking=off,file={path}"
         options += ["-drive", f"{drive},readonly={read_only}"]
@@ -63,7 +68,7 @@ async def _boot(
 
 _LOOK: Final = """
     echo "processors $(cat /sys/devices/system/cpu/online)"
-    echo "links $(echo /sys/class/net/*)"
+    echo "links $(cd /sys/class/net && grep . */address */mtu | tr '\n' ' ')"
     echo "var $(sed -n 's| /var ext4 rw.*||p' /proc/mounts)"
     echo "random $(cat /sys/class/misc/hw_random/rng_current)"
     echo "modules $(echo /sys/module/overlay /sys/module/veth /sys/module/virtio_balloon)"
@@ -88,7 +93,8 @@ async def test_a_machine_finds_all_that_it_is_given(
     )
     for line in (
         "processors 0-1",
-        "links /sys/class/net/lo /sys/class/net/vec0",
+        *(f"vec{number}/address:{mac} " for number, mac in enumerate(_MACS)),
+        *(f"vec{number}/mtu:9001 " for number in range(2)),
         "var /dev/vdb",
         "random virtio_rng.0",
         "modules /sys/module/overlay /sys/module/veth /sys/module/virtio_balloon",

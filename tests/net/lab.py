@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +19,7 @@ from monopod.node.net import addresses, router_policy
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.host import Host
-from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.links import Link, Links, machine_links
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.router_state import read_router_state
 from monopod.node.net.topology import Topology, reserve
@@ -32,6 +32,7 @@ CLOSED = IPv4Network("192.168.2.0/24")
 HOST_OUTSIDE = IPv4Interface("198.51.100.1/24")
 WORLD = IPv4Interface("198.51.100.2/24")
 _PATIENCE_S = 5.0
+_MANAGEMENT_TABLE = "109"
 
 
 def ip(namespace: Namespace, *words: str) -> str:
@@ -42,18 +43,27 @@ def ip(namespace: Namespace, *words: str) -> str:
 
 @dataclass(frozen=True)
 class Guest:
-    """A machine's inside: a namespace with its management and its pod's address."""
+    """A machine's inside: a namespace with its two links, each of which takes its own address."""
 
     namespace: Namespace
-    spec: LinkSpec
+    management_link: Link
+    pod_link: Link
+
+    @property
+    def links(self) -> tuple[Link, Link]:
+        return self.management_link, self.pod_link
 
     @property
     def management(self) -> str:
-        return str(self.spec.management_address)
+        return str(self.management_link.address)
 
     @property
     def pod(self) -> str:
-        return str(self.spec.pod_address)
+        return str(self.pod_link.address)
+
+    @property
+    def pod_address(self) -> IPv4Address:
+        return self.pod_link.address
 
 
 @dataclass
@@ -91,39 +101,47 @@ class Lab:
         """Start a machine with the next address of a subnet."""
         number = len(self._guests) + 10
         name = f"mvm-{secrets.token_hex(5)}"
-        spec = LinkSpec(
-            name, addresses.MANAGEMENT.network_address + number, subnet.network_address + number
+        own = (
+            addresses.MANAGEMENT.network_address + number,
+            subnet.network_address + number,
         )
-        await self.links.ensure(spec)
         inside = Namespace.named(f"{self.plan.router_name}-{number}")
         inside.create()
-        ip(self.topology.ports, "link", "set", name, "netns", inside.path.name)
-        mac = addresses.guest_mac(spec.management_address)
-        ip(inside, "link", "set", name, "address", mac, "up")
         ip(inside, "link", "set", "lo", "up")
-        for address in (spec.management_address, spec.pod_address):
-            ip(inside, "addr", "add", f"{address}/32", "dev", name)
-        gateway = str(addresses.MANAGEMENT_GATEWAY)
-        ip(inside, "route", "add", "default", "via", gateway, "dev", name, "onlink")
-        to_router = ("lladdr", addresses.GATEWAY_MAC, "dev", name, "nud", "permanent")
-        ip(inside, "neigh", "replace", gateway, *to_router)
-        guest = Guest(inside, spec)
+        management, pod = machine_links(name, *own)
+        gateway = subnet.network_address + 1
+        for link in (management, pod):
+            await self.links.ensure(link)
+            ip(self.topology.ports, "link", "set", link.name, "netns", inside.path.name)
+        _configure(inside, pod, gateway)
+        _configure(inside, management, addresses.MANAGEMENT_GATEWAY, _MANAGEMENT_TABLE)
+        ip(inside, "rule", "add", "from", str(management.address), "lookup", _MANAGEMENT_TABLE)
+        guest = Guest(inside, management, pod)
         self._guests.append(guest)
         await self.allow()
         return guest
+
+    @contextmanager
+    def kubelet(self, guest: Guest) -> Generator[Namespace]:
+        """Where a machine's kubelet is: its management link in a namespace that has no pod."""
+        link = guest.management_link
+        with namespace(f"{guest.namespace.path.name}-k") as made:
+            ip(guest.namespace, "link", "set", link.name, "netns", made.path.name)
+            _configure(made, link, addresses.MANAGEMENT_GATEWAY)
+            yield made
 
     @property
     def policy(self) -> router_policy.RouterPolicy:
         """What follows from the guests there are."""
         way_out = {
-            IPv4Network(each.spec.management_address)
+            IPv4Network(each.management_link.address)
             for each in self._guests
-            if each.spec.pod_address in OPEN
+            if each.pod_address in OPEN
         }
         return router_policy.RouterPolicy(
             frozenset({self.plan.vpc}),
             frozenset({OPEN, *way_out}),
-            kubelets={each.spec.pod_address: each.spec.management_address for each in self._guests},
+            kubelets={each.pod_address: each.management_link.address for each in self._guests},
         )
 
     async def allow(self) -> None:
@@ -143,6 +161,17 @@ class Lab:
     def close(self) -> None:
         for guest in self._guests:
             guest.namespace.remove()
+
+
+def _configure(inside: Namespace, link: Link, gateway: IPv4Address, table: str = "main") -> None:
+    """Configure the machine's end of a link, with a default route in a routing table."""
+    mac, name = addresses.guest_mac(link.address), link.name
+    ip(inside, "link", "set", name, "address", mac, "up")
+    ip(inside, "addr", "add", f"{link.address}/32", "dev", name)
+    to_router = ("lladdr", addresses.GATEWAY_MAC, "dev", name, "nud", "permanent")
+    ip(inside, "neigh", "replace", str(gateway), *to_router)
+    way = ("via", str(gateway), "dev", name, "onlink", "table", table)
+    ip(inside, "route", "add", "default", *way)
 
 
 @asynccontextmanager

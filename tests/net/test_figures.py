@@ -59,7 +59,7 @@ def _filters(ends: Sequence[Guest], count: int, rules: int) -> list[Filter]:
     Its last rule is the one that lets the ends talk: all before it are tried.
     """
     addresses = [_members(number) for number in range(count)]
-    addresses[0] = frozenset(each.spec.pod_address for each in ends)
+    addresses[0] = frozenset(each.pod_address for each in ends)
     peers = [frozenset(map(IPv4Network, some)) for some in addresses]
 
     def allowances(number: int) -> tuple[Allowance, ...]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from monopod.controllers.vpc.filter_table import GROUPS, POLICIES, Kind, filter_table
 from monopod.controllers.vpc.filter_writer import FilterWriter
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
-from monopod.node.net import router_policy
+from monopod.node.net import router_policy, rules
 from monopod.node.net.cluster_network import API_PORT, KUBELET_PORT
 from tests.net.lab import OPEN, Guest, Lab, call, counts, ip, make_socket, serving
 
@@ -36,11 +36,11 @@ def _governing(
     ingress: tuple[Allowance, ...] | None = None,
     egress: tuple[Allowance, ...] | None = None,
 ) -> Filter:
-    return Filter(name, frozenset(each.spec.pod_address for each in guests), ingress, egress)
+    return Filter(name, frozenset(each.pod_address for each in guests), ingress, egress)
 
 
 def _from(*guests: Guest, ports: tuple[Ports, ...] | None = None) -> Allowance:
-    return Allowance(frozenset(IPv4Network(each.spec.pod_address) for each in guests), ports)
+    return Allowance(frozenset(IPv4Network(each.pod_address) for each in guests), ports)
 
 
 class _Filters:
@@ -252,6 +252,20 @@ async def _serve_by(lab: Lab, address: str) -> None:
     )
 
 
+@pytest.mark.row("S17")
+async def test_a_kubelets_probes_pass_all_filters(
+    lab: Lab, policies: _Filters, groups: _Filters
+) -> None:
+    pod = await lab.guest()
+    shut = [_governing("shut", pod, ingress=(), egress=())]
+    async with serving(pod.namespace, pod.pod, _PORT):
+        with lab.kubelet(pod) as kubelet:
+            for each in (policies, groups):
+                await each.writer.write(shut)
+                assert await call(kubelet, pod.management, (pod.pod, _PORT)) == pod.management
+    assert (await policies.counted(), await groups.counted()) == (0, 0)
+
+
 async def test_a_pod_reaches_itself_through_a_service(lab: Lab, policies: _Filters) -> None:
     pod = await lab.guest()
     await _serve_by(lab, pod.pod)
@@ -265,11 +279,11 @@ async def test_a_pod_reaches_itself_through_a_service(lab: Lab, policies: _Filte
 async def test_pods_on_a_shared_link_are_filtered_too(lab: Lab, policies: _Filters) -> None:
     """Pods of an ordinary node share its link: what goes back over it may be for another."""
     node = await lab.guest()
-    neighbour = node.spec.pod_address + 100
-    ip(node.namespace, "addr", "add", f"{neighbour}/32", "dev", node.spec.name)
-    way = ("via", node.management, "dev", node.spec.name, "onlink")
+    neighbour = node.pod_address + 100
+    ip(node.namespace, "addr", "add", f"{neighbour}/32", "dev", node.pod_link.name)
+    way = ("via", node.pod, "dev", node.pod_link.name, "onlink")
     ip(lab.router, "route", "add", f"{neighbour}/32", *way)
-    block = frozenset({IPv4Network(neighbour), IPv4Network(node.spec.pod_address)})
+    block = frozenset({IPv4Network(neighbour), IPv4Network(node.pod_address)})
     await lab.firewall.apply(router_policy.router_policy(replace(lab.policy, shared=block)))
     await _serve_by(lab, str(neighbour))
     async with serving(node.namespace, str(neighbour), _PORT):
@@ -285,7 +299,7 @@ async def test_what_a_pod_may_open_holds_for_the_kubelets_it_calls(
 ) -> None:
     """By the address that it calls, which is not the one that its packets arrive with."""
     scraper, target = await lab.guest(), await lab.guest()
-    scrapers = frozenset({IPv4Network(scraper.spec.pod_address)})
+    scrapers = frozenset({IPv4Network(scraper.pod_address)})
     await lab.firewall.apply(router_policy.router_policy(replace(lab.policy, scrapers=scrapers)))
     node = (target.pod, KUBELET_PORT)
     subnet, elsewhere = (frozenset({IPv4Network(each)}) for each in (str(OPEN), "192.168.9.0/24"))
@@ -386,7 +400,7 @@ async def test_writing_is_idempotent_and_restores_removed_filters(
         assert not await groups.writer.write(wanted)
         assert await groups.drops(client, target)
     assert await groups.counted() > 0
-    await lab.firewall.apply(router_policy.remove_table(GROUPS.table))
+    await lab.firewall.apply(rules.remove_table(GROUPS.table))
     assert await groups.writer.write(wanted)
     assert await groups.drops(client, target)
     # A new writer does not know the table's content and replaces it.

@@ -10,14 +10,14 @@ import statistics
 import struct
 import time
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
 from monopod.node.net import addresses
 from monopod.node.net.errors import NetworkError
-from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.links import Link, Links, machine_links
 from monopod.node.vmm.driver import LinkKind
 from tests.framework.eventually import eventually
 from tests.kube.waiting import until
@@ -29,21 +29,21 @@ _ETHERNET, _IPV4, _UDP = 14, 20, 8
 _SIOCGIFNAME = 0x8910
 
 
-def _spec(number: int, kind: LinkKind = LinkKind.PACKET) -> LinkSpec:
-    return LinkSpec(
-        f"mvm-{number:010x}",
-        IPv4Address("100.64.9.0") + number,
-        IPv4Address("192.168.9.0") + number,
-        kind,
-    )
+def _spec(number: int, kind: LinkKind = LinkKind.PACKET) -> Link:
+    return Link(f"mvm-{number:010x}", IPv4Address("192.168.9.0") + number, kind)
+
+
+def _routes(lab: Lab) -> str:
+    """The router's routes, without the state that the kernel takes in a moment later."""
+    return ip(lab.router, "route").replace(" linkdown", "")
 
 
 _each_kind = pytest.mark.parametrize("kind", list(LinkKind))
 
 
-def _frame(spec: LinkSpec, source: str, payload: bytes) -> bytes:
+def _frame(spec: Link, source: str, payload: bytes) -> bytes:
     """A UDP datagram from a guest to the gateway, as it is on the wire."""
-    mac = addresses.guest_mac(spec.management_address)
+    mac = addresses.guest_mac(spec.address)
     hardware = bytes.fromhex((addresses.GATEWAY_MAC + mac).replace(":", "")) + b"\x08\x00"
     length = _UDP + len(payload)
     header = struct.pack(
@@ -81,33 +81,32 @@ async def test_a_link_has_the_documented_routes_and_neighbours(lab: Lab, kind: L
         what = {LinkKind.PACKET: "veth", LinkKind.TAP: "tun type tap"}[kind]
         for part in (addresses.GATEWAY_MAC, "inet 100.64.0.1/32", what, "group 109", "LOWER_UP"):
             assert part in shown
-        routes = ip(lab.router, "route", "show", "dev", spec.name)
-        assert "100.64.9.10 proto static scope link" in routes
-        assert "192.168.9.10 via 100.64.9.10 proto static onlink" in routes
+        routes = ip(lab.router, "route", "show", "dev", spec.name).splitlines()
+        assert [line.strip() for line in routes] == ["192.168.9.10 proto static scope link"]
         neighbours = ip(lab.router, "neigh", "show", "dev", spec.name)
-        assert "100.64.9.10 lladdr 02:6d:64:40:09:0a PERMANENT" in neighbours
+        assert "192.168.9.10 lladdr 02:6d:c0:a8:09:0a PERMANENT" in neighbours
 
 
 @_each_kind
 async def test_a_link_is_completed_and_removed_however_often(lab: Lab, kind: LinkKind) -> None:
     spec = _spec(11, kind)
-    before = ip(lab.router, "route")
+    before = _routes(lab)
     for _ in range(2):
         await lab.links.ensure(spec)
-    whole = ip(lab.router, "route")
+    whole = _routes(lab)
     ip(lab.router, "route", "del", "192.168.9.11/32")
     ip(lab.router, "link", "set", spec.name, "down", "group", "default")
     if kind is LinkKind.PACKET:
         ip(lab.router, "link", "set", spec.name, "group", "109")
         ip(lab.topology.ports, "link", "set", spec.name, "down")
     await lab.links.ensure(spec)
-    assert ip(lab.router, "route") == whole
+    assert _routes(lab) == whole
     assert "group 109" in ip(lab.router, "link", "show", spec.name)
     for _ in range(2):
         await lab.links.remove(spec.name)
     assert lab.links.present() == set()
     assert spec.name not in lab.topology.ports.interfaces()
-    assert ip(lab.router, "route") == before
+    assert _routes(lab) == before
 
 
 @_each_kind
@@ -116,7 +115,7 @@ async def test_a_running_machines_link_is_left_working(lab: Lab, kind: LinkKind)
     await lab.links.ensure(spec)
     with await lab.links.open(spec) as wire:
         await lab.links.ensure(spec)
-        assert (await _sent_to(lab, wire, "192.168.9.13")).endswith(b"for the guest")
+        assert (await _sent_to(lab, wire, spec)).endswith(b"for the guest")
         with pytest.raises(NetworkError, match=spec.name):
             await lab.links.open(spec)
         await lab.links.remove(spec.name)
@@ -133,18 +132,20 @@ async def test_a_veth_link_ends_with_its_vmm_and_a_tap_when_it_is_removed(lab: L
     for spec in (packet, tap):
         await lab.links.ensure(spec)
         with await lab.links.open(spec) as wire:
-            assert await _sent_to(lab, wire, str(spec.pod_address))
+            assert await _sent_to(lab, wire, spec)
 
 
-async def _sent_to(lab: Lab, wire: io.FileIO, address: str) -> bytes:
+async def _sent_to(lab: Lab, wire: io.FileIO, spec: Link) -> bytes:
     """A frame as a VMM gets it when somebody sends to its guest."""
+    # Opening it brings it up; the kernel drops packets until it has taken that in, a moment later.
+    await until(lambda: " state UP " in ip(lab.router, "link", "show", spec.name))
     os.set_blocking(wire.fileno(), False)
     readable = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_reader(wire.fileno(), readable.set)
     try:
         with make_socket(lab.control, socket.SOCK_DGRAM) as sender:
-            sender.sendto(b"for the guest", (address, 7))
+            sender.sendto(b"for the guest", (str(spec.address), 7))
         async with asyncio.timeout(5):
             await readable.wait()
     finally:
@@ -162,11 +163,9 @@ async def test_packets_pass_a_link_with_finished_checksums(lab: Lab, kind: LinkK
         make_socket(lab.router, socket.SOCK_DGRAM, ("100.64.0.1", 9)) as receiver,
     ):
         assert not os.get_inheritable(wire.fileno())
-        # Opening it brings it up, which the kernel shows a moment later.
-        await until(lambda: " state UP " in ip(lab.router, "link", "show", spec.name))
-        frame = await _sent_to(lab, wire, "192.168.9.12")
-        os.write(wire.fileno(), _frame(spec, "100.64.9.12", b"from the guest"))
-        assert frame[:6] == bytes.fromhex("026d6440090c")
+        frame = await _sent_to(lab, wire, spec)
+        os.write(wire.fileno(), _frame(spec, "192.168.9.12", b"from the guest"))
+        assert frame[:6] == bytes.fromhex("026dc0a8090c")
         assert frame.endswith(b"for the guest")
         datagram = frame[_ETHERNET + _IPV4 :]
         pseudo = frame[_ETHERNET + 12 : _ETHERNET + 20] + struct.pack("!HH", 17, len(datagram))
@@ -192,12 +191,12 @@ def _interfaces_seen_by(wire: io.FileIO) -> set[str]:
 
 @pytest.mark.row("S17")
 async def test_a_packet_socket_reaches_no_other_machines_link(lab: Lab) -> None:
-    """Binding it decides nothing: its holder may send on any interface of its namespace."""
+    """A bound socket may still send on any interface of its namespace, so there is no other."""
     own, other = _spec(16), _spec(17)
     for spec in (own, other):
         await lab.links.ensure(spec)
     with await lab.links.open(own) as wire, await lab.links.open(other):
-        frame = _frame(other, "100.64.9.17", b"forged")
+        frame = _frame(other, "192.168.9.17", b"forged")
         with (
             socket.socket(fileno=os.dup(wire.fileno())) as taken_over,
             pytest.raises(OSError, match="No such device"),
@@ -216,7 +215,39 @@ async def test_opening_a_missing_link_fails(lab: Lab, kind: LinkKind) -> None:
 @pytest.mark.parametrize("name", ["uplink", "mvm-0123456789ab", "eth0"])
 def test_only_machines_names_are_links(name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        LinkSpec(name, IPv4Address("100.64.0.9"), IPv4Address("192.168.0.9"))
+        Link(name, IPv4Address("100.64.0.9"))
+
+
+@pytest.mark.row("S17")
+async def test_a_machine_has_a_link_for_management_and_one_for_its_pod(lab: Lab) -> None:
+    management, pod = IPv4Address("100.64.9.40"), IPv4Address("192.168.9.40")
+    both = machine_links("mvm-0000000040", management, pod)
+    assert [(each.name, each.address, each.network) for each in both] == [
+        ("mgmt-0000000040", management, None),
+        ("mvm-0000000040", pod, None),
+    ]
+    before = ip(lab.router, "route")
+    for each in both:
+        await lab.links.ensure(each)
+    # One alone is a leftover of its machine too.
+    ip(lab.router, "link", "del", "mvm-0000000040")
+    assert lab.links.present() == {"mvm-0000000040"}
+    await lab.links.ensure(both[1])
+    for _ in range(2):
+        await lab.links.remove("mvm-0000000040")
+    assert lab.links.present() == set()
+    assert ip(lab.router, "route") == before
+
+
+@pytest.mark.row("S17")
+async def test_a_worker_nodes_pods_are_behind_its_one_link(lab: Lab) -> None:
+    management, block = IPv4Address("100.64.9.41"), IPv4Network("192.168.99.0/24")
+    (link,) = machine_links("mvm-0000000041", management, block[1], pod_network=block)
+    await lab.links.ensure(link)
+    with await lab.links.open(link):
+        routes = ip(lab.router, "route", "show", "dev", link.name)
+        assert "100.64.9.41 proto static scope link" in routes
+        assert "192.168.99.0/24 via 100.64.9.41 proto static onlink" in routes
 
 
 async def test_links_without_a_cluster_fail(lab: Lab) -> None:

@@ -164,7 +164,7 @@ async def test_calls_go_to_the_caller_itself(lab: Lab, udp: bool) -> None:
     protocol = "udp" if udp else "tcp"
 
     def route(guest: Guest) -> Route:
-        own = guest.spec.pod_address
+        own = guest.pod_address
         return Route(frozenset({own}), _SERVICE, protocol, 80, ((own, _PORT),))
 
     await lab.firewall.apply(local_table([route(one), route(two)]))
@@ -188,15 +188,15 @@ async def test_calls_go_to_the_caller_itself(lab: Lab, udp: bool) -> None:
 @pytest.mark.parametrize("sticky", [False, True])
 async def test_calls_are_spread_over_a_nodes_pods_unless_they_stick(lab: Lab, sticky: bool) -> None:
     node = await lab.guest()
-    addresses = [node.spec.pod_address + step for step in (100, 101)]
+    addresses = [node.pod_address + step for step in (100, 101)]
     for address in addresses:
-        ip(node.namespace, "addr", "add", f"{address}/32", "dev", node.spec.name)
-        way = ("via", node.management, "dev", node.spec.name, "onlink")
+        ip(node.namespace, "addr", "add", f"{address}/32", "dev", node.pod_link.name)
+        way = ("via", node.pod, "dev", node.pod_link.name, "onlink")
         ip(lab.router, "route", "add", f"{address}/32", *way)
-    shared = frozenset(map(IPv4Network, (*addresses, node.spec.pod_address)))
+    shared = frozenset(map(IPv4Network, (*addresses, node.pod_address)))
     await lab.firewall.apply(router_policy.router_policy(replace(lab.policy, shared=shared)))
     targets = tuple((address, _PORT) for address in addresses)
-    callers = frozenset({node.spec.pod_address})
+    callers = frozenset({node.pod_address})
     await lab.firewall.apply(
         local_table([Route(callers, _SERVICE, "tcp", 80, targets, sticky=sticky)])
     )

@@ -14,7 +14,7 @@ from lightkube.resources.networking_v1 import NetworkPolicy
 from monopod.controllers.vpc.filter_table import POLICIES
 from monopod.controllers.vpc.network_policy_controller import NetworkPolicyController
 from monopod.kube import Client, meta
-from monopod.node.net import router_policy
+from monopod.node.net import rules
 from tests.net.conftest import Start
 from tests.net.lab import Guest, Lab, call, counts, serving
 from tests.net.objects import Objects
@@ -135,7 +135,7 @@ async def test_removed_filters_are_restored(
     lab: Lab, objects: Objects, working: Callable[[], Awaitable[None]]
 ) -> None:
     await working()
-    await lab.firewall.apply(router_policy.remove_table(POLICIES.table))
+    await lab.firewall.apply(rules.remove_table(POLICIES.table))
     await until(lambda: lab.firewall.has_table(POLICIES.table))
 
 

@@ -19,6 +19,7 @@ from monopod.node.net.cluster_network import (
     NODE_LINK_GROUP,
     REGISTRY_PORT,
 )
+from monopod.node.net.links import Link
 from tests.framework.eventually import eventually
 from tests.guest.test_configuration import NODE
 from tests.net.lab import (
@@ -66,7 +67,7 @@ async def test_a_forged_source_is_dropped_and_counted(lab: Lab) -> None:
         "203.0.113.7",
     ]
     for address in forged:
-        ip(forger.namespace, "addr", "add", f"{address}/32", "dev", forger.spec.name)
+        ip(forger.namespace, "addr", "add", f"{address}/32", "dev", forger.pod_link.name)
     async with serving(two.namespace, two.pod, _PORT) as server:
         for address in forged:
             target = (two.pod, _PORT)
@@ -79,7 +80,8 @@ async def test_a_node_that_is_no_machine_has_load_balancers_and_the_api_server_a
     lab: Lab,
 ) -> None:
     node, other = await lab.guest(), await lab.guest()
-    ip(lab.router, "link", "set", "dev", node.spec.name, "group", str(NODE_LINK_GROUP))
+    for link in node.links:
+        ip(lab.router, "link", "set", "dev", link.name, "group", str(NODE_LINK_GROUP))
     balancers, balancer = lab.topology.balancers, str(lab.plan.internal_balancers[7])
     api = (str(lab.plan.control.ip), API_PORT)
     async with serving(node.namespace, node.pod, _PORT), serving(balancers, balancer, _PORT):
@@ -91,7 +93,7 @@ async def test_a_node_that_is_no_machine_has_load_balancers_and_the_api_server_a
     async with serving(other.namespace, other.pod, _PORT), serving(lab.world, *_WORLD):
         for target in ((other.pod, _PORT), _WORLD):
             assert await dropped(lab, "no_way_out", node.namespace, node.pod, target), target
-    ip(node.namespace, "addr", "add", f"{other.pod}/32", "dev", node.spec.name)
+    ip(node.namespace, "addr", "add", f"{other.pod}/32", "dev", node.pod_link.name)
     assert await dropped(lab, "spoofed", node.namespace, other.pod, (balancer, _PORT))
 
 
@@ -126,7 +128,7 @@ async def test_ipv6_is_dropped_and_counted(lab: Lab, target: str, reason: str) -
     nothing_follows = struct.pack("!IHBB", 6 << 28, 0, 59, 64)
     with guest.namespace.call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)) as own:
         gateway = bytes.fromhex(addresses.GATEWAY_MAC.replace(":", ""))
-        own.sendto(nothing_follows + b"".join(ends), (guest.spec.name, 0x86DD, 0, 0, gateway))
+        own.sendto(nothing_follows + b"".join(ends), (guest.pod_link.name, 0x86DD, 0, 0, gateway))
     await _counted(lab, reason, before)
 
 
@@ -246,7 +248,7 @@ async def test_the_control_plane_reaches_kubelets_and_pods(lab: Lab) -> None:
 @pytest.mark.row("S5")
 async def test_only_pods_that_may_scrape_reach_kubelets(lab: Lab) -> None:
     one, two, target = await lab.guest(), await lab.guest(), await lab.guest()
-    scrapers = frozenset({IPv4Network(one.spec.pod_address)})
+    scrapers = frozenset({IPv4Network(one.pod_address)})
     await lab.firewall.apply(router_policy.router_policy(replace(lab.policy, scrapers=scrapers)))
     node, kubelet = (target.pod, KUBELET_PORT), (target.management, KUBELET_PORT)
     balancers, balancer = lab.topology.balancers, str(lab.plan.internal_balancers[7])
@@ -269,6 +271,27 @@ async def test_only_pods_that_may_scrape_reach_kubelets(lab: Lab) -> None:
         assert poser.callers == [two.pod]
         await lab.allow()
         assert await dropped(lab, "kubelets_blocked", one.namespace, one.pod, node)
+
+
+@pytest.mark.row("S17")
+@pytest.mark.parametrize("port", [_PORT, KUBELET_PORT])
+async def test_a_kubelet_reaches_its_own_pod_and_no_other(lab: Lab, port: int) -> None:
+    """Its probes pass the router, from one link of its machine to the other."""
+    own, other = await lab.guest(), await lab.guest()
+    async with (
+        serving(own.namespace, own.pod, port) as server,
+        serving(other.namespace, other.pod, _PORT) as stranger,
+    ):
+        with lab.kubelet(own) as kubelet:
+            assert await call(kubelet, own.management, (own.pod, port)) == own.management
+            target = (other.pod, _PORT)
+            assert await dropped(lab, "management_blocked", kubelet, own.management, target)
+            await lab.firewall.apply(router_policy.router_policy(replace(lab.policy, kubelets={})))
+            # Established connections end with the call; a new one is a stranger's.
+            assert await dropped(
+                lab, "management_blocked", kubelet, own.management, (own.pod, port)
+            )
+        assert (server.callers, stranger.callers) == ([own.management], [])
 
 
 @pytest.mark.row("S17")
@@ -352,16 +375,18 @@ async def test_arp_from_a_machine_is_dropped_and_counted(lab: Lab) -> None:
         *((_REPLY, claimed, claimed) for claimed in (other.pod, other.management, resolver)),
         (_REPLY, "192.168.1.250", gateway),
     ]
-    with _hearing_arp(guest) as heard:
-        for operation, sender, target in said:
-            before = await lab.counted("arp_blocked")
-            _say_arp(guest, operation, sender, target)
-            await _counted(lab, "arp_blocked", before)
-        with pytest.raises(BlockingIOError):
-            heard.recv(100)
-    listed = ip(lab.router, "neigh", "show", "dev", guest.spec.name).splitlines()
-    mac = addresses.guest_mac(guest.spec.management_address)
-    assert [line.split() for line in listed] == [[guest.management, "lladdr", mac, "PERMANENT"]]
+    for link in guest.links:
+        with _hearing_arp(guest, link) as heard:
+            for operation, sender, target in said:
+                before = await lab.counted("arp_blocked")
+                _say_arp(guest, link, operation, sender, target)
+                await _counted(lab, "arp_blocked", before)
+            with pytest.raises(BlockingIOError):
+                heard.recv(100)
+    for link in guest.links:
+        listed = ip(lab.router, "neigh", "show", "dev", link.name).split()
+        mac = addresses.guest_mac(link.address)
+        assert listed == [str(link.address), "lladdr", mac, "PERMANENT"]
     async with serving(other.namespace, other.pod, _PORT) as server:
         assert await call(guest.namespace, guest.pod, (other.pod, _PORT)) == guest.pod
         assert server.callers == [guest.pod]
@@ -372,13 +397,14 @@ async def test_a_machines_network_configuration_needs_no_arp(lab: Lab) -> None:
     guest, control = await lab.guest(), str(lab.plan.control.ip)
     node = replace(
         NODE,
-        management_address=guest.spec.management_address,
-        pod_address=IPv4Interface(guest.spec.pod_address),
+        management_address=guest.management_link.address,
+        pod_address=IPv4Interface(guest.pod_address),
     )
     # What it had is gone with this.
-    ip(guest.namespace, "link", "set", guest.spec.name, "down")
-    ip(guest.namespace, "addr", "flush", "dev", guest.spec.name)
-    ip(guest.namespace, "link", "set", guest.spec.name, "name", "vec0")
+    for link in guest.links:
+        ip(guest.namespace, "link", "set", link.name, "down")
+        ip(guest.namespace, "addr", "flush", "dev", link.name)
+    ip(guest.namespace, "link", "set", guest.management_link.name, "name", "vec0")
     assert not ip(guest.namespace, "route") + ip(guest.namespace, "neigh")
     configuration = lab.home.with_name("network")
     configuration.write_bytes(node_files(node)["network"])
@@ -389,19 +415,19 @@ async def test_a_machines_network_configuration_needs_no_arp(lab: Lab) -> None:
 
 
 @contextmanager
-def _hearing_arp(guest: Guest) -> Generator[socket.socket]:
+def _hearing_arp(guest: Guest, link: Link) -> Generator[socket.socket]:
     """What the router sends to a guest by ARP, and nothing that the guest sends itself."""
     kind = socket.SOCK_DGRAM
     with guest.namespace.call(lambda: socket.socket(socket.AF_PACKET, kind)) as own:
         own.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        own.bind((guest.spec.name, _ARP))
+        own.bind((link.name, _ARP))
         own.setblocking(False)
         yield own
 
 
-def _say_arp(guest: Guest, operation: int, sender: str, target: str) -> None:
-    mac = bytes.fromhex(addresses.guest_mac(guest.spec.management_address).replace(":", ""))
+def _say_arp(guest: Guest, link: Link, operation: int, sender: str, target: str) -> None:
+    mac = bytes.fromhex(addresses.guest_mac(link.address).replace(":", ""))
     ends = [socket.inet_aton(each) for each in (sender, target)]
     said = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation) + mac + ends[0] + bytes(6) + ends[1]
     with guest.namespace.call(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)) as own:
-        own.sendto(said, (guest.spec.name, _ARP, 0, 0, b"\xff" * 6))
+        own.sendto(said, (link.name, _ARP, 0, 0, b"\xff" * 6))

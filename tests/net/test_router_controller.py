@@ -20,7 +20,7 @@ from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.controllers.vpc.filter_table import GROUPS
 from monopod.controllers.vpc.router_controller import RouterController
 from monopod.kube import Client, Manager, PatchType, connect, meta
-from monopod.node.net import nft, router_policy
+from monopod.node.net import nft, router_policy, rules
 from monopod.node.net.firewall import Contents
 from tests.apiserver import ApiServer
 from tests.net.lab import Lab, ip
@@ -185,11 +185,11 @@ async def test_removed_rules_and_routes_are_restored(
     try:
         await objects.create(subnet(name, block, "Gateway"))
         await until(lambda: _in_set(lab, "way_out", block))
-        await lab.firewall.apply(router_policy.remove_table(router_policy.ROUTER_TABLE))
+        await lab.firewall.apply(rules.remove_table(router_policy.ROUTER_TABLE))
         await until(lambda: _in_set(lab, "way_out", block))
         await lab.firewall.apply(router_policy.router_policy(router_policy.RouterPolicy()))
         await until(lambda: _in_set(lab, "way_out", block))
-        await lab.firewall.apply(router_policy.remove_table(router_policy.ROUTER_TABLE, nft.ARP))
+        await lab.firewall.apply(rules.remove_table(router_policy.ROUTER_TABLE, nft.ARP))
         await until(lambda: lab.firewall.has_table(router_policy.ROUTER_TABLE, nft.ARP))
         ip(lab.router, "route", "del", "unreachable", "100.64.0.0/11")
 
@@ -209,7 +209,7 @@ async def test_the_process_reports_when_the_router_is_ready(
     allow(api_server)
     identity = lab.home / "identities" / "vpc"
     shutil.copytree(api_server.kubeconfig(USER).parent, identity)
-    await lab.firewall.apply(router_policy.remove_table(router_policy.ROUTER_TABLE))
+    await lab.firewall.apply(rules.remove_table(router_policy.ROUTER_TABLE))
     reading, writing = os.pipe()
     environment = {"MONOPOD_HOME": str(lab.home), "NOTIFY_FD": str(writing)}
     command = (sys.executable, "-m", "monopod.controllers.vpc")

@@ -11,7 +11,7 @@ from monopod.api.security_groups import SecurityGroup, SecurityGroupRule
 from monopod.controllers.vpc.filter_table import GROUPS
 from monopod.controllers.vpc.security_group_controller import SecurityGroupController
 from monopod.kube import Client, PatchType
-from monopod.node.net import router_policy
+from monopod.node.net import rules
 from tests.net.conftest import Start
 from tests.net.lab import Guest, Lab, call, counts, serving
 from tests.net.objects import Objects
@@ -165,5 +165,5 @@ async def test_removed_filters_are_restored(
     lab: Lab, objects: Objects, working: Callable[[], Awaitable[None]]
 ) -> None:
     await working()
-    await lab.firewall.apply(router_policy.remove_table(GROUPS.table))
+    await lab.firewall.apply(rules.remove_table(GROUPS.table))
     await until(lambda: lab.firewall.has_table(GROUPS.table))

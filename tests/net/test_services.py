@@ -20,7 +20,7 @@ from monopod.kube import Client
 from monopod.node.net import services
 from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.cluster_network import API_PORT
-from monopod.node.net.router_policy import remove_table
+from monopod.node.net.rules import remove_table
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 from tests.net.conftest import Start
@@ -213,7 +213,7 @@ async def test_a_local_service_leads_a_pod_to_itself_and_others_nowhere(
 async def test_pods_reach_the_api_server_as_the_service_kubernetes(
     cluster: Lab, api_server: ApiServer, namespace: str
 ) -> None:
-    """And nothing that a service of their own making points at beyond pods and API server."""
+    """And no target of a service that they made, but pods and the API server."""
     guest, control = await cluster.guest(), str(cluster.plan.control.ip)
     port = {"name": "https", "port": API_PORT, "protocol": "TCP"}
     endpoints = _endpoints("default", "kubernetes", API_PORT, control) | {"ports": [port]}

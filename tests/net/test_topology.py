@@ -12,7 +12,7 @@ from secrets import token_hex
 
 import pytest
 
-from monopod.node.net import nft, router_policy
+from monopod.node.net import nft, router_policy, rules
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.firewall import Firewall
@@ -95,8 +95,8 @@ async def test_create_is_idempotent(lab: Lab) -> None:
 
 
 async def test_create_restores_missing_parts(lab: Lab) -> None:
-    await lab.firewall.apply(router_policy.remove_table(router_policy.ROUTER_TABLE))
-    await Firewall(lab.host).apply(router_policy.remove_table(lab.plan.host_table))
+    await lab.firewall.apply(rules.remove_table(router_policy.ROUTER_TABLE))
+    await Firewall(lab.host).apply(rules.remove_table(lab.plan.host_table))
     ip(lab.router, "link", "del", "control")
     ip(lab.host, "link", "del", lab.plan.host_link)
     await lab.topology.create()
@@ -104,7 +104,7 @@ async def test_create_restores_missing_parts(lab: Lab) -> None:
     host, control = str(lab.plan.host.ip), str(lab.plan.control.ip)
     async with serving(lab.control, control, 6443):
         assert await call(lab.host, host, (control, 6443)) == host
-    await lab.firewall.apply(router_policy.remove_table(router_policy.ROUTER_TABLE, nft.ARP))
+    await lab.firewall.apply(rules.remove_table(router_policy.ROUTER_TABLE, nft.ARP))
     assert not (await read_router_state(lab.firewall, lab.plan)).complete
     await lab.topology.create()
     assert (await read_router_state(lab.firewall, lab.plan)).complete

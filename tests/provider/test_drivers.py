@@ -1,5 +1,6 @@
 """Drivers that a host cannot run are kept with their reasons, and looked at again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -24,6 +25,7 @@ class FakeDriver:
     name: str
     max_milli_cpu: int = 16000
     link_kind: LinkKind = LinkKind.TAP
+    has_pod_link: bool = True
     has_template: bool = True
     lacks: str = ""
     looked: int = 0
@@ -34,8 +36,8 @@ class FakeDriver:
         if self.lacks:
             raise VmmError(self.lacks)
 
-    async def launch(self, machine: Machine, link_fd: int) -> None:
-        raise VmmError(f"{machine.name} is not started on {link_fd}")
+    async def launch(self, machine: Machine, links: Sequence[int]) -> None:
+        raise VmmError(f"{machine.name} is not started on {links}")
 
     async def watch(self, name: str) -> MachineExit:
         raise VmmError(name)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import stat
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from monopod.node.guest import GuestImage
-from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.links import Links, machine_links
 from monopod.node.net.namespaces import Namespace
 from monopod.node.provider import CapacityUnavailableError, Presence, ProviderError
 from monopod.node.provider.directory import MachineDirectory
@@ -103,14 +103,15 @@ class Emulator:
     name: str = "qemu-tcg"
     max_milli_cpu: int = 16000
     link_kind: LinkKind = LinkKind.PACKET
+    has_pod_link: bool = True
     has_template: bool = True
 
     async def prepare(self) -> None:
         self.calls.append("prepare")
 
-    async def launch(self, machine: Machine, link_fd: int) -> None:
+    async def launch(self, machine: Machine, links: Sequence[int]) -> None:
         self.calls.append("launch")
-        await self.inner.launch(machine, link_fd)
+        await self.inner.launch(machine, links)
 
     async def watch(self, name: str) -> MachineExit:
         self.calls.append("watch")
@@ -275,11 +276,12 @@ async def test_all_leftovers_are_listed_and_removed(host: Host) -> None:
         host.files(NAME).remove()
         assert await capacity.present() == {NAME: Presence.REMAINS}
         host.cgroups.remove(NAME)
-        # Its link ends with it, in the kernel's own time; one that no VMM ever took does not.
-        link = LinkSpec(NAME, wanted().management_address, wanted().pod_address)
+        # Its links end with it, in the kernel's own time; those that no VMM ever took do not.
+        both = machine_links(NAME, wanted().management_address, wanted().pod_address)
         async with Links(host.router, host.ports) as links:
             await links.remove(NAME)
-            await links.ensure(link)
+            for link in both:
+                await links.ensure(link)
         assert await capacity.present() == {NAME: Presence.REMAINS}
         await capacity.terminate(NAME)
         assert await capacity.present() == {}

@@ -29,7 +29,8 @@ from monopod.util.cgroups import Hierarchies
 from tests.framework.eventually import eventually
 
 UID = 1_000_070_321
-MAC = "02:6d:64:40:03:21"
+MAC = "02:6d:64:40:09:09"
+POD_MAC = "02:6d:c0:a8:09:09"
 
 
 @pytest.fixture(scope="session")
@@ -122,16 +123,16 @@ class Bench:
             root_image=self.image.root_image,
             data_disk=data,
             config_disk=configuration,
-            mac_address=MAC,
+            mac_addresses=(MAC, POD_MAC),
             console_directory=self.console_of(name),
         )
 
     async def launch(self, name: str, files: Mapping[str, bytes]) -> socket.socket:
-        """A running machine; returns the other end of its network link."""
-        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        """A running machine; returns the other end of its management link."""
+        (near, far), pod = (socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in "ab")
         machine = await self.machine(name, files)
-        with far:
-            await self.driver().launch(machine, far.fileno())
+        with far, pod[0], pod[1]:
+            await self.driver().launch(machine, (far.fileno(), pod[1].fileno()))
         near.setblocking(False)
         return near
 

@@ -3,15 +3,18 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.addresses import GATEWAY_MAC
+from monopod.node.net.links import Links, machine_links
 from monopod.node.net.namespaces import Namespace
 from monopod.node.vmm.console import tail
 from monopod.node.vmm.driver import Machine, VmmError
@@ -21,13 +24,16 @@ from monopod.node.vmm.qemu_command import Accelerator
 from monopod.node.vmm.uml import UmlDriver
 from monopod.node.vmm.watchdog import WatchdogTimeouts, statistics
 from monopod.util import process
-from tests.vmm.conftest import Bench, scripted
+from tests.framework.eventually import eventually
+from tests.net.lab import make_socket
+from tests.vmm.conftest import POD_MAC, Bench, scripted
 
 pytestmark = pytest.mark.kernel
 
 _PROGRAMS = {"uml": "linux", "gvisor": "runsc", "qemu-tcg": "qemu-system-x86"}
 _READY = "ready to be looked at"
 _BOOT_S = 90
+_POD = "192.168.9.9"
 
 
 @dataclass
@@ -37,13 +43,17 @@ class Place:
     bench: Bench
     driver: UmlDriver | GvisorDriver | QemuDriver
     links: Links
+    router: Namespace
 
     async def launch(self, machine: Machine) -> None:
-        address = IPv4Address("100.64.9.9")
-        spec = LinkSpec("mvm-one", address, IPv4Address("192.168.9.9"), self.driver.link_kind)
-        await self.links.ensure(spec)
-        with await self.links.open(spec) as end:
-            await self.driver.launch(machine, end.fileno())
+        addresses = IPv4Address("100.64.9.9"), IPv4Address(_POD)
+        shared = None if self.driver.has_pod_link else IPv4Network(_POD)
+        with ExitStack() as stack:
+            ends: list[int] = []
+            for link in machine_links("mvm-one", *addresses, self.driver.link_kind, shared):
+                await self.links.ensure(link)
+                ends.append(stack.enter_context(await self.links.open(link)).fileno())
+            await self.driver.launch(machine, ends)
 
     async def run(self, script: str, milli_cpu: int = 250) -> Machine:
         machine = await self.bench.machine("one", scripted(script), milli_cpu=milli_cpu)
@@ -86,7 +96,7 @@ async def _place(bench: Bench, kind: str) -> AsyncIterator[Place]:
         each.create()
     try:
         async with Links(router, ports) as links:
-            yield Place(bench, driver, links)
+            yield Place(bench, driver, links, router)
     finally:
         await driver.stop("one")
         for each in (router, ports):
@@ -103,6 +113,7 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
         echo processors $(nproc)
         echo $(head -n 1 /proc/meminfo)
         ip link set vec0 up && echo link $(ip link show vec0)
+        ip link set vec1 up 2>/dev/null && echo pod link $(ip link show vec1)
         echo links $(readlink /dev/fd /dev/stdin /dev/stdout /dev/stderr)
         echo shared $(awk '/ shared:/ {{ print $5 }}' /proc/self/mountinfo)
         (head -c 2000000000 /dev/zero | tail -c 1500000000 >/dev/null); echo hog $?
@@ -111,14 +122,15 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
         milli_cpu,
     )
     with pytest.raises(VmmError, match="already runs"):
-        await driver.launch(machine, 0)
+        await driver.launch(machine, (0, 0))
     async with asyncio.timeout(_BOOT_S):
         await place.bench.printed("one", _READY)
     text = tail(place.bench.console_of("one"))
     assert f"processors {milli_cpu // 1000}" in text
     total_kib = int(text.split("MemTotal:")[1].split()[0])
     assert 512 * 1024 <= total_kib <= 512 * 1024 * 1.1
-    assert f"link/ether {machine.mac_address}" in text
+    assert f"link/ether {machine.mac_addresses[0]}" in text
+    assert (f"link/ether {machine.mac_addresses[1]}" in text) == place.driver.has_pod_link
     assert "links /proc/self/fd /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2" in text
     shared = text.split("shared ")[1].splitlines()[0].split()
     # What the kubelet mounts there, containerd has to see; what it covers in /proc, no container.
@@ -131,6 +143,53 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
     # As another process sees it, that knows nothing of the launch.
     assert (await driver.watch("one")).reason == "VmmKilled"
     assert place.bench.cgroups.processes("one") == []
+
+
+_SANDBOXES = 3
+_TAKES = f"""
+    export CNI_COMMAND=ADD CNI_CONTAINERID=one CNI_IFNAME=eth0
+    echo '{{"cniVersion": "1.0.0", "name": "pod", "type": "pod-link", "mac": "{POD_MAC}",
+        "address": "{_POD}", "gateway": "192.168.9.1", "gatewayMAC": "{GATEWAY_MAC}"}}' >/run/pod
+    for pod in $(seq {_SANDBOXES}); do
+        ip netns add pod$pod
+        read -r before _ </proc/uptime
+        CNI_NETNS=/run/netns/pod$pod /usr/local/libexec/cni/pod-link </run/pod && echo
+        read -r after _ </proc/uptime
+        echo "taken by $pod from $before to $after"
+        # A datagram to a port that is closed has come in, and the error about it has gone out.
+        until ip netns exec pod$pod awk '/^Udp: [0-9]/ {{ exit !$3 }}' /proc/net/snmp; do
+            sleep 0.2
+        done
+        ip netns delete pod$pod
+        until ip -o link | grep -q {POD_MAC}; do sleep 0.2; done
+    done
+    echo {_READY}; sleep 600
+"""
+
+
+@pytest.mark.row("S17")
+async def test_each_new_sandbox_of_a_pod_takes_its_link(place: Place) -> None:
+    if not place.driver.has_pod_link:
+        pytest.skip("its pods share the machine's link")
+    await place.run(_TAKES)
+
+    async def refused() -> bool:
+        with make_socket(place.router, socket.SOCK_DGRAM) as caller:
+            caller.connect((_POD, 9))
+            try:
+                caller.send(b"hello")
+                async with asyncio.timeout(1):
+                    await asyncio.get_running_loop().sock_recv(caller, 1)
+            except ConnectionRefusedError:
+                return True
+            except (OSError, TimeoutError):
+                pass
+            return False
+
+    for pod in range(1, _SANDBOXES + 1):
+        await place.bench.printed("one", f"taken by {pod}")
+        await eventually(refused, f"sandbox {pod} answers", 20)
+    await place.bench.printed("one", _READY)
 
 
 @pytest.mark.parametrize(
@@ -223,4 +282,4 @@ async def test_gvisor_has_sixteen_processors_and_none_more(bench: Bench) -> None
         assert "processors 16" in tail(bench.console_of("one"))
         larger = await bench.machine("two", scripted(""), milli_cpu=17_000)
         with pytest.raises(VmmError, match="supports at most 16000m per machine"):
-            await place.driver.launch(larger, 0)
+            await place.driver.launch(larger, ())

@@ -31,7 +31,7 @@ _MACHINE = Machine(
     root_image=Path("/root.img"),
     data_disk=Path("/data.img"),
     config_disk=Path("/config.tar"),
-    mac_address="02:6d:64:40:00:07",
+    mac_addresses=("02:6d:64:40:00:07",),
     console_directory=Path("/console"),
     neighbours={IPv4Address("100.64.0.1"): "02:6d:00:00:00:01"},
 )

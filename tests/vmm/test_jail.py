@@ -90,9 +90,11 @@ def test_a_machine_outlives_its_launcher() -> None:
 
 
 def test_disks_and_link_are_descriptors_and_not_paths() -> None:
-    argv = kernel_argv(512, Disks(7, 8, 9), 6, "02:6d:64:40:00:07")
+    links = ((6, "02:6d:64:40:00:07"), (5, "02:6d:c0:a8:00:07"))
+    argv = kernel_argv(512, Disks(7, 8, 9), links)
     assert {"ubd0r=/proc/self/fd/7", "ubd1=/proc/self/fd/8", "ubd2r=/proc/self/fd/9"} <= set(argv)
-    assert "vec0:transport=fd,fd=6,mac=02:6d:64:40:00:07" in argv
+    assert "vec0:transport=fd,fd=6,mac=02:6d:64:40:00:07,mtu=9001" in argv
+    assert "vec1:transport=fd,fd=5,mac=02:6d:c0:a8:00:07,mtu=9001" in argv
     assert "mem=512M" in argv
 
 

@@ -190,13 +190,13 @@ async def test_a_machine_that_the_host_cannot_hold_is_refused(host: Host, tmp_pa
         host.parameter,
     )
     missing = tmp_path / "missing"
-    machine = Machine("mvm-1", 1, Size(250, 512), missing, missing, missing, "", missing)
+    machine = Machine("mvm-1", 1, Size(250, 512), missing, missing, missing, ("", ""), missing)
     needed = uml.mappings(uml.guest_memory_mib(512))
     with pytest.raises(VmmError, match=f"sysctl -w vm.max_map_count={needed}"):
-        await driver.launch(machine, 0)
+        await driver.launch(machine, (0, 0))
     host.require("one", uml.largest_mappings())
     with pytest.raises(VmmError, match="missing"):
-        await driver.launch(machine, 0)
+        await driver.launch(machine, (0, 0))
 
 
 def test_each_page_of_the_largest_machine_may_be_a_mapping() -> None:

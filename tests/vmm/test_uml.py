@@ -38,7 +38,7 @@ async def main() -> None:
         console_of=lambda name: paths["console_directory"],
     )
     size = Size(*wanted["machine"].pop("size"))
-    await driver.launch(Machine(size=size, **wanted["machine"], **paths), wanted["fd"])
+    await driver.launch(Machine(size=size, **wanted["machine"], **paths), wanted["links"])
     print("launched", flush=True)
     await driver.watch(wanted["machine"]["name"])
 
@@ -73,13 +73,13 @@ async def test_a_machine_outlives_the_process_that_launched_it(bench: Bench) -> 
             "name": "one",
             "uid": machine.uid,
             "size": astuple(machine.size),
-            "mac_address": machine.mac_address,
+            "mac_addresses": machine.mac_addresses,
         }
         wanted = {
             "paths": {key: str(path) for key, path in paths.items()},
             "machine": numbers,
             "group": bench.group,
-            "fd": far.fileno(),
+            "links": [far.fileno()] * 2,
         }
         launcher.stdin.write(json.dumps(wanted).encode())
         launcher.stdin.write_eof()
@@ -166,11 +166,11 @@ async def test_what_cannot_be_launched_is_refused_and_leaves_nothing(
     driver: UmlDriver = bench.driver()
     big = await bench.machine("big", TALKING, milli_cpu=2000)
     with pytest.raises(VmmError, match="one processor"):
-        await driver.launch(big, open_link.fileno())
+        await driver.launch(big, (open_link.fileno(),) * 2)
     broken = await bench.machine("broken", TALKING)
     broken.data_disk.unlink()
     with pytest.raises(VmmError, match=r"data\.img"):
-        await driver.launch(broken, open_link.fileno())
+        await driver.launch(broken, (open_link.fileno(),) * 2)
     assert bench.cgroups.names() == []
 
 
@@ -182,7 +182,7 @@ async def test_a_running_machine_is_not_launched_again(
         vmm = min(vmm_processes(bench, "one"))
         again = await bench.machine("again", TALKING)
         with pytest.raises(VmmError, match="already runs"):
-            await bench.driver().launch(replace(again, name="one"), open_link.fileno())
+            await bench.driver().launch(replace(again, name="one"), (open_link.fileno(),) * 2)
         assert vmm in vmm_processes(bench, "one")
 
 

@@ -192,12 +192,16 @@ COMPONENTS: Final[tuple[Component, ...]] = (
         name="cni",
         module=_CNI,
         packages={
+            "pod-link": "./cmd/pod-link",
             "ptp": f"{_CNI}/plugins/main/ptp",
             "loopback": f"{_CNI}/plugins/main/loopback",
             "host-local": f"{_CNI}/plugins/ipam/host-local",
         },
-        programs=(_cni("ptp"), _cni("loopback"), _cni("host-local")),
-        variables={f"{_CNI}/pkg/utils/buildversion.BuildVersion": "v{version}"},
+        programs=(_cni("pod-link"), _cni("ptp"), _cni("loopback"), _cni("host-local")),
+        variables={
+            f"{_CNI}/pkg/utils/buildversion.BuildVersion": "v{version}",
+            "main.version": "{version}",
+        },
     ),
     Component(
         name="runsc",

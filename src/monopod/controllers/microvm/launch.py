@@ -21,7 +21,7 @@ from monopod.identity.errors import IdentityError
 from monopod.identity.node import NodeCertificates, NodeSubject, credential_id
 from monopod.kube import AlreadyExistsError, ConflictError, meta, name_of, uid_of
 from monopod.node.guest import NodeConfiguration, Registry, node_files
-from monopod.node.net.addresses import host_name, resolver
+from monopod.node.net.addresses import guest_mac, host_name, resolver
 from monopod.node.provider import (
     CapacityUnavailableError,
     DriverUnavailableError,
@@ -205,6 +205,7 @@ class _Attempt:
                 provider_id=nodes.provider_id(machine, self._node, place),
                 management_address=self._addresses.management,
                 pod_address=IPv4Interface((self._addresses.pod, prefix)),
+                pod_mac_address=guest_mac(self._addresses.pod),
                 resolver=resolver(IPv4Network(vpc.spec.cidrBlocks[0])),
                 cluster_dns=known.cluster_dns,
                 cluster_domain=known.cluster_domain,

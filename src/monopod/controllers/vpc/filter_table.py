@@ -17,8 +17,8 @@ from typing import Final
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
 from monopod.node.net import addresses, nft
 from monopod.node.net.cluster_network import BALANCERS, CONTROL, KUBELET_PORT, LINK_GROUP, UPLINK
+from monopod.node.net.marks import FROM_OWN_KUBELET, TO_ITSELF, TO_KUBELET
 from monopod.node.net.nft import ACCEPT, DROP, Count, Json, Table, counter, match
-from monopod.node.net.router_policy import TO_ITSELF, TO_KUBELET
 
 _UNSPEAKABLE: Final = re.compile(r"[^A-Za-z0-9./_:-]")
 _LONGEST_COMMENT: Final = 100
@@ -114,10 +114,10 @@ def filter_table(kind: Kind, filters: Sequence[Filter], counted: Count | None = 
 
 
 def _pass_what_is_settled(table: Table, chain: str) -> None:
-    """Accept established connections, and those of a pod to itself through a service."""
+    """Accept established connections, a pod's to itself, and its kubelet's to it."""
     known = [("established", ACCEPT), ("related", ACCEPT)]
     table.rule(chain, nft.dispatch(nft.ct("state"), known))
-    table.rule(chain, match(nft.meta("mark"), TO_ITSELF), ACCEPT)
+    table.rule(chain, match(nft.meta("mark"), nft.one_of((TO_ITSELF, FROM_OWN_KUBELET))), ACCEPT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class RouterController(Controller):
         if not standing.complete:
             await self._firewall.apply(router_policy.router_tables(self._plan, wanted))
             _log.warning("router_rules_restored", found=bool(standing.counters))
-        elif standing.sets != wanted.sets or standing.maps != wanted.maps:
+        elif not standing.holds(wanted):
             await self._firewall.apply(router_policy.router_policy(wanted))
             sizes = {name: len(elements) for name, elements in wanted.sets.items()}
             _log.info("router_sets_updated", **sizes)

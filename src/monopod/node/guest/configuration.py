@@ -60,6 +60,8 @@ class NodeConfiguration:
     management_address: IPv4Address
     pod_address: IPv4Interface
     """With the prefix length of its subnet, whose first and last addresses no pod has."""
+    pod_mac_address: str
+    """MAC address of the pod's link; a node with several pods has no such link."""
     resolver: IPv4Address
     """The VPC's resolver: for the guest itself, and for pods with DNS policy ``Default``."""
     cluster_dns: IPv4Address
@@ -135,6 +137,8 @@ def _machine(node: NodeConfiguration) -> str:
         "allocatable_kib": (node.size.memory_mib - SYSTEM_MEMORY_MIB) * 1024,
         "allocatable_milli_cpu": node.size.milli_cpu,
         "kubelet_flags": " ".join(flags),
+        # Of the guest's sysctl: only pods that share its link are behind the guest.
+        "ip_forward": int(node.max_pods > 1),
     }
     return "".join(f"{key}='{value}'\n" for key, value in values.items())
 
@@ -188,20 +192,29 @@ def _machine_id(node: NodeConfiguration) -> str:
 
 
 def _cni(node: NodeConfiguration) -> dict[str, Any]:
-    address = node.pod_address
-    first = last = address.ip
-    if node.max_pods > 1:
-        first, last = address.network[2], address.network[-2]
+    if node.max_pods == 1:
+        return {"cniVersion": "1.0.0", "name": "pod", "plugins": [_pod_link(node)]}
+    pods = node.pod_address.network
     addresses = {
-        # The plugin requires the network address here, and a single address as a range.
-        "subnet": str(address.network),
-        "rangeStart": str(first),
-        "rangeEnd": str(last),
-        # A VPC reserves the first address of each subnet for its router. The guest acts as it for
-        # the pod, because the plugin requires a gateway inside the subnet.
-        "gateway": str(address.network.network_address + 1),
+        "subnet": str(pods),
+        "rangeStart": str(pods[2]),
+        "rangeEnd": str(pods[-2]),
+        # The node's own address.
+        "gateway": str(pods[1]),
     }
     return pod_network("pod", PurePosixPath("/run/cni"), addresses)
+
+
+def _pod_link(node: NodeConfiguration) -> dict[str, Any]:
+    """Configure our plugin, which moves the pod's link into its network namespace."""
+    return {
+        "type": "pod-link",
+        "mac": node.pod_mac_address,
+        "address": str(node.pod_address.ip),
+        # A VPC reserves the first address of each subnet for its router.
+        "gateway": str(node.pod_address.network.network_address + 1),
+        "gatewayMAC": GATEWAY_MAC,
+    }
 
 
 def _kubelet(node: NodeConfiguration) -> dict[str, Any]:

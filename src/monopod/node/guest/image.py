@@ -23,7 +23,7 @@ from monopod.util.progress import Progress, Report, ignore
 TASK: Final = "guest image"
 PROGRAMS: Final = ("kubelet", "containerd", "containerd-shim-runc-v2", "runc")
 """Component binaries that every guest runs."""
-CNI_PLUGINS: Final = ("ptp", "loopback", "host-local")
+CNI_PLUGINS: Final = ("pod-link", "ptp", "host-local")
 _OTHERS: Final = ("ctr", gvisor.PROGRAM)
 """Component binaries that only the build or a driver needs."""
 _RECIPE: Final = (

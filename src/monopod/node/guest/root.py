@@ -67,8 +67,7 @@ _GVISOR: Final = {
     # Sysctls that netstack lacks.
     _RUNTIME: f"{_RUNTIME}    enable_unprivileged_ports = false\n"
     "    enable_unprivileged_icmp = false\n",
-    "bin_dirs = [": "use_internal_loopback = true\n      bin_dirs = ["
-    "'/usr/local/libexec/gvisor/cni', ",
+    "bin_dirs = [": "bin_dirs = ['/usr/local/libexec/gvisor/cni', ",
 }
 """Replacements in containerd's configuration where the guest's kernel is gVisor."""
 

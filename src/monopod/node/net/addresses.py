@@ -100,9 +100,9 @@ def available(subnet: IPv4Network, used: Iterable[IPv4Address]) -> int:
     return size - sum(1 for address in set(used) if is_assignable(subnet, address))
 
 
-def guest_mac(management: IPv4Address) -> str:
-    """Return the MAC address of the guest with this management address."""
-    return ":".join(f"{byte:02x}" for byte in b"\x02\x6d" + management.packed)
+def guest_mac(address: IPv4Address) -> str:
+    """Return the MAC address of the machine's end of the link with this address."""
+    return ":".join(f"{byte:02x}" for byte in b"\x02\x6d" + address.packed)
 
 
 def vmm_uid(instance: str, management: IPv4Address) -> int:

@@ -24,7 +24,10 @@ BALANCERS: Final = "balancers"
 BALANCERS_LINK: Final = "router"
 """The load balancers' interface towards the router."""
 LINK_PREFIX: Final = "mvm-"
-"""Name prefix of machines' links in the router, and of no other interface there."""
+"""Name prefix of the links that pods' traffic takes, and of no other interface of the router. A
+machine has the name of this link."""
+MANAGEMENT_LINK_PREFIX: Final = "mgmt-"
+"""Name prefix of the links that only kubelets and image pulls use."""
 LINK_GROUP: Final = 0x6D
 """Interface group of machines' links: rules match all of them with one comparison."""
 NODE_LINK_GROUP: Final = 0x6E

@@ -8,7 +8,7 @@ from typing import Any
 
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.nft import INET, Count, Json
+from monopod.node.net.nft import INET, Count, Json, Pair
 from monopod.util import process
 
 _TIMEOUT_S = 30
@@ -26,6 +26,8 @@ class Contents:
         default_factory=dict[str, Mapping[IPv4Address, IPv4Address]]
     )
     """Elements of address-to-address maps by map name."""
+    pairs: Mapping[str, frozenset[Pair]] = field(default_factory=dict[str, frozenset[Pair]])
+    """Elements of sets of address pairs by set name."""
 
 
 def _networks(elements: Iterable[Any]) -> frozenset[IPv4Network]:
@@ -43,7 +45,11 @@ def _networks(elements: Iterable[Any]) -> frozenset[IPv4Network]:
     return frozenset(collapse_addresses(found))
 
 
-def _pairs(elements: Iterable[tuple[str, str]]) -> Mapping[IPv4Address, IPv4Address]:
+def _paired(listed: Mapping[str, Any]) -> bool:
+    return listed["type"] == ["ipv4_addr", "ipv4_addr"]
+
+
+def _mapped(elements: Iterable[tuple[str, str]]) -> Mapping[IPv4Address, IPv4Address]:
     return {IPv4Address(key): IPv4Address(value) for key, value in elements}
 
 
@@ -86,12 +92,20 @@ class Firewall:
         if listed is None:
             return None
         counters = (each["counter"] for each in listed if "counter" in each)
-        sets = (each["set"] for each in listed if "set" in each)
+        sets = [each["set"] for each in listed if "set" in each]
         maps = (each["map"] for each in listed if each.get("map", {}).get("map") == "ipv4_addr")
         return Contents(
             {each["name"]: each["packets"] for each in counters},
-            {each["name"]: _networks(each.get("elem", ())) for each in sets},
-            {each["name"]: _pairs(each.get("elem", ())) for each in maps},
+            {each["name"]: _networks(each.get("elem", ())) for each in sets if not _paired(each)},
+            {each["name"]: _mapped(each.get("elem", ())) for each in maps},
+            {
+                each["name"]: frozenset(
+                    (IPv4Address(one), IPv4Address(other))
+                    for one, other in (element["concat"] for element in each.get("elem", ()))
+                )
+                for each in sets
+                if _paired(each)
+            },
         )
 
     async def count(self, table: str, counter: str) -> Count:

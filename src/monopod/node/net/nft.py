@@ -9,6 +9,7 @@ from typing import Final
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | None
 Address = IPv4Address | IPv4Network
+Pair = tuple[IPv4Address, IPv4Address]
 
 ACCEPT: Json = {"accept": None}
 DROP: Json = {"drop": None}
@@ -112,6 +113,11 @@ def concatenation(*parts: Json) -> Json:
     return {"concat": parts}
 
 
+def pair_in(one: tuple[str, str], other: tuple[str, str], pairs: str) -> Json:
+    """Match two header fields, given as protocol and field, against a named set of pairs."""
+    return match(concatenation(header(*one), header(*other)), f"@{pairs}")
+
+
 def random(count: int) -> Json:
     """A random number below ``count`` for each packet."""
     return {"numgen": {"mode": "random", "mod": count}}
@@ -196,6 +202,21 @@ class Table:
         declared = {**self._at, "name": name, "type": "ipv4_addr", "flags": ["interval"]}
         self._structure.append({"add": {"set": declared}})
         self._contents.extend(self._elements(name, elements))
+
+    def set_of_pairs(self, name: str, pairs: Iterable[Pair]) -> None:
+        """Declare a set of pairs of addresses."""
+        declared = {**self._at, "name": name, "type": ["ipv4_addr", "ipv4_addr"]}
+        self._structure.append({"add": {"set": declared}})
+        self._contents.extend(self._paired(name, pairs))
+
+    def refill_pairs(self, name: str, pairs: Iterable[Pair]) -> list[Json]:
+        """Return the commands that replace the elements of an existing set of pairs."""
+        return [{"flush": {"set": {**self._at, "name": name}}}, *self._paired(name, pairs)]
+
+    def _paired(self, name: str, pairs: Iterable[Pair]) -> list[Json]:
+        elements = [concatenation(*map(str, pair)) for pair in pairs]
+        add = {"add": {"element": {**self._at, "name": name, "elem": elements}}}
+        return [add] if elements else []
 
     def verdicts(self, name: str, verdicts: Iterable[tuple[IPv4Address, Json]]) -> None:
         """Declare a map from addresses to verdicts."""

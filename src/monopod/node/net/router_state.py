@@ -18,7 +18,12 @@ class RouterState:
     counters: Mapping[str, int]
     """Packets by reason."""
     sets: Mapping[str, frozenset[IPv4Network]]
+    pairs: Mapping[str, frozenset[nft.Pair]]
     maps: Mapping[str, Mapping[IPv4Address, IPv4Address]]
+
+    def holds(self, policy: router_policy.RouterPolicy) -> bool:
+        """Whether the rules' sets and maps have the elements of this policy."""
+        return (self.sets, self.pairs, self.maps) == (policy.sets, policy.pairs, policy.maps)
 
 
 async def read_router_state(firewall: Firewall, plan: ClusterNetwork) -> RouterState:
@@ -40,5 +45,6 @@ async def read_router_state(firewall: Firewall, plan: ClusterNetwork) -> RouterS
             if name in router_policy.COUNTERS
         },
         {} if found[0] is None else found[0].sets,
+        {} if found[0] is None else found[0].pairs,
         {} if found[0] is None else found[0].maps,
     )

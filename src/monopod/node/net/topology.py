@@ -14,7 +14,7 @@ from typing import Any, Final
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from monopod.node.net import addresses, router_policy
+from monopod.node.net import addresses, router_policy, rules
 from monopod.node.net.cluster_network import (
     BALANCERS,
     BALANCERS_LINK,
@@ -27,9 +27,11 @@ from monopod.node.net.cluster_network import (
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.host import Host
+from monopod.node.net.host_table import host_table
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.router_state import read_router_state
 from monopod.node.net.routes import refuse
+from monopod.node.vmm.driver import LINK_MTU
 
 _NO_IPV6: Final = {
     "ipv6/conf/default/disable_ipv6": "1",
@@ -40,6 +42,8 @@ _BALANCERS_PARAMETERS: Final = {
     # A load balancer listens on any port without a capability.
     "ipv4/ip_unprivileged_port_start": "0",
 }
+_OUTER_MTU: Final = 1500
+"""To the outside; the router answers a larger packet with an ICMP error."""
 _LOCAL: Final = 2
 """Route type RTN_LOCAL, and the scope and table of such routes."""
 _SCOPE_HOST: Final = 254
@@ -118,7 +122,7 @@ class Topology:
         router = Firewall(self.router)
         if not (await read_router_state(router, self.plan)).complete:
             await router.apply(router_policy.router_tables(self.plan, self.first_policy))
-        await Firewall(self.host.namespace).apply(router_policy.host_table(self.plan))
+        await Firewall(self.host.namespace).apply(host_table(self.plan))
         try:
             await self._wire_host()
             await self._wire_control()
@@ -140,7 +144,7 @@ class Topology:
         """
         async with await self.host.namespace.netlink() as host:
             await _delete_link(host, self.plan.host_link)
-        await Firewall(self.host.namespace).apply(router_policy.remove_table(self.plan.host_table))
+        await Firewall(self.host.namespace).apply(rules.remove_table(self.plan.host_table))
         for namespace in (self.ports, self.balancers, self.control, self.router):
             await asyncio.to_thread(namespace.remove)
         self.host.leave(self.plan.instance)
@@ -155,7 +159,7 @@ class Topology:
                 # The link of an old router still being removed would hold the name.
                 await _delete_link(host, plan.host_link)
             with self.host.namespace.open() as outside:
-                await _ensure_veth(router, UPLINK, plan.host_link, outside.fileno())
+                await _ensure_veth(router, UPLINK, plan.host_link, outside.fileno(), _OUTER_MTU)
             await _ensure_address(host, plan.host_link, plan.host)
             self.host.namespace.set_sysctls({f"ipv6/conf/{plan.host_link}/disable_ipv6": "1"})
             await _ensure_address(router, UPLINK, plan.router_outer)
@@ -167,7 +171,7 @@ class Topology:
         plan = self.plan
         async with await self.router.netlink() as router, await self.control.netlink() as control:
             with self.control.open() as inside:
-                await _ensure_veth(router, CONTROL, CONTROL_LINK, inside.fileno())
+                await _ensure_veth(router, CONTROL, CONTROL_LINK, inside.fileno(), LINK_MTU)
             await _ensure_address(router, CONTROL, plan.router_inner)
             await _ensure_address(control, CONTROL_LINK, plan.control)
             await control.link("set", ifname="lo", state="up")
@@ -180,7 +184,7 @@ class Topology:
             await self.balancers.netlink() as balancers,
         ):
             with self.balancers.open() as inside:
-                await _ensure_veth(router, BALANCERS, BALANCERS_LINK, inside.fileno())
+                await _ensure_veth(router, BALANCERS, BALANCERS_LINK, inside.fileno(), LINK_MTU)
             await _ensure_address(router, BALANCERS, plan.router_balancers)
             await _ensure_address(balancers, BALANCERS_LINK, plan.balancers)
             await balancers.link("set", ifname="lo", state="up")
@@ -247,11 +251,12 @@ async def find_transit(instance: str) -> int:
     raise NetworkError(f"the router {router.path.name} has no transit address")
 
 
-async def _ensure_veth(router: AsyncIPRoute, name: str, peer: str, peer_namespace: int) -> None:
+async def _ensure_veth(
+    router: AsyncIPRoute, name: str, peer: str, peer_namespace: int, mtu: int
+) -> None:
+    other = {"ifname": peer, "net_ns_fd": peer_namespace, "mtu": mtu}
     try:
-        await router.link(
-            "add", ifname=name, kind="veth", peer={"ifname": peer, "net_ns_fd": peer_namespace}
-        )
+        await router.link("add", ifname=name, kind="veth", mtu=mtu, peer=other)
     except NetlinkError as error:
         if error.code != errno.EEXIST:
             raise

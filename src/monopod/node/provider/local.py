@@ -6,7 +6,8 @@ instant is replaced by one that finds every machine.
 
 import asyncio
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -14,7 +15,7 @@ from monopod.node.guest import GuestError, GuestImage, create_configuration_disk
 from monopod.node.net.addresses import GATEWAY_MAC, MANAGEMENT_GATEWAY, guest_mac, vmm_uid
 from monopod.node.net.cluster_network import LINK_PREFIX
 from monopod.node.net.errors import NetworkError
-from monopod.node.net.links import Links, LinkSpec
+from monopod.node.net.links import Links, machine_links
 from monopod.node.provider import (
     Configure,
     DriverSelection,
@@ -126,7 +127,7 @@ class LocalProvider:
             self._set_cpu_quota(name, -(-reservation.size.milli_cpu // 1000) * 1000)
 
     async def terminate(self, name: str) -> None:
-        """Stop a machine and remove its processes, link, disks and cgroup. Idempotent.
+        """Stop a machine and remove its processes, links, disks and cgroup. Idempotent.
 
         Raises:
             ProviderError: Something could not be removed; ``present`` lists what is left.
@@ -171,11 +172,18 @@ class LocalProvider:
             content = await configure()
             await asyncio.to_thread(create_configuration_disk, files.config_disk, content, uid)
 
-        addresses = (wanted.management_address, wanted.pod_address)
-        link = LinkSpec(wanted.name, *addresses, driver.link_kind, wanted.pod_network)
+        # Without a link of the pod alone, its address is behind the machine's only link.
+        shared = None if driver.has_pod_link else IPv4Network(wanted.pod_address)
+        links = machine_links(
+            wanted.name,
+            wanted.management_address,
+            wanted.pod_address,
+            driver.link_kind,
+            wanted.pod_network or shared,
+        )
         await run_concurrently(
             create_data_disk(template, files.data_disk, wanted.storage_gib, uid),
-            self._links.ensure(link),
+            *map(self._links.ensure, links),
             configure_disk(),
         )
         machine = Machine(
@@ -185,12 +193,13 @@ class LocalProvider:
             root_image=self._image.root_image,
             data_disk=files.data_disk,
             config_disk=files.config_disk,
-            mac_address=guest_mac(wanted.management_address),
+            mac_addresses=tuple(guest_mac(each.address) for each in links),
             console_directory=files.console,
             neighbours={MANAGEMENT_GATEWAY: GATEWAY_MAC},
         )
-        with await self._links.open(link) as link_end:
-            await driver.launch(machine, link_end.fileno())
+        with ExitStack() as stack:
+            ends = [stack.enter_context(await self._links.open(each)) for each in links]
+            await driver.launch(machine, [each.fileno() for each in ends])
         self._exits.watch(wanted.name)
 
     async def _remove(self, name: str) -> None:

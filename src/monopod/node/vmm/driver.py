@@ -5,14 +5,17 @@ of disks. A guest can access only the files and descriptors named here.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from monopod.errors import MonopodError
 from monopod.fargate.sizing import Size
+
+LINK_MTU: Final = 9001
+"""Largest packet on a machine's links in bytes; within a VPC, AWS's interfaces have the same."""
 
 
 class VmmError(MonopodError):
@@ -44,12 +47,12 @@ class Machine:
     """The machine's own disk, read-write."""
     config_disk: Path
     """The machine's identity and settings: a tar archive, read-only."""
-    mac_address: str
-    """MAC address of the guest's only network interface."""
+    mac_addresses: tuple[str, ...]
+    """MAC addresses of the guest's network interfaces: the management link's, then the pod's."""
     console_directory: Path
     """Directory of its console log, which is rotated and bounded in size."""
     neighbours: Mapping[IPv4Address, str] = field(default_factory=dict[IPv4Address, str])
-    """Permanent neighbours on its link by address, where a guest's kernel cannot add its own."""
+    """Permanent neighbours on its first link, where a guest's kernel cannot add its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,11 @@ class Driver(Protocol):
         ...
 
     @property
+    def has_pod_link(self) -> bool:
+        """Whether a machine with one pod has a second link, which becomes the pod's."""
+        ...
+
+    @property
     def has_template(self) -> bool:
         """Whether a data disk starts as a copy of the image's template, and not empty."""
         ...
@@ -95,8 +103,12 @@ class Driver(Protocol):
         """
         ...
 
-    async def launch(self, machine: Machine, link_fd: int) -> None:
+    async def launch(self, machine: Machine, links: Sequence[int]) -> None:
         """Start a machine in its jail; it outlives this process.
+
+        Args:
+            machine: The machine.
+            links: Descriptors of its links, in the order of its MAC addresses.
 
         Raises:
             VmmError: It could not be started; nothing of it is left running.

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -76,6 +76,7 @@ class GvisorDriver:
     name: str = field(default="gvisor", init=False)
     max_milli_cpu: int = field(default=16_000, init=False)
     link_kind: LinkKind = field(default=LinkKind.PACKET, init=False)
+    has_pod_link: bool = field(default=False, init=False)
     has_template: bool = field(default=False, init=False)
 
     async def prepare(self) -> None:
@@ -88,7 +89,7 @@ class GvisorDriver:
         await asyncio.to_thread(self._publish)
         await self._launcher.try_out(self._vmm, PROGRAM, "--version")
 
-    async def launch(self, machine: Machine, link_fd: int) -> None:
+    async def launch(self, machine: Machine, links: Sequence[int]) -> None:
         """Start a machine in its jail; it outlives this process.
 
         :meth:`watch` reports a guest that fails later, even at once.
@@ -113,7 +114,7 @@ class GvisorDriver:
             try:
                 async with asyncio.timeout(_ANSWER_S):
                     network = network_arguments(machine)
-                    await urpc.call(client, "containerManager.SetNetworkArgs", network, [link_fd])
+                    await urpc.call(client, "containerManager.SetNetworkArgs", network, links)
                     await urpc.call(client, "containerManager.StartRoot", CONTAINER)
             except (urpc.UrpcError, TimeoutError) as error:
                 why = str(error) or f"the sandbox did not answer for {_ANSWER_S:g} s"

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import Any, Final
 
-from monopod.node.vmm.driver import Machine
+from monopod.node.vmm.driver import LINK_MTU, Machine
 
 LINK: Final = "vec0"
 """The guest's name of its link, as under every driver."""
-_MTU: Final = 1500
 _LARGEST_SEGMENT: Final = 65_536
 _FIFO: Final = 1
 
@@ -33,8 +32,8 @@ def network_arguments(machine: Machine) -> dict[str, Any]:
         "FDBasedLinks": [
             {
                 "Name": LINK,
-                "MTU": _MTU,
-                "LinkAddress": _mac(machine.mac_address),
+                "MTU": LINK_MTU,
+                "LinkAddress": _mac(machine.mac_addresses[0]),
                 "Neighbors": _neighbours(machine.neighbours),
                 "NumChannels": 1,
                 "IsPacket": [True],

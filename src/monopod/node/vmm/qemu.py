@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -65,6 +65,7 @@ class QemuDriver:
     """Limits of the guest watchdog."""
     max_milli_cpu: int = field(default=16_000, init=False)
     link_kind: LinkKind = field(default=LinkKind.TAP, init=False)
+    has_pod_link: bool = field(default=True, init=False)
     has_template: bool = field(default=True, init=False)
 
     @property
@@ -93,7 +94,7 @@ class QemuDriver:
         await asyncio.to_thread(publish, program.files, self.runtime)
         return check_version(await self._launcher.try_out(self.vmm(None), PROGRAM, "--version"))
 
-    async def launch(self, machine: Machine, link_fd: int) -> None:
+    async def launch(self, machine: Machine, links: Sequence[int]) -> None:
         """Start a machine in its jail; it outlives this process.
 
         :meth:`watch` reports a guest that fails later, even at once.
@@ -119,10 +120,11 @@ class QemuDriver:
             except OSError as error:
                 raise VmmError(f"{machine.name} cannot be launched: {error}") from error
             with monitor:
-                wires = Descriptors(disks, link_fd, monitor.fileno(), machine.mac_address)
+                guests = tuple(zip(links, machine.mac_addresses, strict=True))
+                wires = Descriptors(disks, guests, monitor.fileno())
                 start = Invocation(
                     command=qemu_argv(self.accelerator, vcpus, guest_mib, wires),
-                    descriptors=(*disks.descriptors, link_fd, monitor.fileno()),
+                    descriptors=(*disks.descriptors, *links, monitor.fileno()),
                     limits=Limits(vcpus * 1000, memory_bytes, threads(vcpus)),
                     temporary_bytes=_MIB,
                     largest_file_bytes=machine.data_disk.stat().st_size,

@@ -1,15 +1,16 @@
 """QEMU's command line. Pure.
 
-Disks, link and monitor are inherited descriptors; the only paths are those of the kernel and the
+Disks, links and monitor are inherited descriptors; the only paths are those of the kernel and the
 firmware, which are the same for all machines.
 """
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from monopod.node.vmm.disks import Disks
+from monopod.node.vmm.driver import LINK_MTU
 
 PROGRAM: Final = "/usr/bin/qemu-system-x86_64"
 """QEMU derives its module path from its own path."""
@@ -40,11 +41,10 @@ class Descriptors:
     """The descriptors of a machine's devices."""
 
     disks: Disks
-    link: int
-    """A tap device."""
+    links: Sequence[tuple[int, str]]
+    """A tap device and the guest's MAC address, for each link."""
     monitor: int
     """A listening socket."""
-    mac_address: str
 
 
 def qemu_argv(
@@ -95,9 +95,14 @@ def _devices(accelerator: Accelerator, wires: Descriptors) -> Iterator[str]:
         # By default QEMU pauses a guest on a full host disk until it is resumed by QMP.
         errors = "" if "read-only=on" in access else ",werror=report,rerror=report"
         yield from ("-device", f"virtio-blk-{bus},drive={name}{errors}")
-    yield from ("-netdev", f"tap,id=link,fd={wires.link},vhost=off")
     boot = "" if accelerator is Accelerator.KVM else ",romfile="
-    yield from ("-device", f"virtio-net-{bus},netdev=link,mac={wires.mac_address}{boot}")
+    for number, (descriptor, mac_address) in enumerate(wires.links):
+        name = f"link{number}"
+        yield from ("-netdev", f"tap,id={name},fd={descriptor},vhost=off")
+        yield from (
+            "-device",
+            f"virtio-net-{bus},netdev={name},mac={mac_address},host_mtu={LINK_MTU}{boot}",
+        )
     yield from ("-object", "rng-builtin,id=random", "-device", f"virtio-rng-{bus},rng=random")
     yield from ("-device", f"virtio-balloon-{bus},id=balloon,free-page-reporting=on")
     yield from ("-chardev", f"socket,id=monitor,fd={wires.monitor},server=on,wait=off")

@@ -4,8 +4,9 @@ It needs no hardware virtualisation, so machines run on any host; stock builds h
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from monopod.fargate.sizing import TABLE
 from monopod.node.vmm import seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import Disks, open_disks
-from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
+from monopod.node.vmm.driver import LINK_MTU, LinkKind, Machine, MachineExit, VmmError
 from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
 from monopod.node.vmm.map_count import PARAMETER, read_max_map_count
 from monopod.node.vmm.publish import publish
@@ -23,6 +24,8 @@ MAX_MILLI_CPU: Final = 1000
 """The largest machine that the driver supports, in thousandths of a vCPU."""
 _MIB: Final = 1 << 20
 _PAGE_BYTES: Final = 4096
+_SANDBOXES: Final = 8
+"""How many sandboxes a machine's pod can have, one after another."""
 ALLOWED: Final = seccomp.Extra(
     (
         # its own temporary files: the guest's memory
@@ -41,7 +44,7 @@ class UmlDriver:
     """Runs machines as User Mode Linux processes, each in its own jail.
 
     A machine's root, data and configuration disk are the guest's ``ubda``, ``ubdb`` and ``ubdc``;
-    its network interface is ``vec0``.
+    its management interface is ``vec0``, its pod's is ``vec1`` (see ``_spares``).
     """
 
     kernel: Path
@@ -56,6 +59,7 @@ class UmlDriver:
     name: str = field(default="uml", init=False)
     max_milli_cpu: int = field(default=MAX_MILLI_CPU, init=False)
     link_kind: LinkKind = field(default=LinkKind.PACKET, init=False)
+    has_pod_link: bool = field(default=True, init=False)
     has_template: bool = field(default=True, init=False)
 
     async def prepare(self) -> None:
@@ -71,7 +75,7 @@ class UmlDriver:
         await asyncio.to_thread(publish, files, self.runtime)
         await self._launcher.try_out(self._vmm, "/linux", "--version")
 
-    async def launch(self, machine: Machine, link_fd: int) -> None:
+    async def launch(self, machine: Machine, links: Sequence[int]) -> None:
         """Start a machine in its jail; it outlives this process.
 
         :meth:`watch` reports a guest that fails later, even at once.
@@ -87,10 +91,12 @@ class UmlDriver:
         guest_mib = guest_memory_mib(machine.size.memory_mib)
         self._check_mappings(machine.name, mappings(guest_mib))
         memory_bytes = guest_mib * _MIB
-        with open_disks(machine) as disks:
+        with open_disks(machine) as disks, _spares(links[1:]) as spares:
+            guests = tuple(zip(links, machine.mac_addresses, strict=True))
+            others = tuple((each, machine.mac_addresses[-1]) for each in spares)
             start = Invocation(
-                command=kernel_argv(guest_mib, disks, link_fd, machine.mac_address),
-                descriptors=(*disks.descriptors, link_fd),
+                command=kernel_argv(guest_mib, disks, guests + others),
+                descriptors=(*disks.descriptors, *links, *spares),
                 limits=Limits(
                     1000, (guest_mib + overhead_mib(guest_mib)) * _MIB, processes(guest_mib)
                 ),
@@ -169,15 +175,42 @@ def largest_mappings() -> int:
     return mappings(guest_memory_mib(max(sizes)))
 
 
-def kernel_argv(guest_mib: int, disks: Disks, link_fd: int, mac_address: str) -> list[str]:
-    """Return the kernel's command line; disks and link are inherited descriptors."""
+@contextmanager
+def _spares(links: Sequence[int]) -> Generator[list[int]]:
+    """Duplicate the descriptors of pods' links, for further interfaces on the same link.
+
+    The kernel closes an interface's descriptor when the interface goes down, as it does at the end
+    of the pod's network namespace, and cannot bring it up again. A new sandbox of the pod takes the
+    next interface.
+    """
+    made: list[int] = []
+    try:
+        for each in links:
+            made += [os.dup(each) for _ in range(_SANDBOXES - 1)]
+        yield made
+    finally:
+        for each in made:
+            os.close(each)
+
+
+def kernel_argv(guest_mib: int, disks: Disks, links: Sequence[tuple[int, str]]) -> list[str]:
+    """Return the kernel's command line; disks and links are inherited descriptors.
+
+    Args:
+        guest_mib: The guest's physical memory in MiB.
+        disks: Descriptors of its disks.
+        links: A descriptor and the guest's MAC address, for each interface.
+    """
     return [
         "/linux",
         f"mem={guest_mib}M",
         f"ubd0r=/proc/self/fd/{disks.root}",
         f"ubd1=/proc/self/fd/{disks.data}",
         f"ubd2r=/proc/self/fd/{disks.configuration}",
-        f"vec0:transport=fd,fd={link_fd},mac={mac_address}",
+        *(
+            f"vec{number}:transport=fd,fd={descriptor},mac={mac_address},mtu={LINK_MTU}"
+            for number, (descriptor, mac_address) in enumerate(links)
+        ),
         *("root=/dev/ubda", "ro", "rootfstype=ext4", "init=/usr/sbin/init"),
         *("con=null", "con0=fd:0,fd:1", "ssl=null", "uml_dir=/dev/shm"),
         # Guests mount no directory of the host, not even the jail's.

@@ -1,0 +1,148 @@
+"""The chains of the router's nftables rules, one function for each hook. Pure.
+
+kube-proxy's tables are in the same namespace. It translates services' addresses before the
+``forward`` hook, so our filter sees endpoints; a packet must be accepted by both. Every decision
+takes constant time in the number of machines: their links are matched by interface group, and
+management addresses by range.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from typing import Final
+
+from monopod.node.net import addresses, nft
+from monopod.node.net.cluster_network import (
+    API_PORT,
+    BALANCERS,
+    CONTROL,
+    DNS_PORT,
+    EKS_PORT,
+    KUBELET_PORT,
+    LINK_GROUP,
+    NODE_LINK_GROUP,
+    REGISTRY_PORT,
+    UPLINK,
+    ClusterNetwork,
+)
+from monopod.node.net.marks import BACK, FROM_OWN_KUBELET, TO_ITSELF, TO_KUBELET
+from monopod.node.net.nft import ACCEPT, Json, Table, daddr, dport, goto, iif, match, oif, saddr
+from monopod.node.net.rules import FILTER, RAW, accept_known, drop
+
+_IPV6_METADATA: Final = "fd00:ec2::254"
+
+
+def guard_sources(table: Table) -> None:
+    """Drop forged and forbidden packets of guests before connection tracking."""
+    table.chain("antispoof")
+    metadata = match(nft.header("ip6", "daddr"), _IPV6_METADATA)
+    table.rule("antispoof", metadata, *drop("metadata"))
+    # Nothing has an IPv6 address; IPv6 is enabled only so that such packets are counted.
+    table.rule("antispoof", match(nft.meta("nfproto"), "ipv6"), *drop("ipv6_blocked"))
+    table.rule("antispoof", daddr(addresses.LINK_LOCAL), *drop("metadata"))
+    table.rule("antispoof", nft.no_way_back(), *drop("spoofed"))
+    table.base_chain("antispoof_prerouting", "prerouting", RAW)
+    for group in (LINK_GROUP, NODE_LINK_GROUP):
+        table.rule("antispoof_prerouting", match(nft.meta("iifgroup"), group), goto("antispoof"))
+    table.rule("antispoof_prerouting", iif(BALANCERS), goto("antispoof"))
+    table.rule("antispoof_prerouting", match(nft.meta("nfproto"), "ipv6"), *drop("ipv6_blocked"))
+
+
+def _echo() -> Json:
+    return match(nft.header("icmp", "type"), "echo-request")
+
+
+def guard_router(table: Table, plan: ClusterNetwork) -> None:
+    """Filter what reaches the router itself: DNS and echo requests only."""
+    table.base_chain("input", "input", FILTER, policy="drop")
+    accept_known(table, "input")
+    table.rule("input", iif("lo"), ACCEPT)
+    resolvers = nft.one_of((plan.resolver, plan.resolver_without_names))
+    for protocol in ("udp", "tcp"):
+        asks = match(nft.header("ip", "daddr"), resolvers), dport(protocol, DNS_PORT)
+        table.rule("input", saddr("@without_dns"), *asks, *drop("dns_off"))
+        table.rule("input", match(nft.meta("iifname"), UPLINK, op="!="), *asks, ACCEPT)
+    table.rule("input", _echo(), ACCEPT)
+    table.rule("input", *drop("router_blocked"))
+
+
+def guard_passage(table: Table, plan: ClusterNetwork) -> None:
+    """Filter what the router forwards."""
+    control = plan.control.ip
+    # A service's address gets this far only if kube-proxy does not run.
+    platform = (addresses.MANAGEMENT, addresses.TRANSITS, addresses.SERVICES)
+    _guests_chains(table, plan, platform)
+
+    table.chain("from_control")
+    table.rule("from_control", daddr(addresses.MANAGEMENT), dport("tcp", KUBELET_PORT), ACCEPT)
+    table.rule("from_control", daddr("@vpc_blocks"), ACCEPT)
+    table.rule("from_control", oif(UPLINK), ACCEPT)
+    table.rule("from_control", *drop("control_blocked"))
+
+    table.chain("from_outside")
+    ports = (API_PORT, REGISTRY_PORT, EKS_PORT)
+    table.rule("from_outside", daddr(control), dport("tcp", *ports), ACCEPT)
+    # NodePort services: kube-proxy translates only what a service asks for.
+    table.rule("from_outside", match(nft.ct("status"), "dnat", op="in"), ACCEPT)
+    table.rule("from_outside", oif(BALANCERS), daddr(plan.public_balancers), ACCEPT)
+    table.rule("from_outside", *drop("from_outside_blocked"))
+
+    table.chain("from_balancers")
+    for group in (LINK_GROUP, NODE_LINK_GROUP):
+        to_pod = match(nft.meta("oifgroup"), group), daddr("@vpc_blocks")
+        table.rule("from_balancers", *to_pod, ACCEPT)
+    table.rule("from_balancers", *drop("balancers_blocked"))
+
+    table.base_chain("forward", "forward", FILTER, policy="drop")
+    accept_known(table, "forward")
+    # A kubelet probes its pod over both links of its machine. No group or policy limits that: in
+    # other clusters too, a pod accepts what its node sends.
+    own_pod = nft.pair_in(("ip", "saddr"), ("ip", "daddr"), "own_pods")
+    table.rule("forward", own_pod, nft.set_mark(FROM_OWN_KUBELET), ACCEPT)
+    # This port of a node's address is reserved for its kubelet, even if a service or the pod there
+    # uses it: clients of kubelets must never reach a pod that impersonates one.
+    table.rule("forward", daddr("@nodes"), dport("tcp", KUBELET_PORT), *drop("kubelets_blocked"))
+    table.rule("forward", match(nft.meta("iifgroup"), LINK_GROUP), goto("from_guest"))
+    table.rule("forward", match(nft.meta("iifgroup"), NODE_LINK_GROUP), goto("from_node"))
+    sources = [
+        (CONTROL, goto("from_control")),
+        (UPLINK, goto("from_outside")),
+        (BALANCERS, goto("from_balancers")),
+    ]
+    table.rule("forward", nft.dispatch(nft.meta("iifname"), sources))
+
+
+def _guests_chains(table: Table, plan: ClusterNetwork, platform: Sequence[IPv4Network]) -> None:
+    control = plan.control.ip
+    for chain in ("from_management", "from_pod", "from_guest"):
+        table.chain(chain)
+    table.rule("from_guest", daddr(addresses.LINK_LOCAL), *drop("metadata"))
+    table.rule("from_guest", daddr(control), dport("tcp", API_PORT, REGISTRY_PORT), ACCEPT)
+    table.rule("from_guest", saddr(addresses.MANAGEMENT), goto("from_management"))
+    table.rule("from_guest", goto("from_pod"))
+
+    table.chain("from_node")
+    table.rule("from_node", daddr(control), dport("tcp", API_PORT), ACCEPT)
+    table.rule("from_node", oif(BALANCERS), daddr(plan.balancer_addresses), ACCEPT)
+    table.rule("from_node", *drop("no_way_out"))
+
+    inside = match(nft.header("ip", "daddr"), nft.one_of(platform))
+    table.rule("from_management", inside, *drop("management_blocked"))
+    table.rule("from_management", daddr("@vpc_blocks"), *drop("management_blocked"))
+    table.rule("from_management", oif(UPLINK), saddr("@way_out"), ACCEPT)
+    table.rule("from_management", *drop("no_way_out"))
+
+    # Hairpin: a pod that reaches itself through a service must not see its own address as the
+    # client's, or its reply would never leave it. kube-proxy does this only for endpoints on its
+    # node. On a shared link the target may also be another pod, whose groups and policies apply.
+    back = match(nft.ct("status"), "dnat", op="in"), nft.way_back()
+    own_link = match(nft.header("ip", "saddr"), "@shared", op="!=")
+    table.rule("from_pod", *back, own_link, nft.set_mark(TO_ITSELF))
+    table.rule("from_pod", *back, saddr("@shared"), nft.set_mark(BACK))
+    table.rule("from_pod", match(nft.meta("oifgroup"), LINK_GROUP), daddr("@vpc_blocks"), ACCEPT)
+    table.rule("from_pod", oif(BALANCERS), daddr(plan.balancer_addresses), ACCEPT)
+    to_kubelet = daddr(addresses.MANAGEMENT), dport("tcp", KUBELET_PORT)
+    scrapes = saddr("@scrapers"), nft.original_daddr("@nodes"), *to_kubelet
+    table.rule("from_pod", *scrapes, nft.set_mark(TO_KUBELET), ACCEPT)
+    table.rule("from_pod", inside, *drop("platform_blocked"))
+    table.rule("from_pod", oif(UPLINK), saddr("@way_out"), ACCEPT)
+    table.rule("from_pod", *drop("no_way_out"))
