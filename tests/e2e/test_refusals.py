@@ -36,7 +36,7 @@ async def test_a_pod_larger_than_the_table(namespace: Namespace, image: str) -> 
 async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, image: str) -> None:
     requests = {"requests": {"cpu": "16", "memory": "119Gi"}}
     giant = pod("giant", image, container={"resources": requests})
-    giant["metadata"]["annotations"] = {"monopod.dev/driver": "qemu"}
+    giant["metadata"]["annotations"] = {"monopod.dev/driver": "gvisor"}
     await namespace.apply(giant)
     await namespace.wait(
         "jsonpath={.status.conditions[?(@.type=='PodScheduled')].reason}=CapacityUnavailable",
@@ -61,7 +61,7 @@ async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, im
 @pytest.mark.parametrize(
     ("word", "reason", "said"),
     [
-        ("firecracker", "UnknownDriver", "valid values are uml, qemu, qemu-tcg, qemu-kvm"),
+        ("firecracker", "UnknownDriver", "valid values are uml, gvisor, qemu, qemu-tcg, qemu-kvm"),
         ("qemu-kvm", "DriverUnavailable", "Requested driver qemu-kvm is unavailable:"),
     ],
 )
