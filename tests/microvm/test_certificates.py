@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
+from unittest.mock import AsyncMock
 
 import pytest
 from cryptography import x509
@@ -19,7 +20,7 @@ from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions
-from monopod.controllers.microvm.csr_approver import last_issued, objection
+from monopod.controllers.microvm.csr_approver import CSRApprover, last_issued, objection
 from monopod.identity.errors import IdentityError
 from monopod.identity.node import (
     CLIENT_SIGNER,
@@ -30,7 +31,8 @@ from monopod.identity.node import (
     credential_id,
 )
 from monopod.kube import Client, ForbiddenError, Informer, connect, meta, name_of
-from tests.microvm.build import ADDRESSED, NODE, machine
+from tests.kube.source import FakeInformer
+from tests.microvm.build import ADDRESSED, NODE, NOW, machine
 from tests.microvm.conftest import USER
 from tests.microvm.world import World, eventually, status_of
 
@@ -212,6 +214,28 @@ def test_a_machine_that_goes_renews_nothing() -> None:
     request = _request(SERVING_SIGNER, "system:nodes", OWN, (NODE,), (ADDRESS,))
     request.spec.username, request.spec.groups = OWN, ["system:nodes"]
     assert objection(request, machine(ADDRESSED, deleting=True), "", REGION) is not None
+
+
+@pytest.mark.unit
+async def test_requests_from_before_the_machine_are_another_machines() -> None:
+    """Nodes' names follow addresses, which are used again."""
+    client, requests = AsyncMock(), FakeInformer[CertificateSigningRequest]()
+    approver = CSRApprover(client, requests, lambda: [machine(ADDRESSED)], REGION)
+    running = asyncio.create_task(approver.run())
+    for name, age_s in (("earlier", 1), ("own", 0)):
+        request = _request(CLIENT_SIGNER, "system:nodes", OWN)
+        request.spec.username, request.spec.groups = OWN, ["system:nodes"]
+        created = NOW - timedelta(seconds=age_s)
+        request.metadata = meta_v1.ObjectMeta(name=name, creationTimestamp=created)
+        requests.put(request)
+    await eventually(lambda: _called(client), "a request is approved")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert [name_of(each.args[0]) for each in client.replace.call_args_list] == ["own"]
+
+
+async def _called(client: AsyncMock) -> bool:
+    return client.replace.called
 
 
 @pytest.mark.unit

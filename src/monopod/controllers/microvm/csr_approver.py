@@ -31,9 +31,9 @@ from monopod.kube import (
     Client,
     Controller,
     Deleted,
-    Informer,
     Key,
     NotFoundError,
+    Source,
     meta,
     name_of,
     uid_of,
@@ -55,7 +55,7 @@ class CSRApprover:
     def __init__(
         self,
         client: Client,
-        requests: Informer[CertificateSigningRequest],
+        requests: Source[CertificateSigningRequest],
         machines: Callable[[], Iterable[MicroVM]],
         region: str,
     ) -> None:
@@ -86,7 +86,11 @@ class CSRApprover:
         machine = next((m for m in self._machines() if m.status_or_empty.nodeName == node), None)
         if machine is None:
             return
-        requests = [each for each in self._requests.items() if _node_of(each) == node]
+        requests = [
+            each
+            for each in self._requests.items()
+            if _node_of(each) == node and _is_since(each, machine)
+        ]
         credential = last_issued(requests) or machine.status_or_empty.credential
         if credential != machine.status_or_empty.credential:
             await self._record(machine, credential)
@@ -206,6 +210,12 @@ def _node_of(request: CertificateSigningRequest) -> str:
     if request.spec.signerName not in _USAGES or not user.startswith(NODE_USER_PREFIX):
         return ""
     return user.removeprefix(NODE_USER_PREFIX)
+
+
+def _is_since(request: CertificateSigningRequest, machine: MicroVM) -> bool:
+    """Return whether a request is no older than a machine; nodes' names are used again."""
+    made, created = meta(request).creationTimestamp, meta(machine).creationTimestamp
+    return made is not None and created is not None and made >= created
 
 
 def _is_pending(request: CertificateSigningRequest) -> bool:
