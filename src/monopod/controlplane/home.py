@@ -49,7 +49,7 @@ def claim(settings: Settings) -> Path:
     Raises:
         ClusterError: The directory must not, or does not, belong to this cluster.
     """
-    home = _checked(settings)
+    home = verify(settings)
     try:
         home.mkdir(mode=0o711, parents=True, exist_ok=True)
         home.chmod(0o711)
@@ -61,12 +61,34 @@ def claim(settings: Settings) -> Path:
 
 
 def verify(settings: Settings) -> Path:
-    """Return the path of the home directory if a cluster of these settings may be removed from it.
+    """Return the path of the home directory, which is this cluster's or may become it.
 
     Raises:
-        ClusterError: The directory exists and is not this cluster's.
+        ClusterError: The directory must not, or does not, belong to this cluster.
     """
-    return _checked(settings)
+    home = settings.home.absolute()
+    if home.is_symlink():
+        raise ClusterError(
+            f"MONOPOD_HOME={home} is a symbolic link: set it to its target, {home.resolve()}"
+        )
+    home = home.resolve()
+    if home in (Path("/"), Path.home()) or home.is_mount():
+        raise ClusterError(
+            f"MONOPOD_HOME={home} cannot be a cluster's home: set it to a directory of the"
+            f" cluster alone, such as {home / 'monopod'}"
+        )
+    found = _owner(home)
+    if found is None:
+        raise ClusterError(
+            f"MONOPOD_HOME={home} contains files and is not a cluster's home: set it to an empty"
+            " or a new directory"
+        )
+    if found not in ("", settings.instance):
+        raise ClusterError(
+            f"{home} is the home of cluster {found}, not of {settings.instance}: it was moved or"
+            " copied; set MONOPOD_HOME to the path at which the cluster was started"
+        )
+    return home
 
 
 def remove(home: Path) -> list[str]:
@@ -94,32 +116,6 @@ def remove(home: Path) -> list[str]:
     except OSError as error:
         raise ClusterError(f"{home} cannot be removed: {error}") from error
     return kept
-
-
-def _checked(settings: Settings) -> Path:
-    home = settings.home.absolute()
-    if home.is_symlink():
-        raise ClusterError(
-            f"MONOPOD_HOME={home} is a symbolic link: set it to its target, {home.resolve()}"
-        )
-    home = home.resolve()
-    if home in (Path("/"), Path.home()) or home.is_mount():
-        raise ClusterError(
-            f"MONOPOD_HOME={home} cannot be a cluster's home: set it to a directory of the"
-            f" cluster alone, such as {home / 'monopod'}"
-        )
-    found = _owner(home)
-    if found is None:
-        raise ClusterError(
-            f"MONOPOD_HOME={home} contains files and is not a cluster's home: set it to an empty"
-            " or a new directory"
-        )
-    if found not in ("", settings.instance):
-        raise ClusterError(
-            f"{home} is the home of cluster {found}, not of {settings.instance}: it was moved or"
-            " copied; set MONOPOD_HOME to the path at which the cluster was started"
-        )
-    return home
 
 
 def _owner(home: Path) -> str | None:

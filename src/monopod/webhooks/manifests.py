@@ -193,14 +193,12 @@ def policies() -> list[Manifest]:
                     f" request.userInfo.username == '{SCHEDULER_USER}'",
                     "messageExpression": "'node ' + object.target.name + ' belongs to one Fargate"
                     f" pod: only {keys.SCHEDULER_NAME} binds a pod to it'",
-                    "reason": "Forbidden",
                 },
                 {
                     "expression": f"object.target.name.startsWith('{prefix}') ||"
                     f" request.userInfo.username != '{SCHEDULER_USER}'",
                     "messageExpression": f"'{keys.SCHEDULER_NAME} binds pods to Fargate nodes"
                     " only: ' + object.target.name + ' is not one'",
-                    "reason": "Forbidden",
                 },
             ],
         ),
@@ -214,7 +212,6 @@ def policies() -> list[Manifest]:
                     "messageExpression": "'spec.nodeName: node ' + object.spec.nodeName +"
                     " ' belongs to one Fargate pod and takes no other: remove nodeName; a"
                     " pod that matches a Fargate profile gets its own node'",
-                    "reason": "Forbidden",
                 }
             ],
         ),
@@ -227,7 +224,6 @@ def policies() -> list[Manifest]:
                     f" oldObject.metadata.?annotations[?'{_GROUPS}'] ||"
                     f" request.userInfo.username == '{SCHEDULER_USER}'",
                     "message": "annotation is not set by mutating webhook",
-                    "reason": "Forbidden",
                 },
             ],
             operations=("UPDATE",),
@@ -240,21 +236,18 @@ def policies() -> list[Manifest]:
                     "expression": f"oldObject.metadata.name != '{keys.CLUSTER_SECURITY_GROUP}'",
                     "message": "the cluster security group cannot be deleted: every pod without"
                     " another is in it",
-                    "reason": "Forbidden",
                 },
                 {
                     "expression": "oldObject.?status.members.orValue(0) == 0",
                     "messageExpression": "'security group ' + oldObject.metadata.name + ' has"
                     " dependent objects: ' + string(oldObject.status.members) + ' pods are in"
                     " it; delete them first'",
-                    "reason": "Forbidden",
                 },
                 {
                     "expression": "oldObject.?status.referencedBy.orValue([]).size() == 0",
                     "messageExpression": "'security group ' + oldObject.metadata.name + ' has"
                     " dependent objects: rules of ' +"
                     " oldObject.status.referencedBy.join(', ') + ' name it; change them first'",
-                    "reason": "Forbidden",
                 },
             ],
             group=keys.GROUP,

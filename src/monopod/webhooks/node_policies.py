@@ -83,7 +83,6 @@ def _what_nodes_write() -> list[Manifest]:
             {
                 "expression": f"variables.kind in {list(_WRITES)}",
                 "messageExpression": "'nodes do not write ' + variables.kind",
-                "reason": "Forbidden",
             }
         ],
         group="*",
@@ -111,43 +110,45 @@ def _nodes() -> list[Manifest]:
         "!has(object.status.config)",
         f"[{info}].all(text, text.size() <= 256)",
     )
-    return policy(
+    creation = policy(
+        "monopod-node-creation",
+        ["nodes"],
+        [
+            {
+                "expression": "false",
+                "message": "the Node of a machine is created by Monopod, before the machine",
+            }
+        ],
+        conditions=_MACHINES,
+    )
+    status = policy(
         "monopod-node-status",
         ["nodes", "nodes/status"],
         [
             {
-                "expression": "request.operation != 'CREATE'",
-                "message": "the Node of a machine is created by Monopod, before the machine",
-                "reason": "Forbidden",
-            },
-            {
-                "expression": "request.operation == 'CREATE' || ("
-                + " && ".join(
+                "expression": " && ".join(
                     f"object.metadata.?{name} == oldObject.metadata.?{name}"
                     for name in ("labels", "annotations", "finalizers", "ownerReferences")
-                )
-                + ")",
+                ),
                 "message": "a machine changes neither labels nor other metadata of its Node",
-                "reason": "Forbidden",
             },
             {
-                "expression": "request.operation == 'CREATE' || (object.spec == oldObject.spec"
-                " && object.status.?addresses == oldObject.status.?addresses)",
+                "expression": "object.spec == oldObject.spec"
+                " && object.status.?addresses == oldObject.status.?addresses",
                 "message": "a machine changes neither the spec nor the addresses of its Node",
-                "reason": "Forbidden",
             },
             *(
                 {
-                    "expression": f"request.operation == 'CREATE' || !has(object.status) || {each}",
+                    "expression": f"!has(object.status) || {each}",
                     "message": "the status of a machine's Node is too large: " + each,
-                    "reason": "Forbidden",
                 }
                 for each in limits
             ),
         ],
-        operations=_UPDATES,
+        operations=("UPDATE",),
         conditions=_MACHINES,
     )
+    return [*creation, *status]
 
 
 def _pod_status() -> list[Manifest]:
@@ -180,7 +181,6 @@ def _pod_status() -> list[Manifest]:
                     for name in ("labels", "annotations", "finalizers")
                 ),
                 "message": "a machine does not change its pod's metadata",
-                "reason": "Forbidden",
             },
             {
                 "expression": " && ".join(
@@ -191,7 +191,6 @@ def _pod_status() -> list[Manifest]:
                 ),
                 "messageExpression": "'the pod of this machine has the address ' +"
                 " variables.address",
-                "reason": "Forbidden",
             },
             {
                 "expression": "variables.gates.size() == variables.oldGates.size() &&"
@@ -199,7 +198,6 @@ def _pod_status() -> list[Manifest]:
                 " old.type == each.type && old.status == each.status))",
                 "message": "a machine sets only the conditions that a kubelet sets;"
                 " readiness gates are set by their owners",
-                "reason": "Forbidden",
             },
             {
                 "expression": f"{statuses}).all(each, ({message}).size() <= {_MESSAGE}"
@@ -208,7 +206,6 @@ def _pod_status() -> list[Manifest]:
                 " && object.status.?conditions.orValue([]).all(each,"
                 f" each.?message.orValue('').size() <= {_MESSAGE})",
                 "message": "the pod's status is too large",
-                "reason": "Forbidden",
             },
         ],
         operations=("UPDATE",),
@@ -242,14 +239,12 @@ def _events() -> list[Manifest]:
             {
                 "expression": f"{own('object')} && (oldObject == null || {own('oldObject')})",
                 "message": "a node reports events about itself and its own pods only",
-                "reason": "Forbidden",
             },
             {
                 "expression": f"object.?message.orValue('').size() <= {_MESSAGE}"
                 " && (object.?reason.orValue('') + object.?reportingComponent.orValue('')"
                 " + object.?source.?component.orValue('')).size() <= 1024",
                 "message": "the event is too large",
-                "reason": "Forbidden",
             },
         ],
         operations=_UPDATES,
@@ -268,7 +263,6 @@ def _small_objects() -> list[Manifest]:
         " && object.metadata.?finalizers.orValue([]).size() <= 2"
         " && object.metadata.?ownerReferences.orValue([]).size() <= 2",
         "message": "the object's metadata is too large",
-        "reason": "Forbidden",
     }
     kinds = (
         (
@@ -303,7 +297,7 @@ def _small_objects() -> list[Manifest]:
         for manifest in policy(
             name,
             [resource],
-            [{"expression": expression, "message": message, "reason": "Forbidden"}, metadata],
+            [{"expression": expression, "message": message}, metadata],
             group=group,
             operations=_UPDATES,
             conditions=_NODES,

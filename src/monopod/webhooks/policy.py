@@ -22,7 +22,7 @@ def policy(
     Args:
         name: Its name and that of its binding.
         resources: Resources and subresources that it applies to.
-        validations: Expressions, each of which must be true.
+        validations: Expressions, each of which must be true, and what a refusal says.
         group: API group of the resources.
         operations: Operations that it applies to.
         conditions: Match conditions by name; it applies to requests that meet all of them.
@@ -38,7 +38,7 @@ def policy(
     spec: Manifest = {
         "failurePolicy": "Fail",
         "matchConstraints": {"matchPolicy": "Equivalent", "resourceRules": [rule]},
-        "validations": list(validations),
+        "validations": [each | {"reason": "Forbidden"} for each in validations],
     }
     if conditions:
         spec["matchConditions"] = _named(conditions)
