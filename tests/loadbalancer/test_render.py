@@ -150,8 +150,11 @@ _networks = st.lists(
 )
 
 
+_syntax = st.sampled_from(["{", "}", "!", "if", "unless", "or", "||", "--", "-f", "-i", "#", "\\"])
+"""Words that mean something to HAProxy where a condition's values are."""
 _texts = st.lists(
-    st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=20),
+    st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=20)
+    | _syntax,
     min_size=1,
     max_size=3,
 ).map(tuple)
@@ -238,7 +241,7 @@ def application_balancers(draw: st.DrawFn) -> Balancer:
 
 
 @pytest.mark.kernel
-@settings(max_examples=25, deadline=None, phases=_PHASES)
+@settings(max_examples=50, deadline=None, phases=_PHASES)
 @given(network_balancers(), application_balancers())
 def test_haproxy_accepts_every_rendered_configuration(
     directory: Path, network: Balancer, application: Balancer

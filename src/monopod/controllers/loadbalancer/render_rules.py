@@ -141,10 +141,15 @@ def _tests(condition: Condition) -> list[str]:
 
 
 def _matches(sample: str, wanted: Sequence[str], flags: str = "") -> list[str]:
-    plain = [each for each in wanted if not patterns.has_wildcard(each)]
-    wild = [patterns.whole_text(each) for each in wanted if patterns.has_wildcard(each)]
-    found = [_test(sample, "str", plain, flags)] if plain else []
-    return [*found, _test(sample, "reg", wild, flags)] if wild else found
+    literal = [each for each in wanted if _is_literal(each)]
+    expressions = [patterns.whole_text(each) for each in wanted if not _is_literal(each)]
+    found = [_test(sample, "str", literal, flags)] if literal else []
+    return [*found, _test(sample, "reg", expressions, flags)] if expressions else found
+
+
+def _is_literal(text: str) -> bool:
+    """Tell whether a condition can contain the text as a word; quoted or not, "}" would end it."""
+    return text != "}" and not patterns.has_wildcard(text)
 
 
 def _test(sample: str, method: str, texts: Sequence[str], flags: str = "") -> str:
