@@ -12,8 +12,11 @@ BIN := .venv/bin
 PYTHON ?= $(firstword $(foreach p,/usr/bin/python3 python3,\
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 
-# Most tests wait for something: each core runs one file of them, with its own API server. All share one cluster.
+# Most tests wait for something: each core runs one file of them, with its own API server.
 PARALLEL := -n auto --maxprocesses=4 --dist=loadfile
+# Each worker of the end-to-end tests has a cluster of its own, which takes 1 GiB and its machines' memory.
+E2E_CLUSTERS ?= 2
+E2E := -n $(E2E_CLUSTERS) --dist=loadfile --no-loadscope-reorder --verbose
 COVERED := --cov --cov-report=
 SLOWEST := --durations=10
 # Root without capabilities: a unit test that needs one fails. In a checkout of another user root has to keep them.
@@ -97,7 +100,7 @@ coverage: environment ## Check what those three covered against each package's f
 
 .PHONY: test-e2e
 test-e2e: components ## Tests on a whole cluster with real machines
-	@$(BIN)/pytest -m e2e --durations=40 --durations-min=5
+	@$(BIN)/pytest -m e2e $(E2E) --durations=40 --durations-min=5
 
 .PHONY: test-upstream
 test-upstream: components ## Upstream's own cases for network policies; more than an hour

@@ -1,4 +1,7 @@
-"""One real cluster for the end-to-end run, and a namespace for each test module and driver.
+"""A real cluster for each worker of the end-to-end run, a namespace for each module and driver.
+
+Each pytest-xdist worker has a cluster of its own. Most of a run's time one cluster waits, so two of
+them use two processors well.
 
 Every test runs on machines of driver ``uml``, and on ``qemu-kvm`` where the host can boot a guest
 under it. Those marked ``gvisor`` run on ``gvisor`` too, those marked ``tcg`` on ``qemu-tcg``, which
@@ -22,12 +25,19 @@ from tests.e2e.cluster import MONOPOD, Cluster, Namespace
 from tests.framework.failures import (
     keeping,
     pytest_runtest_makereport,
+    pytest_sessionfinish,
     pytest_terminal_summary,
+    pytest_testnodedown,
     subject,
 )
 
 # Hooks that pytest finds here by name.
-__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
+__all__ = [
+    "pytest_runtest_makereport",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+    "pytest_testnodedown",
+]
 
 _KVM = Path("/dev/kvm").exists()
 _MARKED = {"gvisor": "gvisor", "tcg": "qemu-tcg"}
@@ -74,7 +84,8 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         known.home = Path(home)
         yield Cluster(known.home)
         return
-    made = Cluster(Path("/var/lib/monopod-e2e"))
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    made = Cluster(Path("/var/lib") / "-".join(filter(None, ("monopod-e2e", worker))))
     known.home, known.kept = made.home, keeping()
     subprocess.run([MONOPOD, "up", "--no-demo"], env=made.environment, check=True)
     yield made

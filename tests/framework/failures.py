@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from xdist.workermanage import WorkerController
 
 from tests.framework.evidence import collect, slug
 
@@ -20,6 +21,8 @@ KEEP: Final = "MONOPOD_E2E_KEEP"
 _MOST_FAILURES: Final = 10
 _SECTION: Final = "evidence"
 _MARK: Final = "evidence_path"
+_KEPT: Final = "kept_home"
+"""The key of a worker's output that names the home of the cluster it kept."""
 
 
 @dataclass
@@ -32,6 +35,8 @@ class Subject:
     """Those of the test that runs."""
     kept: bool = False
     """Whether the cluster stays when the run is over."""
+    kept_homes: list[str] = field(default_factory=list[str])
+    """Homes of all clusters that stay, those of other workers too."""
     failures: int = 0
     """Failures that evidence was collected of."""
 
@@ -73,13 +78,30 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Note the home of a cluster that is kept; a worker notes it where its controller reads."""
+    known = subject(session.config)
+    if known.kept and known.home is not None:
+        known.kept_homes.append(str(known.home))
+        output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[_KEPT] = str(known.home)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    """Take over the home of the cluster that a worker kept."""
+    output: dict[str, object] = getattr(node, "workeroutput", {})
+    if home := output.get(_KEPT):
+        subject(node.config).kept_homes.append(str(home))
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say how a cluster that is kept is reached and removed."""
-    known = subject(config)
-    if known.kept and known.home is not None:
-        command = f"MONOPOD_HOME={known.home} .venv/bin/monopod"
+    """Say how clusters that are kept are reached and removed."""
+    for home in subject(config).kept_homes:
+        command = f"MONOPOD_HOME={home} .venv/bin/monopod"
         terminalreporter.section("the cluster is kept")
         terminalreporter.line(f"to look:      {command} kubectl -- get pods -A")
         terminalreporter.line(f"to remove it: {command} down")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,18 @@ pytestmark = pytest.mark.unit
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFTEST = """
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.framework import failures
-from tests.framework.failures import pytest_runtest_makereport, pytest_terminal_summary
+from tests.framework.failures import (
+    pytest_runtest_makereport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+)
 
 
 def collect(directory, home, namespaces):
@@ -31,7 +38,7 @@ failures.collect = collect
 @pytest.fixture(scope="session", autouse=True)
 def cluster(request):
     known = failures.subject(request.config)
-    known.home = Path("/home/of/it")
+    known.home = Path("/home/of", os.environ.get("PYTEST_XDIST_WORKER", "it"))
     known.kept = failures.keeping()
 
 
@@ -42,14 +49,25 @@ def namespace(request):
 """
 
 
-def _pytest(directory: Path, tests: str, collecting: str = "pass", **environment: str) -> str:
+def _pytest(
+    directory: Path,
+    tests: str,
+    collecting: str = "pass",
+    options: Sequence[str] = (),
+    **environment: str,
+) -> str:
     (directory / "conftest.py").write_text(_CONFTEST.replace("{collecting}", collecting))
     (directory / "test_it.py").write_text("import pytest\n\n" + tests)
     (directory / "pytest.ini").write_text("[pytest]\n")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_it.py"],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "test_it.py"],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(_ROOT), "NO_COLOR": "1", **environment},
+        env={
+            **{name: value for name, value in os.environ.items() if "XDIST" not in name},
+            "PYTHONPATH": str(_ROOT),
+            "NO_COLOR": "1",
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -125,3 +143,10 @@ def test_a_cluster_that_is_kept_says_how_to_reach_and_remove_it(
 ) -> None:
     said = _pytest(tmp_path, "def test_good(): pass\n", MONOPOD_E2E_KEEP=value)
     assert ("MONOPOD_HOME=/home/of/it .venv/bin/monopod down" in said) == kept
+
+
+def test_the_clusters_of_all_workers_are_named(tmp_path: Path) -> None:
+    tests = "@pytest.mark.parametrize('n', range(4))\ndef test_good(n): pass\n"
+    said = _pytest(tmp_path, tests, options=("-n2",), MONOPOD_E2E_KEEP="1")
+    for worker in ("gw0", "gw1"):
+        assert f"MONOPOD_HOME=/home/of/{worker} .venv/bin/monopod down" in said
