@@ -19,7 +19,7 @@ from monopod.bench.errors import BenchError
 from monopod.bench.informers import until
 from monopod.bench.pods import LABEL, LABELS, bench_namespace, bench_profile
 from monopod.controllers.vpc.desired import taken_blocks
-from monopod.kube import Client, NotFoundError, meta
+from monopod.kube import Client, NotFoundError, name_of
 from monopod.node.net.addresses import free_block
 
 _T = TypeVar("_T", bound=res.Resource)
@@ -94,13 +94,13 @@ def dedicated_subnet(
     zones = {each.spec.vpc: each.spec.availabilityZone for each in subnets}
     used = list(taken)
     for vpc in vpcs:
-        zone = zones.get(meta(vpc).name or "")
+        zone = zones.get(name_of(vpc))
         block = free_block(vpc.spec.cidrBlocks, used)
         if zone and block:
             return Subnet(
                 metadata=ObjectMeta(name=name, labels=LABELS),
                 spec=SubnetSpec(
-                    vpc=meta(vpc).name or "",
+                    vpc=name_of(vpc),
                     cidrBlock=block,
                     availabilityZone=zone,
                     internet="Gateway",
@@ -111,15 +111,15 @@ def dedicated_subnet(
 
 async def _sweep(client: Client) -> None:
     for left in (await client.list(Namespace, labels=LABEL)).items:
-        name = meta(left).name or ""
+        name = name_of(left)
         await _delete(client, Namespace, name)
         for pod in (await client.list(Pod, name)).items:
             # The baseline node ended with its run, so no kubelet is left to terminate the pod.
             with suppress(NotFoundError):
-                await client.delete(Pod, meta(pod).name or "", name, grace_period_s=0)
+                await client.delete(Pod, name_of(pod), name, grace_period_s=0)
     for kind in (FargateProfile, Subnet):
         for left in (await client.list(kind, labels=LABEL)).items:
-            await _delete(client, kind, meta(left).name or "")
+            await _delete(client, kind, name_of(left))
     await _expect(client, Namespace, lambda found: not found, labels=LABEL, within_s=_GONE_S)
 
 

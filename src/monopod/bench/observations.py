@@ -12,7 +12,7 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api import conditions, constants
 from monopod.api.resources import MicroVM
 from monopod.bench.phases import Phase
-from monopod.kube import Change, Deleted, meta, uid_of
+from monopod.kube import Change, Deleted, name_of, uid_of
 
 _REFUSED: Final = (constants.DRIVER_UNAVAILABLE, constants.SIZE_UNSUPPORTED)
 
@@ -54,7 +54,7 @@ class Observations:
     def machine_changed(self, change: Change[MicroVM]) -> None:
         """Handles a change of a machine."""
         now, machine = self._clock(), change.object
-        uid, name = machine.spec.podRef.uid, meta(machine).name or ""
+        uid, name = machine.spec.podRef.uid, name_of(machine)
         if isinstance(change, Deleted):
             self._machines.discard(name)
         else:
@@ -76,7 +76,7 @@ class Observations:
         """Handles a change of a node: its object exists before its kubelet has reported."""
         now, node = self._clock(), change.object
         info = node.status.nodeInfo if node.status else None
-        name = meta(node).name or ""
+        name = name_of(node)
         if isinstance(change, Deleted):
             self._registered.pop(name, None)
         elif info is not None and info.kubeletVersion:

@@ -21,7 +21,16 @@ from monopod.controllers.vpc.desired import taken_blocks
 from monopod.controlplane.errors import ClusterError
 from monopod.fargate.profiles import is_private
 from monopod.fargate.sizing import Size
-from monopod.kube import AlreadyExistsError, Client, ConflictError, NotFoundError, meta
+from monopod.kube import (
+    AlreadyExistsError,
+    Client,
+    ConflictError,
+    NotFoundError,
+    meta,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from monopod.node.net.addresses import free_block
 from monopod.util.progress import Progress, Report, ignore
 
@@ -57,7 +66,7 @@ async def add(client: Client, request: WorkerRequest, report: Report = ignore) -
         report(Progress(f"node {request.name}", _state(machine)))
         node = await _ready_node(client, machine)
         if node is not None:
-            report(Progress(f"node {request.name}", meta(node).name or "", 1, 1))
+            report(Progress(f"node {request.name}", name_of(node), 1, 1))
             return node
         if time.monotonic() > deadline:
             raise ClusterError(
@@ -109,10 +118,9 @@ async def _exists(client: Client, machine: str) -> bool:
 async def _forget_pods(client: Client, node: str) -> None:
     """Delete the pods that no kubelet will terminate; upstream's pod GC would take a minute."""
     for pod in (await client.list(Pod, fields=f"spec.nodeName={node}")).items:
-        metadata = meta(pod)
         with contextlib.suppress(NotFoundError, ConflictError):
             await client.delete(
-                Pod, metadata.name or "", metadata.namespace, uid=metadata.uid, grace_period_s=0
+                Pod, name_of(pod), namespace_of(pod), uid=uid_of(pod), grace_period_s=0
             )
 
 
@@ -146,7 +154,7 @@ async def _make(client: Client, request: WorkerRequest) -> MicroVM:
             purpose=constants.PURPOSE_WORKER_NODE,
             podRef=reference,
             profile="",
-            subnet=meta(subnet).name or "",
+            subnet=name_of(subnet),
             milliCPU=request.size.milli_cpu,
             memoryMiB=request.size.memory_mib,
             ephemeralStorageGiB=request.storage_gib,
@@ -156,7 +164,7 @@ async def _make(client: Client, request: WorkerRequest) -> MicroVM:
     try:
         return await client.create(made)
     except AlreadyExistsError:
-        return await client.get(MicroVM, meta(made).name or "")
+        return await client.get(MicroVM, name_of(made))
 
 
 async def _ready_node(client: Client, machine: MicroVM) -> Node | None:

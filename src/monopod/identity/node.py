@@ -23,7 +23,7 @@ from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from monopod.api import keys
 from monopod.identity.authority import Pair
 from monopod.identity.errors import IdentityError
-from monopod.kube import Change, Client, Deleted, Informer, KubeError, NotFoundError, meta
+from monopod.kube import Change, Client, Deleted, Informer, KubeError, NotFoundError, meta, name_of
 from monopod.util.concurrency import run_concurrently
 
 CLIENT_SIGNER: Final = "kubernetes.io/kube-apiserver-client-kubelet"
@@ -109,7 +109,7 @@ class NodeIssuer:
         """
         while True:
             request = await self._served.get()
-            name = meta(request).name or ""
+            name = name_of(request)
             try:
                 await self._client.delete(CertificateSigningRequest, name, uid=meta(request).uid)
             except NotFoundError:
@@ -133,7 +133,7 @@ class NodeIssuer:
                 ),
             )
         )
-        name = meta(created).name or ""
+        name = name_of(created)
         signed = asyncio.get_running_loop().create_future()
         self._waiting[name] = signed
         try:

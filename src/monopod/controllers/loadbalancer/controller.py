@@ -46,6 +46,7 @@ from monopod.kube import (
     key_parts,
     meta,
     name_of,
+    namespace_of,
     uid_of,
 )
 from monopod.node.net.addresses import balancer_host_name
@@ -160,13 +161,12 @@ class LoadBalancerController:
             return self._look_every_s
         health = _health(placed, standing)
         for pod, patch in readiness_gates.patches(pods, health, datetime.now(UTC)):
-            metadata = meta(pod)
             try:
                 await self._client.patch(
                     Pod,
-                    metadata.name or "",
+                    name_of(pod),
                     patch,
-                    metadata.namespace,
+                    namespace_of(pod),
                     kind_of_patch=PatchType.STRATEGIC,
                     subresource="status",
                 )
@@ -193,22 +193,21 @@ class LoadBalancerController:
         # Mode Proxy, so that kube-proxy does not bypass the load balancer for pods.
         mode = {"ipMode": "Proxy"} if isinstance(owner, Service) else {}
         entries = [{"ip": ip, "hostname": host, **mode} for ip, host in wanted]
-        metadata = meta(owner)
         patch: dict[str, Any] = {
-            "metadata": {"uid": metadata.uid},
+            "metadata": {"uid": uid_of(owner)},
             "status": {"loadBalancer": {"ingress": entries}},
         }
         try:
             await self._client.patch(
                 type(owner),
-                metadata.name or "",
+                name_of(owner),
                 patch,
-                metadata.namespace,
+                namespace_of(owner),
                 subresource="status",
             )
         except NotFoundError:
             return
-        _log.info("status_written", owner=f"{metadata.namespace}/{metadata.name}", at=wanted)
+        _log.info("status_written", owner=key_of(owner), at=wanted)
 
 
 def _health(

@@ -35,7 +35,7 @@ from monopod.controllers.microvm.actions import (
 from monopod.controllers.microvm.burst import burst_action
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.state import NodeState, PodState, State
-from monopod.kube import meta
+from monopod.kube import meta, name_of
 from monopod.node.provider import MachineExit, Presence
 
 LAUNCHING: Final = "Launching"
@@ -113,7 +113,7 @@ def _fail_pod(state: State, status: MicroVMStatus) -> FailPod | None:
 
 
 def _exit(state: State, reason: str, message: str) -> MachineExit:
-    return MachineExit(meta(state.machine).name or "", reason, message)
+    return MachineExit(name_of(state.machine), reason, message)
 
 
 def _launch(state: State, status: MicroVMStatus, settings: MicroVMSettings) -> Action:

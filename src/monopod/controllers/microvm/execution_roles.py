@@ -129,15 +129,12 @@ class ExecutionRoles:
         return _LOOK_AGAIN_S if role.spec.imagePullSecrets else None
 
     async def _write(self, role: ExecutionRole, status: ExecutionRoleStatus) -> None:
-        metadata = meta(role)
-        patch = {"metadata": {"uid": metadata.uid}, "status": status}
+        patch = {"metadata": {"uid": uid_of(role)}, "status": status}
         try:
-            await self._client.patch(
-                ExecutionRole, metadata.name or "", patch, subresource="status"
-            )
+            await self._client.patch(ExecutionRole, name_of(role), patch, subresource="status")
         except NotFoundError:
             return
-        _log.info("role_status_written", role=metadata.name, reason=status.conditions[-1].reason)
+        _log.info("role_status_written", role=name_of(role), reason=status.conditions[-1].reason)
 
     def _changed(self, change: Change[ExecutionRole]) -> None:
         for role in self._roles.items():

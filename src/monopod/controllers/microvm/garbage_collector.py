@@ -124,7 +124,7 @@ class GarbageCollector:
             _log.info("certificate_request_delete", request=metadata.name, why="it is abandoned")
             with contextlib.suppress(NotFoundError):
                 await self._context.client.delete(
-                    CertificateSigningRequest, metadata.name or "", uid=metadata.uid
+                    CertificateSigningRequest, name_of(request), uid=metadata.uid
                 )
 
     def _machine_changed(self, change: Change[MicroVM]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.microvm import conditions
-from monopod.kube import Client, meta
+from monopod.kube import Client, meta, name_of
 from monopod.node.provider import MachineExit
 
 Clock = Callable[[], datetime]
@@ -60,6 +60,4 @@ class StatusWriter:
         metadata = meta(machine)
         guard = {"uid": metadata.uid, "resourceVersion": metadata.resourceVersion}
         patch = {**patch, "metadata": {**patch.get("metadata", {}), **guard}}
-        return await self._client.patch(
-            MicroVM, metadata.name or "", patch, subresource=subresource
-        )
+        return await self._client.patch(MicroVM, name_of(machine), patch, subresource=subresource)

@@ -197,7 +197,7 @@ class FargateProfileController(Controller):
         name = labels_of(change.object).get(keys.PROFILE_LABEL)
         profile = self._informers.profiles.get(name) if name else None
         if profile is not None and meta(profile).deletionTimestamp is not None:
-            self.enqueue(name or "")
+            self.enqueue(name_of(profile))
 
 
 def _with_empty_lists(status: FargateProfileStatus) -> dict[str, Any]:
