@@ -5,7 +5,6 @@ and only then writes status: a status never shows an address at which nothing li
 invalid object keeps its last-known-good configuration.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,7 +70,7 @@ class Informers:
     pods: Informer[Pod]
 
 
-class LoadBalancerController:
+class LoadBalancerController(Controller):
     """Reconciles all load balancers of a cluster."""
 
     def __init__(
@@ -96,6 +95,9 @@ class LoadBalancerController:
             region: The region in their host names.
             look_every_s: Resync period in seconds.
         """
+        super().__init__(
+            "loadbalancer", self.reconcile, workers=1, initial=(_EVERYTHING,), cap_s=5.0
+        )
         self._client = client
         self._views = views
         self._events = events
@@ -104,31 +106,25 @@ class LoadBalancerController:
         self._region = region
         self._look_every_s = look_every_s
         self._slices = SliceIndex(views.slices)
-        self._controller = Controller("loadbalancer", self._reconcile, workers=1, cap_s=5.0)
-        self.first_pass = asyncio.Event()
-        """Set once HAProxy runs what the objects request."""
         informers: tuple[Informer[Any], ...] = (
             *(views.services, views.slices, views.ingresses, views.classes, views.bindings),
         )
         for informer in informers:
-            informer.subscribe(lambda _: self._controller.enqueue(_EVERYTHING))
+            informer.subscribe(lambda _: self.enqueue(_EVERYTHING))
         views.pods.subscribe(self._pod_changed)
-
-    async def run(self) -> None:
-        """Reconcile until cancelled; the informers must be synced by now."""
-        self._controller.enqueue(_EVERYTHING)
-        await self._controller.run()
 
     def _pod_changed(self, change: Change[Pod]) -> None:
         if readiness_gates.gates_of(change.object):
-            self._controller.enqueue(_EVERYTHING)
+            self.enqueue(_EVERYTHING)
 
     def _slices_for(self, key: Key) -> Sequence[EndpointSlice]:
         return readiness_gates.with_waiting(self._slices.get(key), self._views.pods.get)
 
-    async def _reconcile(self, _: Key) -> float | None:
+    async def reconcile(self, _: Key) -> float | None:
+        """Deploy what the objects request; return the seconds after which to requeue."""
         objects = self._objects()
         deployed = await self._deployer.deploy(objects)
+        # HAProxy runs what the objects request, even if statuses cannot be written yet.
         self.first_pass.set()
         placed = deployed.placed
         for refusal in deployed.refusals.values():

@@ -66,5 +66,5 @@ async def run(
         region=region,
         look_every_s=look_every_s,
     )
-    manager.add(controller.run, first_pass=controller.first_pass)
+    manager.add(controller)
     await manager.run(ready)

@@ -44,11 +44,12 @@ class Informers:
     subnets: Informer[Subnet]
 
 
-class MicroVMController:
+class MicroVMController(Controller):
     """Reconciles every MicroVM from its address to its termination."""
 
     def __init__(self, context: Context, views: Informers, workers: int = 32) -> None:
         """Subscribe to the informers, which enqueue machines by name."""
+        super().__init__("microvm", self.reconcile, workers=workers)
         self._context = context
         self._views = views
         # An older object, without its conditions, looks like a new one of the same name, whose
@@ -66,24 +67,10 @@ class MicroVMController:
             boot_ended=self._enqueue_next_boot,
             room_freed=self._room_freed,
         )
-        self._controller = Controller("microvm", self._reconcile, workers=workers)
         views.machines.subscribe(self._machine_changed)
         views.pods.subscribe(self._pod_changed)
         views.nodes.subscribe(self._node_changed)
         views.subnets.subscribe(self._subnet_changed)
-
-    @property
-    def idle(self) -> bool:
-        """Whether no machine is queued, delayed or being reconciled."""
-        return self._controller.idle
-
-    async def run(self) -> None:
-        """Reconcile until cancelled; the informers must be synced by now."""
-        await self._controller.run()
-
-    def enqueue(self, name: str) -> None:
-        """Enqueue a machine."""
-        self._controller.enqueue(name)
 
     def ended(self, ended: MachineExit) -> None:
         """Record that a machine ended without being terminated, and enqueue it."""
@@ -91,7 +78,8 @@ class MicroVMController:
         self._context.observed.record_exit(ended)
         self.enqueue(ended.name)
 
-    async def _reconcile(self, key: Key) -> float | None:
+    async def reconcile(self, key: Key) -> float | None:
+        """Execute a machine's next actions; return the seconds after which to requeue it."""
         for _ in range(_STEPS_AT_ONCE):
             machine = self._machines.get(key)
             if machine is None:

@@ -49,7 +49,7 @@ _CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
 _log: Final = structlog.get_logger("renewals")
 
 
-class CSRApprover:
+class CSRApprover(Controller):
     """Reconciles the certificate signing requests that machines' kubelets make, by node."""
 
     def __init__(
@@ -67,22 +67,19 @@ class CSRApprover:
             machines: Returns all current MicroVMs.
             region: The region in nodes' names.
         """
+        super().__init__("renewals", self.reconcile, workers=1)
         self._client = client
         self._requests = requests
         self._machines = machines
         self._region = region
-        self._controller = Controller("renewals", self._reconcile, workers=1)
         requests.subscribe(self._changed)
-
-    async def run(self) -> None:
-        """Reconcile until cancelled."""
-        await self._controller.run()
 
     def _changed(self, change: Change[CertificateSigningRequest]) -> None:
         if not isinstance(change, Deleted) and (node := _node_of(change.object)):
-            self._controller.enqueue(node)
+            self.enqueue(node)
 
-    async def _reconcile(self, node: Key) -> None:
+    async def reconcile(self, node: Key) -> None:
+        """Approve or deny the pending requests of a node."""
         machine = next((m for m in self._machines() if m.status_or_empty.nodeName == node), None)
         if machine is None:
             return

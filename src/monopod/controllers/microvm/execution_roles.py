@@ -53,22 +53,18 @@ class Grant:
     """Why parts of the role cannot be granted, each a sentence without its full stop."""
 
 
-class ExecutionRoles:
+class ExecutionRoles(Controller):
     """Reads roles' Secrets for machines, and sets each role's Ready condition."""
 
     def __init__(
         self, client: Client, roles: Informer[ExecutionRole], now: Callable[[], datetime]
     ) -> None:
         """Subscribe to the informer, which enqueues roles by name."""
+        super().__init__("roles", self.reconcile, workers=1)
         self._client = client
         self._roles = roles
         self._now = now
-        self._controller = Controller("roles", self._reconcile, workers=1)
         roles.subscribe(self._changed)
-
-    async def run(self) -> None:
-        """Reconcile roles' conditions until cancelled."""
-        await self._controller.run()
 
     async def grant(self, arn: str) -> Grant:
         """Return what a machine of this role gets; an empty grant if no ExecutionRole has the ARN.
@@ -110,7 +106,8 @@ class ExecutionRoles:
             return Contents(faults=("may not be read by monopod:microvm",))
         return registry_secrets.read(secret)
 
-    async def _reconcile(self, key: Key) -> float | None:
+    async def reconcile(self, key: Key) -> float | None:
+        """Write a role's Ready condition; return the seconds after which to requeue it."""
         role = self._roles.get(key)
         if role is None:
             return None
@@ -139,7 +136,7 @@ class ExecutionRoles:
     def _changed(self, change: Change[ExecutionRole]) -> None:
         for role in self._roles.items():
             if role.spec.arn == change.object.spec.arn:
-                self._controller.enqueue(name_of(role))
+                self.enqueue(name_of(role))
 
 
 def _is_authority(authority: RegistryAuthority) -> bool:

@@ -90,8 +90,8 @@ async def run(
 
     manager.add(context.issuer.run)
     manager.add(hear)
-    manager.add(machines.run, prepare=first_observation)
+    manager.add(machines, prepare=first_observation)
     manager.add(collector.run)
-    manager.add(renewals.run)
-    manager.add(context.roles.run)
+    manager.add(renewals)
+    manager.add(context.roles)
     await manager.run(ready)
