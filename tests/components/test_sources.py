@@ -40,7 +40,11 @@ async def test_a_changed_module_is_used_in_place_of_the_pinned_one(
 ) -> None:
     changed = dataclasses.replace(hello, replacements=(_CHANGE,))
     copy = await prepare_sources(changed, toolchain, tmp_path / "copy")
-    assert 'Text = "good day"' in (copy / "changed" / "greeting.go").read_text()
+    content = (copy / "changed" / "greeting.go").read_text()
+    assert 'Text = "good day"' in content
+    assert content.endswith(
+        "// This file was changed by Monopod, see src/monopod/build/components/replacements.py.\n"
+    )
     assert (copy / "main.go").read_text() == (hello.directory / "main.go").read_text()
     assert (copy / "go.mod").read_text().endswith("replace example.com/greeting => ./changed\n")
     assert '"hello"' in (hello.directory / "greeting" / "greeting.go").read_text()

@@ -2,14 +2,17 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from monopod.node.vmm import probe
+from monopod.node.vmm.launcher import Launcher, VmmProgram
 from monopod.node.vmm.probe import Probe, probe_kvm
 from monopod.node.vmm.qemu_command import Accelerator
+from monopod.util.process import ProcessError
 from tests.vmm.conftest import Bench
 
 pytestmark = pytest.mark.kernel
@@ -63,7 +66,7 @@ async def test_a_guest_that_stands_still_is_not_waited_for(
     slow = replace(driver, accelerator=Accelerator.TCG)
     translated = probe.qemu_argv(Accelerator.TCG, 1, 128, None)
 
-    def in_its_place(*_: object) -> list[str]:
+    def in_its_place(*_: object, **__: object) -> list[str]:
         return translated
 
     monkeypatch.setattr(probe, "qemu_argv", in_its_place)
@@ -75,3 +78,35 @@ async def test_a_guest_that_stands_still_is_not_waited_for(
     kept = driver.runtime / ".probe.json"
     kept.unlink()
     assert (await probe_kvm(driver, patience_s=300)).works
+
+
+async def test_a_host_that_refuses_a_register_gets_guests_without_it(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As QEMU 7.2 ends on such a host."""
+    tried: list[str] = []
+    run = Launcher.run_in_jail
+
+    async def refuse(
+        launcher: Launcher, vmm: VmmProgram, command: Sequence[str], timeout_s: float
+    ) -> str:
+        if "-cpu" not in command:
+            return await run(launcher, vmm, command, timeout_s)
+        tried.append(command[command.index("-cpu") + 1])
+        if len(tried) > 1:
+            return f"{probe.WORD}\n"
+        said = (
+            "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69\nqemu-system-x86_64:"
+            " ../../target/i386/kvm/kvm.c:3183: kvm_buf_set_msrs: Assertion `ret =="
+            " cpu->kvm_msr_buf->nmsrs' failed.\n"
+        )
+        raise ProcessError(command, 134, "", said)
+
+    monkeypatch.setattr(Launcher, "run_in_jail", refuse)
+    monkeypatch.setattr(probe, "_MODULES", tmp_path)
+    driver = bench.qemu(Accelerator.KVM)
+    answer = await probe_kvm(driver)
+    assert answer.works
+    assert "with processor host,arch-capabilities=off, as the host refuses" in answer.reason
+    assert tried == ["host", "host,arch-capabilities=off"]
+    assert driver.processor == "host,arch-capabilities=off"

@@ -31,6 +31,7 @@ _ENTRIES: Final = frozenset(
         "logs",
         "machines",
         "qemu",
+        "qemu-kvm",
         "registry",
         "services",
         "uml",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.build.components.errors import ComponentsError
-from monopod.build.components.replacements import GVISOR, Replacement
+from monopod.build.components.replacements import GVISOR, KUBERNETES, Replacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,7 @@ COMPONENTS: Final[tuple[Component, ...]] = (
             ),
             _kubernetes("kubelet", "kubelet"),
         ),
+        replacements=KUBERNETES,
         variables={
             f"{package}.{variable}": value
             for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")

@@ -1,7 +1,10 @@
 """Changes of upstream's modules, each guarded: a build stops where the text is not upstream's.
 
-There is one. gVisor's cgroups lack files that a kubelet needs: ``memory.stat``, without which it
-reports no memory, and ``memory.min`` and ``memory.low``, which a restarted kubelet sets to 0.
+A kubelet watches pods only once it has its Node, for which it looks once a second; the first look
+is always too early, and a machine's only pod waits for the second.
+
+gVisor's cgroups lack files that a kubelet needs: ``memory.stat``, without which it reports no
+memory, and ``memory.min`` and ``memory.low``, which a restarted kubelet sets to 0.
 """
 
 from dataclasses import dataclass
@@ -18,6 +21,15 @@ class Replacement:
     """Text that the file has exactly once."""
     new: str
 
+
+_WAIT: Final = "const WaitForAPIServerSyncPeriod = {} * time."
+KUBERNETES: Final = (
+    Replacement(
+        "pkg/kubelet/config/apiserver.go",
+        f"{_WAIT.format(1)}Second\n",
+        f"{_WAIT.format(20)}Millisecond\n",
+    ),
+)
 
 _FILE: Final = "pkg/sentry/fsimpl/cgroup2fs/memory.go"
 _TYPES: Final = """\

@@ -12,6 +12,10 @@ from monopod.build.components.toolchain import Toolchain
 from monopod.util import process
 
 _MODULE: Final = "changed"
+_CHANGED: Final = (
+    "\n// This file was changed by Monopod, see src/monopod/build/components/replacements.py.\n"
+)
+"""Required by the Apache License. At the end, so that lines keep upstream's numbers."""
 
 
 async def prepare_sources(component: Component, toolchain: Toolchain, directory: Path) -> Path:
@@ -55,6 +59,9 @@ def _copy(component: Component, module: Path, directory: Path) -> None:
                 f" be replaced: {each.old.strip()}"
             )
         file.write_text(content.replace(each.old, each.new))
+    for name in {each.file for each in component.replacements}:
+        with (changed / name).open("a") as file:
+            file.write(_CHANGED)
     with (directory / "go.mod").open("a") as file:
         # Relative, so that the same sources give the same bytes.
         file.write(f"\nreplace {component.module} => ./{_MODULE}\n")

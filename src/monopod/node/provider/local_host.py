@@ -53,11 +53,17 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
 
     uml = UmlDriver(guest.uml.directory, settings.home / "uml", cgroups, console_of)
     gvisor = GvisorDriver(guest.gvisor, settings.home / "gvisor", cgroups, console_of)
-    emulated, virtualised = (
-        QemuDriver(each, guest.qemu.directory, settings.home / "qemu", cgroups, console_of)
-        for each in (Accelerator.TCG, Accelerator.KVM)
-    )
     own = LocalSettings()
+    qemu, kernel = settings.home / "qemu", guest.qemu.directory
+    emulated = QemuDriver(Accelerator.TCG, kernel, qemu, cgroups, console_of)
+    virtualised = QemuDriver(
+        Accelerator.KVM,
+        kernel,
+        qemu if own.kvm_kernel is None else settings.home / "qemu-kvm",
+        cgroups,
+        console_of,
+        own_kernel=own.kvm_kernel,
+    )
     whole = for_machines(this_host(), own)
 
     def write(found: Drivers) -> None:

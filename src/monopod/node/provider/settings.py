@@ -1,6 +1,7 @@
 """Settings of this host's capacity for machines: ``MONOPOD_LOCAL_*``."""
 
 import os
+from pathlib import Path
 from typing import Final
 
 from pydantic import Field
@@ -35,6 +36,9 @@ class LocalSettings(BaseSettings):
     boots_at_once: int = Field(default_factory=lambda: 4 * (os.cpu_count() or 1), ge=1)
     """Limit on concurrent boots. Fewer leave cores idle while machines wait for disk and API
     server; with more, each boot gets close to its timeouts."""
+
+    kvm_kernel: Path | None = None
+    """Guest kernel of ``qemu-kvm`` machines in place of Debian's: an ELF vmlinux or a bzImage."""
 
     def overhead_mib(self, driver: str, memory_mib: int) -> int:
         """Return the overhead of a machine in MiB, by driver and provisioned memory."""

@@ -8,50 +8,44 @@ works if it prints that word.
 import asyncio
 import os
 import platform
+import re
 import time
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from monopod.node.vmm import kvm_answer, own_kernel
 from monopod.node.vmm.driver import VmmError
+from monopod.node.vmm.kvm_answer import Kept, Probe
 from monopod.node.vmm.launcher import UNUSED_UID, Launcher
 from monopod.node.vmm.qemu import QemuDriver, make_device
-from monopod.node.vmm.qemu_command import Accelerator, qemu_argv
+from monopod.node.vmm.qemu_command import HOST_PROCESSOR, Accelerator, qemu_argv
 from monopod.util import process
-from monopod.util.files import write_atomically
 
 WORD: Final = "monopod: probed"
 """The word that the guest prints."""
 _KVM: Final = Path("/dev/kvm")
-_ANSWER: Final = ".probe.json"
+_MODULES: Final = Path("/sys/module")
+_PVM: Final = "kvm_pvm"
+_HARDWARE_MODULES: Final = ("kvm_amd", "kvm_intel")
 _PATIENCE_S: Final = 10.0
 _GUEST_MIB: Final = 128
 _SHOWN_CHARS: Final = 300
-
-
-class Probe(msgspec.Struct, frozen=True):
-    """The result of a probe."""
-
-    works: bool
-    reason: str
-    """Why it works or does not, for users."""
-    at: float = 0.0
-    """Time of the probe in seconds of Unix time."""
-
-
-class _Kept(msgspec.Struct):
-    """A stored result, with the identity of the host that it is valid for."""
-
-    identity: dict[str, str]
-    answer: Probe
+_WITHOUT_CAPABILITIES: Final = f"{HOST_PROCESSOR},arch-capabilities=off"
+_CAPABILITIES_REFUSED: Final = re.compile(r"failed to set MSR 0x10a\b")
+"""What QEMU prints where a host offers guests a register (``IA32_ARCH_CAPABILITIES``) that it then
+refuses to set, as some hosts do that are guests themselves."""
 
 
 async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Probe:
     """Determine whether machines can run under KVM on this host; takes seconds unless cached.
 
     The result is cached in the driver's runtime directory until the host reboots, or its processor,
-    kernel, QEMU or the guest's kernel change.
+    kernel, module for KVM, QEMU or the guest's kernel change.
+
+    Where the host refuses to set MSR 0x10a, a guest without that register is tried, unless
+    ``kvm_pvm`` is behind the device and no kernel for it is named.
 
     Args:
         driver: The KVM driver.
@@ -64,17 +58,69 @@ async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Prob
         raise ValueError(f"{driver.name} is no driver for KVM")
     version = await driver.version()
     identity = await asyncio.to_thread(_identity, driver, version)
-    kept = driver.runtime / _ANSWER
-    known = await asyncio.to_thread(_read, kept)
+    known = await asyncio.to_thread(kvm_answer.read, driver.runtime)
     if known is not None and known.identity == identity:
         return known.answer
-    answer = msgspec.structs.replace(await _boot(driver, version, patience_s), at=time.time())
-    content = msgspec.json.encode(_Kept(identity, answer))
-    await asyncio.to_thread(write_atomically, kept, content, mode=0o644)
+    module = kvm_module(_MODULES)
+    answer = await _boot(driver, version, HOST_PROCESSOR, patience_s)
+    processor = "" if answer.works else retried_processor(answer.reason, module, driver.own_kernel)
+    if processor:
+        answer = await _boot(driver, version, processor, patience_s)
+    explained = explain(answer, module, driver.own_kernel)
+    answer = msgspec.structs.replace(answer, reason=explained, at=time.time())
+    await asyncio.to_thread(kvm_answer.write, driver.runtime, Kept(identity, answer))
     return answer
 
 
-async def _boot(driver: QemuDriver, version: str, patience_s: float) -> Probe:
+def retried_processor(reason: str, module: str, kernel: Path | None) -> str:
+    """Return the model of virtual processor to try next; empty means none.
+
+    Args:
+        reason: How the first try ended.
+        module: The module behind ``/dev/kvm``, if it is no hardware's.
+        kernel: The kernel that the operator names. None means Debian's.
+    """
+    if module and kernel is None:
+        # Debian's kernel stops at an instruction that the module cannot emulate, which QEMU only
+        # shows by waiting for ever.
+        return ""
+    return _WITHOUT_CAPABILITIES if _CAPABILITIES_REFUSED.search(reason) else ""
+
+
+def kvm_module(modules: Path) -> str:
+    """Return the name of the module behind ``/dev/kvm`` if it is no hardware's; else nothing."""
+    hardware = any((modules / each).exists() for each in _HARDWARE_MODULES)
+    return _PVM if (modules / _PVM).exists() and not hardware else ""
+
+
+def explain(answer: Probe, module: str, kernel: Path | None) -> str:
+    """Return an answer's reason with all that it depends on, for users.
+
+    Args:
+        answer: The answer.
+        module: The module behind ``/dev/kvm``, if it is no hardware's.
+        kernel: The kernel that the operator names. None means Debian's.
+    """
+    parts = [answer.reason]
+    if answer.processor != HOST_PROCESSOR:
+        parts.append(f"with processor {answer.processor}, as the host refuses MSR 0x10a")
+    if kernel is not None:
+        parts.append(f"with kernel {kernel}")
+    if module and answer.works:
+        parts.append(f"by {module}, without hardware virtualisation")
+    elif module:
+        parts.append(f"behind {_KVM} is {module}, which runs only kernels that are built for it")
+        if kernel is None:
+            parts[-1] += f": name one with {own_kernel.SETTING}"
+    return "; ".join(parts)
+
+
+async def _boot(driver: QemuDriver, version: str, processor: str, patience_s: float) -> Probe:
+    answer = await _boot_once(driver, version, processor, patience_s)
+    return msgspec.structs.replace(answer, processor=processor)
+
+
+async def _boot_once(driver: QemuDriver, version: str, processor: str, patience_s: float) -> Probe:
     node = driver.runtime / f".kvm.{os.getpid()}"
     try:
         await asyncio.to_thread(make_device, node, UNUSED_UID)
@@ -84,7 +130,7 @@ async def _boot(driver: QemuDriver, version: str, patience_s: float) -> Probe:
     except OSError as error:
         # A failure of this process and not of the host, so it is not cached.
         raise VmmError(f"no device for a jail can be made: {error}") from error
-    command = qemu_argv(Accelerator.KVM, 1, _GUEST_MIB, None)
+    command = qemu_argv(Accelerator.KVM, 1, _GUEST_MIB, None, processor=processor)
     launcher = Launcher(driver.cgroups, driver.console_of)
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -118,19 +164,13 @@ def _identity(driver: QemuDriver, version: str) -> dict[str, str]:
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     )
-    kernel = (driver.kernel / "kernel").stat()
+    kernel = driver.published_kernel.stat()
     return {
         "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "processor": next(models, platform.machine()),
         "kernel": platform.release(),
         "device": "present" if _KVM.exists() else "absent",
+        "module": kvm_module(_MODULES),
         "qemu": version,
         "guest": f"{kernel.st_size} {kernel.st_mtime_ns}",
     }
-
-
-def _read(path: Path) -> _Kept | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Kept)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None

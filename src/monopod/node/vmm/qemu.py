@@ -4,18 +4,21 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from monopod.node.vmm import qmp, seccomp
+from monopod.node.vmm import kvm_answer, qmp, seccomp
 from monopod.node.vmm.cgroups import Cgroups, Limits
 from monopod.node.vmm.disks import open_disks
 from monopod.node.vmm.driver import LinkKind, Machine, MachineExit, VmmError
 from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
+from monopod.node.vmm.own_kernel import check_kernel
 from monopod.node.vmm.publish import publish
 from monopod.node.vmm.qemu_command import (
+    HOST_PROCESSOR,
+    KERNEL,
     PROGRAM,
     TRANSLATED_MIB,
     Accelerator,
@@ -24,6 +27,7 @@ from monopod.node.vmm.qemu_command import (
 )
 from monopod.node.vmm.qemu_program import check_version, find_program
 from monopod.node.vmm.watchdog import WatchdogTimeouts, wait_until_hung
+from monopod.util.files import write_atomically
 
 _MIB: Final = 1 << 20
 _KVM: Final = Path("/dev/kvm")
@@ -63,6 +67,9 @@ class QemuDriver:
     """Returns a machine's console directory; its parent is the machine's directory."""
     patience: WatchdogTimeouts = field(default_factory=WatchdogTimeouts)
     """Limits of the guest watchdog."""
+    own_kernel: Path | None = None
+    """The operator's guest kernel in place of Debian's; its drivers with the same runtime directory
+    must have the same."""
     max_milli_cpu: int = field(default=16_000, init=False)
     link_kind: LinkKind = field(default=LinkKind.TAP, init=False)
     has_pod_link: bool = field(default=True, init=False)
@@ -87,11 +94,11 @@ class QemuDriver:
         """Publish QEMU for the jails and start it in one; returns its version.
 
         Raises:
-            VmmError: It is missing, too old, or does not run.
+            VmmError: It is missing, too old, or does not run; or the operator's kernel is none.
         """
         self._launcher.check({})
         program = await find_program(self.kernel)
-        await asyncio.to_thread(publish, program.files, self.runtime)
+        await asyncio.to_thread(self._publish, program.files)
         return check_version(await self._launcher.try_out(self.vmm(None), PROGRAM, "--version"))
 
     async def launch(self, machine: Machine, links: Sequence[int]) -> None:
@@ -123,7 +130,9 @@ class QemuDriver:
                 guests = tuple(zip(links, machine.mac_addresses, strict=True))
                 wires = Descriptors(disks, guests, monitor.fileno())
                 start = Invocation(
-                    command=qemu_argv(self.accelerator, vcpus, guest_mib, wires),
+                    command=qemu_argv(
+                        self.accelerator, vcpus, guest_mib, wires, processor=self.processor
+                    ),
                     descriptors=(*disks.descriptors, *links, monitor.fileno()),
                     limits=Limits(vcpus * 1000, memory_bytes, threads(vcpus)),
                     temporary_bytes=_MIB,
@@ -166,6 +175,18 @@ class QemuDriver:
         """Return the socket of a machine's QMP monitor, which only root can open."""
         return self.console_of(name).with_name(_MONITOR)
 
+    @property
+    def published_kernel(self) -> Path:
+        """The guest's kernel as jails have it."""
+        return self.runtime / Path(KERNEL).name
+
+    @property
+    def processor(self) -> str:
+        """Model of the virtual processors of KVM machines, as the probe found it to work."""
+        if self.accelerator is not Accelerator.KVM:
+            return HOST_PROCESSOR
+        return kvm_answer.processor(self.runtime)
+
     def vmm(self, device: Path | None) -> VmmProgram:
         """Return the jail's files and permissions for QEMU.
 
@@ -182,6 +203,18 @@ class QemuDriver:
             devices={} if device is None else {str(_KVM): device},
             open_files=_OPEN_FILES,
         )
+
+    def _publish(self, files: Mapping[Path, Path]) -> None:
+        if self.own_kernel is None:
+            publish(files, self.runtime)
+            return
+        check_kernel(self.own_kernel)
+        place = self.published_kernel.relative_to(self.runtime)
+        publish({path: source for path, source in files.items() if path != place}, self.runtime)
+        # A copy: only root may be able to read the operator's file.
+        content = self.own_kernel.read_bytes()
+        if not self.published_kernel.exists() or self.published_kernel.read_bytes() != content:
+            write_atomically(self.published_kernel, content, mode=0o444)
 
     def _device(self, name: str, uid: int) -> Path | None:
         if self.accelerator is not Accelerator.KVM:

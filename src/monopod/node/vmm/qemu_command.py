@@ -19,6 +19,8 @@ INITRAMFS: Final = "/initramfs"
 FIRMWARE: Final = "/firmware"
 TRANSLATED_MIB: Final = 192
 """Size of TCG's cache of translated guest code."""
+HOST_PROCESSOR: Final = "host"
+"""Model of a virtual processor under KVM: all that the host's kernel can give to guests."""
 PROBE: Final = "monopod.probe"
 """Kernel parameter that makes the guest print the probe's word and power off."""
 _SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
@@ -48,14 +50,27 @@ class Descriptors:
 
 
 def qemu_argv(
-    accelerator: Accelerator, cpus: int, guest_mib: int, wires: Descriptors | None
+    accelerator: Accelerator,
+    cpus: int,
+    guest_mib: int,
+    wires: Descriptors | None,
+    *,
+    processor: str = HOST_PROCESSOR,
 ) -> list[str]:
-    """Return the command; without wires, that of the probe's guest, which has no devices."""
+    """Return the command.
+
+    Args:
+        accelerator: The accelerator.
+        cpus: Number of virtual processors.
+        guest_mib: The guest's physical memory.
+        wires: Descriptors of its devices. None means the probe's guest, which has none.
+        processor: Model of its processors under KVM.
+    """
     return [
         PROGRAM,
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-L", FIRMWARE),
         *("-sandbox", _SANDBOX, "-name", "machine"),
-        *_processor(accelerator),
+        *_processor(accelerator, processor),
         *("-smp", str(cpus), "-m", f"{guest_mib}M"),
         *("-kernel", KERNEL, "-initrd", INITRAMFS, "-append", _kernel_words(probe=wires is None)),
         # Signals go to QEMU, not to the guest.
@@ -64,9 +79,9 @@ def qemu_argv(
     ]
 
 
-def _processor(accelerator: Accelerator) -> tuple[str, ...]:
+def _processor(accelerator: Accelerator, processor: str) -> tuple[str, ...]:
     if accelerator is Accelerator.KVM:
-        return ("-M", _MICROVM, "-accel", "kvm", "-cpu", "host")
+        return ("-M", _MICROVM, "-accel", "kvm", "-cpu", processor)
     # Without KVM a microvm has no clock for the guest to calibrate by.
     translation = f"tcg,thread=multi,tb-size={TRANSLATED_MIB}"
     return ("-M", "q35", "-accel", translation, "-cpu", "max")
