@@ -9,7 +9,7 @@ import base64
 from typing import Final
 
 from monopod.api import keys
-from monopod.webhooks import node_policies
+from monopod.webhooks import node_policies, service_policies
 from monopod.webhooks.policy import GROUP, Manifest, policy
 
 NAME: Final = "0500-amazon-eks-fargate-mutation.amazonaws.com"
@@ -180,10 +180,11 @@ def networks_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
 
 def policies() -> list[Manifest]:
-    """Return the ValidatingAdmissionPolicies: nodes, security groups; with bindings."""
+    """Return the ValidatingAdmissionPolicies: nodes, Services, security groups; with bindings."""
     prefix = keys.NODE_PREFIX
     return [
         *node_policies.manifests(),
+        *service_policies.manifests(),
         *policy(
             "monopod-fargate-binding",
             ["pods/binding", "bindings"],

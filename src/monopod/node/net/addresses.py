@@ -21,7 +21,11 @@ GATEWAY_MAC: Final = "02:6d:00:00:00:01"
 """The router's end of every machine's link."""
 SERVICES: Final = IPv4Network("10.100.0.0/16")
 """Cluster addresses of services."""
+CLUSTER_API: Final = IPv4Address("10.100.0.1")
+"""Cluster address of the service ``kubernetes``."""
 CLUSTER_DNS: Final = IPv4Address("10.100.0.10")
+NODE_PORTS: Final = (30000, 32767)
+"""Ports that NodePort services get, by the API server's default."""
 TRANSITS: Final = IPv4Network("100.127.0.0/16")
 """Each cluster of a host takes one /24 of it to connect host, router and control plane."""
 LINK_LOCAL: Final = IPv4Network("169.254.0.0/16")

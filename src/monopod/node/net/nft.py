@@ -108,6 +108,11 @@ def destination_nat(to: IPv4Address, port: int | None = None) -> Json:
     return {"dnat": where if port is None else {**where, "port": port}}
 
 
+def no_destination_nat() -> Json:
+    """DNAT the connection to the address it has, so that no later chain translates it."""
+    return {"dnat": {"family": "ip", "addr": header("ip", "daddr")}}
+
+
 def concatenation(*parts: Json) -> Json:
     """A concatenation of several values."""
     return {"concat": parts}

@@ -5,19 +5,13 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Final
 
-from monopod.node.net import addresses, nft
-from monopod.node.net.cluster_network import (
-    CONTROL,
-    DNS_PORT,
-    KUBELET_PORT,
-    LINK_GROUP,
-    UPLINK,
-    ClusterNetwork,
-)
+from monopod.node.net import nft
+from monopod.node.net.cluster_network import LINK_GROUP, UPLINK, ClusterNetwork
 from monopod.node.net.marks import BACK, TO_ITSELF
-from monopod.node.net.nft import MASQUERADE, Json, Table, daddr, dport, iif, match, oif, saddr
+from monopod.node.net.nft import MASQUERADE, Json, Table, match, oif, saddr
 from monopod.node.net.router_chains import guard_passage, guard_router, guard_sources
-from monopod.node.net.rules import DESTINATION_NAT, SOURCE_NAT, drop
+from monopod.node.net.router_translation import translate_destinations
+from monopod.node.net.rules import SOURCE_NAT, drop
 
 ROUTER_TABLE: Final = "monopod"
 """Name of two tables, of families ``inet`` and ``arp``, which are applied and versioned together.
@@ -106,18 +100,7 @@ def _router(plan: ClusterNetwork, policy: RouterPolicy) -> Table:
     guard_sources(table)
     guard_router(table, plan)
     guard_passage(table, plan)
-    table.base_chain("redirect", "prerouting", DESTINATION_NAT, kind="nat")
-    for caller in (iif(CONTROL), saddr("@scrapers")):
-        to_kubelet = nft.mapped_destination_nat("kubelets")
-        table.rule("redirect", caller, dport("tcp", KUBELET_PORT), to_kubelet)
-    nameless = nft.destination_nat(plan.resolver_without_names)
-    own = match(nft.header("ip", "daddr"), nft.one_of((addresses.CLUSTER_DNS, plan.resolver)))
-    for protocol in ("udp", "tcp"):
-        asks = dport(protocol, DNS_PORT)
-        for resolver in (own, daddr("@resolvers")):
-            table.rule("redirect", saddr("@without_names"), resolver, asks, nameless)
-        to_resolver = nft.destination_nat(plan.resolver)
-        table.rule("redirect", daddr("@resolvers"), asks, to_resolver)
+    translate_destinations(table, plan)
     table.base_chain("snat_postrouting", "postrouting", SOURCE_NAT, kind="nat")
     table.rule("snat_postrouting", oif(UPLINK), saddr("@way_out"), MASQUERADE)
     table.rule(

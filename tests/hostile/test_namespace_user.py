@@ -1,0 +1,186 @@
+"""An attacker who may create objects in one namespace, and more than that by mistake."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from lightkube.resources.core_v1 import Service
+
+from monopod.kube import Client, ForbiddenError, connect
+from monopod.node.net.addresses import CLUSTER_API, CLUSTER_DNS
+from monopod.node.net.cluster_network import API_PORT, REGISTRY_PORT
+from monopod.node.net.namespaces import Namespace
+from monopod.webhooks.manifests import policies
+from tests.apiserver import ApiServer
+from tests.framework.eventually import eventually
+from tests.net.lab import WORLD, Lab, Target, call, lab, make_socket, serving
+from tests.net.plane import apply, in_control_plane, kube_proxy, until
+
+pytestmark = pytest.mark.api
+
+_PORT: Final = 8080
+
+
+@pytest.fixture(name="cluster")
+async def _cluster(api_server: ApiServer, tmp_path: Path) -> AsyncIterator[Lab]:  # pyright: ignore[reportUnusedFunction]
+    """A network with an API server in its place and kube-proxy on the router."""
+    async with (
+        lab(tmp_path) as made,
+        in_control_plane(made, api_server),
+        kube_proxy(made, api_server, tmp_path),
+    ):
+        yield made
+
+
+def _service(namespace: str, name: str, *ports: int, **spec: Any) -> dict[str, Any]:
+    offered = [
+        {"name": f"{protocol.lower()}-{port}", "port": port, "protocol": protocol}
+        for port in ports
+        for protocol in ("TCP", "UDP")
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"ports": offered, **spec},
+    }
+
+
+def _thief(namespace: str, name: str, endpoint: str, *ports: int, **spec: Any) -> list[Any]:
+    """A Service with one endpoint, which takes these ports of all its addresses."""
+    service = _service(namespace, name, *ports, **spec)
+    labels = {"kubernetes.io/service-name": name}
+    slices = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": service["metadata"] | {"labels": labels},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [endpoint], "conditions": {"ready": True}}],
+        "ports": [each | {"port": _PORT} for each in service["spec"]["ports"]],
+    }
+    return [service, slices]
+
+
+@pytest.mark.row("S5")
+async def test_no_object_takes_an_address_of_the_router_the_control_plane_or_a_pod(
+    cluster: Lab, api_server: ApiServer, namespace: str
+) -> None:
+    """This API server refuses no external IPs, as the cluster's does: the router does not care."""
+    caller, victim, attacker = await cluster.guest(), await cluster.guest(), await cluster.guest()
+    plan = cluster.plan
+    control, resolver = str(plan.control.ip), str(plan.resolver)
+    balancer, world = str(plan.public_balancers[7]), str(WORLD.ip)
+    places: list[tuple[Namespace, Target]] = [
+        (cluster.control, (control, REGISTRY_PORT)),
+        (cluster.router, (resolver, 53)),
+        (cluster.topology.balancers, (balancer, 80)),
+        (victim.namespace, (victim.pod, 80)),
+        (cluster.world, (world, 80)),
+    ]
+    taken = [control, resolver, balancer, victim.pod, world, str(CLUSTER_DNS), str(CLUSTER_API)]
+    ports = (53, 80, 443, API_PORT, REGISTRY_PORT)
+    asked = _thief(namespace, "asked", attacker.pod, *ports, externalIPs=taken)
+    given = _thief(namespace, "given", attacker.pod, *ports, type="LoadBalancer")
+    own = _thief(namespace, "own", attacker.pod, 80)
+    apply(api_server, *asked, *given, *own)
+    ingress = {"status": {"loadBalancer": {"ingress": [{"ip": each} for each in taken]}}}
+    words = ("-n", namespace, "--subresource=status", "--type=merge", f"-p={json.dumps(ingress)}")
+    assert api_server.kubectl("patch", "service", "given", *words).returncode == 0
+    async with AsyncExitStack() as stack:
+        stolen = await stack.enter_async_context(serving(attacker.namespace, attacker.pod, _PORT))
+        for where, (address, port) in places:
+            await stack.enter_async_context(serving(where, address, port))
+        read = ("get", "service", "own", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
+        service = api_server.kubectl(*read).stdout
+        # kube-proxy has seen all of it, once it translates what was created last.
+        await until(partial(_answers, caller.namespace, caller.pod, (service, 80)))
+        stolen.callers.clear()
+        targets = [target for _, target in places] + [(str(CLUSTER_DNS), 53)]
+        for target in targets:
+            for udp in (False, target[1] != REGISTRY_PORT):
+                assert await call(caller.namespace, caller.pod, target, udp=udp)
+                assert not stolen.callers, f"{target} was answered by the attacker"
+        # The control plane's and the router's own connections.
+        for where, source, target in (
+            (cluster.control, control, (resolver, 53)),
+            (cluster.control, control, (victim.pod, 80)),
+            (cluster.router, str(plan.router_inner.ip), (control, REGISTRY_PORT)),
+            (cluster.router, str(plan.router_outer.ip), (world, 80)),
+            (cluster.host, str(plan.host.ip), (control, REGISTRY_PORT)),
+        ):
+            assert await call(where, source, target)
+            assert not stolen.callers, f"{target} was answered by the attacker"
+        # TLS: that it connects says enough, if it is not to the attacker.
+        for target in ((control, API_PORT), (str(CLUSTER_API), 443)):
+            await _connect(caller.namespace, caller.pod, target)
+            assert not stolen.callers, f"{target} was answered by the attacker"
+
+
+async def _answers(where: Namespace, source: str, target: Target) -> bool:
+    try:
+        return bool(await call(where, source, target))
+    except (OSError, TimeoutError):
+        return False
+
+
+async def _connect(where: Namespace, source: str, target: Target) -> None:
+    with make_socket(where, socket.SOCK_STREAM, (source, 0)) as made:
+        async with asyncio.timeout(5):
+            await asyncio.get_running_loop().sock_connect(made, target)
+
+
+@pytest.mark.row("S5")
+async def test_a_services_status_takes_no_address(
+    api_server: ApiServer, admin: Client, namespace: str
+) -> None:
+    """A tenant writes no status at all, and a controller no address that kube-proxy would use."""
+    found = [each for each in policies() if each["metadata"]["name"] == "monopod-service-addresses"]
+    apply(api_server, *found)
+    apply(api_server, _service(namespace, "balanced", 80, type="LoadBalancer"))
+    # No controller aggregates these to "edit" here.
+    group = "rbac.authorization.k8s.io"
+    role = {"apiGroup": group, "kind": "ClusterRole", "name": "system:aggregate-to-edit"}
+    user = {"apiGroup": group, "kind": "User", "name": "tenant"}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "tenant", "namespace": namespace},
+        "roleRef": role,
+        "subjects": [user],
+    }
+    apply(api_server, binding)
+
+    async def given(client: Client, **ingress: str) -> None:
+        status = {"status": {"loadBalancer": {"ingress": [ingress]}}}
+        await client.patch(Service, "balanced", status, namespace, subresource="status")
+
+    async with connect(api_server.kubeconfig("tenant"), "tests") as tenant:
+        label = {"metadata": {"labels": {"a": "b"}}}
+        patch = partial(tenant.patch, Service, "balanced", label, namespace)
+        await eventually(patch, errors=(ForbiddenError,))
+        with pytest.raises(ForbiddenError, match="services/status"):
+            await given(tenant, hostname="a.b")
+    try:
+        await eventually(partial(_refused, partial(given, admin, ip="8.8.8.8")))
+        await given(admin, hostname="a.b")
+        await given(admin, ip="8.8.8.8", ipMode="Proxy")
+        with pytest.raises(ForbiddenError, match="ipMode to Proxy"):
+            await given(admin, ip="8.8.8.8", ipMode="VIP")
+    finally:
+        for each in found:
+            api_server.kubectl("delete", each["kind"], each["metadata"]["name"])
+
+
+async def _refused(attempt: Callable[[], Awaitable[None]]) -> bool:
+    """Policies count some time after they were created."""
+    try:
+        await attempt()
+    except ForbiddenError as error:
+        return "would take this address" in str(error)
+    return False
