@@ -23,7 +23,13 @@ _ROWS = {
         r"^\| `(MONOPOD_\w+)` \| (.+) \|$", _PAGE.read_text(), re.MULTILINE
     )
 }
-_OF_TESTS = ("MONOPOD_E2E_", "MONOPOD_FAULT_", "MONOPOD_FIGURES", "MONOPOD_UPSTREAM")
+_OF_TESTS = (
+    "MONOPOD_E2E_",
+    "MONOPOD_FAULT_",
+    "MONOPOD_FIGURES",
+    "MONOPOD_LONG",
+    "MONOPOD_UPSTREAM",
+)
 
 
 def _classes() -> Iterator[type[BaseSettings]]:

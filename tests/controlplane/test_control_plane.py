@@ -54,6 +54,7 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 _NAMES = [
+    "certificates",
     "coredns",
     "eksapi",
     "etcd",

@@ -7,6 +7,7 @@ from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.controllers.vpc.settings import VpcSettings
 from monopod.controlplane import monopod_services
+from monopod.controlplane.certificates.settings import CertificateSettings
 from monopod.controlplane.layout import Layout
 from monopod.controlplane.supervision import run_script
 from monopod.eksapi.settings import EksApiSettings
@@ -47,12 +48,21 @@ def test_the_log_level_reaches_every_process_and_a_change_restarts_it() -> None:
         assert before.environment["MONOPOD_LOG_LEVEL"] == "info"
         assert after.environment["MONOPOD_LOG_LEVEL"] == "debug"
         assert run_script(before) != run_script(after)
-    assert names == {"eksapi", "loadbalancer", "microvm", "scheduler", "vpc", "webhooks"}
+    assert names == {
+        "certificates",
+        "eksapi",
+        "loadbalancer",
+        "microvm",
+        "scheduler",
+        "vpc",
+        "webhooks",
+    }
 
 
 def test_each_process_has_its_own_metrics_port() -> None:
     """They share a network namespace."""
     kinds = (
+        CertificateSettings,
         EksApiSettings,
         LoadBalancerSettings,
         MicroVMSettings,

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.identity.authority import (
+    AUTHORITY_LIFETIME,
     LEAF_LIFETIME,
-    RENEWAL_MARGIN,
     Authority,
     Pair,
     Subject,
     new_authority,
     new_signing_key,
+    validity,
 )
 from monopod.identity.errors import IdentityError
 
@@ -70,11 +71,17 @@ def _shake_hands(asking: ssl.SSLContext, serving: ssl.SSLContext) -> bool:
 
 class TestStillGood:
     @given(st.integers(0, 400))
-    def test_until_the_renewal_margin(self, days: int) -> None:
+    def test_for_two_thirds_of_its_lifetime(self, days: int) -> None:
         pair = _AUTHORITY.issue(SERVER, NOW)
         later = NOW + dt.timedelta(days=days)
         kept = _AUTHORITY.still_good(pair, SERVER, later)
-        assert kept is (later <= NOW + LEAF_LIFETIME - RENEWAL_MARGIN)
+        assert kept is (days <= 243)
+
+    def test_no_longer_than_its_authority(self) -> None:
+        late = NOW + AUTHORITY_LIFETIME - dt.timedelta(days=10)
+        issued = validity(_AUTHORITY.issue(SERVER, late).certificate)
+        assert issued.expires == NOW + AUTHORITY_LIFETIME
+        assert late < issued.due < issued.expires
 
     @pytest.mark.parametrize(
         "other",

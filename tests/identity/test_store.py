@@ -37,10 +37,11 @@ def test_each_user_holds_exactly_its_files(store: IdentityStore) -> None:
     assert store.fill([USER, SIGNER], NOW) == ["user", "signer"]
     assert set(_contents(store, "user")) == {"ca.crt", "client.crt", "client.key", "kubeconfig"}
     assert set(_contents(store, "signer")) == {
-        "ca.key",
         "etcd-ca.crt",
         "service-account.key",
         "service-account.pub",
+        "signer.crt",
+        "signer.key",
     }
 
 

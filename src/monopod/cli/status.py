@@ -11,6 +11,7 @@ from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
 from monopod.cli.screen import plain_console
 from monopod.cli.sizes import size
 from monopod.controlplane import disk, lifecycle
+from monopod.controlplane.certificates import expiry
 from monopod.controlplane.control_plane import ComponentStatus, ControlPlane
 from monopod.controlplane.errors import ClusterError
 from monopod.fargate.sizing import Size
@@ -36,6 +37,7 @@ async def _status(settings: Settings) -> None:
     console.print(f"API server {plane.layout.api_server}\n", soft_wrap=True)
     console.print(_components(components))
     _show_host(settings, console)
+    console.print("", _certificates(expiry.of(plane.layout, components)), sep="\n")
     console.print("", _disks(await asyncio.to_thread(disk.usage, settings)), sep="\n")
     try:
         await _show_objects(plane, console)
@@ -80,6 +82,14 @@ def _show_host(settings: Settings, console: Console) -> None:
         f" {_share(now.free)} free",
         soft_wrap=True,
     )
+
+
+def _certificates(found: list[expiry.Expiry]) -> Table:
+    table = _table("CERTIFICATE", "EXPIRES", "IN", "REPLACED BY")
+    for each in found:
+        left = (each.expires - datetime.now(UTC)).days
+        table.add_row(each.what, f"{each.expires:%Y-%m-%d %H:%M}", f"{left} days", each.replaced_by)
+    return table
 
 
 def _disks(found: list[disk.DiskUse]) -> Table:

@@ -24,6 +24,7 @@ from monopod.controlplane import (
     state,
     upstream_services,
 )
+from monopod.controlplane.certificates.settings import CertificateSettings
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.health import Prober, listens, prober
 from monopod.controlplane.identities import identities
@@ -110,7 +111,8 @@ class ControlPlane:
         report(Progress("identities", "certificates and keys"))
         # Before their replacements start, which listen on the same ports.
         await self._supervisor.prune({service.name for service in self.services})
-        wanted, store = identities(layout), IdentityStore(layout.identities)
+        wanted = identities(layout)
+        store = IdentityStore(layout.identities, CertificateSettings().lifetime)
         store.prune({identity.directory for identity in wanted})
         renewed = store.fill(wanted, dt.datetime.now(dt.UTC))
         self._make_directories()

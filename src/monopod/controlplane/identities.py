@@ -5,6 +5,7 @@ names a group: a process that can read its key can read the authority's too, and
 before any RBAC rule exists.
 """
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Final
 
@@ -53,7 +54,12 @@ def identities(layout: Layout) -> tuple[StoredIdentity, ...]:
         StoredIdentity(
             "registry",
             uid=layout.uid(User.REGISTRY),
-            leaves=(_server("registry", "registry", addresses=(layout.control_address,)),),
+            leaves=(
+                replace(
+                    _server("registry", "registry", addresses=(layout.control_address,)),
+                    read_once=True,
+                ),
+            ),
         ),
         StoredIdentity(
             "webhooks",

@@ -24,6 +24,7 @@ def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
     Their environment has the digest of their code, so that new code is a change of the service.
     """
     every = (
+        certificates(layout),
         vpc(layout),
         webhooks(layout),
         scheduler(layout),
@@ -34,6 +35,24 @@ def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
     digest = {"MONOPOD_CODE": code.installed_code()}
     return tuple(
         replace(service, environment={**service.environment, **digest}) for service in every
+    )
+
+
+def certificates(layout: Layout) -> Service:
+    """Return the renewer of certificates, which sees the identities of all processes.
+
+    The capabilities let it write in the directories of other users, and give files to them.
+    """
+    confined = _confined(layout, "monopod.controlplane.certificates", 0)
+    return replace(
+        confined,
+        capabilities=("chown", "dac_override", "fowner"),
+        readable=python_paths(),
+        writable=(layout.identities,),
+        environment={
+            **confined.environment,
+            "MONOPOD_CERTIFICATES_TRANSIT": str(layout.network.transit),
+        },
     )
 
 

@@ -28,8 +28,8 @@ from monopod.identity.errors import IdentityError
 
 AUTHORITY_LIFETIME: Final = dt.timedelta(days=3650)
 LEAF_LIFETIME: Final = dt.timedelta(days=365)
-RENEWAL_MARGIN: Final = dt.timedelta(days=90)
-"""A leaf with less validity left is reissued at the next start of the cluster."""
+_RENEWED_AFTER: Final = 2 / 3
+"""Share of a leaf's lifetime after which it is due for renewal."""
 _CLOCK_SKEW: Final = dt.timedelta(minutes=5)
 _CURVE: Final = ec.SECP256R1
 
@@ -73,15 +73,18 @@ class Authority:
             raise IdentityError("an authority's certificate and key do not match")
         self.pair = pair
 
-    def issue(self, subject: Subject, now: dt.datetime) -> Pair:
-        """Generate a key and issue its certificate, valid for :data:`LEAF_LIFETIME`."""
+    def issue(
+        self, subject: Subject, now: dt.datetime, lifetime: dt.timedelta = LEAF_LIFETIME
+    ) -> Pair:
+        """Generate a key and issue its certificate, valid no longer than the authority itself."""
+        lifetime = min(lifetime, self._certificate.not_valid_after_utc - now)
         key = ec.generate_private_key(_CURVE())
         usages = [
             *([ExtendedKeyUsageOID.CLIENT_AUTH] if subject.client else []),
             *([ExtendedKeyUsageOID.SERVER_AUTH] if subject.server else []),
         ]
         builder = (
-            _builder(_name(subject.common_name, subject.organisation), key, now, LEAF_LIFETIME)
+            _builder(_name(subject.common_name, subject.organisation), key, now, lifetime)
             .issuer_name(self._certificate.subject)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
@@ -111,11 +114,34 @@ class Authority:
         return (
             leaf.public_key() == key.public_key()
             and leaf.subject == _name(subject.common_name, subject.organisation)
-            and leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc - RENEWAL_MARGIN
+            and leaf.not_valid_before_utc <= now <= _due(leaf)
             and (ExtendedKeyUsageOID.CLIENT_AUTH in usages) == subject.client
             and (ExtendedKeyUsageOID.SERVER_AUTH in usages) == subject.server
             and _alternatives_of(leaf) == _alternatives(subject)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """When a certificate expires, and when it is due for renewal."""
+
+    expires: dt.datetime
+    due: dt.datetime
+
+
+def validity(certificate: bytes) -> Validity:
+    """Return the validity of a PEM certificate.
+
+    Raises:
+        IdentityError: It is not a PEM certificate.
+    """
+    read = _certificate(certificate)
+    return Validity(read.not_valid_after_utc, _due(read))
+
+
+def _due(certificate: x509.Certificate) -> dt.datetime:
+    begins = certificate.not_valid_before_utc
+    return begins + (certificate.not_valid_after_utc - begins) * _RENEWED_AFTER
 
 
 def new_authority(common_name: str, now: dt.datetime) -> Authority:

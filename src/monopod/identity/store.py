@@ -6,20 +6,33 @@ a partial file.
 """
 
 import datetime as dt
+import fcntl
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-from monopod.identity import access_key, encryption, kubeconfig
+from monopod.identity import access_key, encryption, kubeconfig, rotation
 from monopod.identity.access_key import AccessKey, Seal
-from monopod.identity.authority import Authority, Pair, Subject, new_authority, new_signing_key
+from monopod.identity.authority import (
+    AUTHORITY_LIFETIME,
+    LEAF_LIFETIME,
+    Authority,
+    Pair,
+    Subject,
+    Validity,
+    new_authority,
+    new_signing_key,
+    validity,
+)
 from monopod.identity.encryption import EncryptionKey
 from monopod.identity.errors import IdentityError
+from monopod.identity.rotation import Rotations
 from monopod.util.files import write_atomically
 
 AuthorityName = Literal["cluster", "front-proxy", "etcd"]
@@ -28,6 +41,7 @@ _AUTHORITY_DIRECTORY: Final = "authority"
 _ISSUED_DIRECTORY: Final = "access-keys"
 _ISSUED: Final = "*.key"
 _SIGNING_KEY: Final = "service-account"
+_ROTATIONS: Final = "rotations.json"
 _ENCRYPTION_KEYS: Final = "encryption.keys"
 
 
@@ -38,6 +52,31 @@ class Leaf:
     file: str
     authority: AuthorityName
     subject: Subject
+    read_once: bool = False
+    """Whether its process reads it at its start only; then it is valid as long as the authority,
+    since a renewal would take a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """A certificate of the store, with its dates."""
+
+    identity: str
+    """Directory of its user, or ``authority``."""
+    file: str
+    validity: Validity
+
+
+@dataclass(frozen=True, slots=True)
+class _Signers:
+    """What signs, and what is trusted."""
+
+    authorities: dict[AuthorityName, Authority]
+    trusted: dict[AuthorityName, bytes]
+    """PEM bundles."""
+    signing_key: Pair
+    token_keys: bytes
+    """Public keys that verify service accounts' tokens, the signing one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +93,10 @@ class StoredIdentity:
     server: str = ""
     """If given, the user gets a ``kubeconfig`` with this URL and the leaf ``client``."""
     signs_nodes: bool = False
-    """Holds the cluster authority's key, ``ca.key``."""
+    """Holds the cluster authority, ``signer.crt`` and ``signer.key``."""
     signs_tokens: bool = False
-    """Holds the service accounts' signing key, ``service-account.key`` and ``.pub``."""
+    """Holds the service accounts' signing key, ``service-account.key``, and the public keys that
+    verify, ``service-account.pub``."""
     encrypts: bool = False
     """Holds the keys that encrypt Secrets, in :data:`encryption.FILE`."""
     access_keys: tuple[Subject, ...] = ()
@@ -69,8 +109,9 @@ class StoredIdentity:
 class IdentityStore:
     """The identities of one cluster, below a directory that root owns."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, leaf_lifetime: dt.timedelta = LEAF_LIFETIME) -> None:
         self._root = root
+        self._leaf_lifetime = leaf_lifetime
 
     def directory(self, user: str) -> Path:
         """The directory of a user's files."""
@@ -101,17 +142,68 @@ class IdentityStore:
         """
         try:
             _make_directory(self._root, 0)
-            authorities: dict[AuthorityName, Authority] = {
-                name: self._authority(name, now) for name in AUTHORITIES
-            }
-            signing_key = self._signing_key()
-            return [
-                identity.directory
-                for identity in identities
-                if self._fill_one(identity, authorities, signing_key, now)
-            ]
+            with self._locked():
+                signers = self._signers(now)
+                return [
+                    identity.directory
+                    for identity in identities
+                    if self._fill_one(identity, signers, now)
+                ]
         except OSError as error:
             raise IdentityError(f"cannot write identities in {self._root}: {error}") from error
+
+    def certificates(self, identities: Sequence[StoredIdentity]) -> list[Dated]:
+        """Return every certificate of these identities, then the authorities', with their dates.
+
+        Raises:
+            IdentityError: A certificate cannot be read.
+        """
+        named = [
+            (identity.directory, f"{leaf.file}.crt")
+            for identity in identities
+            for leaf in identity.leaves
+        ]
+        authorities = self.rotations().authorities
+        named += [
+            (_AUTHORITY_DIRECTORY, f"{rotation.file(name, generation)}.crt")
+            for name in AUTHORITIES
+            for generation in authorities.trusted
+        ]
+        try:
+            return [
+                Dated(directory, file, validity((self._root / directory / file).read_bytes()))
+                for directory, file in named
+            ]
+        except OSError as error:
+            raise IdentityError(f"cannot read a certificate: {error}") from error
+
+    def rotations(self) -> Rotations:
+        """Return which generations of authorities and of the token key are in force.
+
+        Raises:
+            IdentityError: They cannot be read.
+        """
+        path = self._root / _AUTHORITY_DIRECTORY / _ROTATIONS
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Rotations)
+        except FileNotFoundError:
+            return Rotations()
+        except (OSError, msgspec.DecodeError) as error:
+            raise IdentityError(f"cannot read {path}: {error}") from error
+
+    def set_rotations(self, rotations: Rotations) -> None:
+        """Set the generations in force, from the next :meth:`fill` on; it makes missing ones.
+
+        Raises:
+            IdentityError: They could not be written.
+        """
+        directory = self._root / _AUTHORITY_DIRECTORY
+        try:
+            _make_directory(directory, 0)
+            with self._locked():
+                _write(directory / _ROTATIONS, msgspec.json.encode(rotations), 0)
+        except OSError as error:
+            raise IdentityError(f"cannot write to {directory}: {error}") from error
 
     def issue_key(self, user: str, groups: Sequence[str]) -> AccessKey:
         """Issue an access key; it is valid after the next :meth:`fill`.
@@ -188,19 +280,55 @@ class IdentityStore:
             raise IdentityError(f"cannot write encryption keys in {directory}: {error}") from error
         return keys
 
-    def _authority(self, name: AuthorityName, now: dt.datetime) -> Authority:
-        directory = self._root / _AUTHORITY_DIRECTORY
-        _make_directory(directory, 0)
-        if (kept := _read_pair(directory / f"{name}.crt", directory / f"{name}.key")) is not None:
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        """Exclude other processes that write certificates."""
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _signers(self, now: dt.datetime) -> _Signers:
+        _make_directory(self._root / _AUTHORITY_DIRECTORY, 0)
+        rotations = self.rotations()
+        authorities, tokens = rotations.authorities, rotations.token_key
+        every: dict[AuthorityName, dict[int, Authority]] = {
+            name: {each: self._authority(name, each, now) for each in authorities.trusted}
+            for name in AUTHORITIES
+        }
+        keys = {each: self._signing_key(each) for each in tokens.trusted}
+        wanted = {
+            rotation.file(name, each) for name in AUTHORITIES for each in authorities.trusted
+        } | {rotation.file(_SIGNING_KEY, each) for each in tokens.trusted}
+        for path in (self._root / _AUTHORITY_DIRECTORY).iterdir():
+            ours = path.stem.startswith((*AUTHORITIES, _SIGNING_KEY))
+            if ours and path.suffix in (".crt", ".key", ".pub") and path.stem not in wanted:
+                path.unlink()
+        return _Signers(
+            {name: made[authorities.signer] for name, made in every.items()},
+            {
+                name: b"".join(made[each].pair.certificate for each in authorities.in_order)
+                for name, made in every.items()
+            },
+            keys[tokens.signer],
+            b"".join(keys[each].certificate for each in tokens.in_order),
+        )
+
+    def _authority(self, name: AuthorityName, generation: int, now: dt.datetime) -> Authority:
+        directory, file = self._root / _AUTHORITY_DIRECTORY, rotation.file(name, generation)
+        if (kept := _read_pair(directory / f"{file}.crt", directory / f"{file}.key")) is not None:
             return Authority(kept)
-        made = new_authority(f"monopod {name} authority", now)
-        _write(directory / f"{name}.key", made.pair.key, 0)
-        _write(directory / f"{name}.crt", made.pair.certificate, 0)
+        made = new_authority(f"monopod {file} authority", now)
+        _write(directory / f"{file}.key", made.pair.key, 0)
+        _write(directory / f"{file}.crt", made.pair.certificate, 0)
         return made
 
-    def _signing_key(self) -> Pair:
+    def _signing_key(self, generation: int) -> Pair:
         directory = self._root / _AUTHORITY_DIRECTORY
-        public, private = directory / f"{_SIGNING_KEY}.pub", directory / f"{_SIGNING_KEY}.key"
+        file = rotation.file(_SIGNING_KEY, generation)
+        public, private = directory / f"{file}.pub", directory / f"{file}.key"
         if (kept := _read_pair(public, private)) is not None:
             return kept
         made = new_signing_key()
@@ -232,8 +360,7 @@ class IdentityStore:
     def _fill_one(
         self,
         identity: StoredIdentity,
-        authorities: dict[AuthorityName, Authority],
-        signing_key: Pair,
+        signers: _Signers,
         now: dt.datetime,
     ) -> bool:
         directory = self.directory(identity.directory)
@@ -241,9 +368,10 @@ class IdentityStore:
         wanted: dict[str, bytes] = {}
         for name in identity.trusts:
             file = "ca.crt" if name == "cluster" else f"{name}-ca.crt"
-            wanted[file] = authorities[name].pair.certificate
+            wanted[file] = signers.trusted[name]
         if identity.signs_nodes:
-            wanted["ca.key"] = authorities["cluster"].pair.key
+            signer = signers.authorities["cluster"].pair
+            wanted["signer.key"], wanted["signer.crt"] = signer.key, signer.certificate
         if identity.access_keys:
             keys = [self._access_key(subject) for subject in identity.access_keys]
             if identity.verifies:
@@ -253,13 +381,14 @@ class IdentityStore:
         if identity.encrypts:
             wanted[encryption.FILE] = encryption.configuration(self.encryption_keys())
         if identity.signs_tokens:
-            wanted[f"{_SIGNING_KEY}.key"] = signing_key.key
-            wanted[f"{_SIGNING_KEY}.pub"] = signing_key.certificate
+            wanted[f"{_SIGNING_KEY}.key"] = signers.signing_key.key
+            wanted[f"{_SIGNING_KEY}.pub"] = signers.token_keys
         for leaf in identity.leaves:
             kept = _read_pair(directory / f"{leaf.file}.crt", directory / f"{leaf.file}.key")
-            issuer = authorities[leaf.authority]
+            issuer = signers.authorities[leaf.authority]
             if kept is None or not issuer.still_good(kept, leaf.subject, now):
-                kept = issuer.issue(leaf.subject, now)
+                lifetime = AUTHORITY_LIFETIME if leaf.read_once else self._leaf_lifetime
+                kept = issuer.issue(leaf.subject, now, lifetime)
             wanted[f"{leaf.file}.key"] = kept.key
             wanted[f"{leaf.file}.crt"] = kept.certificate
         if identity.server:
