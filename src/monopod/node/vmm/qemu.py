@@ -65,7 +65,6 @@ class QemuDriver:
     """Limits of the guest watchdog."""
     max_milli_cpu: int = field(default=16_000, init=False)
     link_kind: LinkKind = field(default=LinkKind.TAP, init=False)
-    has_pod_link: bool = field(default=True, init=False)
     has_template: bool = field(default=True, init=False)
 
     @property
