@@ -90,7 +90,20 @@ async def test_a_pod_gets_the_link_and_needs_no_arp(lab: Lab, machine: Machine) 
     async with serving(machine.pod, str(_OWN.ip), _PORT):
         assert await call(other.namespace, other.pod, (str(_OWN.ip), _PORT)) == other.pod
     assert await lab.counted("arp_blocked") == 0
+
+
+async def test_a_sandbox_gives_the_link_back(lab: Lab, machine: Machine) -> None:
+    """gVisor would drop it with the pod's namespace."""
+    await _give(lab, machine, "vec1")
+    assert machine.run("ADD")[0] == 0
     assert machine.run("DEL") == (0, {})
+    assert set(machine.pod.interfaces()) == {"lo"}
+    (back,) = set(machine.outside.interfaces()) - {"lo"}
+    assert back.startswith("used")
+    # Idempotent, as the kubelet may repeat it, also when the namespace is gone.
+    assert machine.run("DEL") == (0, {})
+    assert replace(machine, pod=Namespace(Path("/nonexistent"))).run("DEL") == (0, {})
+    assert set(machine.outside.interfaces()) == {"lo", back}
 
 
 async def test_a_new_sandbox_takes_the_next_interface(lab: Lab, machine: Machine) -> None:

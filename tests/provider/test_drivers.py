@@ -25,7 +25,6 @@ class FakeDriver:
     name: str
     max_milli_cpu: int = 16000
     link_kind: LinkKind = LinkKind.TAP
-    has_pod_link: bool = True
     has_template: bool = True
     lacks: str = ""
     looked: int = 0

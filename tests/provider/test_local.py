@@ -103,7 +103,6 @@ class Emulator:
     name: str = "qemu-tcg"
     max_milli_cpu: int = 16000
     link_kind: LinkKind = LinkKind.PACKET
-    has_pod_link: bool = True
     has_template: bool = True
 
     async def prepare(self) -> None:

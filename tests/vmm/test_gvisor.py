@@ -5,7 +5,6 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -31,9 +30,8 @@ _MACHINE = Machine(
     root_image=Path("/root.img"),
     data_disk=Path("/data.img"),
     config_disk=Path("/config.tar"),
-    mac_addresses=("02:6d:64:40:00:07",),
+    mac_addresses=("02:6d:64:40:00:07", "02:6d:c0:a8:00:07"),
     console_directory=Path("/console"),
-    neighbours={IPv4Address("100.64.0.1"): "02:6d:00:00:00:01"},
 )
 _PANIC = """\
 2026-11-29 19:59:50.955958284  panic: unable to get current scheduling priority
@@ -75,10 +73,10 @@ def test_nothing_of_the_host_is_mounted() -> None:
     assert f"size={20 << 30}" in bound["options"]
 
 
-def test_the_link_has_the_machines_address_and_its_neighbour() -> None:
-    (link,) = network_arguments(_MACHINE)["FDBasedLinks"]
-    assert (link["Name"], link["LinkAddress"]) == ("vec0", "Am1kQAAH")
-    assert link["Neighbors"] == [{"IP": "100.64.0.1", "HardwareAddr": "Am0AAAAB"}]
+def test_each_link_has_its_address_and_the_size_of_its_packets() -> None:
+    links = network_arguments(_MACHINE)["FDBasedLinks"]
+    found = [(link["Name"], link["LinkAddress"], link["MTU"]) for link in links]
+    assert found == [("vec0", "Am1kQAAH", 9001), ("vec1", "Am3AqAAH", 9001)]
 
 
 @pytest.mark.parametrize(("milli_cpu", "vcpus"), [(250, 1), (1000, 1), (2000, 2), (16_000, 16)])

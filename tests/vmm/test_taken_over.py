@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 from uuid import uuid4
 
@@ -78,9 +78,8 @@ async def _report(bench: Bench, kind: str, intruder: Path, links: Links, ends: E
     launches: list[asyncio.Task[None]] = []
     for number, name in enumerate(("mvm-neighbour", "mvm-one")):
         addresses = IPv4Address(f"100.64.9.{number}"), IPv4Address(f"192.168.9.{number}")
-        shared = None if driver.has_pod_link else IPv4Network(addresses[1])
         opened: list[int] = []
-        for link in machine_links(name, *addresses, driver.link_kind, shared):
+        for link in machine_links(name, *addresses, driver.link_kind):
             await links.ensure(link)
             opened.append(ends.enter_context(await links.open(link)).fileno())
         machine = await bench.machine(name, scripted("secret"))

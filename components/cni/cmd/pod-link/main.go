@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 )
@@ -53,8 +54,13 @@ func run(command string) error {
 			return err
 		}
 		return json.NewEncoder(os.Stdout).Encode(result(wanted, pod))
-	case "CHECK", "DEL", "GC", "STATUS":
-		// A link comes back by itself when the namespace ends.
+	case "DEL":
+		var wanted configuration
+		if err := json.NewDecoder(os.Stdin).Decode(&wanted); err != nil {
+			return fmt.Errorf("network configuration: %w", err)
+		}
+		return giveBack(wanted, pod)
+	case "CHECK", "GC", "STATUS":
 		return nil
 	case "VERSION":
 		versions := map[string]any{"cniVersion": "1.0.0", "supportedVersions": []string{"1.0.0"}}
@@ -98,6 +104,42 @@ func add(wanted configuration, pod container) error {
 	return inside.configure(link, wanted)
 }
 
+// giveBack moves the link to the machine's own namespace. Linux does so when the pod's namespace ends;
+// with gVisor the link would end too.
+func giveBack(wanted configuration, pod container) error {
+	runtime.LockOSThread()
+	namespace, err := os.Open(pod.namespace)
+	if pod.namespace == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	outside, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	if err := enter(namespace); err != nil {
+		return err
+	}
+	inside, err := dial()
+	if err != nil {
+		return err
+	}
+	link, err := inside.find(wanted.MAC)
+	if errors.Is(err, errNoLink) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Under User Mode Linux several links have been eth0, with different numbers.
+	if err := inside.move(link, outside, fmt.Sprintf("used%d", link.index)); err != nil {
+		return fmt.Errorf("move link %s out of %s: %w", link.name, pod.namespace, err)
+	}
+	return nil
+}
+
 func (n netlink) configure(link link, wanted configuration) error {
 	err := n.up(link)
 	if err != nil {
@@ -113,12 +155,7 @@ func (n netlink) configure(link link, wanted configuration) error {
 	}{
 		{"add the address", func() error { return n.addAddress(link, wanted.Address) }},
 		{"add the gateway's neighbour entry", func() error {
-			err := n.addNeighbour(link, wanted.Gateway, wanted.GatewayMAC)
-			if errors.Is(err, errNotSupported) {
-				// gVisor takes neighbour entries from the host instead.
-				return nil
-			}
-			return err
+			return n.addNeighbour(link, wanted.Gateway, wanted.GatewayMAC)
 		}},
 		{"add the route to the gateway", func() error { return n.addRoute(link, &wanted.Gateway, nil) }},
 		{"add the default route", func() error { return n.addRoute(link, nil, &wanted.Gateway) }},

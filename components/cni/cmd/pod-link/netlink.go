@@ -21,7 +21,7 @@ const (
 	setNetworkNamespace = 308
 )
 
-var errNotSupported = syscall.EOPNOTSUPP
+var errNoLink = errors.New("no link has the hardware address")
 
 // address is an IPv4 address.
 type address [4]byte
@@ -90,7 +90,7 @@ func (n netlink) find(wanted mac) (link, error) {
 		for _, message := range messages {
 			if message.Header.Type == syscall.NLMSG_DONE {
 				if found == nil {
-					return link{}, fmt.Errorf("no link has the hardware address %s", wanted)
+					return link{}, fmt.Errorf("%w %s", errNoLink, wanted)
 				}
 				return *found, nil
 			}

@@ -3,8 +3,13 @@
 A kubelet watches pods only once it has its Node, for which it looks once a second; the first look
 is always too early, and a machine's only pod waits for the second.
 
-gVisor's cgroups lack files that a kubelet needs: ``memory.stat``, without which it reports no
-memory, and ``memory.min`` and ``memory.low``, which a restarted kubelet sets to 0.
+The others are of gVisor:
+
+- Its cgroups lack files that a kubelet needs: ``memory.stat``, without which it reports no memory,
+  and ``memory.min`` and ``memory.low``, which a restarted kubelet sets to 0.
+- Its network stack has no request for permanent neighbours (``RTM_NEWNEIGH``).
+- A link that moves to another network namespace there gets no more packets once the goroutines that
+  read it have ended: they are stopped, and not started again. And packet sockets do not see it.
 """
 
 from dataclasses import dataclass
@@ -75,8 +80,98 @@ _FIRST: Final = '{name: "memory.current",'
 _NAMES: Final = '[]string{"memory.events",'
 _NEXT_TYPE: Final = "// +stateify savable\ntype memoryCurrent struct"
 
-GVISOR: Final = (
+_CGROUPS: Final = (
     Replacement(_FILE, _FIRST, _LIST + _FIRST),
     Replacement(_FILE, _NAMES, f'{_NAMES} "memory.low", "memory.min", "memory.stat",'),
     Replacement(_FILE, _NEXT_TYPE, _TYPES + _NEXT_TYPE),
 )
+
+_NETLINK: Final = "pkg/sentry/socket/netlink/route/protocol.go"
+_REQUEST: Final = "\t\tcase linux.RTM_NEWADDR:\n"
+_HANDLER: Final = "// newAddr handles RTM_NEWADDR requests.\n"
+_NEIGHBOURS: Final = """\
+// newNeighbour handles RTM_NEWNEIGH requests for permanent neighbours.
+func (p *Protocol) newNeighbour(s *netlink.Socket, msg *nlmsg.Message) *syserr.Error {
+	stack, ok := s.Stack().(interface {
+		AddPermanentNeighbour(index int32, family uint8, address, linkAddress []byte) error
+	})
+	if !ok {
+		return syserr.ErrProtocolNotSupported
+	}
+	// struct ndmsg: family, padding, the link's index, state, flags and type.
+	header := primitive.ByteSlice(make([]byte, 12))
+	attrs, ok := msg.GetData(&header)
+	if !ok {
+		return syserr.ErrInvalidArgument
+	}
+	values, ok := attrs.Parse()
+	if !ok {
+		return syserr.ErrInvalidArgument
+	}
+	const permanent, destination, linkLayerAddress = 0x80, 1, 2 // NUD_, NDA_DST, NDA_LLADDR
+	index, state := nlmsg.BytesView(header[4:8]), nlmsg.BytesView(header[8:10])
+	link, _ := index.Int32()
+	if value, _ := state.Uint16(); value != permanent {
+		return syserr.ErrNotSupported
+	}
+	return syserr.FromError(stack.AddPermanentNeighbour(
+		link, header[0], values[destination], values[linkLayerAddress]))
+}
+
+"""
+_STACK: Final = "pkg/sentry/socket/netstack/stack.go"
+_NEXT_METHOD: Final = "// RemoveInterfaceAddr implements inet.Stack.RemoveInterfaceAddr.\n"
+_ADD_NEIGHBOUR: Final = """\
+// AddPermanentNeighbour associates an address of a link's network with a link address.
+func (s *Stack) AddPermanentNeighbour(index int32, family uint8, address, linkAddress []byte) error {
+	protocol := header.IPv4ProtocolNumber
+	switch {
+	case len(linkAddress) != tcpip.LinkAddressSize:
+		return linuxerr.EINVAL
+	case family == linux.AF_INET && len(address) == header.IPv4AddressSize:
+	case family == linux.AF_INET6 && len(address) == header.IPv6AddressSize:
+		protocol = header.IPv6ProtocolNumber
+	default:
+		return linuxerr.EINVAL
+	}
+	err := s.Stack.AddStaticNeighbor(
+		tcpip.NICID(index), protocol, tcpip.AddrFromSlice(address), tcpip.LinkAddress(linkAddress))
+	if err != nil {
+		return syserr.TranslateNetstackError(err).ToError()
+	}
+	return nil
+}
+
+"""
+_ENDPOINT: Final = "pkg/tcpip/link/fdbased/endpoint.go"
+_ATTACH: Final = "\tif dispatcher != nil && e.dispatcher == nil {\n"
+_REATTACH: Final = """\
+	if dispatcher != nil && e.dispatcher != nil {
+		// The goroutines that read go on, for another interface or its bridge.
+		e.dispatcher = dispatcher
+		return
+	}
+"""
+_NIC: Final = "pkg/tcpip/stack/nic.go"
+_DETACH: Final = "\tn.NetworkLinkEndpoint.Attach(nil)\n\tif closeLinkEndpoint {\n"
+_DETACH_AT_ITS_END: Final = """\
+	if closeLinkEndpoint {
+		n.NetworkLinkEndpoint.Attach(nil)
+"""
+_MOVE: Final = "NICOptions{Name: name})"
+_MOVE_WHOLE: Final = "NICOptions{Name: name, DeliverLinkPackets: nic.deliverLinkPackets})"
+
+_LINKS: Final = (
+    Replacement(_NETLINK, _HANDLER, _NEIGHBOURS + _HANDLER),
+    Replacement(
+        _NETLINK,
+        _REQUEST,
+        "\t\tcase linux.RTM_NEWNEIGH:\n\t\t\treturn p.newNeighbour(s, msg)\n" + _REQUEST,
+    ),
+    Replacement(_STACK, _NEXT_METHOD, _ADD_NEIGHBOUR + _NEXT_METHOD),
+    Replacement(_ENDPOINT, _ATTACH, _REATTACH + _ATTACH),
+    Replacement(_NIC, _DETACH, _DETACH_AT_ITS_END),
+    Replacement("pkg/tcpip/stack/stack.go", _MOVE, _MOVE_WHOLE),
+)
+
+GVISOR: Final = (*_CGROUPS, *_LINKS)

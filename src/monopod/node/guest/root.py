@@ -67,7 +67,6 @@ _GVISOR: Final = {
     # Sysctls that netstack lacks.
     _RUNTIME: f"{_RUNTIME}    enable_unprivileged_ports = false\n"
     "    enable_unprivileged_icmp = false\n",
-    "bin_dirs = [": "bin_dirs = ['/usr/local/libexec/gvisor/cni', ",
 }
 """Replacements in containerd's configuration where the guest's kernel is gVisor."""
 

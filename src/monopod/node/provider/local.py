@@ -7,12 +7,11 @@ instant is replaced by one that finds every machine.
 import asyncio
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from ipaddress import IPv4Network
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from monopod.node.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
-from monopod.node.net.addresses import GATEWAY_MAC, MANAGEMENT_GATEWAY, guest_mac, vmm_uid
+from monopod.node.net.addresses import guest_mac, vmm_uid
 from monopod.node.net.cluster_network import LINK_PREFIX
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.links import Links, machine_links
@@ -172,14 +171,12 @@ class LocalProvider:
             content = await configure()
             await asyncio.to_thread(create_configuration_disk, files.config_disk, content, uid)
 
-        # Without a link of the pod alone, its address is behind the machine's only link.
-        shared = None if driver.has_pod_link else IPv4Network(wanted.pod_address)
         links = machine_links(
             wanted.name,
             wanted.management_address,
             wanted.pod_address,
             driver.link_kind,
-            wanted.pod_network or shared,
+            wanted.pod_network,
         )
         await run_concurrently(
             create_data_disk(template, files.data_disk, wanted.storage_gib, uid),
@@ -195,7 +192,6 @@ class LocalProvider:
             config_disk=files.config_disk,
             mac_addresses=tuple(guest_mac(each.address) for each in links),
             console_directory=files.console,
-            neighbours={MANAGEMENT_GATEWAY: GATEWAY_MAC},
         )
         with ExitStack() as stack:
             ends = [stack.enter_context(await self._links.open(each)) for each in links]

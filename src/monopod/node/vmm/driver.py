@@ -5,9 +5,8 @@ of disks. A guest can access only the files and descriptors named here.
 """
 
 import enum
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -51,8 +50,6 @@ class Machine:
     """MAC addresses of the guest's network interfaces: the management link's, then the pod's."""
     console_directory: Path
     """Directory of its console log, which is rotated and bounded in size."""
-    neighbours: Mapping[IPv4Address, str] = field(default_factory=dict[IPv4Address, str])
-    """Permanent neighbours on its first link, where a guest's kernel cannot add its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +80,6 @@ class Driver(Protocol):
     @property
     def link_kind(self) -> LinkKind:
         """The kind of network descriptor that it takes."""
-        ...
-
-    @property
-    def has_pod_link(self) -> bool:
-        """Whether a machine with one pod has a second link, which becomes the pod's."""
         ...
 
     @property

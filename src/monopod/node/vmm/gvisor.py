@@ -76,7 +76,6 @@ class GvisorDriver:
     name: str = field(default="gvisor", init=False)
     max_milli_cpu: int = field(default=16_000, init=False)
     link_kind: LinkKind = field(default=LinkKind.PACKET, init=False)
-    has_pod_link: bool = field(default=False, init=False)
     has_template: bool = field(default=False, init=False)
 
     async def prepare(self) -> None:

@@ -1,24 +1,21 @@
 """The network interfaces that a gVisor sandbox starts with. Pure.
 
-The guest itself sets addresses and routes, as under every driver; netstack has no request for
-permanent neighbours, so they are set here.
+The guest itself sets addresses, routes and neighbours, as under every driver.
 """
 
 import base64
-from collections.abc import Mapping
-from ipaddress import IPv4Address
 from typing import Any, Final
 
 from monopod.node.vmm.driver import LINK_MTU, Machine
 
-LINK: Final = "vec0"
-"""The guest's name of its link, as under every driver."""
+LINK: Final = "vec{}"
+"""The guest's names of its links by number, as under every driver."""
 _LARGEST_SEGMENT: Final = 65_536
 _FIFO: Final = 1
 
 
 def network_arguments(machine: Machine) -> dict[str, Any]:
-    """Return the argument of ``SetNetworkArgs``, which takes the link's descriptor with it."""
+    """Return the argument of ``SetNetworkArgs``, which takes the links' descriptors with it."""
     return {
         "LoopbackLinks": [
             {
@@ -31,10 +28,9 @@ def network_arguments(machine: Machine) -> dict[str, Any]:
         ],
         "FDBasedLinks": [
             {
-                "Name": LINK,
+                "Name": LINK.format(number),
                 "MTU": LINK_MTU,
-                "LinkAddress": _mac(machine.mac_addresses[0]),
-                "Neighbors": _neighbours(machine.neighbours),
+                "LinkAddress": _mac(mac_address),
                 "NumChannels": 1,
                 "IsPacket": [True],
                 # The sandbox may not set options of its socket.
@@ -46,12 +42,9 @@ def network_arguments(machine: Machine) -> dict[str, Any]:
                 "GVisorGSOEnabled": True,
                 "GSOMaxSize": _LARGEST_SEGMENT,
             }
+            for number, mac_address in enumerate(machine.mac_addresses)
         ],
     }
-
-
-def _neighbours(known: Mapping[IPv4Address, str]) -> list[dict[str, str]]:
-    return [{"IP": str(ip), "HardwareAddr": _mac(mac)} for ip, mac in known.items()]
 
 
 def _mac(address: str) -> str:

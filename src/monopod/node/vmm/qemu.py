@@ -72,7 +72,6 @@ class QemuDriver:
     must have the same."""
     max_milli_cpu: int = field(default=16_000, init=False)
     link_kind: LinkKind = field(default=LinkKind.TAP, init=False)
-    has_pod_link: bool = field(default=True, init=False)
     has_template: bool = field(default=True, init=False)
 
     @property

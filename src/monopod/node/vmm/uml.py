@@ -59,7 +59,6 @@ class UmlDriver:
     name: str = field(default="uml", init=False)
     max_milli_cpu: int = field(default=MAX_MILLI_CPU, init=False)
     link_kind: LinkKind = field(default=LinkKind.PACKET, init=False)
-    has_pod_link: bool = field(default=True, init=False)
     has_template: bool = field(default=True, init=False)
 
     async def prepare(self) -> None:
