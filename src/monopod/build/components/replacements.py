@@ -123,7 +123,9 @@ _STACK: Final = "pkg/sentry/socket/netstack/stack.go"
 _NEXT_METHOD: Final = "// RemoveInterfaceAddr implements inet.Stack.RemoveInterfaceAddr.\n"
 _ADD_NEIGHBOUR: Final = """\
 // AddPermanentNeighbour associates an address of a link's network with a link address.
-func (s *Stack) AddPermanentNeighbour(index int32, family uint8, address, linkAddress []byte) error {
+func (s *Stack) AddPermanentNeighbour(
+	index int32, family uint8, address, linkAddress []byte,
+) error {
 	protocol := header.IPv4ProtocolNumber
 	switch {
 	case len(linkAddress) != tcpip.LinkAddressSize:
