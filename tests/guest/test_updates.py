@@ -30,6 +30,8 @@ def test_packages_come_with_updates_and_security_updates(name: str, tmp_path: Pa
         ["http://s.test/debian-security", "trixie-security", "main"],
     ]
     assert all("signed-by=/usr/share/keyrings/" in line for line in debian_sources("x", tmp_path))
+    *_, security = debian_sources("trixie", tmp_path)
+    assert "trixie-automatic" not in security, "another key signs security updates"
 
 
 def test_a_host_without_security_updates_gets_debians_for_its_guests(tmp_path: Path) -> None:

@@ -12,10 +12,8 @@ from typing import Final
 from monopod.node.guest.errors import ImageBuildError
 
 _SECURITY: Final = "http://security.debian.org/debian-security"
-_KEYRINGS: Final = (
-    "/usr/share/keyrings/debian-archive-trixie-automatic.gpg",
-    "/usr/share/keyrings/debian-archive-keyring.gpg",
-)
+_KEYRINGS: Final = Path("/usr/share/keyrings")
+_ALL_KEYS: Final = "debian-archive-keyring.gpg"
 
 
 def debian_sources(suite: str, etc_apt: Path = Path("/etc/apt")) -> tuple[str, ...]:
@@ -32,19 +30,24 @@ def debian_sources(suite: str, etc_apt: Path = Path("/etc/apt")) -> tuple[str, .
     mirror = next(iter(mirrors(texts)), None)
     if mirror is None:
         raise ImageBuildError(f"apt on this host has no Debian archive: see {etc_apt}")
-    keyring = next((path for path in _KEYRINGS if Path(path).exists()), None)
-    if keyring is None:
-        raise ImageBuildError("Debian's archive keys are missing: install debian-archive-keyring")
     security = next(iter(mirrors(texts, _is_security)), _SECURITY)
-    options = f"[arch=amd64 signed-by={keyring}]"
+    keyring, security_keyring = _keyring(suite), _keyring(f"{suite}-security")
     return tuple(
-        f"deb {options} {uri} {name} main"
-        for uri, name in (
-            (mirror, suite),
-            (mirror, f"{suite}-updates"),
-            (security, f"{suite}-security"),
+        f"deb [arch=amd64 signed-by={keys}] {uri} {name} main"
+        for keys, uri, name in (
+            (keyring, mirror, suite),
+            (keyring, mirror, f"{suite}-updates"),
+            (security_keyring, security, f"{suite}-security"),
         )
     )
+
+
+def _keyring(suite: str) -> Path:
+    """Return the narrowest keyring with a suite's key."""
+    for name in (f"debian-archive-{suite}-automatic.gpg", _ALL_KEYS):
+        if (_KEYRINGS / name).exists():
+            return _KEYRINGS / name
+    raise ImageBuildError("Debian's archive keys are missing: install debian-archive-keyring")
 
 
 def _sources(etc_apt: Path) -> Iterator[str]:
