@@ -10,7 +10,7 @@ import yaml
 pytestmark = pytest.mark.unit
 
 _ROOT = Path(__file__).resolve().parent.parent
-_FILE = _ROOT / "docs" / "reference" / "alerts.yaml"
+_FILE = _ROOT / "docs" / "reference" / "alerts.rules"
 _RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(_FILE.read_text())["groups"] for rule in group["rules"]
 ]
@@ -27,4 +27,4 @@ def test_a_rule_names_metrics_that_exist_and_says_what_to_do(rule: dict[str, Any
 
 
 def test_the_page_of_operations_refers_to_the_file() -> None:
-    assert "reference/alerts.yaml" in (_ROOT / "docs" / "how-to" / "operations.md").read_text()
+    assert "reference/alerts.rules" in (_ROOT / "docs" / "how-to" / "operations.md").read_text()

@@ -91,3 +91,29 @@ async def test_a_taken_port_ends_it_before_it_listens(rig: Rig) -> None:
         await second.run()
     assert not second.listening.is_set()
     await _end(running)
+
+
+async def test_a_client_that_sends_no_request_is_disconnected(rig: Rig) -> None:
+    server = HttpsServer(_hello, LOOPBACK, rig.port, rig.context, first_request_within_s=0.3)
+    running = asyncio.create_task(server.run())
+    await server.listening.wait()
+    reader, writer = await asyncio.open_connection(
+        LOOPBACK, rig.port, ssl=rig.trust, server_hostname=LOOPBACK
+    )
+    writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n")
+    with suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+    await _end(running)
+
+
+async def test_a_client_may_send_requests_for_longer(rig: Rig) -> None:
+    server = HttpsServer(_hello, LOOPBACK, rig.port, rig.context, first_request_within_s=0.3)
+    running = asyncio.create_task(server.run())
+    await server.listening.wait()
+    async with httpx2.AsyncClient(verify=rig.trust, trust_env=False) as client:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + 0.5
+        while loop.time() < until:
+            assert (await client.get(f"https://{LOOPBACK}:{rig.port}/")).text == "hello"
+    await _end(running)

@@ -181,6 +181,18 @@ def test_a_presigned_url_expires(after_s: int, good: bool) -> None:
             check(asked, now)
 
 
+@pytest.mark.row("S19")
+@pytest.mark.parametrize(("after_s", "good"), [(300, True), (301, False), (86_400, False)])
+def test_a_presigned_url_lives_five_minutes_at_most(after_s: int, good: bool) -> None:
+    asked = presigned("https://100.127.1.6:6444/clusters", expires=604_800)
+    now = read_credential(asked).at + dt.timedelta(seconds=after_s)
+    if good:
+        check(asked, now)
+    else:
+        with pytest.raises(EksError, match="Signature expired"):
+            check(asked, now)
+
+
 _CREDENTIAL = f"{KEY_ID}/20150830/local-1/eks/aws4_request"
 
 

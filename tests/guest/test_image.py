@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monopod.node.guest.archive import debian_mirror, mirrors
+from monopod.node.guest.archive import debian_sources, mirrors
 from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.image import provide
 from monopod.node.guest.pause import REFERENCE, oci_archive
@@ -59,7 +59,7 @@ async def test_a_missing_program_is_named(tmp_path: Path) -> None:
 
 def test_a_host_without_a_debian_archive_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ImageBuildError, match="no Debian archive"):
-        debian_mirror(tmp_path)
+        debian_sources("trixie", tmp_path)
 
 
 @pytest.mark.row("S12")

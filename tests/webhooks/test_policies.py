@@ -22,11 +22,14 @@ NODE = "fargate-ip-192-168-1-2.local-1.compute.internal"
 SCHEDULER = "monopod:fargate-scheduler"
 
 
-async def make_pod(client: Client, namespace: str, node: str | None = None) -> Pod:
+async def make_pod(
+    client: Client, namespace: str, node: str | None = None, scheduler: str | None = None
+) -> Pod:
     spec = PodSpec(
         containers=[Container(name="main", image="x")],
         automountServiceAccountToken=False,
         nodeName=node,
+        schedulerName=scheduler,
     )
     metadata = ObjectMeta(generateName="web-", namespace=namespace)
     return await client.create(Pod(metadata=metadata, spec=spec))
@@ -107,11 +110,12 @@ async def test_no_user_places_a_pod_there_by_naming_the_node(
 async def test_only_the_scheduler_changes_a_pods_security_groups(
     registered: Admission, api_server: ApiServer, admin: Client, namespace: str
 ) -> None:
-    name = meta(await make_pod(admin, namespace)).name or ""
+    pod = await make_pod(admin, namespace, scheduler=keys.SCHEDULER_NAME)
+    name = meta(pod).name or ""
     key = keys.SECURITY_GROUPS_ANNOTATION
 
     async def annotate(client: Client, said: str | None, subresource: str | None = None) -> None:
-        patch = {"metadata": {"annotations": {key: said, "other": said}}}
+        patch = {"metadata": {"annotations": {key: said}}}
         await client.patch(Pod, name, patch, namespace, subresource=subresource)
 
     async with somebody(api_server, SCHEDULER) as ours:

@@ -20,6 +20,7 @@ COMPUTE_TYPE_KEY: Final = "eks.amazonaws.com/compute-type"
 COMPUTE_TYPE_FARGATE: Final = "fargate"
 COMPUTE_TYPE_EC2: Final = "ec2"
 CAPACITY_ANNOTATION: Final = "CapacityProvisioned"
+FAILURES_ANNOTATION: Final = "monopod.dev/provisioning-failures"
 LOGGING_ANNOTATION: Final = "Logging"
 PRIORITY_CLASS: Final = "system-node-critical"
 PRIORITY: Final = 2_000_001_000

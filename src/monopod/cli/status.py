@@ -2,6 +2,8 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -10,12 +12,14 @@ from rich.table import Table
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
 from monopod.cli.screen import plain_console
 from monopod.cli.sizes import size
-from monopod.controlplane import disk, lifecycle
+from monopod.controlplane import disk, lifecycle, state
 from monopod.controlplane.certificates import expiry
 from monopod.controlplane.control_plane import ComponentStatus, ControlPlane
 from monopod.controlplane.errors import ClusterError
 from monopod.fargate.sizing import Size
 from monopod.kube import KubeError, name_of
+from monopod.node import guest
+from monopod.node.guest import updates
 from monopod.node.provider import report
 from monopod.settings import Settings
 
@@ -24,12 +28,18 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
-    def status() -> None:  # pyright: ignore[reportUnusedFunction]
+    def status(  # pyright: ignore[reportUnusedFunction]
+        *,
+        check_packages: Annotated[
+            bool,
+            typer.Option("--check-packages", help="Ask Debian's archive for newer packages."),
+        ] = False,
+    ) -> None:
         """Show the cluster's components, network, profiles and machines."""
-        asyncio.run(_status(Settings()))
+        asyncio.run(_status(Settings(), check_packages=check_packages))
 
 
-async def _status(settings: Settings) -> None:
+async def _status(settings: Settings, *, check_packages: bool) -> None:
     console = plain_console()
     plane = lifecycle.running(settings)
     components = await plane.status()
@@ -38,6 +48,7 @@ async def _status(settings: Settings) -> None:
     console.print(_components(components))
     _show_host(settings, console)
     console.print("", _certificates(expiry.of(plane.layout, components)), sep="\n")
+    await _show_image(settings, console, check_packages=check_packages)
     console.print("", _disks(await asyncio.to_thread(disk.usage, settings)), sep="\n")
     try:
         await _show_objects(plane, console)
@@ -90,6 +101,23 @@ def _certificates(found: list[expiry.Expiry]) -> Table:
         left = (each.expires - datetime.now(UTC)).days
         table.add_row(each.what, f"{each.expires:%Y-%m-%d %H:%M}", f"{left} days", each.replaced_by)
     return table
+
+
+async def _show_image(settings: Settings, console: Console, *, check_packages: bool) -> None:
+    image = state.require(settings.home).guest_image
+    if image is None:
+        return
+    packages = guest.GuestImage(Path(image), "").packages
+    age = await updates.age(packages, settings.cache, now=check_packages)
+    console.print(f"\nGuest image {image}", soft_wrap=True)
+    checked = "never" if age.checked is None else f"{age.checked:%Y-%m-%d}"
+    console.print(
+        f"built {age.built:%Y-%m-%d}, {(datetime.now(UTC) - age.built).days} days ago; "
+        f"Debian's archive asked {checked}: {len(age.outdated)} packages have a newer version",
+        soft_wrap=True,
+    )
+    for line in age.outdated:
+        console.print(f"  {line}", soft_wrap=True, highlight=False)
 
 
 def _disks(found: list[disk.DiskUse]) -> Table:

@@ -21,15 +21,19 @@ def register(app: typer.Typer) -> None:
         no_demo: Annotated[
             bool, typer.Option("--no-demo", help="Do not run the demo workload.")
         ] = False,
+        refresh: Annotated[
+            bool,
+            typer.Option("--refresh", help="Build machines' image from the newest packages."),
+        ] = False,
     ) -> None:
         """Start the cluster; build what is missing first. Idempotent."""
-        asyncio.run(_up(Settings(), with_demo=not no_demo))
+        asyncio.run(_up(Settings(), with_demo=not no_demo, refresh=refresh))
 
 
-async def _up(settings: Settings, *, with_demo: bool) -> None:
+async def _up(settings: Settings, *, with_demo: bool, refresh: bool) -> None:
     began = time.monotonic()
     with Screen() as screen:
-        plane = await lifecycle.up(settings, screen.report)
+        plane = await lifecycle.up(settings, screen.report, refresh=refresh)
         took = time.monotonic() - began
         screen.console.print(f"The cluster is up after {took:.1f} s.")
         if with_demo:

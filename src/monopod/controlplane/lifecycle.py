@@ -32,13 +32,20 @@ _PAUSE: Final = "build/pause/linux/pause.c"
 _DEATH_WITHIN_S: Final = 20.0
 
 
-async def up(settings: Settings, report: Report = ignore, *, machines: bool = True) -> ControlPlane:
+async def up(
+    settings: Settings,
+    report: Report = ignore,
+    *,
+    machines: bool = True,
+    refresh: bool = False,
+) -> ControlPlane:
     """Start the cluster. Idempotent: what is up to date is left alone.
 
     Args:
         settings: The installation.
         report: Receives the progress of each step.
         machines: Whether to run machines; if not, their image is not built and pods stay pending.
+        refresh: Whether to build their image from the newest packages of Debian's archive.
 
     Raises:
         HostUnfitError: This host lacks requirements.
@@ -53,7 +60,9 @@ async def up(settings: Settings, report: Report = ignore, *, machines: bool = Tr
     with state.locked(home):
         known = state.load(home)
         programs = await components.provide(settings, report)
-        image = await _guest_image(settings, programs, report) if machines else None
+        image = (
+            await _guest_image(settings, programs, report, refresh=refresh) if machines else None
+        )
         transit = await reserve(
             Host(Namespace.own()), settings.instance, known.transit if known else None
         )
@@ -154,10 +163,12 @@ def _release_map_count(instance: str, report: Report) -> None:
 
 
 async def _guest_image(
-    settings: Settings, programs: Components, report: Report
+    settings: Settings, programs: Components, report: Report, *, refresh: bool
 ) -> guest.GuestImage:
     sources = await components.module_directory(_KUBERNETES, settings, report)
-    image = await guest.provide(settings.cache, programs.directory, sources / _PAUSE, report)
+    image = await guest.provide(
+        settings.cache, programs.directory, sources / _PAUSE, report, refresh=refresh
+    )
     await asyncio.to_thread(image_gc.prune, image.directory)
     return image
 

@@ -186,6 +186,7 @@ def scheduler(layout: Layout, components: Components) -> Service:
         "bind-address": "127.0.0.1",
         "secure-port": Port.SCHEDULER,
         "leader-elect": "false",
+        "profiling": "false",
     }
     return Service(
         "kube-scheduler",

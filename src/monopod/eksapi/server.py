@@ -1,5 +1,6 @@
 """The HTTP server: authenticates, routes, and answers every request in AWS's form."""
 
+import asyncio
 import datetime as dt
 import time
 import uuid
@@ -23,6 +24,7 @@ from monopod.kube import KubeError
 SERVICE: Final = "eks"
 """The service that requests must be signed for."""
 _JSON: Final = "application/json"
+_BODY_WITHIN_S: Final = 10.0
 _NO_OPERATION: Final = "-"
 _REQUESTS: Final = Counter(
     "monopod_eks_requests_total", "Requests, by operation and result.", ["operation", "result"]
@@ -130,7 +132,10 @@ class _Asked:
 
 async def _signed(request: web.BaseRequest) -> Request:
     try:
-        body = await request.read()
+        async with asyncio.timeout(_BODY_WITHIN_S):
+            body = await request.read()
+    except TimeoutError as error:
+        raise malformed("The body of the request did not arrive in time.") from error
     except web.HTTPRequestEntityTooLarge as error:
         raise malformed("The body of the request is too large.") from error
     except (web.RequestPayloadError, ValueError) as error:

@@ -15,7 +15,8 @@ from monopod.eksapi.errors import invalid_signature
 from monopod.eksapi.signed_request import Request, encoded
 
 SKEW: Final = dt.timedelta(minutes=5)
-"""The permitted clock skew of clients."""
+"""The permitted clock skew of clients, and the longest that a presigned request is valid: a URL
+ends up in logs and histories, and AWS's limit is seven days."""
 _UNRESERVED: Final = "-_.~"
 _SIGNATURE_PARAMETER: Final = "X-Amz-Signature"
 
@@ -76,8 +77,9 @@ def verify_time(credential: Credential, now: dt.datetime) -> None:
             f"Signature not yet current: {said} is still later than {until} ({here} + 5 min.)"
         )
     if credential.lifetime is not None:
-        if credential.at + credential.lifetime < now:
-            until = (credential.at + credential.lifetime).strftime(ISO)
+        end = credential.at + min(credential.lifetime, SKEW)
+        if end < now:
+            until = end.strftime(ISO)
             raise invalid_signature(f"Signature expired: {until} is now earlier than {here}")
     elif credential.at < now - SKEW:
         since = (now - SKEW).strftime(ISO)

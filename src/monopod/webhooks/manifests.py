@@ -9,7 +9,7 @@ import base64
 from typing import Final
 
 from monopod.api import keys
-from monopod.webhooks import node_policies, service_policies
+from monopod.webhooks import node_policies, pod_policies, service_policies
 from monopod.webhooks.policy import GROUP, Manifest, policy
 
 NAME: Final = "0500-amazon-eks-fargate-mutation.amazonaws.com"
@@ -29,7 +29,7 @@ TARGETS_CONFIGURATION: Final = "aws-load-balancer-webhook"
 """AWS's names too."""
 NETWORKS_PATH: Final = "/networks"
 NETWORKS_NAME: Final = "networks.monopod.dev"
-SCHEDULER_USER: Final = "monopod:fargate-scheduler"
+SCHEDULER_USER: Final = pod_policies.SCHEDULER_USER
 _GROUPS: Final = keys.SECURITY_GROUPS_ANNOTATION
 _SUPPORT_TIMEOUT_S: Final = 2
 """Short: its warnings are advisory and must not delay creation."""
@@ -180,10 +180,11 @@ def networks_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
 
 
 def policies() -> list[Manifest]:
-    """Return the ValidatingAdmissionPolicies: nodes, Services, security groups; with bindings."""
+    """Return the ValidatingAdmissionPolicies and their bindings."""
     prefix = keys.NODE_PREFIX
     return [
         *node_policies.manifests(),
+        *pod_policies.manifests(),
         *service_policies.manifests(),
         *policy(
             "monopod-fargate-binding",

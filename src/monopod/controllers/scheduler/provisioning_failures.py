@@ -10,9 +10,10 @@ from typing import Final
 import msgspec
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api import keys
 from monopod.kube import annotations_of
 
-ANNOTATION: Final = "monopod.dev/provisioning-failures"
+ANNOTATION: Final = keys.FAILURES_ANNOTATION
 _FIRST_S: Final = 1.0
 _LONGEST_S: Final = 300.0
 

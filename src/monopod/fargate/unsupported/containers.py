@@ -13,7 +13,7 @@ from lightkube.models.core_v1 import (
 
 AnyContainer = Container | EphemeralContainer
 
-_CAPABILITIES: Final = frozenset(
+CAPABILITIES: Final = frozenset(
     {
         "AUDIT_WRITE",
         "CHOWN",
@@ -57,7 +57,7 @@ def security_faults(container: AnyContainer) -> Iterator[str]:
     if context.allowPrivilegeEscalation:
         yield "AllowPrivilegeEscalation"
     for name in (context.capabilities.add if context.capabilities else None) or ():
-        if name not in _CAPABILITIES:
+        if name not in CAPABILITIES:
             yield f"Capabilities added: {name}"
     yield from confinement_faults(context)
 

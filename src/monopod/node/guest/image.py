@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from monopod.build.components import store
-from monopod.node.guest import data_template, gvisor, pause, qemu_kernel, root
+from monopod.node.guest import data_template, gvisor, pause, qemu_kernel, root, updates
 from monopod.node.guest.errors import ImageBuildError
 from monopod.util import process
 from monopod.util.progress import Progress, Report, ignore
@@ -111,22 +111,36 @@ class GuestImage:
 
 
 async def provide(
-    cache: Path, components: Path, pause_source: Path, report: Report = ignore
+    cache: Path,
+    components: Path,
+    pause_source: Path,
+    report: Report = ignore,
+    *,
+    refresh: bool = False,
 ) -> GuestImage:
     """Return the guest image, building it (a minute) if it is not in the cache.
+
+    The versions of its packages are those that the archive had when it was asked last.
 
     Args:
         cache: Directory of build results.
         components: Directory of upstream programs by name.
         pause_source: Upstream's ``pause.c``.
         report: Called with the build's progress.
+        refresh: Ask the archive for newer packages; it is asked anyway if it never was.
 
     Raises:
         ImageBuildError: It cannot be built on this host; the message says what is missing.
     """
     parent = cache / "guest"
     try:
-        digest = await asyncio.to_thread(_digest, components, pause_source)
+        # What is missing on this host is found before the network is used.
+        await asyncio.to_thread(_digest, components, pause_source, "")
+        versions = updates.known(cache)
+        if refresh or not versions:
+            report(Progress(TASK, "asking Debian's archive for versions"))
+            versions = await updates.refresh(cache)
+        digest = await asyncio.to_thread(_digest, components, pause_source, versions)
         image = GuestImage(parent / digest, digest)
         if image.directory.is_dir():
             report(Progress(TASK, "in the cache", _STEPS, _STEPS))
@@ -139,9 +153,9 @@ async def provide(
     return image
 
 
-def _digest(components: Path, pause_source: Path) -> str:
-    """Return the hash of all inputs: programs, our files and the code of the build."""
-    digest = hashlib.sha256()
+def _digest(components: Path, pause_source: Path, versions: str) -> str:
+    """Return the hash of all inputs: programs, packages, our files, the code of the build."""
+    digest = hashlib.sha256(versions.encode())
     here = Path(__file__).parent
     files = sorted(
         path for name in _CONTENTS for path in (here / name).rglob("*") if path.is_file()

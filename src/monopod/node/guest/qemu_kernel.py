@@ -17,9 +17,11 @@ from monopod.node.guest import cpio
 from monopod.node.guest.errors import ImageBuildError
 from monopod.util import process
 
-_KERNEL: Final = "linux-image-cloud-amd64"
+METAPACKAGE: Final = "linux-image-cloud-amd64"
 """Metapackage that depends on one kernel package, whose name has the version."""
 _BUSYBOX: Final = "busybox-static"
+ARCHIVE_PACKAGES: Final = (_BUSYBOX, METAPACKAGE)
+"""The packages whose versions name what is downloaded."""
 _MODULES: Final = (
     "virtio_mmio",
     "virtio_blk",
@@ -42,7 +44,7 @@ def download_hook(directory: Path) -> str:
     return (
         f"cd {shlex.quote(str(directory))} && export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG && "
         f"apt-get -qq -o APT::Sandbox::User=root download {_BUSYBOX} "
-        f"$(apt-cache depends --important {_KERNEL} | sed -n 's/^ *Depends: //p')"
+        f"$(apt-cache depends --important {METAPACKAGE} | sed -n 's/^ *Depends: //p')"
     )
 
 

@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from monopod.node.guest.archive import debian_mirror
+from monopod.node.guest.archive import debian_sources
 from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.specification import base_specification
 from monopod.util import process
 
 EPOCH: Final = "1767225600"
 """Time stamp of built files, for reproducibility: start of 2026."""
-_SUITE: Final = "trixie"
-_PACKAGES: Final = (
+SUITE: Final = "trixie"
+"""Debian's release."""
+PACKAGES: Final = (
     "ca-certificates",
     "crun",
     "execline",
@@ -95,20 +96,19 @@ async def bootstrap(tree: Path, hook: str, on_line: Callable[[str], None]) -> No
     Raises:
         ImageBuildError: The archive cannot be reached or verified, or tools are missing.
     """
-    mirror, keyring = debian_mirror()
+    sources = debian_sources(SUITE)
     exclusions = [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
     try:
         await process.stream(
             "mmdebstrap",
             "--variant=essential",
             "--architectures=amd64",
-            f"--include={','.join(_PACKAGES)}",
-            f"--keyring={keyring}",
+            f"--include={','.join(PACKAGES)}",
             f"--customize-hook={hook}",
             *exclusions,
-            _SUITE,
+            SUITE,
             tree,
-            mirror,
+            *sources,
             on_line=on_line,
             env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "LC_ALL": "C"},
         )
