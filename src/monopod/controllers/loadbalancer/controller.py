@@ -18,6 +18,7 @@ from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 
 from monopod.api.keys import TARGET_HEALTH_PREFIX
+from monopod.api.resources import MicroVM
 from monopod.api.target_groups import TargetGroupBinding
 from monopod.controllers.loadbalancer import readiness_gates, servers, target_group_bindings
 from monopod.controllers.loadbalancer.deployer import Deployer, Objects
@@ -30,6 +31,7 @@ from monopod.controllers.loadbalancer.desired import (
 )
 from monopod.controllers.loadbalancer.events import EventPublisher
 from monopod.controllers.loadbalancer.ingress import is_application_balancer
+from monopod.controllers.loadbalancer.machine_index import MachineIndex
 from monopod.controllers.loadbalancer.model import Balancer
 from monopod.controllers.loadbalancer.render_rules import backend_name
 from monopod.controllers.loadbalancer.slice_index import SliceIndex
@@ -68,6 +70,7 @@ class Informers:
     classes: Informer[IngressClass]
     bindings: Informer[TargetGroupBinding]
     pods: Informer[Pod]
+    machines: Informer[MicroVM]
 
 
 class LoadBalancerController:
@@ -103,6 +106,7 @@ class LoadBalancerController:
         self._region = region
         self._look_every_s = look_every_s
         self._slices = SliceIndex(views.slices)
+        self._owners = MachineIndex(views.machines, lambda: self._controller.enqueue(_EVERYTHING))
         self._controller = Controller("loadbalancer", self._reconcile, workers=1, cap_s=5.0)
         self.first_pass = asyncio.Event()
         """Set once HAProxy runs what the objects request."""
@@ -123,7 +127,8 @@ class LoadBalancerController:
             self._controller.enqueue(_EVERYTHING)
 
     def _slices_for(self, key: Key) -> Sequence[EndpointSlice]:
-        return readiness_gates.with_waiting(self._slices.get(key), self._views.pods.get)
+        pods = self._views.pods.get
+        return readiness_gates.with_waiting(self._owners.owned(self._slices.get(key), pods), pods)
 
     async def _reconcile(self, _: Key) -> float | None:
         objects = self._objects()

@@ -145,7 +145,7 @@ class _Either:
     other: Container[IPv4Address]
 
     def __contains__(self, address: object) -> bool:
-        return address in self.one or address in self.other
+        return isinstance(address, IPv4Address) and (address in self.one or address in self.other)
 
 
 def _first_of(block: IPv4Network, taken: Container[IPv4Address]) -> IPv4Address:

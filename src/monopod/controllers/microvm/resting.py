@@ -4,7 +4,7 @@ A node is named after its pod's address, and addresses are used again. A certifi
 machine that is gone would be the identity of the next machine with its address, and of its pod. So
 the name of a machine's node is not used again until the last certificate for it has expired. An
 address whose node's name rests is given to a machine only if its subnet has no other left; that
-machine's node gets a name of its own (see ``nodes.new_name``), so no pod waits for certificates.
+machine's node gets another name (see ``nodes.new_name``), so no pod waits for certificates.
 
 The record is one ConfigMap: a restarted controller reads it before its first decision, and only
 this controller writes it. MicroVMs and Subnets cannot hold it: a MicroVM is gone by then, and a
