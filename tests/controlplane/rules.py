@@ -73,6 +73,7 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("networking.k8s.io", "ingresses ingressclasses", "list watch")
         | rights("networking.k8s.io", "ingresses/status", "patch")
         | rights("elbv2.k8s.aws", "targetgroupbindings", "list watch create delete")
+        | rights("monopod.dev", "microvms", "list watch")
         | rights("", "pods", "list watch")
         | rights("", "pods/status", "patch")
         | rights("", "secrets", "get")

@@ -194,6 +194,18 @@ async def test_only_controllers_that_watch_kubelets_read_leases(
 
 
 @pytest.mark.row("S22")
+@pytest.mark.parametrize("directory", ["microvm", "scheduler"])
+async def test_only_the_microvm_controller_writes_which_names_rest(
+    plane: ControlPlane, directory: str
+) -> None:
+    verbs = await _verbs(plane, directory, "monopod-system", "configmaps")
+    # The scheduler reads them by name in other namespaces too.
+    assert verbs - {"list", "watch"} == (
+        {"create", "get", "patch"} if directory == "microvm" else set[str]()
+    )
+
+
+@pytest.mark.row("S22")
 @pytest.mark.parametrize(
     "directory", ["coredns", "eksapi", "microvm", "scheduler", "vpc", "webhooks"]
 )

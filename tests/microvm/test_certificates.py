@@ -202,6 +202,7 @@ def test_objections(case: str) -> None:
 def test_a_worker_nodes_kubelet_renews_under_its_own_name() -> None:
     node = machine(ADDRESSED)
     node.spec.purpose, node.spec.podCIDR = "WorkerNode", "192.168.1.0/24"
+    node.status_or_empty.nodeName = HOST
     user = f"system:node:{HOST}"
     request = _request(SERVING_SIGNER, "system:nodes", user, (HOST,), (ADDRESS,))
     request.spec.username, request.spec.groups = user, ["system:nodes"]

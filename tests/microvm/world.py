@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 import msgspec
 from lightkube.resources.coordination_v1 import Lease
-from lightkube.resources.core_v1 import Event, Node, Pod
+from lightkube.resources.core_v1 import ConfigMap, Event, Node, Pod
 
+from monopod.api.keys import SYSTEM_NAMESPACE
 from monopod.api.resources import Condition, MicroVM, MicroVMStatus, Subnet, Vpc
-from monopod.controllers.microvm import conditions
+from monopod.controllers.microvm import conditions, resting
 from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
 from monopod.controllers.microvm.manager import run
 from monopod.controllers.microvm.settings import MicroVMSettings
@@ -266,6 +267,8 @@ class World:
                 await _delete(self.admin, MicroVM, name)
         for node in await self.nodes():
             await _delete(self.admin, Node, meta(node).name or "")
+        with suppress(NotFoundError):
+            await self.admin.delete(ConfigMap, resting.NAME, SYSTEM_NAMESPACE)
 
 
 _NODE_INFO = (

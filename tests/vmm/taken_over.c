@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <sched.h>
 #include <signal.h>
@@ -49,6 +50,41 @@ static int see(const char *path, const struct stat *status, int type, struct FTW
     return FTW_CONTINUE;
 }
 
+/* Options of a socket: memory of the host beyond the cgroup's limit, programs in the host's kernel,
+ * other headers, other interfaces, other directions. */
+static void options(int descriptor) {
+    struct tpacket_req ring = {4096 * 1024, 16, 2048, 16 * 2048};
+    struct sock_filter all = {0x06, 0, 0, 0xffffffff};
+    struct sock_fprog program = {1, &all};
+    int one = 1, large = 1 << 26;
+    const struct { int level, option; const void *value; unsigned size; } each[] = {
+        {SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring},
+        {SOL_PACKET, PACKET_TX_RING, &ring, sizeof ring},
+        {SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one},
+        {SOL_PACKET, PACKET_VERSION, &one, sizeof one},
+        {SOL_PACKET, PACKET_FANOUT, &one, sizeof one},
+        {SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof one},
+        {SOL_PACKET, PACKET_COPY_THRESH, &large, sizeof large},
+        {SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program},
+        {SOL_SOCKET, SO_ATTACH_BPF, &one, sizeof one},
+        {SOL_SOCKET, SO_DETACH_FILTER, &one, sizeof one},
+        {SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof one},
+        {SOL_SOCKET, SO_RCVBUF, &large, sizeof large},
+        {SOL_SOCKET, SO_SNDBUF, &large, sizeof large},
+        {SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof large},
+        {SOL_SOCKET, SO_SNDBUFFORCE, &large, sizeof large},
+        {SOL_SOCKET, SO_BUSY_POLL, &one, sizeof one},
+        {SOL_SOCKET, SO_ZEROCOPY, &one, sizeof one},
+        {SOL_SOCKET, SO_TIMESTAMPING, &one, sizeof one},
+        {SOL_SOCKET, SO_PRIORITY, &one, sizeof one}};
+    for (unsigned number = 0; number < sizeof each / sizeof *each; number++) {
+        int answer = setsockopt(descriptor, each[number].level, each[number].option,
+                                each[number].value, each[number].size);
+        if (answer >= 0 || errno != ENOSYS)
+            printf("may set option %d %d\n", each[number].level, each[number].option);
+    }
+}
+
 static void descriptors(void) {
     for (int each = 0; each < 1024; each++) {
         struct stat status;
@@ -74,6 +110,7 @@ static void descriptors(void) {
             int answer = ioctl(each, changes[number], argument);
             if (answer >= 0 || errno != ENOSYS) printf("may ioctl %d %lx\n", each, changes[number]);
         }
+        if (S_ISSOCK(status.st_mode)) options(each);
         int interfaces = 0;
         for (int index = 1; index < 4096; index++) {
             struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = index, .sll_halen = 6};
@@ -96,6 +133,7 @@ static void sockets(void) {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     memcpy(name.sun_path + 1, "monopod-test-taken-over", 23);
     int made = socket(AF_UNIX, SOCK_STREAM, 0);
+    options(made);
     may(!connect(made, (void *)&name, offsetof(struct sockaddr_un, sun_path) + 24), "abstract");
 }
 

@@ -15,6 +15,7 @@ from monopod.controlplane.layout import CLUSTER_DOMAIN, Layout, Port, User
 from monopod.controlplane.service import PROGRAMS, Service
 from monopod.eksapi import registration
 from monopod.identity import encryption
+from monopod.identity.node import RENEWED_LIFETIME_S
 from monopod.node.net import services as services_config
 from monopod.node.net.addresses import SERVICES
 from monopod.node.net.cluster_network import API_PORT
@@ -23,7 +24,6 @@ API_SERVER: Final = "kube-apiserver"
 """Its health is probed with a client certificate: its health paths are not open to anonymous."""
 _AUDIT_FILE_MIB: Final = 50
 _AUDIT_FILES: Final = 6
-_NODE_CERTIFICATE_LIFETIME: Final = "24h"
 _PROTOCOLS: Final = Path("/etc/protocols")
 
 
@@ -162,7 +162,7 @@ def controller_manager(layout: Layout, components: Components) -> Service:
         "root-ca-file": own / "ca.crt",
         "cluster-signing-cert-file": own / "signer.crt",
         "cluster-signing-key-file": own / "signer.key",
-        "cluster-signing-duration": _NODE_CERTIFICATE_LIFETIME,
+        "cluster-signing-duration": f"{RENEWED_LIFETIME_S}s",
         "kube-api-qps": 100,
         "kube-api-burst": 200,
         "profiling": "false",

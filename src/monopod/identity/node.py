@@ -36,6 +36,8 @@ USAGES: Final = {
 }
 """The usages that signers require of a non-RSA key (pkg/apis/certificates/helpers.go, v1.37)."""
 
+RENEWED_LIFETIME_S: Final = 24 * 3600
+"""Lifetime of the certificates that kubelets renew, in seconds: the signer's longest."""
 _SIGNED_WITHIN_S: Final = 20.0
 _log: Final = structlog.get_logger("identity")
 

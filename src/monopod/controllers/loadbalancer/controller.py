@@ -17,6 +17,7 @@ from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 
 from monopod.api.keys import TARGET_HEALTH_PREFIX
+from monopod.api.resources import MicroVM
 from monopod.api.target_groups import TargetGroupBinding
 from monopod.controllers.loadbalancer import readiness_gates, servers, target_group_bindings
 from monopod.controllers.loadbalancer.deployer import Deployer, Objects
@@ -29,6 +30,7 @@ from monopod.controllers.loadbalancer.desired import (
 )
 from monopod.controllers.loadbalancer.events import EventPublisher
 from monopod.controllers.loadbalancer.ingress import is_application_balancer
+from monopod.controllers.loadbalancer.machine_index import MachineIndex
 from monopod.controllers.loadbalancer.model import Balancer
 from monopod.controllers.loadbalancer.render_rules import backend_name
 from monopod.controllers.loadbalancer.slice_index import SliceIndex
@@ -68,6 +70,7 @@ class Informers:
     classes: Informer[IngressClass]
     bindings: Informer[TargetGroupBinding]
     pods: Informer[Pod]
+    machines: Informer[MicroVM]
 
 
 class LoadBalancerController(Controller):
@@ -106,6 +109,7 @@ class LoadBalancerController(Controller):
         self._region = region
         self._look_every_s = look_every_s
         self._slices = SliceIndex(views.slices)
+        self._owners = MachineIndex(views.machines, lambda: self.enqueue(_EVERYTHING))
         informers: tuple[Informer[Any], ...] = (
             *(views.services, views.slices, views.ingresses, views.classes, views.bindings),
         )
@@ -118,7 +122,8 @@ class LoadBalancerController(Controller):
             self.enqueue(_EVERYTHING)
 
     def _slices_for(self, key: Key) -> Sequence[EndpointSlice]:
-        return readiness_gates.with_waiting(self._slices.get(key), self._views.pods.get)
+        pods = self._views.pods.get
+        return readiness_gates.with_waiting(self._owners.owned(self._slices.get(key), pods), pods)
 
     async def reconcile(self, _: Key) -> float | None:
         """Deploy what the objects request; return the seconds after which to requeue."""

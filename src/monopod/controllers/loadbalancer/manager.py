@@ -7,6 +7,7 @@ from lightkube.resources.core_v1 import Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.networking_v1 import Ingress, IngressClass
 
+from monopod.api.resources import MicroVM
 from monopod.api.target_groups import TargetGroupBinding
 from monopod.controllers.loadbalancer import events
 from monopod.controllers.loadbalancer.certificates import Certificates
@@ -51,6 +52,7 @@ async def run(
         classes=manager.informer(IngressClass),
         bindings=manager.informer(TargetGroupBinding),
         pods=manager.informer(Pod),
+        machines=manager.informer(MicroVM),
     )
     publisher = events.EventPublisher(
         manager.recorder(events.SERVICE_COMPONENT), manager.recorder(events.INGRESS_COMPONENT)

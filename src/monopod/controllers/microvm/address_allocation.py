@@ -26,12 +26,20 @@ async def allocate(context: Context, machine: MicroVM) -> MicroVM:
         return await _none(context, machine, SUBNET_EXHAUSTED, why)
     whose = f"block {block}" if machine.is_worker_node else f"subnet {machine.spec.subnet}"
     message = f"{chosen.pod} of {whose}"
+    region = context.endpoint.region
+    until = context.resting.until(chosen.pod)
+    name = nodes.new_name(machine, chosen.pod, region, resting=until is not None)
+    if until is not None:
+        message += (
+            f"; its node is {name}, since certificates of an earlier node of this address are"
+            f" valid until {until:%Y-%m-%dT%H:%M:%SZ}"
+        )
     return await context.status.status(
         machine,
         conditions.changed(conditions.ADDRESSED, True, ALLOCATED, message),
         managementAddress=str(chosen.management),
         podAddress=str(chosen.pod),
-        nodeName=nodes.name_for(machine, chosen.pod, context.endpoint.region),
+        nodeName=name,
     )
 
 

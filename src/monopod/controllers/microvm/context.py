@@ -12,6 +12,7 @@ from monopod.controllers.microvm.heartbeats import LeaseTracker
 from monopod.controllers.microvm.ipam import AddressBook
 from monopod.controllers.microvm.nodes import Place
 from monopod.controllers.microvm.observed import ObservedCache
+from monopod.controllers.microvm.resting import RestingNames
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.status_writer import StatusWriter
 from monopod.errors import MonopodError
@@ -68,6 +69,7 @@ class Context:
     observed: ObservedCache
     leases: LeaseTracker
     addresses: AddressBook
+    resting: RestingNames
     events: EventPublisher
     settings: MicroVMSettings
     now: Callable[[], datetime]

@@ -10,7 +10,7 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api.conditions import TRUE
 from monopod.api.constants import CAPACITY_UNAVAILABLE
 from monopod.api.resources import MicroVM, Subnet
-from monopod.controllers.microvm import actions, conditions, decide, state
+from monopod.controllers.microvm import actions, conditions, decide, state, termination
 from monopod.controllers.microvm.actions import Requeue
 from monopod.controllers.microvm.boot_limiter import BootLimiter
 from monopod.controllers.microvm.context import Context
@@ -150,6 +150,8 @@ class MicroVMController(Controller):
             self._context.observed.forget(change.key)
             self._context.leases.forget(node)
             exists = self._context.observed.presence(change.key) is not None
+            # Again, for an object whose finalizer someone else removed.
+            termination.rest_name(self._context, machine)
             self._context.addresses.release(machine, exists=exists)
             self._boot_limiter.forget(change.key)
             self._without_room.discard(change.key)

@@ -96,6 +96,7 @@ class GarbageCollector:
             await termination.terminate(self._context, name, "no MicroVM object has its name")
             present.discard(name)
         self._context.addresses.sweep(present)
+        await self._context.resting.flush()
         await self._collect_nodes()
         await self._collect_requests()
         for machine in self._machines.items():

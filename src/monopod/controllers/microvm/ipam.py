@@ -4,11 +4,13 @@ An address is taken if a MicroVM's status records it, or if it was allocated her
 does not show it yet. It is free again when the object that holds it is gone.
 """
 
+import contextlib
 from collections.abc import Container
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from monopod.api.resources import MicroVM, Subnet
+from monopod.controllers.microvm.resting import RestingNames
 from monopod.kube import name_of, uid_of
 from monopod.node.net.addresses import allocate_management, allocate_pod
 from monopod.node.net.errors import AddressesExhaustedError
@@ -28,7 +30,13 @@ class AddressBook:
     Every method but ``sweep`` is O(1) in taken addresses.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resting: RestingNames | None = None) -> None:
+        """Nothing is taken.
+
+        Args:
+            resting: Addresses that are allocated only if their block has no other left.
+        """
+        self._resting = resting
         self._taken: dict[str, Addresses] = {}
         self._of_management: dict[IPv4Address, str] = {}
         self._of_pod: dict[IPv4Address, str] = {}
@@ -101,10 +109,17 @@ class AddressBook:
                 allocate_management(self._of_management, name),
                 _first_of(block, self._of_pod)
                 if machine.is_worker_node
-                else allocate_pod(block, self._of_pod, name),
+                else self._allocate_pod(block, name),
             )
             self._take(uid, known)
         return known
+
+    def _allocate_pod(self, block: IPv4Network, name: str) -> IPv4Address:
+        resting = self._resting
+        if resting is not None and not resting.all_rest:
+            with contextlib.suppress(AddressesExhaustedError):
+                return allocate_pod(block, _Either(self._of_pod, resting), name)
+        return allocate_pod(block, self._of_pod, name)
 
     def _take(self, uid: str, addresses: Addresses) -> None:
         self._taken[uid] = addresses
@@ -120,6 +135,17 @@ class AddressBook:
     def _forget(self, uid: str) -> None:
         self._give_up(uid)
         self._launched.discard(uid)
+
+
+@dataclass(frozen=True, slots=True)
+class _Either:
+    """A container of what is in either of two."""
+
+    one: Container[IPv4Address]
+    other: Container[IPv4Address]
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, IPv4Address) and (address in self.one or address in self.other)
 
 
 def _first_of(block: IPv4Network, taken: Container[IPv4Address]) -> IPv4Address:

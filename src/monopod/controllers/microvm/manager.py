@@ -20,9 +20,10 @@ from monopod.controllers.microvm.garbage_collector import GarbageCollector
 from monopod.controllers.microvm.heartbeats import LeaseTracker
 from monopod.controllers.microvm.ipam import AddressBook
 from monopod.controllers.microvm.observed import ObservedCache
+from monopod.controllers.microvm.resting import RestingNames
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.status_writer import StatusWriter
-from monopod.identity.node import NodeIssuer
+from monopod.identity.node import RENEWED_LIFETIME_S, NodeIssuer
 from monopod.kube import Client, Manager
 from monopod.node.provider import MachineProvider
 
@@ -58,6 +59,8 @@ async def run(
         subnets=manager.informer(Subnet),
     )
     requests = manager.informer(CertificateSigningRequest)
+    lifetime_s = max(settings.certificate_lifetime_s, RENEWED_LIFETIME_S)
+    resting = RestingNames(client, lifetime_s, now)
     context = Context(
         client=client,
         provider=provider,
@@ -68,7 +71,8 @@ async def run(
         status=StatusWriter(client, now),
         observed=ObservedCache(),
         leases=LeaseTracker(),
-        addresses=AddressBook(),
+        addresses=AddressBook(resting),
+        resting=resting,
         events=EventPublisher(manager.recorder(COMPONENT), manager.recorder(keys.SCHEDULER_NAME)),
         settings=settings,
         now=now,
@@ -85,6 +89,7 @@ async def run(
     async def first_observation() -> None:
         # Before any decision: observe which machines run and how others ended, and reserve the
         # addresses that a machine without an object still uses.
+        await resting.load()
         await collector.observe()
         await collector.try_to_collect()
 

@@ -44,10 +44,29 @@ class Place:
     zone: str
 
 
-def name_for(machine: MicroVM, pod_address: IPv4Address, region: str) -> str:
-    """Return the name of a machine's node."""
+def new_name(
+    machine: MicroVM, pod_address: IPv4Address, region: str, *, resting: bool = False
+) -> str:
+    """Return the name for the node of a machine that gets an address.
+
+    Args:
+        machine: The machine.
+        pod_address: Its pod's address, which determines the node's name.
+        region: The region in the name.
+        resting: That name is an earlier node's, whose certificates are still valid: the domain is
+            the machine's own instead, which no other node ever had. A certificate's common name,
+            ``system:node:`` and this name, has at most 64 characters, so the region is left out.
+    """
     named = host_name if machine.is_worker_node else node_name
-    return named(pod_address, region)
+    name = named(pod_address, region)
+    if not resting:
+        return name
+    return f"{name.split('.', 1)[0]}.{name_of(machine)}.internal"
+
+
+def name_for(machine: MicroVM, pod_address: IPv4Address, region: str) -> str:
+    """Return the name of a machine's node, which is fixed with its address."""
+    return machine.status_or_empty.nodeName or new_name(machine, pod_address, region)
 
 
 def taints(machine: MicroVM) -> tuple[tuple[str, str, str], ...]:

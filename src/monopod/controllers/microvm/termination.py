@@ -10,10 +10,11 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api import keys
 from monopod.api.constants import FINISHED_PHASES
 from monopod.api.resources import MicroVM
-from monopod.controllers.microvm import conditions, pod_failure
+from monopod.controllers.microvm import conditions, nodes, pod_failure
 from monopod.controllers.microvm.actions import Delete, MarkTerminated
 from monopod.controllers.microvm.context import Context
 from monopod.controllers.microvm.decide import POD_NEVER_RAN
+from monopod.controllers.microvm.ipam import recorded
 from monopod.kube import NotFoundError, meta, name_of, uid_of
 from monopod.node.provider import MachineExit, Presence
 
@@ -93,10 +94,23 @@ async def delete_node(context: Context, machine: MicroVM) -> None:
 
 
 async def remove_finalizer(context: Context, machine: MicroVM) -> None:
-    """Remove Monopod's finalizer from a MicroVM object."""
+    """Remove Monopod's finalizer from a MicroVM object, once the name of its node rests."""
+    rest_name(context, machine)
+    await context.resting.flush()
     rest = [each for each in meta(machine).finalizers or () if each != keys.MACHINE_FINALIZER]
     with contextlib.suppress(NotFoundError):
         await context.status.finalizers(machine, rest)
+
+
+def rest_name(context: Context, machine: MicroVM) -> None:
+    """Let the name of a deleted machine's node rest, if certificates were issued for it."""
+    addresses, status = recorded(machine), machine.status_or_empty
+    if addresses is None or not (status.attempts or status.credential):
+        return
+    # A name that has the machine's in it is never used again.
+    usual = nodes.new_name(machine, addresses.pod, context.endpoint.region)
+    if status.nodeName == usual and addresses.pod not in context.resting:
+        context.resting.rest(addresses.pod)
 
 
 async def _pod_exists(context: Context, machine: MicroVM) -> bool:

@@ -1,10 +1,10 @@
 """Which destinations the router translates, before kube-proxy does. Pure.
 
 The first chain that translates a connection's destination decides it; chains of a later priority
-are then skipped. kube-proxy (-100) translates whatever address a Service object names: cluster
+are then skipped. kube-proxy (-100) translates every address that a Service object names: cluster
 addresses, node ports, and any external or load-balancer address. Only the first two are ever its
 to translate here. All other connections get the address they have as their translation, so no
-object, whoever wrote it, takes an address of the platform, of a pod or of the outside.
+object takes an address of the platform, of a pod or of the outside.
 """
 
 from typing import Final

@@ -43,6 +43,8 @@ _GROWTH_BYTES: Final = 2 << 30
 """The sentry extends its memory and disk files, which have holes, by 1 GiB at a time."""
 _NOTIFICATIONS: Final = (0xC0502100, 0xC0182101, 0x40082104)
 """``SECCOMP_IOCTL_NOTIF_RECV``, ``_SEND`` and ``_SET_FLAGS``: how a stub's threads wake it."""
+_SOL_PACKET: Final = 263
+_PACKET_FANOUT: Final = 18
 ALLOWED: Final = seccomp.Extra(
     (
         # its own filters, far stricter than this one, and those of its stub processes
@@ -54,6 +56,8 @@ ALLOWED: Final = seccomp.Extra(
         *("preadv2", "pwritev2", "recvmmsg", "sendmmsg"),
     ),
     ioctls=_NOTIFICATIONS,
+    # It joins its link's sockets in a group, also if there is one only.
+    socket_options=((_SOL_PACKET, _PACKET_FANOUT),),
 )
 """The system calls that it needs beyond those common to all VMMs."""
 

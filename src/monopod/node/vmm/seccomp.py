@@ -45,7 +45,7 @@ _COMMON: Final = (
     *("pipe", "pipe2", "poll", "ppoll", "pselect6", "select"),
     # sockets that it has
     *("accept", "accept4", "getpeername", "getsockname", "getsockopt", "listen", "recvfrom"),
-    *("recvmsg", "sendmsg", "sendto", "setsockopt", "shutdown"),
+    *("recvmsg", "sendmsg", "sendto", "shutdown"),
 )
 
 
@@ -57,6 +57,9 @@ class Extra:
     ioctls: tuple[int, ...] = ()
     ioctl_types: tuple[int, ...] = ()
     """Allowed ioctl types (the second byte of the number), each with all its ioctls."""
+    socket_options: tuple[tuple[int, int], ...] = ()
+    """Levels and names of the socket options that it may set. Others take the host's memory beyond
+    its cgroup's limit (rings of packet sockets, ``SO_RCVBUFFORCE``) or load programs (filters)."""
     processes: bool = True
     """Whether it may create processes, not only threads."""
 
@@ -75,6 +78,9 @@ def build_filter(extra: Extra) -> pyseccomp.SyscallFilter:
     for request in (*_IOCTLS, *extra.ioctls):
         # A comparison of all 64 bits: the kernel ignores the upper half, so no "all but".
         rules.add_rule(pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, request))
+    for level, option in extra.socket_options:
+        at = pyseccomp.Arg(1, pyseccomp.EQ, level), pyseccomp.Arg(2, pyseccomp.EQ, option)
+        rules.add_rule(pyseccomp.ALLOW, "setsockopt", *at)
     for kind in extra.ioctl_types:
         family = pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _IOCTL_TYPE, kind << 8)
         rules.add_rule(pyseccomp.ALLOW, "ioctl", family)
