@@ -1,6 +1,6 @@
 """A real cluster for each worker of the end-to-end run, a namespace for each module and driver.
 
-Each pytest-xdist worker has a cluster of its own. Most of a run's time one cluster waits, so two of
+Each pytest-xdist worker has its own cluster. Most of a run's time one cluster waits, so two of
 them use two processors well.
 
 Every test runs on machines of driver ``uml``, and on ``qemu-kvm`` where the host can boot a guest
