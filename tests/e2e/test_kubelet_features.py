@@ -270,6 +270,25 @@ async def test_limits_on_open_files_and_processes(namespace: Namespace, work: st
 
 @pytest.mark.gvisor
 @pytest.mark.tcg
+@pytest.mark.row("S19")
+async def test_containers_are_filtered_and_set_no_kernel_parameter(
+    namespace: Namespace, work: str
+) -> None:
+    """Also as the container's root, which the image runs as."""
+    script = """
+        grep Seccomp: /proc/self/status
+        for file in kernel/core_pattern kernel/modprobe vm/overcommit_memory; do
+            [ -e /proc/sys/$file ] || continue
+            (echo 1 >/proc/sys/$file) 2>/dev/null && echo "$file written"
+        done
+        id -u
+    """
+    said = await namespace.sh(work, script, container="main")
+    assert said.split() == ["Seccomp:", "2", "0"]
+
+
+@pytest.mark.gvisor
+@pytest.mark.tcg
 @pytest.mark.row("S1")
 async def test_node_allocatable_is_what_was_provisioned(namespace: Namespace, work: str) -> None:
     about = await namespace.get("pod", work)

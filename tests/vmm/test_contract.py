@@ -66,6 +66,10 @@ class Place:
         name = f"{_PROGRAMS[self.driver.name]}\n"
         return min(pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == name)
 
+    def adjustment(self) -> str:
+        """How much sooner than others the kernel kills the VMM if memory runs out."""
+        return Path(f"/proc/{self.vmm()}/oom_score_adj").read_text().strip()
+
 
 @pytest.fixture(params=list(_PROGRAMS))
 async def place(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
@@ -139,6 +143,8 @@ async def test_a_machine_has_its_size_and_is_gone_when_its_vmm_is_killed(place: 
     # More than there is: the guest's kernel ends who wanted it, and the machine goes on.
     assert "hog 0" not in text
     driver.set_cpu_quota("one", milli_cpu)
+    # The host kills machines before its control plane.
+    assert place.adjustment() == "500"
     os.kill(place.vmm(), signal.SIGKILL)
     # As another process sees it, that knows nothing of the launch.
     assert (await driver.watch("one")).reason == "VmmKilled"

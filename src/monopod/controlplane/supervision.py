@@ -25,6 +25,8 @@ from monopod.util.process import ProcessError, run
 _LOG_FILE_BYTES: Final = 2_000_000
 _LOG_FILES: Final = 5
 _STATUS_FIELDS: Final = "up,ready,pid,updownfor,exitcode,signal"
+OOM_SCORE_ADJUSTMENT: Final = -900
+"""Of the control plane: all machines and the host's other processes are killed before it."""
 _START_DEADLINE_S: Final = 10.0
 _POLL_S: Final = 0.02
 _RESTART_DEADLINE_S: Final = 20.0
@@ -178,6 +180,9 @@ class Supervisor:
             "fdmove -c 2 1\n"
             f"getpid -E {own_pid}\n"
             f"foreground {{ redirfd -w 1 {execline.quote(procs)} echo ${own_pid} }}\n"
+            # Inherited by every service; without the right to it, the kernel's default stays.
+            f"foreground {{ redirfd -w 1 /proc/${{{own_pid}}}/oom_score_adj"
+            f" echo {OOM_SCORE_ADJUSTMENT} }}\n"
             f"s6-svscan -t 0 {execline.quote(str(self._services))}\n"
         )
 

