@@ -8,7 +8,7 @@ import pytest
 
 from monopod.build.components import BuildError, Component
 from monopod.build.components.build import content_key
-from monopod.build.components.replacements import Replacement
+from monopod.build.components.replacement import Replacement
 from monopod.build.components.sources import prepare_sources
 from monopod.build.components.toolchain import Toolchain
 

@@ -6,7 +6,7 @@ them use two processors well.
 Every test runs on machines of driver ``uml``, and on ``qemu-kvm`` where the host can boot a guest
 under it. Those marked ``gvisor`` run on ``gvisor`` too, those marked ``tcg`` on ``qemu-tcg``, which
 is exact but some ten times slower. With ``MONOPOD_E2E_DRIVERS``, separated by spaces, all tests run
-on these drivers instead.
+on these drivers instead; those marked ``linux_kernel`` never on ``gvisor``.
 """
 
 import os
@@ -59,6 +59,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = {mark.name for mark in metafunc.definition.iter_markers()}
         drivers = ["uml", *(name for mark, name in _MARKED.items() if mark in marks)]
         drivers = _REQUESTED or [*drivers, *(["qemu-kvm"] if _KVM else [])]
+        if "linux_kernel" in marks:
+            drivers = [name for name in drivers if name != "gvisor"] or ["uml"]
         metafunc.parametrize("driver", drivers, scope="module")
 
 

@@ -37,7 +37,7 @@ _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SILENT_FOR_S = 1.5
 
 _TOOLS = f"""
-import errno, json, socket, ssl, struct, sys
+import errno, fcntl, json, socket, ssl, struct, sys
 
 def call(source, address, port):
     with socket.socket() as own:
@@ -65,10 +65,11 @@ def http(method, address, port, path, account=""):
 
 def own_end():
     for _, name in socket.if_nameindex():
-        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as own:
-            own.bind((name, 0))
-            if own.getsockname()[4].startswith(bytes.fromhex("026d")):
-                return name, own.getsockname()[4]
+        with socket.socket() as own:
+            # SIOCGIFHWADDR: gVisor's packet sockets do not know their link's address.
+            asked = fcntl.ioctl(own, 0x8927, struct.pack("16s16x", name.encode()))
+        if asked[18:20] == bytes.fromhex("026d"):
+            return name, asked[18:24]
 
 def frame(kind, payload, to="{addresses.GATEWAY_MAC}"):
     name, mac = own_end()

@@ -321,6 +321,7 @@ async def _resize(namespace: Namespace, name: str, wanted: dict[str, str]) -> No
     )
 
 
+@pytest.mark.linux_kernel
 async def test_user_namespaces_and_the_handler_runc(namespace: Namespace, image: str) -> None:
     """Root in the container is another user on the node; volumes of each kind are its own."""
     await namespace.cluster.apply(
@@ -363,6 +364,7 @@ async def test_user_namespaces_and_the_handler_runc(namespace: Namespace, image:
     assert (first, second, jwt.count(".")) == ("0", "0", 2)
 
 
+@pytest.mark.gvisor
 async def test_probes_and_restarts(namespace: Namespace, image: str) -> None:
     """Startup gates liveness; a failed liveness probe restarts; OOM restarts with its reason."""
     await namespace.apply(

@@ -151,7 +151,8 @@ async def test_a_container_cannot_read_the_machines_configuration(
     )
     said = await namespace.sh("granted", script)
     assert "machine" not in said
-    assert said.count("not permitted") >= 4, said
+    # A kernel without any such device says the latter.
+    assert said.count("not permitted") + said.count("No such device or address") >= 4, said
     await namespace.kubectl("delete", "pod", "granted")
 
 

@@ -61,7 +61,11 @@ async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, im
 @pytest.mark.parametrize(
     ("word", "reason", "said"),
     [
-        ("firecracker", "UnknownDriver", "valid values are uml, gvisor, qemu, qemu-tcg, qemu-kvm"),
+        (
+            "firecracker",
+            "UnknownDriver",
+            "valid values are uml, gvisor, qemu, qemu-tcg, qemu-kvm, linux",
+        ),
         ("qemu-kvm", "DriverUnavailable", "Requested driver qemu-kvm is unavailable:"),
     ],
 )

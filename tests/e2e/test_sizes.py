@@ -45,8 +45,11 @@ _QUARTER = Size("250m", 0.25, 0.5)
 _SIZES = [_QUARTER, Size("1", 1, 2), Size("2", 2, 4), Size("4", 4, 8)]
 
 
+_DRIVERS = {0.25: "gvisor", 1: "uml", 2: "qemu-tcg", 4: "gvisor"}
+
+
 def _drivers(size: Size) -> str:
-    return "uml" if size.vcpu <= 1 else "qemu-tcg"
+    return _DRIVERS[size.vcpu]
 
 
 @pytest.mark.row("S1")

@@ -35,7 +35,7 @@ def test_a_size_reaches_the_machine_and_its_node(size: Size) -> None:
     spec = claimed(wanted).spec
     assert (spec.milliCPU, spec.memoryMiB) == (size.milli_cpu, size.memory_mib)
 
-    choice = choose(spec.milliCPU, spec.driver, DRIVERS)
+    choice = choose(spec.milliCPU, spec.driver, DRIVERS, tcg=True)
     assert choice.driver == ("uml" if size.milli_cpu <= 1000 else "qemu-tcg")
     vcpus = qemu.processors(spec.milliCPU)
     assert vcpus * 1000 == max(size.milli_cpu, 1000)

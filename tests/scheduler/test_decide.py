@@ -144,6 +144,7 @@ def test_a_driver_that_is_insisted_on(
         ("qemu", "qemu-kvm", False, "Fargate profile fp"),
         ("uml", None, True, "this cluster"),
         ("uml", "uml", True, "this cluster"),
+        ("linux", "uml", False, "Fargate profile fp"),
     ],
 )
 def test_a_pod_gets_no_weaker_driver_than_its_profile_or_cluster_allows(
@@ -153,6 +154,47 @@ def test_a_pod_gets_no_weaker_driver_than_its_profile_or_cluster_allows(
     reason, message = refused(decide(pod(metadata=_insisting(of_pod)), known))
     assert reason == "WeakerDriver"
     assert message.endswith(f"the least that {whose} allows")
+
+
+_SYSCTLS = {"sysctls": [{"name": "net.ipv4.tcp_fin_timeout", "value": "9"}]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "of_profile", "driver"),
+    [
+        ({"hostUsers": False}, None, "linux"),
+        ({"securityContext": _SYSCTLS}, None, "linux"),
+        ({"hostUsers": True}, None, ""),
+        ({"securityContext": {"sysctls": []}}, None, ""),
+        ({"hostUsers": False}, "uml", "uml"),
+        ({"hostUsers": False}, "qemu-kvm", "qemu-kvm"),
+    ],
+)
+def test_a_pod_that_needs_what_gvisor_lacks_gets_a_linux_kernel(
+    fields: dict[str, Any], of_profile: str | None, driver: str
+) -> None:
+    action = claimed(pod(**fields), profiles=[profile(**_insisting(of_profile))])
+    assert action.spec.driver == driver
+
+
+@pytest.mark.parametrize(
+    ("fields", "lacks"),
+    [
+        ({"hostUsers": False}, "user namespaces (hostUsers: false)"),
+        (
+            {"securityContext": _SYSCTLS},
+            "kernel parameters (sysctls: net.ipv4.tcp_fin_timeout)",
+        ),
+    ],
+)
+def test_such_a_pod_under_a_profile_of_gvisor_is_refused(
+    fields: dict[str, Any], lacks: str
+) -> None:
+    known = state(profiles=[profile(**_insisting("gvisor"))])
+    assert refused(decide(pod(**fields), known)) == (
+        "DriverLacksFeature",
+        f"Driver gvisor, which the pod or its profile requests, lacks {lacks}",
+    )
 
 
 @pytest.mark.row("S5")
@@ -171,7 +213,7 @@ def test_unknown_driver_is_refused(of_pod: str | None, of_profile: str | None, w
     assert refused(decide(wanted, state(profiles=[profile(**_insisting(of_profile))]))) == (
         "UnknownDriver",
         f"Annotation monopod.dev/driver of {whose} is 'firecracker'; valid values are"
-        " uml, gvisor, qemu, qemu-tcg, qemu-kvm",
+        " uml, gvisor, qemu, qemu-tcg, qemu-kvm, linux",
     )
 
 

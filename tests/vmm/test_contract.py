@@ -292,3 +292,29 @@ async def test_gvisor_has_sixteen_processors_and_none_more(bench: Bench) -> None
         larger = await bench.machine("two", scripted(""), milli_cpu=17_000)
         with pytest.raises(VmmError, match="supports at most 16000m per machine"):
             await place.driver.launch(larger, ())
+
+
+async def test_gvisor_kills_a_process_that_exceeds_its_cgroups_limit_for_a_moment(
+    bench: Bench,
+) -> None:
+    """Ten times each: reads of more than the limit in one call, and of less."""
+    async for place in _place(bench, "gvisor"):
+        await place.run(
+            f"""
+            group=/sys/fs/cgroup/kubepods/one
+            echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+            mkdir -p $group
+            echo +memory >/sys/fs/cgroup/kubepods/cgroup.subtree_control
+            echo 33554432 >$group/memory.max
+            for mib in 256 256 256 256 256 256 256 256 256 256 16 16 16 16 16 16 16 16 16 16; do
+                sh -c 'echo $$ >'$group'/cgroup.procs; exec dd if=/dev/zero of=/dev/null count=1 \
+                    bs='$mib'M' 2>/dev/null
+                echo "$mib MiB: $?"
+            done
+            echo {_READY}; sleep 600
+            """
+        )
+        await bench.printed("one", _READY)
+        text = tail(bench.console_of("one"))
+        assert text.count("256 MiB: 137") == 10, text
+        assert text.count(" 16 MiB: 0") == 10, text

@@ -48,8 +48,10 @@ MACHINE_LABEL: Final = "monopod.dev/microvm"
 
 DRIVER_ANNOTATION: Final = "monopod.dev/driver"
 """On a FargateProfile: the weakest driver of its pods. On a pod: the requested driver."""
-DRIVER_WORDS: Final = ("uml", "gvisor", "qemu", "qemu-tcg", "qemu-kvm")
-"""Its valid values; ``qemu`` means either accelerator."""
+DRIVER_LINUX: Final = "linux"
+DRIVER_WORDS: Final = ("uml", "gvisor", "qemu", "qemu-tcg", "qemu-kvm", DRIVER_LINUX)
+"""Its valid values; ``qemu`` means either accelerator, ``linux`` any default driver whose guests
+have a Linux kernel."""
 RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})
 """RuntimeClass handlers that a machine's containerd serves; ``runc`` runs ``crun`` too."""
 NODE_LABEL: Final = "monopod.dev/node"

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
+from monopod.api import keys
 from monopod.cli.screen import Screen, plain_console
 from monopod.controlplane import access, workers
 from monopod.fargate.sizing import TABLE, Size
@@ -15,6 +16,8 @@ from monopod.settings import Settings
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER_AGENT: Final = "monopod-node"
+_DRIVERS: Final = tuple(word for word in keys.DRIVER_WORDS if word != "gvisor")
+"""gVisor lacks the policy routing of a node with pods."""
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +33,10 @@ def register(app: typer.Typer) -> None:
         subnet: Annotated[
             str, typer.Option("--subnet", help="A private subnet: gives zone and egress.")
         ] = "",
+        *,
+        driver: Annotated[
+            str, typer.Option("--driver", help=f"One of {', '.join(_DRIVERS)}.")
+        ] = keys.DRIVER_LINUX,
     ) -> None:
         """Create a worker node and wait until it is ready."""
         if not _NAME.fullmatch(name):
@@ -39,7 +46,9 @@ def register(app: typer.Typer) -> None:
             fit = [str(each) for each in TABLE if each.milli_cpu == size.milli_cpu]
             instead = f"with {cpu:g} vCPU there are {', '.join(fit)}" if fit else "try --cpu 1"
             raise typer.BadParameter(f"there is no size {size}; {instead}")
-        wish = workers.WorkerRequest(name, size, storage, subnet)
+        if driver not in _DRIVERS:
+            raise typer.BadParameter(f"a worker node's driver is one of {', '.join(_DRIVERS)}")
+        wish = workers.WorkerRequest(name, size, storage, subnet, driver)
         with Screen() as screen:
             asyncio.run(_add(wish, screen))
 

@@ -47,6 +47,8 @@ class WorkerRequest:
     storage_gib: int = 20
     subnet: str = ""
     """The private subnet whose zone and route out it uses; empty means any private one."""
+    driver: str = keys.DRIVER_LINUX
+    """A word of ``keys.DRIVER_WORDS``; gVisor lacks the policy routing of a node with pods."""
 
 
 async def add(client: Client, request: WorkerRequest, report: Report = ignore) -> Node:
@@ -159,6 +161,7 @@ async def _make(client: Client, request: WorkerRequest) -> MicroVM:
             memoryMiB=request.size.memory_mib,
             ephemeralStorageGiB=request.storage_gib,
             podCIDR=block,
+            driver=request.driver,
         ),
     )
     try:

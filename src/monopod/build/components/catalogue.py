@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from monopod.build.components.errors import ComponentsError
-from monopod.build.components.replacements import GVISOR, KUBERNETES, Replacement
+from monopod.build.components.replacement import Replacement
+from monopod.build.components.replacements import GVISOR, KUBERNETES
 
 
 @dataclass(frozen=True, slots=True)

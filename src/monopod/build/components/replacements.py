@@ -5,27 +5,16 @@ is always too early, and a machine's only pod waits for the second.
 
 The others are of gVisor:
 
-- Its cgroups lack files that a kubelet needs: ``memory.stat``, without which it reports no memory,
-  and ``memory.min`` and ``memory.low``, which a restarted kubelet sets to 0.
+- Those of its cgroups are in :mod:`monopod.build.components.gvisor_memory`.
 - Its network stack has no request for permanent neighbours (``RTM_NEWNEIGH``).
 - A link that moves to another network namespace there gets no more packets once the goroutines that
   read it have ended: they are stopped, and not started again. And packet sockets do not see it.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """A change of one file of a module. A build fails where upstream's text is another."""
-
-    file: str
-    """Path in the module."""
-    old: str
-    """Text that the file has exactly once."""
-    new: str
-
+from monopod.build.components.gvisor_memory import MEMORY
+from monopod.build.components.replacement import Replacement
 
 _WAIT: Final = "const WaitForAPIServerSyncPeriod = {} * time."
 KUBERNETES: Final = (
@@ -34,56 +23,6 @@ KUBERNETES: Final = (
         f"{_WAIT.format(1)}Second\n",
         f"{_WAIT.format(20)}Millisecond\n",
     ),
-)
-
-_FILE: Final = "pkg/sentry/fsimpl/cgroup2fs/memory.go"
-_TYPES: Final = """\
-// memoryStat is memory.stat. All that a cgroup uses counts as anonymous: files have a separate
-// memory file.
-type memoryStat struct {
-	m *memory
-}
-
-// Generate implements vfs.DynamicBytesSource.Generate.
-func (ms *memoryStat) Generate(ctx context.Context, buf *bytes.Buffer) error {
-	buf.WriteString("anon ")
-	if err := (&memoryCurrent{m: ms.m}).Generate(ctx, buf); err != nil {
-		return err
-	}
-	buf.WriteString("file 0\\ninactive_file 0\\npgfault 0\\npgmajfault 0\\n")
-	return nil
-}
-
-// memoryProtection is memory.min or memory.low.
-type memoryProtection struct{}
-
-// Generate implements vfs.DynamicBytesSource.Generate.
-func (*memoryProtection) Generate(ctx context.Context, buf *bytes.Buffer) error {
-	buf.WriteString("0\\n")
-	return nil
-}
-
-// Write implements vfs.WritableDynamicBytesSource.Write.
-func (*memoryProtection) Write(
-	ctx context.Context, _ *vfs.FileDescription, src usermem.IOSequence, offset int64,
-) (int64, error) {
-	return src.NumBytes(), nil
-}
-
-"""
-_LIST: Final = """\
-{name: "memory.low", source: &memoryProtection{}, perm: 0644},
-		{name: "memory.min", source: &memoryProtection{}, perm: 0644},
-		{name: "memory.stat", source: &memoryStat{m: m}, perm: 0444, showAtRoot: true},
-		"""
-_FIRST: Final = '{name: "memory.current",'
-_NAMES: Final = '[]string{"memory.events",'
-_NEXT_TYPE: Final = "// +stateify savable\ntype memoryCurrent struct"
-
-_CGROUPS: Final = (
-    Replacement(_FILE, _FIRST, _LIST + _FIRST),
-    Replacement(_FILE, _NAMES, f'{_NAMES} "memory.low", "memory.min", "memory.stat",'),
-    Replacement(_FILE, _NEXT_TYPE, _TYPES + _NEXT_TYPE),
 )
 
 _NETLINK: Final = "pkg/sentry/socket/netlink/route/protocol.go"
@@ -176,4 +115,4 @@ _LINKS: Final = (
     Replacement("pkg/tcpip/stack/stack.go", _MOVE, _MOVE_WHOLE),
 )
 
-GVISOR: Final = (*_CGROUPS, *_LINKS)
+GVISOR: Final = (*MEMORY, *_LINKS)

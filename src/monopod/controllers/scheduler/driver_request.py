@@ -16,12 +16,23 @@ from monopod.controllers.scheduler.actions import UnschedulableError
 from monopod.kube import annotations_of, name_of
 
 _HARDWARE: Final = "qemu-kvm"
-_STRENGTH: Final = {_HARDWARE: 3, "gvisor": 2, "uml": 1, "qemu": 0, "qemu-tcg": 0}
-"""How strong a boundary each driver is (docs/explanation/security.md). ``qemu`` may be TCG."""
+_GVISOR: Final = "gvisor"
+_STRENGTH: Final = {
+    _HARDWARE: 3,
+    _GVISOR: 2,
+    "uml": 1,
+    "qemu": 0,
+    "qemu-tcg": 0,
+    keys.DRIVER_LINUX: 0,
+}
+"""How strong a boundary each driver is (docs/explanation/security.md). The words that are no
+driver's may be TCG."""
 
 
 def requested_driver(pod: Pod, profile: FargateProfile, *, hardware_only: bool = False) -> str:
     """Return the requested driver; empty means any.
+
+    Without a request, a pod that needs what gVisor lacks gets a driver with a Linux kernel.
 
     Args:
         pod: Its annotation may request a stronger driver than its profile's.
@@ -29,7 +40,8 @@ def requested_driver(pod: Pod, profile: FargateProfile, *, hardware_only: bool =
         hardware_only: Whether the cluster's floor is hardware virtualisation.
 
     Raises:
-        UnschedulableError: An annotation is no driver, or is weaker than a floor.
+        UnschedulableError: An annotation is no driver, or is weaker than a floor; or the pod needs
+            what the requested driver lacks.
     """
     floors = {
         f"Fargate profile {name_of(profile)}": _annotation(
@@ -45,7 +57,27 @@ def requested_driver(pod: Pod, profile: FargateProfile, *, hardware_only: bool =
                 f"Annotation {keys.DRIVER_ANNOTATION} of the pod is {wanted!r}, which isolates less"
                 f" than {floor!r}, the least that {owner} allows",
             )
-    return wanted or max(floors.values(), key=lambda floor: _STRENGTH.get(floor, -1))
+    chosen = wanted or max(floors.values(), key=lambda floor: _STRENGTH.get(floor, -1))
+    needs = _needs_linux(pod)
+    if needs and chosen == _GVISOR:
+        raise UnschedulableError(
+            reasons.DRIVER_LACKS_FEATURE,
+            f"Driver {_GVISOR}, which the pod or its profile requests, lacks {needs}",
+        )
+    return chosen or (keys.DRIVER_LINUX if needs else "")
+
+
+def _needs_linux(pod: Pod) -> str:
+    """Return which of a pod's fields needs what gVisor lacks; empty means none."""
+    spec = pod.spec
+    if spec is None:
+        return ""
+    if spec.hostUsers is False:
+        return "user namespaces (hostUsers: false)"
+    if spec.securityContext is not None and spec.securityContext.sysctls:
+        names = ", ".join(sorted(each.name for each in spec.securityContext.sysctls))
+        return f"kernel parameters (sysctls: {names})"
+    return ""
 
 
 def _annotation(owner: res.Resource, what: str) -> str:

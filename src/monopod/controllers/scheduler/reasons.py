@@ -26,6 +26,7 @@ NO_DRIVER: Final = constants.DRIVER_UNAVAILABLE
 NO_SIZE: Final = constants.SIZE_UNSUPPORTED
 UNKNOWN_DRIVER: Final = "UnknownDriver"
 WEAKER_DRIVER: Final = "WeakerDriver"
+DRIVER_LACKS_FEATURE: Final = "DriverLacksFeature"
 SECURITY_GROUPS: Final = "InvalidSecurityGroups"
 NAME_TAKEN: Final = "MachineNameTaken"
 PROVISIONING: Final = "Provisioning"
@@ -51,6 +52,7 @@ UNSCHEDULABLE: Final = frozenset(
         NO_SIZE,
         UNKNOWN_DRIVER,
         WEAKER_DRIVER,
+        DRIVER_LACKS_FEATURE,
         SECURITY_GROUPS,
     }
 )

@@ -1,7 +1,8 @@
 """Selects the driver of a machine, with a reason. Pure.
 
-KVM is preferred. Without it, User Mode Linux is, because it boots sooner and is faster than an
-emulated processor; but it has one processor, so larger machines run under QEMU's TCG.
+KVM is preferred. Without it, gVisor is, because it boots sooner and is faster than User Mode Linux,
+which runs what needs a Linux kernel and has one processor. QEMU's TCG is no isolation boundary, as
+its own documentation says: it is chosen where it is requested, or where the operator allows it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from monopod.api import keys
 from monopod.fargate.sizing import TABLE
 from monopod.node.provider import DriverSelection, DriverUnavailableError, SizeUnsupportedError
 
@@ -16,9 +18,11 @@ UML: Final = "uml"
 GVISOR: Final = "gvisor"
 QEMU_TCG: Final = "qemu-tcg"
 QEMU_KVM: Final = "qemu-kvm"
-_BY_WORD: Final = {"": (QEMU_KVM, UML, QEMU_TCG), "qemu": (QEMU_KVM, QEMU_TCG)}
-"""Drivers by requested word, the best first; any other word is the name of one driver, such as
-:data:`GVISOR`, which is not chosen by default."""
+TCG_SETTING: Final = "MONOPOD_LOCAL_TCG"
+_DEFAULT: Final = {"": (QEMU_KVM, GVISOR, UML), keys.DRIVER_LINUX: (QEMU_KVM, UML)}
+"""Drivers by requested word, the best first; last comes TCG, where it is allowed."""
+_EITHER: Final = {"qemu": (QEMU_KVM, QEMU_TCG)}
+"""Likewise; any other word is the name of one driver."""
 _SEPARATOR: Final = "; "
 
 
@@ -33,13 +37,16 @@ class Candidate:
     """Why this host cannot run it; empty means it can."""
 
 
-def choose(milli_cpu: int, requested: str, candidates: Sequence[Candidate]) -> DriverSelection:
+def choose(
+    milli_cpu: int, requested: str, candidates: Sequence[Candidate], *, tcg: bool = False
+) -> DriverSelection:
     """Choose the driver for a machine.
 
     Args:
         milli_cpu: The machine's CPU in thousandths of a vCPU.
         requested: The requested word of ``keys.DRIVER_WORDS``; empty means any.
         candidates: All drivers.
+        tcg: Whether a machine may run under TCG without a request for it.
 
     Raises:
         DriverUnavailableError: This host cannot run the requested driver, or any at all.
@@ -48,15 +55,18 @@ def choose(milli_cpu: int, requested: str, candidates: Sequence[Candidate]) -> D
     known = {each.name: each for each in candidates}
     wanted = [
         known.get(name, Candidate(name, 0, "Monopod has no such driver here"))
-        for name in _BY_WORD.get(requested, (requested,))
+        for name in _names(requested, tcg)
     ]
     usable = [each for each in wanted if not each.unusable]
     fitting = [each for each in usable if each.max_milli_cpu >= milli_cpu]
     if not fitting:
-        raise _refusal(milli_cpu, requested, wanted, bool(usable))
+        hint = _tcg_hint(milli_cpu, requested, known.get(QEMU_TCG), wanted)
+        raise _refusal(milli_cpu, requested, wanted, bool(usable), hint)
     chosen = fitting[0]
     passed_over = _SEPARATOR.join(_objections(milli_cpu, wanted[: wanted.index(chosen)]))
-    if requested:
+    if requested == keys.DRIVER_LINUX:
+        why = "a guest with a Linux kernel is needed"
+    elif requested:
         why = f"the pod or its profile requests {requested}"
     elif chosen.name == QEMU_KVM:
         why = "hardware virtualisation works on this host"
@@ -68,14 +78,35 @@ def choose(milli_cpu: int, requested: str, candidates: Sequence[Candidate]) -> D
     )
 
 
-def automatic(candidates: Sequence[Candidate]) -> str:
+def automatic(candidates: Sequence[Candidate], *, tcg: bool = False) -> str:
     """Describe for users which drivers are chosen by default."""
     largest: dict[str, int] = {}
     for milli_cpu in sorted({size.milli_cpu for size in TABLE}):
         with suppress(DriverUnavailableError, SizeUnsupportedError):
-            largest[choose(milli_cpu, "", candidates).driver] = milli_cpu
+            largest[choose(milli_cpu, "", candidates, tcg=tcg).driver] = milli_cpu
     said = [f"{name} up to {milli_cpu / 1000:g} vCPU" for name, milli_cpu in largest.items()]
     return ", then ".join(said) or "none: no driver can be used"
+
+
+def _names(requested: str, tcg: bool) -> tuple[str, ...]:
+    default = _DEFAULT.get(requested)
+    if default is None:
+        return _EITHER.get(requested, (requested,))
+    return (*default, QEMU_TCG) if tcg else default
+
+
+def _tcg_hint(
+    milli_cpu: int, requested: str, tcg: Candidate | None, wanted: Sequence[Candidate]
+) -> str:
+    """Return what to do where only TCG could run a machine, which is not allowed to."""
+    if requested not in _DEFAULT or tcg is None or tcg in wanted:
+        return ""
+    if tcg.unusable or tcg.max_milli_cpu < milli_cpu:
+        return ""
+    return (
+        f"{QEMU_TCG} could, but emulation is no isolation boundary: request it by annotation"
+        f" {keys.DRIVER_ANNOTATION}, or allow it for all pods with {TCG_SETTING}=true"
+    )
 
 
 def _reason(name: str, requested: str) -> str:
@@ -96,9 +127,9 @@ def _objections(milli_cpu: int, candidates: Sequence[Candidate]) -> Iterator[str
 
 
 def _refusal(
-    milli_cpu: int, requested: str, wanted: Sequence[Candidate], usable: bool
+    milli_cpu: int, requested: str, wanted: Sequence[Candidate], usable: bool, hint: str
 ) -> DriverUnavailableError | SizeUnsupportedError:
-    why = _SEPARATOR.join(_objections(milli_cpu, wanted))
+    why = _SEPARATOR.join([*_objections(milli_cpu, wanted), *filter(None, (hint,))])
     if usable:
         size = f"This host cannot run a machine of {milli_cpu / 1000:g} vCPU"
         said = f" under driver {requested}" if requested else ""

@@ -50,6 +50,7 @@ class Drivers:
         drivers: Sequence[Driver],
         checks: Mapping[str, Check] | None = None,
         *,
+        tcg: bool = False,
         changed: Callable[["Drivers"], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
@@ -59,6 +60,7 @@ class Drivers:
         Args:
             drivers: All drivers, with unique names.
             checks: Further checks by driver name, run after its preparation.
+            tcg: Whether a machine may run under TCG without a request for it.
             changed: Called after each check of the drivers.
             now: The current time, for reports.
             clock: A monotonic clock in seconds.
@@ -69,6 +71,7 @@ class Drivers:
             each.name: DriverReport(_candidate(each, "it has not been checked yet"), "", now())
             for each in drivers
         }
+        self._tcg = tcg
         self._changed = changed
         self._now = now
         self._clock = clock
@@ -120,12 +123,12 @@ class Drivers:
             SizeUnsupportedError: No usable driver supports this size.
         """
         try:
-            return choose(milli_cpu, requested, self.candidates)
+            return choose(milli_cpu, requested, self.candidates, tcg=self._tcg)
         except (DriverUnavailableError, SizeUnsupportedError):
             if self._clock() - self._checked < _CHECK_AGAIN_S:
                 raise
         await self.prepare()
-        return choose(milli_cpu, requested, self.candidates)
+        return choose(milli_cpu, requested, self.candidates, tcg=self._tcg)
 
     def require(self) -> None:
         """Require at least one usable driver.

@@ -68,7 +68,7 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
 
     def write(found: Drivers) -> None:
         try:
-            report.write(settings, Report(whole, found.reports))
+            report.write(settings, Report(whole, found.reports, own.tcg))
         except OSError as error:
             # Only `monopod status` reads it.
             _log.warning("host_report_write_failed", error=str(error))
@@ -78,7 +78,10 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
         return Finding(found.works, found.reason, datetime.fromtimestamp(found.at, UTC))
 
     drivers = Drivers(
-        [uml, gvisor, emulated, virtualised], {virtualised.name: probe}, changed=write
+        [uml, gvisor, emulated, virtualised],
+        {virtualised.name: probe},
+        tcg=own.tcg,
+        changed=write,
     )
     await drivers.prepare()
     drivers.require()

@@ -39,11 +39,13 @@ class Report:
     whole: Size
     """CPU and memory that machines may reserve in total."""
     drivers: Sequence[DriverReport]
+    tcg: bool = False
+    """Whether a machine may run under TCG without a request for it."""
 
     @property
     def automatic(self) -> str:
         """The default drivers, described for users."""
-        return automatic([each.candidate for each in self.drivers])
+        return automatic([each.candidate for each in self.drivers], tcg=self.tcg)
 
 
 @dataclass(frozen=True, slots=True)

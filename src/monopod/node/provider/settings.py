@@ -37,6 +37,9 @@ class LocalSettings(BaseSettings):
     """Limit on concurrent boots. Fewer leave cores idle while machines wait for disk and API
     server; with more, each boot gets close to its timeouts."""
 
+    tcg: bool = False
+    """Whether a machine that no other default driver can run may run under ``qemu-tcg`` without a
+    request for it: QEMU's documentation says that TCG is no isolation boundary."""
     kvm_kernel: Path | None = None
     """Guest kernel of ``qemu-kvm`` machines in place of Debian's: an ELF vmlinux or a bzImage."""
 
