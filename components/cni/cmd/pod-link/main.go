@@ -109,7 +109,8 @@ func add(wanted configuration, pod container) error {
 func giveBack(wanted configuration, pod container) error {
 	runtime.LockOSThread()
 	namespace, err := os.Open(pod.namespace)
-	if pod.namespace == "" || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		// No name is no file either.
 		return nil
 	}
 	if err != nil {

@@ -10,10 +10,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,20 +33,37 @@
 #define END_MS 2000
 
 static long total_kib;
+static int meminfo;
+
+/* A cgroup with a limit. */
+struct limited {
+    char group[PATH_LENGTH];
+    long limit;
+    int usage; /* memory.current */
+};
+static struct limited *limited;
+static size_t count_limited, room_limited;
+/* Reports what is made, removed or written in cgroups. */
+static int changes = -1;
 
 static void pause_ms(long milliseconds) {
     struct timespec left = {milliseconds / 1000, milliseconds % 1000 * 1000000};
     while (nanosleep(&left, &left)) continue;
 }
 
-/* Reads a file into a buffer; returns whether it has any content. */
-static int read_file(const char *path, char *buffer, size_t size) {
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) return 0;
-    ssize_t count = read(descriptor, buffer, size - 1);
-    close(descriptor);
+/* Reads a file from its start into a buffer; returns whether it has any content. */
+static int read_again(int file, char *buffer, size_t size) {
+    ssize_t count = pread(file, buffer, size - 1, 0);
     buffer[count > 0 ? count : 0] = 0;
     return count > 0;
+}
+
+static int read_file(const char *path, char *buffer, size_t size) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return 0;
+    int found = read_again(file, buffer, size);
+    close(file);
+    return found;
 }
 
 /* A number of kibibytes after a word in a file such as /proc/meminfo; -1 if there is none. */
@@ -55,7 +74,7 @@ static long kib_of(const char *text, const char *word) {
 
 static long free_kib(void) {
     char text[2048];
-    if (!read_file("/proc/meminfo", text, sizeof text)) return total_kib;
+    if (!read_again(meminfo, text, sizeof text)) return total_kib;
     total_kib = kib_of(text, "MemTotal:");
     return kib_of(text, "MemFree:");
 }
@@ -176,53 +195,105 @@ static void kill_worst(const char *below, const char *why) {
 
 static long least(long one, long other) { return one < other ? one : other; }
 
-static long bytes_of(const char *group, const char *file) {
-    char path[PATH_LENGTH + 64], text[64];
-    snprintf(path, sizeof path, GROUPS "%s/%s", group, file);
-    if (!read_file(path, text, sizeof text) || !isdigit((unsigned char)*text)) return -1;
+/* The bytes in a file such as memory.max; -1 if there is no limit, or no file. */
+static long bytes_of(int file) {
+    char text[64];
+    if (file < 0 || !read_again(file, text, sizeof text) || !isdigit((unsigned char)*text)) return -1;
     return strtol(text, NULL, 10);
 }
 
-/* Looks at a cgroup and those below it, the innermost first, as limits of containers are to be met
- * before those of pods. Returns the bytes that are left below the nearest limit. */
-static long check(const char *group) {
-    long left = LONG_MAX;
+static int open_in(const char *group, const char *file) {
+    char path[PATH_LENGTH + 64];
+    snprintf(path, sizeof path, GROUPS "%s/%s", group, file);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void remember(const char *group) {
+    int file = open_in(group, "memory.max");
+    long limit = bytes_of(file);
+    if (file >= 0) close(file);
+    if (limit < 0) return;
+    if (count_limited == room_limited) {
+        struct limited *more = realloc(limited, (room_limited + 64) * sizeof *more);
+        if (!more) return;
+        limited = more, room_limited += 64;
+    }
+    struct limited *added = &limited[count_limited++];
+    snprintf(added->group, sizeof added->group, "%s", group);
+    added->limit = limit;
+    added->usage = open_in(group, "memory.current");
+}
+
+/* Remembers the limited ones of a cgroup and those below it, the innermost first, as limits of
+ * containers are to be met before those of pods. */
+static void walk(const char *group) {
     char path[PATH_LENGTH + 64];
     snprintf(path, sizeof path, GROUPS "%s", group);
+    /* Before its content is read, so that nothing is missed. */
+    inotify_add_watch(changes, path, IN_CREATE | IN_DELETE | IN_MODIFY | IN_ONLYDIR);
     DIR *children = opendir(path);
     for (struct dirent *entry; children && (entry = readdir(children));) {
         if (entry->d_type != DT_DIR || *entry->d_name == '.') continue;
         char child[PATH_LENGTH];
         if (snprintf(child, sizeof child, "%s/%s", group, entry->d_name) < (int)sizeof child)
-            left = least(left, check(child));
+            walk(child);
     }
     if (children) closedir(children);
-    long limit = bytes_of(group, "memory.max");
-    if (limit < 0) return left;
-    long used = bytes_of(group, "memory.current");
-    if (used <= limit) return least(left, limit - used);
-    char why[128];
-    snprintf(why, sizeof why, "the limit of %ld MiB of %.48s is reached", limit >> 20, group);
-    kill_worst(group, why);
-    /* What killed processes had is freed a little later. */
-    for (int passed = 0; passed < END_MS && bytes_of(group, "memory.current") > limit;
-         passed += SHORTEST_MS)
-        pause_ms(SHORTEST_MS);
-    return 0;
+    if (children) remember(group);
 }
 
-static int is_full(void) { return free_kib() <= total_kib / 256; }
+/* Looks at all cgroups. They change seldom, and system calls are what an idle machine pays for. */
+static void look_at_cgroups(void) {
+    while (count_limited) close(limited[--count_limited].usage);
+    if (changes >= 0) close(changes);
+    changes = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    inotify_add_watch(changes, GROUPS, IN_CREATE | IN_ONLYDIR);
+    walk(PODS);
+}
+
+/* Returns the bytes that are left below the nearest limit. */
+static long check(void) {
+    long left = LONG_MAX;
+    for (size_t number = 0; number < count_limited; number++) {
+        struct limited *each = &limited[number];
+        long used = bytes_of(each->usage);
+        if (used <= each->limit) {
+            left = least(left, each->limit - used);
+            continue;
+        }
+        char why[128];
+        snprintf(why, sizeof why, "the limit of %ld MiB of %.48s is reached", each->limit >> 20,
+                 each->group);
+        kill_worst(each->group, why);
+        /* What killed processes had is freed a little later. */
+        for (int passed = 0; passed < END_MS && bytes_of(each->usage) > each->limit;
+             passed += SHORTEST_MS)
+            pause_ms(SHORTEST_MS);
+        left = 0;
+    }
+    return left;
+}
+
+static int is_full(long free) { return free <= total_kib / 256; }
 
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    for (;;) {
-        long left = check(PODS) / 1024;
-        if (is_full()) {
+    meminfo = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    for (int changed = 1;;) {
+        if (changed) look_at_cgroups();
+        long left = check() / 1024;
+        long free = free_kib();
+        if (is_full(free)) {
             kill_worst("", "the machine has no memory left");
-            for (int passed = 0; passed < END_MS && is_full(); passed += SHORTEST_MS)
+            for (int passed = 0; passed < END_MS && is_full(free = free_kib());
+                 passed += SHORTEST_MS)
                 pause_ms(SHORTEST_MS);
         }
-        long interval = least(left, free_kib()) / KIB_PER_MS;
-        pause_ms(interval < SHORTEST_MS ? SHORTEST_MS : least(interval, LONGEST_MS));
+        long interval = least(left, free) / KIB_PER_MS;
+        interval = interval < SHORTEST_MS ? SHORTEST_MS : least(interval, LONGEST_MS);
+        struct pollfd change = {changes, POLLIN, 0};
+        changed = poll(&change, 1, interval) > 0;
+        /* Changes come in groups. */
+        if (changed) pause_ms(SHORTEST_MS);
     }
 }
