@@ -3,10 +3,11 @@
 Each pytest-xdist worker has its own cluster. Most of a run's time one cluster waits, so two of
 them use two processors well.
 
-Every test runs on machines of driver ``uml``, and on ``qemu-kvm`` where the host can boot a guest
-under it. Those marked ``gvisor`` run on ``gvisor`` too, those marked ``tcg`` on ``qemu-tcg``, which
-is exact but some ten times slower. With ``MONOPOD_E2E_DRIVERS``, separated by spaces, all tests run
-on these drivers instead; those marked ``linux_kernel`` never on ``gvisor``.
+Every test runs on machines of driver ``gvisor``, the default without KVM, and on ``qemu-kvm`` where
+the host can boot a guest under it. Those marked ``uml`` run on ``uml`` too, those marked ``tcg`` on
+``qemu-tcg``, which is exact but some ten times slower. Those marked ``linux_kernel`` need what
+gVisor lacks, and run on ``uml`` instead of it. With ``MONOPOD_E2E_DRIVERS``, separated by spaces,
+all tests run on these drivers instead.
 """
 
 import os
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 _KVM = Path("/dev/kvm").exists()
-_MARKED = {"gvisor": "gvisor", "tcg": "qemu-tcg"}
+_MARKED = {"uml": "uml", "tcg": "qemu-tcg"}
 _REQUESTED = os.environ.get("MONOPOD_E2E_DRIVERS", "").split()
 _LAST = ("test_faults.py", "test_up_down.py")
 
@@ -57,10 +58,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
     if "driver" in metafunc.fixturenames and not chosen:
         marks = {mark.name for mark in metafunc.definition.iter_markers()}
-        drivers = ["uml", *(name for mark, name in _MARKED.items() if mark in marks)]
+        drivers = ["gvisor", *(name for mark, name in _MARKED.items() if mark in marks)]
         drivers = _REQUESTED or [*drivers, *(["qemu-kvm"] if _KVM else [])]
         if "linux_kernel" in marks:
-            drivers = [name for name in drivers if name != "gvisor"] or ["uml"]
+            drivers = list(dict.fromkeys("uml" if name == "gvisor" else name for name in drivers))
         metafunc.parametrize("driver", drivers, scope="module")
 
 

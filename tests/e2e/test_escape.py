@@ -213,7 +213,7 @@ async def ground(
     )
 
 
-@pytest.mark.gvisor
+@pytest.mark.uml
 @pytest.mark.row("S5")
 async def test_root_in_a_machine_reaches_only_what_it_needs(ground: Ground) -> None:
     control, host = str(ground.plan.control.ip), str(ground.plan.host.ip)
@@ -237,7 +237,7 @@ async def test_root_in_a_machine_reaches_only_what_it_needs(ground: Ground) -> N
     await ground.unharmed()
 
 
-@pytest.mark.gvisor
+@pytest.mark.uml
 @pytest.mark.row("S5")
 async def test_root_in_a_machine_cannot_spoof_another(ground: Ground) -> None:
     own, target = ground.own, str(ground.plan.resolver)

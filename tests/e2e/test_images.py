@@ -17,7 +17,7 @@ async def _rows(namespace: Namespace) -> list[list[str]]:
     return [[row[1], row[2], *row[7:]] for row in rows if row[0] == _NAME]
 
 
-@pytest.mark.parametrize("driver", ["uml"], scope="module")
+@pytest.mark.parametrize("driver", ["gvisor"], scope="module")
 async def test_images_in_use_are_kept_and_others_can_be_removed(namespace: Namespace) -> None:
     cluster, user = namespace.cluster, f"{namespace.name}/user"
     archive = await catalogue.build_test_image()

@@ -130,8 +130,7 @@ async def hoarder(namespace: Namespace, image: str) -> str:
     return "hoarder"
 
 
-@pytest.mark.gvisor
-@pytest.mark.tcg
+@pytest.mark.uml
 async def test_logs_and_their_following(namespace: Namespace, work: str) -> None:
     assert await namespace.kubectl("logs", work, "-c", "main") == "started\nfrom-init\n"
     assert await namespace.kubectl("logs", work, "-c", "sidecar") == "sidecar-up\n"
@@ -147,7 +146,7 @@ async def test_logs_and_their_following(namespace: Namespace, work: str) -> None
         assert await reading == b"followed\n"
 
 
-@pytest.mark.gvisor
+@pytest.mark.uml
 @pytest.mark.tcg
 async def test_exec_returns_the_command_s_status_and_input(namespace: Namespace, work: str) -> None:
     said = await namespace.kubectl("exec", "-i", work, "-c", "main", "--", "cat", stdin="echoed")
@@ -183,8 +182,7 @@ async def test_files_are_copied_both_ways(namespace: Namespace, work: str, tmp_p
     assert back.read_text() == "over the wire\n"
 
 
-@pytest.mark.gvisor
-@pytest.mark.tcg
+@pytest.mark.uml
 async def test_port_forward(namespace: Namespace, work: str) -> None:
     async with namespace.cluster.spawned(
         "-n", namespace.name, "port-forward", f"pod/{work}", ":8080"
@@ -198,8 +196,7 @@ async def test_port_forward(namespace: Namespace, work: str) -> None:
         writer.close()
 
 
-@pytest.mark.gvisor
-@pytest.mark.tcg
+@pytest.mark.uml
 async def test_downward_api_tokens_and_hooks(namespace: Namespace, work: str) -> None:
     about = await namespace.get("pod", work)
     assert (await namespace.sh(work, "echo $POD_IP", container="main")).strip() == about["status"][
@@ -237,15 +234,14 @@ async def test_configmaps_and_secrets_update_live(namespace: Namespace, work: st
     await namespace.kubectl("exec", work, "-c", "main", "--", "sh", "-c", script, timeout_s=150)
 
 
-@pytest.mark.gvisor
-@pytest.mark.tcg
+@pytest.mark.uml
 async def test_emptydir_in_memory_is_tmpfs_of_its_size(namespace: Namespace, work: str) -> None:
     mounts = await namespace.sh(work, "grep /memory /proc/mounts", container="main")
     assert " tmpfs " in mounts
     assert "size=8192k" in mounts
 
 
-@pytest.mark.gvisor
+@pytest.mark.uml
 async def test_ephemeral_containers(namespace: Namespace, image: str, work: str) -> None:
     await namespace.kubectl(
         "debug", work, f"--image={image}", "--target=main", "--container=debugger",
@@ -258,8 +254,7 @@ async def test_ephemeral_containers(namespace: Namespace, image: str, work: str)
     assert "httpd" in said, "a debugger that targets a container sees its processes"
 
 
-@pytest.mark.gvisor
-@pytest.mark.tcg
+@pytest.mark.uml
 @pytest.mark.row("S12")
 async def test_limits_on_open_files_and_processes(namespace: Namespace, work: str) -> None:
     limits = await namespace.sh(work, "cat /proc/self/limits", container="main")
@@ -268,7 +263,7 @@ async def test_limits_on_open_files_and_processes(namespace: Namespace, work: st
     assert rows["Max processes"] == ["1024", "65535"]
 
 
-@pytest.mark.gvisor
+@pytest.mark.uml
 @pytest.mark.tcg
 @pytest.mark.row("S19")
 async def test_containers_are_filtered_and_set_no_kernel_parameter(
@@ -287,7 +282,7 @@ async def test_containers_are_filtered_and_set_no_kernel_parameter(
     assert said.split() == ["Seccomp:", "2", "0"]
 
 
-@pytest.mark.gvisor
+@pytest.mark.uml
 @pytest.mark.tcg
 @pytest.mark.row("S1")
 async def test_node_allocatable_is_what_was_provisioned(namespace: Namespace, work: str) -> None:
@@ -299,6 +294,7 @@ async def test_node_allocatable_is_what_was_provisioned(namespace: Namespace, wo
     assert node["status"]["capacity"]["pods"] == "1"
 
 
+@pytest.mark.uml
 @pytest.mark.tcg
 async def test_resize_in_place(namespace: Namespace, work: str) -> None:
     """CPU and memory are resized in the running container, up to what the machine has."""
@@ -364,7 +360,7 @@ async def test_user_namespaces_and_the_handler_runc(namespace: Namespace, image:
     assert (first, second, jwt.count(".")) == ("0", "0", 2)
 
 
-@pytest.mark.gvisor
+@pytest.mark.uml
 async def test_probes_and_restarts(namespace: Namespace, image: str) -> None:
     """Startup gates liveness; a failed liveness probe restarts; OOM restarts with its reason."""
     await namespace.apply(
@@ -441,6 +437,6 @@ async def test_graceful_termination(namespace: Namespace, image: str) -> None:
     assert rest == b"pre-stop\nterminated-well\n"
 
 
-@pytest.mark.gvisor
+@pytest.mark.uml
 async def test_emptydir_over_its_size_evicts(namespace: Namespace, hoarder: str) -> None:
     await namespace.wait("jsonpath={.status.reason}=Evicted", f"pod/{hoarder}", timeout_s=180)

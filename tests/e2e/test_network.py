@@ -65,12 +65,14 @@ async def pods(namespace: Namespace, image: str) -> dict[str, str]:
     return {name: (await namespace.get("pod", name))["status"]["podIP"] for name in names}
 
 
+@pytest.mark.uml
 @pytest.mark.tcg
 async def test_pods_reach_each_other(namespace: Namespace, pods: dict[str, str]) -> None:
     assert await namespace.fetch("one", f"http://{pods['two']}:8080/") == "two"
     assert await namespace.fetch("two", f"http://{pods['one']}:8080/") == "one"
 
 
+@pytest.mark.uml
 @pytest.mark.tcg
 async def test_services_reach_every_endpoint_including_the_caller(
     namespace: Namespace, pods: dict[str, str]
@@ -117,7 +119,7 @@ async def test_node_names_resolve(namespace: Namespace, pods: dict[str, str]) ->
     assert pods["two"] in await namespace.sh("one", f"nslookup {node}")
 
 
-@pytest.mark.tcg
+@pytest.mark.uml
 @pytest.mark.row("S19")
 @pytest.mark.parametrize("address", ["169.254.169.254:80", "169.254.170.2:80"])
 async def test_metadata_service_is_unreachable(
@@ -140,7 +142,7 @@ async def test_host_and_control_plane_are_unreachable(
     assert await _blocked(namespace, address.format(transit=transit))
 
 
-@pytest.mark.tcg
+@pytest.mark.uml
 @pytest.mark.row("S5")
 async def test_management_addresses_of_others_are_unreachable(
     namespace: Namespace, pods: dict[str, str]
@@ -151,7 +153,7 @@ async def test_management_addresses_of_others_are_unreachable(
         assert await _blocked(namespace, f"{address}:10250")
 
 
-@pytest.mark.tcg
+@pytest.mark.uml
 @pytest.mark.row("S22")
 async def test_a_pods_host_has_the_pods_address(namespace: Namespace, pods: dict[str, str]) -> None:
     """As on Fargate: who calls a pod by its host's address, or its node's, calls the pod."""

@@ -34,6 +34,7 @@ def deployment(image: str, replicas: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.uml
 @pytest.mark.row("S1")
 @pytest.mark.row("S5")
 async def test_three_replicas_get_three_machines_and_leave_nothing(

@@ -110,7 +110,7 @@ async def ground(namespace: Namespace, image: str) -> AsyncIterator[Ground]:
             {
                 "apiVersion": "monopod.dev/v1alpha1",
                 "kind": "FargateProfile",
-                "metadata": {"name": _PROFILE, "annotations": {"monopod.dev/driver": "uml"}},
+                "metadata": {"name": _PROFILE, "annotations": {"monopod.dev/driver": "gvisor"}},
                 "spec": {
                     "selectors": [{"namespace": namespace.name}],
                     "podExecutionRoleArn": "arn:aws:iam::000000000000:role/e2e",
