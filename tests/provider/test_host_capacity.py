@@ -1,5 +1,6 @@
 """Reservations fill the CPU and memory of a host, multiplied by its overcommit ratios."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,14 @@ from hypothesis import strategies as st
 
 from monopod.fargate.sizing import TABLE, Size
 from monopod.node.provider import CapacityUnavailableError
-from monopod.node.provider.host_capacity import check_fits, for_machines, this_host, total
+from monopod.node.provider.directory import DiskUse
+from monopod.node.provider.host_capacity import (
+    check_fits,
+    check_storage,
+    for_machines,
+    this_host,
+    total,
+)
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import qemu
 from monopod.node.vmm.qemu_command import Accelerator
@@ -118,3 +126,27 @@ def test_the_hosts_size_is_read_from_meminfo(tmp_path: Path) -> None:
     assert found.memory_mib == 24105
     assert found.milli_cpu % 1000 == 0
     assert found.milli_cpu > 0
+
+
+@pytest.mark.parametrize(
+    ("wanted_gib", "taken", "free_gib", "ratio", "why"),
+    [
+        (20, [], 25, 1, None),
+        (21, [], 25, 1, "21 GiB of storage requested, 20 GiB free: of the 20 GiB"),
+        # What a disk uses already is part of the whole, and of its own promise.
+        (20, [DiskUse(20, 15 << 30)], 30, 1, None),
+        (20, [DiskUse(20, 0)], 30, 1, "5 GiB free: of the 25 GiB for machines' disks on this host"),
+        (20, [DiskUse(20, 0)] * 10, 30, 10, None),
+        (20, [DiskUse(20, 0)] * 12, 30, 10, "12 have 240 GiB"),
+        (20, [], 4, 100, "has 4.0 GiB free, and no machine is launched below 5 GiB"),
+    ],
+)
+def test_storage_is_counted_and_some_stays_free(
+    wanted_gib: int, taken: list[DiskUse], free_gib: int, ratio: float, why: str | None
+) -> None:
+    settings = LocalSettings(storage_ratio=ratio, storage_floor_gib=5)
+    if why is None:
+        check_storage(wanted_gib, taken, free_gib << 30, settings)
+    else:
+        with pytest.raises(CapacityUnavailableError, match=re.escape(why)):
+            check_storage(wanted_gib, taken, free_gib << 30, settings)

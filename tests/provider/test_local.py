@@ -254,6 +254,9 @@ async def test_a_machine_whose_driver_is_gone_can_be_removed(host: Host) -> None
 
 
 async def test_a_full_disk_is_reported_and_leaves_nothing(host: Host) -> None:
+    host.settings = LocalSettings(
+        reserved_memory_mib=0, storage_floor_gib=0, storage_ratio=1_000_000
+    )
     machines = host.files(NAME).path.parent
     machines.mkdir()
     await process.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", machines)
@@ -293,3 +296,26 @@ def _cpu(host: Host, name: str) -> tuple[int, int]:
         files = [group / "cpu.max"]
     quota, period = (int(word) for file in files for word in file.read_text().split())
     return quota, period
+
+
+@pytest.mark.row("S5")
+async def test_storage_is_promised_once(host: Host) -> None:
+    """A tenant whose machines together promise more than there is would fill etcd's disk."""
+    free_gib = os.statvfs(host.home).f_bfree * os.statvfs(host.home).f_frsize / (1 << 30)
+    host.settings = LocalSettings(
+        reserved_memory_mib=0, storage_floor_gib=0, storage_ratio=30 / free_gib
+    )
+    async with host.open() as capacity:
+        await capacity.launch(wanted(), configure)
+        with pytest.raises(CapacityUnavailableError, match="20 GiB of storage requested, "):
+            await capacity.launch(wanted(OTHER), configure)
+        await capacity.terminate(NAME)
+        await capacity.launch(wanted(OTHER), configure)
+
+
+async def test_nothing_is_launched_below_the_floor_of_free_storage(host: Host) -> None:
+    host.settings = LocalSettings(reserved_memory_mib=0, storage_floor_gib=1 << 20)
+    async with host.open() as capacity:
+        with pytest.raises(CapacityUnavailableError, match="no machine is launched below"):
+            await capacity.launch(wanted(), configure)
+        assert not await capacity.present()

@@ -2,7 +2,7 @@
 
 A change of targets is sent to the running worker as commands. Any other change is a reload: the
 master starts a new worker, which takes over the listening sockets, so no connection is refused; the
-old worker exits after its last connection.
+old worker exits after its last connection, after an hour in any case.
 """
 
 import asyncio

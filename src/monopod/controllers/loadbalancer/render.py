@@ -51,6 +51,12 @@ _FILES: Final = 20000
 """Open files: twice the connections. Idle connections have no buffer; a limit on buffers instead
 would stall all load balancers once reached, and for longer than the load that reached it."""
 _HEADERS: Final = 1000
+CONNECTIONS: Final = 2000
+"""Connections of one listener; those beyond wait, unaccepted. All together have half as many as
+there are open files."""
+_OLD_WORKERS_S: Final = 3600
+"""Seconds that a worker may continue with its connections after a reload: each is a process with
+its memory, and every tenant causes reloads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,8 @@ def base() -> str:
     """
     return f"""\
 global
-    # Old workers exit after their last connection, without a time limit.
+    # After a reload, old workers exit after their last connection, and then in any case.
+    hard-stop-after {_OLD_WORKERS_S}s
     fd-hard-limit {_FILES}
     tune.bufsize {_BUFFER}
     tune.maxrewrite 2048
@@ -183,6 +190,7 @@ def _frontend(
 ) -> Iterator[str]:
     yield f"frontend {balancer.name}:{listener.port}"
     yield f"    bind {balancer.address}:{listener.port}{_security(listener, certificates)}"
+    yield f"    maxconn {CONNECTIONS}"
     if listener.sources:
         for start in range(0, len(listener.sources), _NETWORKS_IN_A_LINE):
             some = listener.sources[start : start + _NETWORKS_IN_A_LINE]

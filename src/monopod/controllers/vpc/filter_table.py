@@ -90,6 +90,9 @@ def filter_table(kind: Kind, filters: Sequence[Filter], counted: Count | None = 
 
     table.base_chain("egress", "forward", kind.priority)
     _pass_what_is_settled(table, "egress")
+    # A kubelet needs the API server and the registry, even if its pod may not reach them.
+    of_kubelet = match(nft.header("ip", "saddr"), nft.value(addresses.MANAGEMENT))
+    table.rule("egress", of_kubelet, nft.oif(CONTROL), ACCEPT)
     table.rule("egress", by_source)
     if kind.knows_all:
         table.rule("egress", from_machine, unmanaged, counter(kind.counter), DROP)
@@ -135,10 +138,14 @@ class _Writer:
         allowed: Callable[[Filter], tuple[Allowance, ...] | None],
     ) -> None:
         """Write one direction's chains and its verdict map."""
+
+        def sends(each: Filter) -> frozenset[IPv4Address]:
+            return each.machines if direction == "egress" else frozenset()
+
         limiting: dict[int, tuple[Allowance, ...]] = {}
         for number, each in enumerate(filters):
             allowances = allowed(each)
-            if allowances is not None and each.governs:
+            if allowances is not None and (each.governs or sends(each)):
                 limiting[number] = allowances
         for number, allowances in limiting.items():
             chain = f"{direction}_by_{number}"
@@ -146,7 +153,9 @@ class _Writer:
             for allowance in allowances:
                 self._allow(direction, chain, allowance)
         chains: dict[tuple[int, ...], str] = {}
-        governed = _combinations((number, filters[number].governs) for number in limiting)
+        governed = _combinations(
+            (number, filters[number].governs | sends(filters[number])) for number in limiting
+        )
         for combination in sorted(set(governed.values())):
             chain = chains[combination] = f"{direction}_of_{len(chains)}"
             self.table.chain(chain)

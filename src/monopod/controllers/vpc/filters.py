@@ -42,3 +42,5 @@ class Filter:
     """Connections that its addresses may accept. None means ingress is not limited by it."""
     egress: tuple[Allowance, ...] | None
     """Connections that its addresses may open. None means egress is not limited by it."""
+    machines: frozenset[IPv4Address] = frozenset()
+    """Management addresses of its pods' machines: egress applies to them too, ingress does not."""

@@ -25,7 +25,8 @@ def filters(
     contains the control plane, which calls webhooks and aggregated API servers, and the load
     balancers. Traffic to those two is governed by the router's rules (see ``router_policy``).
     """
-    governed = members(machines)
+    known = list(machines)
+    governed, kubelets = members(known), _kubelets(known)
     peers: dict[str, frozenset[IPv4Network]] = {
         name: frozenset(map(IPv4Network, some)) for name, some in governed.items()
     }
@@ -40,6 +41,7 @@ def filters(
             egress=_EVERYTHING
             if group.spec.egress is None
             else _allowances(group.spec.egress, peers),
+            machines=kubelets.get(name_of(group), frozenset()),
         )
         for group in groups
     ]
@@ -57,6 +59,23 @@ def members(machines: Iterable[MicroVM]) -> dict[str, frozenset[IPv4Address]]:
         for name in groups_of(machine):
             found.setdefault(name, set()).update(_addresses(machine))
     return {name: frozenset(some) for name, some in found.items() if some}
+
+
+def _kubelets(machines: Iterable[MicroVM]) -> dict[str, frozenset[IPv4Address]]:
+    """Return the management addresses of each group's machines.
+
+    Images are pulled from there, and what roots of guests send, so a group's egress applies: on
+    AWS too, a Fargate pod's images come through its own interface and groups.
+    """
+    found: dict[str, set[IPv4Address]] = {}
+    for machine in machines:
+        try:
+            address = IPv4Address(machine.status_or_empty.managementAddress)
+        except ValueError:
+            continue
+        for name in groups_of(machine):
+            found.setdefault(name, set()).add(address)
+    return {name: frozenset(some) for name, some in found.items()}
 
 
 def _addresses(machine: MicroVM) -> Iterable[IPv4Address]:

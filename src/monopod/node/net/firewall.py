@@ -92,7 +92,12 @@ class Firewall:
         if listed is None:
             return None
         counters = (each["counter"] for each in listed if "counter" in each)
-        sets = [each["set"] for each in listed if "set" in each]
+        # Newer versions list meters as sets too, whose keys are no addresses.
+        sets = [
+            each["set"]
+            for each in listed
+            if "set" in each and (each["set"]["type"] == "ipv4_addr" or _paired(each["set"]))
+        ]
         maps = (each["map"] for each in listed if each.get("map", {}).get("map") == "ipv4_addr")
         return Contents(
             {each["name"]: each["packets"] for each in counters},

@@ -6,7 +6,7 @@ takes constant time in the number of machines: their links are matched by interf
 management addresses by range.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 from typing import Final
 
@@ -26,8 +26,15 @@ from monopod.node.net.cluster_network import (
 )
 from monopod.node.net.marks import BACK, FROM_OWN_KUBELET, TO_ITSELF, TO_KUBELET
 from monopod.node.net.nft import ACCEPT, Json, Table, daddr, dport, goto, iif, match, oif, saddr
-from monopod.node.net.rules import FILTER, RAW, accept_known, drop
+from monopod.node.net.rules import FILTER, MANGLE, RAW, accept_known, drop
 
+CONNECTIONS: Final = 16_384
+"""Tracked connections over one link: the host's table has 262,144 entries by default."""
+NEW_PER_SECOND: Final = 2_000
+NEW_AT_ONCE: Final = 8_000
+"""New connections over one link in each second, and at once after a quiet time."""
+_LINKS: Final = 1 << 17
+"""More than there are machines' links."""
 _IPV6_METADATA: Final = "fd00:ec2::254"
 
 
@@ -45,6 +52,25 @@ def guard_sources(table: Table) -> None:
         table.rule("antispoof_prerouting", match(nft.meta("iifgroup"), group), goto("antispoof"))
     table.rule("antispoof_prerouting", iif(BALANCERS), goto("antispoof"))
     table.rule("antispoof_prerouting", match(nft.meta("nfproto"), "ipv6"), *drop("ipv6_blocked"))
+
+
+def limit_connections(table: Table) -> None:
+    """Limit the connections that come over each machine's link: all share one tracking table.
+
+    A connection beyond is dropped before it has an entry there; those that exist are unaffected.
+    """
+    table.base_chain("limits", "prerouting", MANGLE)
+    link, most = nft.meta("iif"), _LINKS
+    rate: Json = {"rate": NEW_PER_SECOND, "per": "second", "burst": NEW_AT_ONCE}
+    limits: tuple[tuple[str, Mapping[str, Json]], ...] = (
+        ("new_connections", {"limit": rate}),
+        ("connections", {"ct count": {"val": CONNECTIONS}}),
+    )
+    groups = match(nft.meta("iifgroup"), nft.one_of((LINK_GROUP, NODE_LINK_GROUP)))
+    for name, limit in limits:
+        new = groups, match(nft.ct("state"), "new", op="in")
+        beyond = nft.beyond(name, link, limit, most)
+        table.rule("limits", *new, beyond, *drop("connections_blocked"))
 
 
 def _echo() -> Json:
@@ -128,7 +154,9 @@ def _guests_chains(table: Table, plan: ClusterNetwork, platform: Sequence[IPv4Ne
     inside = match(nft.header("ip", "daddr"), nft.one_of(platform))
     table.rule("from_management", inside, *drop("management_blocked"))
     table.rule("from_management", daddr("@vpc_blocks"), *drop("management_blocked"))
-    table.rule("from_management", oif(UPLINK), saddr("@way_out"), ACCEPT)
+    # Images are pulled from outside over TCP; security groups limit where from.
+    tcp = match(nft.meta("l4proto"), "tcp")
+    table.rule("from_management", tcp, oif(UPLINK), saddr("@way_out"), ACCEPT)
     table.rule("from_management", *drop("no_way_out"))
 
     # Hairpin: a pod that reaches itself through a service must not see its own address as the

@@ -9,7 +9,12 @@ from monopod.node.net import nft
 from monopod.node.net.cluster_network import LINK_GROUP, UPLINK, ClusterNetwork
 from monopod.node.net.marks import BACK, TO_ITSELF
 from monopod.node.net.nft import MASQUERADE, Json, Table, match, oif, saddr
-from monopod.node.net.router_chains import guard_passage, guard_router, guard_sources
+from monopod.node.net.router_chains import (
+    guard_passage,
+    guard_router,
+    guard_sources,
+    limit_connections,
+)
 from monopod.node.net.router_translation import translate_destinations
 from monopod.node.net.rules import SOURCE_NAT, drop
 
@@ -33,6 +38,7 @@ COUNTERS: Final = (
     "balancers_blocked",
     "kubelets_blocked",
     "dns_off",
+    "connections_blocked",
 )
 """Counters of packets dropped by the router, one for each reason."""
 
@@ -98,6 +104,7 @@ def _router(plan: ClusterNetwork, policy: RouterPolicy) -> Table:
     for name, mapped in policy.maps.items():
         table.map_of_addresses(name, mapped)
     guard_sources(table)
+    limit_connections(table)
     guard_router(table, plan)
     guard_passage(table, plan)
     translate_destinations(table, plan)

@@ -6,6 +6,8 @@ from monopod.node.net import nft
 from monopod.node.net.nft import ACCEPT, DROP, Json, Table
 
 RAW: Final = -300
+MANGLE: Final = -150
+"""After connection tracking."""
 DESTINATION_NAT: Final = -101
 """Before kube-proxy's, which would translate the cluster DNS address."""
 FILTER: Final = 10

@@ -76,6 +76,18 @@ _ROUTER_PARAMETERS: Final = {
     # CoreDNS needs no capability.
     "ipv4/ip_unprivileged_port_start": str(DNS_PORT),
 }
+_TRACKING_PARAMETERS: Final = {
+    # Idle connections: longer than TCP's keep-alive of two hours (RFC 5382), not five days.
+    "netfilter/nf_conntrack_tcp_timeout_established": "7440",
+    # Connections that are not answered, or no longer open.
+    "netfilter/nf_conntrack_tcp_timeout_syn_sent": "20",
+    "netfilter/nf_conntrack_tcp_timeout_syn_recv": "20",
+    "netfilter/nf_conntrack_tcp_timeout_fin_wait": "30",
+    "netfilter/nf_conntrack_tcp_timeout_time_wait": "15",
+    "netfilter/nf_conntrack_tcp_timeout_unacknowledged": "60",
+    "netfilter/nf_conntrack_generic_timeout": "60",
+}
+"""Seconds that the router keeps entries of connections, of which all machines share one table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +134,8 @@ class Topology:
         router = Firewall(self.router)
         if not (await read_router_state(router, self.plan)).complete:
             await router.apply(router_policy.router_tables(self.plan, self.first_policy))
+        # These exist once rules need them.
+        self.router.set_sysctls(_TRACKING_PARAMETERS)
         await Firewall(self.host.namespace).apply(host_table(self.plan))
         try:
             await self._wire_host()

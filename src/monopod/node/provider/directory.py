@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from monopod.fargate.sizing import Size
+from monopod.node.guest.disks import TEMPLATE_GIB
 from monopod.node.provider import DriverSelection
 from monopod.node.provider.driver_selection import QEMU_KVM, UML
 from monopod.util.files import write_atomically
@@ -33,6 +34,8 @@ class Reservation:
     selection: DriverSelection
     overhead_mib: int
     """Memory of the host that it takes beyond its own."""
+    storage_gib: int = TEMPLATE_GIB
+    """Size of its data disk; those of earlier versions have the default."""
 
     @property
     def total(self) -> Size:
@@ -56,6 +59,14 @@ class _EarlierReservation:
         message = self.message or f"runs under {self.driver}"
         selection = DriverSelection(self.driver, self.driver == QEMU_KVM, self.reason, message)
         return Reservation(Size(self.milli_cpu, self.memory_mib), selection, self.overhead_mib)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """A machine's data disk on the host."""
+
+    size_gib: int
+    used_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,19 @@ def directories(parent: Path) -> Iterator[MachineDirectory]:
         for path in parent.iterdir():
             if path.is_dir():
                 yield MachineDirectory(path)
+
+
+def disks(parent: Path) -> list[DiskUse]:
+    """Return what each machine's data disk may take of the host and takes."""
+    found: list[DiskUse] = []
+    for each in directories(parent):
+        if (reservation := each.reservation()) is None:
+            continue
+        used = 0
+        with suppress(OSError):
+            used = each.data_disk.stat().st_blocks * 512
+        found.append(DiskUse(reservation.storage_gib, used))
+    return found
 
 
 def reserved(parent: Path) -> list[Size]:

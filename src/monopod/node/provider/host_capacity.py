@@ -10,6 +10,7 @@ from typing import Final
 
 from monopod.fargate.sizing import Size
 from monopod.node.provider import CapacityUnavailableError
+from monopod.node.provider.directory import DiskUse
 from monopod.node.provider.settings import LocalSettings
 
 _KIB_PER_MIB: Final = 1024
@@ -62,6 +63,44 @@ def check_fits(wanted: Size, taken: Sequence[Size], whole: Size) -> None:
     never = wanted.milli_cpu > whole.milli_cpu or wanted.memory_mib > whole.memory_mib
     said = "it never fits this host, not even an empty one: " if never else ""
     raise CapacityUnavailableError(said + "; ".join(lacking))
+
+
+def check_storage(
+    wanted_gib: int, taken: Sequence[DiskUse], free_bytes: int, settings: LocalSettings
+) -> None:
+    """Check that a machine's data disk fits next to the existing ones.
+
+    Args:
+        wanted_gib: The disk's size.
+        taken: The other machines' disks.
+        free_bytes: What the file system of the disks has free for root.
+        settings: The overcommit ratio, and what has to stay free.
+
+    Raises:
+        CapacityUnavailableError: It does not fit, or too little is free.
+    """
+    floor = settings.storage_floor_gib
+    if free_bytes < floor << 30:
+        raise CapacityUnavailableError(
+            f"the file system of machines' disks has {free_bytes / (1 << 30):.1f} GiB free, and no"
+            f" machine is launched below {floor} GiB: free some"
+        )
+    room = free_bytes + sum(each.used_bytes for each in taken) - (floor << 30)
+    whole = int(room / (1 << 30) * settings.storage_ratio)
+    used = sum(each.size_gib for each in taken)
+    if used + wanted_gib > whole:
+        raise CapacityUnavailableError(
+            f"{wanted_gib} GiB of storage requested, {max(0, whole - used)} GiB free: of the"
+            f" {whole} GiB for machines' disks on this host, {len(taken)} have {used} GiB"
+        )
+
+
+def free_bytes(directory: Path) -> int:
+    """Return what the file system of a directory, which may not exist yet, has free for root."""
+    while not directory.exists():
+        directory = directory.parent
+    found = os.statvfs(directory)
+    return found.f_bfree * found.f_frsize
 
 
 def _say(amount: int, unit: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from monopod.node.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
+from monopod.node.guest.disks import TEMPLATE_GIB
 from monopod.node.net.addresses import guest_mac, vmm_uid
 from monopod.node.net.cluster_network import LINK_PREFIX
 from monopod.node.net.errors import NetworkError
@@ -23,10 +24,22 @@ from monopod.node.provider import (
     Presence,
     ProviderError,
 )
-from monopod.node.provider.directory import MachineDirectory, Reservation, directories, reserved
+from monopod.node.provider.directory import (
+    MachineDirectory,
+    Reservation,
+    directories,
+    disks,
+    reserved,
+)
 from monopod.node.provider.drivers import Drivers
 from monopod.node.provider.exit_watcher import ExitWatcher
-from monopod.node.provider.host_capacity import check_fits, for_machines, this_host
+from monopod.node.provider.host_capacity import (
+    check_fits,
+    check_storage,
+    for_machines,
+    free_bytes,
+    this_host,
+)
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import console
 from monopod.node.vmm.cgroups import Cgroups
@@ -87,7 +100,7 @@ class LocalProvider:
         Raises:
             SizeUnsupportedError: No driver of this host supports this size.
             DriverUnavailableError: This host cannot run the requested driver.
-            CapacityUnavailableError: Not enough free CPU or memory.
+            CapacityUnavailableError: Not enough free CPU, memory or storage.
             ProviderError: It could not be started; nothing of it is left.
         """
         async with self._lock(wanted.name):
@@ -160,9 +173,12 @@ class LocalProvider:
         uid = vmm_uid(self._instance, wanted.management_address)
         driver = self._drivers[choice.driver]
         overhead_mib = self._settings.overhead_mib(choice.driver, wanted.size.memory_mib)
-        reservation = Reservation(wanted.size, choice, overhead_mib)
+        storage_gib = max(wanted.storage_gib, TEMPLATE_GIB)
+        reservation = Reservation(wanted.size, choice, overhead_mib, storage_gib)
         # No await between check and reservation, so concurrent launches cannot overcommit.
         check_fits(reservation.total, reserved(self._directory), self._whole)
+        free = free_bytes(self._directory)
+        check_storage(storage_gib, disks(self._directory), free, self._settings)
         files.make(reservation, uid)
 
         template = self._image.data_template if driver.has_template else None

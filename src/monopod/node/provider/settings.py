@@ -24,6 +24,11 @@ class LocalSettings(BaseSettings):
     all are busy, but not killed."""
     reserved_memory_mib: int = Field(default=1024, ge=0)
     """Memory reserved for the control plane and the host itself."""
+    storage_ratio: float = Field(default=10.0, gt=0)
+    """Overcommit ratio of storage: disks are sparse and few machines fill theirs. Above 1, machines
+    get I/O errors if all do."""
+    storage_floor_gib: int = Field(default=5, ge=0)
+    """Free storage in GiB below which no machine is launched: etcd is on the same file system."""
     uml_overhead_mib: int = Field(default=96, ge=0)
     """Memory of this host per machine of this driver beyond its provisioned memory, and beyond a
     percentage of that for page tables of its kernel and the host."""
