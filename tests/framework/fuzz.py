@@ -3,12 +3,14 @@
 ``MONOPOD_FUZZ_INPUTS=100000 pytest -k malformed`` is the long form; it takes about an hour.
 """
 
-import json
+import copy
 import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 STRANGE: Final[list[Any]] = [
     None,
@@ -53,7 +55,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 def spoil(value: Any, luck: random.Random) -> Any:
     """Remove or replace some parts of a copy of a value."""
-    made = json.loads(json.dumps(value))
+    made = msgspec.json.decode(msgspec.json.encode(value))
     for _ in range(luck.randint(1, 4)):
         found = list(places(made))
         if not found:
@@ -65,7 +67,7 @@ def spoil(value: Any, luck: random.Random) -> Any:
         if luck.random() < 0.3:
             del place[path[-1]]
         else:
-            place[path[-1]] = luck.choice(STRANGE)
+            place[path[-1]] = copy.deepcopy(luck.choice(STRANGE))
     return made
 
 

@@ -69,7 +69,7 @@ def _object(number: int, luck: random.Random) -> dict[str, Any]:
         for _ in range(luck.randint(1, 3))
     ]
     rule = {
-        "host": luck.choice(("a.example.com", "", "*.b", "x y", 'a"')),
+        "host": luck.choice(("a.example.com", "", "*.b", "\x00", "x y", 'a"')),
         "http": {"paths": paths},
     }
     made = {

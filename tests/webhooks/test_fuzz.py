@@ -20,7 +20,7 @@ from tests.webhooks.support import Profiles, pod, profile, review
 
 pytestmark = pytest.mark.unit
 
-_REQUESTS = fuzz.inputs(10_000)
+_REQUESTS = fuzz.inputs(3_000)
 _WARM = 1_000
 _GROWTH_BYTES = 2 << 20
 

@@ -1,5 +1,6 @@
 """Parses the rules of one Ingress and the target groups that they reference. Pure."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -40,6 +41,7 @@ PREFIX: Final = "alb.ingress.kubernetes.io/"
 ACTIONS: Final = "actions."
 CONDITIONS: Final = "conditions."
 ATTRIBUTES: Final = "target-group-attributes"
+_HOST: Final = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _USE_ANNOTATION: Final = "use-annotation"
 HEALTH: Final = HealthNames(
     codes="success-codes",
@@ -98,13 +100,17 @@ class Rules:
         """Yield the rules: exact paths first, then prefixes, the longest first."""
         for number, rule in enumerate(self._spec.rules or ()):
             where = f"spec.rules[{number}]"
+            host = rule.host or ""
+            if host and not _HOST.fullmatch(host):
+                self._reader.faults.append(f"{where}.host: {host!r} is not a host name")
+                host = ""
             paths = list(enumerate(rule.http.paths if rule.http else ()))
             paths.sort(key=lambda each: _precedence(each[1]))
             for place, path in paths:
                 at = f"{where}.http.paths[{place}]"
                 text, match = self._path(path, at)
                 action = self._action(path.backend, f"{at}.backend")
-                yield self._conditional(Rule(action, rule.host or "", text, match), path.backend)
+                yield self._conditional(Rule(action, host, text, match), path.backend)
 
     def check_unused(self) -> None:
         """Record faults for unused annotations that cannot be intended.

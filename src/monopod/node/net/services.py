@@ -51,7 +51,8 @@ def kube_proxy_configuration(plan: ClusterNetwork, kubeconfig: Path) -> dict[str
             "tcpEstablishedTimeout": "0s",
             "tcpCloseWaitTimeout": "0s",
         },
-        "oomScoreAdj": 0,
+        # As the whole control plane has it; it would set its own otherwise.
+        "oomScoreAdj": -900,
         "logging": {"format": "json"},
     }
 
