@@ -133,7 +133,7 @@ def test_the_hosts_size_is_read_from_meminfo(tmp_path: Path) -> None:
     [
         (20, [], 25, 1, None),
         (21, [], 25, 1, "21 GiB of storage requested, 20 GiB free: of the 20 GiB"),
-        # What a disk uses already is part of the whole, and of its own promise.
+        # What a disk uses already is part of the whole, and of what it is promised.
         (20, [DiskUse(20, 15 << 30)], 30, 1, None),
         (20, [DiskUse(20, 0)], 30, 1, "5 GiB free: of the 25 GiB for machines' disks on this host"),
         (20, [DiskUse(20, 0)] * 10, 30, 10, None),
