@@ -60,7 +60,13 @@ def _pytest(
     (directory / "test_it.py").write_text("import pytest\n\n" + tests)
     (directory / "pytest.ini").write_text("[pytest]\n")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "test_it.py"],
+        [
+            *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider"),
+            # Not beside the directories that this run of pytest is cleaning up.
+            f"--basetemp={directory / 'temporary'}",
+            *options,
+            "test_it.py",
+        ],
         cwd=directory,
         env={
             **{name: value for name, value in os.environ.items() if "XDIST" not in name},

@@ -265,6 +265,7 @@ def test_users_text_never_begins_a_line(balancer: Balancer) -> None:
         "default_backend",
         "dynamic-cookie-key",
         "hash-type",
+        "maxconn",
         "http-check",
         "http-request",
         "http-response",
