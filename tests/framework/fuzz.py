@@ -1,6 +1,6 @@
 """How many malformed inputs a test sends, and how it spoils valid ones.
 
-``MONOPOD_FUZZ_INPUTS=100000 pytest -k malformed`` is the long form; it takes about an hour.
+``MONOPOD_FUZZ_INPUTS=100000 pytest -k malformed`` is the long form; it takes an hour or more.
 """
 
 import copy
