@@ -3,6 +3,7 @@
 The API server's own policies hold then.
 """
 
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 
 pytestmark = pytest.mark.api
+
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module", name="server")
@@ -37,7 +40,7 @@ async def _pod(server: ApiServer, admin: Client, namespace: str) -> str:  # pyri
 
     async def in_force() -> bool:
         try:
-            await _debug(admin, namespace, "web", {"privileged": True}, dry_run=True)
+            await _debug(admin, namespace, "web", {"privileged": True})
         except ForbiddenError:
             return True
         return False
@@ -55,10 +58,9 @@ async def _create(admin: Client, namespace: str, name: str, scheduler: str) -> N
     await admin.create(Pod(metadata=ObjectMeta(name=name, namespace=namespace), spec=spec))
 
 
-async def _debug(
-    client: Client, namespace: str, pod: str, context: dict[str, Any], *, dry_run: bool = False
-) -> None:
-    name = "probe" if dry_run else f"d-{abs(hash(str(context))) % 10_000}"
+async def _debug(client: Client, namespace: str, pod: str, context: dict[str, Any]) -> None:
+    # A container that exists already would not be changed, and so not be refused.
+    name = f"debugger-{next(_NUMBERS)}"
     container = {"name": name, "image": "x", "securityContext": context}
     await client.patch(
         Pod,
