@@ -62,7 +62,7 @@ def _pytest(
     return subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider"),
-            # Not beside the directories that this run of pytest is cleaning up.
+            # Apart from the directories that this run of pytest removes.
             f"--basetemp={directory / 'temporary'}",
             *options,
             "test_it.py",

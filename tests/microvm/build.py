@@ -27,6 +27,7 @@ def machine(
     deleting: bool = False,
     addresses: tuple[str, str] = ("100.64.0.9", "192.168.1.9"),
     created: datetime = NOW,
+    namespace: str = "default",
 ) -> MicroVM:
     addressed = any(each.type == "Addressed" and each.status == "True" for each in states)
     status: Mapping[str, object] = {
@@ -53,7 +54,7 @@ def machine(
                 "deletionTimestamp": NOW if deleting else None,
             },
             "spec": {
-                "podRef": {"namespace": "default", "name": "web", "uid": POD_UID},
+                "podRef": {"namespace": namespace, "name": "web", "uid": POD_UID},
                 "profile": "fp",
                 "subnet": "private-a",
                 "milliCPU": 250,

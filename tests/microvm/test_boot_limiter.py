@@ -57,6 +57,26 @@ def test_the_oldest_machine_boots_next() -> None:
     assert not limiter.is_next(_THREE, NOW), "unqueued machines come last"
 
 
+@pytest.mark.row("S5")
+def test_namespaces_take_turns() -> None:
+    """A namespace with many machines delays another's first by no more than the current boots."""
+    limiter = BootLimiter(at_once=2)
+    many = [f"mvm-0000000d{number:02}" for number in range(50)]
+    for name in many:
+        limiter.note(machine(_QUEUED, name=name, namespace="many"))
+    late = NOW + timedelta(hours=1)
+    for name in (_ONE, _TWO):
+        limiter.note(machine(_QUEUED, name=name, namespace="few", created=late))
+    assert [name for name in (*many, _ONE, _TWO) if limiter.is_next(name, late)] == [many[0], _ONE]
+    with limiter.launching(many[0]):
+        assert limiter.is_next(_ONE, late)
+        assert not limiter.is_next(many[1], late), "the other namespace has no boot yet"
+        limiter.note(machine(ADDRESSED, LAUNCHED, name=_ONE, namespace="few"))
+        assert not limiter.is_next(_TWO, NOW), "all boots are in use"
+    assert limiter.is_next(many[0], NOW)
+    assert {many[0], many[1], _TWO} <= set(limiter.next())
+
+
 _STATES = {
     "new": (),
     "queued": (_QUEUED,),
@@ -95,4 +115,5 @@ def _note(limiter: BootLimiter, number: int, kind: str) -> None:
     else:
         # Some of the same age: names decide.
         created = NOW + timedelta(seconds=number // 2)
-        limiter.note(machine(*states, name=_name(number), created=created))
+        namespace = f"n{number % 3}"
+        limiter.note(machine(*states, name=_name(number), created=created, namespace=namespace))

@@ -66,6 +66,10 @@ WAYS_OUT: Final[Mapping[str, str]] = {
     reasons.WEAKER_DRIVER: (
         f"remove the annotation {keys.DRIVER_ANNOTATION}, or request a stronger driver"
     ),
+    reasons.DRIVER_LACKS_FEATURE: (
+        "remove that field from the pod, or let the annotation"
+        f" {keys.DRIVER_ANNOTATION} of the pod or its profile request {keys.DRIVER_LINUX}"
+    ),
     reasons.UNKNOWN_DRIVER: f"correct the annotation {keys.DRIVER_ANNOTATION}, or remove it",
     reasons.INVALID: "correct the containers' requests and recreate the pod",
     "Unschedulable": "free capacity on worker nodes, or make a FargateProfile and recreate the pod",
