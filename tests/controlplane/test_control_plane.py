@@ -115,7 +115,9 @@ async def test_new_code_restarts_monopods_processes_and_no_other(
     after = await (await lifecycle.up(settings, machines=False)).status()
     assert [each.name for each in after if not each.healthy] == []
     restarted = {each.name for each in after if each.state and each.state.pid != before[each.name]}
-    assert restarted == {"eksapi", "loadbalancer", "scheduler", "vpc", "webhooks"}
+    assert restarted == {
+        *("certificates", "eksapi", "loadbalancer", "scheduler", "vpc", "webhooks")
+    }
 
 
 async def test_up_removes_processes_identities_and_roles_of_earlier_versions(
@@ -276,7 +278,13 @@ async def test_each_process_runs_unprivileged_as_its_own_user(plane: ControlPlan
     net_admin, sys_admin = 1 << 12, 1 << 21
     uids["registry-push"] = uids["registry"]
     uids["haproxy"] = plane.layout.uid(User.BALANCERS)
-    allowed = {"kube-proxy": net_admin, "vpc": net_admin | sys_admin}
+    uids["certificates"] = 0
+    chown, dac_override, fowner = 1 << 0, 1 << 1, 1 << 3
+    allowed = {
+        "certificates": chown | dac_override | fowner,
+        "kube-proxy": net_admin,
+        "vpc": net_admin | sys_admin,
+    }
     assert seen == {name: (uids[name], allowed.get(name, 0), "1") for name in _NAMES}
 
 

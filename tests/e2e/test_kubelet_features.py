@@ -79,6 +79,8 @@ async def work(namespace: Namespace, image: str) -> str:
                 "volumeMounts": [
                     {"name": "init", "mountPath": "/init"},
                     {"name": "settings", "mountPath": "/settings"},
+                    {"name": "settings", "mountPath": "/colour", "subPath": "colour"},
+                    {"name": "disk", "mountPath": "/below", "subPath": "below"},
                     {"name": "password", "mountPath": "/password"},
                     {"name": "memory", "mountPath": "/memory"},
                     {"name": "disk", "mountPath": "/disk"},
@@ -252,6 +254,13 @@ async def test_ephemeral_containers(namespace: Namespace, image: str, work: str)
     )
     said = await namespace.kubectl("logs", work, "-c", "debugger")
     assert "httpd" in said, "a debugger that targets a container sees its processes"
+
+
+@pytest.mark.uml
+async def test_sub_paths_of_volumes(namespace: Namespace, work: str) -> None:
+    """A file and a directory of a volume are mounted; the file stays as it was at the start."""
+    script = "echo kept > /below/file; cat /colour /disk/below/file"
+    assert await namespace.sh(work, script, container="main") == "greenkept\n"
 
 
 @pytest.mark.uml
