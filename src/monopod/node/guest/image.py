@@ -134,10 +134,10 @@ async def provide(
     """
     parent = cache / "guest"
     try:
-        # What is missing on this host is found before the network is used.
-        await asyncio.to_thread(_digest, components, pause_source, "")
         versions = updates.known(cache)
         if refresh or not versions:
+            # What is missing on this host is found before the network is used.
+            await asyncio.to_thread(_digest, components, pause_source, versions)
             report(Progress(TASK, "asking Debian's archive for versions"))
             versions = await updates.refresh(cache)
         digest = await asyncio.to_thread(_digest, components, pause_source, versions)
