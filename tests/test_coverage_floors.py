@@ -1,27 +1,19 @@
 """Coverage has a floor for each package, and the tool fails below it."""
 
-import sys
-from importlib import util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from coverage import CoverageData
 
-pytestmark = pytest.mark.unit
+from tests.framework.tools import load_tool
 
-_TOOL = Path(__file__).resolve().parents[1] / "tools" / "check_coverage.py"
+pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = util.spec_from_file_location(_TOOL.stem, _TOOL)
-    assert spec is not None and spec.loader is not None
-    module = util.module_from_spec(spec)
-    # A dataclass looks its module up.
-    monkeypatch.setitem(sys.modules, _TOOL.stem, module)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("check_coverage", monkeypatch)
 
 
 def test_each_module_is_in_a_package_with_a_floor(tool: ModuleType) -> None:

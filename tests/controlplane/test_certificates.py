@@ -16,14 +16,14 @@ from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
-from monopod.controlplane import lifecycle, rotation
+from monopod.controlplane import rotation
 from monopod.controlplane.control_plane import ControlPlane
 from monopod.controlplane.identities import identities
 from monopod.controlplane.layout import Port
 from monopod.identity.authority import LEAF_LIFETIME
 from monopod.identity.rotation import Phase
 from monopod.identity.store import IdentityStore
-from monopod.kube import Client, meta
+from monopod.kube import Client, name_of
 from monopod.node.net.namespaces import Namespace
 from monopod.settings import Settings
 from monopod.webhooks.manifests import PORT as WEBHOOKS_PORT
@@ -39,22 +39,12 @@ _LIFETIME_S: Final = 1200
 
 @pytest.fixture(scope="module", autouse=True)
 def _often() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    """Before the control plane starts, as pytest sets up such fixtures first."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MONOPOD_CERTIFICATES_CHECK_EVERY_S", "0.5")
         if LONG in os.environ:
             patch.setenv("MONOPOD_CERTIFICATES_LIFETIME_S", str(_LIFETIME_S))
         yield
-
-
-@pytest.fixture(scope="module")
-def plane(_often: None, settings: Settings) -> Iterator[ControlPlane]:
-    async def up() -> ControlPlane:
-        return await lifecycle.up(settings, machines=False)
-
-    try:
-        yield asyncio.run(up())
-    finally:
-        asyncio.run(lifecycle.down(settings))
 
 
 async def _pids(plane: ControlPlane) -> dict[str, int | None]:
@@ -70,7 +60,7 @@ async def _create_and_delete(client: Client) -> None:
     made = await client.create(pod)
     assert made.spec is not None
     assert made.spec.schedulerName == "fargate-scheduler"
-    await client.delete(Pod, meta(made).name or "", "default", grace_period_s=0)
+    await client.delete(Pod, name_of(made), "default", grace_period_s=0)
 
 
 def _age_all(plane: ControlPlane) -> dict[Path, bytes]:

@@ -1,26 +1,17 @@
 """The pages in ``docs/reference/api`` are those that the tool generates from the definitions."""
 
-import sys
-from importlib import util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-pytestmark = pytest.mark.unit
+from tests.framework.tools import load_tool
 
-_TOOL = Path(__file__).resolve().parents[2] / "tools" / "generate_api_reference.py"
+pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = util.spec_from_file_location(_TOOL.stem, _TOOL)
-    assert spec is not None and spec.loader is not None
-    module = util.module_from_spec(spec)
-    # msgspec resolves the models' annotations by the name of their module.
-    monkeypatch.setitem(sys.modules, _TOOL.stem, module)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("generate_api_reference", monkeypatch)
 
 
 def test_the_pages_are_up_to_date(tool: ModuleType) -> None:

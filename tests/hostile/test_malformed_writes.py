@@ -3,19 +3,16 @@
 import json
 import random
 import ssl
-from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx2
 import pytest
-import yaml
 from lightkube.models import core_v1 as models
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Node, Pod, Service
 from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding
 
 from monopod.kube import Client, meta
-from monopod.webhooks.manifests import policies
 from tests.apiserver import ApiServer
 from tests.framework import fuzz
 
@@ -28,14 +25,6 @@ _METHODS: Final = {
     "DELETE": "application/json",
     "PATCH": "application/merge-patch+json",
 }
-
-
-@pytest.fixture(scope="module", name="server")
-def _server(api_server: ApiServer) -> Iterator[ApiServer]:  # pyright: ignore[reportUnusedFunction]
-    every = yaml.safe_dump_all(policies())
-    assert api_server.kubectl("apply", "-f", "-", stdin=every).returncode == 0
-    yield api_server
-    api_server.kubectl("delete", "-f", "-", stdin=every)
 
 
 def _valid(namespace: str) -> list[tuple[str, dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """An attacker with the certificate of a machine's kubelet, at the API server."""
 
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pytest
@@ -18,7 +18,6 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Event, Node, Pod, Service
 
 from monopod.kube import Client, ForbiddenError, PatchType, connect, uid_of
-from monopod.webhooks.manifests import policies
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 
@@ -28,16 +27,6 @@ pytestmark = pytest.mark.api
 ADDRESS: Final = "192.168.1.2"
 NODE: Final = "fargate-ip-192-168-1-2.local-1.compute.internal"
 SCHEDULER: Final = "monopod:fargate-scheduler"
-
-
-@pytest.fixture(scope="module", name="server")
-def _server(api_server: ApiServer) -> Iterator[ApiServer]:  # pyright: ignore[reportUnusedFunction]
-    """The API server with the cluster's policies."""
-    every = yaml.safe_dump_all(policies())
-    assert api_server.kubectl("apply", "-f", "-", stdin=every).returncode == 0
-    yield api_server
-    # Other files' tests write as nodes what only the cluster's policies forbid.
-    api_server.kubectl("delete", "-f", "-", stdin=every)
 
 
 @pytest.fixture(name="guest")

@@ -4,33 +4,22 @@ The API server's own policies hold then.
 """
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import yaml
 from lightkube.models import core_v1 as models
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
 from monopod.kube import Client, ForbiddenError, PatchType, connect
-from monopod.webhooks.manifests import policies
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 
 pytestmark = pytest.mark.api
 
 _NUMBERS = itertools.count()
-
-
-@pytest.fixture(scope="module", name="server")
-def _server(api_server: ApiServer) -> Iterator[ApiServer]:  # pyright: ignore[reportUnusedFunction]
-    """The API server with the cluster's policies, and no webhook."""
-    every = yaml.safe_dump_all(policies())
-    assert api_server.kubectl("apply", "-f", "-", stdin=every).returncode == 0
-    yield api_server
-    api_server.kubectl("delete", "-f", "-", stdin=every)
 
 
 @pytest.fixture(name="pod")

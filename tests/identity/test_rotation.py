@@ -11,6 +11,7 @@ import pytest
 from monopod.identity.authority import Subject
 from monopod.identity.rotation import Generations, Phase, Rotations
 from monopod.identity.store import IdentityStore, Leaf, StoredIdentity
+from tests.identity.handshake import accepts
 
 pytestmark = pytest.mark.kernel
 
@@ -36,21 +37,7 @@ def _advance(store: IdentityStore, phase: Generations) -> None:
 
 
 def _trusts(bundle: bytes, server: Path) -> bool:
-    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    serving.load_cert_chain(server / "serving.crt", server / "serving.key")
-    asking = ssl.create_default_context(cadata=bundle.decode())
-    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = asking.wrap_bio(down, up, server_hostname="a.b")
-    other = serving.wrap_bio(up, down, server_side=True)
-    for _ in range(4):
-        for side in (client, other):
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-            except ssl.SSLCertVerificationError:
-                return False
-    return client.version() is not None
+    return accepts(bundle, server / "serving.crt", server / "serving.key")
 
 
 def test_who_trusts_a_phase_trusts_its_neighbours(store: IdentityStore) -> None:
