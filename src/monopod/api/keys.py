@@ -46,10 +46,16 @@ MACHINE_FINALIZER: Final = "monopod.dev/machine"
 MACHINE_LABEL: Final = "monopod.dev/microvm"
 """On a node: the name of its MicroVM."""
 
+SCHEDULER_USER: Final = "monopod:fargate-scheduler"
+LOADBALANCER_USER: Final = "monopod:loadbalancer"
+"""API users that admission policies name."""
+
 DRIVER_ANNOTATION: Final = "monopod.dev/driver"
 """On a FargateProfile: the weakest driver of its pods. On a pod: the requested driver."""
+DRIVER_GVISOR: Final = "gvisor"
+DRIVER_KVM: Final = "qemu-kvm"
 DRIVER_LINUX: Final = "linux"
-DRIVER_WORDS: Final = ("uml", "gvisor", "qemu", "qemu-tcg", "qemu-kvm", DRIVER_LINUX)
+DRIVER_WORDS: Final = ("uml", DRIVER_GVISOR, "qemu", "qemu-tcg", DRIVER_KVM, DRIVER_LINUX)
 """Its valid values; ``qemu`` means either accelerator, ``linux`` any default driver whose guests
 have a Linux kernel."""
 RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})

@@ -16,8 +16,6 @@ from monopod.settings import Settings
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER_AGENT: Final = "monopod-node"
-_DRIVERS: Final = tuple(word for word in keys.DRIVER_WORDS if word != "gvisor")
-"""gVisor lacks the policy routing of a node with pods."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +33,7 @@ def register(app: typer.Typer) -> None:
         ] = "",
         *,
         driver: Annotated[
-            str, typer.Option("--driver", help=f"One of {', '.join(_DRIVERS)}.")
+            str, typer.Option("--driver", help=f"One of {', '.join(workers.DRIVERS)}.")
         ] = keys.DRIVER_LINUX,
     ) -> None:
         """Create a worker node and wait until it is ready."""
@@ -46,8 +44,10 @@ def register(app: typer.Typer) -> None:
             fit = [str(each) for each in TABLE if each.milli_cpu == size.milli_cpu]
             instead = f"with {cpu:g} vCPU there are {', '.join(fit)}" if fit else "try --cpu 1"
             raise typer.BadParameter(f"there is no size {size}; {instead}")
-        if driver not in _DRIVERS:
-            raise typer.BadParameter(f"a worker node's driver is one of {', '.join(_DRIVERS)}")
+        if driver not in workers.DRIVERS:
+            raise typer.BadParameter(
+                f"a worker node's driver is one of {', '.join(workers.DRIVERS)}"
+            )
         wish = workers.WorkerRequest(name, size, storage, subnet, driver)
         with Screen() as screen:
             asyncio.run(_add(wish, screen))

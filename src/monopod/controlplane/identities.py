@@ -9,6 +9,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Final
 
+from monopod.api import keys
 from monopod.controlplane.layout import CLUSTER_DOMAIN, KUBERNETES_ADDRESS, Layout, User
 from monopod.identity.authority import Subject
 from monopod.identity.store import Leaf, StoredIdentity
@@ -18,9 +19,9 @@ KUBELET_CLIENT: Final = "monopod:kubelet-client"
 """The user that the API server is to kubelets."""
 MONOPOD_USERS: Final = {
     "eksapi": "monopod:eksapi",
-    "loadbalancer": "monopod:loadbalancer",
+    "loadbalancer": keys.LOADBALANCER_USER,
     "microvm": "monopod:microvm",
-    "scheduler": "monopod:fargate-scheduler",
+    "scheduler": keys.SCHEDULER_USER,
     "vpc": "monopod:vpc",
     "webhooks": "monopod:webhooks",
 }

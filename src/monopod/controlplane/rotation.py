@@ -13,11 +13,7 @@ from monopod.api.resources import MicroVM
 from monopod.controlplane import lifecycle, preflight, state
 from monopod.controlplane.control_plane import ControlPlane
 from monopod.controlplane.errors import ClusterError
-from monopod.identity.rotation import (
-    CERTIFICATES_FROM_THE_PREVIOUS_LIVE,
-    Generations,
-    Phase,
-)
+from monopod.identity.rotation import LONGEST_SIGNED, Generations, Phase
 from monopod.identity.store import IdentityStore
 from monopod.kube import meta, name_of
 from monopod.settings import Settings
@@ -140,7 +136,7 @@ async def rotate_token_key(
 
 
 def _wait_for_the_previous(now: dt.datetime, since: dt.datetime, *, force: bool) -> None:
-    until = since + CERTIFICATES_FROM_THE_PREVIOUS_LIVE
+    until = since + LONGEST_SIGNED
     if now < until and not force:
         raise RotationError(
             "what the previous one signed may be valid until"

@@ -13,6 +13,7 @@ from monopod.build.components import Components
 from monopod.controlplane import api_server_configuration, oidc
 from monopod.controlplane.layout import CLUSTER_DOMAIN, Layout, Port, User
 from monopod.controlplane.service import PROGRAMS, Service
+from monopod.controlplane.supervision import OOM_SCORE_ADJUSTMENT
 from monopod.eksapi import registration
 from monopod.identity import encryption
 from monopod.identity.node import RENEWED_LIFETIME_S
@@ -128,7 +129,7 @@ def api_server(layout: Layout, components: Components) -> Service:
         "service-account-key-file": own / "service-account.pub",
         "service-account-signing-key-file": own / "service-account.key",
         # Upstream gives a pod's token a year for clients that never read it again.
-        "service-account-max-token-expiration": "24h",
+        "service-account-max-token-expiration": f"{RENEWED_LIFETIME_S}s",
         "service-cluster-ip-range": SERVICES,
         "profiling": "false",
     }
@@ -203,7 +204,9 @@ def kube_proxy(layout: Layout, components: Components) -> Service:
     """Return the single kube-proxy, which translates services' addresses for all machines."""
     own = layout.identity("kube-proxy")
     directory = layout.configuration("kube-proxy")
-    configuration = services_config.kube_proxy_configuration(layout.network, own / "kubeconfig")
+    configuration = services_config.kube_proxy_configuration(
+        layout.network, own / "kubeconfig", OOM_SCORE_ADJUSTMENT
+    )
     return Service(
         "kube-proxy",
         _command("kube-proxy", {"config": directory / "config.yaml"}),

@@ -34,6 +34,8 @@ from monopod.kube import (
 from monopod.node.net.addresses import free_block
 from monopod.util.progress import Progress, Report, ignore
 
+DRIVERS: Final = tuple(word for word in keys.DRIVER_WORDS if word != keys.DRIVER_GVISOR)
+"""The drivers of worker nodes: gVisor lacks the policy routing of a node with pods."""
 _READY_WITHIN_S: Final = 180.0
 _POLL_S: Final = 0.2
 
@@ -48,7 +50,7 @@ class WorkerRequest:
     subnet: str = ""
     """The private subnet whose zone and route out it uses; empty means any private one."""
     driver: str = keys.DRIVER_LINUX
-    """A word of ``keys.DRIVER_WORDS``; gVisor lacks the policy routing of a node with pods."""
+    """A word of :data:`DRIVERS`."""
 
 
 async def add(client: Client, request: WorkerRequest, report: Report = ignore) -> Node:

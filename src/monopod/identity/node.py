@@ -23,6 +23,7 @@ from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from monopod.api import keys
 from monopod.identity.authority import Pair
 from monopod.identity.errors import IdentityError
+from monopod.identity.rotation import LONGEST_SIGNED
 from monopod.kube import Change, Client, Deleted, Informer, KubeError, NotFoundError, meta, name_of
 from monopod.util.concurrency import run_concurrently
 
@@ -36,7 +37,7 @@ USAGES: Final = {
 }
 """The usages that signers require of a non-RSA key (pkg/apis/certificates/helpers.go, v1.37)."""
 
-RENEWED_LIFETIME_S: Final = 24 * 3600
+RENEWED_LIFETIME_S: Final = int(LONGEST_SIGNED.total_seconds())
 """Lifetime of the certificates that kubelets renew, in seconds: the signer's longest."""
 _SIGNED_WITHIN_S: Final = 20.0
 _log: Final = structlog.get_logger("identity")

@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-CERTIFICATES_FROM_THE_PREVIOUS_LIVE: Final = dt.timedelta(hours=24)
-"""How long certificates of kubelets and tokens of service accounts are valid at most."""
+LONGEST_SIGNED: Final = dt.timedelta(hours=24)
+"""How long certificates of kubelets and tokens of service accounts are valid at most: so long the
+previous generation is trusted."""
 
 
 class Phase(enum.Enum):

@@ -37,7 +37,7 @@ from monopod.util.files import write_atomically
 
 AuthorityName = Literal["cluster", "front-proxy", "etcd"]
 AUTHORITIES: Final[tuple[AuthorityName, ...]] = ("cluster", "front-proxy", "etcd")
-_AUTHORITY_DIRECTORY: Final = "authority"
+AUTHORITY_DIRECTORY: Final = "authority"
 _ISSUED_DIRECTORY: Final = "access-keys"
 _ISSUED: Final = "*.key"
 _SIGNING_KEY: Final = "service-account"
@@ -62,7 +62,7 @@ class Dated:
     """A certificate of the store, with its dates."""
 
     identity: str
-    """Directory of its user, or ``authority``."""
+    """Directory of its user, or :data:`AUTHORITY_DIRECTORY`."""
     file: str
     validity: Validity
 
@@ -123,7 +123,7 @@ class IdentityStore:
         Raises:
             IdentityError: A file could not be removed.
         """
-        kept = {_AUTHORITY_DIRECTORY, *directories}
+        kept = {AUTHORITY_DIRECTORY, *directories}
         try:
             for path in self._root.iterdir() if self._root.exists() else ():
                 if path.name not in kept:
@@ -165,7 +165,7 @@ class IdentityStore:
         ]
         authorities = self.rotations().authorities
         named += [
-            (_AUTHORITY_DIRECTORY, f"{rotation.file(name, generation)}.crt")
+            (AUTHORITY_DIRECTORY, f"{rotation.file(name, generation)}.crt")
             for name in AUTHORITIES
             for generation in authorities.trusted
         ]
@@ -183,7 +183,7 @@ class IdentityStore:
         Raises:
             IdentityError: They cannot be read.
         """
-        path = self._root / _AUTHORITY_DIRECTORY / _ROTATIONS
+        path = self._root / AUTHORITY_DIRECTORY / _ROTATIONS
         try:
             return msgspec.json.decode(path.read_bytes(), type=Rotations)
         except FileNotFoundError:
@@ -197,7 +197,7 @@ class IdentityStore:
         Raises:
             IdentityError: They could not be written.
         """
-        directory = self._root / _AUTHORITY_DIRECTORY
+        directory = self._root / AUTHORITY_DIRECTORY
         try:
             _make_directory(directory, 0)
             with self._locked():
@@ -212,7 +212,7 @@ class IdentityStore:
             IdentityError: It could not be written.
         """
         made = access_key.new_access_key(user, groups)
-        directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
+        directory = self._root / AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
         try:
             _make_directory(directory, 0)
             _write(directory / f"{made.id}.key", self._seal().close([made]), 0)
@@ -226,7 +226,7 @@ class IdentityStore:
         Raises:
             IdentityError: A key cannot be read.
         """
-        directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
+        directory = self._root / AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
         files = sorted(directory.glob(_ISSUED))
         return [key for file in files for key in self._seal().read(file).values()]
 
@@ -236,7 +236,7 @@ class IdentityStore:
         Raises:
             IdentityError: There is no issued key with this id.
         """
-        directory = self._root / _AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
+        directory = self._root / AUTHORITY_DIRECTORY / _ISSUED_DIRECTORY
         if key_id not in {key.id for key in self.issued_keys()}:
             raise IdentityError(f"there is no access key {key_id}: see `monopod access-key list`")
         (directory / f"{key_id}.key").unlink(missing_ok=True)
@@ -247,7 +247,7 @@ class IdentityStore:
         Raises:
             IdentityError: They cannot be read or written.
         """
-        path = self._root / _AUTHORITY_DIRECTORY / _ENCRYPTION_KEYS
+        path = self._root / AUTHORITY_DIRECTORY / _ENCRYPTION_KEYS
         try:
             if path.exists():
                 return msgspec.json.decode(path.read_bytes(), type=list[EncryptionKey])
@@ -272,7 +272,7 @@ class IdentityStore:
         self._write_encryption_keys(self.encryption_keys()[:1])
 
     def _write_encryption_keys(self, keys: list[EncryptionKey]) -> list[EncryptionKey]:
-        directory = self._root / _AUTHORITY_DIRECTORY
+        directory = self._root / AUTHORITY_DIRECTORY
         try:
             _make_directory(directory, 0)
             _write(directory / _ENCRYPTION_KEYS, msgspec.json.encode(keys), 0)
@@ -291,7 +291,7 @@ class IdentityStore:
             os.close(descriptor)
 
     def _signers(self, now: dt.datetime) -> _Signers:
-        _make_directory(self._root / _AUTHORITY_DIRECTORY, 0)
+        _make_directory(self._root / AUTHORITY_DIRECTORY, 0)
         rotations = self.rotations()
         authorities, tokens = rotations.authorities, rotations.token_key
         every: dict[AuthorityName, dict[int, Authority]] = {
@@ -302,7 +302,7 @@ class IdentityStore:
         wanted = {
             rotation.file(name, each) for name in AUTHORITIES for each in authorities.trusted
         } | {rotation.file(_SIGNING_KEY, each) for each in tokens.trusted}
-        for path in (self._root / _AUTHORITY_DIRECTORY).iterdir():
+        for path in (self._root / AUTHORITY_DIRECTORY).iterdir():
             ours = path.stem.startswith((*AUTHORITIES, _SIGNING_KEY))
             if ours and path.suffix in (".crt", ".key", ".pub") and path.stem not in wanted:
                 path.unlink()
@@ -317,7 +317,7 @@ class IdentityStore:
         )
 
     def _authority(self, name: AuthorityName, generation: int, now: dt.datetime) -> Authority:
-        directory, file = self._root / _AUTHORITY_DIRECTORY, rotation.file(name, generation)
+        directory, file = self._root / AUTHORITY_DIRECTORY, rotation.file(name, generation)
         if (kept := _read_pair(directory / f"{file}.crt", directory / f"{file}.key")) is not None:
             return Authority(kept)
         made = new_authority(f"monopod {file} authority", now)
@@ -326,7 +326,7 @@ class IdentityStore:
         return made
 
     def _signing_key(self, generation: int) -> Pair:
-        directory = self._root / _AUTHORITY_DIRECTORY
+        directory = self._root / AUTHORITY_DIRECTORY
         file = rotation.file(_SIGNING_KEY, generation)
         public, private = directory / f"{file}.pub", directory / f"{file}.key"
         if (kept := _read_pair(public, private)) is not None:
@@ -337,7 +337,7 @@ class IdentityStore:
         return made
 
     def _seal(self) -> Seal:
-        path = self._root / _AUTHORITY_DIRECTORY / access_key.SEAL_FILE
+        path = self._root / AUTHORITY_DIRECTORY / access_key.SEAL_FILE
         if path.exists():
             return Seal.of_file(path)
         made = Seal.new()
@@ -346,7 +346,7 @@ class IdentityStore:
 
     def _access_key(self, subject: Subject) -> AccessKey:
         name = subject.common_name.replace(":", "-")
-        path = self._root / _AUTHORITY_DIRECTORY / f"access-key-{name}.key"
+        path = self._root / AUTHORITY_DIRECTORY / f"access-key-{name}.key"
         groups = () if subject.organisation is None else (subject.organisation,)
         seal = self._seal()
         if path.exists():

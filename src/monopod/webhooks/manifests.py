@@ -29,7 +29,6 @@ TARGETS_CONFIGURATION: Final = "aws-load-balancer-webhook"
 """AWS's names too."""
 NETWORKS_PATH: Final = "/networks"
 NETWORKS_NAME: Final = "networks.monopod.dev"
-SCHEDULER_USER: Final = pod_policies.SCHEDULER_USER
 _GROUPS: Final = keys.SECURITY_GROUPS_ANNOTATION
 _SUPPORT_TIMEOUT_S: Final = 2
 """Short: its warnings are advisory and must not delay creation."""
@@ -192,13 +191,13 @@ def policies() -> list[Manifest]:
             [
                 {
                     "expression": f"!object.target.name.startsWith('{prefix}') ||"
-                    f" request.userInfo.username == '{SCHEDULER_USER}'",
+                    f" request.userInfo.username == '{keys.SCHEDULER_USER}'",
                     "messageExpression": "'node ' + object.target.name + ' belongs to one Fargate"
                     f" pod: only {keys.SCHEDULER_NAME} binds a pod to it'",
                 },
                 {
                     "expression": f"object.target.name.startsWith('{prefix}') ||"
-                    f" request.userInfo.username != '{SCHEDULER_USER}'",
+                    f" request.userInfo.username != '{keys.SCHEDULER_USER}'",
                     "messageExpression": f"'{keys.SCHEDULER_NAME} binds pods to Fargate nodes"
                     " only: ' + object.target.name + ' is not one'",
                 },
@@ -224,7 +223,7 @@ def policies() -> list[Manifest]:
                 {
                     "expression": f"object.metadata.?annotations[?'{_GROUPS}'] =="
                     f" oldObject.metadata.?annotations[?'{_GROUPS}'] ||"
-                    f" request.userInfo.username == '{SCHEDULER_USER}'",
+                    f" request.userInfo.username == '{keys.SCHEDULER_USER}'",
                     "message": "annotation is not set by mutating webhook",
                 },
             ],

@@ -10,8 +10,6 @@ from monopod.api import keys, messages
 from monopod.fargate.unsupported.containers import CAPABILITIES
 from monopod.webhooks.policy import Manifest, policy
 
-SCHEDULER_USER: Final = "monopod:fargate-scheduler"
-LOADBALANCER_USER: Final = "monopod:loadbalancer"
 _ANNOTATIONS: Final = (
     keys.CAPACITY_ANNOTATION,
     keys.FAILURES_ANNOTATION,
@@ -70,7 +68,7 @@ def _scheduler() -> list[Manifest]:
             {
                 "expression": "oldObject.spec.?schedulerName.orValue('') =="
                 f" '{keys.SCHEDULER_NAME}'",
-                "message": f"{SCHEDULER_USER} changes pods of {keys.SCHEDULER_NAME} only",
+                "message": f"{keys.SCHEDULER_USER} changes pods of {keys.SCHEDULER_NAME} only",
             },
             {
                 "expression": " && ".join(
@@ -82,12 +80,12 @@ def _scheduler() -> list[Manifest]:
                         _same_but("annotations", list(_ANNOTATIONS)),
                     )
                 ),
-                "message": f"{SCHEDULER_USER} changes a pod's annotations about its machine, its"
-                " profile label and its status, and nothing else",
+                "message": f"{keys.SCHEDULER_USER} changes a pod's annotations about its machine,"
+                " its profile label and its status, and nothing else",
             },
         ],
         operations=("UPDATE",),
-        conditions={"scheduler": f"request.userInfo.username == '{SCHEDULER_USER}'"},
+        conditions={"scheduler": f"request.userInfo.username == '{keys.SCHEDULER_USER}'"},
     )
 
 
@@ -112,12 +110,12 @@ def _loadbalancer() -> list[Manifest]:
                         "object.metadata.?annotations == oldObject.metadata.?annotations",
                     )
                 ),
-                "message": f"{LOADBALANCER_USER} sets the conditions"
+                "message": f"{keys.LOADBALANCER_USER} sets the conditions"
                 f" {keys.TARGET_HEALTH_PREFIX}… of a pod, and nothing else",
             }
         ],
         operations=("UPDATE",),
-        conditions={"loadbalancer": f"request.userInfo.username == '{LOADBALANCER_USER}'"},
+        conditions={"loadbalancer": f"request.userInfo.username == '{keys.LOADBALANCER_USER}'"},
     )
 
 

@@ -57,9 +57,9 @@ class MachineIndex:
 
     def _addresses(self, endpoint: models.Endpoint, namespace: str, pods: Pods) -> Iterator[str]:
         reference = endpoint.targetRef
-        if reference is not None and reference.kind != "Pod":
-            reference = None
-        if reference is not None and reference.namespace not in (None, namespace):
+        if reference is not None and (
+            reference.kind != "Pod" or reference.namespace not in (None, namespace)
+        ):
             reference = None
         uid = (reference.uid if reference else "") or ""
         machine = self._by_pod.get(uid)

@@ -15,11 +15,9 @@ from monopod.controllers.scheduler import reasons
 from monopod.controllers.scheduler.actions import UnschedulableError
 from monopod.kube import annotations_of, name_of
 
-_HARDWARE: Final = "qemu-kvm"
-_GVISOR: Final = "gvisor"
 _STRENGTH: Final = {
-    _HARDWARE: 3,
-    _GVISOR: 2,
+    keys.DRIVER_KVM: 3,
+    keys.DRIVER_GVISOR: 2,
     "uml": 1,
     "qemu": 0,
     "qemu-tcg": 0,
@@ -47,7 +45,7 @@ def requested_driver(pod: Pod, profile: FargateProfile, *, hardware_only: bool =
         f"Fargate profile {name_of(profile)}": _annotation(
             profile, f"Fargate profile {name_of(profile)}"
         ),
-        "this cluster": _HARDWARE if hardware_only else "",
+        "this cluster": keys.DRIVER_KVM if hardware_only else "",
     }
     wanted = _annotation(pod, "the pod")
     for owner, floor in floors.items():
@@ -59,10 +57,10 @@ def requested_driver(pod: Pod, profile: FargateProfile, *, hardware_only: bool =
             )
     chosen = wanted or max(floors.values(), key=lambda floor: _STRENGTH.get(floor, -1))
     needs = _needs_linux(pod)
-    if needs and chosen == _GVISOR:
+    if needs and chosen == keys.DRIVER_GVISOR:
         raise UnschedulableError(
             reasons.DRIVER_LACKS_FEATURE,
-            f"Driver {_GVISOR}, which the pod or its profile requests, lacks {needs}",
+            f"Driver {keys.DRIVER_GVISOR}, which the pod or its profile requests, lacks {needs}",
         )
     return chosen or (keys.DRIVER_LINUX if needs else "")
 

@@ -1,6 +1,6 @@
 """Compiles SecurityGroup objects to filters. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
@@ -54,11 +54,7 @@ def groups_of(machine: MicroVM) -> Sequence[str]:
 
 def members(machines: Iterable[MicroVM]) -> dict[str, frozenset[IPv4Address]]:
     """Return the pod addresses of each group that has any."""
-    found: dict[str, set[IPv4Address]] = {}
-    for machine in machines:
-        for name in groups_of(machine):
-            found.setdefault(name, set()).update(_addresses(machine))
-    return {name: frozenset(some) for name, some in found.items() if some}
+    return _by_group(machines, _addresses)
 
 
 def _kubelets(machines: Iterable[MicroVM]) -> dict[str, frozenset[IPv4Address]]:
@@ -67,15 +63,24 @@ def _kubelets(machines: Iterable[MicroVM]) -> dict[str, frozenset[IPv4Address]]:
     Images are pulled from there, and what roots of guests send, so a group's egress applies: on
     AWS too, a Fargate pod's images come through its own interface and groups.
     """
+    return _by_group(machines, _management_address)
+
+
+def _by_group(
+    machines: Iterable[MicroVM], addresses: Callable[[MicroVM], Iterable[IPv4Address]]
+) -> dict[str, frozenset[IPv4Address]]:
     found: dict[str, set[IPv4Address]] = {}
     for machine in machines:
-        try:
-            address = IPv4Address(machine.status_or_empty.managementAddress)
-        except ValueError:
-            continue
         for name in groups_of(machine):
-            found.setdefault(name, set()).add(address)
-    return {name: frozenset(some) for name, some in found.items()}
+            found.setdefault(name, set()).update(addresses(machine))
+    return {name: frozenset(some) for name, some in found.items() if some}
+
+
+def _management_address(machine: MicroVM) -> Iterable[IPv4Address]:
+    try:
+        return (IPv4Address(machine.status_or_empty.managementAddress),)
+    except ValueError:
+        return ()
 
 
 def _addresses(machine: MicroVM) -> Iterable[IPv4Address]:

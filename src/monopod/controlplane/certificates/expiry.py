@@ -10,12 +10,11 @@ from monopod.controlplane.identities import identities
 from monopod.controlplane.layout import Layout
 from monopod.controlplane.upstream_services import API_SERVER
 from monopod.identity.rotation import Phase, Rotations
-from monopod.identity.store import Dated, IdentityStore
+from monopod.identity.store import AUTHORITY_DIRECTORY, Dated, IdentityStore
 
 IN_MEMORY_LIFETIME: Final = dt.timedelta(days=3 * 365 + 1)
 """Of the certificate that kube-apiserver makes for itself at its start, and holds in memory
 (apiserver's serving_with_loopback.go, v1.37)."""
-_AUTHORITY: Final = "authority"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def summary(
         rotations: The generations in force.
         api_server_started: When kube-apiserver was started.
     """
-    leaves = [each for each in certificates if each.identity != _AUTHORITY]
+    leaves = [each for each in certificates if each.identity != AUTHORITY_DIRECTORY]
     first = min(leaves, key=lambda each: each.validity.expires)
     lines = [
         Expiry(
@@ -73,5 +72,5 @@ def summary(
             f"monopod rotate authorities{hint}",
         )
         for each in certificates
-        if each.identity == _AUTHORITY
+        if each.identity == AUTHORITY_DIRECTORY
     ]

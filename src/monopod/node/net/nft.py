@@ -113,19 +113,18 @@ def no_destination_nat() -> Json:
     return {"dnat": {"family": "ip", "addr": header("ip", "daddr")}}
 
 
-def beyond(name: str, key: Json, statement: Mapping[str, Json], size: int) -> Json:
+def beyond(name: str, key: Json, kind: str, limit: Mapping[str, Json], size: int) -> Json:
     """Continue the rule only beyond a limit, which each value of a key has for itself.
 
     Args:
         name: Name of the meter, unique in its table.
         key: What the limit is for.
-        statement: A limit with the arguments of libnftables-json(5).
+        kind: The statement that limits: ``limit`` or ``ct count``.
+        limit: Its arguments, as in libnftables-json(5).
         size: Most values that are metered at once.
     """
-    ((kind, arguments),) = statement.items()
-    assert isinstance(arguments, Mapping)  # noqa: S101 - a programming error
-    limit = {kind: {**arguments, "inv": True}}
-    return {"meter": {"name": name, "key": key, "size": size, "stmt": limit}}
+    statement = {kind: {**limit, "inv": True}}
+    return {"meter": {"name": name, "key": key, "size": size, "stmt": statement}}
 
 
 def concatenation(*parts: Json) -> Json:

@@ -6,7 +6,7 @@ takes constant time in the number of machines: their links are matched by interf
 management addresses by range.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv4Network
 from typing import Final
 
@@ -60,16 +60,14 @@ def limit_connections(table: Table) -> None:
     A connection beyond is dropped before it has an entry there; those that exist are unaffected.
     """
     table.base_chain("limits", "prerouting", MANGLE)
-    link, most = nft.meta("iif"), _LINKS
-    rate: Json = {"rate": NEW_PER_SECOND, "per": "second", "burst": NEW_AT_ONCE}
-    limits: tuple[tuple[str, Mapping[str, Json]], ...] = (
-        ("new_connections", {"limit": rate}),
-        ("connections", {"ct count": {"val": CONNECTIONS}}),
-    )
+    rate = {"rate": NEW_PER_SECOND, "per": "second", "burst": NEW_AT_ONCE}
     groups = match(nft.meta("iifgroup"), nft.one_of((LINK_GROUP, NODE_LINK_GROUP)))
-    for name, limit in limits:
-        new = groups, match(nft.ct("state"), "new", op="in")
-        beyond = nft.beyond(name, link, limit, most)
+    new = groups, match(nft.ct("state"), "new", op="in")
+    for name, kind, limit in (
+        ("new_connections", "limit", rate),
+        ("connections", "ct count", {"val": CONNECTIONS}),
+    ):
+        beyond = nft.beyond(name, nft.meta("iif"), kind, limit, _LINKS)
         table.rule("limits", *new, beyond, *drop("connections_blocked"))
 
 

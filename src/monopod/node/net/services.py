@@ -26,7 +26,9 @@ _OCTET: Final = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _ADDRESS_TTL_S: Final = 60
 
 
-def kube_proxy_configuration(plan: ClusterNetwork, kubeconfig: Path) -> dict[str, Any]:
+def kube_proxy_configuration(
+    plan: ClusterNetwork, kubeconfig: Path, oom_score_adjustment: int = 0
+) -> dict[str, Any]:
     """Return kube-proxy's configuration file (``--config``) as an object."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -51,8 +53,8 @@ def kube_proxy_configuration(plan: ClusterNetwork, kubeconfig: Path) -> dict[str
             "tcpEstablishedTimeout": "0s",
             "tcpCloseWaitTimeout": "0s",
         },
-        # As the whole control plane has it; it would set its own otherwise.
-        "oomScoreAdj": -900,
+        # It would set its own otherwise.
+        "oomScoreAdj": oom_score_adjustment,
         "logging": {"format": "json"},
     }
 

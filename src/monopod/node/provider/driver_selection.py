@@ -15,9 +15,9 @@ from monopod.fargate.sizing import TABLE
 from monopod.node.provider import DriverSelection, DriverUnavailableError, SizeUnsupportedError
 
 UML: Final = "uml"
-GVISOR: Final = "gvisor"
+GVISOR: Final = keys.DRIVER_GVISOR
 QEMU_TCG: Final = "qemu-tcg"
-QEMU_KVM: Final = "qemu-kvm"
+QEMU_KVM: Final = keys.DRIVER_KVM
 TCG_SETTING: Final = "MONOPOD_LOCAL_TCG"
 _DEFAULT: Final = {"": (QEMU_KVM, GVISOR, UML), keys.DRIVER_LINUX: (QEMU_KVM, UML)}
 """Drivers by requested word, the best first; last comes TCG, where it is allowed."""
