@@ -2,13 +2,15 @@
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, settings
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources import core_v1
 
-from monopod.kube import Client, connect
+from monopod.api.resources import MicroVM
+from monopod.kube import Client, NotFoundError, connect, name_of
 from tests.apiserver import ApiServer, running_api_server
 from tests.framework import layers
 
@@ -27,6 +29,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running_api_server(tmp_path_factory.mktemp("api-server")) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+async def no_machines_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Remove the MicroVMs a test made: they have no namespace, so the next test's controllers
+    would launch them."""
+    yield
+    if "api_server" not in request.fixturenames:
+        return
+    server: ApiServer = request.getfixturevalue("api_server")
+    async with connect(server.admin, "tests") as client:
+        for machine in (await client.list(MicroVM)).items:
+            with suppress(NotFoundError):
+                await client.patch(MicroVM, name_of(machine), {"metadata": {"finalizers": None}})
+                await client.delete(MicroVM, name_of(machine))
 
 
 @pytest.fixture
