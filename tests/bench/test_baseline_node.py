@@ -34,6 +34,7 @@ NODE = BaselineConfiguration(
     cluster_dns=IPv4Address("10.100.0.10"),
     api_server="https://100.127.0.6:6443",
     sandbox_image="monopod.dev/pause:1",
+    registry="100.127.0.6:5000",
     cgroup="/monopod-abc123/baseline",
     ca_certificate=b"CA",
     certificates=NodeCertificates(
@@ -56,6 +57,8 @@ def test_configuration_files() -> None:
     containerd = tomllib.loads(found[RUN / "containerd.toml"].content.decode())
     runtime = containerd["plugins"]["io.containerd.cri.v1.runtime"]
     assert runtime["restrict_oom_score_adj"] is True
+    hosts = found[RUN / "certs.d/100.127.0.6:5000/hosts.toml"].content.decode()
+    assert tomllib.loads(hosts)["server"] == "https://100.127.0.6:5000"
     cni = json.loads(found[RUN / "cni/10-pods.conflist"].content)
     assert cni["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "100.95.254.0/24"}]]
     script = found[configuration.SERVICES / "kubelet" / "run"]

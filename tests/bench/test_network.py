@@ -20,8 +20,9 @@ from monopod.bench.network.manifests import (
     fortio_pod,
     network_balancer,
 )
-from monopod.bench.network.report import FirstBytes, Leg, NetworkReport, Way, ratios
+from monopod.bench.network.report import FirstBytes, Leg, NetworkReport, Way
 from monopod.bench.phases import Kind, Subject
+from monopod.bench.ratios import ratios
 from monopod.bench.report import Host
 from monopod.fargate.profiles import is_private
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from monopod.bench import footprint
 from monopod.bench.baseline_node import BaselineNode
@@ -220,6 +221,7 @@ async def baseline_node(
             home=cluster.home,
             programs=cluster.programs,
             ca_certificate=ca_certificate,
+            registry=urlsplit(cluster.registry).netloc,
             pods=pods,
         )
         async with node.running(Image(IMAGE, archive), *images):

@@ -1,4 +1,4 @@
-"""``monopod bench``: measures pod starts and requests between pods."""
+"""``monopod bench``: measures pod starts, requests between pods, and programs in pods."""
 
 import asyncio
 import json
@@ -14,6 +14,9 @@ from monopod.bench.cluster import Cluster
 from monopod.bench.network import NetworkBenchOptions, bench_network
 from monopod.bench.network import table as network_table
 from monopod.bench.network.report import NetworkReport
+from monopod.bench.programs import ProgramsBenchOptions, bench_programs
+from monopod.bench.programs import table as programs_table
+from monopod.bench.programs.report import ProgramsReport
 from monopod.bench.report import Report
 from monopod.bench.run import BenchOptions, bench_start
 from monopod.build import components
@@ -28,6 +31,10 @@ _KUBERNETES = "k8s.io/kubernetes"
 _PAUSE = "build/pause/linux/pause.c"
 _MOST_SECONDS = 20
 """Below the timeout of the API server's clients."""
+_DRIVER_HELP = (
+    f"Driver to measure; repeatable: {', '.join(keys.DRIVER_WORDS)}. "
+    "[default: this host's default driver]"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -48,21 +55,14 @@ def register(app: typer.Typer) -> None:
         ] = None,
         driver: Annotated[
             list[str] | None,
-            typer.Option(
-                help="Driver to measure; repeatable: "
-                f"{', '.join(keys.DRIVER_WORDS)}. [default: this host's default driver]"
-            ),
+            typer.Option(help=_DRIVER_HELP),
         ] = None,
         baseline: Annotated[
             bool, typer.Option(help="Also start the pods on a baseline node.")
         ] = True,
     ) -> None:
         """Measure each phase of a pod's start, and of the same pod on a baseline node."""
-        drivers = tuple(driver or ("",))
-        if unknown := [word for word in drivers if word not in ("", *keys.DRIVER_WORDS)]:
-            known = ", ".join(keys.DRIVER_WORDS)
-            raise typer.BadParameter(f"unknown driver {', '.join(unknown)}; known: {known}")
-        options = BenchOptions(count, at_once, baseline, drivers)
+        options = BenchOptions(count, at_once, baseline, _drivers(driver))
         report = asyncio.run(_start(Settings(), options))
         Console(highlight=False).print(table.render(report))
         if json_file is not None:
@@ -94,6 +94,33 @@ def register(app: typer.Typer) -> None:
         if json_file is not None:
             json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
 
+    @bench.command()
+    def programs(  # pyright: ignore[reportUnusedFunction]
+        *,
+        seconds: Annotated[int, typer.Option(min=1, max=600, help="Seconds of each load.")] = 10,
+        json_file: Annotated[
+            Path | None, typer.Option("--json", help="Write the report to this file.")
+        ] = None,
+        driver: Annotated[list[str] | None, typer.Option(help=_DRIVER_HELP)] = None,
+        baseline: Annotated[
+            bool, typer.Option(help="Also measure a pod on a baseline node, for the ratios.")
+        ] = True,
+    ) -> None:
+        """Measure Redis, PostgreSQL and the pull of their image inside pods."""
+        options = ProgramsBenchOptions(seconds, baseline, _drivers(driver))
+        report = asyncio.run(_programs(Settings(), options))
+        Console(highlight=False).print(programs_table.render(report))
+        if json_file is not None:
+            json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
+
+
+def _drivers(words: list[str] | None) -> tuple[str, ...]:
+    drivers = tuple(words or ("",))
+    if unknown := [word for word in drivers if word not in ("", *keys.DRIVER_WORDS)]:
+        known = ", ".join(keys.DRIVER_WORDS)
+        raise typer.BadParameter(f"unknown driver {', '.join(unknown)}; known: {known}")
+    return drivers
+
 
 async def _start(settings: Settings, options: BenchOptions) -> Report:
     # Standard output carries the report only.
@@ -111,6 +138,12 @@ async def _network(settings: Settings, options: NetworkBenchOptions) -> NetworkR
         return await bench_network(
             cluster, programs.program(components.FORTIO.name), options, screen.report
         )
+
+
+async def _programs(settings: Settings, options: ProgramsBenchOptions) -> ProgramsReport:
+    with Screen(Console(stderr=True, highlight=False)) as screen:
+        cluster = await _cluster(settings)
+        return await bench_programs(cluster, settings.cache, options, screen.report)
 
 
 async def _cluster(settings: Settings) -> Cluster:

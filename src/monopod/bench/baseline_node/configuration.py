@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from monopod.api import keys
 from monopod.identity.node import NodeCertificates
+from monopod.node.guest.configuration import Registry, registry_files
 from monopod.node.guest.kubelet import (
     CURRENT_CERTIFICATE,
     RUNTIME_SOCKET,
@@ -56,6 +57,8 @@ class BaselineConfiguration:
     api_server: str
     """URL."""
     sandbox_image: str
+    registry: str
+    """The cluster's registry, as ``address:port``."""
     cgroup: str
     """Path in every cgroup hierarchy below which pods' cgroups are created."""
     ca_certificate: bytes
@@ -86,6 +89,10 @@ def files(node: BaselineConfiguration) -> dict[PurePosixPath, File]:
         _CONFIG / name: content
         for name, content in kubelet_secrets(node.ca_certificate, node.certificates).items()
     }
+    registries = {
+        _CONFIG / path: File(content)
+        for path, content in registry_files(Registry(node.registry, node.ca_certificate)).items()
+    }
     tunables = {tunable_copy(name): f"{value}\n" for name, value in TUNABLES.items()}
     scripts = {
         SERVICES / "containerd" / "run": _run(f"containerd --config {_CONFIG}/containerd.toml"),
@@ -96,6 +103,7 @@ def files(node: BaselineConfiguration) -> dict[PurePosixPath, File]:
     return (
         {path: File(text.encode()) for path, text in {**texts, **tunables}.items()}
         | {path: File(content) for path, content in secrets.items()}
+        | registries
         | {path: File(text.encode(), 0o700) for path, text in scripts.items()}
     )
 
@@ -163,6 +171,8 @@ disabled_plugins = ['io.containerd.nri.v1.nri']
   snapshotter = 'overlayfs'
   [plugins.'io.containerd.cri.v1.images'.pinned_images]
     sandbox = '{node.sandbox_image}'
+  [plugins.'io.containerd.cri.v1.images'.registry]
+    config_path = '{_CONFIG}/certs.d'
 
 [plugins.'io.containerd.cri.v1.runtime']
   disable_apparmor = true

@@ -60,6 +60,7 @@ class BaselineNode:
         home: Path,
         programs: Path,
         ca_certificate: bytes,
+        registry: str,
         pods: IPv4Network | None = None,
     ) -> None:
         """Describe the node; ``running`` starts it.
@@ -72,6 +73,7 @@ class BaselineNode:
             home: The cluster's ``MONOPOD_HOME``; the node's files are in its ``baseline``.
             programs: Directory of the component programs.
             ca_certificate: PEM of the CA that signed the API server's certificate.
+            registry: The cluster's registry, as ``address:port``.
             pods: A block of the VPC for its pods' addresses, which only load balancers reach. None
                 means unrouted addresses.
         """
@@ -82,6 +84,7 @@ class BaselineNode:
         self._root = home.resolve() / "baseline"
         self._programs = programs.resolve()
         self._ca = ca_certificate
+        self._registry = registry
         wire = f"node-{plan.instance}"
         self._wire = Wire(wire) if pods is None else Wire(wire, pods=pods, group=NODE_LINK_GROUP)
         # Below the cluster's own cgroup, so that `monopod down` ends this as well.
@@ -170,6 +173,7 @@ class BaselineNode:
             cluster_dns=CLUSTER_DNS,
             api_server=self._plan.api_server,
             sandbox_image=sandbox.reference,
+            registry=self._registry,
             cgroup=f"/{self._cgroups.path}",
             ca_certificate=self._ca,
             certificates=certificates,

@@ -1,13 +1,13 @@
 """Results of one network benchmark as data, with ratios to pods on the baseline node."""
 
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from monopod.bench.network.loads import Load
 from monopod.bench.network.manifests import CPU, MEMORY
-from monopod.bench.phases import Kind, Subject
+from monopod.bench.phases import Subject
+from monopod.bench.ratios import Ratio, ratios, subject_document
 from monopod.bench.report import Host, rounded, spread_document
 from monopod.bench.statistics import Spread, spread
 
@@ -71,17 +71,6 @@ class FirstBytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
-    """A figure of microVMs, divided by the same figure of the baseline node."""
-
-    driver: str
-    of: str
-    """A path, or the first byte."""
-    figure: str
-    times: float
-
-
-@dataclass(frozen=True, slots=True)
 class NetworkReport:
     """Results of one run."""
 
@@ -113,14 +102,11 @@ class NetworkReport:
             "connections": self.connections,
             "seconds": self.seconds,
             "bodyBytes": BODY_BYTES,
-            "ratios": [
-                {"driver": r.driver, "of": r.of, "figure": r.figure, "times": rounded(r.times)}
-                for r in self.ratios
-            ],
+            "ratios": [each.document() for each in self.ratios],
             "legs": [_leg(each) for each in self.legs],
             "firstBytes": [
                 {
-                    **_subject(each.subject),
+                    **subject_document(each.subject),
                     "seconds": spread_document(each.spread),
                     "each": [rounded(value) for value in each.seconds],
                 }
@@ -133,26 +119,9 @@ class NetworkReport:
 FIRST_BYTE: Final = "first byte"
 
 
-def ratios(figures: Iterable[tuple[Subject, str, dict[str, float]]]) -> tuple[Ratio, ...]:
-    """Divides each figure of each driver by the baseline node's, where both exist."""
-    known = list(figures)
-    baseline = {of: found for subject, of, found in known if subject.kind is Kind.BASELINE}
-    return tuple(
-        Ratio(subject.driver, of, figure, value / baseline[of][figure])
-        for subject, of, found in known
-        if subject.kind is Kind.MICROVM
-        for figure, value in found.items()
-        if baseline.get(of, {}).get(figure)
-    )
-
-
-def _subject(subject: Subject) -> dict[str, Any]:
-    return {"kind": subject.kind.value, "driver": subject.driver or None}
-
-
 def _leg(leg: Leg) -> dict[str, Any]:
     return {
-        **_subject(leg.subject),
+        **subject_document(leg.subject),
         "way": leg.way.value,
         "requests": _load(leg.small),
         "bodies": {**_load(leg.large), "mibPerSecond": rounded(leg.mib_per_second)},

@@ -103,7 +103,7 @@ def node_files(node: NodeConfiguration) -> dict[str, bytes]:
         f"kubelet/{name}": content
         for name, content in kubelet_secrets(node.ca_certificate, node.certificates).items()
     }
-    registry = _registry(node.registry) if node.registry else {}
+    registry = registry_files(node.registry) if node.registry else {}
     secrets |= credential_files(node.credentials)
     # The cluster's registry last, so that no other authority overrides its own.
     registries = {_authority(name): pem for name, pem in node.authorities.items()} | registry
@@ -244,7 +244,8 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
     )
 
 
-def _registry(registry: Registry) -> dict[str, bytes]:
+def registry_files(registry: Registry) -> dict[str, bytes]:
+    """Return the files by which containerd finds a registry, by path below ``/run/config``."""
     directory = f"{_REGISTRIES}/{registry.endpoint}"
     scheme = "https" if registry.ca_certificate else "http"
     lines = [

@@ -1,0 +1,93 @@
+"""The image of Redis and PostgreSQL, from Debian's packages; some 200 MiB, not compressed."""
+
+import asyncio
+import hashlib
+import secrets
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from monopod.bench.errors import BenchError
+from monopod.build.images import ImageConfig, write_archive
+from monopod.node.guest.archive import debian_sources
+from monopod.util import process
+from monopod.util.progress import Progress, Report
+
+NAME: Final = "monopod/programs:1"
+USER: Final = 65533
+"""User and group of the container: PostgreSQL refuses to run as root."""
+_SUITE: Final = "bookworm"
+_PACKAGES: Final = (
+    *("bash", "coreutils", "dash", "gawk", "libc-bin", "postgresql", "redis-server"),
+    *("redis-tools", "sed"),
+)
+_REMOVED: Final = (
+    *("usr/share/doc", "usr/share/i18n", "usr/share/info", "usr/share/locale", "usr/share/man"),
+    # PostgreSQL's compiler of long queries.
+    *("usr/lib/llvm-*", "usr/lib/x86_64-linux-gnu/libLLVM*", "usr/lib/postgresql/*/lib/llvm*"),
+    *("usr/lib/postgresql/*/lib/bitcode", "var/cache", "var/lib/apt", "dev", "tmp"),
+)
+_SCRIPT: Final = "programs.sh"
+_CONFIG: Final = ImageConfig(
+    entrypoint=("/bin/sh", f"/{_SCRIPT}"),
+    environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+    user=f"{USER}:{USER}",
+)
+
+
+async def programs_archive(cache: Path, report: Report) -> Path:
+    """Build the image once; returns an OCI archive in the cache.
+
+    Raises:
+        BenchError: Debian's archive cannot be reached.
+    """
+    script = files("monopod.bench.programs").joinpath(_SCRIPT).read_bytes()
+    inputs = f"{_SUITE} {_PACKAGES} {_REMOVED} {_CONFIG}".encode() + script
+    directory = cache / "images" / f"programs-{hashlib.sha256(inputs).hexdigest()[:16]}"
+    archive = directory / "programs.tar"
+    if archive.is_file():
+        return archive
+    task = "image of Redis and PostgreSQL"
+    report(Progress(task, "unpacking Debian's packages"))
+    partial = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+    partial.mkdir(parents=True)
+    try:
+        root, new = partial / "root", partial / archive.name
+        await _unpack(root)
+        await asyncio.to_thread(_furnish, root, script)
+        await asyncio.to_thread(write_archive, root, new, name=NAME, config=_CONFIG)
+        directory.mkdir(exist_ok=True)
+        new.rename(archive)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+    report(Progress(task, "built", 1, 1))
+    return archive
+
+
+async def _unpack(root: Path) -> None:
+    try:
+        await process.run(
+            *("mmdebstrap", "--quiet", "--variant=extract", "--architectures=amd64"),
+            *(f"--include={','.join(_PACKAGES)}", _SUITE, root, *debian_sources(_SUITE)),
+        )
+    except process.ProcessError as error:
+        raise BenchError(f"Debian's packages cannot be unpacked: {error}") from error
+
+
+def _furnish(root: Path, script: bytes) -> None:
+    for pattern in _REMOVED:
+        for path in root.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    (root / _SCRIPT).write_bytes(script)
+    (root / "tmp").mkdir(mode=0o1777)
+    (root / "tmp").chmod(0o1777)
+    # Written by a script of Debian's that unpacking does not run.
+    (root / "etc" / "passwd").write_text(f"bench:x:{USER}:{USER}::/tmp:/bin/sh\n")
+    (root / "etc" / "group").write_text(f"bench:x:{USER}:\n")
+    awk = root / "usr" / "bin" / "awk"
+    if not awk.exists():
+        awk.symlink_to("gawk")
