@@ -1,8 +1,8 @@
 """Changes of upstream's modules, each guarded: a build stops where the text is not upstream's.
 
 A kubelet watches pods only once it has its Node, for which it looks once a second; the first look
-is always too early, and a machine's only pod waits for the second. It mounts a pod's volumes in
-some milliseconds, and looks each 300 whether it has.
+is always too early, and a machine's only pod waits for the second. How it mounts volumes is in
+:mod:`monopod.build.components.kubelet_volumes`.
 
 The others are of gVisor:
 
@@ -15,21 +15,17 @@ The others are of gVisor:
 from typing import Final
 
 from monopod.build.components.gvisor_memory import MEMORY
+from monopod.build.components.kubelet_volumes import VOLUMES
 from monopod.build.components.replacement import Replacement
 
 _WAIT: Final = "const WaitForAPIServerSyncPeriod = {} * time."
-_RETRY: Final = "podAttachAndMountRetryInterval = {} * time.Millisecond"
 KUBERNETES: Final = (
     Replacement(
         "pkg/kubelet/config/apiserver.go",
         f"{_WAIT.format(1)}Second\n",
         f"{_WAIT.format(20)}Millisecond\n",
     ),
-    Replacement(
-        "pkg/kubelet/volumemanager/volume_manager.go",
-        f"{_RETRY.format(300)}\n",
-        f"{_RETRY.format(30)}\n",
-    ),
+    *VOLUMES,
 )
 
 _NETLINK: Final = "pkg/sentry/socket/netlink/route/protocol.go"
