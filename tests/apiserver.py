@@ -91,20 +91,22 @@ class ApiServer:
         directory: Path,
         maker: CertificateMaker,
         programs: Components,
-        start: Callable[[], None],
+        start: Callable[[], int],
     ) -> None:
         self.url = url
         self.directory = directory
         self.certificates = maker
         self._programs = programs
         self._start = start
+        self.pid = start()
+        """The process id of kube-apiserver."""
 
     def restart(self) -> None:
         """Kill the API server and start another over the same etcd.
 
         Not from another thread than the main one: the server would end with that thread.
         """
-        self._start()
+        self.pid = self._start()
 
     def program(self, name: str) -> Path:
         """Return the path of another of the control plane's programs."""
@@ -178,15 +180,15 @@ def running_api_server(directory: Path, settings: Settings | None = None) -> Gen
         context = create_default_context(cafile=str(directory / "ca.crt"))
         running = stack.enter_context(ExitStack())
 
-        def start() -> None:
+        def start() -> int:
             running.close()
             log = directory / "kube-apiserver.log"
             flags = _api_server_flags(directory, port, etcd)
             program = programs.program("kube-apiserver")
             child = running.enter_context(_process(log, program, flags))
             _wait_until_ready(child, url, context, log)
+            return child.pid
 
-        start()
         server = ApiServer(url, directory, maker, programs, start)
         _install_resources(server)
         yield server

@@ -61,7 +61,8 @@ def _malformed(running: Running, luck: random.Random) -> tuple[str, str, dict[st
 @pytest.mark.timeout(3600)
 async def test_malformed_requests_are_answered(running: Running, admin: Client) -> None:
     luck = fuzz.chance()
-    number, before, statuses = fuzz.inputs(500), 0, set[int]()
+    number, statuses = fuzz.inputs(500), set[int]()
+    growth = fuzz.Growth(number, running.pid)
     known: tuple[Any, ...] = (await admin.list(FargateProfile)).items
     context = ssl.create_default_context(cafile=running.authority)
     async with httpx2.AsyncClient(verify=context, trust_env=False) as client:
@@ -71,10 +72,9 @@ async def test_malformed_requests_are_answered(running: Running, admin: Client) 
             statuses.add(answer.status_code)
             if answer.status_code != 400 or answer.content.startswith(b"{"):
                 assert "message" in answer.json() or answer.status_code == 200, answer.content
-            if each == number // 10:
-                before = fuzz.resident_bytes(running.pid)
+            growth.sent(each)
     assert max(statuses) < 500, statuses
     assert {200, 400, 403} <= statuses
-    assert fuzz.resident_bytes(running.pid) - before < _GROWTH_BYTES
+    assert growth.at_end("EKS endpoint") < _GROWTH_BYTES
     assert "request_failed" not in running.log.read_text()
     assert (await admin.list(FargateProfile)).items == known, "a reader has written something"

@@ -1,11 +1,13 @@
 """How many malformed inputs a test sends, and how it spoils valid ones.
 
-``MONOPOD_FUZZ_INPUTS=100000 pytest -k malformed`` is the long form; it takes an hour or more.
+``MONOPOD_FUZZ_INPUTS=100000 pytest -s -k malformed`` is the long form; each test prints how long it
+took and what the process grew by, as docs/reference/figures.md has it.
 """
 
 import copy
 import os
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -85,3 +87,31 @@ def spoil_bytes(content: bytes, luck: random.Random) -> bytes:
 def resident_bytes(pid: int) -> int:
     """Return a process's resident memory."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Growth:
+    """How much a process's memory has grown since the first tenth of the inputs.
+
+    Caches and pools are full by then; what grows afterwards grows for ever.
+    """
+
+    def __init__(self, inputs: int, pid: int) -> None:
+        self._inputs = inputs
+        self._pid = pid
+        self._started = time.monotonic()
+        self._early = 0
+
+    def sent(self, number: int) -> None:
+        """Take note of the input with this number, which starts at 0."""
+        if number == self._inputs // 10:
+            self._early = resident_bytes(self._pid)
+
+    def at_end(self, what: str) -> int:
+        """Return the growth in bytes; print it with the time it took."""
+        now = resident_bytes(self._pid)
+        took_s = time.monotonic() - self._started
+        print(
+            f"\n{what}: {self._inputs} inputs in {took_s:.0f} s;"
+            f" {self._early >> 20} MiB after a tenth, {now >> 20} MiB at the end"
+        )
+        return now - self._early
