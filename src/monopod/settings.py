@@ -20,6 +20,10 @@ LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidat
 """The least severe lines that a process logs; upper case is accepted."""
 
 
+PodSecurityLevel = Annotated[Literal["privileged", "baseline"], BeforeValidator(_lower)]
+"""A level of Kubernetes' Pod Security Standards."""
+
+
 class Settings(BaseSettings):
     """Where this installation lives and what it is called."""
 
@@ -42,6 +46,8 @@ class Settings(BaseSettings):
     max_profiles: int = Field(default=10, gt=0)
     """The quota of Fargate profiles of this cluster; the default is AWS's, adjustable there too."""
 
+    pod_security_level: PodSecurityLevel = "baseline"
+    """What pods outside profiles may do in namespaces without a label of their level."""
     log_level: LogLevel = "info"
     """Log level of Monopod's processes; upstream's processes have their own levels."""
 

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from lightkube.resources.core_v1 import Service
+from lightkube.resources.core_v1 import Namespace as CoreNamespace
+from lightkube.resources.core_v1 import Pod, Service
 
-from monopod.kube import Client, ForbiddenError, connect
+from monopod.api import keys
+from monopod.kube import Client, ForbiddenError, codec, connect
 from monopod.node.net.addresses import CLUSTER_API, CLUSTER_DNS
 from monopod.node.net.cluster_network import API_PORT, REGISTRY_PORT
 from monopod.node.net.namespaces import Namespace
 from monopod.webhooks.manifests import policies
+from monopod.webhooks.pod_security import LABEL
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 from tests.net.lab import WORLD, Lab, Target, call, lab, make_socket, serving
@@ -135,6 +138,58 @@ async def _connect(where: Namespace, source: str, target: Target) -> None:
             await asyncio.get_running_loop().sock_connect(made, target)
 
 
+def _let_edit(api_server: ApiServer, namespace: str) -> None:
+    """Give the user ``tenant`` what the role ``edit`` has, in one namespace."""
+    # No controller aggregates these to "edit" here.
+    group = "rbac.authorization.k8s.io"
+    role = {"apiGroup": group, "kind": "ClusterRole", "name": "system:aggregate-to-edit"}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "tenant", "namespace": namespace},
+        "roleRef": role,
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "tenant"}],
+    }
+    apply(api_server, binding)
+
+
+@pytest.mark.row("S5")
+async def test_a_tenant_is_not_root_of_a_worker_node(server: ApiServer, namespace: str) -> None:
+    """Neither where kube-scheduler places the pod, nor on a node that it names, as a Fargate pod.
+
+    The namespace has no label of a level, and the tenant cannot label it.
+    """
+    _let_edit(server, namespace)
+    annotations = {"eks.amazonaws.com/compute-type": "ec2"}
+    node = {"nodeName": "ip-192-168-255-9.local-1.compute.internal"}
+    root = {"name": "m", "image": "x", "securityContext": {"privileged": True}}
+    volume = {"name": "host", "hostPath": {"path": "/"}}
+    plain = {"name": "m", "image": "x"}
+    attacks: list[dict[str, Any]] = [
+        {"containers": [root]},
+        {"containers": [plain], "initContainers": [root | {"name": "i"}]},
+        {"containers": [plain], "volumes": [volume]},
+        {"containers": [plain], "hostNetwork": True, **node},
+        {"containers": [root], "schedulerName": keys.SCHEDULER_NAME, **node},
+    ]
+
+    async with connect(server.kubeconfig("tenant"), "tests") as tenant:
+
+        async def create(name: str, spec: dict[str, Any]) -> Pod:
+            metadata = {"name": name, "namespace": namespace, "annotations": annotations}
+            spec = {"automountServiceAccountToken": False, **spec}
+            pod = {"metadata": metadata, "spec": spec}
+            return await tenant.create(codec.decode(Pod, json.dumps(pod).encode()))
+
+        await eventually(lambda: create("plain", {"containers": [plain]}), errors=(ForbiddenError,))
+        for number, spec in enumerate(attacks):
+            with pytest.raises(ForbiddenError, match="level baseline of worker nodes"):
+                await create(f"attack-{number}", spec)
+        with pytest.raises(ForbiddenError, match="namespaces"):
+            label = {"metadata": {"labels": {LABEL: "privileged"}}}
+            await tenant.patch(CoreNamespace, namespace, label)
+
+
 @pytest.mark.row("S5")
 async def test_a_services_status_takes_no_address(
     api_server: ApiServer, admin: Client, namespace: str
@@ -143,18 +198,7 @@ async def test_a_services_status_takes_no_address(
     found = [each for each in policies() if each["metadata"]["name"] == "monopod-service-addresses"]
     apply(api_server, *found)
     apply(api_server, _service(namespace, "balanced", 80, type="LoadBalancer"))
-    # No controller aggregates these to "edit" here.
-    group = "rbac.authorization.k8s.io"
-    role = {"apiGroup": group, "kind": "ClusterRole", "name": "system:aggregate-to-edit"}
-    user = {"apiGroup": group, "kind": "User", "name": "tenant"}
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "tenant", "namespace": namespace},
-        "roleRef": role,
-        "subjects": [user],
-    }
-    apply(api_server, binding)
+    _let_edit(api_server, namespace)
 
     async def given(client: Client, **ingress: str) -> None:
         status = {"status": {"loadBalancer": {"ingress": [ingress]}}}

@@ -177,7 +177,7 @@ class ControlPlane:
             *manifests.read("rbac"),
             *manifests.read("dns", values),
             *manifests.read("loadbalancer"),
-            *admission_manifests(authority),
+            *admission_manifests(authority, level=self.layout.settings.pod_security_level),
         ]
         await objects.apply(client, every)
         await objects.provide(client, manifests.read("groups"))

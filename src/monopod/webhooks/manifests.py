@@ -9,7 +9,8 @@ import base64
 from typing import Final
 
 from monopod.api import keys
-from monopod.webhooks import node_policies, pod_policies, service_policies
+from monopod.settings import PodSecurityLevel
+from monopod.webhooks import node_policies, pod_policies, pod_security, service_policies
 from monopod.webhooks.policy import GROUP, Manifest, policy
 
 NAME: Final = "0500-amazon-eks-fargate-mutation.amazonaws.com"
@@ -47,15 +48,18 @@ _NEW_PODS: Final[Manifest] = {
 }
 
 
-def admission_manifests(ca_bundle: bytes, *, port: int = PORT) -> list[Manifest]:
+def admission_manifests(
+    ca_bundle: bytes, *, port: int = PORT, level: PodSecurityLevel = "baseline"
+) -> list[Manifest]:
     """Return all webhook configurations and policies; RBAC is applied separately.
 
     Args:
         ca_bundle: PEM certificates that verify the server's certificate.
         port: Port on the API server's loopback interface.
+        level: The default Pod Security level of pods outside profiles.
     """
     return [
-        *policies(),
+        *policies(level),
         profiles_configuration(ca_bundle, port=port),
         support_configuration(ca_bundle, port=port),
         pods_configuration(ca_bundle, port=port),
@@ -178,12 +182,13 @@ def networks_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
     return _configuration("ValidatingWebhookConfiguration", webhook | {"failurePolicy": "Fail"})
 
 
-def policies() -> list[Manifest]:
+def policies(level: PodSecurityLevel = "baseline") -> list[Manifest]:
     """Return the ValidatingAdmissionPolicies and their bindings."""
     prefix = keys.NODE_PREFIX
     return [
         *node_policies.manifests(),
         *pod_policies.manifests(),
+        *pod_security.manifests(level),
         *service_policies.manifests(),
         *policy(
             "monopod-fargate-binding",

@@ -1,4 +1,4 @@
-"""Builds ValidatingAdmissionPolicies, each bound to the whole cluster."""
+"""Builds ValidatingAdmissionPolicies, each with one binding."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -16,6 +16,8 @@ def policy(
     operations: Sequence[str] = ("CREATE",),
     conditions: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
+    actions: Sequence[str] = ("Deny",),
+    namespaces: Manifest | None = None,
 ) -> list[Manifest]:
     """Return a policy that fails closed, and its binding.
 
@@ -27,6 +29,8 @@ def policy(
         operations: Operations that it applies to.
         conditions: Match conditions by name; it applies to requests that meet all of them.
         variables: Expressions by the names that validations use.
+        actions: What happens to requests that violate it.
+        namespaces: The label selector of namespaces to which it is bound; None means all.
     """
     rule = {
         "apiGroups": [group],
@@ -44,6 +48,9 @@ def policy(
         spec["matchConditions"] = _named(conditions)
     if variables:
         spec["variables"] = _named(variables)
+    binding: Manifest = {"policyName": name, "validationActions": list(actions)}
+    if namespaces is not None:
+        binding["matchResources"] = {"namespaceSelector": namespaces}
     return [
         {
             "apiVersion": GROUP,
@@ -55,7 +62,7 @@ def policy(
             "apiVersion": GROUP,
             "kind": "ValidatingAdmissionPolicyBinding",
             "metadata": {"name": name},
-            "spec": {"policyName": name, "validationActions": ["Deny"]},
+            "spec": binding,
         },
     ]
 
