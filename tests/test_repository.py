@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monopod.build.components import COMPONENTS, FORTIO
+from monopod.build.components import COMPONENTS, FORTIO, SCANNERS
 
 pytestmark = pytest.mark.unit
 
@@ -126,7 +126,9 @@ def test_manifests_are_yaml() -> None:
 
 def test_component_versions_stand_in_one_place() -> None:
     """Programs take them from ``go.mod``."""
-    versions = {component.version.removeprefix("v") for component in (*COMPONENTS, FORTIO)}
+    versions = {
+        component.version.removeprefix("v") for component in (*COMPONENTS, FORTIO, *SCANNERS)
+    }
     for path in _FILES:
         if path.suffix == ".py" and path.is_relative_to(_ROOT / "src"):
             for version in versions:

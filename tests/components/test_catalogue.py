@@ -4,13 +4,22 @@ import re
 
 import pytest
 
-from monopod.build.components import COMPONENTS, FORTIO, Component, ComponentsError, module_version
+from monopod.build.components import (
+    COMPONENTS,
+    FORTIO,
+    SCANNERS,
+    Component,
+    ComponentsError,
+    module_version,
+)
 from monopod.build.components.build import content_key
 from monopod.build.components.toolchain import Toolchain, needed_version
 
 pytestmark = pytest.mark.unit
 
-_BY_NAME = pytest.mark.parametrize("component", (*COMPONENTS, FORTIO), ids=lambda one: one.name)
+_BY_NAME = pytest.mark.parametrize(
+    "component", (*COMPONENTS, FORTIO, *SCANNERS), ids=lambda one: one.name
+)
 
 
 @_BY_NAME

@@ -106,8 +106,8 @@ async def test_a_nodes_own_address_answers_for_pods_that_share_it(
     agent["metadata"]["annotations"] = _ORDINARY
     with pytest.raises(ProcessError, match="level baseline of worker nodes: not allowed: hostNet"):
         await namespace.apply(agent)
-    label = ("label", "namespace", namespace.name)
-    await namespace.kubectl(*label, "pod-security.kubernetes.io/enforce=privileged")
+    relabel = ("label", "namespace", namespace.name)
+    await namespace.kubectl(*relabel, "pod-security.kubernetes.io/enforce=privileged")
     await namespace.apply(agent)
     await namespace.ready("host-agent", timeout_s=60)
     status = (await namespace.get("pod", "plain"))["status"]
@@ -123,7 +123,7 @@ async def test_a_nodes_own_address_answers_for_pods_that_share_it(
     with pytest.raises(ProcessError):
         await namespace.sh("apart", f"nc -w 2 {address} 10250 < /dev/null")
     await namespace.kubectl("delete", "pod", "host-agent")
-    await namespace.kubectl(*label, "pod-security.kubernetes.io/enforce-")
+    await namespace.kubectl(*relabel, "pod-security.kubernetes.io/enforce-")
 
 
 @pytest.mark.row("S17")

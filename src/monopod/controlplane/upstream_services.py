@@ -17,6 +17,7 @@ from monopod.controlplane.supervision import OOM_SCORE_ADJUSTMENT
 from monopod.eksapi import registration
 from monopod.identity import encryption
 from monopod.identity.node import RENEWED_LIFETIME_S
+from monopod.node.guest import kubelet
 from monopod.node.net import services as services_config
 from monopod.node.net.addresses import SERVICES
 from monopod.node.net.cluster_network import API_PORT
@@ -25,6 +26,9 @@ API_SERVER: Final = "kube-apiserver"
 """Its health is probed with a client certificate: its health paths are not open to anonymous."""
 _AUDIT_FILE_MIB: Final = 50
 _AUDIT_FILES: Final = 6
+_AUDIT_DAYS: Final = 30
+_CIPHERS: Final = ",".join(kubelet.CIPHERS)
+_TLS: Final = {"tls-min-version": "VersionTLS12", "tls-cipher-suites": _CIPHERS}
 _PROTOCOLS: Final = Path("/etc/protocols")
 
 
@@ -62,6 +66,8 @@ def etcd(layout: Layout, components: Components) -> Service:
         "peer-key-file": own / "serving.key",
         "peer-trusted-ca-file": own / "etcd-ca.crt",
         "peer-client-cert-auth": "true",
+        "tls-min-version": "TLS1.2",
+        "cipher-suites": _CIPHERS,
         "snapshot-count": 5000,
         "auto-compaction-mode": "periodic",
         # With the limits on what a node may write, this bounds how far one tenant can fill it.
@@ -100,6 +106,7 @@ def api_server(layout: Layout, components: Components) -> Service:
         "audit-policy-file": directory / "audit.yaml",
         "audit-log-path": layout.audit_log,
         "audit-log-mode": "batch",
+        "audit-log-maxage": _AUDIT_DAYS,
         "audit-log-maxsize": _AUDIT_FILE_MIB,
         "audit-log-maxbackup": _AUDIT_FILES - 1,
         "encryption-provider-config": own / encryption.FILE,
@@ -132,6 +139,7 @@ def api_server(layout: Layout, components: Components) -> Service:
         "service-account-max-token-expiration": f"{RENEWED_LIFETIME_S}s",
         "service-cluster-ip-range": SERVICES,
         "profiling": "false",
+        **_TLS,
     }
     return Service(
         API_SERVER,
@@ -166,7 +174,11 @@ def controller_manager(layout: Layout, components: Components) -> Service:
         "cluster-signing-duration": f"{RENEWED_LIFETIME_S}s",
         "kube-api-qps": 100,
         "kube-api-burst": 200,
+        # Upstream's default and EKS's. With fewer, one tenant's Jobs would remove the finished pods
+        # of others sooner.
+        "terminated-pod-gc-threshold": 12500,
         "profiling": "false",
+        **_TLS,
     }
     return Service(
         "kube-controller-manager",
@@ -188,6 +200,7 @@ def scheduler(layout: Layout, components: Components) -> Service:
         "secure-port": Port.SCHEDULER,
         "leader-elect": "false",
         "profiling": "false",
+        **_TLS,
     }
     return Service(
         "kube-scheduler",

@@ -3,7 +3,7 @@
 Upstream's admission plugin knows namespaces, users and RuntimeClasses, not schedulers: a default
 there would also refuse, at their creation, Fargate pods that AWS accepts and leaves pending. So
 this policy has upstream's checks of level ``baseline`` for all other pods; a test compares the two.
-A namespace with the label of the level is upstream's, whatever that says.
+A namespace with a label of its level is left to upstream's plugin.
 """
 
 from typing import Final

@@ -7,6 +7,9 @@ as a Go module, and this package builds the pinned programs.
 from monopod.build.components.catalogue import (
     COMPONENTS,
     FORTIO,
+    KUBE_SCORE,
+    SCANNERS,
+    TRIVY,
     Component,
     Program,
     module_version,
@@ -22,6 +25,9 @@ from monopod.build.components.provide import Components, module_directory, provi
 __all__ = [
     "COMPONENTS",
     "FORTIO",
+    "KUBE_SCORE",
+    "SCANNERS",
+    "TRIVY",
     "BuildError",
     "Component",
     "Components",

@@ -20,6 +20,8 @@ def content_key(component: Component, toolchain: Toolchain) -> str:
     digest = hashlib.sha256()
     machine = os.uname().machine
     recipe = (toolchain.version, machine, str(component.cgo), *component.flags())
+    if component.experiments:
+        recipe = (*recipe, component.experiments)
     for part in (*recipe, *(f"{file}={path}" for file, path in component.packages.items())):
         digest.update(part.encode() + b"\0")
     for each in component.replacements:
@@ -64,7 +66,7 @@ async def build(
                 f"{partial}/",
                 *component.packages.values(),
                 on_line=watcher.line,
-                env=toolchain.environment(cgo=component.cgo),
+                env=toolchain.environment(cgo=component.cgo, experiments=component.experiments),
                 cwd=sources,
             )
         except process.ProcessError as error:
@@ -137,7 +139,7 @@ async def _stale_packages(
             *component.flags(),
             *component.packages.values(),
             on_line=count,
-            env=toolchain.environment(cgo=component.cgo),
+            env=toolchain.environment(cgo=component.cgo, experiments=component.experiments),
             cwd=sources,
         )
     except process.ProcessError as error:

@@ -51,6 +51,8 @@ class Component:
     cgo: bool = False
     static: bool = False
     """Link C libraries statically; needs cgo."""
+    experiments: str = ""
+    """``GOEXPERIMENT`` of its build."""
     replacements: tuple[Replacement, ...] = ()
     """Changes of its module; see :mod:`monopod.build.components.sources`."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -229,3 +231,21 @@ FORTIO: Final = Component(
     programs=(Program("fortio", ("version",), "fortio {version}"),),
 )
 """Load generator of the network benchmark. No cluster runs it: built at its first use."""
+
+KUBE_SCORE: Final = Component(
+    name="kube-score",
+    module="github.com/zegl/kube-score",
+    packages={"kube-score": "github.com/zegl/kube-score/cmd/kube-score"},
+    programs=(Program("kube-score", ("version",), "kube-score version: {version},"),),
+    variables={"main.version": "{version}"},
+)
+TRIVY: Final = Component(
+    name="trivy",
+    module="github.com/aquasecurity/trivy",
+    packages={"trivy": "github.com/aquasecurity/trivy/cmd/trivy"},
+    programs=(Program("trivy", ("--version",), "Version: {version}"),),
+    experiments="jsonv2",
+    variables={"github.com/aquasecurity/trivy/pkg/version/app.ver": "{version}"},
+)
+SCANNERS: Final[tuple[Component, ...]] = (KUBE_SCORE, TRIVY)
+"""What tests scan a cluster with. No cluster runs them: each is built at its first use."""

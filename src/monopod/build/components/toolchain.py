@@ -25,12 +25,13 @@ class Toolchain:
     version: str
     """As reported by ``go env``: ``go1.26.8``."""
 
-    def environment(self, *, cgo: bool) -> Mapping[str, str]:
+    def environment(self, *, cgo: bool, experiments: str = "") -> Mapping[str, str]:
         """Return the environment of ``go``: only our flags, and no automatic toolchain download."""
         ours = {
             "GOTOOLCHAIN": "local",
             "GOFLAGS": "",
             "GOWORK": "off",
+            "GOEXPERIMENT": experiments,
             "CGO_ENABLED": "1" if cgo else "0",
         }
         return {**os.environ, **ours}

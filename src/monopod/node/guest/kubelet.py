@@ -11,6 +11,13 @@ from monopod.identity.node import NodeCertificates
 RUNTIME_SOCKET: Final = PurePosixPath("/run/containerd/containerd.sock")
 CURRENT_CERTIFICATE: Final = PurePosixPath("/var/lib/kubelet/pki/kubelet-client-current.pem")
 """The symbolic link that a kubelet replaces when it renews its client certificate."""
+CIPHERS: Final = tuple(
+    f"TLS_ECDHE_{key}_WITH_{cipher}"
+    for key in ("ECDSA", "RSA")
+    for cipher in ("AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256")
+)
+"""The suites of TLS 1.2 with forward secrecy and authenticated encryption. Those of TLS 1.3 all are
+such, and cannot be chosen."""
 Taint = tuple[str, str, str]
 """Key, value and effect."""
 
@@ -45,6 +52,8 @@ def kubelet_configuration(
         "healthzPort": 0,
         "tlsCertFile": str(files / "serving.crt"),
         "tlsPrivateKeyFile": str(files / "serving.key"),
+        "tlsMinVersion": "VersionTLS12",
+        "tlsCipherSuites": list(CIPHERS),
         "rotateCertificates": True,
         "authentication": {
             "anonymous": {"enabled": False},
