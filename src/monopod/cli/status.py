@@ -93,6 +93,8 @@ def _show_host(settings: Settings, console: Console) -> None:
         f" {_share(now.free)} free",
         soft_wrap=True,
     )
+    if host.io:
+        console.print(f"Disks: {host.io}", soft_wrap=True)
 
 
 def _certificates(found: list[expiry.Expiry]) -> Table:

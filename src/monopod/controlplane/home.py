@@ -30,6 +30,7 @@ _ENTRIES: Final = frozenset(
         "identities",
         "logs",
         "machines",
+        "machines.img",
         "qemu",
         "qemu-kvm",
         "registry",

@@ -8,7 +8,7 @@ from typing import Final
 from monopod.build import components
 from monopod.build.components import Components
 from monopod.controlplane import home as cluster_home
-from monopod.controlplane import leftovers, preflight, state
+from monopod.controlplane import leftovers, machine_storage, preflight, state
 from monopod.controlplane.control_plane import ControlPlane
 from monopod.controlplane.errors import ClusterError, HostUnfitError
 from monopod.controlplane.layout import Layout
@@ -19,6 +19,7 @@ from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology, reserve
+from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import uml
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.map_count import max_map_count
@@ -76,6 +77,7 @@ async def up(
         state.save(home, now)
         if machines:
             _raise_map_count(settings.instance, report)
+            await machine_storage.ensure(home, LocalSettings().storage_gib, report)
         plane = _plane(settings, now)
         await plane.start(report)
         return plane
@@ -136,6 +138,7 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
         report(Progress("network", "removed", 1, 1))
         _release_map_count(settings.instance, report)
         report(Progress("files", str(home)))
+        await machine_storage.remove(home)
         kept = await asyncio.to_thread(cluster_home.remove, home)
         report(Progress("files", "removed; the cache is kept", 1, 1))
     return [*(f"{path}, which no cluster made" for path in kept), *await leftovers.find(layout)]

@@ -17,6 +17,8 @@ class Mount:
     """Its type, such as ``tmpfs``."""
     options: frozenset[str]
     """Options of the file system, not of the mount."""
+    source: str = ""
+    """What is mounted: a device, or a word of the file system's."""
 
 
 def parse(mountinfo: str) -> list[Mount]:
@@ -31,7 +33,7 @@ def mounts() -> list[Mount]:
 
 def _mount(line: str) -> Mount:
     before, _, after = line.partition(" - ")
-    filesystem, _, options = after.split(" ")
+    filesystem, source, options = after.split(" ")
     # The kernel escapes spaces, tabs, newlines and backslashes.
     point = _ESCAPE.sub(lambda escape: chr(int(escape[1], 8)), before.split(" ")[4])
-    return Mount(Path(point), filesystem, frozenset(options.split(",")))
+    return Mount(Path(point), filesystem, frozenset(options.split(",")), source)

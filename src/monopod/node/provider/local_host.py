@@ -19,6 +19,7 @@ from monopod.node.provider.host_capacity import for_machines, this_host
 from monopod.node.provider.local import LocalProvider
 from monopod.node.provider.report import Report
 from monopod.node.provider.settings import LocalSettings
+from monopod.node.vmm import io_limits
 from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.gvisor import GvisorDriver
 from monopod.node.vmm.probe import probe_kvm
@@ -45,15 +46,17 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
     """
     guest = GuestImage(image, image.name)
     plan = ClusterNetwork(settings.instance, 0)
-    cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{settings.instance}")
-    directory = settings.machines
+    own, directory = LocalSettings(), settings.machines
+    hierarchies = Hierarchies.of_this_host()
+    directory.mkdir(mode=0o711, exist_ok=True)
+    io, io_line = io_limits.find(directory, own.disk_mib_per_s, own.disk_iops, hierarchies)
+    cgroups = Cgroups(hierarchies, f"monopod-{settings.instance}", io)
 
     def console_of(name: str) -> Path:
         return MachineDirectory(directory / name).console
 
     uml = UmlDriver(guest.uml.directory, settings.home / "uml", cgroups, console_of)
     gvisor = GvisorDriver(guest.gvisor, settings.home / "gvisor", cgroups, console_of)
-    own = LocalSettings()
     qemu, kernel = settings.home / "qemu", guest.qemu.directory
     emulated = QemuDriver(Accelerator.TCG, kernel, qemu, cgroups, console_of)
     virtualised = QemuDriver(
@@ -68,7 +71,7 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
 
     def write(found: Drivers) -> None:
         try:
-            report.write(settings, Report(whole, found.reports, own.tcg))
+            report.write(settings, Report(whole, found.reports, own.tcg, io_line))
         except OSError as error:
             # Only `monopod status` reads it.
             _log.warning("host_report_write_failed", error=str(error))

@@ -41,6 +41,8 @@ class Report:
     drivers: Sequence[DriverReport]
     tcg: bool = False
     """Whether a machine may run under TCG without a request for it."""
+    io: str = ""
+    """Limits of a machine's input and output, described for users."""
 
     @property
     def automatic(self) -> str:

@@ -27,8 +27,15 @@ class LocalSettings(BaseSettings):
     storage_ratio: float = Field(default=10.0, gt=0)
     """Overcommit ratio of storage: disks are sparse and few machines fill theirs. Above 1, machines
     get I/O errors if all do."""
+    storage_gib: int = Field(default=0, ge=0)
+    """Size in GiB of a file system of machines' disks alone, which `monopod up` makes in a file of
+    the home. 0 means that they are on the home's own."""
     storage_floor_gib: int = Field(default=5, ge=0)
     """Free storage in GiB below which no machine is launched: etcd is on the same file system."""
+    disk_mib_per_s: int = Field(default=0, ge=0)
+    """Limit of a machine's reads and, counted apart, writes in MiB/s. 0 means none."""
+    disk_iops: int = Field(default=0, ge=0)
+    """Likewise of the number of reads and of writes per second."""
     uml_overhead_mib: int = Field(default=96, ge=0)
     """Memory of this host per machine of this driver beyond its provisioned memory, and beyond a
     percentage of that for page tables of its kernel and the host."""

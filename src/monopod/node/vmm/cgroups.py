@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.node.vmm.driver import VmmError
+from monopod.node.vmm.io_limits import CONTROLLER, LEGACY_CONTROLLER, IoLimits
 from monopod.util.cgroups import Cgroup, Hierarchies
 
 PERIOD_US: Final = 20_000
@@ -34,12 +35,13 @@ class Cgroups:
     Args:
         hierarchies: This host's cgroup mounts.
         parent: Name of the parent group, such as ``monopod-1a2b3c``.
+        io: Limits of each machine's input and output. None means no limits.
 
     Raises:
         VmmError: cgroup v2 is not mounted.
     """
 
-    def __init__(self, hierarchies: Hierarchies, parent: str) -> None:
+    def __init__(self, hierarchies: Hierarchies, parent: str, io: IoLimits | None = None) -> None:
         if hierarchies.unified is None:
             raise VmmError("cgroup v2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")
         self._root = hierarchies.unified
@@ -48,8 +50,9 @@ class Cgroups:
         self._legacy = {
             controller: path / parent
             for controller, path in hierarchies.legacy.items()
-            if controller in _CONTROLLERS
+            if controller in _CONTROLLERS or controller == LEGACY_CONTROLLER
         }
+        self._io = io
 
     def check(self) -> None:
         """Check that groups with all needed controllers can be made.
@@ -58,6 +61,8 @@ class Cgroups:
             VmmError: They cannot; the message names what is missing.
         """
         wanted = [name for name in _CONTROLLERS if name not in self._legacy]
+        if self._io is not None and LEGACY_CONTROLLER not in self._legacy:
+            wanted.append(CONTROLLER)
         available = (self._root / "cgroup.controllers").read_text().split()
         missing = [name for name in wanted if name not in available]
         if missing:
@@ -86,6 +91,7 @@ class Cgroups:
                 raise VmmError(f"the machine {name} already runs")
             self._set_cpu(name, limits.milli_cpu)
             self._set_memory(name, limits.memory_bytes)
+            self._set_io(name)
             (self.directory(name, "pids") / "pids.max").write_text(str(limits.processes))
         except OSError as error:
             raise VmmError(f"the cgroups of {name} cannot be made: {error}") from error
@@ -165,6 +171,16 @@ class Cgroups:
             (group / "cpu.cfs_quota_us").write_text(str(quota))
         else:
             (group / "cpu.max").write_text(f"{quota} {PERIOD_US}")
+
+    def _set_io(self, name: str) -> None:
+        if self._io is None:
+            return
+        if LEGACY_CONTROLLER in self._legacy:
+            for file, content in self._io.legacy.items():
+                (self.directory(name, LEGACY_CONTROLLER) / file).write_text(content)
+        else:
+            file, content = self._io.unified
+            (self.directory(name) / file).write_text(content)
 
     def _set_memory(self, name: str, limit_bytes: int) -> None:
         group = self.directory(name, "memory")
