@@ -299,6 +299,37 @@ def _cpu(host: Host, name: str) -> tuple[int, int]:
 
 
 @pytest.mark.row("S5")
+async def test_freed_room_goes_to_the_namespace_that_has_less(host: Host) -> None:
+    """An attacker whose machines take each bit of room as it is freed would hold the host."""
+    host.settings = LocalSettings(cpu_ratio=500 / 1000 / (os.cpu_count() or 1))
+    many = [replace(wanted(f"mvm-000000000{number}"), namespace="many") for number in (1, 2, 3)]
+    few = replace(wanted("mvm-0000000004"), namespace="few")
+    async with host.open() as capacity:
+        for each in many[:2]:
+            await capacity.launch(each, configure)
+        for each in (many[2], few):
+            with pytest.raises(CapacityUnavailableError, match="0 vCPU free"):
+                await capacity.launch(each, configure)
+        await capacity.terminate(many[0].name)
+        with pytest.raises(CapacityUnavailableError, match="turn of a namespace with less"):
+            await capacity.launch(many[2], configure)
+        await capacity.launch(few, configure)
+        await capacity.terminate(many[1].name)
+        await capacity.launch(many[2], configure)
+
+
+async def test_one_namespace_gets_no_more_than_its_part(host: Host) -> None:
+    cpus = 1000 * (os.cpu_count() or 1)
+    host.settings = LocalSettings(cpu_ratio=750 / cpus, namespace_ratio=0.5)
+    first, second = (replace(wanted(name), namespace="many") for name in (NAME, OTHER))
+    async with host.open() as capacity:
+        await capacity.launch(first, configure)
+        with pytest.raises(CapacityUnavailableError, match="namespace many would have 67%"):
+            await capacity.launch(second, configure)
+        await capacity.launch(replace(second, namespace="few"), configure)
+
+
+@pytest.mark.row("S5")
 async def test_storage_is_promised_once(host: Host) -> None:
     """A tenant whose machines together promise more than there is would fill etcd's disk."""
     free_gib = os.statvfs(host.home).f_bfree * os.statvfs(host.home).f_frsize / (1 << 30)

@@ -20,7 +20,15 @@ async def _main(service: Daemon) -> None:
     haproxy = HAProxy(own.base, own.configuration, own.socket)
     async with connect(settings.identities / "loadbalancer" / "kubeconfig", _NAME) as client:
         accepted = LastKnownGood(own.configuration / "accepted.json")
-        await manager.run(client, haproxy, accepted, plan, settings.region, ready=service.ready)
+        await manager.run(
+            client,
+            haproxy,
+            accepted,
+            plan,
+            settings.region,
+            ready=service.ready,
+            per_namespace=own.per_namespace,
+        )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from lightkube.resources.networking_v1 import Ingress, IngressClass
 
 from monopod.controllers.loadbalancer import servers, services, unclaimed
 from monopod.controllers.loadbalancer.addresses import Claim, assign
+from monopod.controllers.loadbalancer.bounds import within_bound
 from monopod.controllers.loadbalancer.certificates import Certificates
 from monopod.controllers.loadbalancer.desired import (
     DesiredLoadBalancer,
@@ -66,6 +67,7 @@ class Deployer:
         accepted: LastKnownGood,
         certificates: Certificates,
         plan: ClusterNetwork,
+        per_namespace: int,
     ) -> None:
         """Set the dependencies.
 
@@ -74,7 +76,9 @@ class Deployer:
             accepted: The last-known-good part per object.
             certificates: Reads the Ingresses' certificates.
             plan: The cluster's network plan.
+            per_namespace: Load balancers of one scheme that a namespace has at most.
         """
+        self._per_namespace = per_namespace
         self._haproxy = haproxy
         self._accepted = accepted
         self._certificates = certificates
@@ -200,14 +204,14 @@ class Deployer:
             Scheme.INTERNET_FACING: self._plan.public_balancers,
         }
         claims: dict[str, Claim] = {}
-        for each in wanted:
+        within, without = within_bound(wanted, self._per_namespace, pools.__getitem__)
+        for each in within:
             pool = pools[each.scheme]
             had = [address for owner in each.owners for address in shown_addresses(owner, pool)]
             claims[each.name] = Claim(pool, had[0] if had else None)
         given = assign(claims)
         placed: list[tuple[DesiredLoadBalancer, Balancer]] = []
-        without: list[InvalidObject] = []
-        for each in wanted:
+        for each in within:
             address = given[each.name]
             if address is None:
                 why = f"no address of {pools[each.scheme]} is free for a load balancer"

@@ -31,6 +31,7 @@ async def run(
     region: str,
     *,
     ready: Callable[[], None] = lambda: None,
+    per_namespace: int = 16,
     look_every_s: float = LOOK_EVERY_S,
 ) -> None:
     """Run the load balancer controller until cancelled.
@@ -42,6 +43,7 @@ async def run(
         plan: The cluster's network plan.
         region: The region in load balancers' host names.
         ready: Called once HAProxy runs what the objects request.
+        per_namespace: Load balancers of one scheme that a namespace has at most.
         look_every_s: Resync period in seconds.
     """
     manager = Manager(client)
@@ -58,7 +60,7 @@ async def run(
         manager.recorder(events.SERVICE_COMPONENT), manager.recorder(events.INGRESS_COMPONENT)
     )
     certificates = Certificates(client, time.monotonic)
-    deployer = Deployer(haproxy, accepted, certificates, plan)
+    deployer = Deployer(haproxy, accepted, certificates, plan, per_namespace)
     controller = LoadBalancerController(
         client,
         views,

@@ -19,5 +19,7 @@ class LoadBalancerSettings(BaseSettings):
     """The directory of the rest of HAProxy's configuration."""
     socket: Path
     """The runtime socket of HAProxy's master process."""
+    per_namespace: int = Field(default=16, ge=1)
+    """Load balancers of one scheme that a namespace has at most. Each scheme has 62 addresses."""
     metrics_port: int = Field(default=9474, ge=0, lt=65536)
     """On 127.0.0.1, for Prometheus; 0 means any free port."""

@@ -137,6 +137,7 @@ class _Attempt:
             management_address=self._addresses.management,
             pod_address=self._addresses.pod,
             driver=spec.driver,
+            namespace="" if self._machine.is_worker_node else spec.podRef.namespace,
             pod_network=IPv4Network(spec.podCIDR) if self._machine.is_worker_node else None,
         )
 

@@ -41,6 +41,8 @@ class LaunchRequest:
     pod_address: IPv4Address
     pod_network: IPv4Network | None = None
     """A worker node's pod CIDR. None means the machine runs one pod."""
+    namespace: str = ""
+    """Its pod's. Empty means a worker node, which belongs to no tenant."""
     driver: str = ""
     """The requested driver, a word of ``keys.DRIVER_WORDS``; empty means any."""
 

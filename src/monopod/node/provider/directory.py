@@ -7,7 +7,7 @@ contents are trusted.
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,8 @@ class Reservation:
     """Memory of the host that it takes beyond its own."""
     storage_gib: int = TEMPLATE_GIB
     """Size of its data disk; those of earlier versions have the default."""
+    namespace: str = ""
+    """Its pod's; empty for worker nodes and for machines of earlier versions."""
 
     @property
     def total(self) -> Size:
@@ -151,5 +153,22 @@ def disks(parent: Path) -> list[DiskUse]:
 
 def reserved(parent: Path) -> list[Size]:
     """Return what each machine on the host reserves."""
-    reservations = (each.reservation() for each in directories(parent))
-    return [each.total for each in reservations if each is not None]
+    return [each.total for each in reservations(parent)]
+
+
+def reservations(parent: Path) -> list[Reservation]:
+    """Return the reservation of each machine on the host."""
+    found = (each.reservation() for each in directories(parent))
+    return [each for each in found if each is not None]
+
+
+def by_namespace(taken: Sequence[Reservation]) -> dict[str, Size]:
+    """Return what the machines of each namespace reserve together."""
+    found: dict[str, Size] = {}
+    for each in taken:
+        had = found.get(each.namespace, Size(0, 0))
+        more = each.total
+        found[each.namespace] = Size(
+            had.milli_cpu + more.milli_cpu, had.memory_mib + more.memory_mib
+        )
+    return found

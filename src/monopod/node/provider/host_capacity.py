@@ -60,9 +60,14 @@ def check_fits(wanted: Size, taken: Sequence[Size], whole: Size) -> None:
     ]
     if not lacking:
         return
-    never = wanted.milli_cpu > whole.milli_cpu or wanted.memory_mib > whole.memory_mib
+    never = not could_fit(wanted, whole)
     said = "it never fits this host, not even an empty one: " if never else ""
     raise CapacityUnavailableError(said + "; ".join(lacking))
+
+
+def could_fit(wanted: Size, whole: Size) -> bool:
+    """Return whether a machine fits an empty host."""
+    return wanted.milli_cpu <= whole.milli_cpu and wanted.memory_mib <= whole.memory_mib
 
 
 def check_storage(

@@ -5,6 +5,7 @@ instant is replaced by one that finds every machine.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from monopod.node.net.cluster_network import LINK_PREFIX
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.links import Links, machine_links
 from monopod.node.provider import (
+    CapacityUnavailableError,
     Configure,
     DriverSelection,
     LaunchRequest,
@@ -27,15 +29,18 @@ from monopod.node.provider import (
 from monopod.node.provider.directory import (
     MachineDirectory,
     Reservation,
+    by_namespace,
     directories,
     disks,
-    reserved,
+    reservations,
 )
 from monopod.node.provider.drivers import Drivers
 from monopod.node.provider.exit_watcher import ExitWatcher
+from monopod.node.provider.fair_share import RoomQueue, check_bound
 from monopod.node.provider.host_capacity import (
     check_fits,
     check_storage,
+    could_fit,
     for_machines,
     free_bytes,
     this_host,
@@ -81,6 +86,7 @@ class LocalProvider:
         self._instance = instance
         self._settings = settings
         self._whole = for_machines(this_host(), settings)
+        self._queue = RoomQueue(time.monotonic)
         # A lock exists for as long as a coroutine holds or awaits it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._exits = ExitWatcher(lambda name: self._drivers_of(name)[0].watch(name))
@@ -174,9 +180,9 @@ class LocalProvider:
         driver = self._drivers[choice.driver]
         overhead_mib = self._settings.overhead_mib(choice.driver, wanted.size.memory_mib)
         storage_gib = max(wanted.storage_gib, TEMPLATE_GIB)
-        reservation = Reservation(wanted.size, choice, overhead_mib, storage_gib)
+        reservation = Reservation(wanted.size, choice, overhead_mib, storage_gib, wanted.namespace)
         # No await between check and reservation, so concurrent launches cannot overcommit.
-        check_fits(reservation.total, reserved(self._directory), self._whole)
+        self._check_room(wanted.name, reservation)
         free = free_bytes(self._directory)
         check_storage(storage_gib, disks(self._directory), free, self._settings)
         files.make(reservation, uid)
@@ -213,6 +219,24 @@ class LocalProvider:
             ends = [stack.enter_context(await self._links.open(each)) for each in links]
             await driver.launch(machine, [each.fileno() for each in ends])
         self._exits.watch(wanted.name)
+
+    def _check_room(self, name: str, wanted: Reservation) -> None:
+        """Check that there is CPU and memory for a machine, and that it is its turn.
+
+        Raises:
+            CapacityUnavailableError: It has to wait.
+        """
+        known = reservations(self._directory)
+        taken, of = by_namespace(known), (wanted.namespace, wanted.total)
+        self._queue.leave(name)
+        check_bound(*of, taken, self._whole, self._settings.namespace_ratio)
+        try:
+            check_fits(wanted.total, [each.total for each in known], self._whole)
+            self._queue.check_turn(*of, taken, self._whole)
+        except CapacityUnavailableError:
+            if could_fit(wanted.total, self._whole):
+                self._queue.wait(name, *of)
+            raise
 
     async def _remove(self, name: str) -> None:
         """Remove a machine, the running part first and its directory last."""

@@ -24,6 +24,8 @@ class LocalSettings(BaseSettings):
     all are busy, but not killed."""
     reserved_memory_mib: int = Field(default=1024, ge=0)
     """Memory reserved for the control plane and the host itself."""
+    namespace_ratio: float = Field(default=1.0, gt=0, le=1)
+    """The part of what machines may reserve, of CPU and of memory, that one namespace's may."""
     storage_ratio: float = Field(default=10.0, gt=0)
     """Overcommit ratio of storage: disks are sparse and few machines fill theirs. Above 1, machines
     get I/O errors if all do."""
