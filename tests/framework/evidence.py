@@ -138,6 +138,7 @@ class _Collection:
             "router": plan.router_name,
             "control": plan.control_name,
             "balancers": plan.balancers_name,
+            "pulls": plan.pulls_name,
         }
 
     def _kubectl(self, *words: str) -> Sequence[str]:

@@ -23,6 +23,7 @@ async def find(layout: Layout) -> list[str]:
             network.control_name,
             network.router_name,
             network.balancers_name,
+            network.pulls_name,
             network.ports_name,
         )
         if Namespace.named(name).path.exists()

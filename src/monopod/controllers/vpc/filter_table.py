@@ -16,7 +16,14 @@ from typing import Final
 
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
 from monopod.node.net import addresses, nft
-from monopod.node.net.cluster_network import BALANCERS, CONTROL, KUBELET_PORT, LINK_GROUP, UPLINK
+from monopod.node.net.cluster_network import (
+    BALANCERS,
+    CONTROL,
+    KUBELET_PORT,
+    LINK_GROUP,
+    PULLS,
+    UPLINK,
+)
 from monopod.node.net.marks import FROM_OWN_KUBELET, TO_ITSELF, TO_KUBELET
 from monopod.node.net.nft import ACCEPT, DROP, Count, Json, Table, counter, match
 
@@ -90,9 +97,11 @@ def filter_table(kind: Kind, filters: Sequence[Filter], counted: Count | None = 
 
     table.base_chain("egress", "forward", kind.priority)
     _pass_what_is_settled(table, "egress")
-    # A kubelet needs the API server and the registry, even if its pod may not reach them.
+    # A kubelet needs the API server, the registry and the pull proxy, even if its pod may not reach
+    # them.
     of_kubelet = match(nft.header("ip", "saddr"), nft.value(addresses.MANAGEMENT))
-    table.rule("egress", of_kubelet, nft.oif(CONTROL), ACCEPT)
+    kubelets_way = match(nft.meta("oifname"), nft.one_of((CONTROL, PULLS)))
+    table.rule("egress", of_kubelet, kubelets_way, ACCEPT)
     table.rule("egress", by_source)
     if kind.knows_all:
         table.rule("egress", from_machine, unmanaged, counter(kind.counter), DROP)

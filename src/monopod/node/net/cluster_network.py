@@ -8,6 +8,8 @@ from monopod.node.net import addresses
 
 API_PORT: Final = 6443
 REGISTRY_PORT: Final = 5000
+PULL_PORT: Final = 5001
+"""Port of the pull proxy, which only machines' management addresses reach."""
 EKS_PORT: Final = 6444
 """Port of the EKS API, which only the host reaches."""
 KUBELET_PORT: Final = 10250
@@ -23,6 +25,10 @@ BALANCERS: Final = "balancers"
 """The router's interface towards the load balancers."""
 BALANCERS_LINK: Final = "router"
 """The load balancers' interface towards the router."""
+PULLS: Final = "pulls"
+"""The router's interface towards the pull proxy."""
+PULLS_LINK: Final = "router"
+"""The pull proxy's interface towards the router."""
 LINK_PREFIX: Final = "mvm-"
 """Name prefix of the links that pods' traffic takes, and of no other interface of the router. A
 machine has the name of this link."""
@@ -79,6 +85,11 @@ class ClusterNetwork:
         return f"monopod-{self.instance}-balancers"
 
     @property
+    def pulls_name(self) -> str:
+        """Network namespace of the pull proxy."""
+        return f"monopod-{self.instance}-pulls"
+
+    @property
     def transit_network(self) -> IPv4Network:
         """The cluster's transit /24, which the host masquerades on egress."""
         return addresses.transit_network(self.transit)
@@ -115,6 +126,16 @@ class ClusterNetwork:
     def balancers(self) -> IPv4Interface:
         """The load balancers' end of that link; no load balancer listens on it."""
         return self._interface(10)
+
+    @property
+    def router_pulls(self) -> IPv4Interface:
+        """The router's end of its link to the pull proxy."""
+        return self._interface(13)
+
+    @property
+    def pulls(self) -> IPv4Interface:
+        """The pull proxy's address."""
+        return self._interface(14)
 
     @property
     def balancer_addresses(self) -> IPv4Network:

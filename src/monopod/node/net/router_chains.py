@@ -20,6 +20,8 @@ from monopod.node.net.cluster_network import (
     KUBELET_PORT,
     LINK_GROUP,
     NODE_LINK_GROUP,
+    PULL_PORT,
+    PULLS,
     REGISTRY_PORT,
     UPLINK,
     ClusterNetwork,
@@ -33,6 +35,8 @@ CONNECTIONS: Final = 16_384
 NEW_PER_SECOND: Final = 2_000
 NEW_AT_ONCE: Final = 8_000
 """New connections over one link in each second, and at once after a quiet time."""
+PULLS_AT_ONCE: Final = 64
+"""Connections of one machine to the pull proxy; a kubelet has some ten at most."""
 _LINKS: Final = 1 << 17
 """More than there are machines' links."""
 _IPV6_METADATA: Final = "fd00:ec2::254"
@@ -50,7 +54,8 @@ def guard_sources(table: Table) -> None:
     table.base_chain("antispoof_prerouting", "prerouting", RAW)
     for group in (LINK_GROUP, NODE_LINK_GROUP):
         table.rule("antispoof_prerouting", match(nft.meta("iifgroup"), group), goto("antispoof"))
-    table.rule("antispoof_prerouting", iif(BALANCERS), goto("antispoof"))
+    for name in (BALANCERS, PULLS):
+        table.rule("antispoof_prerouting", iif(name), goto("antispoof"))
     table.rule("antispoof_prerouting", match(nft.meta("nfproto"), "ipv6"), *drop("ipv6_blocked"))
 
 
@@ -116,6 +121,15 @@ def guard_passage(table: Table, plan: ClusterNetwork) -> None:
         table.rule("from_balancers", *to_pod, ACCEPT)
     table.rule("from_balancers", *drop("balancers_blocked"))
 
+    # The pull proxy's only ways are to the outside and, in the input chain, to the resolver:
+    # whatever a machine or a registry makes it call, it is nothing of the cluster.
+    table.chain("from_pulls")
+    for inside in (nft.one_of(platform), "@vpc_blocks"):
+        table.rule("from_pulls", match(nft.header("ip", "daddr"), inside), *drop("pulls_blocked"))
+    tcp = match(nft.meta("l4proto"), "tcp")
+    table.rule("from_pulls", tcp, oif(UPLINK), ACCEPT)
+    table.rule("from_pulls", *drop("pulls_blocked"))
+
     table.base_chain("forward", "forward", FILTER, policy="drop")
     accept_known(table, "forward")
     # A kubelet probes its pod over both links of its machine. No group or policy limits that: in
@@ -131,6 +145,7 @@ def guard_passage(table: Table, plan: ClusterNetwork) -> None:
         (CONTROL, goto("from_control")),
         (UPLINK, goto("from_outside")),
         (BALANCERS, goto("from_balancers")),
+        (PULLS, goto("from_pulls")),
     ]
     table.rule("forward", nft.dispatch(nft.meta("iifname"), sources))
 
@@ -149,6 +164,12 @@ def _guests_chains(table: Table, plan: ClusterNetwork, platform: Sequence[IPv4Ne
     table.rule("from_node", oif(BALANCERS), daddr(plan.balancer_addresses), ACCEPT)
     table.rule("from_node", *drop("no_way_out"))
 
+    to_pulls = daddr(plan.pulls.ip), dport("tcp", PULL_PORT)
+    too_many = nft.beyond(
+        "pulls_at_once", nft.header("ip", "saddr"), "ct count", {"val": PULLS_AT_ONCE}, _LINKS
+    )
+    table.rule("from_management", *to_pulls, too_many, *drop("connections_blocked"))
+    table.rule("from_management", *to_pulls, ACCEPT)
     inside = match(nft.header("ip", "daddr"), nft.one_of(platform))
     table.rule("from_management", inside, *drop("management_blocked"))
     table.rule("from_management", daddr("@vpc_blocks"), *drop("management_blocked"))

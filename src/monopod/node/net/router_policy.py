@@ -36,6 +36,7 @@ COUNTERS: Final = (
     "from_outside_blocked",
     "control_blocked",
     "balancers_blocked",
+    "pulls_blocked",
     "kubelets_blocked",
     "dns_off",
     "connections_blocked",

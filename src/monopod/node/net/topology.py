@@ -21,6 +21,8 @@ from monopod.node.net.cluster_network import (
     CONTROL,
     CONTROL_LINK,
     DNS_PORT,
+    PULLS,
+    PULLS_LINK,
     UPLINK,
     ClusterNetwork,
 )
@@ -113,6 +115,11 @@ class Topology:
         return Namespace.named(self.plan.balancers_name)
 
     @property
+    def pulls(self) -> Namespace:
+        """The pull proxy's namespace."""
+        return Namespace.named(self.plan.pulls_name)
+
+    @property
     def ports(self) -> Namespace:
         """The namespace of the VMMs' ends of links until they are opened."""
         return Namespace.named(self.plan.ports_name)
@@ -124,11 +131,12 @@ class Topology:
             NetworkError: The kernel refused, or the transit network is another cluster's.
         """
         self.host.register(self.plan.instance, self.plan.transit, [])
-        for namespace in (self.router, self.control, self.balancers, self.ports):
+        for namespace in (self.router, self.control, self.balancers, self.pulls, self.ports):
             await asyncio.to_thread(namespace.create)
         self.router.set_sysctls(_ROUTER_PARAMETERS)
         self.control.set_sysctls(_NO_IPV6)
         self.balancers.set_sysctls(_BALANCERS_PARAMETERS)
+        self.pulls.set_sysctls(_NO_IPV6)
         self.ports.set_sysctls(_NO_IPV6)
         # Before any link exists that packets could take.
         router = Firewall(self.router)
@@ -140,6 +148,7 @@ class Topology:
         try:
             await self._wire_host()
             await self._wire_control()
+            await self._wire_pulls()
             await self._wire_balancers()
             await self._equip_router()
         except NetlinkError as error:
@@ -159,7 +168,7 @@ class Topology:
         async with await self.host.namespace.netlink() as host:
             await _delete_link(host, self.plan.host_link)
         await Firewall(self.host.namespace).apply(rules.remove_table(self.plan.host_table))
-        for namespace in (self.ports, self.balancers, self.control, self.router):
+        for namespace in (self.ports, self.pulls, self.balancers, self.control, self.router):
             await asyncio.to_thread(namespace.remove)
         self.host.leave(self.plan.instance)
 
@@ -177,19 +186,42 @@ class Topology:
             await _ensure_address(host, plan.host_link, plan.host)
             self.host.namespace.set_sysctls({f"ipv6/conf/{plan.host_link}/disable_ipv6": "1"})
             await _ensure_address(router, UPLINK, plan.router_outer)
-            for inside in (plan.control.network, plan.balancer_addresses):
+            for inside in (plan.control.network, plan.pulls.network, plan.balancer_addresses):
                 await host.route("replace", dst=str(inside), gateway=str(plan.router_outer.ip))
             await router.route("replace", dst="default", gateway=str(plan.host.ip))
 
     async def _wire_control(self) -> None:
         plan = self.plan
-        async with await self.router.netlink() as router, await self.control.netlink() as control:
-            with self.control.open() as inside:
-                await _ensure_veth(router, CONTROL, CONTROL_LINK, inside.fileno(), LINK_MTU)
-            await _ensure_address(router, CONTROL, plan.router_inner)
-            await _ensure_address(control, CONTROL_LINK, plan.control)
-            await control.link("set", ifname="lo", state="up")
-            await control.route("replace", dst="default", gateway=str(plan.router_inner.ip))
+        await self._wire(self.control, CONTROL, CONTROL_LINK, plan.router_inner, plan.control)
+
+    async def _wire_pulls(self) -> None:
+        plan = self.plan
+        await self._wire(self.pulls, PULLS, PULLS_LINK, plan.router_pulls, plan.pulls)
+
+    async def _wire(
+        self,
+        namespace: Namespace,
+        link: str,
+        other_end: str,
+        address: IPv4Interface,
+        other_address: IPv4Interface,
+    ) -> None:
+        """Link a namespace to the router, which is its way to everything.
+
+        Args:
+            namespace: The namespace.
+            link: The router's end.
+            other_end: The namespace's end.
+            address: The router's address on it.
+            other_address: The namespace's.
+        """
+        async with await self.router.netlink() as router, await namespace.netlink() as inside:
+            with namespace.open() as opened:
+                await _ensure_veth(router, link, other_end, opened.fileno(), LINK_MTU)
+            await _ensure_address(router, link, address)
+            await _ensure_address(inside, other_end, other_address)
+            await inside.link("set", ifname="lo", state="up")
+            await inside.route("replace", dst="default", gateway=str(address.ip))
 
     async def _wire_balancers(self) -> None:
         plan = self.plan
