@@ -65,6 +65,11 @@ class Settings(BaseSettings):
         return self.home / "machines"
 
     @property
+    def pulls(self) -> Path:
+        """What each machine may pull by the pull proxy, with the credentials for it."""
+        return self.home / "pulls"
+
+    @property
     def identities(self) -> Path:
         """Certificates, keys and kubeconfigs, one file each, readable only by their users."""
         return self.home / "identities"

@@ -64,6 +64,7 @@ _NAMES = [
     "kube-proxy",
     "kube-scheduler",
     "loadbalancer",
+    "pullproxy",
     "registry",
     "registry-push",
     "scheduler",
@@ -116,7 +117,7 @@ async def test_new_code_restarts_monopods_processes_and_no_other(
     assert [each.name for each in after if not each.healthy] == []
     restarted = {each.name for each in after if each.state and each.state.pid != before[each.name]}
     assert restarted == {
-        *("certificates", "eksapi", "loadbalancer", "scheduler", "vpc", "webhooks")
+        *("certificates", "eksapi", "loadbalancer", "pullproxy", "scheduler", "vpc", "webhooks")
     }
 
 

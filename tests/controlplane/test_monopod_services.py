@@ -11,6 +11,7 @@ from monopod.controlplane.certificates.settings import CertificateSettings
 from monopod.controlplane.layout import Layout
 from monopod.controlplane.supervision import run_script
 from monopod.eksapi.settings import EksApiSettings
+from monopod.pullproxy.settings import PullProxySettings
 from monopod.settings import Settings
 from monopod.webhooks.settings import WebhookSettings
 
@@ -53,6 +54,7 @@ def test_the_log_level_reaches_every_process_and_a_change_restarts_it() -> None:
         "eksapi",
         "loadbalancer",
         "microvm",
+        "pullproxy",
         "scheduler",
         "vpc",
         "webhooks",
@@ -66,6 +68,7 @@ def test_each_process_has_its_own_metrics_port() -> None:
         EksApiSettings,
         LoadBalancerSettings,
         MicroVMSettings,
+        PullProxySettings,
         SchedulerSettings,
         VpcSettings,
         WebhookSettings,

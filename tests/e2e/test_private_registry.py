@@ -1,4 +1,5 @@
-"""Images that need a password: machines get it by their execution role, containers never."""
+"""Images that need a password: machines pull with it by the proxy, and neither they have it nor
+their containers."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,6 +8,8 @@ import pytest
 import pytest_asyncio
 
 from monopod.build.images import catalogue
+from monopod.controllers.scheduler.decide import machine_name
+from monopod.node.provider.directory import MachineDirectory
 from tests.e2e.cluster import Cluster, Namespace, pod
 from tests.e2e.private_registry import PASSWORD, PrivateRegistry, private_registry
 
@@ -138,6 +141,11 @@ async def test_with_its_role_it_runs_and_the_container_has_no_credential(
     assert planted.strip() == "/tmp/planted"
     assert "/run/config" not in seen
     assert not any(needle in seen for needle in needles)
+    # Nor has root in the machine: its disks are all that it gets.
+    uid = made["metadata"]["uid"]
+    disk = MachineDirectory(cluster.home / "machines" / machine_name(uid)).config_disk.read_bytes()
+    assert b"Authorization = " in disk
+    assert not any(needle.encode() in disk for needle in needles)
 
 
 async def test_a_container_cannot_read_the_machines_configuration(

@@ -18,7 +18,7 @@ from monopod.fargate.sizing import TABLE, Size
 from monopod.identity.authority import Pair
 from monopod.identity.node import NodeCertificates
 from monopod.node import guest
-from monopod.node.guest import NodeConfiguration, Registry, RegistryCredential, node_files
+from monopod.node.guest import NodeConfiguration, PullProxy, Registry, node_files
 from monopod.node.guest.configuration import GATEWAY, GATEWAY_MAC, pids_limit
 from monopod.node.vmm.uml import guest_memory_mib, processes
 
@@ -222,36 +222,60 @@ def test_keys_are_in_one_file_and_never_shown(pair: Pair, path: str) -> None:
     assert pair.key.decode().strip() not in repr(NODE)
 
 
-def test_credentials_reach_the_kubelet_by_its_plugin_alone() -> None:
-    node = replace(
-        NODE,
-        credentials=(
-            RegistryCredential("registry.test:5000", "me", "needle"),
-            RegistryCredential("*.other.test/team", "you", "needle"),
-        ),
-    )
-    (provider,) = _json(node, "credentials/providers.json")["providers"]
-    assert provider["matchImages"] == ["registry.test:5000", "*.other.test/team"]
-    answer = _json(node, "credentials/answer.json")
-    assert (answer["apiVersion"], answer["kind"]) == (
-        provider["apiVersion"],
-        "CredentialProviderResponse",
-    )
-    assert answer["auth"]["registry.test:5000"] == {"username": "me", "password": "needle"}
-    holders = [path for path, content in node_files(node).items() if b"needle" in content]
-    assert holders == ["credentials/answer.json"]
-    flags = _flags(node)
-    assert flags["image-credential-provider-config"] == "/run/config/credentials/providers.json"
-    plugin = Path(guest.__file__).with_name("files") / (
-        flags["image-credential-provider-bin-dir"].removeprefix("/") + f"/{provider['name']}"
-    )
-    assert "/run/config/credentials/answer.json" in plugin.read_text()
-    assert plugin.read_text().startswith("#!/bin/sh\n")
+_PROXY = PullProxy("100.127.1.14:5001", b"-- CA --\n", "mvm-1.token", ())
+_BY_PROXY = {
+    "capabilities": ["pull", "resolve"],
+    "ca": "/run/config/certs.d/100.127.1.14:5001/ca.crt",
+    "header": {"Authorization": "Bearer mvm-1.token"},
+}
 
 
-def test_a_machine_without_credentials_starts_no_plugin() -> None:
-    assert not any("credential" in flag for flag in _flags(NODE))
-    assert not any(path.startswith("credentials") for path in node_files(NODE))
+def _hosts(registries: tuple[str, ...], **authorities: bytes) -> dict[str, Any]:
+    """What containerd reads about registries, by their names."""
+    proxy = replace(_PROXY, registries=registries)
+    files = node_files(replace(NODE, registry=None, pull_proxy=proxy, authorities=authorities))
+    return {
+        path.split("/")[1]: tomllib.loads(content.decode())
+        for path, content in files.items()
+        if path.endswith("/hosts.toml")
+    }
+
+
+@pytest.mark.row("S13")
+def test_a_machine_pulls_by_the_proxy_first_and_then_directly() -> None:
+    hosts = _hosts(("registry.test:5000", "docker.io"), **{"registry.test:5000": b"-- PEM --"})
+    by_proxy = {"https://100.127.1.14:5001": _BY_PROXY}
+    assert hosts == {
+        "docker.io": {"server": "https://registry-1.docker.io", "host": by_proxy},
+        "registry.test:5000": {
+            "server": "https://registry.test:5000",
+            "ca": "/run/config/certs.d/registry.test:5000/ca.crt",
+            "host": by_proxy,
+        },
+    }
+
+
+def test_a_pattern_of_registries_is_everything_that_has_no_directory() -> None:
+    authorities = {"a.team.test": b"-- PEM --", "other.test": b"-- PEM --"}
+    hosts = _hosts(("*.team.test", "b.team.test"), **authorities)
+    assert hosts.keys() == {"_default", "a.team.test", "b.team.test"}
+    assert hosts["_default"] == {"host": {"https://100.127.1.14:5001": _BY_PROXY}}
+    assert hosts["a.team.test"]["ca"] == "/run/config/certs.d/a.team.test/ca.crt"
+    assert "ca" not in hosts["b.team.test"]
+
+
+def test_the_pull_token_is_in_no_other_file_and_never_shown() -> None:
+    node = replace(NODE, pull_proxy=replace(_PROXY, registries=("registry.test",)))
+    holders = [path for path, content in node_files(node).items() if b"token" in content]
+    assert holders == ["certs.d/registry.test/hosts.toml"]
+    assert "mvm-1.token" not in repr(node)
+
+
+def test_the_cluster_registry_is_never_pulled_from_by_the_proxy() -> None:
+    own = Registry("100.127.1.6:5000", b"-- own --\n")
+    proxy = replace(_PROXY, registries=("100.127.1.6:5000",))
+    files = node_files(replace(NODE, registry=own, pull_proxy=proxy))
+    assert b"100.127.1.14" not in files["certs.d/100.127.1.6:5000/hosts.toml"]
 
 
 def test_the_cluster_registrys_authority_cannot_be_overridden() -> None:

@@ -1,6 +1,7 @@
 """The pull proxy's network: an attacker who has taken it over, and pods that look for it."""
 
 import asyncio
+import socket
 from functools import partial
 from pathlib import Path
 
@@ -68,7 +69,10 @@ async def test_only_management_addresses_reach_it_each_with_a_limit(tmp_path: Pa
             own = guest.namespace, guest.management
             assert await dropped(made, "management_blocked", *own, elsewhere)
             loop = asyncio.get_running_loop()
-            held = [make_socket(guest.namespace, 1, (guest.management, 0)) for _ in range(80)]
+            held = [
+                make_socket(guest.namespace, socket.SOCK_STREAM, (guest.management, 0))
+                for _ in range(80)
+            ]
             try:
                 calls = [asyncio.ensure_future(loop.sock_connect(each, proxy)) for each in held]
                 await asyncio.wait(calls[:PULLS_AT_ONCE])

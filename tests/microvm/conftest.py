@@ -9,6 +9,7 @@ import pytest
 
 import monopod.controlplane
 from monopod.identity.authority import new_authority
+from monopod.identity.pull_grant import PullGrants
 from monopod.kube import Client
 from tests.apiserver import ApiServer
 from tests.microvm.world import World
@@ -57,8 +58,13 @@ def signing_server(
 
 
 @pytest.fixture
-async def world(signing_server: ApiServer, admin: Client, namespace: str) -> AsyncIterator[World]:
-    made = World(signing_server, admin, namespace, signing_server.kubeconfig(USER))
+async def world(
+    signing_server: ApiServer, admin: Client, namespace: str, tmp_path: Path
+) -> AsyncIterator[World]:
+    pulls = tmp_path / "pulls"
+    pulls.mkdir()
+    user = signing_server.kubeconfig(USER)
+    made = World(signing_server, admin, namespace, user, PullGrants(pulls))
     await made.furnish()
     yield made
     await made.clear()

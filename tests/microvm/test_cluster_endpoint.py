@@ -12,11 +12,12 @@ pytestmark = pytest.mark.unit
 def test_endpoints_are_those_of_the_kubeconfig(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_bytes(b"authority")
     for authority in (tmp_path / "ca.crt", Path("ca.crt")):
-        written = kubeconfig("https://192.0.2.1:6443", authority, "user")
+        written = kubeconfig("https://100.127.7.6:6443", authority, "user")
         (tmp_path / "kubeconfig").write_text(yaml.safe_dump(written))
         found = cluster_endpoint.read(tmp_path / "kubeconfig", "local-1")
-        assert (found.api_server, found.authority) == ("https://192.0.2.1:6443", b"authority")
-        assert found.registry == "192.0.2.1:5000"
+        assert (found.api_server, found.authority) == ("https://100.127.7.6:6443", b"authority")
+        assert found.registry == "100.127.7.6:5000"
+        assert found.pull_proxy == "100.127.7.14:5001"
 
 
 @pytest.mark.parametrize("text", ["", "{", "clusters: []", "current-context: gone"])

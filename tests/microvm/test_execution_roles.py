@@ -2,27 +2,28 @@
 
 import base64
 import json
+import tomllib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from typing import Any
 
 import msgspec
 import pytest
-from lightkube.resources.core_v1 import Secret
+from lightkube.resources.core_v1 import Pod, Secret
 
 from monopod.api import keys
 from monopod.api.conditions import find_condition
 from monopod.api.resources import Condition, ExecutionRole, MicroVM
 from monopod.controllers.microvm import conditions
 from monopod.identity.authority import new_authority
+from monopod.identity.pull_grant import PullGrant, RegistryCredential
 from monopod.kube import ForbiddenError, NotFoundError, connect, meta, uid_of
 from tests.microvm.conftest import USER
 from tests.microvm.world import World, eventually
 
 pytestmark = pytest.mark.api
-
-_PROVIDERS, _ANSWER = "credentials/providers.json", "credentials/answer.json"
 
 
 class Granting:
@@ -59,11 +60,25 @@ class Granting:
 
     async def files(self, name: str, arn: str | None = None) -> dict[str, bytes]:
         """Launch a machine and return the files of its configuration disk."""
+        return dict(self.world.host.machines[await self.launch(name, arn)].files)
+
+    async def launch(self, name: str, arn: str | None = None) -> str:
+        """Launch a machine and return its name."""
         world = self.world
         pod = await world.pod(name)
         machine = await world.claim(pod, role=self.arn if arn is None else arn)
         await world.condition(machine, conditions.LAUNCHED)
-        return dict(world.host.machines[machine].files)
+        return machine
+
+    async def grant(self, machine: str) -> PullGrant:
+        """Return what the pull proxy lets a machine pull with the token on its disk."""
+        world = self.world
+        token = token_of(world.host.machines[machine].files)
+        found = await world.machine(machine)
+        assert found is not None
+        grant = world.pulls.admitted(token, found.status_or_empty.managementAddress)
+        assert grant is not None
+        return grant
 
     async def condition(self, name: str, reason: str) -> Condition:
         async def look() -> Condition | None:
@@ -88,6 +103,19 @@ async def granting(world: World) -> AsyncIterator[Granting]:
     await made.clear()
 
 
+def token_of(files: Mapping[str, bytes]) -> str:
+    """Return the token that is on a machine's disk."""
+    found = {
+        host["header"]["Authorization"].removeprefix("Bearer ")
+        for path, content in files.items()
+        if path.endswith("/hosts.toml")
+        for host in tomllib.loads(content.decode()).get("host", {}).values()
+        if "header" in host
+    }
+    (token,) = found
+    return token
+
+
 @pytest.mark.row("S13")
 async def test_a_machine_gets_only_its_roles_credentials(granting: Granting, world: World) -> None:
     other = Granting(world)
@@ -95,20 +123,54 @@ async def test_a_machine_gets_only_its_roles_credentials(granting: Granting, wor
     await other.role(await other.secret("theirs.test", "needle-2"))
     try:
         async with world.controller():
-            mine, theirs = await granting.files("mine"), await other.files("theirs")
+            mine, theirs = await granting.launch("mine"), await other.launch("theirs")
             unknown = await granting.files("unknown", arn=granting.arn + "-unknown")
             nameless = await granting.files("nameless", arn="")
+            granted = await granting.grant(mine), await other.grant(theirs)
     finally:
         await other.clear()
-    answer = json.loads(mine[_ANSWER])
-    assert answer["auth"] == {"mine.test": {"username": "me", "password": "needle-1"}}
-    assert json.loads(mine[_PROVIDERS])["providers"][0]["matchImages"] == ["mine.test"]
-    assert b"needle-2" in theirs[_ANSWER]
-    for files, foreign in ((mine, b"needle-2"), (theirs, b"needle-1")):
-        assert not any(foreign in content for content in files.values())
+    for grant, registry, password in zip(
+        granted, ("mine.test", "theirs.test"), ("needle-1", "needle-2"), strict=True
+    ):
+        assert grant.credentials == (RegistryCredential(registry, "me", password),)
+        assert f"certs.d/{registry}/hosts.toml" in world.host.machines[grant.machine].files
+    # No password is on any disk, and who has a token of another machine has nothing.
+    for machine in (mine, theirs):
+        files = world.host.machines[machine].files
+        assert not any(b"needle" in content for content in files.values())
+    assert (
+        world.pulls.admitted(token_of(world.host.machines[theirs].files), granted[0].address)
+        is None
+    )
     for files in (unknown, nameless):
-        assert not any(path.startswith("credentials/") for path in files)
-        assert b"credential-provider" not in files["machine"]
+        assert not any(b"Authorization" in content for content in files.values())
+    assert world.pulls.machines() == {mine, theirs}
+
+
+@pytest.mark.row("S13")
+async def test_a_machines_token_ends_with_it(granting: Granting, world: World) -> None:
+    await granting.role(await granting.secret("mine.test", "needle"))
+    async with world.controller():
+        deleted, lost = await granting.launch("deleted"), await granting.launch("lost")
+        assert world.pulls.machines() == {deleted, lost}
+        await world.admin.delete(Pod, "deleted", world.namespace, grace_period_s=0)
+        await world.gone(deleted)
+        assert world.pulls.machines() == {lost}
+        world.host.end(lost)
+
+        async def none_left() -> bool:
+            return not world.pulls.machines()
+
+        await eventually(none_left, "no token is left")
+
+
+async def test_a_token_that_a_dead_controller_left_is_collected(
+    granting: Granting, world: World
+) -> None:
+    world.pulls.write("mvm-0000000000", IPv4Address("100.64.0.99"), "gone", [], {})
+    async with world.controller():
+        await world.pod("web")
+        assert not world.pulls.machines()
 
 
 async def test_a_changed_secret_takes_effect_with_the_next_machine(
@@ -117,9 +179,12 @@ async def test_a_changed_secret_takes_effect_with_the_next_machine(
     secret = await granting.secret("mine.test", "old")
     await granting.role(secret)
     async with world.controller():
-        assert b'"old"' in (await granting.files("before"))[_ANSWER]
+        before = await granting.launch("before")
         await granting.secret("mine.test", "new")
-        assert b'"new"' in (await granting.files("after"))[_ANSWER]
+        after = await granting.launch("after")
+        for machine, password in ((before, "old"), (after, "new")):
+            (credential,) = (await granting.grant(machine)).credentials
+            assert credential.password == password
 
 
 async def test_the_first_secret_of_a_registry_wins(granting: Granting, world: World) -> None:
@@ -127,9 +192,8 @@ async def test_the_first_secret_of_a_registry_wins(granting: Granting, world: Wo
     second = await granting.secret("mine.test", "second", f"second-{granting.tag}")
     await granting.role(first, second)
     async with world.controller():
-        answer = (await granting.files("web"))[_ANSWER]
-    assert b'"first"' in answer
-    assert b'"second"' not in answer
+        (credential,) = (await granting.grant(await granting.launch("web"))).credentials
+    assert credential == RegistryCredential("mine.test", "me", "first")
 
 
 async def test_a_missing_secret_is_reported_on_role_and_pod_and_does_not_block_the_launch(
@@ -138,13 +202,13 @@ async def test_a_missing_secret_is_reported_on_role_and_pod_and_does_not_block_t
     there = await granting.secret("mine.test", "needle")
     name = await granting.role("not-there", there)
     async with world.controller():
-        files = await granting.files("web")
+        grant = await granting.grant(await granting.launch("web"))
         said = (await granting.condition(name, "NotUsable")).message
         event = await world.event("not-there")
     assert said == "Secret monopod-system/not-there does not exist"
     assert event.reason == "ExecutionRoleIncomplete"
     assert event.message == f"ExecutionRole {name}: {said}; the machine starts without it"
-    assert b"needle" in files[_ANSWER]
+    assert [each.password for each in grant.credentials] == ["needle"]
 
 
 async def test_a_roles_condition_names_its_registries_but_no_secret(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lightkube.resources.core_v1 import Secret
 
 from monopod.controllers.microvm.registry_secrets import KIND, first_of_each, pattern_of, read
-from monopod.node.guest import RegistryCredential
+from monopod.identity.pull_grant import RegistryCredential
 
 pytestmark = pytest.mark.unit
 

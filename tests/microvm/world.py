@@ -19,6 +19,7 @@ from monopod.controllers.microvm import conditions, resting
 from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
 from monopod.controllers.microvm.manager import run
 from monopod.controllers.microvm.settings import MicroVMSettings
+from monopod.identity.pull_grant import PullGrants
 from monopod.kube import AlreadyExistsError, Client, NotFoundError, connect, meta, uid_of
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
@@ -29,17 +30,22 @@ SUBNET = "machines-a"
 TINY = "machines-tiny"
 """A subnet with eleven pod addresses."""
 SETTINGS = MicroVMSettings(registration_timeout_s=30, unready_timeout_s=30)
-_ENDPOINT = ClusterEndpoint("https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "local-1")
+_ENDPOINT = ClusterEndpoint(
+    "https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "192.0.2.9:5001", "local-1"
+)
 
 
 class World:
     """One test's objects and host; all are removed afterwards."""
 
-    def __init__(self, server: ApiServer, admin: Client, namespace: str, user: Path) -> None:
+    def __init__(
+        self, server: ApiServer, admin: Client, namespace: str, user: Path, pulls: PullGrants
+    ) -> None:
         self.server = server
         self.admin = admin
         self.namespace = namespace
         self.host = FakeHost()
+        self.pulls = pulls
         self._user = user
         self._made: list[str] = []
 
@@ -69,7 +75,7 @@ class World:
         async with connect(self._user, "monopod-microvm") as client:
             provider = FakeProvider(self.host, boots_at_once)
             work = asyncio.create_task(
-                run(client, provider, _ENDPOINT, settings, ready=started.set)
+                run(client, provider, _ENDPOINT, self.pulls, settings, ready=started.set)
             )
             begun = asyncio.create_task(started.wait())
             await asyncio.wait((work, begun), return_when=asyncio.FIRST_COMPLETED)

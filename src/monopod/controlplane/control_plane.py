@@ -152,6 +152,11 @@ class ControlPlane:
         ):
             path.mkdir(mode=0o700, exist_ok=True)
             os.chown(path, layout.uid(user), layout.uid(user))
+        # Only the MicroVM controller, which is root, writes there; the pull proxy reads.
+        pulls = layout.settings.pulls
+        pulls.mkdir(mode=0o700, exist_ok=True)
+        os.chown(pulls, 0, layout.uid(User.PULLPROXY))
+        pulls.chmod(0o750)
         stored.make(layout.image_data, layout.uid(User.REGISTRY))
         layout.balancers.mkdir(mode=0o711, exist_ok=True)
         controller, haproxy = layout.uid(User.LOADBALANCER), layout.uid(User.BALANCERS)

@@ -82,6 +82,11 @@ def identities(layout: Layout) -> tuple[StoredIdentity, ...]:
             access_keys=(_ADMINISTRATOR,),
             verifies=True,
         ),
+        StoredIdentity(
+            "pullproxy",
+            uid=layout.uid(User.PULLPROXY),
+            leaves=(_server("serving", "monopod pullproxy", addresses=(layout.network.pulls.ip,)),),
+        ),
         _own(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER)),
         _own(layout, "loadbalancer", layout.uid(User.LOADBALANCER)),
         _own(layout, "microvm", 0),

@@ -43,6 +43,7 @@ class User(enum.Enum):
     EKSAPI = 11
     LOADBALANCER = 12
     BALANCERS = 13
+    PULLPROXY = 14
 
 
 class Port:

@@ -11,11 +11,12 @@ from typing import Final
 import monopod
 from monopod.controlplane import code
 from monopod.controlplane.layout import HAPROXY, HAPROXY_FILE, Layout, User
-from monopod.controlplane.service import Service
+from monopod.controlplane.service import RESOLVER_FILE, Service
 from monopod.node.net.addresses import SERVICES
 
 _SOURCES: Final = Path(monopod.__file__).resolve().parents[1]
 _OS: Final = Path("/usr")
+_PUBLIC_AUTHORITIES: Final = Path("/etc/ssl/certs")
 
 
 def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
@@ -29,6 +30,7 @@ def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
         webhooks(layout),
         scheduler(layout),
         eksapi(layout),
+        pullproxy(layout),
         loadbalancer(layout),
         *(() if guest_image is None else (microvm(layout, guest_image),)),
     )
@@ -72,6 +74,33 @@ def eksapi(layout: Layout) -> Service:
             "MONOPOD_EKSAPI_SERVER": layout.api_server,
             "MONOPOD_EKSAPI_SERVICES": str(SERVICES),
         },
+    )
+
+
+def pullproxy(layout: Layout) -> Service:
+    """Return the pull proxy, in a network namespace that reaches nothing of the cluster.
+
+    It has no identity at the API server, and reads which machine may pull what, never writes it.
+    """
+    confined = _confined(
+        layout,
+        "monopod.pullproxy",
+        layout.uid(User.PULLPROXY),
+        {"MONOPOD_PULLPROXY_ADDRESS": str(layout.network.pulls.ip)},
+    )
+    environment = {key: each for key, each in confined.environment.items() if key != "KUBECONFIG"}
+    return replace(
+        confined,
+        namespace=layout.network.pulls_name,
+        readable=(
+            *confined.readable,
+            layout.settings.pulls,
+            # The directory, so that an update of the authorities is seen.
+            *(path for path in (_PUBLIC_AUTHORITIES,) if path.exists()),
+        ),
+        environment=environment,
+        configuration={RESOLVER_FILE: f"nameserver {layout.network.resolver}\n"},
+        configured=layout.configuration(confined.name),
     )
 
 

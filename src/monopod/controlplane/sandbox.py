@@ -13,7 +13,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from monopod.controlplane.service import NOTIFY_FD, PROGRAMS, SEARCH_PATH, Service
+from monopod.controlplane.service import (
+    NOTIFY_FD,
+    PROGRAMS,
+    RESOLVER_FILE,
+    SEARCH_PATH,
+    Service,
+)
 from monopod.kube.daemon import NOTIFY_FD_VARIABLE
 
 _USR_LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -62,6 +68,8 @@ def _confinement(service: Service) -> tuple[str, ...]:
         words += ["--dir", str(parent)]
     for path in shown:
         words += ["--ro-bind", str(path), str(path)]
+    if service.configured and RESOLVER_FILE in service.configuration:
+        words += ["--ro-bind", str(service.configured / RESOLVER_FILE), f"/etc/{RESOLVER_FILE}"]
     for path in service.writable:
         words += ["--bind", str(path), str(path)]
     words += ["--remount-ro", "/", "--chdir", "/", "--clearenv"]

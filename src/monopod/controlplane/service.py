@@ -36,7 +36,8 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Its whole environment except ``PATH``."""
     configuration: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Its configuration files by name, without secrets; see :attr:`Service.configured`."""
+    """Its configuration files by name, without secrets; see :attr:`Service.configured`. A confined
+    one's ``resolv.conf`` is its ``/etc/resolv.conf`` too; without, it resolves no names."""
     configured: Path | None = None
     """The directory its configuration files are written to; it may read them."""
     prepare: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class Service:
 
 NOTIFY_FD: Final = 3
 """The descriptor on which a service that ``notifies`` reports readiness."""
+RESOLVER_FILE: Final = "resolv.conf"
 PROGRAMS: Final = Path("/run/monopod/bin")
 """Directory of a confined process's programs. Upstream's multi-call binary acts by its name."""
 SEARCH_PATH: Final = f"{PROGRAMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -6,6 +6,7 @@ from monopod.controllers.microvm import cluster_endpoint
 from monopod.controllers.microvm.events import COMPONENT
 from monopod.controllers.microvm.manager import run
 from monopod.controllers.microvm.settings import MicroVMSettings
+from monopod.identity.pull_grant import PullGrants
 from monopod.kube import Daemon, connect, serve
 from monopod.node.provider.local_host import open_local
 from monopod.settings import Settings
@@ -21,7 +22,7 @@ async def _main(service: Daemon) -> None:
         connect(kubeconfig, COMPONENT) as client,
         open_local(settings, own.image) as provider,
     ):
-        await run(client, provider, known, own, ready=service.ready)
+        await run(client, provider, known, PullGrants(settings.pulls), own, ready=service.ready)
 
 
 if __name__ == "__main__":

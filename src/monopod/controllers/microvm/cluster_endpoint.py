@@ -1,7 +1,8 @@
 """The endpoints of the cluster that a machine joins, read from this process's own kubeconfig.
 
 The kubeconfig names the API server and the authority that signs for it; the registry has the same
-address (docs/architecture.md). So neither is configured a second time.
+address, and that of the pull proxy follows from it (docs/architecture.md). So none is configured a
+second time.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
 from monopod.node.net.addresses import CLUSTER_DNS
-from monopod.node.net.cluster_network import REGISTRY_PORT
+from monopod.node.net.cluster_network import PULL_PORT, REGISTRY_PORT, ClusterNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class ClusterEndpoint:
     authority: bytes
     """PEM of the cluster's authority."""
     registry: str
+    """``address:port``."""
+    pull_proxy: str
     """``address:port``."""
     region: str
     cluster_dns: IPv4Address = CLUSTER_DNS
@@ -43,8 +46,14 @@ def read(kubeconfig: Path, region: str) -> ClusterEndpoint:
         if config is None or not config.cluster.certificate_auth:
             raise ConfigError("it names no authority")
         authority = Path(config.abs_file(config.cluster.certificate_auth)).read_bytes()
-    except (OSError, yaml.YAMLError, ConfigError, AttributeError, KeyError, TypeError) as error:
+        server = config.cluster.server
+        host = IPv4Address(urlsplit(server).hostname or "")
+    except (
+        *(OSError, yaml.YAMLError, ConfigError),
+        *(AttributeError, KeyError, TypeError, ValueError),
+    ) as error:
         raise ValueError(f"{kubeconfig} has no usable server and authority: {error}") from error
-    server = config.cluster.server
-    host = urlsplit(server).hostname
-    return ClusterEndpoint(server, authority, f"{host}:{REGISTRY_PORT}", region)
+    pulls = ClusterNetwork("", transit=host.packed[2]).pulls.ip
+    return ClusterEndpoint(
+        server, authority, f"{host}:{REGISTRY_PORT}", f"{pulls}:{PULL_PORT}", region
+    )

@@ -17,6 +17,7 @@ from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.status_writer import StatusWriter
 from monopod.errors import MonopodError
 from monopod.identity.node import NodeIssuer
+from monopod.identity.pull_grant import PullGrants
 from monopod.kube import Client
 from monopod.node.provider import MachineProvider
 
@@ -64,6 +65,7 @@ class Context:
     issuer: NodeIssuer
     subnets: SubnetLookup
     roles: ExecutionRoles
+    pulls: PullGrants
     endpoint: ClusterEndpoint
     status: StatusWriter
     observed: ObservedCache

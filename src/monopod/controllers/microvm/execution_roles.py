@@ -20,6 +20,7 @@ from monopod.api.resources import Condition, ExecutionRole, ExecutionRoleStatus,
 from monopod.controllers.microvm import conditions, registry_secrets
 from monopod.controllers.microvm.registry_secrets import Contents
 from monopod.fargate.profiles import role_of
+from monopod.identity.pull_grant import RegistryCredential
 from monopod.kube import (
     Change,
     Client,
@@ -32,7 +33,6 @@ from monopod.kube import (
     name_of,
     uid_of,
 )
-from monopod.node.guest import RegistryCredential
 
 _READY: Final = "Ready"
 _LOOK_AGAIN_S: Final = 60.0

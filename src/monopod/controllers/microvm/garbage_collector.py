@@ -17,6 +17,7 @@ from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import termination
 from monopod.controllers.microvm.context import Context
+from monopod.identity.errors import IdentityError
 from monopod.kube import (
     Change,
     Deleted,
@@ -86,7 +87,7 @@ class GarbageCollector:
         """Collect once; what cannot be removed is retried in the next pass."""
         try:
             await self.collect()
-        except (KubeError, ProviderError, OSError) as error:
+        except (KubeError, ProviderError, IdentityError, OSError) as error:
             _log.warning("garbage_collection_failed", why=str(error))
 
     async def collect(self) -> None:
@@ -95,6 +96,9 @@ class GarbageCollector:
         for name in [each for each in present if self._machines.get(each) is None]:
             await termination.terminate(self._context, name, "no MicroVM object has its name")
             present.discard(name)
+        for name in self._context.pulls.machines():
+            if self._machines.get(name) is None:
+                self._context.pulls.remove(name)
         self._context.addresses.sweep(present)
         await self._context.resting.flush()
         await self._collect_nodes()

@@ -20,7 +20,7 @@ from monopod.fargate.sizing import Size
 from monopod.identity.errors import IdentityError
 from monopod.identity.node import NodeCertificates, NodeSubject, credential_id
 from monopod.kube import AlreadyExistsError, ConflictError, meta, name_of, uid_of
-from monopod.node.guest import NodeConfiguration, Registry, node_files
+from monopod.node.guest import NodeConfiguration, PullProxy, Registry, node_files
 from monopod.node.net.addresses import guest_mac, host_name, resolver
 from monopod.node.provider import (
     CapacityUnavailableError,
@@ -193,6 +193,23 @@ class _Attempt:
             self._context.events.not_granted(self._machine, grant.role, fault)
         granted.append(grant)
 
+    def _pull_proxy(self, grant: Grant) -> PullProxy | None:
+        """Give the credentials of the machine's role to the pull proxy, and return its access."""
+        context, known = self._context, self._context.endpoint
+        if not grant.credentials:
+            # An earlier launch may have had some.
+            context.pulls.remove(self._name)
+            return None
+        token = context.pulls.write(
+            self._name,
+            self._addresses.management,
+            grant.role,
+            grant.credentials,
+            grant.authorities,
+        )
+        registries = tuple(dict.fromkeys(each.registry for each in grant.credentials))
+        return PullProxy(known.pull_proxy, known.authority, token, registries)
+
     def _files(self, certificates: NodeCertificates, grant: Grant) -> Mapping[str, bytes]:
         machine, known = self._machine, self._context.endpoint
         place = self._context.place(machine)
@@ -218,7 +235,7 @@ class _Attempt:
                 taints=nodes.taints(machine),
                 max_pods=nodes.most_pods(machine),
                 registry=Registry(known.registry, known.authority),
-                credentials=grant.credentials,
+                pull_proxy=self._pull_proxy(grant),
                 authorities=grant.authorities,
             )
         )

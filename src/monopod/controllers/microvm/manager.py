@@ -24,6 +24,7 @@ from monopod.controllers.microvm.resting import RestingNames
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.status_writer import StatusWriter
 from monopod.identity.node import RENEWED_LIFETIME_S, NodeIssuer
+from monopod.identity.pull_grant import PullGrants
 from monopod.kube import Client, Manager
 from monopod.node.provider import MachineProvider
 
@@ -36,6 +37,7 @@ async def run(
     client: Client,
     provider: MachineProvider,
     endpoint: ClusterEndpoint,
+    pulls: PullGrants,
     settings: MicroVMSettings,
     *,
     ready: Callable[[], None] = lambda: None,
@@ -47,6 +49,7 @@ async def run(
         client: As ``monopod:microvm``.
         provider: Launches and terminates machines.
         endpoint: The cluster that machines join.
+        pulls: What machines may pull by the pull proxy.
         settings: Timeouts.
         ready: Called once the informers are synced and the first pass is over.
         now: Returns the time, with its zone.
@@ -67,6 +70,7 @@ async def run(
         issuer=NodeIssuer(client, requests, lifetime_s=settings.certificate_lifetime_s),
         subnets=SubnetLookup(views.subnets.get, manager.informer(Vpc).get),
         roles=ExecutionRoles(client, manager.informer(ExecutionRole), now),
+        pulls=pulls,
         endpoint=endpoint,
         status=StatusWriter(client, now),
         observed=ObservedCache(),

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from lightkube.resources.core_v1 import Secret
 
-from monopod.node.guest import RegistryCredential
+from monopod.identity.pull_grant import RegistryCredential
 
 KIND: Final = "kubernetes.io/dockerconfigjson"
 _KEY: Final = ".dockerconfigjson"

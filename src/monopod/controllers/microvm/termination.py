@@ -23,9 +23,10 @@ _log: Final = structlog.get_logger("microvm")
 
 
 async def terminate(context: Context, name: str, why: str) -> None:
-    """Remove a machine from the host: its processes, disks and link."""
+    """Remove a machine from the host: its processes, disks, link and pull token."""
     _log.info("machine_terminate", machine=name, why=why)
     await context.provider.terminate(name)
+    context.pulls.remove(name)
     context.observed.record_removal(name, context.now())
 
 

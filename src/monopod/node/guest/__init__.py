@@ -6,10 +6,10 @@ from monopod.node.guest.configuration import (
     Registry,
     node_files,
 )
-from monopod.node.guest.credentials import RegistryCredential
 from monopod.node.guest.disks import DiskError, create_configuration_disk, create_data_disk
 from monopod.node.guest.errors import GuestError
 from monopod.node.guest.image import GuestImage, QemuKernel, UmlKernel, provide
+from monopod.node.guest.pull_proxy import PullProxy
 
 __all__ = [
     "SYSTEM_MEMORY_MIB",
@@ -17,9 +17,9 @@ __all__ = [
     "GuestError",
     "GuestImage",
     "NodeConfiguration",
+    "PullProxy",
     "QemuKernel",
     "Registry",
-    "RegistryCredential",
     "UmlKernel",
     "create_configuration_disk",
     "create_data_disk",

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from monopod.fargate.sizing import Size
 from monopod.identity.node import NodeCertificates
-from monopod.node.guest.credentials import RegistryCredential, credential_files, kubelet_flags
 from monopod.node.guest.kubelet import (
     Taint,
     kubelet_configuration,
@@ -22,6 +21,7 @@ from monopod.node.guest.kubelet import (
     kubelet_secrets,
     pod_network,
 )
+from monopod.node.guest.pull_proxy import PullProxy, pull_proxy_files
 
 GATEWAY: Final = IPv4Address("100.64.0.1")
 """The router's address on every machine's link."""
@@ -80,8 +80,8 @@ class NodeConfiguration:
     taints: tuple[Taint, ...] = ()
     """The taints that the node registers with."""
     registry: Registry | None = None
-    credentials: tuple[RegistryCredential, ...] = ()
-    """Registry credentials for image pulls, one for each pattern."""
+    pull_proxy: PullProxy | None = None
+    """None means that images are pulled directly, without credentials of the machine."""
     authorities: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """PEM of other registries' certificate authorities by ``host`` or ``host:port``."""
 
@@ -104,7 +104,9 @@ def node_files(node: NodeConfiguration) -> dict[str, bytes]:
         for name, content in kubelet_secrets(node.ca_certificate, node.certificates).items()
     }
     registry = registry_files(node.registry) if node.registry else {}
-    secrets |= credential_files(node.credentials)
+    if node.pull_proxy:
+        pulled = pull_proxy_files(node.pull_proxy, node.authorities, _CONFIG / _REGISTRIES)
+        secrets |= {f"{_REGISTRIES}/{path}": content for path, content in pulled.items()}
     # The cluster's registry last, so that no other authority overrides its own.
     registries = {_authority(name): pem for name, pem in node.authorities.items()} | registry
     return {path: text.encode() for path, text in files.items()} | secrets | registries
@@ -130,7 +132,6 @@ def _machine(node: NodeConfiguration) -> str:
         # an interface here; the pod's is in the pod's namespace.
         "--cloud-provider=external",
         "--node-labels=" + ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
-        *kubelet_flags(str(_CONFIG), node.credentials),
     )
     values = {
         "hostname": node.hostname,

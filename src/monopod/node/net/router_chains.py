@@ -121,8 +121,8 @@ def guard_passage(table: Table, plan: ClusterNetwork) -> None:
         table.rule("from_balancers", *to_pod, ACCEPT)
     table.rule("from_balancers", *drop("balancers_blocked"))
 
-    # The pull proxy's only ways are to the outside and, in the input chain, to the resolver:
-    # whatever a machine or a registry makes it call, it is nothing of the cluster.
+    # The pull proxy reaches the outside and, by the input chain, the resolver: neither a machine
+    # nor a registry can make it call anything of the cluster.
     table.chain("from_pulls")
     for inside in (nft.one_of(platform), "@vpc_blocks"):
         table.rule("from_pulls", match(nft.header("ip", "daddr"), inside), *drop("pulls_blocked"))
