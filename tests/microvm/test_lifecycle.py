@@ -1,6 +1,7 @@
 """Machines' lifecycle on a real API server, with the controller's own permissions."""
 
 import asyncio
+from ipaddress import IPv4Address
 
 import pytest
 from lightkube.resources.core_v1 import Pod
@@ -9,8 +10,11 @@ from monopod.api import keys
 from monopod.api.messages import CAPACITY_UNAVAILABLE
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions
+from monopod.fargate.sizing import Size
 from monopod.kube import meta
-from tests.microvm.world import SETTINGS, World, condition_of, eventually, status_of
+from monopod.node.provider import LaunchRequest
+from tests.microvm.fakes import FakeMachine
+from tests.microvm.world import IMAGE, SETTINGS, World, condition_of, eventually, status_of
 
 pytestmark = pytest.mark.api
 
@@ -41,6 +45,34 @@ async def test_a_machine_is_launched_and_removed_with_its_pod(world: World) -> N
     ]
     assert times == sorted(times)
     assert any(time.microsecond for time in times)
+
+
+@pytest.mark.row("S21")
+async def test_a_machine_keeps_its_image_and_a_new_one_gets_the_clusters_newest(
+    world: World,
+) -> None:
+    """Its kubelet is part of its image. A controller killed between launch and record records the
+    image that was launched."""
+    newer = SETTINGS.model_copy(update={"image": IMAGE.with_name("8899aabbccddeeff")})
+    world.host.slow.clear()
+    async with world.controller():
+        first = await world.claim(await world.pod("first"))
+        began = await world.condition(first, conditions.LAUNCHED, "False", "Launching")
+    launched = LaunchRequest(
+        first,
+        Size(250, 512),
+        20,
+        IPv4Address(status_of(began).managementAddress),
+        IPv4Address(status_of(began).podAddress),
+    )
+    world.host.machines[first] = FakeMachine(launched, running=True)
+    world.host.slow.set()
+    async with world.controller(newer):
+        old = status_of(await world.condition(first, conditions.LAUNCHED))
+        second = await world.claim(await world.pod("second"))
+        new = status_of(await world.condition(second, conditions.LAUNCHED))
+    assert (old.imageVersion, new.imageVersion) == (IMAGE.name, "8899aabbccddeeff")
+    assert status_of(began).startTime == old.startTime < new.startTime
 
 
 async def test_the_node_exists_before_its_kubelet_registers(world: World) -> None:

@@ -29,7 +29,8 @@ T = TypeVar("T")
 SUBNET = "machines-a"
 TINY = "machines-tiny"
 """A subnet with eleven pod addresses."""
-SETTINGS = MicroVMSettings(registration_timeout_s=30, unready_timeout_s=30)
+IMAGE = Path("/cache/guest/0011223344556677")
+SETTINGS = MicroVMSettings(image=IMAGE, registration_timeout_s=30, unready_timeout_s=30)
 _ENDPOINT = ClusterEndpoint(
     "https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "192.0.2.9:5001", "local-1"
 )

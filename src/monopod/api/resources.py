@@ -175,6 +175,10 @@ class MicroVMStatus(DictMixin):
     managementAddress: str = ""
     nodeName: str = ""
     driver: str = ""
+    imageVersion: str = ""
+    """Name of the guest image it runs, a hash of the image's inputs; empty if not recorded."""
+    startTime: str = ""
+    """When its current launch began, RFC 3339; empty if not recorded."""
     attempts: int = 0
     """Number of launches, including the current one."""
     credential: str = ""

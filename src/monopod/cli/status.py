@@ -160,7 +160,7 @@ async def _show_objects(plane: ControlPlane, console: Console) -> None:
             ),
         )
     console.print("", chosen, sep="\n")
-    kept = _table("MACHINE", "POD", "NODE", "DRIVER", "STATE")
+    kept = _table("MACHINE", "POD", "NODE", "DRIVER", "IMAGE", "STATE")
     for machine in machines.items:
         reference, status = machine.spec.podRef, machine.status
         reached = [c.type for c in (status.conditions if status else []) if c.status == "True"]
@@ -169,6 +169,7 @@ async def _show_objects(plane: ControlPlane, console: Console) -> None:
             f"{reference.namespace}/{reference.name}",
             status.nodeName if status else "",
             status.driver if status else "",
+            status.imageVersion if status else "",
             _furthest(reached),
         )
     console.print("", kept, sep="\n")

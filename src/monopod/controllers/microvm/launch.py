@@ -9,6 +9,7 @@ import structlog
 from cryptography import x509
 from lightkube.resources.core_v1 import Node
 
+from monopod.api.conditions import timestamp
 from monopod.api.constants import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions, nodes
@@ -153,13 +154,16 @@ class _Attempt:
     async def _begin(self) -> None:
         """Record, before the VMM starts, that a launch has begun.
 
-        After a restart, a running machine is thereby known to belong to this object.
+        After a restart, a running machine is thereby known to belong to this object, and the image
+        that it was launched from is known after ``monopod up`` has chosen another.
         """
         message = "creating its disks, link and identity"
         self._machine = await self._context.status.status(
             self._machine,
             conditions.changed(conditions.LAUNCHED, False, LAUNCHING, message),
             attempts=self._attempts + 1,
+            imageVersion=self._context.settings.image_version,
+            startTime=timestamp(self._context.now()),
         )
         self._begun = True
 

@@ -32,3 +32,8 @@ class MicroVMSettings(BaseSettings):
     """Interval of garbage collection."""
     metrics_port: int = Field(default=9472, gt=0, lt=65536)
     """On 127.0.0.1, for Prometheus."""
+
+    @property
+    def image_version(self) -> str:
+        """The version of the guest image, the name of its directory; empty without an image."""
+        return self.image.name if self.image is not None else ""
