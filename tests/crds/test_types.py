@@ -9,6 +9,7 @@ import pytest
 from lightkube.core import resource as res
 
 from monopod.api.crds import manifests
+from monopod.api.patch_campaigns import PatchCampaign
 from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
 from monopod.api.target_groups import TargetGroupBinding
@@ -19,6 +20,7 @@ KINDS: dict[str, Any] = {
     "ExecutionRole": ExecutionRole,
     "FargateProfile": FargateProfile,
     "MicroVM": MicroVM,
+    "PatchCampaign": PatchCampaign,
     "SecurityGroup": SecurityGroup,
     "SecurityGroupPolicy": SecurityGroupPolicy,
     "Subnet": Subnet,
