@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 from lightkube.models.core_v1 import Container, PodSpec
-from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
+from lightkube.models.policy_v1 import PodDisruptionBudgetSpec
 from lightkube.resources.core_v1 import ConfigMap, Namespace, Node, Pod
+from lightkube.resources.policy_v1 import PodDisruptionBudget
 
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
 from monopod.kube import (
     AlreadyExistsError,
     Client,
     ConflictError,
+    EvictionRefusedError,
     ForbiddenError,
     InvalidError,
     KubeconfigError,
@@ -22,6 +25,7 @@ from monopod.kube import (
     UnauthorizedError,
     connect,
     meta,
+    uid_of,
 )
 from tests.apiserver import ApiServer, CertificateMaker
 
@@ -35,6 +39,41 @@ def pod(namespace: str, name: str = "p") -> Pod:
         metadata=ObjectMeta(name=name, namespace=namespace),
         spec=PodSpec(containers=[Container(name="c", image="i")], schedulerName="none"),
     )
+
+
+@pytest.mark.api
+@pytest.mark.row("S21")
+async def test_evictions_are_refused_by_disruption_budgets(admin: Client, namespace: str) -> None:
+    made = pod(namespace)
+    meta(made).labels = {"app": "p"}
+    uid = uid_of(await admin.create(made))
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    await admin.patch(Pod, "p", {"status": status}, namespace, subresource="status")
+    with pytest.raises(ConflictError):
+        await admin.evict("p", namespace, uid="another")
+    for name, several in (("one", False), ("two", True)):
+        spec = PodDisruptionBudgetSpec(
+            maxUnavailable=0, selector=LabelSelector(matchLabels={"app": "p"})
+        )
+        metadata = ObjectMeta(name=name, namespace=namespace)
+        await admin.create(PodDisruptionBudget(metadata=metadata, spec=spec))
+        # As the disruption controller does, which does not run here.
+        seen = {"observedGeneration": 1, "disruptionsAllowed": 0}
+        seen |= {"currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1}
+        await admin.patch(
+            PodDisruptionBudget, name, {"status": seen}, namespace, subresource="status"
+        )
+        for dry_run in (True, False):
+            with pytest.raises(EvictionRefusedError) as caught:
+                await admin.evict("p", namespace, uid=uid, dry_run=dry_run)
+            assert caught.value.several is several
+    for name in ("one", "two"):
+        await admin.delete(PodDisruptionBudget, name, namespace)
+    await admin.evict("p", namespace, uid=uid, dry_run=True)
+    assert meta(await admin.get(Pod, "p", namespace)).deletionTimestamp is None
+    await admin.evict("p", namespace, uid=uid)
+    with pytest.raises(NotFoundError):
+        await admin.evict("p", namespace, uid=uid)
 
 
 @pytest.mark.api

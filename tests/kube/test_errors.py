@@ -6,6 +6,7 @@ import pytest
 from monopod.kube.errors import (
     AlreadyExistsError,
     ConflictError,
+    EvictionRefusedError,
     ForbiddenError,
     GoneError,
     InvalidError,
@@ -33,6 +34,16 @@ pytestmark = pytest.mark.unit
         (422, {"reason": "Invalid"}, InvalidError),
         (429, {"reason": "TooManyRequests"}, TransientError),
         (500, {"reason": "InternalError"}, TransientError),
+        (
+            429,
+            {"reason": "TooManyRequests", "details": {"causes": [{"reason": "DisruptionBudget"}]}},
+            EvictionRefusedError,
+        ),
+        (
+            429,
+            {"details": {"causes": [{"reason": "DisruptionBudget"}], "retryAfterSeconds": 10}},
+            TransientError,
+        ),
         (503, {}, TransientError),
         (504, {"reason": "Timeout"}, TransientError),
         (

@@ -7,6 +7,7 @@ from monopod.kube.daemon import Daemon, serve
 from monopod.kube.errors import (
     AlreadyExistsError,
     ConflictError,
+    EvictionRefusedError,
     ForbiddenError,
     GoneError,
     InvalidError,
@@ -35,6 +36,7 @@ __all__ = [
     "Deleted",
     "EventRecorder",
     "EventType",
+    "EvictionRefusedError",
     "ForbiddenError",
     "GoneError",
     "Informer",

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from lightkube.core import resource as res
 from lightkube.models import core_v1 as models
-from lightkube.models import meta_v1
+from lightkube.models import meta_v1, policy_v1
 from lightkube.resources import core_v1
 
 from monopod.kube import codec, objects
@@ -196,6 +196,34 @@ class Client:
         )
         path = codec.path_of(core_v1.Pod, metadata.namespace, metadata.name, "binding")
         await self._ask("POST", path, body=binding)
+
+    async def evict(
+        self, name: str, namespace: str, *, uid: str | None = None, dry_run: bool = False
+    ) -> None:
+        """Evict a pod by the Eviction API, which honours PodDisruptionBudgets.
+
+        Args:
+            name: Its name.
+            namespace: Its namespace.
+            uid: Evict only the pod with this uid, not a later one of the same name.
+            dry_run: Only answer whether it could be evicted now.
+
+        Raises:
+            EvictionRefusedError: A PodDisruptionBudget forbids it.
+            NotFoundError: The pod does not exist.
+            ConflictError: ``uid`` differs.
+        """
+        eviction = policy_v1.Eviction(
+            apiVersion="policy/v1",
+            kind="Eviction",
+            metadata=meta_v1.ObjectMeta(name=name, namespace=namespace),
+            deleteOptions=meta_v1.DeleteOptions(
+                preconditions=meta_v1.Preconditions(uid=uid) if uid else None,
+                dryRun=["All"] if dry_run else None,
+            ),
+        )
+        path = codec.path_of(core_v1.Pod, namespace, name, "eviction")
+        await self._ask("POST", path, {"dryRun": "All" if dry_run else None}, body=eviction)
 
     async def raw(self, path: str, query: Query | None = None) -> bytes:
         """Read any path of the API server, such as ``/readyz``."""

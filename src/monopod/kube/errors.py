@@ -11,6 +11,8 @@ import msgspec
 from monopod.errors import MonopodError
 
 _GONE_REASONS: Final = frozenset({"Gone", "Expired"})
+_BUDGET_CAUSE: Final = "DisruptionBudget"
+_SEVERAL_BUDGETS: Final = "more than one PodDisruptionBudget"
 _FUTURE_VERSION: Final = "ResourceVersionTooLarge"
 
 
@@ -57,6 +59,17 @@ class UnauthorizedError(KubeError):
 
 class GoneError(KubeError):
     """The resource version of a watch or a list has expired: relist."""
+
+
+class EvictionRefusedError(KubeError):
+    """A PodDisruptionBudget forbids an eviction.
+
+    ``several`` says that the pod has more than one, which the Eviction API does not support.
+    """
+
+    def __init__(self, message: str, *, code: int = 0, reason: str = "", several: bool) -> None:
+        super().__init__(message, code=code, reason=reason)
+        self.several = several
 
 
 class TransientError(KubeError):
@@ -110,6 +123,12 @@ def from_status(body: bytes, code: int = 0, retry_after: str | None = None) -> K
     if any(cause.reason == _FUTURE_VERSION for cause in details.causes or ()):
         # etcd was restored from a backup: our resource version is newer than the server's.
         return GoneError(message, code=code, reason=_FUTURE_VERSION)
+    # The server's only sign of several budgets is the text of an error 500.
+    several = _SEVERAL_BUDGETS in message
+    budget = any(cause.reason == _BUDGET_CAUSE for cause in details.causes or ())
+    # With a pause the server has yet to process a change of the budget.
+    if several or (budget and not details.retryAfterSeconds):
+        return EvictionRefusedError(message, code=code, reason=reason, several=several)
     if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code in (
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.REQUEST_TIMEOUT,
