@@ -104,7 +104,9 @@ def test_campaigns_are_readable(api_server: ApiServer) -> None:
         "counts": {"subject": 12, "waiting": 4, "replaced": 5, "blocked": 2, "terminated": 1},
     }
     patch = f"--patch={yaml.safe_dump({'status': status})}"
-    api_server.kubectl("patch", "patchcampaign", name, "--subresource=status", "--type=merge", patch)
+    api_server.kubectl(
+        "patch", "patchcampaign", name, "--subresource=status", "--type=merge", patch
+    )
     header, row = api_server.kubectl("get", "patchcampaign", name).stdout.splitlines()
     api_server.kubectl("delete", "patchcampaign", name)
     assert header.split() == [

@@ -42,12 +42,16 @@ TARGET_HEALTH_PREFIX: Final = "target-health.elbv2.k8s.aws/"
 TARGET_HEALTH_LABEL: Final = "elbv2.k8s.aws/pod-readiness-gate-inject"
 """On a namespace: ``enabled`` adds these gates to its pods."""
 
+SCHEDULED_TERMINATION: Final = "monopod.dev/ScheduledTermination"
+"""A condition of pods that a PatchCampaign will replace."""
+
 MACHINE_FINALIZER: Final = "monopod.dev/machine"
 MACHINE_LABEL: Final = "monopod.dev/microvm"
 """On a node: the name of its MicroVM."""
 
 SCHEDULER_USER: Final = "monopod:fargate-scheduler"
 LOADBALANCER_USER: Final = "monopod:loadbalancer"
+PATCH_USER: Final = "monopod:patch"
 """API users that admission policies name."""
 
 DRIVER_ANNOTATION: Final = "monopod.dev/driver"

@@ -138,7 +138,7 @@ class PatchCampaignWithStatus(res.GlobalSubResource, _PatchCampaign):
 
 
 class PatchCampaign(res.GlobalResource, _PatchCampaign):
-    """A campaign: evicts pods whose machines are older than a date, so that new ones are patched."""
+    """A campaign: pods whose machines are older than a date are evicted, to have patched ones."""
 
     _api_info = resource_info("PatchCampaign", "patchcampaigns")
     Status: ClassVar = PatchCampaignWithStatus
