@@ -79,6 +79,16 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("", "secrets", "get")
         | _EVENTS
     ),
+    "monopod:patch": (
+        rights("monopod.dev", "patchcampaigns", "list watch create")
+        | rights("monopod.dev", "patchcampaigns/status", "patch")
+        | rights("monopod.dev", "microvms", "list watch delete")
+        | rights("monopod.dev", "subnets", "list watch")
+        | rights("", "pods", "list watch delete")
+        | rights("", "pods/eviction", "create")
+        | rights("", "pods/status", "patch")
+        | rights("", "events", "create")
+    ),
     "system:coredns": (
         rights("", "services pods namespaces", "list watch")
         | rights("discovery.k8s.io", "endpointslices", "list watch")

@@ -64,6 +64,7 @@ _NAMES = [
     "kube-proxy",
     "kube-scheduler",
     "loadbalancer",
+    "patch",
     "pullproxy",
     "registry",
     "registry-push",
@@ -80,6 +81,7 @@ _CERTIFIED = {
     "kube-scheduler": "system:kube-scheduler",
     "loadbalancer": "monopod:loadbalancer",
     "microvm": "monopod:microvm",
+    "patch": "monopod:patch",
     "scheduler": "monopod:fargate-scheduler",
     "vpc": "monopod:vpc",
     "webhooks": "monopod:webhooks",
@@ -117,7 +119,8 @@ async def test_new_code_restarts_monopods_processes_and_no_other(
     assert [each.name for each in after if not each.healthy] == []
     restarted = {each.name for each in after if each.state and each.state.pid != before[each.name]}
     assert restarted == {
-        *("certificates", "eksapi", "loadbalancer", "pullproxy", "scheduler", "vpc", "webhooks")
+        *("certificates", "eksapi", "loadbalancer", "patch", "pullproxy", "scheduler", "vpc"),
+        "webhooks",
     }
 
 
@@ -162,7 +165,7 @@ async def test_a_client_certificate_authenticates_its_user(
 @pytest.mark.row("S22")
 @pytest.mark.parametrize(
     "directory",
-    ["coredns", "eksapi", "loadbalancer", "microvm", "scheduler", "vpc", "webhooks"],
+    ["coredns", "eksapi", "loadbalancer", "microvm", "patch", "scheduler", "vpc", "webhooks"],
 )
 async def test_each_user_has_exactly_its_listed_permissions(
     plane: ControlPlane, directory: str

@@ -4,6 +4,7 @@ import pytest
 
 from monopod.controllers.loadbalancer.settings import LoadBalancerSettings
 from monopod.controllers.microvm.settings import MicroVMSettings
+from monopod.controllers.patch.settings import PatchSettings
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.controllers.vpc.settings import VpcSettings
 from monopod.controlplane import monopod_services
@@ -54,6 +55,7 @@ def test_the_log_level_reaches_every_process_and_a_change_restarts_it() -> None:
         "eksapi",
         "loadbalancer",
         "microvm",
+        "patch",
         "pullproxy",
         "scheduler",
         "vpc",
@@ -68,6 +70,7 @@ def test_each_process_has_its_own_metrics_port() -> None:
         EksApiSettings,
         LoadBalancerSettings,
         MicroVMSettings,
+        PatchSettings,
         PullProxySettings,
         SchedulerSettings,
         VpcSettings,

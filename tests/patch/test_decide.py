@@ -228,6 +228,8 @@ def test_a_pod_that_outlives_its_grace_period_loses_its_machine() -> None:
     model.now = T0 + timedelta(seconds=90)
     assert action.until == model.now
     assert model.decide() == actions.DeleteMachine("mvm-a")
+    model.pods["uid-a"] = replace(model.pods["uid-a"], machine="")
+    assert model.decide() == actions.Wait(None)
 
 
 def test_an_earlier_campaign_of_the_same_name_has_notified_for_itself_alone() -> None:

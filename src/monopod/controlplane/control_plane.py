@@ -15,6 +15,7 @@ import msgspec
 from monopod.api import crds
 from monopod.build.components import Components
 from monopod.build.images import stored
+from monopod.controllers.patch.settings import PatchSettings
 from monopod.controlplane import (
     debian_services,
     manifests,
@@ -38,6 +39,7 @@ from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology
 from monopod.util.cgroups import Cgroup, Hierarchies
+from monopod.util.files import write_atomically
 from monopod.util.progress import Progress, Report, ignore
 from monopod.webhooks.manifests import admission_manifests
 
@@ -149,6 +151,7 @@ class ControlPlane:
             (layout.audit_log.parent, User.API_SERVER),
             (layout.image_data, User.REGISTRY),
             (layout.push_socket.parent, User.REGISTRY),
+            (layout.sink_token.parent, User.PATCH),
         ):
             path.mkdir(mode=0o700, exist_ok=True)
             os.chown(path, layout.uid(user), layout.uid(user))
@@ -157,6 +160,7 @@ class ControlPlane:
         pulls.mkdir(mode=0o700, exist_ok=True)
         os.chown(pulls, 0, layout.uid(User.PULLPROXY))
         pulls.chmod(0o750)
+        self._copy_sink_token()
         stored.make(layout.image_data, layout.uid(User.REGISTRY))
         layout.balancers.mkdir(mode=0o711, exist_ok=True)
         controller, haproxy = layout.uid(User.LOADBALANCER), layout.uid(User.BALANCERS)
@@ -168,6 +172,24 @@ class ControlPlane:
             os.chown(path, owner, group)
             # Setgid: files that the owner creates belong to the group, which the owner is not in.
             path.chmod(0o2750)
+
+    def _copy_sink_token(self) -> None:
+        """Copy the token for the sink of notices, as the patch controller's user can read it.
+
+        Raises:
+            ClusterError: The token cannot be read.
+        """
+        path, source = self.layout.sink_token, PatchSettings().sink_token_file
+        if source is None:
+            path.unlink(missing_ok=True)
+            return
+        try:
+            token = source.read_bytes()
+        except OSError as error:
+            raise ClusterError(
+                f"MONOPOD_PATCH_SINK_TOKEN_FILE: {source} cannot be read: {error.strerror}"
+            ) from error
+        write_atomically(path, token, mode=0o400, owner=self.layout.uid(User.PATCH))
 
     async def _apply_objects(self, client: Client, report: Report) -> None:
         report(Progress("objects", "definitions, rules, policies, DNS"))

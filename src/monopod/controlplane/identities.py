@@ -21,6 +21,7 @@ MONOPOD_USERS: Final = {
     "eksapi": "monopod:eksapi",
     "loadbalancer": keys.LOADBALANCER_USER,
     "microvm": "monopod:microvm",
+    "patch": keys.PATCH_USER,
     "scheduler": keys.SCHEDULER_USER,
     "vpc": "monopod:vpc",
     "webhooks": "monopod:webhooks",
@@ -90,6 +91,7 @@ def identities(layout: Layout) -> tuple[StoredIdentity, ...]:
         _own(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER)),
         _own(layout, "loadbalancer", layout.uid(User.LOADBALANCER)),
         _own(layout, "microvm", 0),
+        _own(layout, "patch", layout.uid(User.PATCH)),
         _own(layout, "vpc", 0),
     )
 

@@ -44,6 +44,7 @@ class User(enum.Enum):
     LOADBALANCER = 12
     BALANCERS = 13
     PULLPROXY = 14
+    PATCH = 15
 
 
 class Port:
@@ -142,6 +143,11 @@ class Layout:
     def balancer_socket(self) -> Path:
         """HAProxy's runtime socket; only monopod-loadbalancer can open it."""
         return self.balancers / "control" / "socket"
+
+    @property
+    def sink_token(self) -> Path:
+        """The patch controller's copy of the token for the sink of its notices."""
+        return self.home / "patch" / "sink-token"
 
     def configuration(self, service: str) -> Path:
         """Return the directory of a service's configuration files."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import monopod
+from monopod.controllers.patch.settings import PatchSettings
 from monopod.controlplane import code
 from monopod.controlplane.layout import HAPROXY, HAPROXY_FILE, Layout, User
 from monopod.controlplane.service import RESOLVER_FILE, Service
@@ -32,6 +33,7 @@ def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
         eksapi(layout),
         pullproxy(layout),
         loadbalancer(layout),
+        patch(layout, guest_image),
         *(() if guest_image is None else (microvm(layout, guest_image),)),
     )
     digest = {"MONOPOD_CODE": code.installed_code()}
@@ -129,6 +131,29 @@ def loadbalancer(layout: Layout) -> Service:
         environment={
             **confined.environment,
             **{f"MONOPOD_LOADBALANCER_{name}": str(value) for name, value in own.items()},
+        },
+    )
+
+
+def patch(layout: Layout, guest_image: Path | None) -> Service:
+    """Return the patch controller. It resolves the name of its sink, and calls it."""
+    confined = _confined(layout, "monopod.controllers.patch", layout.uid(User.PATCH))
+    directory = layout.configuration(confined.name)
+    own = {
+        "MONOPOD_PATCH_IMAGE": guest_image,
+        "MONOPOD_PATCH_SINK_TOKEN_FILE": layout.sink_token
+        if PatchSettings().sink_token_file is not None
+        else None,
+    }
+    return replace(
+        confined,
+        readable=(*confined.readable, layout.sink_token.parent),
+        configuration={"resolv.conf": f"nameserver {layout.network.resolver}\n"},
+        configured=directory,
+        resolver=directory / "resolv.conf",
+        environment={
+            **confined.environment,
+            **{name: str(value) for name, value in own.items() if value is not None},
         },
     )
 

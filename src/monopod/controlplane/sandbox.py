@@ -57,6 +57,8 @@ def _confinement(service: Service) -> tuple[str, ...]:
     for name in _USR_LINKS:
         words += ["--symlink", f"usr/{name}", f"/{name}"]
     words += ["--dir", "/etc", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    if service.resolver is not None:
+        words += ["--ro-bind", str(service.resolver), "/etc/resolv.conf"]
     words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run"]
     words += ["--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own
     for name, path in sorted(service.programs.items()):

@@ -40,6 +40,8 @@ class Service:
     one's ``resolv.conf`` is its ``/etc/resolv.conf`` too; without, it resolves no names."""
     configured: Path | None = None
     """The directory its configuration files are written to; it may read them."""
+    resolver: Path | None = None
+    """The file it sees as ``/etc/resolv.conf``; None means that it resolves no names."""
     prepare: tuple[str, ...] = ()
     """A command that runs to completion before each start of ``argv``, in the same confinement; its
     failure is ignored."""

@@ -20,7 +20,7 @@ _ANNOTATIONS: Final = (
 
 def manifests() -> list[Manifest]:
     """Return the policies and their bindings."""
-    return [*_debuggers(), *_scheduler(), *_loadbalancer()]
+    return [*_debuggers(), *_scheduler(), *_loadbalancer(), *_patch()]
 
 
 def _debuggers() -> list[Manifest]:
@@ -90,15 +90,61 @@ def _scheduler() -> list[Manifest]:
 
 
 def _loadbalancer() -> list[Manifest]:
+    return _conditions_only(
+        "monopod-loadbalancer-writes",
+        "loadbalancer",
+        keys.LOADBALANCER_USER,
+        f"each.type.startsWith('{keys.TARGET_HEALTH_PREFIX}')",
+        f"the conditions {keys.TARGET_HEALTH_PREFIX}…",
+    )
+
+
+def _patch() -> list[Manifest]:
+    """The patch controller marks, evicts and deletes Fargate pods."""
+    deletion = policy(
+        "monopod-patch-deletes",
+        ["pods"],
+        [
+            {
+                "expression": "oldObject.spec.?schedulerName.orValue('') =="
+                f" '{keys.SCHEDULER_NAME}'",
+                "message": f"{keys.PATCH_USER} deletes pods of {keys.SCHEDULER_NAME} only",
+            }
+        ],
+        operations=("DELETE",),
+        conditions={"patch": f"request.userInfo.username == '{keys.PATCH_USER}'"},
+    )
+    return [
+        *_conditions_only(
+            "monopod-patch-writes",
+            "patch",
+            keys.PATCH_USER,
+            f"each.type == '{keys.SCHEDULED_TERMINATION}'",
+            f"the condition {keys.SCHEDULED_TERMINATION}",
+        ),
+        *deletion,
+    ]
+
+
+def _conditions_only(
+    name: str, condition: str, user: str, own: str, description: str
+) -> list[Manifest]:
+    """Return a policy by which a user writes only some conditions in pods' status.
+
+    Args:
+        name: Of the policy.
+        condition: Name of its match condition.
+        user: The user.
+        own: Expression: whether the condition ``each`` is one of them.
+        description: Of these conditions, for people.
+    """
+
     def others(pod: str) -> str:
-        return (
-            f"{pod}.?status.?conditions.orValue([]).filter(each,"
-            f" !each.type.startsWith('{keys.TARGET_HEALTH_PREFIX}'))"
-        )
+        return f"{pod}.?status.?conditions.orValue([]).filter(each, !({own}))"
 
     fields = ("phase", "podIP", "podIPs", "hostIP", "containerStatuses", "initContainerStatuses")
     return policy(
-        "monopod-loadbalancer-writes",
+        name,
         ["pods/status"],
         [
             {
@@ -110,12 +156,11 @@ def _loadbalancer() -> list[Manifest]:
                         "object.metadata.?annotations == oldObject.metadata.?annotations",
                     )
                 ),
-                "message": f"{keys.LOADBALANCER_USER} sets the conditions"
-                f" {keys.TARGET_HEALTH_PREFIX}… of a pod, and nothing else",
+                "message": f"{user} sets {description} of a pod, and nothing else",
             }
         ],
         operations=("UPDATE",),
-        conditions={"loadbalancer": f"request.userInfo.username == '{keys.LOADBALANCER_USER}'"},
+        conditions={condition: f"request.userInfo.username == '{user}'"},
     )
 
 

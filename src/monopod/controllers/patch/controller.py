@@ -33,6 +33,7 @@ from monopod.kube import (
 )
 
 _STEPS_AT_ONCE: Final = 100
+_SHORTEST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 60.0
 """The wall clock may jump; timers do not notice."""
 
@@ -93,7 +94,7 @@ class PatchController(Controller):
                 if action.until is None:
                     return None
                 wait_s = (action.until - state.now).total_seconds()
-                return min(max(wait_s, 0.0), _LONGEST_WAIT_S)
+                return min(max(wait_s, _SHORTEST_WAIT_S), _LONGEST_WAIT_S)
             await self._handlers.handle(campaign, state, action)
         return 0.0
 

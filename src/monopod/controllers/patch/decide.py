@@ -175,9 +175,10 @@ class _Decision:
         """Follow an accepted eviction until the pod is replaced."""
         if pod is not None and pod.ends is not None:
             outlived = pod.ends + _OUTLIVED
-            if self._now >= outlived and pod.machine:
+            if self._now < outlived:
+                self._wait(outlived)
+            elif pod.machine:
                 return DeleteMachine(pod.machine)
-            self._wait(outlived)
         gone = pod is None
         if not eviction.ownerUID:
             return self._settled(eviction, replaced=False) if gone else None

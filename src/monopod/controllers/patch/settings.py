@@ -15,8 +15,8 @@ class PatchSettings(BaseSettings):
     """Whether a new guest image starts a campaign for the pods whose machines run another."""
     image: Path | None = None
     """Directory of the guest image that new machines run."""
-    sink_url: str = Field(default="", pattern=r"^(https?://[^\s/]+.*)?$")
-    """URL that notices are sent to, as CloudEvents; empty means nowhere."""
+    sink_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+\S*$")
+    """URL that notices are sent to, as CloudEvents; None means nowhere."""
     sink_token_file: Path | None = None
     """File with the bearer token for the sink."""
     sink_timeout_s: float = Field(default=10.0, gt=0)

@@ -1,0 +1,28 @@
+"""The API server with Monopod's RBAC, and the controller's own identity."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import monopod.controlplane
+from monopod.api import keys
+from monopod.kube import Client
+from tests.apiserver import ApiServer
+from tests.patch.world import World
+
+
+@pytest.fixture(scope="session")
+def ruled_server(api_server: ApiServer) -> ApiServer:
+    rules = Path(monopod.controlplane.__file__).with_name("manifests") / "rbac.yaml"
+    applied = api_server.kubectl("apply", "-f", str(rules))
+    assert applied.returncode == 0, applied.stderr
+    return api_server
+
+
+@pytest.fixture
+async def world(ruled_server: ApiServer, admin: Client, namespace: str) -> AsyncIterator[World]:
+    made = World(admin, namespace, ruled_server.kubeconfig(keys.PATCH_USER))
+    await made.furnish()
+    yield made
+    await made.clear()
