@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -269,11 +270,7 @@ async def test_a_machine_whose_kubelet_does_not_end_its_pod_is_deleted(world: Wo
 async def test_a_new_image_starts_a_campaign_for_machines_of_others(world: World) -> None:
     await world.pod("a", image="0011")
     current = await world.pod("b", image="8899")
-    settings = PatchSettings(
-        on_new_image=True,
-        image="/cache/guest/8899",
-        refusal_timeout_s=0,  # type: ignore[arg-type]
-    )
+    settings = PatchSettings(on_new_image=True, image=Path("/cache/guest/8899"))
     name = campaign_name("8899")
     async with world.controller(settings):
         await eventually(lambda: _lost(world, "a"))

@@ -19,6 +19,7 @@ COMMANDS: Final = (
     "down",
     "status",
     "node",
+    "patch",
     "kubeconfig",
     "kubectl",
     "env",
