@@ -25,7 +25,7 @@ class PatchSettings(BaseSettings):
     """How long an eviction is retried that a disruption budget refuses, before it has failed."""
     replacement_timeout_s: float = Field(default=600.0, gt=0)
     """How long an evicted pod's replacement is waited for before the next pod is evicted."""
-    metrics_port: int = Field(default=9477, ge=0, lt=65536)
+    metrics_port: int = Field(default=9478, ge=0, lt=65536)
     """On 127.0.0.1, for Prometheus; 0 picks a free port."""
 
     @property
