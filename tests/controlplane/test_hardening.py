@@ -17,11 +17,14 @@ from lightkube.resources.core_v1 import Event, Namespace, Secret, Service, Servi
 
 from monopod.controlplane import lifecycle, state, supervision
 from monopod.controlplane.control_plane import ControlPlane
+from monopod.controlplane.service_groups import ServiceGroups, limits
+from monopod.controlplane.settings import ControlPlaneSettings
 from monopod.controlplane.supervision import OOM_SCORE_ADJUSTMENT
 from monopod.identity.store import IdentityStore
 from monopod.kube import Client, ForbiddenError, KubeError
 from monopod.settings import Settings
-from tests.controlplane.traces import innermost
+from monopod.util.cgroups import Hierarchies
+from tests.controlplane.traces import innermost, proc_status
 from tests.framework.eventually import eventually
 
 pytestmark = [
@@ -114,6 +117,24 @@ async def test_the_kernel_kills_the_control_plane_last(plane: ControlPlane) -> N
         for pid in (each.state.pid, innermost(each.state.pid)):
             assert _score(pid) == str(_ADJUSTMENT), each.name
     assert OOM_SCORE_ADJUSTMENT <= -900
+
+
+@pytest.mark.row("S19")
+async def test_each_process_has_its_groups_limits_and_filter(plane: ControlPlane) -> None:
+    services = {each.name: each for each in plane.services}
+    allowed = limits(ControlPlaneSettings())
+    groups = ServiceGroups(
+        Hierarchies.of_this_host(), f"monopod-{plane.layout.settings.instance}/services"
+    )
+    for each in await plane.status():
+        assert each.state is not None
+        pid = innermost(each.state.pid or 0)
+        service = services[each.name]
+        (memory, *_) = (path.parent for path in groups.procs(each.name))
+        assert str(pid) in (memory / "cgroup.procs").read_text().split(), each.name
+        limit = next(memory.glob("memory.max"), memory / "memory.limit_in_bytes").read_text()
+        assert int(limit) == allowed[service.role].memory_bytes
+        assert proc_status(pid)["Seccomp"] == ("2" if service.confined else "0"), each.name
 
 
 @pytest.mark.row("S5")

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from monopod.controlplane import sandbox
+from monopod.controlplane import sandbox, seccomp
 from monopod.controlplane.monopod_services import python_paths
 from monopod.controlplane.service import Service
 from monopod.node.net.namespaces import Namespace
 from monopod.util import process
 
 UID = 1_399_999_999
+_EXECLINE = "/usr/lib/execline/bin"
+"""Of ``redirfd``, which run scripts find because execlineb does."""
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +161,59 @@ print(json.dumps({"said": done.stdout + done.stderr}))
     assert "table ip probe" in str(seen["said"])
     seen = await _look(namespace, program)
     assert "not permitted" in str(seen["said"])
+
+
+_CALLS = """
+import ctypes, errno, json, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    ctypes.set_errno(0)
+    found = libc.syscall(number, *arguments)
+    return "done" if found >= 0 else errno.errorcode[ctypes.get_errno()]
+def attempt(doing):
+    try:
+        doing()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "done"
+child = os.fork()
+if child == 0:
+    import signal
+    signal.pause()
+seen = {
+    "ptrace": call(101, 16, child, 0, 0),
+    "process_vm_readv": call(310, child, 0, 0, 0, 0, 0),
+    "personality": call(135, 0x0040000),
+    "keyctl": call(250, 0, -2, 1),
+    "add_key": call(248, b"user", b"name", b"data", 4, -2),
+    "vsock": attempt(lambda: socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)),
+    "alg": attempt(lambda: socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)),
+    "clone3": call(435, 0, 0),
+    "unshare": call(272, 0x10000000),
+    "inet": attempt(lambda: socket.socket(socket.AF_INET6, socket.SOCK_STREAM)),
+    "unix": attempt(lambda: socket.socketpair()),
+    "netlink": attempt(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
+}
+os.kill(child, 9)
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls")
+async def test_a_confined_process_makes_no_call_that_opens_the_kernel(
+    namespace: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "seccomp"
+    file.write_bytes(seccomp.program())
+    program = (sys.executable, "-c", _CALLS)
+    service = _service(namespace, *program, readable=(*python_paths(),))
+    allowed = {"inet": "done", "unix": "done", "netlink": "done"}
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:{_EXECLINE}"}
+    said = await process.run(*sandbox.command(service, file), env=environment)
+    seen = json.loads(said)
+    assert seen == {name: "EPERM" for name in seen} | {"clone3": "ENOSYS"} | allowed
+    # What an unprivileged process does where nothing refuses it.
+    free = json.loads(await process.run(*sandbox.command(service)))
+    possible = {name for name, answer in free.items() if answer != seen[name]}
+    assert possible >= {"ptrace", "personality", "unshare", "clone3"}

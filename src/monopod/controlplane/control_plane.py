@@ -31,6 +31,8 @@ from monopod.controlplane.health import Prober, listens, prober
 from monopod.controlplane.identities import identities
 from monopod.controlplane.layout import Layout, User
 from monopod.controlplane.service import Service
+from monopod.controlplane.service_groups import ServiceGroups, limits
+from monopod.controlplane.settings import ControlPlaneSettings
 from monopod.controlplane.supervision import State, Supervisor
 from monopod.identity.store import IdentityStore
 from monopod.kube import Client, KubeError, connect
@@ -38,7 +40,7 @@ from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology
-from monopod.util.cgroups import Cgroup, Hierarchies
+from monopod.util.cgroups import Hierarchies
 from monopod.util.files import write_atomically
 from monopod.util.progress import Progress, Report, ignore
 from monopod.webhooks.manifests import admission_manifests
@@ -290,6 +292,7 @@ def supervisor(layout: Layout) -> Supervisor:
     Raises:
         CgroupError: This host has no cgroups mounted.
     """
-    root = Hierarchies.of_this_host().tracking
-    cgroup = Cgroup(root, f"monopod-{layout.settings.instance}/services")
-    return Supervisor(layout.services, layout.settings.logs, layout.uid(User.LOGS), cgroup)
+    path = f"monopod-{layout.settings.instance}/services"
+    groups = ServiceGroups(Hierarchies.of_this_host(), path)
+    allowed = limits(ControlPlaneSettings())
+    return Supervisor(layout.services, layout.settings.logs, layout.uid(User.LOGS), groups, allowed)

@@ -7,7 +7,7 @@ import yaml
 
 from monopod.controllers.loadbalancer.render import base
 from monopod.controlplane.layout import HAPROXY, HAPROXY_FILE, Layout, User
-from monopod.controlplane.service import Service
+from monopod.controlplane.service import Role, Service
 
 REGISTRY_PUSH: Final = "registry-push"
 """The service that collects the registry's garbage at each start."""
@@ -71,6 +71,7 @@ def haproxy(layout: Layout) -> Service:
             str(layout.balancer_configuration),
         ),
         uid=layout.uid(User.BALANCERS),
+        role=Role.SERVER,
         namespace=layout.network.balancers_name,
         readable=(layout.balancer_configuration,),
         writable=(layout.balancer_socket.parent,),
@@ -107,6 +108,7 @@ def _registry(
         (_REGISTRY_PROGRAM, "serve", file),
         prepare=() if read_only else (_REGISTRY_PROGRAM, "garbage-collect", file),
         uid=layout.uid(User.REGISTRY),
+        role=Role.SERVER,
         namespace=layout.network.control_name,
         readable=readable,
         writable=writable,

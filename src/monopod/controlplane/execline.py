@@ -17,14 +17,20 @@ def quote(word: str) -> str:
     return '"' + "".join(_ESCAPES.get(character, character) for character in word) + '"'
 
 
-def script(*commands: Sequence[str], prepare: Sequence[Sequence[str]] = ()) -> str:
+def script(
+    *commands: Sequence[str],
+    first: Sequence[Sequence[str]] = (),
+    prepare: Sequence[Sequence[str]] = (),
+) -> str:
     """Return a script that executes the given commands as a chain; each replaces the one before.
 
     Args:
         commands: Each executes the next, as ``env`` and ``nsenter`` do.
-        prepare: Commands that run to completion first.
+        first: The start of that chain.
+        prepare: Commands that run to completion between it and the rest.
     """
-    lines = [f"foreground {{ {_line(command)} }}" for command in prepare]
+    lines = [_line(command) for command in first]
+    lines += [f"foreground {{ {_line(command)} }}" for command in prepare]
     lines += [_line(command) for command in commands]
     return "#!/usr/bin/execlineb -P\n" + "\n".join(lines) + "\n"
 

@@ -12,7 +12,7 @@ import monopod
 from monopod.controllers.patch.settings import PatchSettings
 from monopod.controlplane import code
 from monopod.controlplane.layout import HAPROXY, HAPROXY_FILE, Layout, User
-from monopod.controlplane.service import RESOLVER_FILE, Service
+from monopod.controlplane.service import RESOLVER_FILE, Role, Service
 from monopod.node.net.addresses import SERVICES
 
 _SOURCES: Final = Path(monopod.__file__).resolve().parents[1]
@@ -62,12 +62,13 @@ def certificates(layout: Layout) -> Service:
 
 def webhooks(layout: Layout) -> Service:
     """Return the admission webhook server, which the API server calls on the loopback."""
-    return _confined(layout, "monopod.webhooks", layout.uid(User.WEBHOOKS))
+    confined = _confined(layout, "monopod.webhooks", layout.uid(User.WEBHOOKS))
+    return replace(confined, role=Role.SERVER)
 
 
 def eksapi(layout: Layout) -> Service:
     """Return the EKS API's server, which is reachable from the host."""
-    return _confined(
+    confined = _confined(
         layout,
         "monopod.eksapi",
         layout.uid(User.EKSAPI),
@@ -77,6 +78,7 @@ def eksapi(layout: Layout) -> Service:
             "MONOPOD_EKSAPI_SERVICES": str(SERVICES),
         },
     )
+    return replace(confined, role=Role.SERVER)
 
 
 def pullproxy(layout: Layout) -> Service:
@@ -94,6 +96,7 @@ def pullproxy(layout: Layout) -> Service:
     return replace(
         confined,
         namespace=layout.network.pulls_name,
+        role=Role.SERVER,
         readable=(
             *confined.readable,
             layout.settings.pulls,

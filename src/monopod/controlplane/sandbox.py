@@ -22,17 +22,24 @@ from monopod.controlplane.service import (
 )
 from monopod.kube.daemon import NOTIFY_FD_VARIABLE
 
+_SECCOMP_FD: Final = NOTIFY_FD + 1
 _USR_LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 
-def command(service: Service) -> tuple[str, ...]:
-    """Return the whole command line that runs a service; root executes it."""
+def command(service: Service, seccomp: Path | None = None) -> tuple[str, ...]:
+    """Return the whole command line that runs a service; root executes it.
+
+    Args:
+        service: The service.
+        seccomp: A file with the filter of a confined one; None means no filter.
+    """
     return (
+        *(() if seccomp is None else ("redirfd", "-r", str(_SECCOMP_FD), str(seccomp))),
         "prlimit",
         "--core=0:0",
         "nsenter",
         f"--net=/run/netns/{service.namespace}",
-        *(_confinement(service) if service.confined else _environment(service)),
+        *(_confinement(service, seccomp) if service.confined else _environment(service)),
         *_privileges(service),
         *service.argv,
     )
@@ -50,9 +57,11 @@ def _variables(service: Service) -> dict[str, str]:
     return dict(sorted({**own, **service.environment}.items()))
 
 
-def _confinement(service: Service) -> tuple[str, ...]:
+def _confinement(service: Service, seccomp: Path | None) -> tuple[str, ...]:
     words = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     words += ["--die-with-parent", "--new-session"]
+    if seccomp is not None:
+        words += ["--seccomp", str(_SECCOMP_FD)]
     words += ["--ro-bind", "/usr", "/usr"]
     for name in _USR_LINKS:
         words += ["--symlink", f"usr/{name}", f"/{name}"]

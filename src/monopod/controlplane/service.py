@@ -1,9 +1,21 @@
 """The description of a supervised process, from which its confinement and start are derived."""
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+
+class Role(enum.Enum):
+    """What a process is for, which decides how much of the host it may take."""
+
+    STORE = "store"
+    """It holds the cluster's objects."""
+    SERVER = "server"
+    """Guests, tenants or clients of load balancers reach it."""
+    CONTROLLER = "controller"
+    """It calls the API server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,8 @@ class Service:
     """The user and group it runs as."""
     namespace: str
     """The network namespace it runs in."""
+    role: Role = Role.CONTROLLER
+    """What limits it has."""
     capabilities: tuple[str, ...] = ()
     """The capabilities it retains, as ``setpriv`` names them: ``net_admin``."""
     confined: bool = True

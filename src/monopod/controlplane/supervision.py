@@ -9,15 +9,15 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from monopod.controlplane import execline, sandbox
+from monopod.controlplane import execline, sandbox, seccomp
 from monopod.controlplane.errors import ClusterError
-from monopod.controlplane.service import NOTIFY_FD, Service
-from monopod.util.cgroups import Cgroup
+from monopod.controlplane.service import NOTIFY_FD, Role, Service
+from monopod.controlplane.service_groups import Limits, ServiceGroups
 from monopod.util.concurrency import run_concurrently
 from monopod.util.files import write_atomically
 from monopod.util.process import ProcessError, run
@@ -27,6 +27,8 @@ _LOG_FILES: Final = 5
 _STATUS_FIELDS: Final = "up,ready,pid,updownfor,exitcode,signal"
 OOM_SCORE_ADJUSTMENT: Final = -900
 """Of the control plane: all machines and the host's other processes are killed before it."""
+_OWN_PID: Final = "MONOPOD_PID"
+"""The variable for it in scripts, which is unset before a service runs."""
 _START_DEADLINE_S: Final = 10.0
 _POLL_S: Final = 0.02
 _RESTART_DEADLINE_S: Final = 20.0
@@ -49,11 +51,19 @@ class State:
 class Supervisor:
     """The supervision tree of one cluster."""
 
-    def __init__(self, services: Path, logs: Path, log_uid: int, cgroup: Cgroup) -> None:
+    def __init__(
+        self,
+        services: Path,
+        logs: Path,
+        log_uid: int,
+        groups: ServiceGroups,
+        limits: Mapping[Role, Limits],
+    ) -> None:
         self._services = services
         self._logs = logs
         self._log_uid = log_uid
-        self._cgroup = cgroup
+        self._groups = groups
+        self._limits = limits
 
     async def apply(self, services: Sequence[Service], restart: Collection[str] = ()) -> None:
         """Run these services; unchanged ones, and services not listed, are left alone.
@@ -68,6 +78,11 @@ class Supervisor:
         self._services.mkdir(mode=0o700, exist_ok=True)
         self._logs.mkdir(mode=0o711, exist_ok=True)
         existing = self._names()
+        if not self.running():
+            # Supervisors whose root was killed still lock their service directories.
+            await self._groups.all.destroy(_START_DEADLINE_S)
+        for service in services:
+            self._groups.limit(service.name, self._limits[service.role])
         changed = {service.name for service in services if self._write(service)}
         changed |= {service.name for service in services if service.name in restart}
         try:
@@ -154,9 +169,7 @@ class Supervisor:
             return []
 
     async def _start(self) -> None:
-        # Supervisors whose root was killed still lock their service directories.
-        await self._cgroup.destroy(_START_DEADLINE_S)
-        self._cgroup.create()
+        self._groups.supervisors.create()
         launcher = self._services / ".launch"
         launcher.write_text(self._launch_script())
         launcher.chmod(0o700)
@@ -173,7 +186,7 @@ class Supervisor:
     def _launch_script(self) -> str:
         directory = self._logs / "supervisor"
         directory.mkdir(mode=0o700, exist_ok=True)
-        own_pid, procs = "MONOPOD_PID", str(self._cgroup.procs)
+        own_pid, procs = _OWN_PID, str(self._groups.supervisors.procs)
         return (
             "#!/usr/bin/execlineb -P\n"
             f"redirfd -w 1 {execline.quote(str(directory / 'current'))}\n"
@@ -195,7 +208,11 @@ class Supervisor:
         _write_file(directory / "log" / "run", log_script(log_directory, self._log_uid), 0o700)
         if service.notifies:
             _write_file(directory / "notification-fd", f"{NOTIFY_FD}\n", 0o600)
-        changed = [_write_file(directory / "run", run_script(service), 0o700)]
+        seccomp_file = directory / "seccomp" if service.confined else None
+        text = run_script(service, self._groups.procs(service.name), seccomp_file)
+        changed = [_write_file(directory / "run", text, 0o700)]
+        if seccomp_file is not None:
+            changed.append(write_atomically(seccomp_file, seccomp.program(), mode=0o600))
         if service.configured is not None:
             changed += [
                 _write_file(service.configured / name, text, 0o644)
@@ -204,14 +221,30 @@ class Supervisor:
         return any(changed)
 
 
-def run_script(service: Service) -> str:
-    """Return the run script of a service; its output goes to its log."""
-    prepare: list[Sequence[str]] = []
+def run_script(
+    service: Service, procs: Sequence[Path] = (), seccomp_file: Path | None = None
+) -> str:
+    """Return the run script of a service; its output goes to its log.
+
+    Args:
+        service: The service.
+        procs: The files through which it joins its cgroups.
+        seccomp_file: The file with its filter; None means no filter.
+    """
+    prepare: list[Sequence[str]] = [
+        ("redirfd", "-w", "1", str(path), "echo", f"${{{_OWN_PID}}}") for path in procs
+    ]
     if service.socket:
         prepare.append(("rm", "-f", str(service.socket)))
     if service.prepare:
-        prepare.append(sandbox.command(replace(service, argv=service.prepare)))
-    return execline.script(("fdmove", "-c", "2", "1"), sandbox.command(service), prepare=prepare)
+        once = replace(service, argv=service.prepare)
+        prepare.append(sandbox.command(once, seccomp_file))
+    return execline.script(
+        ("fdmove", "-c", "2", "1"),
+        sandbox.command(service, seccomp_file),
+        first=(("getpid", "-E", _OWN_PID),) if procs else (),
+        prepare=prepare,
+    )
 
 
 def log_script(directory: Path, uid: int) -> str:

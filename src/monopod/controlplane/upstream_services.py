@@ -12,7 +12,7 @@ import yaml
 from monopod.build.components import Components
 from monopod.controlplane import api_server_configuration, oidc
 from monopod.controlplane.layout import CLUSTER_DOMAIN, Layout, Port, User
-from monopod.controlplane.service import PROGRAMS, Service
+from monopod.controlplane.service import PROGRAMS, Role, Service
 from monopod.controlplane.supervision import OOM_SCORE_ADJUSTMENT
 from monopod.eksapi import registration
 from monopod.identity import encryption
@@ -80,6 +80,7 @@ def etcd(layout: Layout, components: Components) -> Service:
         "etcd",
         _command("etcd", flags),
         uid=layout.uid(User.ETCD),
+        role=Role.STORE,
         namespace=layout.network.control_name,
         programs=_programs(components, "etcd"),
         readable=(own,),
@@ -145,6 +146,7 @@ def api_server(layout: Layout, components: Components) -> Service:
         API_SERVER,
         _command("kube-apiserver", flags),
         uid=layout.uid(User.API_SERVER),
+        role=Role.STORE,
         namespace=layout.network.control_name,
         programs=_programs(components, "kube-apiserver"),
         readable=(own,),
@@ -251,6 +253,7 @@ def coredns(layout: Layout, components: Components) -> Service:
         "coredns",
         (str(PROGRAMS / "coredns"), "-conf", str(directory / "Corefile")),
         uid=layout.uid(User.DNS),
+        role=Role.SERVER,
         namespace=layout.network.router_name,
         programs=_programs(components, "coredns"),
         readable=(own,),
