@@ -9,6 +9,7 @@ import pytest
 
 from monopod.controlplane import machine_storage
 from monopod.controlplane.errors import HostUnfitError
+from monopod.util import process
 from monopod.util.progress import ignore
 
 pytestmark = pytest.mark.kernel
@@ -47,6 +48,9 @@ async def test_it_is_mounted_again_with_its_files_and_its_size(home: Path) -> No
     for size_gib in (0, 1, 1):
         await machine_storage.ensure(home, size_gib, ignore)
         assert (home / "machines" / "one").read_text() == "here"
+    # Machines of gVisor map programs from their disks.
+    shutil.copy("/bin/true", home / "machines" / "true")
+    await process.run(home / "machines" / "true")
     # Every machine's own user passes through.
     assert (home / "machines").stat().st_mode & 0o777 == 0o711
     with pytest.raises(HostUnfitError, match="cannot be changed: set 1"):

@@ -16,8 +16,9 @@ from monopod.util.progress import Progress, Report
 IMAGE: Final = "machines.img"
 SETTING: Final = "MONOPOD_LOCAL_STORAGE_GIB"
 _DIRECTORY: Final = "machines"
-# Device nodes stay allowed: each machine of `qemu-kvm` has one of /dev/kvm.
-_OPTIONS: Final = "loop,noatime,nosuid,noexec"
+# Device nodes stay allowed: each machine of `qemu-kvm` has one of /dev/kvm. So do programs:
+# `gvisor` maps those of its guest from the disk.
+_OPTIONS: Final = "loop,noatime,nosuid"
 
 
 async def ensure(home: Path, size_gib: int, report: Report) -> None:
