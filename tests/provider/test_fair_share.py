@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from monopod.fargate.sizing import Size
 from monopod.node.provider import CapacityUnavailableError
-from monopod.node.provider.fair_share import RoomQueue, check_bound, share_with
+from monopod.node.provider.fair_share import RoomQueue, check_bound, cpu_parts, share_with
 
 pytestmark = pytest.mark.unit
 
@@ -89,6 +89,16 @@ def test_the_bound_of_a_namespace() -> None:
         " may have 50% (MONOPOD_LOCAL_NAMESPACE_RATIO)"
     )
     check_bound("", Size(8000, 16384), taken, _WHOLE, 0.5)
+
+
+def test_the_machines_of_a_namespace_have_one_part_of_the_cpu_together() -> None:
+    machines = {f"mvm-{number}": ("many", Size(250, 512)) for number in range(3)}
+    machines |= {"mvm-large": ("many", Size(1250, 512)), "mvm-few": ("few", Size(250, 512))}
+    machines |= {f"mvm-worker-{number}": ("", Size(2000, 4096)) for number in range(2)}
+    parts = cpu_parts(machines)
+    assert parts["mvm-0"] == 0.125
+    assert parts["mvm-large"] == 0.625
+    assert parts["mvm-few"] == parts["mvm-worker-0"] == parts["mvm-worker-1"] == 1
 
 
 _SIZES = st.builds(Size, st.integers(250, 8000), st.integers(512, 16384))

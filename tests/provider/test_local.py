@@ -298,6 +298,15 @@ def _cpu(host: Host, name: str) -> tuple[int, int]:
     return quota, period
 
 
+def _cpu_part(host: Host, name: str) -> float:
+    """What a machine gets of contended CPU, as a part of the kernel's default."""
+    group = host.cgroups.directory(name, "cpu")
+    legacy, unified = group / "cpu.shares", group / "cpu.weight"
+    if legacy.exists():
+        return int(legacy.read_text()) / 1024
+    return int(unified.read_text()) / 100
+
+
 @pytest.mark.row("S5")
 async def test_freed_room_goes_to_the_namespace_that_has_less(host: Host) -> None:
     """An attacker whose machines take each bit of room as it is freed would hold the host."""
@@ -307,6 +316,7 @@ async def test_freed_room_goes_to_the_namespace_that_has_less(host: Host) -> Non
     async with host.open() as capacity:
         for each in many[:2]:
             await capacity.launch(each, configure)
+        assert {_cpu_part(host, each.name) for each in many[:2]} == {0.5}
         for each in (many[2], few):
             with pytest.raises(CapacityUnavailableError, match="0 vCPU free"):
                 await capacity.launch(each, configure)
@@ -314,6 +324,7 @@ async def test_freed_room_goes_to_the_namespace_that_has_less(host: Host) -> Non
         with pytest.raises(CapacityUnavailableError, match="turn of a namespace with less"):
             await capacity.launch(many[2], configure)
         await capacity.launch(few, configure)
+        assert _cpu_part(host, few.name) == _cpu_part(host, many[1].name) == 1
         await capacity.terminate(many[1].name)
         await capacity.launch(many[2], configure)
 

@@ -43,6 +43,8 @@ def test_version_2_carries_all_limits(ordinary: Cgroups, tmp_path: Path) -> None
     assert (group / "pids.max").read_text() == "50"
     assert (group / "cpu.max").read_text() == f"{PERIOD_US} {PERIOD_US}"
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    ordinary.set_cpu_part("one", 0.25)
+    assert (group / "cpu.weight").read_text() == "25"
     ordinary.set_cpu_quota("one", 350)
     quota, period = (group / "cpu.max").read_text().split()
     assert int(quota) * 1000 == int(period) * 350
@@ -120,6 +122,7 @@ async def test_one_that_never_was_is_empty(cgroups: Cgroups) -> None:
     await cgroups.kill("none")
     cgroups.remove("none")
     cgroups.set_cpu_quota("none", 100)
+    cgroups.set_cpu_part("none", 0.5)
     assert not cgroups.is_populated("none")
     assert cgroups.processes("none") == []
 
@@ -163,6 +166,31 @@ async def test_a_held_machine_gets_its_share_of_a_processor(cgroups: Cgroups) ->
     child.kill()
     await child.wait()
     assert share < 0.25
+
+
+@pytest.mark.kernel
+@pytest.mark.row("S5")
+async def test_many_machines_of_one_namespace_slow_down_anothers_as_one_would(
+    cgroups: Cgroups,
+) -> None:
+    """One machine against four with a quarter of its part each, all on one processor."""
+    processor = min(os.sched_getaffinity(0))
+    parts = {"one": 1.0, "two": 0.25, "three": 0.25, "four": 0.25, "five": 0.25}
+    busy = ("taskset", "--cpu-list", str(processor), "sh", "-c", "while :; do :; done")
+    children: dict[str, Process] = {}
+    for name, part in parts.items():
+        children[name] = await _start(cgroups, name, *busy)
+        cgroups.set_cpu_part(name, part)
+    await asyncio.gather(*map(_joined, children.values()))
+    before = {name: _cpu_s(child.pid) for name, child in children.items()}
+    ends = [asyncio.create_task(child.wait()) for child in children.values()]
+    await asyncio.wait(ends, timeout=2)
+    took = {name: _cpu_s(child.pid) - before[name] for name, child in children.items()}
+    for child in children.values():
+        child.kill()
+    await asyncio.gather(*ends)
+    # A fifth, if all had the same part.
+    assert took["one"] > 0.35 * sum(took.values())
 
 
 def _cpu_s(pid: int) -> float:

@@ -85,6 +85,21 @@ def _minus(whole: Size, *parts: Size) -> Size:
     )
 
 
+def cpu_parts(machines: Mapping[str, tuple[str, Size]]) -> dict[str, float]:
+    """Return what each machine gets of contended CPU, from 0 to 1, by namespace and size.
+
+    The machines of a namespace have 1 together, by their vCPU: a namespace with many does not slow
+    down that of a few. A machine without a namespace has 1.
+    """
+    together: dict[str, int] = {}
+    for namespace, size in machines.values():
+        together[namespace] = together.get(namespace, 0) + size.milli_cpu
+    return {
+        name: size.milli_cpu / max(1, together[namespace]) if namespace else 1.0
+        for name, (namespace, size) in machines.items()
+    }
+
+
 def share_with(namespace: str, size: Size, taken: Mapping[str, Size], whole: Size) -> float:
     """Return a namespace's share of a host, from 0 to 1, once it has one more machine."""
     before = taken.get(namespace, Size(0, 0))

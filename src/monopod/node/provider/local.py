@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from monopod.fargate.sizing import Size
 from monopod.node.guest import GuestError, GuestImage, create_configuration_disk, create_data_disk
 from monopod.node.guest.disks import TEMPLATE_GIB
 from monopod.node.net.addresses import guest_mac, vmm_uid
@@ -36,7 +37,7 @@ from monopod.node.provider.directory import (
 )
 from monopod.node.provider.drivers import Drivers
 from monopod.node.provider.exit_watcher import ExitWatcher
-from monopod.node.provider.fair_share import RoomQueue, check_bound
+from monopod.node.provider.fair_share import RoomQueue, check_bound, cpu_parts
 from monopod.node.provider.host_capacity import (
     check_fits,
     check_storage,
@@ -119,6 +120,7 @@ class LocalProvider:
                     await self._remove(wanted.name)
                     choice = await self._drivers.choose(wanted.size.milli_cpu, wanted.driver)
                     await self._start(wanted, choice, configure)
+                    self._part_cpu()
                 except BaseException:
                     await self._remove(wanted.name)
                     raise
@@ -153,6 +155,7 @@ class LocalProvider:
         async with self._lock(name):
             with _provider_errors(f"{name} cannot be removed: "):
                 await self._remove(name)
+                self._part_cpu()
 
     async def present(self) -> Mapping[str, Presence]:
         """List what exists of any machine, read from the host and not from memory."""
@@ -219,6 +222,15 @@ class LocalProvider:
             ends = [stack.enter_context(await self._links.open(each)) for each in links]
             await driver.launch(machine, [each.fileno() for each in ends])
         self._exits.watch(wanted.name)
+
+    def _part_cpu(self) -> None:
+        """Give each namespace the same part of contended CPU."""
+        known: dict[str, tuple[str, Size]] = {}
+        for each in directories(self._directory):
+            if (reservation := each.reservation()) is not None:
+                known[each.path.name] = reservation.namespace, reservation.size
+        for name, part in cpu_parts(known).items():
+            self._cgroups.set_cpu_part(name, part)
 
     def _check_room(self, name: str, wanted: Reservation) -> None:
         """Check that there is CPU and memory for a machine, and that it is its turn.

@@ -102,6 +102,19 @@ class Cgroups:
         with suppress(FileNotFoundError):
             self._set_cpu(name, milli_cpu)
 
+    def set_cpu_part(self, name: str, part: float) -> None:
+        """Set what a machine gets of contended CPU; one without groups is ignored.
+
+        Args:
+            name: The machine.
+            part: From 0 to 1; 1 is what the kernel gives a group by default.
+        """
+        legacy = "cpu" in self._legacy
+        file, usual, least = ("cpu.shares", 1024, 2) if legacy else ("cpu.weight", 100, 1)
+        with suppress(FileNotFoundError):
+            weight = max(least, round(usual * part))
+            (self.directory(name, "cpu") / file).write_text(str(weight))
+
     def names(self) -> list[str]:
         """Return the names of all machines with a group, running or not."""
         groups = (self._unified, *self._legacy.values())
