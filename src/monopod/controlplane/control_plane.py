@@ -206,6 +206,7 @@ class ControlPlane:
             *manifests.read("rbac"),
             *manifests.read("dns", values),
             *manifests.read("loadbalancer"),
+            *manifests.read("fairness"),
             *admission_manifests(authority, level=self.layout.settings.pod_security_level),
         ]
         await objects.apply(client, every)

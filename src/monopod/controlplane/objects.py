@@ -16,6 +16,7 @@ from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Namespace, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
+from lightkube.resources.flowcontrol_apiserver_v1 import FlowSchema, PriorityLevelConfiguration
 from lightkube.resources.networking_v1 import IngressClass, IPAddress
 from lightkube.resources.rbac_authorization_v1 import (
     ClusterRole,
@@ -39,9 +40,11 @@ _KINDS: Final[tuple[type[Resource], ...]] = (
     EndpointSlice,
     ExecutionRole,
     FargateProfile,
+    FlowSchema,
     IngressClass,
     MutatingWebhookConfiguration,
     Namespace,
+    PriorityLevelConfiguration,
     Role,
     RoleBinding,
     SecurityGroup,
