@@ -54,7 +54,17 @@ async def run_namespace(client: Client) -> AsyncGenerator[str]:
         BenchError: The namespace or the profile does not become usable.
     """
     await _sweep(client)
-    name = f"monopod-bench-{secrets.token_hex(3)}"
+    async with tenant_namespace(client, f"monopod-bench-{secrets.token_hex(3)}") as name:
+        yield name
+
+
+@asynccontextmanager
+async def tenant_namespace(client: Client, name: str) -> AsyncGenerator[str]:
+    """Create a namespace and a profile of one name for the length of a block; yields the name.
+
+    Raises:
+        BenchError: The namespace or the profile does not become usable.
+    """
     try:
         await client.create(bench_namespace(name))
         await client.create(bench_profile(name))

@@ -68,12 +68,15 @@ class Rounds:
         machines: Path,
         observations: Observations,
         make_pod: MakePod = bench_pod,
+        *,
+        prefix: str = "",
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._machines = machines
         self._seen = observations
         self._make_pod = make_pod
+        self._prefix = prefix
         self._count = 0
 
     async def run(
@@ -85,9 +88,8 @@ class Rounds:
             BenchError: The pods or their machines were not deleted in time.
         """
         kind = subject.kind
-        names = [
-            f"{'m' if kind is Kind.MICROVM else 'b'}-{self._count + n}" for n in range(at_once)
-        ]
+        letter = self._prefix + ("m" if kind is Kind.MICROVM else "b")
+        names = [f"{letter}-{self._count + n}" for n in range(at_once)]
         self._count += at_once
         sent: list[_Sent] = []
         try:

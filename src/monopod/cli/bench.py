@@ -19,6 +19,9 @@ from monopod.bench.programs import table as programs_table
 from monopod.bench.programs.report import ProgramsReport
 from monopod.bench.report import Report
 from monopod.bench.run import BenchOptions, bench_start
+from monopod.bench.tenants import TenantsBenchOptions, bench_tenants
+from monopod.bench.tenants import table as tenants_table
+from monopod.bench.tenants.report import TenantsReport
 from monopod.build import components
 from monopod.cli.screen import Screen
 from monopod.controlplane import access, state
@@ -113,6 +116,30 @@ def register(app: typer.Typer) -> None:
         if json_file is not None:
             json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
 
+    @bench.command()
+    def tenants(  # pyright: ignore[reportUnusedFunction]
+        *,
+        seconds: Annotated[
+            int, typer.Option(min=1, max=_MOST_SECONDS, help="Seconds of each load.")
+        ] = 15,
+        starts: Annotated[int, typer.Option(min=1, help="Sequential pod starts.")] = 5,
+        pods: Annotated[
+            int, typer.Option(min=1, help="Pods that fill disks and connection tables.")
+        ] = 6,
+        gib: Annotated[
+            int, typer.Option(min=1, help="GiB that each of them writes, again and again.")
+        ] = 1,
+        json_file: Annotated[
+            Path | None, typer.Option("--json", help="Write the report to this file.")
+        ] = None,
+    ) -> None:
+        """Measure one tenant, alone and while another attacks all that both share."""
+        options = TenantsBenchOptions(seconds=seconds, starts=starts, pods=pods, gib=gib)
+        report = asyncio.run(_tenants(Settings(), options))
+        Console(highlight=False).print(tenants_table.render(report))
+        if json_file is not None:
+            json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
+
 
 def _drivers(words: list[str] | None) -> tuple[str, ...]:
     drivers = tuple(words or ("",))
@@ -136,6 +163,17 @@ async def _network(settings: Settings, options: NetworkBenchOptions) -> NetworkR
             settings, screen.report, components=(components.FORTIO,)
         )
         return await bench_network(
+            cluster, programs.program(components.FORTIO.name), options, screen.report
+        )
+
+
+async def _tenants(settings: Settings, options: TenantsBenchOptions) -> TenantsReport:
+    with Screen(Console(stderr=True, highlight=False)) as screen:
+        cluster = await _cluster(settings)
+        programs = await components.provide(
+            settings, screen.report, components=(components.FORTIO,)
+        )
+        return await bench_tenants(
             cluster, programs.program(components.FORTIO.name), options, screen.report
         )
 

@@ -77,13 +77,19 @@ class Loader:
         self._client = client
         self._path = f"/api/v1/namespaces/{namespace}/pods/{pod}:{PORT}/proxy/fortio/rest/run"
 
-    async def run(self, url: str, *, connections: int, seconds: int) -> Load:
-        """Send requests for some seconds, back to back on each connection.
+    async def run(self, url: str, *, connections: int, seconds: int, rate: int = -1) -> Load:
+        """Send requests for some seconds, back to back on each connection, or at a rate.
+
+        Args:
+            url: The address.
+            connections: Concurrent connections.
+            seconds: Duration.
+            rate: Requests per second of all connections. -1 means back to back.
 
         Raises:
             BenchError: The address does not answer at all.
         """
-        return await self._run(url, c=str(connections), t=f"{seconds}s")
+        return await self._run(url, c=str(connections), t=f"{seconds}s", qps=str(rate))
 
     async def answers(self, url: str) -> bool:
         """Return whether a few consecutive requests all succeed."""
