@@ -15,10 +15,12 @@ from monopod.controlplane.layout import Layout
 from monopod.identity.store import IdentityStore
 from monopod.node import guest
 from monopod.node.guest import image_gc
+from monopod.node.net import connection_limit
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology, reserve
+from monopod.node.provider.host_capacity import this_host
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import uml
 from monopod.node.vmm.driver import VmmError
@@ -80,6 +82,9 @@ async def up(
             await machine_storage.ensure(home, LocalSettings().storage_gib, report)
         plane = _plane(settings, now)
         await plane.start(report)
+        if machines:
+            # It exists once the host has rules that track connections.
+            _raise_connections(settings.instance, report)
         return plane
 
 
@@ -137,6 +142,7 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
         await Topology(layout.network, Host(Namespace.own())).remove()
         report(Progress("network", "removed", 1, 1))
         _release_map_count(settings.instance, report)
+        _release_connections(settings.instance, report)
         report(Progress("files", str(home)))
         await machine_storage.remove(home)
         kept = await asyncio.to_thread(cluster_home.remove, home)
@@ -163,6 +169,27 @@ def _release_map_count(instance: str, report: Report) -> None:
         raise ClusterError(str(error)) from error
     if value is not None:
         report(Progress("host", f"vm.max_map_count restored to {value}", 1, 1))
+
+
+def _raise_connections(instance: str, report: Report) -> None:
+    needed = connection_limit.needed(this_host().memory_mib)
+    try:
+        with connection_limit.connection_limit().locked() as users:
+            before = users.add(instance, needed)
+    except HostValueError as error:
+        raise ClusterError(str(error)) from error
+    detail = "is high enough" if before is None else f"raised from {before} to {needed}"
+    report(Progress("host", f"nf_conntrack_max {detail}", 1, 1))
+
+
+def _release_connections(instance: str, report: Report) -> None:
+    try:
+        with connection_limit.connection_limit().locked() as users:
+            value = users.remove(instance)
+    except HostValueError as error:
+        raise ClusterError(str(error)) from error
+    if value is not None:
+        report(Progress("host", f"nf_conntrack_max restored to {value}", 1, 1))
 
 
 async def _guest_image(

@@ -1,7 +1,7 @@
 /* What a hostile tenant's container does: it fills its disk and the tables of connections.
  *
  * attack DIRECTORY GIB ADDRESS: writes GIB gibibytes to a file there, again and again, and sends a
- * datagram to each port of ADDRESS from many ports, so that each makes an entry of its own.
+ * datagram to each port of ADDRESS from many ports, so that each makes another entry.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -17,7 +17,7 @@ from monopod.bench.pods import bench_pod
 USER: Final = "tenant"
 """The service account that a tenant's clients use."""
 _DATA: Final = "/data"
-_NOTHING: Final = {"monopod.dev/bench-none": "true"}
+_NO_POD: Final = {"monopod.dev/bench-none": "true"}
 
 
 def user(namespace: str) -> tuple[ServiceAccount, RoleBinding]:
@@ -53,7 +53,7 @@ def small_pod(name: str, namespace: str) -> Pod:
 
 def balancer(name: str, namespace: str) -> Service:
     """Return a Service with a load balancer and without targets."""
-    return network_balancer(name, namespace, _NOTHING, INTERNAL)
+    return network_balancer(name, namespace, _NO_POD, INTERNAL)
 
 
 def event(namespace: str) -> Event:

@@ -215,7 +215,7 @@ async def bench_tenants(
 
 
 class _Attacker:
-    """The tenant that attacks: pods of its own, and a client of the API."""
+    """The tenant that attacks: its pods, and a client of the API."""
 
     def __init__(
         self,
