@@ -38,7 +38,7 @@ class FakeRegistry:
     place: str = ""
     """Where blobs are redirected to; empty means that it has them."""
     realm: str = ""
-    """URL of the token service instead of its own."""
+    """URL of the token service instead of itself."""
     endpoint: str = ""
     seen: list[web.BaseRequest] = field(default_factory=list[web.BaseRequest])
     tokens: int = 0

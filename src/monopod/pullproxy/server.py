@@ -135,8 +135,8 @@ class Server:
             async with asyncio.timeout(self._stalled_s):
                 await answer.write_eof()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            # The answer has begun: only an early end tells the machine, which then asks for the
-            # rest. The response's length was announced, or it is chunked.
+            # The answer has begun, so only its early end can show the failure. The machine notices
+            # it by the length or the chunks, and requests the rest.
             _log.info("pull_cut_off", address=request.remote, why=repr(error))
             if request.transport is not None:
                 request.transport.abort()
