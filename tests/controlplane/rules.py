@@ -21,6 +21,7 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("", "pods", "list watch")
         | rights("", "serviceaccounts", "get list watch")
         | rights("node.k8s.io", "runtimeclasses", "list watch")
+        | rights("networking.k8s.io", "ingresses", "list")
         | _EVENTS
     ),
     "monopod:fargate-scheduler": (
@@ -76,7 +77,6 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("monopod.dev", "microvms", "list watch")
         | rights("", "pods", "list watch")
         | rights("", "pods/status", "patch")
-        | rights("", "secrets", "get")
         | _EVENTS
     ),
     "monopod:patch": (

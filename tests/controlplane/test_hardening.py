@@ -12,8 +12,11 @@ from typing import Any, Final
 
 import pytest
 from lightkube.models import core_v1 as models
+from lightkube.models.core_v1 import TypedLocalObjectReference
 from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.networking_v1 import IngressBackend, IngressSpec, IngressTLS
 from lightkube.resources.core_v1 import Event, Namespace, Secret, Service, ServiceAccount
+from lightkube.resources.networking_v1 import Ingress
 
 from monopod.controlplane import lifecycle, state, supervision
 from monopod.controlplane.control_plane import ControlPlane
@@ -21,7 +24,7 @@ from monopod.controlplane.service_groups import ServiceGroups, limits
 from monopod.controlplane.settings import ControlPlaneSettings
 from monopod.controlplane.supervision import OOM_SCORE_ADJUSTMENT
 from monopod.identity.store import IdentityStore
-from monopod.kube import Client, ForbiddenError, KubeError
+from monopod.kube import Client, ForbiddenError, KubeError, connect, namespace_of
 from monopod.settings import Settings
 from monopod.util.cgroups import Hierarchies
 from tests.controlplane.traces import innermost, proc_status
@@ -190,3 +193,35 @@ async def test_one_user_writes_a_bounded_number_of_events(admin: Client) -> None
         async with asyncio.timeout(30):
             while True:
                 await asyncio.gather(*(admin.create(event()) for _ in range(20)))
+
+
+@pytest.mark.row("S22")
+async def test_the_load_balancers_read_only_secrets_that_ingresses_name(
+    plane: ControlPlane, admin: Client
+) -> None:
+    for name in ("named", "unnamed"):
+        await _secret(admin, f"{name}-{_WORD[:6]}")
+    named, unnamed = f"named-{_WORD[:6]}", f"unnamed-{_WORD[:6]}"
+    backend = IngressBackend(resource=TypedLocalObjectReference(kind="Service", name="none"))
+    spec = IngressSpec(defaultBackend=backend, tls=[IngressTLS(secretName=named)])
+    ingress = await admin.create(
+        Ingress(metadata=ObjectMeta(name=named, namespace="default"), spec=spec)
+    )
+    async with connect(plane.layout.identity("loadbalancer") / "kubeconfig", "tests") as own:
+
+        async def denied(name: str, namespace: str = "default") -> bool:
+            try:
+                await own.get(Secret, name, namespace)
+            except ForbiddenError:
+                return True
+            return False
+
+        # At once, although a refusal is remembered for a second.
+        assert not await denied(named)
+        assert await denied(unnamed)
+        assert await denied(named, "kube-system")
+        for namespace in (None, "default"):
+            with pytest.raises(ForbiddenError):
+                await own.list(Secret, namespace)
+        await admin.delete(Ingress, named, namespace_of(ingress))
+        await eventually(lambda: denied(named), "the Secret of a removed Ingress is closed", 30)

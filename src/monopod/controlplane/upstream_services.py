@@ -21,6 +21,7 @@ from monopod.node.guest import kubelet
 from monopod.node.net import services as services_config
 from monopod.node.net.addresses import SERVICES
 from monopod.node.net.cluster_network import API_PORT
+from monopod.webhooks import secret_access
 
 API_SERVER: Final = "kube-apiserver"
 """Its health is probed with a client certificate: its health paths are not open to anonymous."""
@@ -94,6 +95,8 @@ def api_server(layout: Layout, components: Components) -> Service:
     own = layout.identity("kube-apiserver")
     directory = layout.configuration("kube-apiserver")
     tokens = registration.authenticator(str(own / "ca.crt"))
+    authorizers = secret_access.authorization(directory / "secret-access.yaml")
+    secret_reads = secret_access.connection(str(own / "ca.crt"))
     flags = {
         "advertise-address": layout.control_address,
         "bind-address": layout.control_address,
@@ -101,7 +104,7 @@ def api_server(layout: Layout, components: Components) -> Service:
         "authentication-config": directory / "authentication.yaml",
         # As on EKS: worker nodes run privileged pods; fargate-scheduler rejects them for Fargate.
         "allow-privileged": "true",
-        "authorization-mode": "Node,RBAC",
+        "authorization-config": directory / "authorization.yaml",
         "enable-admission-plugins": ",".join(api_server_configuration.ADMISSION_PLUGINS),
         "admission-control-config-file": directory / "admission.yaml",
         "audit-policy-file": directory / "audit.yaml",
@@ -154,6 +157,8 @@ def api_server(layout: Layout, components: Components) -> Service:
         configuration={
             "admission.yaml": yaml.safe_dump(api_server_configuration.admission()),
             "audit.yaml": yaml.safe_dump(api_server_configuration.audit_policy()),
+            "authorization.yaml": yaml.safe_dump(authorizers, sort_keys=False),
+            "secret-access.yaml": yaml.safe_dump(secret_reads, sort_keys=False),
             "token-webhook.yaml": yaml.safe_dump(tokens, sort_keys=False),
             "authentication.yaml": yaml.safe_dump(oidc.authentication(), sort_keys=False),
         },

@@ -17,6 +17,7 @@ from monopod.util.https_server import HttpsServer
 from monopod.webhooks.missed_pods import CANDIDATES, MissedPods
 from monopod.webhooks.networks import NetworkWebhook
 from monopod.webhooks.roles import RoleWebhook
+from monopod.webhooks.secret_access import SecretAccessWebhook
 from monopod.webhooks.settings import WebhookSettings
 from monopod.webhooks.target_health import TargetHealthWebhook
 from monopod.webhooks.webhook import Webhook
@@ -84,6 +85,7 @@ async def run(
         ),
         networks=NetworkWebhook(client),
         targets=TargetHealthWebhook(client),
+        secrets=SecretAccessWebhook(client),
         classes=manager.informer(RuntimeClass).get,
         mode=own.mode,
         one_profile_at_a_time_in=settings.cluster if own.one_profile_at_a_time else None,

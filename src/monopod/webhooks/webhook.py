@@ -27,6 +27,8 @@ from monopod.webhooks.pod_warnings import Finding, PodCheck, examine_pod, examin
 from monopod.webhooks.profile_lookup import ProfileLookup, ProfileSource
 from monopod.webhooks.review import BadReviewError, Denial, read_request, write_answer
 from monopod.webhooks.roles import RoleWebhook
+from monopod.webhooks.secret_access import PATH as SECRET_ACCESS_PATH
+from monopod.webhooks.secret_access import SecretAccessWebhook
 from monopod.webhooks.settings import Mode
 from monopod.webhooks.target_health import TargetHealthWebhook
 from monopod.webhooks.workload_review import Proposal, read_proposal
@@ -59,6 +61,7 @@ class Webhook:
         roles: RoleWebhook | None = None,
         networks: NetworkWebhook | None = None,
         targets: TargetHealthWebhook | None = None,
+        secrets: SecretAccessWebhook | None = None,
         classes: RuntimeClasses | None = None,
     ) -> None:
         """Create the webhook.
@@ -72,10 +75,12 @@ class Webhook:
             roles: Reviews pods for their service account's role; None serves no such webhook.
             networks: Reviews VPCs and subnets; likewise.
             targets: Reviews pods for readiness gates; likewise.
+            secrets: Authorizes reads of Secrets; likewise.
             classes: Looks up RuntimeClasses; None skips their check.
         """
         self._networks = networks
         self._targets = targets
+        self._secrets = secrets
         self._roles = roles
         self._one_at_a_time_in = one_profile_at_a_time_in
         self._lookup = ProfileLookup(profiles, clock)
@@ -94,6 +99,8 @@ class Webhook:
             application.router.add_post(NETWORKS_PATH, _handler(self._networks.answer))
         if self._targets is not None:
             application.router.add_post(TARGETS_PATH, _handler(self._targets.answer))
+        if self._secrets is not None:
+            application.router.add_post(SECRET_ACCESS_PATH, _handler(self._secrets.answer))
         return application
 
     async def answer(self, body: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """Reads listeners' certificates from the Secrets that Ingresses name.
 
-Secrets are read one by one, by name: this process may neither list nor watch them. A change is
-noticed at the next read. Files are named by a hash of their content, so a changed certificate is
-another file, and a listener switches to it atomically.
+Secrets are read one by one, by name: this process may neither list nor watch them, and read only
+those that an Ingress names at present. A change is noticed at the next read. Files are named by a
+hash of their content, so a changed certificate is another file, and a listener switches to it
+atomically.
 """
 
 import base64
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from lightkube.resources.core_v1 import Secret
 
-from monopod.kube import Client, NotFoundError, key_parts
+from monopod.kube import Client, ForbiddenError, NotFoundError, key_parts
 
 _TYPE: Final = "kubernetes.io/tls"
 _CERTIFICATE: Final = "tls.crt"
@@ -43,17 +44,32 @@ class Certificates:
         self._time = time
         self._read_again_s = read_again_s
         self._known: dict[str, tuple[float, bytes]] = {}
+        self._first_pass_over = False
 
-    async def read(self, keys: Iterable[str]) -> None:
-        """Refresh the cache so that it holds exactly these Secrets."""
-        wanted = set(keys)
+    async def read(self, named: Iterable[str], kept: Iterable[str] = ()) -> None:
+        """Refresh the cache so that it holds exactly these Secrets.
+
+        Args:
+            named: Keys of Secrets that Ingresses name.
+            kept: Keys of Secrets that only last-known-good configurations name. They may not be
+                read; what is known of them is kept.
+
+        Raises:
+            KubeError: A Secret could not be read. That a Secret may not be read is an error only
+                in the first pass: HAProxy then goes on with the certificates that it has. Later
+                this must not hold up other Ingresses.
+        """
+        readable = set(named)
+        wanted = readable.union(kept)
         self._known = {key: of for key, of in self._known.items() if key in wanted}
         now = self._time()
         for key in sorted(wanted):
             read_at, content = self._known.get(key, (float("-inf"), b""))
             # Missing and invalid Secrets are reread at once: they may appear at any moment.
             if not content or now - read_at >= self._read_again_s:
-                self._known[key] = (now, await self._fetch(key))
+                must = key in readable and not self._first_pass_over
+                self._known[key] = (now, await self._read(key, content, must=must))
+        self._first_pass_over = True
 
     def file(self, key: str) -> str:
         """Return the name of the file for a Secret; empty if it holds no certificate."""
@@ -63,6 +79,16 @@ class Certificates:
     def files(self) -> dict[str, bytes]:
         """Return the content of all files by name."""
         return {self.file(key): content for key, (_, content) in self._known.items() if content}
+
+    async def _read(self, key: str, known: bytes, *, must: bool) -> bytes:
+        try:
+            return await self._fetch(key)
+        except ForbiddenError:
+            # No Ingress names it any more, or the webhook that allows it does not answer.
+            if must:
+                raise
+            _log.info("certificate_not_readable", secret=key)
+            return known
 
     async def _fetch(self, key: str) -> bytes:
         namespace, name = key_parts(key)

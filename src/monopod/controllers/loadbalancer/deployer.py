@@ -93,7 +93,10 @@ class Deployer:
             BalancingError: HAProxy did not take the configuration.
             KubeError: A certificate's Secret cannot be read.
         """
-        await self._certificates.read(self._secrets(objects.ingresses))
+        await self._certificates.read(
+            {key for each in objects.ingresses for key in secret_keys(each)},
+            self._kept_secrets(objects.ingresses),
+        )
         deployed = await self._apply(objects)
         claimed = [
             each
@@ -106,11 +109,10 @@ class Deployer:
         )
         return deployed
 
-    def _secrets(self, ingresses: Sequence[Ingress]) -> set[str]:
-        """Return the keys of all Secrets in current and last-known-good configurations."""
+    def _kept_secrets(self, ingresses: Sequence[Ingress]) -> set[str]:
+        """Return the keys of all Secrets in last-known-good configurations."""
         found: set[str] = set()
         for ingress in ingresses:
-            found.update(secret_keys(ingress))
             if (kept := self._accepted.http(uid_of(ingress))) is not None:
                 found.update(kept.certificates)
         return found
