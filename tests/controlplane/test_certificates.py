@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import os
+import shutil
 import socket
 import ssl
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import pytest
 from cryptography import x509
 from lightkube.models.core_v1 import Container, PodSpec
@@ -142,13 +144,33 @@ async def test_nothing_breaks_when_every_first_certificate_has_expired(plane: Co
     assert await _pids(plane) == before
 
 
+def _client_of(plane: ControlPlane, directory: Path) -> Path:
+    """Copy a client's certificate, key and trusted authorities, as they are now."""
+    return shutil.copytree(plane.layout.identity("scheduler"), directory)
+
+
+async def _answer(plane: ControlPlane, client: Path) -> int:
+    """Return the API server's status code for a request with these files."""
+    context = ssl.create_default_context(cafile=client / "ca.crt")
+    context.load_cert_chain(client / "client.crt", client / "client.key")
+    connector = aiohttp.TCPConnector(ssl=context)
+    async with (
+        aiohttp.ClientSession(connector=connector) as http,
+        http.get(f"{plane.layout.api_server}/version") as answer,
+    ):
+        return answer.status
+
+
 @pytest.mark.row("S19")
 @pytest.mark.timeout(300)
 async def test_authorities_are_rotated_with_two_in_force(
-    plane: ControlPlane, settings: Settings
+    plane: ControlPlane, settings: Settings, tmp_path: Path
 ) -> None:
     authority = plane.layout.identity("admin") / "ca.crt"
     first = authority.read_bytes()
+    # As a kubelet's: it trusts the authorities of its launch, and has a certificate from then.
+    machine = _client_of(plane, tmp_path / "before")
+    later = machine
     for phase in (Phase.TRUSTED, Phase.SIGNING, Phase.SETTLED):
         reached = await rotation.rotate_authorities(settings, force=True)
         assert reached.phase is phase
@@ -156,3 +178,18 @@ async def test_authorities_are_rotated_with_two_in_force(
             await _create_and_delete(client)
         assert [each.name for each in await plane.status() if not each.healthy] == []
         assert (first in authority.read_bytes()) is (phase is not Phase.SETTLED)
+        if phase is Phase.TRUSTED:
+            assert await _answer(plane, machine) == 200
+            later = _client_of(plane, tmp_path / "trusted")
+        elif phase is Phase.SIGNING:
+            # It trusts both, and what the previous authority signed still counts.
+            assert await _answer(plane, later) == 200
+            with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                await _answer(plane, machine)
+        else:
+            assert await _answer(plane, later) == 401
+            # What it renewed meanwhile has the next authority's signature.
+            renewed = _client_of(plane, tmp_path / "renewed")
+            for file in ("client.crt", "client.key"):
+                shutil.copy(renewed / file, later / file)
+            assert await _answer(plane, later) == 200
