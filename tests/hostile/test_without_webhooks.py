@@ -13,7 +13,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
-from monopod.kube import Client, ForbiddenError, PatchType, connect
+from monopod.kube import Client, ForbiddenError, PatchType, connect, name_of
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 
@@ -143,3 +143,37 @@ async def test_the_load_balancers_identity_sets_its_gates_only(
         ):
             with pytest.raises(ForbiddenError, match="nothing else"):
                 await patch(client, fields)
+
+
+@pytest.mark.row("S21")
+async def test_the_patch_controllers_identity_sets_its_mark_and_deletes_fargate_pods_only(
+    pod: str, server: ApiServer, namespace: str, admin: Client
+) -> None:
+    async def patch(client: Client, **fields: Any) -> None:
+        await client.patch(
+            Pod,
+            pod,
+            {"status": fields},
+            namespace,
+            subresource="status",
+            kind_of_patch=PatchType.STRATEGIC,
+        )
+
+    other = await admin.create(
+        Pod(
+            metadata=ObjectMeta(name="other", namespace=namespace),
+            spec=models.PodSpec(containers=[models.Container(name="main", image="x")]),
+        )
+    )
+    config = server.kubeconfig(keys.PATCH_USER, "system:masters")
+    async with connect(config, "tests") as client:
+        await patch(client, conditions=[{"type": keys.SCHEDULED_TERMINATION, "status": "True"}])
+        for fields in (
+            {"conditions": [{"type": "Ready", "status": "True"}]},
+            {"phase": "Failed"},
+        ):
+            with pytest.raises(ForbiddenError, match="nothing else"):
+                await patch(client, **fields)
+        with pytest.raises(ForbiddenError, match="deletes pods of fargate-scheduler only"):
+            await client.delete(Pod, name_of(other), namespace)
+        await client.delete(Pod, pod, namespace)

@@ -119,7 +119,7 @@ class Model:
                 return True
             if len(own) < count:
                 self.made += 1
-                # Their machines run after the campaign's beginning, whatever the clock shows.
+                # Their machines run after the campaign's beginning, however the clock jumps.
                 pod = view(f"new-{self.made}", owner, launched=T0 + timedelta(days=1000))
                 self.pods[pod.uid] = replace(pod, ready=False)
                 return True

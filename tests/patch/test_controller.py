@@ -138,7 +138,7 @@ async def test_a_kill_after_every_write_changes_nothing(world: World) -> None:
             await asyncio.Event().wait()
 
         def wrap(client: Client) -> None:
-            ask = client._ask
+            ask = client._ask  # pyright: ignore[reportPrivateUsage]
 
             async def once(method: str, *args: Any, **kwargs: Any) -> bytes:
                 answer = await ask(method, *args, **kwargs)
@@ -146,7 +146,7 @@ async def test_a_kill_after_every_write_changes_nothing(world: World) -> None:
                     await die()
                 return answer
 
-            client._ask = once  # type: ignore[method-assign]
+            client._ask = once  # pyright: ignore[reportPrivateUsage]
 
         # A receiver that a notice was sent to again is not asked a third time.
         world.sink.after = None if world.sink.received else die
@@ -174,7 +174,7 @@ async def test_a_kill_after_every_write_changes_nothing(world: World) -> None:
     assert {event["id"] for event in world.sink.received} == {world.sink.received[0]["id"]}
 
 
-async def test_a_dry_run_tells_what_would_happen_and_does_nothing(world: World) -> None:
+async def test_a_dry_run_says_what_would_happen_and_does_nothing(world: World) -> None:
     blocked = await world.owner("db-77")
     await world.pod("db-0", blocked)
     await world.pod("bare")

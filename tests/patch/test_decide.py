@@ -298,7 +298,7 @@ _EVENTS = st.lists(
 def test_deaths_and_clock_jumps_change_nothing(
     owners: list[tuple[str, int, str]], bare: int, most: int, events: list[str]
 ) -> None:
-    """Whatever is interrupted, every pod is replaced, with one notice if it cannot be evicted."""
+    """Every pod is replaced, with one notice if it cannot be evicted."""
     pods = [
         view(f"{index}-{number}", f"o{index}", zone)
         for index, (zone, count, _) in enumerate(owners)
