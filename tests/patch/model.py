@@ -63,6 +63,7 @@ class Model:
     notices: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Every notice that was ever recorded, with its pod."""
     most_away: int = 0
+    others: frozenset[tuple[str, str]] = frozenset()
 
     def __post_init__(self) -> None:
         for pod in self.pods.values():
@@ -73,7 +74,9 @@ class Model:
     def state(self) -> State:
         # As stored and read again.
         status = msgspec.convert(msgspec.to_builtins(self.status), PatchCampaignStatus)
-        return State(NAME, UID, T0, self.spec, status, tuple(self.pods.values()), self.now)
+        return State(
+            NAME, UID, T0, self.spec, status, tuple(self.pods.values()), self.now, self.others
+        )
 
     def decide(self) -> actions.Action:
         return decide(self.state, SETTINGS)

@@ -9,9 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monopod.api.conditions import timestamp
-from monopod.api.patch_campaigns import PatchCampaignSpec, PatchSelector, PatchWindow
+from monopod.api.patch_campaigns import (
+    PatchCampaignSpec,
+    PatchCampaignStatus,
+    PatchSelector,
+    PatchWindow,
+)
 from monopod.controllers.patch import actions, report
 from monopod.controllers.patch.decide import MOST_NOTICES, new_notice
+from monopod.controllers.patch.marks import Mark
 from tests.patch.model import (
     CLOSED,
     NAME,
@@ -230,6 +236,19 @@ def test_a_pod_that_outlives_its_grace_period_loses_its_machine() -> None:
     assert model.decide() == actions.DeleteMachine("mvm-a")
     model.pods["uid-a"] = replace(model.pods["uid-a"], machine="")
     assert model.decide() == actions.Wait(None)
+
+
+def test_a_pod_that_another_campaign_has_marked_is_left_to_it() -> None:
+    marked = view("a", mark=Mark("other", "12345678", "Scheduled"))
+    model = Model({"uid-a": marked, "uid-b": view("b")})
+    model.others = frozenset({("other", "12345678")})
+    model.run()
+    assert model.evicted == ["b"]
+    assert model.pods["uid-a"].mark == marked.mark
+    # Once the other campaign is completed or stopped, its mark counts no more.
+    model.status, model.others = PatchCampaignStatus(), frozenset()
+    model.run()
+    assert model.evicted == ["b", "a"]
 
 
 def test_an_earlier_campaign_of_the_same_name_has_notified_for_itself_alone() -> None:

@@ -10,12 +10,11 @@ from lightkube.resources.core_v1 import Pod
 from monopod.api.names import machine_name
 from monopod.api.patch_campaigns import PatchCampaign
 from monopod.api.resources import MicroVM, Subnet
-from monopod.controllers.patch import metrics
+from monopod.controllers.patch import marks, metrics
 from monopod.controllers.patch.actions import Wait
 from monopod.controllers.patch.campaigns import Campaigns, created
 from monopod.controllers.patch.decide import decide
 from monopod.controllers.patch.handlers import Handlers
-from monopod.controllers.patch.marks import mark_of
 from monopod.controllers.patch.plan import effective_times
 from monopod.controllers.patch.settings import PatchSettings
 from monopod.controllers.patch.state import PodView, State, view_of
@@ -107,6 +106,13 @@ class PatchController(Controller):
             status=campaign.status_or_empty,
             pods=tuple(self._view(pod) for pod in self._newest_pods()),
             now=self._now(),
+            others=frozenset(
+                marks.key_of(name_of(each), uid_of(each))
+                for each in self._views.campaigns.items()
+                if uid_of(each) != uid_of(campaign)
+                and not each.spec.dryRun
+                and not each.status_or_empty.completionTime
+            ),
         )
 
     def _newest_pods(self) -> Iterator[Pod]:
@@ -126,7 +132,7 @@ class PatchController(Controller):
     async def _clear(self, campaign: str) -> None:
         """Take back the marks of a campaign that does not exist any more."""
         for pod in self._newest_pods():
-            mark = mark_of(pod)
+            mark = marks.mark_of(pod)
             if mark is not None and mark.campaign == campaign:
                 await self._handlers.clear(self._view(pod))
 
@@ -136,7 +142,7 @@ class PatchController(Controller):
         self.enqueue(change.key)
 
     def _pod_changed(self, change: Change[Pod]) -> None:
-        mark = mark_of(change.object)
+        mark = marks.mark_of(change.object)
         if mark is not None and not isinstance(change, Deleted):
             # The campaign of a mark may not exist any more.
             self.enqueue(mark.campaign)

@@ -43,9 +43,14 @@ def mark_of(pod: Pod) -> Mark | None:
     return None if match is None else Mark(match[1], match[2], found.reason or "")
 
 
+def key_of(campaign: str, uid: str) -> tuple[str, str]:
+    """Return a campaign as its marks name it."""
+    return campaign, uid[:_UID_CHARS]
+
+
 def is_by(mark: Mark | None, campaign: str, uid: str) -> bool:
     """Return whether a mark is a campaign's, and not an earlier one's of the same name."""
-    return mark is not None and (mark.campaign, mark.uid) == (campaign, uid[:_UID_CHARS])
+    return mark is not None and (mark.campaign, mark.uid) == key_of(campaign, uid)
 
 
 def scheduled_message(campaign: str, uid: str, before: datetime, deadline: datetime) -> str:

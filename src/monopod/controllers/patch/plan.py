@@ -84,7 +84,7 @@ def plan_of(state: State) -> Plan:
             total[pod.owner.uid] += 1
         if pod.ends is not None:
             continue
-        subject = _is_subject(pod, state.spec, before)
+        subject = _is_subject(pod, state.spec, before) and not _is_claimed(pod, state)
         if subject:
             subjects.append(pod)
         elif pod.owner is not None and pod.ready:
@@ -126,6 +126,11 @@ def elapsed(since: str, now: datetime) -> timedelta | None:
     """Return how long ago a recorded time was; None if it is in the future: the clock went back."""
     at = parse_time(since)
     return now - at if at <= now else None
+
+
+def _is_claimed(pod: PodView, state: State) -> bool:
+    """Return whether a pod is left to another campaign, which has marked it first."""
+    return pod.mark is not None and (pod.mark.campaign, pod.mark.uid) in state.others
 
 
 def _is_subject(pod: PodView, spec: PatchCampaignSpec, before: datetime) -> bool:

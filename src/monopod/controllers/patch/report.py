@@ -83,12 +83,11 @@ def _counts(plan: Plan) -> PatchCounts:
     there = [pod for pod in plan.subjects if pod.uid not in leaving]
     blocked = sum(pod.uid in plan.blocked for pod in there)
     waiting = len(there) - blocked
-    gone = counts.evicted + counts.terminated
+    known = waiting + blocked + counts.evicted + counts.terminated
+    # Pods of another campaign that was stopped come in addition.
+    subject = max(counts.subject, known)
     return msgspec.structs.replace(
-        counts,
-        waiting=waiting,
-        blocked=blocked,
-        left=max(0, counts.subject - waiting - blocked - gone),
+        counts, subject=subject, waiting=waiting, blocked=blocked, left=subject - known
     )
 
 

@@ -62,6 +62,8 @@ class State:
     status: PatchCampaignStatus
     pods: tuple[PodView, ...]
     now: datetime
+    others: frozenset[tuple[str, str]] = frozenset()
+    """Other campaigns that are not completed, as their marks name them."""
 
 
 def view_of(pod: Pod, machine: MicroVM | None, zone: str) -> PodView:
