@@ -312,7 +312,7 @@ _EVENTS = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(_OWNERS, st.integers(0, 2), st.integers(1, 5), _EVENTS)
 def test_deaths_and_clock_jumps_change_nothing(
     owners: list[tuple[str, int, str]], bare: int, most: int, events: list[str]
