@@ -1,4 +1,4 @@
-"""Which reads of Secrets the API server is told to allow."""
+"""Which reads of Secrets the webhook of the API server allows."""
 
 import json
 from types import SimpleNamespace
