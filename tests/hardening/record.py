@@ -15,7 +15,7 @@ Counts = Mapping[str, int]
 
 
 def recorded() -> Mapping[str, Any]:
-    """Return the record: ``findings`` by subject and check, and ``flags``, a digest."""
+    """Return the record: ``findings`` by subject and check, and ``digest``."""
     return json.loads(RECORD.read_text())
 
 

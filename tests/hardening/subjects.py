@@ -62,14 +62,14 @@ def processes(services: Iterable[Service]) -> list[Manifest]:
     ]
 
 
-def flags_digest() -> str:
-    """Return a digest of all flags of upstream's processes and of kubelets' configuration.
+def digest() -> str:
+    """Return a digest of upstream's processes' flags, kubelets' configuration and the RBAC rules.
 
     With it a test sees without a scanner that they are not those which were scanned.
     """
     layout = Layout.of(Settings(home=Path("/var/lib/monopod"), cache=Path("/var/cache")), 0)
     services = upstream_services.services(layout, _Unbuilt(Path("/programs")))
-    text = yaml.safe_dump_all([*processes(services), _kubelet()])
+    text = yaml.safe_dump_all([*processes(services), _kubelet(), *manifests.read("rbac")])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

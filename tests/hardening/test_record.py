@@ -29,8 +29,8 @@ def test_all_subjects_were_scanned() -> None:
     }
 
 
-def test_flags_are_those_that_were_scanned() -> None:
-    assert subjects.flags_digest() == record.recorded()["flags"], (
-        "flags of upstream's processes or kubelets' configuration have changed: run"
+def test_flags_and_rights_are_those_that_were_scanned() -> None:
+    assert subjects.digest() == record.recorded()["digest"], (
+        "flags of upstream's processes, kubelets' configuration or RBAC rules have changed: run"
         " `make scan MONOPOD_SCAN=record`, then explain what is new in {record.PAGE}"
     )

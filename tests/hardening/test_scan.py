@@ -34,7 +34,7 @@ def _compare(subject: str, found: Counts) -> None:
     if os.environ.get("MONOPOD_SCAN") == "record":
         now: dict[str, Any] = dict(record.recorded()) if record.RECORD.exists() else {}
         findings = {**now.get("findings", {}), subject: dict(sorted(found.items()))}
-        now = {"flags": subjects.flags_digest(), "findings": dict(sorted(findings.items()))}
+        now = {"digest": subjects.digest(), "findings": dict(sorted(findings.items()))}
         record.RECORD.write_text(json.dumps(now, indent=2) + "\n")
     assert found == record.recorded_counts(subject)
 
