@@ -161,7 +161,7 @@ async def test_the_patch_controllers_identity_sets_its_mark_and_deletes_fargate_
 
     other = await admin.create(
         Pod(
-            metadata=ObjectMeta(name="other", namespace=namespace),
+            metadata=ObjectMeta(name="unmanaged", namespace=namespace),
             spec=models.PodSpec(containers=[models.Container(name="main", image="x")]),
         )
     )
