@@ -4,6 +4,7 @@ import pytest
 
 from monopod.controlplane import home
 from monopod.controlplane.errors import ClusterError
+from monopod.controlplane.layout import Layout
 from monopod.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -82,3 +83,13 @@ def test_a_home_of_an_earlier_version_is_adopted(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     home.claim(settings)
     assert home.verify(settings) == tmp_path
+
+
+def test_what_the_patch_controller_has_is_removed_with_the_home(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    home.claim(settings)
+    token = Layout.of(settings, 7).sink_token
+    token.parent.mkdir()
+    token.write_text("secret")
+    assert home.remove(settings.home) == []
+    assert not settings.home.exists()

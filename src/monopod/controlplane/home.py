@@ -31,6 +31,7 @@ _ENTRIES: Final = frozenset(
         "logs",
         "machines",
         "machines.img",
+        "patch",
         "pulls",
         "qemu",
         "qemu-kvm",
