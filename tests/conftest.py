@@ -1,18 +1,17 @@
 """The order of the tests, and the fixtures around an API server (see ``tests/apiserver.py``)."""
 
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, settings
-from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources import core_v1
 
 from monopod.api.resources import MicroVM
 from monopod.kube import Client, NotFoundError, connect, name_of
+from monopod.webhooks.pod_security import LABEL
 from tests.apiserver import ApiServer, running_api_server
 from tests.framework import layers
+from tests.framework.namespaces import new_namespace
 
 # How long examples take to make or to check says nothing on a busy host.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,8 +54,10 @@ async def admin(api_server: ApiServer) -> AsyncIterator[Client]:
 @pytest.fixture
 async def namespace(admin: Client) -> str:
     """A new namespace in which pods can be created."""
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    await admin.create(core_v1.Namespace(metadata=ObjectMeta(name=name)))
-    account = core_v1.ServiceAccount(metadata=ObjectMeta(name="default", namespace=name))
-    await admin.create(account)
-    return name
+    return await new_namespace(admin)
+
+
+@pytest.fixture
+async def privileged_namespace(admin: Client) -> str:
+    """A new namespace whose pods outside profiles may be privileged."""
+    return await new_namespace(admin, {LABEL: "privileged"})

@@ -22,6 +22,12 @@ pytestmark = pytest.mark.api
 _NUMBERS = itertools.count()
 
 
+@pytest.fixture(name="namespace")
+def _namespace(privileged_namespace: str) -> str:  # pyright: ignore[reportUnusedFunction]
+    """Only what holds for Fargate's pods is tested here."""
+    return privileged_namespace
+
+
 @pytest.fixture(name="pod")
 async def _pod(server: ApiServer, admin: Client, namespace: str) -> str:  # pyright: ignore[reportUnusedFunction]
     await _create(admin, namespace, "web", keys.SCHEDULER_NAME)

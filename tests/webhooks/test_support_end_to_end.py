@@ -59,8 +59,9 @@ async def test_an_unsupported_deployment_is_created_with_a_warning(
 
 @pytest.mark.row("S11")
 async def test_pods_are_warned_about_after_they_are_marked(
-    registered: Admission, api_server: ApiServer, admin: Client, namespace: str
+    registered: Admission, api_server: ApiServer, admin: Client, privileged_namespace: str
 ) -> None:
+    namespace = privileged_namespace
     manifest = yaml.safe_dump(
         {
             "apiVersion": "v1",
