@@ -86,12 +86,13 @@ def register(app: typer.Typer) -> None:
         json_file: Annotated[
             Path | None, typer.Option("--json", help="Write the report to this file.")
         ] = None,
+        driver: Annotated[list[str] | None, typer.Option(help=_DRIVER_HELP)] = None,
         baseline: Annotated[
             bool, typer.Option(help="Also measure pods on a baseline node, for the ratios.")
         ] = True,
     ) -> None:
         """Measure requests between pods, direct and through load balancers."""
-        options = NetworkBenchOptions(seconds, connections, repeats, baseline)
+        options = NetworkBenchOptions(seconds, connections, repeats, baseline, _drivers(driver))
         report = asyncio.run(_network(Settings(), options))
         Console(highlight=False).print(network_table.render(report))
         if json_file is not None:

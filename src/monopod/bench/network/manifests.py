@@ -43,7 +43,7 @@ def fortio_pod(name: str, namespace: str, subject: Subject, image: str) -> Pod:
 
 def kind_label(subject: Subject) -> str:
     """Return the value of the kind label."""
-    return subject.kind.name.lower()
+    return f"{subject.kind.name.lower()}-{subject.driver}".rstrip("-")
 
 
 def network_balancer(name: str, namespace: str, selector: dict[str, str], scheme: str) -> Service:

@@ -55,6 +55,8 @@ class NetworkBenchOptions:
     """Starts whose first byte is measured."""
     baseline: bool = True
     """Whether to measure pods on a baseline node too."""
+    drivers: tuple[str, ...] = ("",)
+    """Values of ``keys.DRIVER_WORDS`` to measure; empty for the default driver."""
 
 
 class _Run:
@@ -212,7 +214,8 @@ async def bench_network(
         make_pod = functools.partial(fortio_pod, image=image.reference)
         rounds = Rounds(client, name, cluster.machines, observations, make_pod)
         run = _Run(client, name, rounds, options, report)
-        await run.subject(Subject(Kind.MICROVM))
+        for driver in options.drivers:
+            await run.subject(Subject(Kind.MICROVM, driver))
         if options.baseline:
             async with (
                 reserved_block(client, name) as pods,

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from monopod.bench.network.manifests import CPU, MEMORY
 from monopod.bench.network.report import BODY_BYTES, FIRST_BYTE, NetworkReport, Way
-from monopod.bench.phases import Subject
+from monopod.bench.phases import Kind, Subject
 from monopod.bench.statistics import counted
 from monopod.bench.table import NOT_OBSERVED
 
@@ -56,7 +56,8 @@ def _legs(report: NetworkReport) -> Table:
     )
     found = {(each.way.value, each.subject): each.figures for each in report.legs}
     for way in Way:
-        _rows(table, report, way.value, _OF_A_LEG, [found.get((way.value, s)) for s in subjects])
+        columns = {subject: found.get((way.value, subject), {}) for subject in subjects}
+        _rows(table, report, way.value, _OF_A_LEG, columns)
     return table
 
 
@@ -65,7 +66,8 @@ def _first_bytes(report: NetworkReport) -> Table:
     most = max((len(each.seconds) for each in report.first_bytes), default=0)
     title = f"From Ready to the first byte through the NLB: {counted(most, 'start')}"
     table = _table(title, subjects)
-    _rows(table, report, FIRST_BYTE, _OF_A_FIRST_BYTE, [e.figures for e in report.first_bytes])
+    columns = {each.subject: each.figures for each in report.first_bytes}
+    _rows(table, report, FIRST_BYTE, _OF_A_FIRST_BYTE, columns)
     return table
 
 
@@ -75,7 +77,8 @@ def _table(title: str, subjects: list[Subject]) -> Table:
         table.add_column(column)
     for subject in subjects:
         table.add_column(subject.title, justify="right")
-    table.add_column("times", justify="right", style="bold")
+        if subject.kind is Kind.MICROVM:
+            table.add_column("times", justify="right", style="bold")
     return table
 
 
@@ -84,18 +87,17 @@ def _rows(
     report: NetworkReport,
     of: str,
     figures: tuple[str, ...],
-    columns: list[dict[str, float] | None],
+    columns: Mapping[Subject, Mapping[str, float]],
 ) -> None:
-    times = {(each.of, each.figure): each.times for each in report.ratios}
+    times = {(each.driver, each.of, each.figure): each.times for each in report.ratios}
     for number, figure in enumerate(figures):
         name, factor = _FIGURES[figure]
-        cells = [
-            NOT_OBSERVED
-            if column is None or figure not in column
-            else f"{column[figure] * factor:,.2f}"
-            for column in columns
-        ]
-        ratio = times.get((of, figure))
-        shown = NOT_OBSERVED if ratio is None else f"{ratio:.3g}"
+        cells: list[str] = []
+        for subject, column in columns.items():
+            value = column.get(figure)
+            cells.append(NOT_OBSERVED if value is None else f"{value * factor:,.2f}")
+            if subject.kind is Kind.MICROVM:
+                ratio = times.get((subject.driver, of, figure))
+                cells.append(NOT_OBSERVED if ratio is None else f"{ratio:.3g}")
         last = number == len(figures) - 1
-        table.add_row(of if number == 0 else "", name, *cells, shown, end_section=last)
+        table.add_row(of if number == 0 else "", name, *cells, end_section=last)
