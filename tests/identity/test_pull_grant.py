@@ -1,6 +1,5 @@
 """Which machine may pull what: patterns, and the files that say it."""
 
-import os
 import stat
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -74,14 +73,6 @@ def test_a_token_is_not_in_the_file_and_differs_each_time(tmp_path: Path) -> Non
         assert (name, len(secret) > 40) == ("mvm-1", True)
         assert secret not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o400
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_file_belongs_to_the_group_of_the_directory(tmp_path: Path) -> None:
-    os.chown(tmp_path, 0, 1_399_999_998)
-    PullGrants(tmp_path).write("mvm-1", _ADDRESS, "role", [], {})
-    (file,) = tmp_path.iterdir()
-    assert file.stat().st_uid == 1_399_999_998
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"machine": "mvm-1"}'])
