@@ -55,7 +55,7 @@ async def programs_archive(cache: Path, report: Report) -> Path:
     try:
         root, new = partial / "root", partial / archive.name
         await _unpack(root)
-        await asyncio.to_thread(_furnish, root, script)
+        await asyncio.to_thread(furnish, root, script)
         await asyncio.to_thread(write_archive, root, new, name=NAME, config=_CONFIG)
         directory.mkdir(exist_ok=True)
         new.rename(archive)
@@ -75,7 +75,8 @@ async def _unpack(root: Path) -> None:
         raise BenchError(f"Debian's packages cannot be unpacked: {error}") from error
 
 
-def _furnish(root: Path, script: bytes) -> None:
+def furnish(root: Path, script: bytes) -> None:
+    """Add the script and an account to unpacked packages, and remove what no program needs."""
     for pattern in _REMOVED:
         for path in root.glob(pattern):
             if path.is_dir():

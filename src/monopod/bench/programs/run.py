@@ -37,7 +37,6 @@ _USER_AGENT: Final = "monopod-bench"
 _LOADS: Final = 8
 _SLACK_S: Final = 300.0
 """Seconds that a pod may take besides its loads: a database is created first."""
-_POLL_S: Final = 1.0
 _DATA: Final = "/data"
 
 
@@ -53,7 +52,7 @@ class ProgramsBenchOptions:
     """Values of ``keys.DRIVER_WORDS`` to measure; empty for the default driver."""
 
 
-class _Run:
+class ProgramsRun:
     """State that the steps of a run share."""
 
     def __init__(
@@ -63,7 +62,10 @@ class _Run:
         rounds: Rounds,
         options: ProgramsBenchOptions,
         report: ProgressReport,
+        *,
+        poll_s: float = 1.0,
     ) -> None:
+        self._poll_s = poll_s
         self._client = client
         self._namespace = namespace
         self._rounds = rounds
@@ -117,7 +119,7 @@ class _Run:
                 return found
             last = log.splitlines()[-1:] or ["starting"]
             self._report(Progress(subject.title, last[0]))
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(self._poll_s)
         raise BenchError(f"the programs of {pod} are not done in time")
 
 
@@ -165,7 +167,7 @@ async def bench_programs(
         image = await push(archive, cluster.registry, socket=cluster.push_socket, report=report)
         make_pod = functools.partial(programs_pod, image=image, seconds=options.seconds)
         rounds = Rounds(client, name, cluster.machines, observations, make_pod)
-        run = _Run(client, name, rounds, options, report)
+        run = ProgramsRun(client, name, rounds, options, report)
         for driver in options.drivers:
             await run.subject(Subject(Kind.MICROVM, driver))
         if options.baseline:
