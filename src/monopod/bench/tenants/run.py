@@ -42,8 +42,6 @@ _RATE: Final = 100
 """Requests per second: a load that leaves both pods' processors idle for the most part."""
 _WITHIN_S: Final = 60.0
 _READY_S: Final = 180.0
-_ELSEWHERE: Final = ("chrt", "--rr", "1")
-"""Before kubectl, which a tenant runs on another computer: it does not wait for this one's CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +178,7 @@ async def bench_tenants(
                 each: await _user(cluster, client, each, Path(scratch) / f"{each}.yaml")
                 for each in (victim, hostile)
             }
-            program = cluster.programs / "kubectl"
-            kubectl = (*_ELSEWHERE, program, f"--kubeconfig={files[victim]}")
+            kubectl = (cluster.programs / "kubectl", f"--kubeconfig={files[victim]}")
             found: list[TenantsReport] = []
 
             async def while_running(running: Sequence[Running]) -> None:
