@@ -60,9 +60,9 @@ class _Client:
 
 def _run(rounds: _Rounds, client: _Client) -> ProgramsRun:
     return ProgramsRun(
-        cast('Client', client),
+        cast("Client", client),
         "ns",
-        cast('Rounds', rounds),
+        cast("Rounds", rounds),
         ProgramsBenchOptions(seconds=1),
         ignore,
         poll_s=0,
