@@ -3,10 +3,10 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from monopod.api import keys
 from monopod.bench import table, timeline
@@ -67,9 +67,7 @@ def register(app: typer.Typer) -> None:
         """Measure each phase of a pod's start, and of the same pod on a baseline node."""
         options = BenchOptions(count, at_once, baseline, _drivers(driver))
         report = asyncio.run(_start(Settings(), options))
-        Console(highlight=False).print(table.render(report))
-        if json_file is not None:
-            json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
+        _show(table.render(report), report.document(), json_file)
         if svg_file is not None:
             svg_file.write_text(timeline.draw(report))
 
@@ -94,9 +92,7 @@ def register(app: typer.Typer) -> None:
         """Measure requests between pods, direct and through load balancers."""
         options = NetworkBenchOptions(seconds, connections, repeats, baseline, _drivers(driver))
         report = asyncio.run(_network(Settings(), options))
-        Console(highlight=False).print(network_table.render(report))
-        if json_file is not None:
-            json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
+        _show(network_table.render(report), report.document(), json_file)
 
     @bench.command()
     def programs(  # pyright: ignore[reportUnusedFunction]
@@ -113,9 +109,7 @@ def register(app: typer.Typer) -> None:
         """Measure Redis, PostgreSQL and the pull of their image inside pods."""
         options = ProgramsBenchOptions(seconds, baseline, _drivers(driver))
         report = asyncio.run(_programs(Settings(), options))
-        Console(highlight=False).print(programs_table.render(report))
-        if json_file is not None:
-            json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
+        _show(programs_table.render(report), report.document(), json_file)
 
     @bench.command()
     def tenants(  # pyright: ignore[reportUnusedFunction]
@@ -137,9 +131,7 @@ def register(app: typer.Typer) -> None:
         """Measure one tenant, alone and while another attacks all that both share."""
         options = TenantsBenchOptions(seconds=seconds, starts=starts, pods=pods, gib=gib)
         report = asyncio.run(_tenants(Settings(), options))
-        Console(highlight=False).print(tenants_table.render(report))
-        if json_file is not None:
-            json_file.write_text(json.dumps(report.document(), indent=1) + "\n")
+        _show(tenants_table.render(report), report.document(), json_file)
 
 
 def _drivers(words: list[str] | None) -> tuple[str, ...]:
@@ -148,6 +140,12 @@ def _drivers(words: list[str] | None) -> tuple[str, ...]:
         known = ", ".join(keys.DRIVER_WORDS)
         raise typer.BadParameter(f"unknown driver {', '.join(unknown)}; known: {known}")
     return drivers
+
+
+def _show(rendered: RenderableType, document: dict[str, Any], json_file: Path | None) -> None:
+    Console(highlight=False).print(rendered)
+    if json_file is not None:
+        json_file.write_text(json.dumps(document, indent=1) + "\n")
 
 
 async def _start(settings: Settings, options: BenchOptions) -> Report:
@@ -160,29 +158,26 @@ async def _start(settings: Settings, options: BenchOptions) -> Report:
 async def _network(settings: Settings, options: NetworkBenchOptions) -> NetworkReport:
     with Screen(Console(stderr=True, highlight=False)) as screen:
         cluster = await _cluster(settings)
-        programs = await components.provide(
-            settings, screen.report, components=(components.FORTIO,)
-        )
-        return await bench_network(
-            cluster, programs.program(components.FORTIO.name), options, screen.report
-        )
+        fortio = await _fortio(settings, screen)
+        return await bench_network(cluster, fortio, options, screen.report)
 
 
 async def _tenants(settings: Settings, options: TenantsBenchOptions) -> TenantsReport:
     with Screen(Console(stderr=True, highlight=False)) as screen:
         cluster = await _cluster(settings)
-        programs = await components.provide(
-            settings, screen.report, components=(components.FORTIO,)
-        )
-        return await bench_tenants(
-            cluster, programs.program(components.FORTIO.name), options, screen.report
-        )
+        fortio = await _fortio(settings, screen)
+        return await bench_tenants(cluster, fortio, options, screen.report)
 
 
 async def _programs(settings: Settings, options: ProgramsBenchOptions) -> ProgramsReport:
     with Screen(Console(stderr=True, highlight=False)) as screen:
         cluster = await _cluster(settings)
         return await bench_programs(cluster, settings.cache, options, screen.report)
+
+
+async def _fortio(settings: Settings, screen: Screen) -> Path:
+    programs = await components.provide(settings, screen.report, components=(components.FORTIO,))
+    return programs.program(components.FORTIO.name)
 
 
 async def _cluster(settings: Settings) -> Cluster:

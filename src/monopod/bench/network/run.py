@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from lightkube.resources.networking_v1 import Ingress
 from monopod.bench.cluster import Cluster
 from monopod.bench.environment import exclusive, reserved_block, run_namespace
 from monopod.bench.errors import BenchError
+from monopod.bench.network.balancers import WITHIN_S, balancer_address, until_answers
 from monopod.bench.network.first_byte import first_byte
 from monopod.bench.network.image import PORT, fortio_image
 from monopod.bench.network.loads import Loader
@@ -37,9 +37,6 @@ from monopod.util.progress import Progress
 from monopod.util.progress import Report as ProgressReport
 
 _USER_AGENT: Final = "monopod-bench"
-_WITHIN_S: Final = 60.0
-"""Seconds within which a load balancer must exist and have its targets."""
-_POLL_S: Final = 0.2
 _WARM_UP_S: Final = 1
 
 
@@ -111,11 +108,7 @@ class _Run:
             legs.append(await self._leg(subject, way, f"http://{place}/", loader))
 
     async def _leg(self, subject: Subject, way: Way, url: str, loader: Loader) -> Leg:
-        deadline = time.monotonic() + _WITHIN_S
-        while not await loader.answers(url):
-            if time.monotonic() > deadline:
-                raise BenchError(f"{subject.title}: {way.value} does not answer at {url}")
-            await asyncio.sleep(_POLL_S)
+        await until_answers(loader, url, f"{subject.title}: {way.value}")
         connections, seconds = self._options.connections, self._options.seconds
         loads = [
             await loader.run(each, connections=connections, seconds=length)
@@ -138,15 +131,7 @@ class _Run:
         }
 
     async def _address(self, kind: type[Service] | type[Ingress], name: str) -> str:
-        deadline = time.monotonic() + _WITHIN_S
-        while time.monotonic() < deadline:
-            found = (await self._client.get(kind, name, self._namespace)).status
-            places = (found.loadBalancer.ingress if found and found.loadBalancer else None) or ()
-            for each in places:
-                if each.ip:
-                    return each.ip
-            await asyncio.sleep(_POLL_S)
-        raise BenchError(f"{kind.__name__} {name} has no load balancer after {_WITHIN_S:.0f} s")
+        return await balancer_address(self._client, kind, name, self._namespace)
 
     async def _starts(self, subject: Subject) -> tuple[float, ...]:
         """Measure starts; failed ones become notes."""
@@ -178,11 +163,11 @@ async def _wait(
 ) -> None:
     for each in running:
         try:
-            async with asyncio.timeout(_WITHIN_S):
+            async with asyncio.timeout(WITHIN_S):
                 found.append(await asyncio.shield(asking) - each.ready_at)
         except TimeoutError:
             raise BenchError(
-                f"no answer through the load balancer {_WITHIN_S:.0f} s after {each.pod} was Ready"
+                f"no answer through the load balancer {WITHIN_S:.0f} s after {each.pod} was Ready"
             ) from None
 
 

@@ -7,11 +7,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from monopod.bench.compared import add_compared_columns, compared_cells
 from monopod.bench.network.manifests import CPU, MEMORY
 from monopod.bench.network.report import BODY_BYTES, FIRST_BYTE, NetworkReport, Way
-from monopod.bench.phases import Kind, Subject
+from monopod.bench.phases import Subject
 from monopod.bench.statistics import counted
-from monopod.bench.table import NOT_OBSERVED
 
 _FIGURES: Final[Mapping[str, tuple[str, float]]] = {
     "requestsPerSecond": ("requests/s", 1),
@@ -75,10 +75,7 @@ def _table(title: str, subjects: list[Subject]) -> Table:
     table = Table(title=title)
     for column in ("way", "figure"):
         table.add_column(column)
-    for subject in subjects:
-        table.add_column(subject.title, justify="right")
-        if subject.kind is Kind.MICROVM:
-            table.add_column("times", justify="right", style="bold")
+    add_compared_columns(table, subjects)
     return table
 
 
@@ -89,15 +86,13 @@ def _rows(
     figures: tuple[str, ...],
     columns: Mapping[Subject, Mapping[str, float]],
 ) -> None:
-    times = {(each.driver, each.of, each.figure): each.times for each in report.ratios}
     for number, figure in enumerate(figures):
         name, factor = _FIGURES[figure]
-        cells: list[str] = []
-        for subject, column in columns.items():
-            value = column.get(figure)
-            cells.append(NOT_OBSERVED if value is None else f"{value * factor:,.2f}")
-            if subject.kind is Kind.MICROVM:
-                ratio = times.get((subject.driver, of, figure))
-                cells.append(NOT_OBSERVED if ratio is None else f"{ratio:.3g}")
+        values = {subject: column.get(figure) for subject, column in columns.items()}
         last = number == len(figures) - 1
-        table.add_row(of if number == 0 else "", name, *cells, end_section=last)
+        table.add_row(
+            of if number == 0 else "",
+            name,
+            *compared_cells(report.ratios, of, figure, values, factor),
+            end_section=last,
+        )

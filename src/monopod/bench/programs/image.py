@@ -2,13 +2,13 @@
 
 import asyncio
 import hashlib
-import secrets
 import shutil
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 from monopod.bench.errors import BenchError
+from monopod.build.components import store
 from monopod.build.images import ImageConfig, write_archive
 from monopod.node.guest.archive import debian_sources
 from monopod.util import process
@@ -50,8 +50,7 @@ async def programs_archive(cache: Path, report: Report) -> Path:
         return archive
     task = "image of Redis and PostgreSQL"
     report(Progress(task, "unpacking Debian's packages"))
-    partial = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
-    partial.mkdir(parents=True)
+    partial = store.temporary_sibling(directory)
     try:
         root, new = partial / "root", partial / archive.name
         await _unpack(root)

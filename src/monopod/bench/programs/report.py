@@ -13,6 +13,8 @@ CPU: Final = "1"
 MEMORY: Final = "1Gi"
 """CPU and memory of each pod, of either kind: gives a machine of 1 vCPU and 2 GB."""
 PULL: Final = "pull_s"
+PROGRAMS: Final = "programs"
+"""What the ratios are of."""
 _DONE: Final = "done"
 _FAILED: Final = "failed: "
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
@@ -80,7 +82,7 @@ class ProgramsReport:
     @property
     def ratios(self) -> tuple[Ratio, ...]:
         """The key result of this benchmark."""
-        return ratios((each.subject, _PROGRAMS, each.figures) for each in self.measured)
+        return ratios((each.subject, PROGRAMS, each.figures) for each in self.measured)
 
     def document(self) -> dict[str, Any]:
         """Return the report as JSON data."""
@@ -101,6 +103,3 @@ class ProgramsReport:
             ],
             "notes": list(self.notes),
         }
-
-
-_PROGRAMS: Final = "programs"

@@ -4,8 +4,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from monopod.bench.programs.report import CPU, MEMORY, ProgramsReport
-from monopod.bench.table import NOT_OBSERVED
+from monopod.bench.compared import add_compared_columns, compared_cells
+from monopod.bench.programs.report import CPU, MEMORY, PROGRAMS, ProgramsReport
 
 
 def render(report: ProgramsReport) -> RenderableType:
@@ -17,19 +17,10 @@ def render(report: ProgramsReport) -> RenderableType:
     subjects = [each.subject for each in report.measured]
     table = Table(title=f"Programs inside a pod: {report.seconds} s for each load")
     table.add_column("figure")
-    for subject in subjects:
-        table.add_column(subject.title, justify="right")
-        if subject.driver:
-            table.add_column("times", justify="right", style="bold")
-    times = {(each.driver, each.figure): each.times for each in report.ratios}
+    add_compared_columns(table, subjects)
     for name in dict.fromkeys(name for each in report.measured for name in each.figures):
-        cells: list[str] = []
-        for each in report.measured:
-            value = each.figures.get(name)
-            cells.append(NOT_OBSERVED if value is None else f"{value:,.2f}")
-            if driver := each.subject.driver:
-                ratio = times.get((driver, name))
-                cells.append(NOT_OBSERVED if ratio is None else f"{ratio:.3g}")
+        values = {each.subject: each.figures.get(name) for each in report.measured}
+        cells = compared_cells(report.ratios, PROGRAMS, name, values)
         table.add_row(name.replace("_", " "), *cells)
     notes = (Text(f"note: {note}", style="yellow") for note in report.notes)
     return Group(Text(heading, style="dim"), table, *notes)

@@ -20,6 +20,7 @@ from monopod.bench.cluster import Cluster
 from monopod.bench.environment import exclusive, run_namespace, tenant_namespace
 from monopod.bench.errors import BenchError
 from monopod.bench.informers import until
+from monopod.bench.network.balancers import WITHIN_S, balancer_address, until_answers
 from monopod.bench.network.image import fortio_image
 from monopod.bench.network.loads import Loader
 from monopod.bench.network.manifests import INTERNAL, NAME_LABEL, fortio_pod, network_balancer
@@ -40,7 +41,6 @@ _SUBJECT: Final = Subject(Kind.MICROVM)
 _CONNECTIONS: Final = 4
 _RATE: Final = 100
 """Requests per second: a load that leaves both pods' processors idle for the most part."""
-_WITHIN_S: Final = 60.0
 _READY_S: Final = 180.0
 
 
@@ -134,7 +134,7 @@ class _Tenant:
         for _ in range(self._options.calls):
             began = time.monotonic()
             try:
-                await process.run(*self._kubectl, "get", "pods", timeout_s=_WITHIN_S)
+                await process.run(*self._kubectl, "get", "pods", timeout_s=WITHIN_S)
             except process.ProcessError as error:
                 samples.failures.append(str(error))
             else:
@@ -188,7 +188,7 @@ async def bench_tenants(
                 url = await _serve(client, victim, server.pod)
                 loader = Loader(client, victim, caller.pod)
                 tenant = _Tenant(rounds, loader, url, kubectl, options=options, report=report)
-                await _answers(loader, url)
+                await until_answers(loader, url, "the tenant's load balancer")
                 quiet = await tenant.measure("quiet")
                 assailant = _Attacker(client, hostile, attack, files[hostile], options)
                 async with assailant.attacking(report):
@@ -311,22 +311,4 @@ async def _user(cluster: Cluster, client: Client, namespace: str, path: Path) ->
 async def _serve(client: Client, namespace: str, pod: str) -> str:
     """Put a load balancer in front of a pod; returns its URL."""
     await client.create(network_balancer(pod, namespace, {NAME_LABEL: pod}, INTERNAL))
-    places: list[str] = []
-
-    def has_address(found: list[Service]) -> bool:
-        for each in found:
-            balancer = each.status.loadBalancer if each.status else None
-            places.extend(entry.ip for entry in (balancer and balancer.ingress) or () if entry.ip)
-        return bool(places)
-
-    if not await until(client, Service, has_address, within_s=_WITHIN_S, namespace=namespace):
-        raise BenchError(f"Service {pod} has no load balancer after {_WITHIN_S:.0f} s")
-    return f"http://{places[0]}/"
-
-
-async def _answers(loader: Loader, url: str) -> None:
-    deadline = time.monotonic() + _WITHIN_S
-    while not await loader.answers(url):
-        if time.monotonic() > deadline:
-            raise BenchError(f"no answer at {url}")
-        await asyncio.sleep(0.2)
+    return f"http://{await balancer_address(client, Service, pod, namespace)}/"
