@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from monopod.build.components import store
 from monopod.build.images import debian
 from monopod.build.images.errors import BuildError
 from monopod.build.images.write import ImageConfig, write_archive
@@ -80,7 +80,7 @@ async def _build(recipe: _Recipe, settings: Settings, report: Report) -> Path:
     if archive.is_file():
         return archive
     report(Progress(title, "building", 0, 1))
-    partial = _temporary(directory)
+    partial = store.temporary_sibling(directory)
     try:
         await _fill(recipe, packages, partial)
         await asyncio.to_thread(
@@ -176,12 +176,6 @@ def _key(recipe: _Recipe, packages: Sequence[debian.Package]) -> str:
     for _, source in (*recipe.files, *recipe.programs):
         digest.update(hashlib.sha256(_content(source)).digest())
     return digest.hexdigest()[:16]
-
-
-def _temporary(directory: Path) -> Path:
-    partial = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
-    partial.mkdir(parents=True)
-    return partial
 
 
 def _publish(built: Path, archive: Path) -> None:
