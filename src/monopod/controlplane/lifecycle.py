@@ -27,12 +27,14 @@ from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.map_count import max_map_count
 from monopod.settings import Settings
 from monopod.util.cgroups import Cgroup, Hierarchies
-from monopod.util.host_value import HostValueError
+from monopod.util.host_value import HostValue, HostValueError
 from monopod.util.progress import Progress, Report, ignore
 
 _KUBERNETES: Final = "k8s.io/kubernetes"
 _PAUSE: Final = "build/pause/linux/pause.c"
 _DEATH_WITHIN_S: Final = 20.0
+_MAP_COUNT: Final = "vm.max_map_count"
+_CONNECTIONS: Final = "nf_conntrack_max"
 
 
 async def up(
@@ -141,8 +143,7 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
         report(Progress("network", "namespaces, links and rules"))
         await Topology(layout.network, Host(Namespace.own())).remove()
         report(Progress("network", "removed", 1, 1))
-        _release_map_count(settings.instance, report)
-        _release_connections(settings.instance, report)
+        _release_host_values(settings.instance, report)
         report(Progress("files", str(home)))
         await machine_storage.remove(home)
         kept = await asyncio.to_thread(cluster_home.remove, home)
@@ -151,45 +152,37 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
 
 
 def _raise_map_count(instance: str, report: Report) -> None:
-    needed = uml.largest_mappings()
     try:
-        with max_map_count().locked() as users:
-            before = users.add(instance, needed)
+        _raise(_MAP_COUNT, max_map_count(), instance, uml.largest_mappings(), report)
     except (VmmError, HostValueError) as error:
         raise HostUnfitError((str(error),)) from error
-    detail = "is high enough" if before is None else f"raised from {before} to {needed}"
-    report(Progress("host", f"vm.max_map_count {detail}", 1, 1))
-
-
-def _release_map_count(instance: str, report: Report) -> None:
-    try:
-        with max_map_count().locked() as users:
-            value = users.remove(instance)
-    except (VmmError, HostValueError) as error:
-        raise ClusterError(str(error)) from error
-    if value is not None:
-        report(Progress("host", f"vm.max_map_count restored to {value}", 1, 1))
 
 
 def _raise_connections(instance: str, report: Report) -> None:
     needed = connection_limit.needed(this_host().memory_mib)
     try:
-        with connection_limit.connection_limit().locked() as users:
-            before = users.add(instance, needed)
+        _raise(_CONNECTIONS, connection_limit.connection_limit(), instance, needed, report)
     except HostValueError as error:
         raise ClusterError(str(error)) from error
+
+
+def _raise(name: str, value: HostValue, instance: str, needed: int, report: Report) -> None:
+    with value.locked() as users:
+        before = users.add(instance, needed)
     detail = "is high enough" if before is None else f"raised from {before} to {needed}"
-    report(Progress("host", f"nf_conntrack_max {detail}", 1, 1))
+    report(Progress("host", f"{name} {detail}", 1, 1))
 
 
-def _release_connections(instance: str, report: Report) -> None:
-    try:
-        with connection_limit.connection_limit().locked() as users:
-            value = users.remove(instance)
-    except HostValueError as error:
-        raise ClusterError(str(error)) from error
-    if value is not None:
-        report(Progress("host", f"nf_conntrack_max restored to {value}", 1, 1))
+def _release_host_values(instance: str, report: Report) -> None:
+    values = {_MAP_COUNT: max_map_count(), _CONNECTIONS: connection_limit.connection_limit()}
+    for name, value in values.items():
+        try:
+            with value.locked() as users:
+                restored = users.remove(instance)
+        except (VmmError, HostValueError) as error:
+            raise ClusterError(str(error)) from error
+        if restored is not None:
+            report(Progress("host", f"{name} restored to {restored}", 1, 1))
 
 
 async def _guest_image(

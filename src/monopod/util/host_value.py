@@ -23,6 +23,35 @@ class HostValueError(MonopodError):
     """The record of changes cannot be read."""
 
 
+def kernel_parameter(
+    name: str, file: Path, state: Path, error: Callable[[str], MonopodError]
+) -> "HostValue":
+    """Return a parameter of the kernel that is a number.
+
+    Args:
+        name: As sysctl names it.
+        file: Its file below ``/proc/sys``.
+        state: The directory of its users.
+        error: Makes the errors that are raised where it cannot be read or set.
+    """
+
+    def read() -> int:
+        try:
+            return int(file.read_text())
+        except (OSError, ValueError) as cause:
+            raise error(f"{name} cannot be read: {cause}") from cause
+
+    def write(value: int) -> None:
+        try:
+            file.write_text(str(value))
+        except OSError as cause:
+            raise error(
+                f"{name} cannot be set: {cause}; run on the host: sysctl -w {name}={value}"
+            ) from cause
+
+    return HostValue(state, read=read, write=write)
+
+
 class _Record(msgspec.Struct, frozen=True):
     """The changes of the number."""
 

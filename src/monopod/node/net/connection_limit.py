@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.node.net.errors import NetworkError
-from monopod.util.host_value import HostValue
+from monopod.util.host_value import HostValue, kernel_parameter
 
 PARAMETER: Final = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 _STATE: Final = Path("/run/monopod-conntrack-max")
@@ -27,25 +27,4 @@ def needed(memory_mib: int) -> int:
 
 def connection_limit(parameter: Path = PARAMETER, state: Path = _STATE) -> HostValue:
     """Return the limit, which clusters raise; its methods raise NetworkError if they cannot."""
-    return HostValue(
-        state,
-        read=lambda: _read(parameter),
-        write=lambda value: _write(parameter, value),
-    )
-
-
-def _read(parameter: Path) -> int:
-    try:
-        return int(parameter.read_text())
-    except (OSError, ValueError) as error:
-        raise NetworkError(f"nf_conntrack_max cannot be read: {error}") from error
-
-
-def _write(parameter: Path, value: int) -> None:
-    try:
-        parameter.write_text(str(value))
-    except OSError as error:
-        raise NetworkError(
-            f"nf_conntrack_max cannot be set: {error}; run on the host: "
-            f"sysctl -w net.netfilter.nf_conntrack_max={value}"
-        ) from error
+    return kernel_parameter("net.netfilter.nf_conntrack_max", parameter, state, NetworkError)

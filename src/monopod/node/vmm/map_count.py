@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.node.vmm.driver import VmmError
-from monopod.util.host_value import HostValue
+from monopod.util.host_value import HostValue, kernel_parameter
 
 PARAMETER: Final = Path("/proc/sys/vm/max_map_count")
 _STATE: Final = Path("/run/monopod-max-map-count")
@@ -16,11 +16,7 @@ _STATE: Final = Path("/run/monopod-max-map-count")
 
 def max_map_count(parameter: Path = PARAMETER, state: Path = _STATE) -> HostValue:
     """Return the limit, which clusters raise; its methods raise VmmError if that is impossible."""
-    return HostValue(
-        state,
-        read=lambda: read_max_map_count(parameter),
-        write=lambda value: _write(parameter, value),
-    )
+    return kernel_parameter("vm.max_map_count", parameter, state, VmmError)
 
 
 def read_max_map_count(parameter: Path = PARAMETER) -> int:
@@ -29,17 +25,4 @@ def read_max_map_count(parameter: Path = PARAMETER) -> int:
     Raises:
         VmmError: It cannot be read.
     """
-    try:
-        return int(parameter.read_text())
-    except (OSError, ValueError) as error:
-        raise VmmError(f"vm.max_map_count cannot be read: {error}") from error
-
-
-def _write(parameter: Path, value: int) -> None:
-    try:
-        parameter.write_text(str(value))
-    except OSError as error:
-        raise VmmError(
-            f"vm.max_map_count cannot be set: {error}; run on the host: "
-            f"sysctl -w vm.max_map_count={value}"
-        ) from error
+    return max_map_count(parameter).read()
