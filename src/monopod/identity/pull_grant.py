@@ -24,6 +24,8 @@ from monopod.util.files import write_atomically
 _SUFFIX: Final = ".json"
 _MACHINE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TOKEN_BYTES: Final = 32
+_HUB: Final = "docker.io"
+_HUB_SERVER: Final = "registry-1.docker.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,11 @@ def matches_registry(pattern: str, registry: str) -> bool:
         and len(labels) == len(parts)
         and all(fnmatch.fnmatchcase(part, label) for part, label in zip(parts, labels, strict=True))
     )
+
+
+def registry_server(registry: str) -> str:
+    """Return the server of a registry: Docker Hub's has another name than image references have."""
+    return _HUB_SERVER if registry == _HUB else registry
 
 
 class PullGrants:

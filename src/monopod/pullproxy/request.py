@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monopod.errors import MonopodError
+from monopod.identity.pull_grant import registry_server
 
 BEARER: Final = "Bearer "
 _METHODS: Final = ("GET", "HEAD")
@@ -21,8 +22,6 @@ _MANIFEST: Final = re.compile(rf"/v2/({_NAME}(?:/{_NAME})*)/(manifests)/({_TAG}|
 _BLOB: Final = re.compile(rf"/v2/({_NAME}(?:/{_NAME})*)/(blobs)/({_DIGEST})")
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
 _REGISTRY: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?")
-_HUB: Final = "docker.io"
-_HUB_SERVER: Final = "registry-1.docker.io"
 
 
 class RefusedError(MonopodError):
@@ -66,7 +65,7 @@ class PullRequest:
     @property
     def url(self) -> str:
         """Its URL at the registry."""
-        server = _HUB_SERVER if self.registry == _HUB else self.registry
+        server = registry_server(self.registry)
         return f"https://{server}/v2/{self.repository}/{self.kind}/{self.reference}"
 
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
-from monopod.identity.pull_grant import matches_registry
+from monopod.identity.pull_grant import matches_registry, registry_server
 
 _ANY: Final = "_default"
 """Directory of registries that have no directory of their own, for containerd."""
-_DOCKER_HUB: Final = "docker.io"
-_HUB_SERVER: Final = "registry-1.docker.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def pull_proxy_files(
     authority = f"{proxy.endpoint}/ca.crt"
     files = {authority: proxy.ca_certificate}
     for registry in sorted(named):
-        direct = {"server": f"https://{_HUB_SERVER if registry == _DOCKER_HUB else registry}"}
+        direct = {"server": f"https://{registry_server(registry)}"}
         if registry in authorities:
             direct["ca"] = str(directory / registry / "ca.crt")
         files[f"{registry}/hosts.toml"] = _hosts(proxy, str(directory / authority), direct)
