@@ -26,7 +26,7 @@ from monopod.controllers.patch.actions import (
 )
 from monopod.controllers.patch.campaigns import Campaigns
 from monopod.controllers.patch.notice import BUDGET, SEVERAL_BUDGETS
-from monopod.controllers.patch.plan import plan_of
+from monopod.controllers.patch.plan import effective_times, plan_of
 from monopod.controllers.patch.state import PodView, State
 from monopod.kube import (
     Client,
@@ -86,8 +86,8 @@ class Handlers:
         await self._condition(pod, False, marks.NOT_SCHEDULED, "the patch campaign was stopped")
 
     async def _mark(self, state: State, pod: PodView) -> None:
-        plan = plan_of(state)
-        text = marks.scheduled_message(state.name, state.uid, plan.before, plan.deadline)
+        before, deadline = effective_times(state.spec, state.created)
+        text = marks.scheduled_message(state.name, state.uid, before, deadline)
         await events.publish(
             self.client,
             state.uid,
@@ -99,7 +99,7 @@ class Handlers:
         await self._condition(pod, True, marks.SCHEDULED, text)
 
     async def _mark_failed(self, state: State, action: MarkFailed) -> None:
-        deadline = plan_of(state).deadline
+        _, deadline = effective_times(state.spec, state.created)
         why = action.notice.evictErrorMessage
         text = marks.failed_message(state.name, state.uid, why, deadline)
         # The event comes first: the mark says that the pod has it.
