@@ -1,7 +1,6 @@
 """Pods outside profiles meet the level ``baseline``, as upstream's plugin has it."""
 
 import json
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
@@ -18,6 +17,7 @@ from monopod.kube import AlreadyExistsError, Client, ForbiddenError, codec, conn
 from monopod.webhooks import pod_security
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
+from tests.framework.namespaces import new_namespace
 
 pytestmark = [pytest.mark.api, pytest.mark.asyncio(loop_scope="module")]
 
@@ -107,13 +107,12 @@ async def _client(api_server: ApiServer) -> AsyncIterator[Client]:  # pyright: i
 
 
 async def _namespace(client: Client, enforce: str | None = None) -> str:
-    labels = {} if enforce is None else {pod_security.LABEL: enforce}
-    return await _named(client, f"test-{uuid.uuid4().hex[:8]}", labels)
+    return await new_namespace(client, {pod_security.LABEL: enforce} if enforce else None)
 
 
-async def _named(client: Client, name: str, labels: dict[str, str] | None = None) -> str:
+async def _named(client: Client, name: str) -> str:
     with suppress(AlreadyExistsError):
-        await client.create(Namespace(metadata=ObjectMeta(name=name, labels=labels)))
+        await client.create(Namespace(metadata=ObjectMeta(name=name)))
     # No controller makes it in these tests.
     with suppress(AlreadyExistsError):
         await client.create(ServiceAccount(metadata=ObjectMeta(name="default", namespace=name)))
