@@ -11,6 +11,7 @@ from typing import Final
 
 from monopod.fargate.sizing import Size
 from monopod.node.provider import CapacityUnavailableError
+from monopod.node.provider.host_capacity import fits, total
 
 _TRUSTED_S: Final = 40.0
 """A machine that lacks room is tried every 15 s; one that is not any more has gone."""
@@ -62,9 +63,10 @@ class RoomQueue:
         if not namespace:
             return
         own = share_with(namespace, size, taken, whole)
-        free = _minus(whole, *taken.values(), size)
+        used = total([*taken.values(), size])
+        free = Size(whole.milli_cpu - used.milli_cpu, whole.memory_mib - used.memory_mib)
         for each in self._waiting.values():
-            if each.namespace in ("", namespace) or _fits(each.size, free):
+            if each.namespace in ("", namespace) or fits(each.size, free):
                 continue
             if share_with(each.namespace, each.size, taken, whole) < own:
                 raise CapacityUnavailableError(
@@ -72,17 +74,6 @@ class RoomQueue:
                     f" namespace {namespace} would have {own:.0%} of it, and one whose machines"
                     " wait for room would have less"
                 )
-
-
-def _fits(size: Size, free: Size) -> bool:
-    return size.milli_cpu <= free.milli_cpu and size.memory_mib <= free.memory_mib
-
-
-def _minus(whole: Size, *parts: Size) -> Size:
-    return Size(
-        whole.milli_cpu - sum(each.milli_cpu for each in parts),
-        whole.memory_mib - sum(each.memory_mib for each in parts),
-    )
 
 
 def cpu_parts(machines: Mapping[str, tuple[str, Size]]) -> dict[str, float]:

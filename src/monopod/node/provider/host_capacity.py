@@ -60,14 +60,14 @@ def check_fits(wanted: Size, taken: Sequence[Size], whole: Size) -> None:
     ]
     if not lacking:
         return
-    never = not could_fit(wanted, whole)
+    never = not fits(wanted, whole)
     said = "it never fits this host, not even an empty one: " if never else ""
     raise CapacityUnavailableError(said + "; ".join(lacking))
 
 
-def could_fit(wanted: Size, whole: Size) -> bool:
-    """Return whether a machine fits an empty host."""
-    return wanted.milli_cpu <= whole.milli_cpu and wanted.memory_mib <= whole.memory_mib
+def fits(wanted: Size, room: Size) -> bool:
+    """Return whether a machine fits in some room, such as that of an empty host."""
+    return wanted.milli_cpu <= room.milli_cpu and wanted.memory_mib <= room.memory_mib
 
 
 def check_storage(

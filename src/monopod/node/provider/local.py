@@ -41,7 +41,7 @@ from monopod.node.provider.fair_share import RoomQueue, check_bound, cpu_parts
 from monopod.node.provider.host_capacity import (
     check_fits,
     check_storage,
-    could_fit,
+    fits,
     for_machines,
     free_bytes,
     this_host,
@@ -246,7 +246,7 @@ class LocalProvider:
             check_fits(wanted.total, [each.total for each in known], self._whole)
             self._queue.check_turn(*of, taken, self._whole)
         except CapacityUnavailableError:
-            if could_fit(wanted.total, self._whole):
+            if fits(wanted.total, self._whole):
                 self._queue.wait(name, *of)
             raise
 
