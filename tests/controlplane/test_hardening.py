@@ -133,8 +133,12 @@ async def test_each_process_has_its_groups_limits_and_filter(plane: ControlPlane
         assert each.state is not None
         pid = innermost(each.state.pid or 0)
         service = services[each.name]
-        (memory, *_) = (path.parent for path in groups.procs(each.name))
-        assert str(pid) in (memory / "cgroup.procs").read_text().split(), each.name
+        memory, *_, cpu = (path.parent for path in groups.procs(each.name))
+        for group in (memory, cpu):
+            assert str(pid) in (group / "cgroup.procs").read_text().split(), each.name
+        # All services together count as all machines together do.
+        weight = next(cpu.parent.glob("cpu.weight"), cpu.parent / "cpu.shares").read_text()
+        assert int(weight) in (1000, 10240)
         limit = next(memory.glob("memory.max"), memory / "memory.limit_in_bytes").read_text()
         assert int(limit) == allowed[service.role].memory_bytes
         assert proc_status(pid)["Seccomp"] == ("2" if service.confined else "0"), each.name

@@ -41,9 +41,11 @@ def test_version_2_passes_controllers_on_to_the_groups(tmp_path: Path) -> None:
     (services / "etcd" / "memory.swap.max").write_text("max")
     groups.limit("etcd", _LIMITS)
     assert _read(tmp_path) == {
-        "cgroup.subtree_control": "+memory +pids",
-        "monopod-abc/cgroup.subtree_control": "+memory +pids",
-        f"{_PATH}/cgroup.subtree_control": "+memory +pids",
+        "cgroup.subtree_control": "+memory +pids +cpu",
+        "monopod-abc/cgroup.subtree_control": "+memory +pids +cpu",
+        "monopod-abc/cpu.weight": "1000",
+        f"{_PATH}/cgroup.subtree_control": "+memory +pids +cpu",
+        f"{_PATH}/cpu.weight": "1000",
         f"{_PATH}/cgroup.procs": "17\n",
         f"{_PATH}/supervisors/cgroup.procs": "17",
         f"{_PATH}/etcd/memory.max": str(96 << 20),
@@ -56,18 +58,23 @@ def test_version_2_passes_controllers_on_to_the_groups(tmp_path: Path) -> None:
 
 @pytest.mark.unit
 def test_version_1_has_each_limit_in_its_hierarchy(tmp_path: Path) -> None:
-    memory, pids = tmp_path / "memory", tmp_path / "pids"
-    groups = ServiceGroups(
-        Hierarchies(tmp_path / "unified", {"memory": memory, "pids": pids}), _PATH
-    )
+    cpu, memory, pids = (tmp_path / name for name in ("cpu", "memory", "pids"))
+    for group in (cpu / _PATH, (cpu / _PATH).parent):
+        group.mkdir(parents=True, exist_ok=True)
+        (group / "cpu.shares").write_text("1024")
+    legacy = {"cpu": cpu, "memory": memory, "pids": pids}
+    groups = ServiceGroups(Hierarchies(tmp_path / "unified", legacy), _PATH)
     groups.limit("etcd", _LIMITS)
     assert _read(tmp_path) == {
+        f"cpu/{_PATH}/cpu.shares": "10240",
+        "cpu/monopod-abc/cpu.shares": "10240",
         f"memory/{_PATH}/etcd/memory.limit_in_bytes": str(96 << 20),
         f"pids/{_PATH}/etcd/pids.max": "32",
     }
     assert groups.procs("etcd") == [
         memory / _PATH / "etcd" / "cgroup.procs",
         pids / _PATH / "etcd" / "cgroup.procs",
+        cpu / _PATH / "etcd" / "cgroup.procs",
     ]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from monopod.node.provider.settings import LocalSettings
+from monopod.node.vmm import halt_poll
 from monopod.node.vmm.map_count import max_map_count, read_max_map_count
 from monopod.node.vmm.uml import largest_mappings
 from monopod.settings import Settings
@@ -34,6 +36,8 @@ async def test_down_leaves_nothing_and_the_next_up_is_quick(
     needs_mappings = max_map_count().state / "clusters" / instance
     assert needs_mappings.exists()
     assert read_max_map_count() >= largest_mappings()
+    if halt_poll.PARAMETER.exists():
+        assert halt_poll.halt_poll().read() >= LocalSettings().halt_poll_ns
 
     await cluster.monopod("down")
     assert in_network(instance, transit) == []

@@ -22,7 +22,7 @@ _SCHEMA: Final = re.compile(r"x-kubernetes-pf-flowschema-uid: (\S+)", re.IGNOREC
 async def test_requests_take_turns_between_namespaces_and_delay_no_controller(
     api_server: ApiServer, admin: Client, namespace: str
 ) -> None:
-    wanted = yaml.safe_dump_all(manifests.read("fairness"))
+    wanted = yaml.safe_dump_all(manifests.read("fairness", {"processors": "2"}))
     assert api_server.kubectl("apply", "-f", "-", stdin=wanted).returncode == 0
     level = await admin.get(PriorityLevelConfiguration, "monopod-namespaces")
     assert level.spec is not None and level.spec.limited is not None

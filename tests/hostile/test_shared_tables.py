@@ -55,7 +55,7 @@ def _entries(made: Lab) -> int:
 @pytest.mark.parametrize(
     "router",
     [
-        pytest.param({"CONNECTIONS": _MOST}, id="at a time"),
+        pytest.param({"CONNECTIONS": _MOST, "COUNTED_OF": 1}, id="at a time"),
         pytest.param({"NEW_PER_SECOND": 1, "NEW_AT_ONCE": _MOST}, id="in a second"),
     ],
     indirect=True,
@@ -73,6 +73,16 @@ async def test_one_machine_takes_a_bounded_number_of_connections(router: Lab) ->
         policy = router.policy
         await router.firewall.apply(router_policy.router_tables(router.plan, policy))
         assert await call(other.namespace, other.pod, (str(WORLD.ip), 80))
+
+
+@pytest.mark.row("S5")
+@pytest.mark.parametrize("router", [{"CONNECTIONS": 512, "COUNTED_OF": 8}], indirect=True)
+async def test_counted_by_sample(router: Lab) -> None:
+    """One connection of eight is counted, up to 64: the chance to be outside is below 1e-6."""
+    attacker = await router.guest()
+    before = _entries(router)
+    _flood(attacker, 1500)
+    assert 512 / 2 < _entries(router) - before < 512 * 2
 
 
 @pytest.mark.row("S5")

@@ -96,9 +96,10 @@ def test_the_machines_of_a_namespace_have_one_part_of_the_cpu_together() -> None
     machines |= {"mvm-large": ("many", Size(1250, 512)), "mvm-few": ("few", Size(250, 512))}
     machines |= {f"mvm-worker-{number}": ("", Size(2000, 4096)) for number in range(2)}
     parts = cpu_parts(machines)
-    assert parts["mvm-0"] == 0.125
-    assert parts["mvm-large"] == 0.625
-    assert parts["mvm-few"] == parts["mvm-worker-0"] == parts["mvm-worker-1"] == 1
+    assert parts["mvm-few"] == parts["mvm-worker-0"] == parts["mvm-worker-1"] == 0.25
+    assert parts["mvm-0"] == 0.125 * 0.25
+    assert parts["mvm-large"] == 0.625 * 0.25
+    assert sum(parts.values()) == 1
 
 
 _SIZES = st.builds(Size, st.integers(250, 8000), st.integers(512, 16384))

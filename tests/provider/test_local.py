@@ -21,7 +21,7 @@ from monopod.node.provider.directory import MachineDirectory
 from monopod.node.provider.drivers import Drivers
 from monopod.node.provider.local import LocalProvider
 from monopod.node.provider.settings import LocalSettings
-from monopod.node.vmm.cgroups import Cgroups
+from monopod.node.vmm.cgroups import MACHINES_WEIGHT, Cgroups
 from monopod.node.vmm.driver import Driver, LinkKind, Machine, MachineExit
 from monopod.node.vmm.launcher import PLATFORM_MILLI_CPU
 from monopod.node.vmm.uml import UmlDriver
@@ -299,12 +299,12 @@ def _cpu(host: Host, name: str) -> tuple[int, int]:
 
 
 def _cpu_part(host: Host, name: str) -> float:
-    """What a machine gets of contended CPU, as a part of the kernel's default."""
+    """What a machine gets of contended CPU, as a part of what all machines get."""
     group = host.cgroups.directory(name, "cpu")
     legacy, unified = group / "cpu.shares", group / "cpu.weight"
     if legacy.exists():
-        return int(legacy.read_text()) / 1024
-    return int(unified.read_text()) / 100
+        return int(legacy.read_text()) / 1024 / MACHINES_WEIGHT
+    return int(unified.read_text()) / 100 / MACHINES_WEIGHT
 
 
 @pytest.mark.row("S5")
@@ -324,7 +324,7 @@ async def test_freed_room_goes_to_the_namespace_that_has_less(host: Host) -> Non
         with pytest.raises(CapacityUnavailableError, match="turn of a namespace with less"):
             await capacity.launch(many[2], configure)
         await capacity.launch(few, configure)
-        assert _cpu_part(host, few.name) == _cpu_part(host, many[1].name) == 1
+        assert _cpu_part(host, few.name) == _cpu_part(host, many[1].name) == 0.5
         await capacity.terminate(many[1].name)
         await capacity.launch(many[2], configure)
 

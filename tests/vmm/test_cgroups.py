@@ -44,7 +44,7 @@ def test_version_2_carries_all_limits(ordinary: Cgroups, tmp_path: Path) -> None
     assert (group / "cpu.max").read_text() == f"{PERIOD_US} {PERIOD_US}"
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
     ordinary.set_cpu_part("one", 0.25)
-    assert (group / "cpu.weight").read_text() == "25"
+    assert (group / "cpu.weight").read_text() == "250"
     ordinary.set_cpu_quota("one", 350)
     quota, period = (group / "cpu.max").read_text().split()
     assert int(quota) * 1000 == int(period) * 350

@@ -206,7 +206,7 @@ class ControlPlane:
             *manifests.read("rbac"),
             *manifests.read("dns", values),
             *manifests.read("loadbalancer"),
-            *manifests.read("fairness"),
+            *manifests.read("fairness", {"processors": str(len(os.sched_getaffinity(0)))}),
             *admission_manifests(authority, level=self.layout.settings.pod_security_level),
         ]
         await objects.apply(client, every)

@@ -22,7 +22,7 @@ from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology, reserve
 from monopod.node.provider.host_capacity import this_host
 from monopod.node.provider.settings import LocalSettings
-from monopod.node.vmm import uml
+from monopod.node.vmm import halt_poll, uml
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.map_count import max_map_count
 from monopod.settings import Settings
@@ -34,6 +34,7 @@ _KUBERNETES: Final = "k8s.io/kubernetes"
 _PAUSE: Final = "build/pause/linux/pause.c"
 _DEATH_WITHIN_S: Final = 20.0
 _MAP_COUNT: Final = "vm.max_map_count"
+_HALT_POLL: Final = "haltpoll.guest_halt_poll_ns"
 _CONNECTIONS: Final = "nf_conntrack_max"
 
 
@@ -80,8 +81,10 @@ async def up(
         )
         state.save(home, now)
         if machines:
+            local = LocalSettings()
             _raise_map_count(settings.instance, report)
-            await machine_storage.ensure(home, LocalSettings().storage_gib, report)
+            _raise_halt_poll(settings.instance, local.halt_poll_ns, report)
+            await machine_storage.ensure(home, local.storage_gib, report)
         plane = _plane(settings, now)
         await plane.start(report)
         if machines:
@@ -158,6 +161,16 @@ def _raise_map_count(instance: str, report: Report) -> None:
         raise HostUnfitError((str(error),)) from error
 
 
+def _raise_halt_poll(instance: str, needed: int, report: Report) -> None:
+    if not needed or not halt_poll.PARAMETER.exists():
+        return
+    try:
+        _raise(_HALT_POLL, halt_poll.halt_poll(), instance, needed, report)
+    except (VmmError, HostValueError) as error:
+        # Machines are slower without it, and work.
+        report(Progress("host", str(error), 1, 1))
+
+
 def _raise_connections(instance: str, report: Report) -> None:
     needed = connection_limit.needed(this_host().memory_mib)
     try:
@@ -174,7 +187,11 @@ def _raise(name: str, value: HostValue, instance: str, needed: int, report: Repo
 
 
 def _release_host_values(instance: str, report: Report) -> None:
-    values = {_MAP_COUNT: max_map_count(), _CONNECTIONS: connection_limit.connection_limit()}
+    values = {
+        _MAP_COUNT: max_map_count(),
+        _CONNECTIONS: connection_limit.connection_limit(),
+        _HALT_POLL: halt_poll.halt_poll(),
+    }
     for name, value in values.items():
         try:
             with value.locked() as users:

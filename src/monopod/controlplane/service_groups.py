@@ -1,9 +1,14 @@
 """The cgroups of the control plane's processes: one for each, with limits on memory and processes.
 
+While CPU is short, control plane and machines have the same part of it, and each process of the
+control plane has the same part of that: a tenant who keeps one busy slows down neither another
+process nor, beyond that part, the machines.
+
 The supervisors have another group. In version 2 a group with limited groups below it has
 no processes itself; in version 1 each limit is in the hierarchy of its controller.
 """
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,11 +18,12 @@ from typing import Final
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.service import Role
 from monopod.controlplane.settings import ControlPlaneSettings
-from monopod.util.cgroups import Cgroup, Hierarchies
+from monopod.node.vmm.cgroups import MACHINES_WEIGHT
+from monopod.util.cgroups import Cgroup, Hierarchies, set_cpu_weight
 
 SUPERVISORS: Final = "supervisors"
 """The group of s6's own processes; no service has that name."""
-_CONTROLLERS: Final = ("memory", "pids")
+_CONTROLLERS: Final = ("memory", "pids", "cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,14 @@ class ServiceGroups:
             self._enable()
             for group in groups.values():
                 group.mkdir(parents=True, exist_ok=True)
+            if "cpu" in groups:
+                # The groups of all services, and of the cluster, above it.
+                services = groups["cpu"].parent
+                set_cpu_weight(services, MACHINES_WEIGHT)
+                if self._roots["cpu"] != self._unified:
+                    # The host's processes may have no group, and each counts as one; on each
+                    # processor the cluster counts as one, too.
+                    set_cpu_weight(services.parent, float(os.cpu_count() or 1))
             if "memory" in groups:
                 self._limit_memory(groups["memory"], wanted.memory_bytes)
             if "pids" in groups:

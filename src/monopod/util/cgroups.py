@@ -23,6 +23,24 @@ class CgroupError(MonopodError):
     """A cgroup cannot be made or removed."""
 
 
+def set_cpu_weight(group: Path, weight: float) -> None:
+    """Set what a cgroup gets of contended CPU, next to its siblings.
+
+    Args:
+        group: The cgroup's directory where the controller ``cpu`` is, of either version.
+        weight: Relative to the kernel's default for a cgroup, and to what a process in a cgroup of
+            version 1 counts that has cgroups below it. The kernel's least and most are the limits.
+
+    Raises:
+        OSError: The cgroup does not exist, or the controller is not there.
+    """
+    legacy = group / "cpu.shares"
+    if legacy.exists():
+        legacy.write_text(str(min(1 << 18, max(2, round(weight * 1024)))))
+    else:
+        (group / "cpu.weight").write_text(str(min(10_000, max(1, round(weight * 100)))))
+
+
 @dataclass(frozen=True, slots=True)
 class Hierarchies:
     """The mount points of a host's cgroup hierarchies."""

@@ -26,9 +26,17 @@ INTERNET_FACING: Final = "internet-facing"
 """A scheme that this host reaches too."""
 
 
-def fortio_pod(name: str, namespace: str, subject: Subject, image: str) -> Pod:
+def fortio_pod(
+    name: str,
+    namespace: str,
+    subject: Subject,
+    image: str,
+    *,
+    cpu: str = CPU,
+    memory: str = MEMORY,
+) -> Pod:
     """Return a pod that answers requests, and generates load on demand."""
-    share = {"cpu": CPU, "memory": MEMORY}
+    share = {"cpu": cpu, "memory": memory}
     get = core.HTTPGetAction(port=PORT, path="/")
     container = core.Container(
         name="main",

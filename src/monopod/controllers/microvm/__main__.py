@@ -1,6 +1,7 @@
 """``python -m monopod.controllers.microvm``: the process that runs the MicroVM controllers."""
 
 import sys
+from typing import Final
 
 from monopod.controllers.microvm import cluster_endpoint
 from monopod.controllers.microvm.events import COMPONENT
@@ -10,10 +11,15 @@ from monopod.identity.pull_grant import PullGrants
 from monopod.kube import Daemon, connect, serve
 from monopod.node.provider.local_host import open_local
 from monopod.settings import Settings
+from monopod.util.scheduling import set_slice
+
+_SLICE_NS: Final = 300_000
+"""Of machines, which inherit it: a request passes several, each of which waits for its turn."""
 
 
 async def _main(service: Daemon) -> None:
     settings, own = Settings(), MicroVMSettings()
+    set_slice(_SLICE_NS)
     if own.image is None:
         raise ValueError("MONOPOD_MICROVM_IMAGE is not set; set it to the guest image's directory")
     kubeconfig = settings.identities / "microvm" / "kubeconfig"

@@ -127,6 +127,16 @@ def beyond(name: str, key: Json, kind: str, limit: Mapping[str, Json], size: int
     return {"meter": {"name": name, "key": key, "size": size, "stmt": statement}}
 
 
+def one_connection_of(count: int) -> Json:
+    """Match all packets of one connection of so many, a power of two, which no guest can choose."""
+    return match({"&": [ct("id"), count - 1]}, 0)
+
+
+def remember(key: Json, of: str) -> Json:
+    """Add a value to an ``@set``, or begin its time there anew."""
+    return {"set": {"op": "update", "elem": key, "set": of}}
+
+
 def concatenation(*parts: Json) -> Json:
     """A concatenation of several values."""
     return {"concat": parts}
@@ -236,6 +246,12 @@ class Table:
         elements = [concatenation(*map(str, pair)) for pair in pairs]
         add = {"add": {"element": {**self._at, "name": name, "elem": elements}}}
         return [add] if elements else []
+
+    def interfaces_for_a_time(self, name: str, seconds: int, size: int) -> None:
+        """Declare a set of interfaces that rules fill; each is in it for some seconds."""
+        kept = {"flags": ["timeout"], "timeout": seconds, "size": size}
+        declared = {**self._at, "name": name, "type": "iface_index", **kept}
+        self._structure.append({"add": {"set": declared}})
 
     def verdicts(self, name: str, verdicts: Iterable[tuple[IPv4Address, Json]]) -> None:
         """Declare a map from addresses to verdicts."""

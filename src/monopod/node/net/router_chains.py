@@ -32,6 +32,9 @@ from monopod.node.net.rules import FILTER, MANGLE, RAW, accept_known, drop
 
 CONNECTIONS: Final = 16_384
 """Tracked connections over one link: the host's table has 262,144 entries by default."""
+COUNTED_OF: Final = 16
+"""Of so many connections one is counted, a power of two: for each that it counts, the kernel walks
+all that it has counted over that link."""
 NEW_PER_SECOND: Final = 2_000
 NEW_AT_ONCE: Final = 8_000
 """New connections over one link in each second, and at once after a quiet time."""
@@ -63,17 +66,22 @@ def limit_connections(table: Table) -> None:
     """Limit the connections that come over each machine's link: all share one tracking table.
 
     A connection beyond is dropped before it has an entry there; those that exist are unaffected.
+    A link that is at its limit gets no new connection for a second, which costs a lookup for each
+    packet; to count again would cost a walk.
     """
+    table.interfaces_for_a_time("full_links", 1, _LINKS)
     table.base_chain("limits", "prerouting", MANGLE)
     rate = {"rate": NEW_PER_SECOND, "per": "second", "burst": NEW_AT_ONCE}
     groups = match(nft.meta("iifgroup"), nft.one_of((LINK_GROUP, NODE_LINK_GROUP)))
     new = groups, match(nft.ct("state"), "new", op="in")
-    for name, kind, limit in (
-        ("new_connections", "limit", rate),
-        ("connections", "ct count", {"val": CONNECTIONS}),
-    ):
-        beyond = nft.beyond(name, nft.meta("iif"), kind, limit, _LINKS)
-        table.rule("limits", *new, beyond, *drop("connections_blocked"))
+    link = nft.meta("iif")
+    table.rule("limits", *new, match(link, "@full_links"), *drop("connections_blocked"))
+    too_fast = nft.beyond("new_connections", link, "limit", rate, _LINKS)
+    table.rule("limits", *new, too_fast, *drop("connections_blocked"))
+    counted = {"val": CONNECTIONS // COUNTED_OF}
+    too_many = nft.beyond("connections", link, "ct count", counted, _LINKS)
+    full = too_many, nft.remember(link, "@full_links"), *drop("connections_blocked")
+    table.rule("limits", *new, nft.one_connection_of(COUNTED_OF), *full)
 
 
 def _echo() -> Json:

@@ -5,6 +5,7 @@ Fairness. While machines wait for room, the one whose namespace would have the s
 it goes first, and none with a larger share takes the room that it needs.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -79,15 +80,19 @@ class RoomQueue:
 def cpu_parts(machines: Mapping[str, tuple[str, Size]]) -> dict[str, float]:
     """Return what each machine gets of contended CPU, from 0 to 1, by namespace and size.
 
-    The machines of a namespace have 1 together, by their vCPU: a namespace with many does not slow
-    down that of a few. A machine without a namespace has 1.
+    All machines have 1 together. Each namespace has the same part, which its machines divide by
+    their vCPU: a namespace with many does not slow down that of a few. A machine without a
+    namespace, which is a worker node, has the part of a namespace.
     """
-    together: dict[str, int] = {}
-    for namespace, size in machines.values():
-        together[namespace] = together.get(namespace, 0) + size.milli_cpu
+    owners = {
+        name: (namespace, "" if namespace else name) for name, (namespace, _) in machines.items()
+    }
+    together = Counter[tuple[str, str]]()
+    for name, (_, size) in machines.items():
+        together[owners[name]] += size.milli_cpu
     return {
-        name: size.milli_cpu / max(1, together[namespace]) if namespace else 1.0
-        for name, (namespace, size) in machines.items()
+        name: size.milli_cpu / max(1, together[owners[name]]) / len(together)
+        for name, (_, size) in machines.items()
     }
 
 

@@ -51,6 +51,10 @@ class LocalSettings(BaseSettings):
     """Limit on concurrent boots. Fewer leave cores idle while machines wait for disk and API
     server; with more, each boot gets close to its timeouts."""
 
+    halt_poll_ns: int = Field(default=200_000, ge=0, le=1_000_000)
+    """How long an idle processor of a host that is a guest polls before it sleeps, at least. It is
+    what ``haltpoll.guest_halt_poll_ns`` is raised to; 0 leaves it as it is."""
+
     tcg: bool = False
     """Whether a machine that no other default driver can run may run under ``qemu-tcg`` without a
     request for it: QEMU's documentation says that TCG is no isolation boundary."""

@@ -12,11 +12,13 @@ from typing import Final
 
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.io_limits import CONTROLLER, LEGACY_CONTROLLER, IoLimits
-from monopod.util.cgroups import Cgroup, Hierarchies
+from monopod.util.cgroups import Cgroup, Hierarchies, set_cpu_weight
 
 PERIOD_US: Final = 20_000
 """CFS period. A machine that has used its quota is throttled until the next one, guest kernel
 included, so periods are far shorter than a user or a probe would notice."""
+MACHINES_WEIGHT: Final = 10.0
+"""Of all machines together, next to the control plane: what the kernel gives ten groups."""
 _CONTROLLERS: Final = ("cpu", "memory", "pids")
 
 
@@ -107,13 +109,12 @@ class Cgroups:
 
         Args:
             name: The machine.
-            part: From 0 to 1; 1 is what the kernel gives a group by default.
+            part: From 0 to 1, of what all machines get together.
         """
-        legacy = "cpu" in self._legacy
-        file, usual, least = ("cpu.shares", 1024, 2) if legacy else ("cpu.weight", 100, 1)
-        with suppress(FileNotFoundError):
-            weight = max(least, round(usual * part))
-            (self.directory(name, "cpu") / file).write_text(str(weight))
+        group = self.directory(name, "cpu")
+        if group.exists():
+            with suppress(FileNotFoundError):
+                set_cpu_weight(group, MACHINES_WEIGHT * part)
 
     def names(self) -> list[str]:
         """Return the names of all machines with a group, running or not."""
