@@ -31,7 +31,7 @@ subprocess.run([sys.executable, "-c", sys.argv[1]], check=True)
 @pytest.mark.row("S5")
 async def test_what_it_starts_inherits_the_slice() -> None:
     if _kernel() < (6, 12):
-        pytest.skip("Linux before 6.12 has no slices of its own")
+        pytest.skip("Linux before 6.12 has one slice for all")
     printed = await process.run(sys.executable, "-c", _START, _LOOK)
     assert int(printed) == _SLICE_NS
 

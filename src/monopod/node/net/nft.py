@@ -133,7 +133,7 @@ def one_connection_of(count: int) -> Json:
 
 
 def remember(key: Json, of: str) -> Json:
-    """Add a value to an ``@set``, or begin its time there anew."""
+    """Add a value to an ``@set``, or restart its time there."""
     return {"set": {"op": "update", "elem": key, "set": of}}
 
 
