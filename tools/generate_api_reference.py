@@ -75,6 +75,7 @@ class Schema(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     additional_properties: "Schema | None" = None
     rules: list[Rule] = msgspec.field(name="x-kubernetes-validations", default_factory=list[Rule])
     list_type: str = msgspec.field(name="x-kubernetes-list-type", default="")
+    any_fields: bool = msgspec.field(name="x-kubernetes-preserve-unknown-fields", default=False)
     list_keys: list[str] = msgspec.field(
         name="x-kubernetes-list-map-keys", default_factory=list[str]
     )
@@ -240,6 +241,8 @@ def _limits(schema: Schema) -> Iterator[str]:
     yield from _range(schema.min_length, schema.max_length, " characters")
     yield from _range(schema.min_items, schema.max_items, " items")
     yield from _range(None, schema.max_properties, " entries")
+    if schema.any_fields:
+        yield "any fields"
     if schema.list_type == "set":
         yield "no duplicates"
     if schema.list_type == "map":

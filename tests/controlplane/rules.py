@@ -13,13 +13,27 @@ def rights(group: str, resources: str, verbs: str) -> set[Right]:
 _EVENTS: Final = rights("", "events", "get create patch")
 
 MAY: Final[dict[str, set[Right]]] = {
+    "monopod:sidecars": (
+        rights(
+            "monopod.dev",
+            "sidecarinjections clustersidecarinjections",
+            "list watch create update delete",
+        )
+        | rights("monopod.dev", "sidecarinjections/status clustersidecarinjections/status", "patch")
+        | rights("apps", "daemonsets", "list watch")
+        | rights("", "pods", "list watch")
+        | rights("", "configmaps", "get create patch delete")
+        | _EVENTS
+    ),
     "monopod:webhooks": (
         rights("monopod.dev", "fargateprofiles", "list watch")
         | rights("monopod.dev", "vpcs subnets securitygroups microvms", "list")
         | rights("", "nodes services", "list")
         | rights("elbv2.k8s.aws", "targetgroupbindings", "list")
         | rights("", "pods", "list watch")
-        | rights("", "serviceaccounts", "get list watch")
+        | rights("", "serviceaccounts namespaces", "get list watch")
+        | rights("monopod.dev", "sidecarinjections clustersidecarinjections", "list watch")
+        | rights("", "podtemplates", "create")
         | rights("node.k8s.io", "runtimeclasses", "list watch")
         | rights("networking.k8s.io", "ingresses", "list")
         | _EVENTS

@@ -69,6 +69,7 @@ _NAMES = [
     "registry",
     "registry-push",
     "scheduler",
+    "sidecars",
     "vpc",
     "webhooks",
 ]
@@ -83,6 +84,7 @@ _CERTIFIED = {
     "microvm": "monopod:microvm",
     "patch": "monopod:patch",
     "scheduler": "monopod:fargate-scheduler",
+    "sidecars": "monopod:sidecars",
     "vpc": "monopod:vpc",
     "webhooks": "monopod:webhooks",
 }
@@ -119,8 +121,8 @@ async def test_new_code_restarts_monopods_processes_and_no_other(
     assert [each.name for each in after if not each.healthy] == []
     restarted = {each.name for each in after if each.state and each.state.pid != before[each.name]}
     assert restarted == {
-        *("certificates", "eksapi", "loadbalancer", "patch", "pullproxy", "scheduler", "vpc"),
-        "webhooks",
+        *("certificates", "eksapi", "loadbalancer", "patch", "pullproxy", "scheduler"),
+        *("sidecars", "vpc", "webhooks"),
     }
 
 
@@ -165,7 +167,10 @@ async def test_a_client_certificate_authenticates_its_user(
 @pytest.mark.row("S22")
 @pytest.mark.parametrize(
     "directory",
-    ["coredns", "eksapi", "loadbalancer", "microvm", "patch", "scheduler", "vpc", "webhooks"],
+    [
+        *("coredns", "eksapi", "loadbalancer", "microvm", "patch", "scheduler", "sidecars"),
+        *("vpc", "webhooks"),
+    ],
 )
 async def test_each_user_has_exactly_its_listed_permissions(
     plane: ControlPlane, directory: str

@@ -6,6 +6,7 @@ from monopod.controllers.loadbalancer.settings import LoadBalancerSettings
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.patch.settings import PatchSettings
 from monopod.controllers.scheduler.settings import SchedulerSettings
+from monopod.controllers.sidecars.settings import SidecarSettings
 from monopod.controllers.vpc.settings import VpcSettings
 from monopod.controlplane import monopod_services
 from monopod.controlplane.certificates.settings import CertificateSettings
@@ -58,6 +59,7 @@ def test_the_log_level_reaches_every_process_and_a_change_restarts_it() -> None:
         "patch",
         "pullproxy",
         "scheduler",
+        "sidecars",
         "vpc",
         "webhooks",
     }
@@ -73,6 +75,7 @@ def test_each_process_has_its_own_metrics_port() -> None:
         PatchSettings,
         PullProxySettings,
         SchedulerSettings,
+        SidecarSettings,
         VpcSettings,
         WebhookSettings,
     )

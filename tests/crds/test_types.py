@@ -12,17 +12,20 @@ from monopod.api.crds import manifests
 from monopod.api.patch_campaigns import PatchCampaign
 from monopod.api.resources import ExecutionRole, FargateProfile, MicroVM, Subnet, Vpc
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
+from monopod.api.sidecar_injections import ClusterSidecarInjection, SidecarInjection
 from monopod.api.target_groups import TargetGroupBinding
 
 pytestmark = pytest.mark.unit
 
 KINDS: dict[str, Any] = {
+    "ClusterSidecarInjection": ClusterSidecarInjection,
     "ExecutionRole": ExecutionRole,
     "FargateProfile": FargateProfile,
     "MicroVM": MicroVM,
     "PatchCampaign": PatchCampaign,
     "SecurityGroup": SecurityGroup,
     "SecurityGroupPolicy": SecurityGroupPolicy,
+    "SidecarInjection": SidecarInjection,
     "Subnet": Subnet,
     "TargetGroupBinding": TargetGroupBinding,
     "Vpc": Vpc,
@@ -38,7 +41,9 @@ def without_none(annotation: Any) -> Any:
 
 def compare(where: str, annotation: Any, schema: Mapping[str, Any]) -> None:
     annotation = without_none(annotation)
-    if annotation in SCALARS:
+    if "x-kubernetes-preserve-unknown-fields" in schema:
+        assert (get_origin(annotation), schema["type"]) == (dict, "object"), where
+    elif annotation in SCALARS:
         assert schema["type"] == SCALARS[annotation], where
     elif annotation is dict:
         assert schema["type"] == "object", where

@@ -10,6 +10,7 @@ from typing import Final
 
 import botocore
 
+from monopod.build.images import debian
 from monopod.build.images.write import ImageConfig, write_archive
 from monopod.util import process
 from tests.e2e import go
@@ -17,6 +18,7 @@ from tests.e2e import go
 PYTHON: Final = "/usr/bin/python"
 MINIO: Final = "/usr/bin/minio"
 COREDNS: Final = "/coredns"
+NODE_EXPORTER: Final = "/usr/bin/prometheus-node-exporter"
 _PACKAGES: Final = "/usr/lib/boto3"
 _BOTO3: Final = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
 _SERVICES: Final = frozenset({"s3", "sts"})
@@ -72,6 +74,18 @@ async def coredns_image(components: Path, work: Path) -> Path:
     """Archive CoreDNS, the same program as the VPC's resolver."""
     _copy(work / "coredns", COREDNS, components / "coredns")
     return await _archive(work / "coredns", work / "coredns.tar", ImageConfig())
+
+
+async def node_exporter_image(work: Path) -> Path:
+    """Archive Prometheus' node exporter from its Debian package, with its libraries."""
+    unpacked, downloads, root = (work / name for name in ("unpacked", "debs", "node-exporter"))
+    downloads.mkdir()
+    packages = await debian.find(["prometheus-node-exporter"])
+    await debian.unpack(packages, unpacked, downloads)
+    program = _copy(root, NODE_EXPORTER, unpacked / NODE_EXPORTER.lstrip("/"))
+    await _copy_libraries(root, [program])
+    config = ImageConfig(entrypoint=(NODE_EXPORTER,))
+    return await _archive(root, work / "node-exporter.tar", config)
 
 
 async def _copy_libraries(root: Path, programs: Iterable[Path]) -> None:

@@ -22,6 +22,7 @@ MONOPOD_USERS: Final = {
     "loadbalancer": keys.LOADBALANCER_USER,
     "microvm": "monopod:microvm",
     "patch": keys.PATCH_USER,
+    "sidecars": keys.SIDECARS_USER,
     "scheduler": keys.SCHEDULER_USER,
     "vpc": "monopod:vpc",
     "webhooks": "monopod:webhooks",
@@ -92,6 +93,7 @@ def identities(layout: Layout) -> tuple[StoredIdentity, ...]:
         _own(layout, "loadbalancer", layout.uid(User.LOADBALANCER)),
         _own(layout, "microvm", 0),
         _own(layout, "patch", layout.uid(User.PATCH)),
+        _own(layout, "sidecars", layout.uid(User.SIDECARS)),
         _own(layout, "vpc", 0),
     )
 

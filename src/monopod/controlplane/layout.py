@@ -45,6 +45,7 @@ class User(enum.Enum):
     BALANCERS = 13
     PULLPROXY = 14
     PATCH = 15
+    SIDECARS = 18
 
 
 class Port:

@@ -34,6 +34,7 @@ def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
         pullproxy(layout),
         loadbalancer(layout),
         patch(layout, guest_image),
+        sidecars(layout),
         *(() if guest_image is None else (microvm(layout, guest_image),)),
     )
     digest = {"MONOPOD_CODE": code.installed_code()}
@@ -159,6 +160,11 @@ def patch(layout: Layout, guest_image: Path | None) -> Service:
             **{name: str(value) for name, value in own.items() if value is not None},
         },
     )
+
+
+def sidecars(layout: Layout) -> Service:
+    """Return the sidecar controllers."""
+    return _confined(layout, "monopod.controllers.sidecars", layout.uid(User.SIDECARS))
 
 
 def microvm(layout: Layout, guest_image: Path) -> Service:

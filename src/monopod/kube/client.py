@@ -76,8 +76,13 @@ class Client:
         """
         return codec.decode(kind, await self._ask("GET", codec.path_of(kind, namespace, name)))
 
-    async def create(self, obj: _T, namespace: str | None = None) -> _T:
+    async def create(self, obj: _T, namespace: str | None = None, *, dry_run: bool = False) -> _T:
         """Create an object; its namespace comes from its metadata unless given.
+
+        Args:
+            obj: The object.
+            namespace: Its namespace.
+            dry_run: Only answer whether it could be created now.
 
         Raises:
             AlreadyExistsError: An object of this name exists.
@@ -85,7 +90,8 @@ class Client:
         """
         kind = type(obj)
         path = codec.path_of(kind, namespace or objects.meta(obj).namespace, None)
-        return codec.decode(kind, await self._ask("POST", path, body=objects.with_type(obj)))
+        query = {"dryRun": "All" if dry_run else None}
+        return codec.decode(kind, await self._ask("POST", path, query, body=objects.with_type(obj)))
 
     async def replace(self, obj: _T, subresource: str | None = None) -> _T:
         """Replace a whole object; its ``resourceVersion`` guards against lost updates.

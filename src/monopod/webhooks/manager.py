@@ -4,14 +4,19 @@ Serving before the informers are synced would leave matching pods unmarked.
 """
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from lightkube.resources.core_v1 import Pod, ServiceAccount
+from lightkube.resources.core_v1 import Namespace, Pod, ServiceAccount
 from lightkube.resources.node_v1 import RuntimeClass
 
 from monopod.api.resources import FargateProfile
-from monopod.kube import Client, Informer, Manager, make_key
+from monopod.api.sidecar_injections import (
+    AnyInjection,
+    ClusterSidecarInjection,
+    SidecarInjection,
+)
+from monopod.kube import Client, Informer, Manager, labels_of, make_key
 from monopod.settings import Settings
 from monopod.util.https_server import HttpsServer
 from monopod.webhooks.missed_pods import CANDIDATES, MissedPods
@@ -19,6 +24,9 @@ from monopod.webhooks.networks import NetworkWebhook
 from monopod.webhooks.roles import RoleWebhook
 from monopod.webhooks.secret_access import SecretAccessWebhook
 from monopod.webhooks.settings import WebhookSettings
+from monopod.webhooks.sidecar_index import EVERYWHERE, SidecarIndex
+from monopod.webhooks.sidecar_injections import SidecarInjectionWebhook
+from monopod.webhooks.sidecar_lookup import SidecarLookup
 from monopod.webhooks.target_health import TargetHealthWebhook
 from monopod.webhooks.webhook import Webhook
 
@@ -54,6 +62,24 @@ class _Accounts:
         return await self._client.get(ServiceAccount, name, namespace)
 
 
+class _Injections:
+    """What the caches of injections and namespaces may lack, from the API server directly."""
+
+    def __init__(self, client: Client, namespaces: Informer[Namespace]) -> None:
+        self._client = client
+        self._namespaces = namespaces
+
+    async def read(self, namespace: str) -> Sequence[AnyInjection]:
+        if namespace == EVERYWHERE:
+            return (await self._client.list(ClusterSidecarInjection)).items
+        return (await self._client.list(SidecarInjection, namespace)).items
+
+    async def namespace_labels(self, namespace: str) -> Mapping[str, str]:
+        known = self._namespaces.get(namespace)
+        # It may have been created just before this pod.
+        return labels_of(known or await self._client.get(Namespace, namespace))
+
+
 async def run(
     client: Client,
     settings: Settings,
@@ -77,6 +103,10 @@ async def run(
     manager = Manager(client)
     profiles = manager.informer(FargateProfile)
     MissedPods(manager.informer(Pod, fields=CANDIDATES), profiles, manager.recorder(COMPONENT))
+    index = SidecarIndex(
+        manager.informer(SidecarInjection), manager.informer(ClusterSidecarInjection)
+    )
+    sidecars = SidecarLookup(index, _Injections(client, manager.informer(Namespace)))
     webhook = Webhook(
         _Profiles(client, profiles),
         roles=RoleWebhook(
@@ -86,6 +116,8 @@ async def run(
         networks=NetworkWebhook(client),
         targets=TargetHealthWebhook(client),
         secrets=SecretAccessWebhook(client),
+        sidecars=sidecars,
+        injections=SidecarInjectionWebhook(client, index, sidecars),
         classes=manager.informer(RuntimeClass).get,
         mode=own.mode,
         one_profile_at_a_time_in=settings.cluster if own.one_profile_at_a_time else None,

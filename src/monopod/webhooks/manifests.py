@@ -10,7 +10,13 @@ from typing import Final
 
 from monopod.api import keys
 from monopod.settings import PodSecurityLevel
-from monopod.webhooks import node_policies, pod_policies, pod_security, service_policies
+from monopod.webhooks import (
+    node_policies,
+    pod_policies,
+    pod_security,
+    service_policies,
+    sidecar_policies,
+)
 from monopod.webhooks.policy import GROUP, Manifest, policy
 
 NAME: Final = "0500-amazon-eks-fargate-mutation.amazonaws.com"
@@ -28,6 +34,8 @@ TARGETS_PATH: Final = "/target-health"
 TARGETS_NAME: Final = "mpod.elbv2.k8s.aws"
 TARGETS_CONFIGURATION: Final = "aws-load-balancer-webhook"
 """AWS's names too."""
+SIDECARS_PATH: Final = "/sidecar-injections"
+SIDECARS_NAME: Final = "sidecar-injections.monopod.dev"
 NETWORKS_PATH: Final = "/networks"
 NETWORKS_NAME: Final = "networks.monopod.dev"
 _GROUPS: Final = keys.SECURITY_GROUPS_ANNOTATION
@@ -65,6 +73,7 @@ def admission_manifests(
         pods_configuration(ca_bundle, port=port),
         roles_configuration(ca_bundle, port=port),
         networks_configuration(ca_bundle, port=port),
+        sidecars_configuration(ca_bundle, port=port),
         targets_configuration(ca_bundle, port=port),
     ]
 
@@ -182,6 +191,22 @@ def networks_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
     return _configuration("ValidatingWebhookConfiguration", webhook | {"failurePolicy": "Fail"})
 
 
+def sidecars_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+    """Return the configuration of the webhook that validates injections of sidecars.
+
+    It fails closed: a bad injection would keep pods from being created.
+    """
+    rule = {
+        "apiGroups": [keys.GROUP],
+        "apiVersions": [keys.VERSION],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": ["sidecarinjections", "clustersidecarinjections"],
+        "scope": "*",
+    }
+    webhook = _webhook(SIDECARS_NAME, rule, SIDECARS_PATH, ca_bundle, port)
+    return _configuration("ValidatingWebhookConfiguration", webhook | {"failurePolicy": "Fail"})
+
+
 def policies(level: PodSecurityLevel = "baseline") -> list[Manifest]:
     """Return the ValidatingAdmissionPolicies and their bindings."""
     prefix = keys.NODE_PREFIX
@@ -190,6 +215,7 @@ def policies(level: PodSecurityLevel = "baseline") -> list[Manifest]:
         *pod_policies.manifests(),
         *pod_security.manifests(level),
         *service_policies.manifests(),
+        *sidecar_policies.manifests(),
         *policy(
             "monopod-fargate-binding",
             ["pods/binding", "bindings"],

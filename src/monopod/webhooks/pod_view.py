@@ -26,9 +26,10 @@ class VolumeMount(msgspec.Struct):
 
 
 class Resources(msgspec.Struct):
-    """A container's resources."""
+    """Resources of a container or of a pod."""
 
     limits: dict[str, Any] | None = None
+    requests: dict[str, Any] | None = None
 
 
 class ContainerView(msgspec.Struct):
@@ -71,6 +72,7 @@ class PodSpecView(msgspec.Struct):
     containers: list[ContainerView] | None = None
     volumes: list[VolumeView] | None = None
     readinessGates: list[ReadinessGate] | None = None  # noqa: N815
+    resources: Resources | None = None
 
     def limits_evictable_storage(self) -> bool:
         """Report whether a limit on ephemeral storage is enforced by eviction only."""
@@ -85,11 +87,19 @@ class PodSpecView(msgspec.Struct):
             yield (each.resources.limits if each.resources else None) or {}
 
 
+class Owner(msgspec.Struct):
+    """An owner reference."""
+
+    kind: str = ""
+    controller: bool | None = None
+
+
 class MetadataView(msgspec.Struct):
     """A pod's metadata. It has no namespace: only the request is sure to name it."""
 
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
+    ownerReferences: list[Owner] | None = None  # noqa: N815
 
 
 class PodView(msgspec.Struct):
@@ -107,6 +117,12 @@ class PodView(msgspec.Struct):
     def annotations(self) -> Mapping[str, str]:
         """The pod's annotations."""
         return self.metadata.annotations or {}
+
+    @property
+    def is_daemon(self) -> bool:
+        """Whether a DaemonSet controls the pod."""
+        owners = self.metadata.ownerReferences or ()
+        return any(each.controller and each.kind == "DaemonSet" for each in owners)
 
 
 _pods: Final = msgspec.json.Decoder(PodView | None)

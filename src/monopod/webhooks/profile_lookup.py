@@ -10,7 +10,7 @@ import structlog
 from monopod.api.resources import FargateProfile
 from monopod.fargate.profiles import Choice, Outcome, blocked_by_other_profile, choose_profile
 from monopod.kube import KubeError, name_of
-from monopod.webhooks.expectations import ExpectedProfiles
+from monopod.webhooks.expectations import Expectations
 
 _READ_TIMEOUT_S: Final = 1.0
 """Much less than the webhook's timeout at the API server."""
@@ -40,7 +40,7 @@ class ProfileLookup:
         self, profiles: ProfileSource, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._profiles = profiles
-        self._expected = ExpectedProfiles(clock)
+        self._expected = Expectations(clock)
 
     def announce(self, name: str) -> None:
         """Note a profile that the API server may be about to store."""
@@ -51,7 +51,7 @@ class ProfileLookup:
     ) -> str | None:
         """Return why a profile may not be created or deleted now; None if it may."""
         every = await self.newest()
-        announced = self._expected.announced({name_of(each) for each in every})
+        announced = self._expected.announced(_names(every))
         return blocked_by_other_profile(
             name, every, cluster=cluster, deleting=deleting, announced=announced
         )
@@ -64,7 +64,7 @@ class ProfileLookup:
         choice = choose_profile(known, namespace, labels, annotations)
         if choice.outcome in (Outcome.CHOSEN, Outcome.OPTED_OUT):
             return choice
-        if not self._expected.outstanding({name_of(each) for each in known}):
+        if not self._expected.outstanding(_names(known)):
             return choice
         return choose_profile(await self.newest(), namespace, labels, annotations)
 
@@ -76,3 +76,8 @@ class ProfileLookup:
         except (KubeError, TimeoutError) as error:
             _log.warning("profile_list_failed", why=str(error))
             return self._profiles.known()
+
+
+def _names(profiles: Sequence[FargateProfile]) -> dict[str, int]:
+    # A profile is matched by what is immutable: any generation of it will do.
+    return dict.fromkeys(map(name_of, profiles), 0)

@@ -53,6 +53,8 @@ class Denial:
     """The rejection of a request, with the message for its user."""
 
     message: str
+    again: bool = False
+    """Whether the same request may be admitted later, as the webhook could not decide."""
 
 
 class _Review(msgspec.Struct):
@@ -133,6 +135,8 @@ def write_answer(
     response = _Response(uid, allowed=denial is None, warnings=list(warnings) or None)
     if denial is not None:
         response.status = _Status(denial.message)
+        if denial.again:
+            response.status = _Status(denial.message, "ServiceUnavailable", 503)
     if patch:
         response.patchType = "JSONPatch"
         response.patch = base64.b64encode(msgspec.json.encode(patch)).decode()

@@ -18,6 +18,8 @@ DEFAULT_EXPIRATION_S: Final = 86_400
 LEAST_EXPIRATION_S: Final = 600
 _MOST_EXPIRATION_S: Final = 1 << 32
 """The API server's limits for a projected token."""
+SKIPPED_CONTAINERS: Final = f"{PREFIX}skip-containers"
+"""On a pod: names of containers that get no role, separated by commas."""
 VOLUME: Final = "aws-iam-token"
 DIRECTORY: Final = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 TOKEN: Final = f"{DIRECTORY}/token"
@@ -63,9 +65,7 @@ def grant(pod: PodView, role: Role, region: str = "") -> Sequence[Operation]:
         region: Set as ``AWS_REGION`` and ``AWS_DEFAULT_REGION``; empty sets neither.
     """
     spec, annotations = pod.spec, pod.annotations
-    skipped = {
-        each.strip() for each in annotations.get(f"{PREFIX}skip-containers", "").split(",") if each
-    }
+    skipped = {each.strip() for each in annotations.get(SKIPPED_CONTAINERS, "").split(",") if each}
     variables = _variables(role, region)
     lists = (("initContainers", spec.initContainers), ("containers", spec.containers))
     changes = [

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -12,11 +13,13 @@ from prometheus_client import Counter, Histogram
 from monopod.api import keys
 from monopod.fargate.unsupported import RuntimeClasses
 from monopod.kube import annotations_of, labels_of, namespace_of
+from monopod.webhooks.daemon_advice import with_daemon_advice
 from monopod.webhooks.manifests import (
     NETWORKS_PATH,
     PODS_PATH,
     PROFILES_PATH,
     ROLES_PATH,
+    SIDECARS_PATH,
     SUPPORT_PATH,
     TARGETS_PATH,
 )
@@ -30,10 +33,14 @@ from monopod.webhooks.roles import RoleWebhook
 from monopod.webhooks.secret_access import PATH as SECRET_ACCESS_PATH
 from monopod.webhooks.secret_access import SecretAccessWebhook
 from monopod.webhooks.settings import Mode
+from monopod.webhooks.sidecar_injections import SidecarInjectionWebhook
+from monopod.webhooks.sidecar_lookup import SidecarLookup
+from monopod.webhooks.sidecar_mutation import sidecar_patch
 from monopod.webhooks.target_health import TargetHealthWebhook
 from monopod.webhooks.workload_review import Proposal, read_proposal
 
 _PROFILE: Final = (keys.GROUP, keys.VERSION, "FargateProfile")
+_CLAIMED: Final = frozenset({Result.CLAIMED, Result.CLAIMED_TO_WAIT})
 _MAX_BODY_BYTES: Final = 16 << 20
 """The API server's limit for one object is 3 MiB; a review may hold it twice, and escaped."""
 _REVIEWS: Final = Counter("monopod_admission_reviews_total", "Reviews, by result.", ["result"])
@@ -62,6 +69,8 @@ class Webhook:
         networks: NetworkWebhook | None = None,
         targets: TargetHealthWebhook | None = None,
         secrets: SecretAccessWebhook | None = None,
+        sidecars: SidecarLookup | None = None,
+        injections: SidecarInjectionWebhook | None = None,
         classes: RuntimeClasses | None = None,
     ) -> None:
         """Create the webhook.
@@ -76,11 +85,15 @@ class Webhook:
             networks: Reviews VPCs and subnets; likewise.
             targets: Reviews pods for readiness gates; likewise.
             secrets: Authorizes reads of Secrets; likewise.
+            sidecars: Looks up the sidecars of pods; None adds none.
+            injections: Reviews injections; None serves no such webhook.
             classes: Looks up RuntimeClasses; None skips their check.
         """
         self._networks = networks
         self._targets = targets
         self._secrets = secrets
+        self._sidecars = sidecars
+        self._injections = injections
         self._roles = roles
         self._one_at_a_time_in = one_profile_at_a_time_in
         self._lookup = ProfileLookup(profiles, clock)
@@ -99,6 +112,8 @@ class Webhook:
             application.router.add_post(NETWORKS_PATH, _handler(self._networks.answer))
         if self._targets is not None:
             application.router.add_post(TARGETS_PATH, _handler(self._targets.answer))
+        if self._injections is not None:
+            application.router.add_post(SIDECARS_PATH, _handler(self._injections.answer))
         if self._secrets is not None:
             application.router.add_post(SECRET_ACCESS_PATH, _handler(self._secrets.answer))
         return application
@@ -152,7 +167,19 @@ class Webhook:
         left = left_alone(pod.spec)
         if left is not None:
             return Mutation(left)
-        return mutation_of(pod, await self._lookup.choose(namespace, pod.labels, pod.annotations))
+        choice = await self._lookup.choose(namespace, pod.labels, pod.annotations)
+        mutation = mutation_of(pod, choice)
+        if self._sidecars is None or mutation.result not in _CLAIMED or pod.is_daemon:
+            return mutation
+        try:
+            profile = {keys.PROFILE_LABEL: choice.profile} if choice.profile else {}
+            chosen = await self._sidecars.choose(namespace, {**profile, **pod.labels})
+            sidecars = sidecar_patch(pod, chosen)
+        except Exception:
+            # A pod without its sidecars is better than one that is not marked for Fargate.
+            _log.exception("sidecars_failed", namespace=namespace)
+            return mutation
+        return replace(mutation, patch=(*mutation.patch, *sidecars))
 
     async def _examine(self, proposal: Proposal) -> PodCheck:
         pod = proposal.pod
@@ -161,9 +188,10 @@ class Webhook:
         if proposal.workload is None:
             return examine_pod(proposal, self._mode, self._classes)
         if left_alone(pod.spec) is not None:
-            return PodCheck(Finding.NOT_OURS)
+            return with_daemon_advice(proposal, PodCheck(Finding.NOT_OURS))
         choice = await self._lookup.choose(namespace_of(pod), labels_of(pod), annotations_of(pod))
-        return examine_workload(proposal, choice, self._mode, self._classes)
+        found = examine_workload(proposal, choice, self._mode, self._classes)
+        return with_daemon_advice(proposal, found)
 
 
 def _handler(answer: Callable[[bytes], Awaitable[bytes]]) -> Handler:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from lightkube.models.core_v1 import EphemeralContainer, PodTemplateSpec
@@ -13,6 +13,15 @@ from monopod.kube import meta
 from monopod.webhooks.review import Request, decoding_errors_as_bad_review, read_request
 
 _DEBUGGING: Final = "ephemeralcontainers"
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What of a DaemonSet could become sidecars."""
+
+    annotations: Mapping[str, str]
+    """The DaemonSet's own."""
+    template: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,8 @@ class Proposal:
     """The workload as messages name it: ``Deployment web``; None if the object is a pod."""
     added: tuple[EphemeralContainer, ...] | None = None
     """Ephemeral containers to add to an existing pod; None for other requests."""
+    daemon: Daemon | None = None
+    """None if the object is no DaemonSet."""
 
 
 class _Templated(msgspec.Struct):
@@ -38,6 +49,19 @@ class _Workload(msgspec.Struct):
 
     def find(self) -> PodTemplateSpec | None:
         return self.spec.template if self.spec else None
+
+
+class _Annotated(msgspec.Struct):
+    annotations: dict[str, str] | None = None
+
+
+class _RawTemplated(msgspec.Struct):
+    template: dict[str, Any] | None = None
+
+
+class _DaemonSet(msgspec.Struct):
+    metadata: _Annotated
+    spec: _RawTemplated
 
 
 class _Jobs(msgspec.Struct):
@@ -53,11 +77,13 @@ class _CronJob(msgspec.Struct):
 
 
 _Reader = Callable[[msgspec.Raw], _Workload | _CronJob | None]
+_DAEMON_SET: Final = ("apps", "v1", "DaemonSet")
+_daemon_sets: Final = msgspec.json.Decoder(_DaemonSet)
 _pods: Final = msgspec.json.Decoder(Pod | None)
 _workload: Final[_Reader] = msgspec.json.Decoder(_Workload | None).decode
 _cron_job: Final[_Reader] = msgspec.json.Decoder(_CronJob | None).decode
 _READERS: Final[Mapping[tuple[str, str, str], _Reader]] = {
-    ("apps", "v1", "DaemonSet"): _workload,
+    _DAEMON_SET: _workload,
     ("apps", "v1", "Deployment"): _workload,
     ("apps", "v1", "ReplicaSet"): _workload,
     ("apps", "v1", "StatefulSet"): _workload,
@@ -119,4 +145,11 @@ def _of_template(request: Request, template: PodTemplateSpec) -> Proposal:
         ownerReferences=[owner],
     )
     workload = f"{kind} {name}" if name else kind
-    return Proposal(request.uid, Pod(metadata=metadata, spec=template.spec), workload)
+    daemon = _daemon(request) if request.resource_kind == _DAEMON_SET else None
+    pod = Pod(metadata=metadata, spec=template.spec)
+    return Proposal(request.uid, pod, workload, daemon=daemon)
+
+
+def _daemon(request: Request) -> Daemon:
+    found = _daemon_sets.decode(request.object)
+    return Daemon(found.metadata.annotations or {}, found.spec.template or {})

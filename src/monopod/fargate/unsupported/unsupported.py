@@ -131,7 +131,7 @@ def _daemon_set(asked: _Asked) -> Iterator[str]:
         if owner.controller and owner.kind == "DaemonSet":
             yield (
                 f"pod of DaemonSet {owner.name} (every Fargate node runs one pod only;"
-                " run it as a sidecar container of the pods that need it)"
+                " run it as a sidecar container of the pods that need it, as by a SidecarInjection)"
             )
 
 
