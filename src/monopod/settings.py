@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     max_profiles: int = Field(default=10, gt=0)
     """The quota of Fargate profiles of this cluster; the default is AWS's, adjustable there too."""
 
+    metrics_server: bool = True
+    """Whether `monopod up` runs metrics-server, in a pod on Fargate."""
     pod_security_level: PodSecurityLevel = "baseline"
     """What pods outside profiles may do in namespaces without a label of their level."""
     log_level: LogLevel = "info"

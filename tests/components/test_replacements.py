@@ -10,8 +10,8 @@ pytestmark = pytest.mark.kernel
 _CHANGED = [one for one in COMPONENTS if one.replacements]
 
 
-def test_two_components_are_changed() -> None:
-    assert [one.name for one in _CHANGED] == ["kube", "runsc"]
+def test_three_components_are_changed() -> None:
+    assert [one.name for one in _CHANGED] == ["kube", "runsc", "metrics-server"]
 
 
 @pytest.mark.parametrize("component", _CHANGED, ids=lambda one: one.name)

@@ -24,9 +24,16 @@ class Cluster:
 
     home: Path
 
+    metrics_server: bool = False
+    """Whether `monopod up` runs metrics-server, on a machine that most tests do not need."""
+
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "MONOPOD_HOME": str(self.home)}
+        return {
+            **os.environ,
+            "MONOPOD_HOME": str(self.home),
+            "MONOPOD_METRICS_SERVER": str(self.metrics_server).lower(),
+        }
 
     async def monopod(self, *words: str, timeout_s: float = 120) -> str:
         return await process.run(MONOPOD, *words, env=self.environment, timeout_s=timeout_s)

@@ -9,6 +9,7 @@ import typer
 from monopod.cli import demo
 from monopod.cli.screen import Screen
 from monopod.controlplane import lifecycle
+from monopod.controlplane.addons import metrics_server
 from monopod.settings import Settings
 
 
@@ -38,6 +39,8 @@ async def _up(settings: Settings, *, with_demo: bool, refresh: bool) -> None:
         screen.console.print(f"The cluster is up after {took:.1f} s.")
         if with_demo:
             await demo.run(settings, plane, screen)
+        # Last, as its pod takes processor time from the demo's.
+        await metrics_server.ensure(settings, plane, screen.report)
     screen.console.print(
         "\nNext: monopod kubectl -- get pods,nodes -o wide\n"
         f"  or: export KUBECONFIG={plane.layout.admin_kubeconfig}",

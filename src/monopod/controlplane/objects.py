@@ -13,8 +13,9 @@ from lightkube.resources.admissionregistration_v1 import (
     ValidatingWebhookConfiguration,
 )
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
+from lightkube.resources.apiregistration_v1 import APIService
 from lightkube.resources.apps_v1 import Deployment
-from lightkube.resources.core_v1 import Namespace, Service
+from lightkube.resources.core_v1 import Namespace, Secret, Service, ServiceAccount
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.flowcontrol_apiserver_v1 import FlowSchema, PriorityLevelConfiguration
 from lightkube.resources.networking_v1 import IngressClass, IPAddress
@@ -33,6 +34,7 @@ from monopod.kube import Client, InvalidError, KubeError, NotFoundError, PatchTy
 from monopod.util.concurrency import run_concurrently
 
 _KINDS: Final[tuple[type[Resource], ...]] = (
+    APIService,
     ClusterRole,
     ClusterRoleBinding,
     CustomResourceDefinition,
@@ -47,8 +49,10 @@ _KINDS: Final[tuple[type[Resource], ...]] = (
     PriorityLevelConfiguration,
     Role,
     RoleBinding,
+    Secret,
     SecurityGroup,
     Service,
+    ServiceAccount,
     Subnet,
     ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,

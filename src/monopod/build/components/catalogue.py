@@ -13,7 +13,7 @@ from typing import Final
 
 from monopod.build.components.errors import ComponentsError
 from monopod.build.components.replacement import Replacement
-from monopod.build.components.replacements import GVISOR, KUBERNETES
+from monopod.build.components.replacements import GVISOR, KUBERNETES, METRICS_SERVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,8 @@ def _cni(name: str) -> Program:
 
 _CONTAINERD: Final = "github.com/containerd/containerd/v2"
 _CNI: Final = "github.com/containernetworking/plugins"
+_METRICS_SERVER: Final = "sigs.k8s.io/metrics-server"
+_VPA: Final = "k8s.io/autoscaler/vertical-pod-autoscaler"
 
 COMPONENTS: Final[tuple[Component, ...]] = (
     Component(
@@ -221,6 +223,14 @@ COMPONENTS: Final[tuple[Component, ...]] = (
         packages={"coredns": "github.com/coredns/coredns"},
         programs=(Program("coredns", ("-version",), "CoreDNS-{version}"),),
     ),
+    Component(
+        name="metrics-server",
+        module=_METRICS_SERVER,
+        packages={"metrics-server": f"{_METRICS_SERVER}/cmd/metrics-server"},
+        programs=(Program("metrics-server", ("--version",), "v{version}"),),
+        replacements=METRICS_SERVER,
+        variables={"k8s.io/client-go/pkg/version.gitVersion": "v{version}"},
+    ),
 )
 """Everything that a cluster and its machines run, the longest build first."""
 
@@ -231,6 +241,27 @@ FORTIO: Final = Component(
     programs=(Program("fortio", ("version",), "fortio {version}"),),
 )
 """Load generator of the network benchmark. No cluster runs it: built at its first use."""
+
+VERTICAL_POD_AUTOSCALER: Final = Component(
+    name="vertical-pod-autoscaler",
+    module=_VPA,
+    packages={
+        "vpa-version": "./cmd/vpa-version",
+        **{
+            f"vpa-{name}": f"{_VPA}/pkg/{name}"
+            for name in ("recommender", "updater", "admission-controller")
+        },
+    },
+    programs=(
+        # The other three print their version only once they have reached an API server.
+        Program("vpa-version", (), "Vertical Pod Autoscaler {version}"),
+        *(
+            Program(f"vpa-{name}", ("--help",), f"Usage of vpa-{name}")
+            for name in ("recommender", "updater", "admission-controller")
+        ),
+    ),
+)
+"""An addon. No cluster runs it by itself: built when it is first added to one."""
 
 KUBE_SCORE: Final = Component(
     name="kube-score",

@@ -94,16 +94,22 @@ async def verify(components: Components) -> None:
         raise ComponentsError("; ".join(damage))
 
 
-async def module_directory(module: str, settings: Settings, report: Report = ignore) -> Path:
+async def module_directory(
+    module: str,
+    settings: Settings,
+    report: Report = ignore,
+    *,
+    components: Sequence[Component] = COMPONENTS,
+) -> Path:
     """Return the directory of a pinned module's sources, fetched if missing: ``k8s.io/kubernetes``.
 
     Raises:
         ComponentsError: No component pins the module, or it cannot be fetched.
     """
-    component = next((one for one in COMPONENTS if one.module == module), None)
+    component = next((one for one in components if one.module == module), None)
     if component is None:
         raise ComponentsError(f"no component is built from the module {module}")
-    toolchain = await find_toolchain(COMPONENTS, settings.cache, report)
+    toolchain = await find_toolchain(components, settings.cache, report)
     try:
         answer = await process.run(
             toolchain.go,

@@ -4,6 +4,9 @@ A kubelet watches pods only once it has its Node, for which it looks once a seco
 is always too early, and a machine's only pod waits for the second. How it mounts volumes is in
 :mod:`monopod.build.components.kubelet_volumes`.
 
+metrics-server has figures of a pod from its second look on, and looks every ten seconds at most:
+too seldom for figures within 15 s. Kubelets read a container's usage when they are asked for it.
+
 The others are of gVisor:
 
 - Those of its cgroups are in :mod:`monopod.build.components.gvisor_memory`.
@@ -116,6 +119,14 @@ _LINKS: Final = (
     Replacement(_ENDPOINT, _ATTACH, _REATTACH + _ATTACH),
     Replacement(_NIC, _DETACH, _DETACH_AT_ITS_END),
     Replacement("pkg/tcpip/stack/stack.go", _MOVE, _MOVE_WHOLE),
+)
+
+METRICS_SERVER: Final = (
+    Replacement(
+        "cmd/metrics-server/app/options/options.go",
+        "\tif o.MetricResolution < 10*time.Second {\n",
+        "\tif o.MetricResolution < 5*time.Second {\n",
+    ),
 )
 
 GVISOR: Final = (*MEMORY, *_LINKS)

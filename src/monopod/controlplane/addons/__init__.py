@@ -1,0 +1,1 @@
+"""Workloads that belong to the platform and run in pods on Fargate, as users' do."""
