@@ -64,6 +64,8 @@ def test_the_help_names_every_command(tmp_path: Path) -> None:
         ("image", "prune"),
         ("env", "aws"),
         ("access-key", "create", "alice"),
+        ("addon", "add", "vertical-pod-autoscaler"),
+        ("addon", "remove", "vertical-pod-autoscaler"),
         ("access-key", "list"),
         ("patch", "status"),
         ("patch", "start"),

@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "rotate",
     "logs",
     "image",
+    "addon",
     "explain",
     "bench",
 )

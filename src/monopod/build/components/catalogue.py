@@ -248,7 +248,7 @@ VERTICAL_POD_AUTOSCALER: Final = Component(
     packages={
         "vpa-version": "./cmd/vpa-version",
         **{
-            f"vpa-{name}": f"{_VPA}/pkg/{name}"
+            name: f"{_VPA}/pkg/{name}"
             for name in ("recommender", "updater", "admission-controller")
         },
     },
@@ -256,7 +256,7 @@ VERTICAL_POD_AUTOSCALER: Final = Component(
         # The other three print their version only once they have reached an API server.
         Program("vpa-version", (), "Vertical Pod Autoscaler {version}"),
         *(
-            Program(f"vpa-{name}", ("--help",), f"Usage of vpa-{name}")
+            Program(f"vpa-{name}", ("--help",), f"Usage of vpa-{name}", binary=name)
             for name in ("recommender", "updater", "admission-controller")
         ),
     ),
