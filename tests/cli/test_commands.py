@@ -69,6 +69,7 @@ def test_the_help_names_every_command(tmp_path: Path) -> None:
         ("access-key", "list"),
         ("patch", "status"),
         ("patch", "start"),
+        ("host", "status"),
     ],
 )
 def test_without_a_cluster_the_error_is_one_line(tmp_path: Path, words: tuple[str, ...]) -> None:

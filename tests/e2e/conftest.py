@@ -43,7 +43,7 @@ __all__ = [
 _KVM = Path("/dev/kvm").exists()
 _MARKED = {"uml": "uml", "tcg": "qemu-tcg"}
 _REQUESTED = os.environ.get("MONOPOD_E2E_DRIVERS", "").split()
-_LAST = ("test_faults.py", "test_up_down.py")
+_LAST = ("test_maintenance.py", "test_faults.py", "test_up_down.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,12 +12,31 @@ from monopod.node.vmm.map_count import max_map_count, read_max_map_count
 from monopod.node.vmm.uml import largest_mappings
 from monopod.settings import Settings
 from tests.controlplane.traces import in_network, mounts_and_cgroups, processes
+from tests.e2e import graceful
 from tests.e2e.cluster import Namespace, pod
 from tests.framework.failures import keeping
 
 pytestmark = pytest.mark.e2e
 
 _UP_WITHIN_S = 30
+
+
+@pytest.mark.row("S21")
+async def test_a_shutdown_ends_pods_with_grace_and_the_next_up_starts_them_again(
+    namespace: Namespace, image: str, record_property: Callable[[str, object], None]
+) -> None:
+    cluster = namespace.cluster
+    await namespace.apply(graceful.deployment("shop", image))
+    running = await graceful.started(namespace, "shop")
+    began = time.monotonic()
+    async with graceful.ends_with_grace(namespace, running):
+        said = await cluster.monopod("host", "shutdown")
+    record_property("shutdown_s", round(time.monotonic() - began, 1))
+    assert "without grace" not in said
+    assert processes(f"{cluster.home}/") == []
+
+    await cluster.monopod("up", "--no-demo")
+    assert await graceful.started(namespace, "shop") != running
 
 
 @pytest.mark.skipif(

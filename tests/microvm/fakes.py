@@ -9,6 +9,7 @@ from monopod.node.provider import (
     Configure,
     DriverSelection,
     DriverUnavailableError,
+    HostCordonedError,
     LaunchRequest,
     MachineExit,
     Presence,
@@ -35,6 +36,10 @@ class FakeHost:
     def __init__(self) -> None:
         self.machines: dict[str, FakeMachine] = {}
         self.room = 1000
+        self.open = asyncio.Event()
+        self.closed = asyncio.Event()
+        """The host takes new machines while the first is set, and none while the other is."""
+        self.open.set()
         self.refuses: list[str] = []
         """A reason for each of the next launches, which fail."""
         self.max_milli_cpu = 1000
@@ -50,6 +55,16 @@ class FakeHost:
         self.calls: list[str] = []
         """Names of all requested launches."""
         self.listeners: list[asyncio.Queue[MachineExit]] = []
+
+    def cordon(self) -> None:
+        """Take no new machines."""
+        self.open.clear()
+        self.closed.set()
+
+    def uncordon(self) -> None:
+        """Take new machines again."""
+        self.closed.clear()
+        self.open.set()
 
     def end(self, name: str, reason: str = "GuestPanicked", message: str = "it panicked") -> None:
         """End a machine without terminating it."""
@@ -84,6 +99,8 @@ class FakeProvider:
             raise SizeUnsupportedError(
                 f"machines of kind fake have at most {host.max_milli_cpu / 1000:g} vCPU"
             )
+        if not host.open.is_set():
+            raise HostCordonedError("this host is cordoned")
         if len(host.machines) >= host.room and known is None:
             raise CapacityUnavailableError("no capacity on the fake host")
         if host.broken:
@@ -131,3 +148,9 @@ class FakeProvider:
     async def ended(self) -> AsyncIterator[MachineExit]:
         while True:
             yield await self._heard.get()
+
+    async def uncordoned(self) -> AsyncIterator[None]:
+        while True:
+            await self._host.open.wait()
+            yield
+            await self._host.closed.wait()

@@ -39,6 +39,7 @@ BOUND = PodState(node=NODE)
 FAILED = condition("Launched", "False", "LaunchFailed", "no space")
 LAUNCHING = condition("Launched", "False", "Launching")
 NO_ROOM = condition("Launched", "False", "CapacityUnavailable")
+CORDONED = condition("Launched", "False", "HostCordoned")
 PANICKED = MachineExit(NAME, "GuestPanicked", "it panicked")
 LOST = condition("Terminated", "True", "GuestPanicked", "it panicked")
 UNREADY = condition("Ready", "False", "NodeNotReady", age_s=10)
@@ -69,6 +70,10 @@ CASES: dict[str, tuple[State, object]] = {
             node=UP,
         ),
         actions.DeleteNode(),
+    ),
+    "a worker node whose Node was deleted": (
+        state(_worker_node(ADDRESSED, LAUNCHED, REGISTERED, READY), pod=ANY_POD, presence=RUNNING),
+        actions.Relaunch(MachineExit(NAME, "NodeDeleted", "its Node object was deleted")),
     ),
     # Before the launch.
     "new": (state(machine(finalizer=False)), actions.AddFinalizer()),
@@ -177,6 +182,14 @@ CASES: dict[str, tuple[State, object]] = {
             room_at=NOW - timedelta(seconds=30),
         ),
         actions.Requeue("for capacity", NOW + timedelta(seconds=ROOM_S)),
+    ),
+    "the host is cordoned": (
+        replace(state(machine(ADDRESSED, CORDONED)), room_at=NOW + timedelta(seconds=1)),
+        actions.Requeue("for capacity", NOW + timedelta(seconds=ROOM_S)),
+    ),
+    "the host was uncordoned": (
+        replace(state(machine(ADDRESSED, CORDONED)), uncordoned_at=NOW + timedelta(milliseconds=1)),
+        actions.Launch(),
     ),
     # From the launch to a ready node.
     "boots": (

@@ -4,12 +4,12 @@ import asyncio
 from ipaddress import IPv4Address
 
 import pytest
-from lightkube.resources.core_v1 import Pod
+from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
 from monopod.api.messages import CAPACITY_UNAVAILABLE
 from monopod.api.resources import MicroVM
-from monopod.controllers.microvm import conditions
+from monopod.controllers.microvm import conditions, decide
 from monopod.fargate.sizing import Size
 from monopod.kube import meta
 from monopod.node.provider import LaunchRequest
@@ -181,6 +181,37 @@ async def test_a_machine_without_capacity_waits_for_it(world: World) -> None:
         await world.admin.delete(Pod, "first", world.namespace)
         await world.condition(second, conditions.LAUNCHED)
         assert world.host.calls.count(second) == 2
+
+
+@pytest.mark.row("S21")
+async def test_a_machine_waits_while_the_host_is_cordoned_and_starts_at_once_afterwards(
+    world: World,
+) -> None:
+    async with world.controller():
+        first = await world.claim(await world.pod("first"))
+        await world.condition(first, conditions.LAUNCHED)
+        world.host.cordon()
+        second = await world.claim(await world.pod("second"))
+        await world.condition(second, conditions.LAUNCHED, "False", "HostCordoned")
+        # Room that becomes free changes nothing.
+        await world.admin.delete(Pod, "first", world.namespace)
+        await world.gone(first)
+        assert world.host.calls.count(second) == 1
+        world.host.uncordon()
+        await world.condition(second, conditions.LAUNCHED, timeout_s=decide.ROOM_S - 5)
+
+
+@pytest.mark.row("S21")
+async def test_a_worker_node_that_is_stopped_on_a_cordoned_host_comes_back(world: World) -> None:
+    async with world.controller():
+        name = await world.claim_node("worker", "192.168.255.0/24")
+        machine = await world.running(name)
+        world.host.cordon()
+        await world.admin.delete(Node, status_of(machine).nodeName)
+        await world.condition(name, conditions.LAUNCHED, "False", "HostCordoned")
+        assert name not in world.host.machines
+        world.host.uncordon()
+        await world.condition(name, conditions.LAUNCHED)
 
 
 async def test_lack_of_capacity_for_a_worker_node_is_an_event_on_its_microvm(world: World) -> None:

@@ -64,6 +64,7 @@ class Model:
     """Every notice that was ever recorded, with its pod."""
     most_away: int = 0
     others: frozenset[tuple[str, str]] = frozenset()
+    cordoned: bool = False
 
     def __post_init__(self) -> None:
         for pod in self.pods.values():
@@ -75,7 +76,15 @@ class Model:
         # As stored and read again.
         status = msgspec.convert(msgspec.to_builtins(self.status), PatchCampaignStatus)
         return State(
-            NAME, UID, T0, self.spec, status, tuple(self.pods.values()), self.now, self.others
+            NAME,
+            UID,
+            T0,
+            self.spec,
+            status,
+            tuple(self.pods.values()),
+            self.now,
+            self.others,
+            self.cordoned,
         )
 
     def decide(self) -> actions.Action:

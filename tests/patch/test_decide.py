@@ -181,6 +181,28 @@ def test_a_pause_stops_everything_also_the_deadline() -> None:
     assert model.deleted == ["a", "b"]
 
 
+def test_a_cordoned_host_stops_a_campaign_whose_replacement_cannot_start() -> None:
+    model = _model("a", "b")
+    while not model.evicted:
+        model.step()
+    model.cordoned = True
+    del model.pods["uid-a"]
+    for _ in range(10):
+        action = model.decide()
+        if isinstance(action, actions.Wait):
+            break
+        model.act(action)
+    # Neither the time for the replacement nor the deadline counts.
+    model.now += timedelta(days=10)
+    assert isinstance(model.decide(), actions.Wait)
+    assert model.evicted == ["a"]
+    assert "until the host is uncordoned" in model.status.conditions[0].message
+    model.cordoned = False
+    model.run()
+    assert model.evicted == ["a", "b"]
+    assert not model.deleted
+
+
 def test_evictions_begin_within_the_window_and_at_the_interval() -> None:
     window = PatchWindow(["Wed"], "02:00", "1h")
     model = _model("a", "b", "c", spec=PatchCampaignSpec(interval="20m", window=window))

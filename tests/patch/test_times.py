@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monopod.api.patch_campaigns import PatchWindow
-from monopod.controllers.patch.times import aws_time, opening, parse_duration
+from monopod.controllers.patch.times import aws_time, opening
+from monopod.util.durations import parse_duration
 
 pytestmark = [pytest.mark.unit, pytest.mark.row("S21")]
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from signal import SIGKILL
 from uuid import uuid4
@@ -16,7 +17,14 @@ import pytest
 from monopod.node.guest import GuestImage
 from monopod.node.net.links import Links, machine_links
 from monopod.node.net.namespaces import Namespace
-from monopod.node.provider import CapacityUnavailableError, Presence, ProviderError
+from monopod.node.provider import (
+    CapacityUnavailableError,
+    HostCordonedError,
+    Presence,
+    ProviderError,
+    cordon,
+)
+from monopod.node.provider.cordon import Cordon
 from monopod.node.provider.directory import MachineDirectory
 from monopod.node.provider.drivers import Drivers
 from monopod.node.provider.local import LocalProvider
@@ -66,6 +74,7 @@ class Host(Place):
                 links=links,
                 image=self.disks,
                 directory=self.home / "machines",
+                cordon=self.home / "cordoned",
                 instance=self.id,
                 settings=self.settings,
             )
@@ -361,3 +370,21 @@ async def test_nothing_is_launched_below_the_floor_of_free_storage(host: Host) -
         with pytest.raises(CapacityUnavailableError, match="no machine is launched below"):
             await capacity.launch(wanted(), configure)
         assert not await capacity.present()
+
+
+@pytest.mark.row("S21")
+async def test_a_cordoned_host_takes_no_new_machine_until_it_is_uncordoned(host: Host) -> None:
+    file = host.home / "cordoned"
+    async with host.open() as capacity:
+        await capacity.launch(wanted(), configure)
+        cordon.write(file, Cordon(datetime.now(UTC), "kernel update"))
+        uncordoned = asyncio.ensure_future(anext(aiter(capacity.uncordoned())))
+        with pytest.raises(HostCordonedError, match="kernel update"):
+            await capacity.launch(wanted(OTHER), configure)
+        # A machine that runs is left alone, and found again.
+        await capacity.launch(wanted(), configure)
+        assert await capacity.present() == {NAME: Presence.RUNNING}
+        assert not uncordoned.done()
+        cordon.lift(file)
+        await asyncio.wait_for(uncordoned, 10)
+        await capacity.launch(wanted(OTHER), configure)

@@ -416,6 +416,17 @@ def test_a_machine_without_room_to_run_says_so_on_the_pod() -> None:
     )
 
 
+@pytest.mark.row("S21")
+def test_a_machine_that_waits_for_a_cordoned_host_says_so_on_the_pod() -> None:
+    launched = condition("Launched", False, "HostCordoned", "this host is cordoned")
+    action = decide(pod(), state(machine=machine(claimed(), launched)))
+    assert action == MarkUnschedulable(
+        reasons.CORDONED,
+        "Fargate capacity is unavailable at this time. Please try again later or in a different"
+        " availability zone: this host is cordoned",
+    )
+
+
 def test_a_name_that_belongs_to_another_pod() -> None:
     other = machine(claimed())
     other.spec.podRef.uid = "another"

@@ -21,6 +21,7 @@ TERMINATED: Final = "Terminated"
 CAPACITY_UNAVAILABLE: Final = "CapacityUnavailable"
 SIZE_UNSUPPORTED: Final = "SizeUnsupported"
 DRIVER_UNAVAILABLE: Final = "DriverUnavailable"
+HOST_CORDONED: Final = "HostCordoned"
 """Reasons why a MicroVM is not launched and its pod is unschedulable."""
 
 PURPOSE_POD: Final = "Pod"

@@ -19,6 +19,7 @@ COMMANDS: Final = (
     "down",
     "status",
     "node",
+    "host",
     "patch",
     "kubeconfig",
     "kubectl",

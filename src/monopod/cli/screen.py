@@ -89,6 +89,10 @@ class Screen:
             self._finished.add(progress.task)
             self._line("✓", progress.task, progress.detail, now - task.started)
 
+    def say(self, line: str) -> None:
+        """Print a line above those of unfinished tasks."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def _line(self, mark: str, name: str, detail: str, seconds: float | None) -> None:
         took = "" if seconds is None else f"{seconds:7.1f} s"
         self.console.print(

@@ -20,7 +20,7 @@ from monopod.fargate.sizing import Size
 from monopod.kube import KubeError, name_of
 from monopod.node import guest
 from monopod.node.guest import updates
-from monopod.node.provider import report
+from monopod.node.provider import cordon, report
 from monopod.settings import Settings
 
 
@@ -88,6 +88,8 @@ def _show_host(settings: Settings, console: Console) -> None:
     console.print("", drivers, sep="\n")
     console.print(f"Default driver: {host.automatic}", soft_wrap=True)
     now = report.occupancy(settings, host.whole)
+    if (cordoned := cordon.read(cordon.path_of(settings))) is not None:
+        console.print(cordoned.sentence, markup=False, soft_wrap=True)
     console.print(
         f"{now.machines} machines have {_share(now.reserved)} of {_share(host.whole)};"
         f" {_share(now.free)} free",

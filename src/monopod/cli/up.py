@@ -10,6 +10,7 @@ from monopod.cli import demo
 from monopod.cli.screen import Screen
 from monopod.controlplane import lifecycle
 from monopod.controlplane.addons import metrics_server
+from monopod.node.provider import cordon
 from monopod.settings import Settings
 
 
@@ -37,7 +38,10 @@ async def _up(settings: Settings, *, with_demo: bool, refresh: bool) -> None:
         plane = await lifecycle.up(settings, screen.report, refresh=refresh)
         took = time.monotonic() - began
         screen.console.print(f"The cluster is up after {took:.1f} s.")
-        if with_demo:
+        cordoned = cordon.read(cordon.path_of(settings))
+        if with_demo and cordoned is not None:
+            screen.console.print(f"No demo workload: {cordoned.message}.", soft_wrap=True)
+        elif with_demo:
             await demo.run(settings, plane, screen)
         # Last, as its pod takes processor time from the demo's.
         await metrics_server.ensure(settings, plane, screen.report)

@@ -25,6 +25,7 @@ _ENTRIES: Final = frozenset(
         "bench.lock",
         "capacity.json",
         "configuration",
+        "cordoned",
         "etcd",
         "gvisor",
         "identities",

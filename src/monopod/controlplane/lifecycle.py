@@ -20,6 +20,7 @@ from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.host import Host
 from monopod.node.net.namespaces import Namespace
 from monopod.node.net.topology import Topology, reserve
+from monopod.node.provider import cordon
 from monopod.node.provider.host_capacity import this_host
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import halt_poll, uml
@@ -85,6 +86,7 @@ async def up(
             _raise_map_count(settings.instance, report)
             _raise_halt_poll(settings.instance, local.halt_poll_ns, report)
             await machine_storage.ensure(home, local.storage_gib, report)
+        _end_shutdown(settings, report)
         plane = _plane(settings, now)
         await plane.start(report)
         if machines:
@@ -152,6 +154,17 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
         kept = await asyncio.to_thread(cluster_home.remove, home)
         report(Progress("files", "removed; the cache is kept", 1, 1))
     return [*(f"{path}, which no cluster made" for path in kept), *await leftovers.find(layout)]
+
+
+def _end_shutdown(settings: Settings, report: Report) -> None:
+    """Lift the cordon of a shutdown; one that an administrator set stays."""
+    path = cordon.path_of(settings)
+    if (found := cordon.read(path)) is None:
+        return
+    if found.shutdown:
+        cordon.lift(path)
+    else:
+        report(Progress("host", found.message, 1, 1))
 
 
 def _raise_map_count(instance: str, report: Report) -> None:

@@ -32,6 +32,7 @@ _OWN_PID: Final = "MONOPOD_PID"
 _START_DEADLINE_S: Final = 10.0
 _POLL_S: Final = 0.02
 _RESTART_DEADLINE_S: Final = 20.0
+_STOP_DEADLINE_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,17 @@ class Supervisor:
                     f" see `monopod logs {name}`"
                 )
             await asyncio.sleep(_POLL_S)
+
+    async def stop(self) -> None:
+        """Stop all services, each by SIGTERM, and their supervisors; returns after 15 s at most.
+
+        What has not ended by then is left for the caller to kill.
+        """
+        with contextlib.suppress(ProcessError):
+            await run("s6-svscanctl", "-t", self._services)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_DEADLINE_S):
+                await self._groups.all.wait_empty()
 
     async def prune(self, wanted: Collection[str]) -> None:
         """Stop and remove all services except these."""

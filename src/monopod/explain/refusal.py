@@ -55,6 +55,10 @@ WAYS_OUT: Final[Mapping[str, str]] = {
     reasons.NO_CAPACITY: (
         "free memory on this host, for example by deleting pods: it is retried automatically"
     ),
+    reasons.CORDONED: (
+        "wait until the host's maintenance is over, or end it with `monopod host uncordon`: the pod"
+        " is retried automatically"
+    ),
     reasons.NO_SIZE: (
         "request at most that much, or give this host the driver for larger machines: the pod is"
         " retried automatically"

@@ -204,7 +204,13 @@ class Client:
         await self._ask("POST", path, body=binding)
 
     async def evict(
-        self, name: str, namespace: str, *, uid: str | None = None, dry_run: bool = False
+        self,
+        name: str,
+        namespace: str,
+        *,
+        uid: str | None = None,
+        dry_run: bool = False,
+        grace_period_s: int | None = None,
     ) -> None:
         """Evict a pod by the Eviction API, which honours PodDisruptionBudgets.
 
@@ -213,6 +219,7 @@ class Client:
             namespace: Its namespace.
             uid: Evict only the pod with this uid, not a later one of the same name.
             dry_run: Only answer whether it could be evicted now.
+            grace_period_s: Instead of the pod's own grace period.
 
         Raises:
             EvictionRefusedError: A PodDisruptionBudget forbids it.
@@ -226,6 +233,7 @@ class Client:
             deleteOptions=meta_v1.DeleteOptions(
                 preconditions=meta_v1.Preconditions(uid=uid) if uid else None,
                 dryRun=["All"] if dry_run else None,
+                gracePeriodSeconds=grace_period_s,
             ),
         )
         path = codec.path_of(core_v1.Pod, namespace, name, "eviction")

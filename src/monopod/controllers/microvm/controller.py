@@ -8,7 +8,7 @@ import structlog
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api.conditions import TRUE
-from monopod.api.constants import CAPACITY_UNAVAILABLE
+from monopod.api.constants import CAPACITY_UNAVAILABLE, HOST_CORDONED
 from monopod.api.resources import MicroVM, Subnet
 from monopod.controllers.microvm import actions, conditions, decide, state, termination
 from monopod.controllers.microvm.actions import Requeue
@@ -78,6 +78,12 @@ class MicroVMController(Controller):
         self._context.observed.record_exit(ended)
         self.enqueue(ended.name)
 
+    def uncordoned(self) -> None:
+        """Record that the host takes new machines, and enqueue those that wait for that."""
+        _log.info("host_uncordoned")
+        self._context.observed.uncordoned_at = self._context.now()
+        self._room_freed()
+
     async def reconcile(self, key: Key) -> float | None:
         """Execute a machine's next actions; return the seconds after which to requeue it."""
         for _ in range(_STEPS_AT_ONCE):
@@ -112,6 +118,7 @@ class MicroVMController(Controller):
             or self._boot_limiter.is_next(name, now),
             burst_ended=observed.burst_ended(name),
             room_at=observed.room_at,
+            uncordoned_at=observed.uncordoned_at,
             refused_at=observed.refused_at(name),
             silence=(
                 self._context.leases.silence(node_name)
@@ -173,7 +180,7 @@ class MicroVMController(Controller):
         for waiting, among in (
             (addressed is not None and addressed.status != TRUE, self._without_address),
             (
-                launched is not None and launched.reason == CAPACITY_UNAVAILABLE,
+                launched is not None and launched.reason in (CAPACITY_UNAVAILABLE, HOST_CORDONED),
                 self._without_room,
             ),
         ):

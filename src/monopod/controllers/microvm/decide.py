@@ -9,7 +9,12 @@ from typing import Final
 
 from monopod.api import keys
 from monopod.api.conditions import FALSE, TRUE
-from monopod.api.constants import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
+from monopod.api.constants import (
+    CAPACITY_UNAVAILABLE,
+    DRIVER_UNAVAILABLE,
+    HOST_CORDONED,
+    SIZE_UNSUPPORTED,
+)
 from monopod.api.resources import Condition, MicroVMStatus
 from monopod.controllers.microvm import conditions
 from monopod.controllers.microvm.actions import (
@@ -155,8 +160,11 @@ def _pause(
     if launched.reason in (SIZE_UNSUPPORTED, DRIVER_UNAVAILABLE):
         until = since + timedelta(seconds=settings.driver_retry_s)
         return Requeue("for a driver on this host", until) if state.now < until else None
-    if launched.reason == CAPACITY_UNAVAILABLE:
-        freed = state.room_at is not None and state.room_at > since
+    if launched.reason in (CAPACITY_UNAVAILABLE, HOST_CORDONED):
+        # While the host is cordoned, room that becomes free changes nothing.
+        cordoned = launched.reason == HOST_CORDONED
+        freed_at = state.uncordoned_at if cordoned else state.room_at
+        freed = freed_at is not None and freed_at > since
         until = since + timedelta(seconds=ROOM_S)
         return None if freed or state.now >= until else Requeue("for capacity", until)
     if status.attempts >= settings.attempts:
@@ -188,7 +196,9 @@ def _follow(state: State, settings: MicroVMSettings) -> Action:  # noqa: PLR0911
     if ready is None:
         return _await_ready(state, settings)
     if node is None:
-        return MarkTerminated(_exit(state, "NodeDeleted", "its Node object was deleted"))
+        deleted = _exit(state, "NodeDeleted", "its Node object was deleted")
+        # A drain of the host stops worker nodes this way: none is lost.
+        return Relaunch(deleted) if machine.is_worker_node else MarkTerminated(deleted)
     heard = _confirm_lease(state, settings)
     if not isinstance(heard, Requeue):
         return heard

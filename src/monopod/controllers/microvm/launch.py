@@ -10,7 +10,12 @@ from cryptography import x509
 from lightkube.resources.core_v1 import Node
 
 from monopod.api.conditions import timestamp
-from monopod.api.constants import CAPACITY_UNAVAILABLE, DRIVER_UNAVAILABLE, SIZE_UNSUPPORTED
+from monopod.api.constants import (
+    CAPACITY_UNAVAILABLE,
+    DRIVER_UNAVAILABLE,
+    HOST_CORDONED,
+    SIZE_UNSUPPORTED,
+)
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions, nodes
 from monopod.controllers.microvm.context import Context, SubnetNotFoundError
@@ -26,6 +31,7 @@ from monopod.node.net.addresses import guest_mac, host_name, resolver
 from monopod.node.provider import (
     CapacityUnavailableError,
     DriverUnavailableError,
+    HostCordonedError,
     LaunchRequest,
     ProviderError,
     SizeUnsupportedError,
@@ -86,9 +92,12 @@ class _Attempt:
         context = self._context
         try:
             await self._start()
-        except CapacityUnavailableError as error:
+        except (CapacityUnavailableError, HostCordonedError) as error:
             context.events.no_capacity(self._machine, str(error))
-            return await self._refused(CAPACITY_UNAVAILABLE, str(error))
+            cordoned = isinstance(error, HostCordonedError)
+            return await self._refused(
+                HOST_CORDONED if cordoned else CAPACITY_UNAVAILABLE, str(error)
+            )
         except (DriverUnavailableError, SizeUnsupportedError) as error:
             context.events.unsupported(self._machine, str(error))
             size = isinstance(error, SizeUnsupportedError)

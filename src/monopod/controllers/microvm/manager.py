@@ -90,6 +90,10 @@ async def run(
         async for ended in provider.ended():
             machines.ended(ended)
 
+    async def hear_uncordoned() -> None:
+        async for _ in provider.uncordoned():
+            machines.uncordoned()
+
     async def first_observation() -> None:
         # Before any decision: observe which machines run and how others ended, and reserve the
         # addresses that a machine without an object still uses.
@@ -99,6 +103,7 @@ async def run(
 
     manager.add(context.issuer.run)
     manager.add(hear)
+    manager.add(hear_uncordoned)
     manager.add(machines, prepare=first_observation)
     manager.add(collector.run)
     manager.add(renewals)

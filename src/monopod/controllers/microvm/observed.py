@@ -21,6 +21,8 @@ class ObservedCache:
         self._writes = 0
         self.room_at: datetime | None = None
         """When capacity last became free."""
+        self.uncordoned_at: datetime | None = None
+        """When the host last began to take new machines again."""
 
     def presence(self, name: str) -> Presence | None:
         """Return what the host has of a machine; None if nothing."""

@@ -89,6 +89,8 @@ class State:
     """Its boot burst has ended: it is limited to its provisioned CPU."""
     room_at: datetime | None = None
     """When capacity last became free."""
+    uncordoned_at: datetime | None = None
+    """When the host last began to take new machines again."""
     refused_at: datetime | None = None
     """When its last launch was refused for lack of capacity or a driver."""
     silence: LeaseSilence | None = None

@@ -17,7 +17,7 @@ from monopod.controllers.patch.decide import decide
 from monopod.controllers.patch.handlers import Handlers
 from monopod.controllers.patch.plan import effective_times
 from monopod.controllers.patch.settings import PatchSettings
-from monopod.controllers.patch.state import PodView, State, view_of
+from monopod.controllers.patch.state import PodView, State, view_of, waits_for_host
 from monopod.kube import (
     Change,
     Client,
@@ -113,6 +113,7 @@ class PatchController(Controller):
                 and not each.spec.dryRun
                 and not each.status_or_empty.completionTime
             ),
+            cordoned=any(map(waits_for_host, self._views.machines.items())),
         )
 
     def _newest_pods(self) -> Iterator[Pod]:

@@ -35,7 +35,8 @@ from monopod.controllers.patch.marks import is_by
 from monopod.controllers.patch.plan import Plan, elapsed, is_failed, plan_of
 from monopod.controllers.patch.settings import PatchSettings
 from monopod.controllers.patch.state import PodView, State
-from monopod.controllers.patch.times import parse_duration, parse_time
+from monopod.controllers.patch.times import parse_time
+from monopod.util.durations import parse_duration
 
 RETRY: Final = timedelta(seconds=5)
 """Between two attempts to evict a pod whose disruption budget refuses it."""
@@ -112,7 +113,7 @@ class _Decision:
         """Follow an eviction that the API server has not accepted, as far as is recorded."""
         if pod is None or pod.ends is not None or pod.finished:
             return self._left(eviction)
-        if self._state.spec.paused:
+        if self._state.holds:
             return self._write(eviction, None)
         if not eviction.refusedAt:
             return Evict(eviction)
@@ -190,9 +191,9 @@ class _Decision:
                 again = msgspec.structs.replace(eviction, startTime=timestamp(self._now))
                 return self._write(eviction, again)
             limit = timedelta(seconds=self._settings.replacement_timeout_s)
-            if since >= limit:
+            if since >= limit and not self._state.cordoned:
                 return self._settled(eviction, replaced=False)
-            self._wait(self._now + (limit - since))
+            self._wait(self._now + max(limit - since, RETRY))
         return None
 
     def _settled(self, eviction: PatchEviction, *, replaced: bool) -> Action:
@@ -201,9 +202,9 @@ class _Decision:
         return self._write(eviction, None, counts=counts)
 
     def _begin(self) -> Action | None:
-        plan, spec, status = self._plan, self._state.spec, self._state.status
+        plan, status = self._plan, self._state.status
         waiting = plan.waiting()
-        if spec.paused or not waiting:
+        if self._state.holds or not waiting:
             self._wait_for_deadline(bool(plan.subjects))
             return None
         if not plan.overdue and not self._may_begin():

@@ -12,9 +12,9 @@ from monopod.controllers.patch.times import (
     DEFAULT_DEADLINE,
     Opening,
     opening,
-    parse_duration,
     parse_time,
 )
+from monopod.util.durations import parse_duration
 
 _OWNERS_SHARE = 4
 """A quarter of an owner's pods may be away, as by default in a Deployment's rollout."""

@@ -127,14 +127,22 @@ def _message(plan: Plan, phase: str, counts: PatchCounts) -> str:
             f"{done}; the eviction of {counts.blocked} failed, they are deleted at"
             f" {aws_time(plan.deadline)}"
         )
+    awaited = _awaited(plan) if phase != COMPLETED else ""
+    return f"{done}; {awaited}" if awaited else done
+
+
+def _awaited(plan: Plan) -> str:
+    """Return what is waited for before the next pod; empty if nothing is."""
+    if plan.state.cordoned:
+        return "waits until the host is uncordoned: no replacement can start"
     away = [each for each in plan.state.status.evictions if each.accepted and each.ownerName]
-    if away:
-        first = away[0]
-        return (
-            f"{done}; waits for {first.ownerKind} {first.namespace}/{first.ownerName} to have"
-            f" {first.needed} newer Ready pods"
-        )
-    return done
+    if not away:
+        return ""
+    first = away[0]
+    return (
+        f"waits for {first.ownerKind} {first.namespace}/{first.ownerName} to have"
+        f" {first.needed} newer Ready pods"
+    )
 
 
 def _next_opening(plan: Plan) -> str:

@@ -8,7 +8,7 @@ from lightkube.resources.core_v1 import Pod
 
 from monopod.api import keys
 from monopod.api.conditions import find_condition, is_true
-from monopod.api.constants import FINISHED_PHASES, LAUNCHED, READY
+from monopod.api.constants import FINISHED_PHASES, HOST_CORDONED, LAUNCHED, READY
 from monopod.api.patch_campaigns import PatchCampaignSpec, PatchCampaignStatus
 from monopod.api.resources import MicroVM
 from monopod.controllers.patch.marks import Mark, mark_of
@@ -64,6 +64,13 @@ class State:
     now: datetime
     others: frozenset[tuple[str, str]] = frozenset()
     """Other campaigns that are not completed, as their marks name them."""
+    cordoned: bool = False
+    """Whether machines wait because the host is cordoned: no replacement can start."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is evicted or deleted for now."""
+        return self.spec.paused or self.cordoned
 
 
 def view_of(pod: Pod, machine: MicroVM | None, zone: str) -> PodView:
@@ -93,6 +100,12 @@ def view_of(pod: Pod, machine: MicroVM | None, zone: str) -> PodView:
         ends=metadata.deletionTimestamp,
         mark=mark_of(pod),
     )
+
+
+def waits_for_host(machine: MicroVM) -> bool:
+    """Return whether a machine is not launched because the host is cordoned."""
+    launched = find_condition(machine.status_or_empty.conditions, LAUNCHED)
+    return launched is not None and launched.reason == HOST_CORDONED
 
 
 def _workload(pod: Pod, reference: OwnerReference | None) -> str:

@@ -1,16 +1,15 @@
 """Times and durations of PatchCampaigns: their text, and the weekly window. Pure."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from monopod.api.patch_campaigns import PatchWindow
+from monopod.util.durations import parse_duration
 
 DEFAULT_DEADLINE: Final = timedelta(days=3)
 """As in AWS's sample of an event."""
-_DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WEEK: Final = 7
 
@@ -18,13 +17,6 @@ _WEEK: Final = 7
 def parse_time(text: str) -> datetime:
     """Parse an RFC 3339 time, which the API server has validated."""
     return datetime.fromisoformat(text)
-
-
-def parse_duration(text: str) -> timedelta:
-    """Parse a duration such as ``1h30m``, which the API server has validated."""
-    found = _DURATION.fullmatch(text)
-    hours, minutes, seconds = found.groups(default="0") if found is not None else ("0", "0", "0")
-    return timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
 
 
 def aws_time(at: datetime) -> str:

@@ -40,6 +40,10 @@ def no_place(pod: Pod, machine: MicroVM, launched: Condition | None) -> MarkUnsc
             reasons.NO_CAPACITY,
             f"{messages.CAPACITY_UNAVAILABLE}: {_provisioned(pod, machine)}{launched.message}",
         )
+    if launched is not None and launched.reason == reasons.CORDONED:
+        return MarkUnschedulable(
+            reasons.CORDONED, f"{messages.CAPACITY_UNAVAILABLE}: {launched.message}"
+        )
     if launched is not None and launched.reason in (reasons.NO_DRIVER, reasons.NO_SIZE):
         return MarkUnschedulable(launched.reason, launched.message, record_event=False)
     return None

@@ -22,6 +22,7 @@ SELECTOR: Final = "MatchNodeSelector"
 TOPOLOGY: Final = "TopologyNotSatisfied"
 NO_ADDRESS: Final = "InsufficientFreeAddressesInSubnet"
 NO_CAPACITY: Final = constants.CAPACITY_UNAVAILABLE
+CORDONED: Final = constants.HOST_CORDONED
 NO_DRIVER: Final = constants.DRIVER_UNAVAILABLE
 NO_SIZE: Final = constants.SIZE_UNSUPPORTED
 UNKNOWN_DRIVER: Final = "UnknownDriver"
@@ -48,6 +49,7 @@ UNSCHEDULABLE: Final = frozenset(
         TOPOLOGY,
         NO_ADDRESS,
         NO_CAPACITY,
+        CORDONED,
         NO_DRIVER,
         NO_SIZE,
         UNKNOWN_DRIVER,

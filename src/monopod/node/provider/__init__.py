@@ -22,6 +22,10 @@ class CapacityUnavailableError(ProviderError):
     """The host has not enough free CPU or memory for a machine of this size now."""
 
 
+class HostCordonedError(ProviderError):
+    """The host takes no new machines until its administrator lets it."""
+
+
 class SizeUnsupportedError(ProviderError):
     """No driver of the host supports machines of this size."""
 
@@ -92,6 +96,7 @@ class MachineProvider(Protocol):
             SizeUnsupportedError: No driver of the host supports this size.
             DriverUnavailableError: The host cannot run the requested driver.
             CapacityUnavailableError: Not enough free CPU or memory now.
+            HostCordonedError: The host takes no new machines now.
             ProviderError: It could not be started; nothing of it is left, as after any failure.
         """
         ...
@@ -122,4 +127,8 @@ class MachineProvider(Protocol):
 
     def ended(self) -> AsyncIterator[MachineExit]:
         """Yield machines as they exit, including those launched by an earlier process."""
+        ...
+
+    def uncordoned(self) -> AsyncIterator[None]:
+        """Yield each time that the host takes new machines again, and first if it does now."""
         ...

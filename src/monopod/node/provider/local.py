@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 from weakref import WeakValueDictionary
 
 from monopod.fargate.sizing import Size
@@ -27,6 +28,7 @@ from monopod.node.provider import (
     Presence,
     ProviderError,
 )
+from monopod.node.provider import cordon as host_cordon
 from monopod.node.provider.directory import (
     MachineDirectory,
     Reservation,
@@ -52,6 +54,8 @@ from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.driver import Driver, Machine, VmmError
 from monopod.util.concurrency import run_concurrently
 
+_CORDON_POLL_S: Final = 1.0
+
 
 class LocalProvider:
     """The ``MachineProvider`` whose machines are processes of this host."""
@@ -64,6 +68,7 @@ class LocalProvider:
         links: Links,
         image: GuestImage,
         directory: Path,
+        cordon: Path,
         instance: str,
         settings: LocalSettings,
     ) -> None:
@@ -75,6 +80,7 @@ class LocalProvider:
             links: The links of this cluster's router, open.
             image: The guest image of new machines.
             directory: Parent of the machines' directories.
+            cordon: The file that keeps new machines off this host while it exists.
             instance: The cluster's id, from which VMMs' uids derive (``Settings.instance``).
             settings: Limits on what machines may reserve of this host.
         """
@@ -84,6 +90,7 @@ class LocalProvider:
         self._links = links
         self._image = image
         self._directory = directory
+        self._cordon = cordon
         self._instance = instance
         self._settings = settings
         self._whole = for_machines(this_host(), settings)
@@ -108,6 +115,7 @@ class LocalProvider:
             SizeUnsupportedError: No driver of this host supports this size.
             DriverUnavailableError: This host cannot run the requested driver.
             CapacityUnavailableError: Not enough free CPU, memory or storage.
+            HostCordonedError: The host is cordoned.
             ProviderError: It could not be started; nothing of it is left.
         """
         async with self._lock(wanted.name):
@@ -170,6 +178,16 @@ class LocalProvider:
     def ended(self) -> AsyncIterator[MachineExit]:
         """Yield machines as they exit, including those launched by an earlier process."""
         return self._exits.exits()
+
+    async def uncordoned(self) -> AsyncIterator[None]:
+        """Yield each time that the host takes new machines again, and first if it does now."""
+        was = True
+        while True:
+            now = self._cordon.exists()
+            if was and not now:
+                yield
+            was = now
+            await asyncio.sleep(_CORDON_POLL_S)
 
     def _set_cpu_quota(self, name: str, milli_cpu: int) -> None:
         if (driver := self._driver_of(name)) is not None:
@@ -237,7 +255,9 @@ class LocalProvider:
 
         Raises:
             CapacityUnavailableError: It has to wait.
+            HostCordonedError: The host takes no new machines.
         """
+        host_cordon.check(self._cordon)
         known = reservations(self._directory)
         taken, of = by_namespace(known), (wanted.namespace, wanted.total)
         self._queue.leave(name)

@@ -12,7 +12,7 @@ from monopod.node.guest import GuestImage, image_gc
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.links import Links
 from monopod.node.net.namespaces import Namespace
-from monopod.node.provider import ProviderError, report
+from monopod.node.provider import ProviderError, cordon, report
 from monopod.node.provider.directory import MachineDirectory
 from monopod.node.provider.drivers import Drivers, Finding
 from monopod.node.provider.host_capacity import for_machines, this_host
@@ -101,6 +101,7 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
             links=links,
             image=guest,
             directory=directory,
+            cordon=cordon.path_of(settings),
             instance=settings.instance,
             settings=own,
         )
