@@ -314,8 +314,19 @@ async def test_resize_in_place(namespace: Namespace, work: str) -> None:
     assert said == "24000 100000\n"
     (main,) = (await namespace.get("pod", work))["status"]["containerStatuses"]
     assert main["restartCount"] == 0
-    with pytest.raises(ProcessError, match="cpu, requested: 500, allocatable: 250"):
-        await _resize(namespace, work, {"cpu": "500m"})
+    assert main["resources"]["limits"] == {"cpu": "240m", "memory": "160Mi"}
+    # More than the limit that the container was started with.
+    await namespace.sh(work, "dd if=/dev/zero of=/dev/null bs=120M count=1", container="main")
+    # A machine does not grow: what exceeds it is refused, and VPA evicts the pod instead.
+    for wanted, refusal in (
+        ({"cpu": "500m"}, "cpu, requested: 500, allocatable: 250"),
+        ({"memory": "300Mi"}, f"memory, requested: {300 << 20}, allocatable: {256 << 20}"),
+    ):
+        with pytest.raises(ProcessError, match=refusal):
+            await _resize(namespace, work, wanted)
+    about = await namespace.get("pod", work)
+    assert about["metadata"]["annotations"]["CapacityProvisioned"] == "0.25vCPU 0.5GB"
+    assert about["status"]["containerStatuses"][0]["restartCount"] == 0
 
 
 async def _resize(namespace: Namespace, name: str, wanted: dict[str, str]) -> None:
