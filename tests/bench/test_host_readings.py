@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from monopod.bench import console
 from monopod.bench.footprint import cpu_s, processes_bytes
+from monopod.node.vmm import kubelet_start
 
 pytestmark = pytest.mark.unit
 
@@ -21,22 +21,22 @@ UNIFIED = "anon 1000\nfile 5000\nkernel 30\nshmem 200000\n"
 
 
 def test_kubelet_started_is_its_first_line() -> None:
-    at = console.kubelet_started(CONSOLE.splitlines())
+    at = kubelet_start.kubelet_started(CONSOLE.splitlines())
     whole = datetime(2026, 11, 23, 19, 18, 55).astimezone().timestamp()
     assert at == pytest.approx(whole + 0.803871612, abs=1e-6)
-    assert console.kubelet_started(CONSOLE.splitlines()[:2]) is None
-    assert console.kubelet_started([]) is None
+    assert kubelet_start.kubelet_started(CONSOLE.splitlines()[:2]) is None
+    assert kubelet_start.kubelet_started([]) is None
 
 
 def test_a_rotated_console_is_read_from_its_beginning(tmp_path: Path) -> None:
-    assert console.read(tmp_path, "mvm-1") is None
+    assert kubelet_start.read(tmp_path, "mvm-1") is None
     directory = tmp_path / "mvm-1" / "console"
     directory.mkdir(parents=True)
     lines = CONSOLE.splitlines(keepends=True)
     (directory / "current").write_text(lines[3])
-    late = console.read(tmp_path, "mvm-1")
+    late = kubelet_start.read(tmp_path, "mvm-1")
     (directory / "@4000000065a1").write_text("".join(lines[:3]))
-    early = console.read(tmp_path, "mvm-1")
+    early = kubelet_start.read(tmp_path, "mvm-1")
     assert early is not None
     assert late is not None
     assert late - early == pytest.approx(0.064554943, abs=1e-6)

@@ -93,6 +93,10 @@ MAY: Final[dict[str, set[Right]]] = {
         | rights("", "pods/status", "patch")
         | _EVENTS
     ),
+    "monopod:metricsproxy": (
+        rights("authentication.k8s.io", "tokenreviews", "create")
+        | rights("authorization.k8s.io", "subjectaccessreviews", "create")
+    ),
     "monopod:patch": (
         rights("monopod.dev", "patchcampaigns", "list watch create")
         | rights("monopod.dev", "patchcampaigns/status", "patch")

@@ -32,8 +32,8 @@ from monopod.controlplane.identities import identities
 from monopod.controlplane.layout import User
 from monopod.controlplane.service import Service
 from monopod.kube import NotFoundError, connect, meta
+from monopod.node.net.cluster_network import KUBE_PROXY_METRICS_PORT
 from monopod.node.net.namespaces import Namespace
-from monopod.node.net.services import KUBE_PROXY_METRICS
 from monopod.settings import Settings
 from monopod.util import process
 from monopod.util.process import ProcessError
@@ -385,8 +385,9 @@ async def _in_router(plane: ControlPlane, *words: str) -> str:
 async def test_service_addresses_survive_restarts_of_kube_proxy(
     plane: ControlPlane,
 ) -> None:
+    place = f"{plane.layout.network.router_inner.ip}:{KUBE_PROXY_METRICS_PORT}"
     program = "import urllib.request as r, sys; print(r.urlopen(sys.argv[1]).read().decode())"
-    metrics = (sys.executable, "-c", program, f"http://{KUBE_PROXY_METRICS}/metrics")
+    metrics = (sys.executable, "-c", program, f"http://{place}/metrics")
     words = ("nft", "list", "map", "ip", "kube-proxy", "service-ips")
 
     async def written() -> bool:

@@ -13,6 +13,7 @@ from monopod.controlplane.certificates.settings import CertificateSettings
 from monopod.controlplane.layout import Layout
 from monopod.controlplane.supervision import run_script
 from monopod.eksapi.settings import EksApiSettings
+from monopod.metricsproxy.settings import MetricsProxySettings
 from monopod.pullproxy.settings import PullProxySettings
 from monopod.settings import Settings
 from monopod.webhooks.settings import WebhookSettings
@@ -55,6 +56,7 @@ def test_the_log_level_reaches_every_process_and_a_change_restarts_it() -> None:
         "certificates",
         "eksapi",
         "loadbalancer",
+        "metricsproxy",
         "microvm",
         "patch",
         "pullproxy",
@@ -71,6 +73,7 @@ def test_each_process_has_its_own_metrics_port() -> None:
         CertificateSettings,
         EksApiSettings,
         LoadBalancerSettings,
+        MetricsProxySettings,
         MicroVMSettings,
         PatchSettings,
         PullProxySettings,

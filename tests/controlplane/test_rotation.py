@@ -59,7 +59,7 @@ def test_the_key_of_tokens_signs_at_once() -> None:
 
 def test_the_status_names_what_expires_first() -> None:
     def dated(identity: str, file: str, days: int) -> Dated:
-        return Dated(identity, file, Validity(NOW + days * 24 * HOUR, NOW + days * 16 * HOUR))
+        return Dated(identity, file, Validity(NOW, NOW + days * 24 * HOUR, NOW + days * 16 * HOUR))
 
     certificates = [
         dated("webhooks", "serving.crt", 300),

@@ -14,11 +14,13 @@ from monopod.build.images import debian
 from monopod.build.images.write import ImageConfig, write_archive
 from monopod.util import process
 from tests.e2e import go
+from tests.monitoring import prometheus
 
 PYTHON: Final = "/usr/bin/python"
 MINIO: Final = "/usr/bin/minio"
 COREDNS: Final = "/coredns"
 NODE_EXPORTER: Final = "/usr/bin/prometheus-node-exporter"
+PROMETHEUS: Final = "/prometheus"
 _PACKAGES: Final = "/usr/lib/boto3"
 _BOTO3: Final = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
 _SERVICES: Final = frozenset({"s3", "sts"})
@@ -86,6 +88,14 @@ async def node_exporter_image(work: Path) -> Path:
     await _copy_libraries(root, [program])
     config = ImageConfig(entrypoint=(NODE_EXPORTER,))
     return await _archive(root, work / "node-exporter.tar", config)
+
+
+async def prometheus_image(work: Path) -> Path:
+    """Archive Debian's Prometheus."""
+    program = await asyncio.to_thread(prometheus.programs) / "prometheus"
+    copied = _copy(work / "prometheus", PROMETHEUS, program)
+    await _copy_libraries(work / "prometheus", [copied])
+    return await _archive(work / "prometheus", work / "prometheus.tar", ImageConfig())
 
 
 async def _copy_libraries(root: Path, programs: Iterable[Path]) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from monopod.fargate.sizing import Size
 from monopod.node.provider import (
     CapacityUnavailableError,
     Configure,
@@ -11,11 +13,13 @@ from monopod.node.provider import (
     DriverUnavailableError,
     HostCordonedError,
     LaunchRequest,
+    Levels,
     MachineExit,
     Presence,
     ProviderError,
     SizeUnsupportedError,
 )
+from monopod.node.provider.host_capacity import total
 
 _CHOICE = DriverSelection("fake", False, "KvmUnavailable", "runs under fake: there is no KVM")
 
@@ -45,6 +49,7 @@ class FakeHost:
         self.max_milli_cpu = 1000
         self.lacks = {"qemu-kvm"}
         """Drivers that are unavailable."""
+        self.kubelet_started: datetime | None = None
         self.console = "Run /sbin/init | kubelet: cannot reach it"
         self.broken = ""
         """If set, every launch fails at once with this reason."""
@@ -125,6 +130,20 @@ class FakeProvider:
     async def console_tail(self, name: str) -> str:
         await asyncio.sleep(0)
         return self._host.console if name in self._host.machines else ""
+
+    async def kubelet_started(self, name: str) -> datetime | None:
+        await asyncio.sleep(0)
+        return self._host.kubelet_started if name in self._host.machines else None
+
+    def levels(self) -> Levels:
+        taken = [machine.wanted for machine in self._host.machines.values()]
+        return Levels(
+            whole=Size(16_000, 32_768),
+            reserved=total([each.size for each in taken]),
+            storage_gib=1000,
+            reserved_storage_gib=sum(each.storage_gib for each in taken),
+            free_bytes=100 << 30,
+        )
 
     async def end_boot_burst(self, name: str) -> None:
         if name in self._host.machines:

@@ -1,6 +1,7 @@
 """Machines' lifecycle on a real API server, with the controller's own permissions."""
 
 import asyncio
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
 import pytest
@@ -22,6 +23,7 @@ REGION = "local-1"
 
 
 async def test_a_machine_is_launched_and_removed_with_its_pod(world: World) -> None:
+    world.host.kubelet_started = datetime(2026, 11, 30, 6, 0, 1, 250_000, tzinfo=UTC)
     async with world.controller():
         pod = await world.pod()
         name = await world.claim(pod)
@@ -39,6 +41,7 @@ async def test_a_machine_is_launched_and_removed_with_its_pod(world: World) -> N
         await world.admin.delete(Pod, "web", world.namespace, grace_period_s=0)
         await world.gone(name)
         assert await world.nodes() == []
+    assert status_of(machine).kubeletStartTime == "2026-11-30T06:00:01.250000Z"
     times = [
         conditions.since(condition_of(machine, kind))
         for kind in ("Addressed", "Launched", "Registered", "Ready")

@@ -1,8 +1,9 @@
-"""The metric and the log event of dropped packets."""
+"""Metrics of subnets, and the metric and the log event of dropped packets."""
 
 import pytest
+from prometheus_client import REGISTRY
 
-from monopod.controllers.vpc.metrics import DropMetrics
+from monopod.controllers.vpc.metrics import DropMetrics, forget_subnet, show_subnet
 
 pytestmark = pytest.mark.unit
 
@@ -18,3 +19,14 @@ def test_restored_rules_count_from_zero() -> None:
     drops = DropMetrics(("spoofed",))
     drops.record({"spoofed": 7})
     assert drops.record({"spoofed": 2}) == {"spoofed": 2}
+
+
+def test_a_subnets_level_ends_with_the_subnet() -> None:
+    def level(name: str) -> float | None:
+        labels = {"subnet": "s", "zone": "z"}
+        return REGISTRY.get_sample_value(f"monopod_subnet_{name}", labels)
+
+    show_subnet("s", "z", 251, 7)
+    assert (level("addresses"), level("available_addresses")) == (251, 7)
+    forget_subnet("s")
+    assert (level("addresses"), level("available_addresses")) == (None, None)

@@ -14,9 +14,15 @@ from monopod.node.guest import node_files
 from monopod.node.net import addresses, router_policy
 from monopod.node.net.cluster_network import (
     API_PORT,
+    BALANCER_METRICS_PORT,
     DEFAULT_VPC,
+    DNS_METRICS_PORT,
+    EKS_PORT,
+    KUBE_PROXY_METRICS_PORT,
     KUBELET_PORT,
+    METRICS_PORT,
     NODE_LINK_GROUP,
+    PULL_METRICS_PORT,
     REGISTRY_PORT,
 )
 from monopod.node.net.links import Link
@@ -271,6 +277,56 @@ async def test_only_pods_that_may_scrape_reach_kubelets(lab: Lab) -> None:
         assert poser.callers == [two.pod]
         await lab.allow()
         assert await dropped(lab, "kubelets_blocked", one.namespace, one.pod, node)
+
+
+@pytest.mark.row("S5")
+async def test_only_pods_that_may_scrape_and_the_host_reach_the_metrics_proxy(lab: Lab) -> None:
+    one, two = await lab.guest(), await lab.guest()
+    scrapers = frozenset({IPv4Network(one.pod_address)})
+    await lab.firewall.apply(router_policy.router_policy(replace(lab.policy, scrapers=scrapers)))
+    control = str(lab.plan.control.ip)
+    proxy, host = (control, METRICS_PORT), str(lab.plan.host.ip)
+    balancers, balancer = lab.topology.balancers, str(lab.plan.internal_balancers[7])
+    async with serving(lab.control, control, METRICS_PORT) as server:
+        assert await call(one.namespace, one.pod, proxy) == one.pod
+        assert await call(lab.host, host, proxy) == host
+        assert await dropped(lab, "platform_blocked", two.namespace, two.pod, proxy)
+        assert await dropped(lab, "management_blocked", one.namespace, one.management, proxy)
+        assert await dropped(lab, "balancers_blocked", balancers, balancer, proxy)
+        assert server.callers == [one.pod, host]
+    for port in (_ETCD, EKS_PORT, METRICS_PORT + 1):
+        assert await dropped(lab, "platform_blocked", one.namespace, one.pod, (control, port))
+
+
+@pytest.mark.row("S5")
+async def test_metrics_outside_the_control_planes_namespace_are_its_own(lab: Lab) -> None:
+    one = await lab.guest()
+    scrapers = frozenset({IPv4Network(one.pod_address)})
+    await lab.firewall.apply(router_policy.router_policy(replace(lab.policy, scrapers=scrapers)))
+    control, host, plan = str(lab.plan.control.ip), str(lab.plan.host.ip), lab.plan
+    reasons = {one.pod: "platform_blocked", one.management: "management_blocked"}
+    for namespace, address, port, opened in (
+        (lab.router, plan.router_inner.ip, DNS_METRICS_PORT, False),
+        (lab.router, plan.router_inner.ip, KUBE_PROXY_METRICS_PORT, False),
+        (lab.topology.balancers, plan.balancers.ip, BALANCER_METRICS_PORT, True),
+        (lab.topology.pulls, plan.pulls.ip, PULL_METRICS_PORT, True),
+    ):
+        target = (str(address), port)
+        async with serving(namespace, str(address), port) as server:
+            assert await call(lab.control, control, target) == control
+            for source, reason in reasons.items():
+                why = reason if opened else "router_blocked"
+                assert await dropped(lab, why, one.namespace, source, target)
+            if opened:
+                assert await dropped(
+                    lab, "control_blocked", lab.control, control, (str(address), port + 1)
+                )
+            assert server.callers == [control]
+    # The route of the host's to its router leads to no other address of the router's.
+    ip(lab.host, "route", "add", str(plan.router_inner.ip), "via", str(plan.router_outer.ip))
+    async with serving(lab.router, str(plan.router_inner.ip), DNS_METRICS_PORT):
+        target = (str(plan.router_inner.ip), DNS_METRICS_PORT)
+        assert await dropped(lab, "router_blocked", lab.host, host, target)
 
 
 @pytest.mark.row("S17")

@@ -100,11 +100,28 @@ class Contract:
             tail = await eventually(lambda: capacity.console_tail(NAME), "a console's line", 20)
             assert "\n" not in tail
             assert await capacity.console_tail(OTHER) == ""
+            # The test's programs are no kubelets.
+            assert await capacity.kubelet_started(NAME) is None
             await capacity.end_boot_burst(NAME)
             await capacity.resume_burst(NAME)
             await capacity.terminate(NAME)
             assert await capacity.present() == {}
             await capacity.terminate(NAME)
+
+    async def test_levels_count_what_machines_reserve(self, place: Place) -> None:
+        async with place.open() as capacity:
+            before = capacity.levels()
+            await capacity.launch(wanted(), configure)
+            with_one = capacity.levels()
+            assert with_one.reserved.milli_cpu == before.reserved.milli_cpu + 250
+            assert with_one.reserved.memory_mib > before.reserved.memory_mib
+            assert with_one.reserved_storage_gib > before.reserved_storage_gib
+            await capacity.terminate(NAME)
+            after = capacity.levels()
+        assert after.reserved == before.reserved
+        assert after.whole == before.whole
+        assert after.storage_gib > 0
+        assert after.free_bytes > 0
 
     async def test_what_runs_is_left_alone(self, place: Place) -> None:
         async with place.open() as capacity:

@@ -179,6 +179,8 @@ class MicroVMStatus(DictMixin):
     """Name of the guest image it runs, a hash of the image's inputs; empty if not recorded."""
     startTime: str = ""
     """When its current launch began, RFC 3339; empty if not recorded."""
+    kubeletStartTime: str = ""
+    """When the guest started its kubelet, RFC 3339, by the host's clock; empty if not known."""
     attempts: int = 0
     """Number of launches, including the current one."""
     credential: str = ""

@@ -1,28 +1,12 @@
-"""Phases of a pod's start, and the timeline of one pod."""
+"""The phases of each kind of start, and the timeline of one pod."""
 
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-
-class Phase(enum.Enum):
-    """A milestone of a pod's start, in order."""
-
-    ADMITTED = "admitted"
-    """The API server has created the pod: the webhook has mutated it."""
-    CLAIMED = "claimed"
-    """The pod's MicroVM object exists."""
-    LAUNCHED = "launched"
-    """The machine's VMM runs."""
-    BOOTED = "booted"
-    """The guest has started its kubelet."""
-    REGISTERED = "registered"
-    """The kubelet has reported its node's status for the first time."""
-    BOUND = "bound"
-    """The pod is bound to its node."""
-    READY = "Ready"
-    """The pod's condition Ready is True."""
+from monopod.api import start_phases
+from monopod.api.start_phases import Phase
 
 
 class Kind(enum.Enum):
@@ -73,17 +57,5 @@ class PodTimeline:
 
 
 def durations(timeline: PodTimeline) -> dict[Phase, float]:
-    """Return the duration of each observed phase, in seconds; they add up to the total.
-
-    A phase begins when all earlier ones are reached. One that was observed before an earlier one -
-    watches of different kinds of objects are not ordered among each other - took 0 s.
-    """
-    taken: dict[Phase, float] = {}
-    reached = 0.0
-    for phase in Phase:
-        moment = timeline.moments.get(phase)
-        if moment is None:
-            continue
-        taken[phase] = max(0.0, moment - reached)
-        reached = max(reached, moment)
-    return taken
+    """Return the duration of each observed phase, in seconds; they add up to the total."""
+    return start_phases.durations(timeline.moments)

@@ -12,13 +12,13 @@ from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
 from monopod.api.resources import MicroVM
-from monopod.bench import console
 from monopod.bench.errors import BenchError
 from monopod.bench.informers import following
 from monopod.bench.observations import Observations
 from monopod.bench.phases import Kind, Phase, PodTimeline, Subject
 from monopod.bench.pods import bench_pod
 from monopod.kube import Client, Informer, KubeError, NotFoundError, uid_of
+from monopod.node.vmm import kubelet_start
 
 _FIRST_S: Final = 120.0
 _EACH_S: Final = 20.0
@@ -150,7 +150,7 @@ class Rounds:
         found: dict[str, float] = {}
         for each in made:
             machine = self._seen.machine(each.uid)
-            at = console.read(self._machines, machine) if machine else None
+            at = kubelet_start.read(self._machines, machine) if machine else None
             if at is not None:
                 found[each.uid] = at - behind
         return found

@@ -19,6 +19,7 @@ from monopod.controllers.patch.settings import PatchSettings
 from monopod.controlplane import (
     debian_services,
     manifests,
+    metrics_targets,
     monopod_services,
     objects,
     secret_encryption,
@@ -206,6 +207,7 @@ class ControlPlane:
             *manifests.read("rbac"),
             *manifests.read("dns", values),
             *manifests.read("loadbalancer"),
+            *metrics_targets.objects(self.layout.network),
             *manifests.read("fairness", {"processors": str(len(os.sched_getaffinity(0)))}),
             *admission_manifests(authority, level=self.layout.settings.pod_security_level),
         ]

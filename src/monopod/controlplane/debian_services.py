@@ -76,7 +76,7 @@ def haproxy(layout: Layout) -> Service:
         readable=(layout.balancer_configuration,),
         writable=(layout.balancer_socket.parent,),
         socket=layout.balancer_socket,
-        configuration={HAPROXY_FILE: base()},
+        configuration={HAPROXY_FILE: base(layout.network.balancers.ip)},
         configured=directory,
     )
 

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from monopod.api import keys
+from monopod.controlplane import metrics_targets
 from monopod.controlplane.layout import CLUSTER_DOMAIN, KUBERNETES_ADDRESS, Layout, User
 from monopod.identity.authority import Subject
 from monopod.identity.store import Leaf, StoredIdentity
@@ -20,6 +21,7 @@ KUBELET_CLIENT: Final = "monopod:kubelet-client"
 MONOPOD_USERS: Final = {
     "eksapi": "monopod:eksapi",
     "loadbalancer": keys.LOADBALANCER_USER,
+    "metricsproxy": "monopod:metricsproxy",
     "microvm": "monopod:microvm",
     "patch": keys.PATCH_USER,
     "sidecars": keys.SIDECARS_USER,
@@ -89,6 +91,20 @@ def identities(layout: Layout) -> tuple[StoredIdentity, ...]:
             uid=layout.uid(User.PULLPROXY),
             leaves=(_server("serving", "monopod pullproxy", addresses=(layout.network.pulls.ip,)),),
         ),
+        StoredIdentity(
+            "metricsproxy",
+            uid=layout.uid(User.METRICSPROXY),
+            leaves=(
+                _client(MONOPOD_USERS["metricsproxy"]),
+                _server(
+                    "serving",
+                    "monopod metricsproxy",
+                    names=_service_names(metrics_targets.SERVICE, metrics_targets.NAMESPACE),
+                    addresses=(layout.control_address, _LOOPBACK),
+                ),
+            ),
+            server=layout.api_server,
+        ),
         _own(layout, "scheduler", layout.uid(User.FARGATE_SCHEDULER)),
         _own(layout, "loadbalancer", layout.uid(User.LOADBALANCER)),
         _own(layout, "microvm", 0),
@@ -109,11 +125,10 @@ def _etcd(layout: Layout) -> StoredIdentity:
 
 
 def _api_server(layout: Layout) -> StoredIdentity:
-    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
     serving = _server(
         "serving",
         "kube-apiserver",
-        names=(*names, f"kubernetes.default.svc.{CLUSTER_DOMAIN}", "localhost"),
+        names=(*_service_names("kubernetes", "default"), "localhost"),
         addresses=(layout.control_address, KUBERNETES_ADDRESS, _LOOPBACK),
     )
     return StoredIdentity(
@@ -129,6 +144,11 @@ def _api_server(layout: Layout) -> StoredIdentity:
         signs_tokens=True,
         encrypts=True,
     )
+
+
+def _service_names(name: str, namespace: str) -> tuple[str, ...]:
+    first = f"{name}.{namespace}.svc"
+    return name, f"{name}.{namespace}", first, f"{first}.{CLUSTER_DOMAIN}"
 
 
 def _user(layout: Layout, directory: str, user: str, uid: int) -> StoredIdentity:

@@ -46,6 +46,7 @@ class User(enum.Enum):
     PULLPROXY = 14
     PATCH = 15
     SIDECARS = 18
+    METRICSPROXY = 20
 
 
 class Port:

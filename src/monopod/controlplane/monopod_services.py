@@ -10,7 +10,8 @@ from typing import Final
 
 import monopod
 from monopod.controllers.patch.settings import PatchSettings
-from monopod.controlplane import code
+from monopod.controllers.scheduler.settings import SchedulerSettings
+from monopod.controlplane import code, metrics_targets
 from monopod.controlplane.layout import HAPROXY, HAPROXY_FILE, Layout, User
 from monopod.controlplane.service import RESOLVER_FILE, Role, Service
 from monopod.node.net.addresses import SERVICES
@@ -33,6 +34,7 @@ def services(layout: Layout, guest_image: Path | None) -> tuple[Service, ...]:
         eksapi(layout),
         pullproxy(layout),
         loadbalancer(layout),
+        metricsproxy(layout),
         patch(layout, guest_image),
         sidecars(layout),
         *(() if guest_image is None else (microvm(layout, guest_image),)),
@@ -91,7 +93,10 @@ def pullproxy(layout: Layout) -> Service:
         layout,
         "monopod.pullproxy",
         layout.uid(User.PULLPROXY),
-        {"MONOPOD_PULLPROXY_ADDRESS": str(layout.network.pulls.ip)},
+        {
+            "MONOPOD_PULLPROXY_ADDRESS": str(layout.network.pulls.ip),
+            "MONOPOD_PULLPROXY_METRICS_ADDRESS": str(layout.network.pulls.ip),
+        },
     )
     environment = {key: each for key, each in confined.environment.items() if key != "KUBECONFIG"}
     return replace(
@@ -110,9 +115,36 @@ def pullproxy(layout: Layout) -> Service:
     )
 
 
+def metricsproxy(layout: Layout) -> Service:
+    """Return the metrics proxy, which pods that may scrape and the host reach."""
+    confined = _confined(
+        layout,
+        "monopod.metricsproxy",
+        layout.uid(User.METRICSPROXY),
+        {
+            "MONOPOD_METRICSPROXY_ADDRESS": str(layout.control_address),
+            "MONOPOD_METRICSPROXY_TARGETS": json.dumps(metrics_targets.urls(layout.network)),
+        },
+    )
+    return replace(confined, role=Role.SERVER)
+
+
 def scheduler(layout: Layout) -> Service:
-    """Return the fargate-scheduler."""
-    return _confined(layout, "monopod.controllers.scheduler", layout.uid(User.FARGATE_SCHEDULER))
+    """Return the fargate-scheduler. It resolves the name of the traces' receiver, if it has one."""
+    confined = _confined(
+        layout, "monopod.controllers.scheduler", layout.uid(User.FARGATE_SCHEDULER)
+    )
+    if SchedulerSettings().traces_url is None:
+        return confined
+    return replace(
+        confined,
+        readable=(
+            *confined.readable,
+            *(path for path in (_PUBLIC_AUTHORITIES,) if path.exists()),
+        ),
+        configuration={RESOLVER_FILE: f"nameserver {layout.network.resolver}\n"},
+        configured=layout.configuration(confined.name),
+    )
 
 
 def loadbalancer(layout: Layout) -> Service:

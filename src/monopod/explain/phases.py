@@ -53,6 +53,8 @@ def moments(snapshot: Snapshot) -> list[Moment]:
             condition = conditions.find_condition(turned, kind)
             if condition is not None and condition.status == conditions.TRUE:
                 found.append(_exact(name, condition.lastTransitionTime))
+        if booted := machine.status_or_empty.kubeletStartTime:
+            found.append(_exact("kubelet started", booted))
     for kind, name in _POD:
         if kind == _NO_INIT and not snapshot.spec.initContainers:
             continue

@@ -123,8 +123,9 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """When a certificate expires, and when it is due for renewal."""
+    """When a certificate was issued, expires, and is due for renewal."""
 
+    begins: dt.datetime
     expires: dt.datetime
     due: dt.datetime
 
@@ -136,7 +137,7 @@ def validity(certificate: bytes) -> Validity:
         IdentityError: It is not a PEM certificate.
     """
     read = _certificate(certificate)
-    return Validity(read.not_valid_after_utc, _due(read))
+    return Validity(read.not_valid_before_utc, read.not_valid_after_utc, _due(read))
 
 
 def _due(certificate: x509.Certificate) -> dt.datetime:

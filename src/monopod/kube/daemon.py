@@ -1,7 +1,7 @@
 """Main function of every long-running Monopod process.
 
 It logs JSON lines to standard output, stops cleanly on SIGTERM, notifies s6 of readiness, and
-serves metrics on the loopback of its network namespace.
+serves metrics, by default on the loopback of its network namespace.
 """
 
 import asyncio
@@ -63,25 +63,34 @@ def configure_logging(name: str, level: LogLevel = "info") -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stdout, force=True)
 
 
-def serve(name: str, main: Main, *, metrics_port: int | None = None) -> int:
+def serve(
+    name: str,
+    main: Main,
+    *,
+    metrics_port: int | None = None,
+    metrics_address: str = _METRICS_ADDRESS,
+) -> int:
     """Run a process of Monopod to its end and return its exit status.
 
     Args:
         name: Name in logs.
         main: The main coroutine; cancelled on SIGTERM or SIGINT, and awaited.
-        metrics_port: Port on 127.0.0.1 for Prometheus; None means no metrics.
+        metrics_port: Port for Prometheus; None means no metrics.
+        metrics_address: The address of that port.
 
     Raises:
         ValidationError: A setting, such as ``MONOPOD_LOG_LEVEL``, has an invalid value.
     """
     configure_logging(name, Settings().log_level)
-    return asyncio.run(_serve(Daemon(name, os.environ), main, metrics_port))
+    place = None if metrics_port is None else (metrics_address, metrics_port)
+    return asyncio.run(_serve(Daemon(name, os.environ), main, place))
 
 
-async def _serve(service: Daemon, main: Main, metrics_port: int | None) -> int:
+async def _serve(service: Daemon, main: Main, metrics_at: tuple[str, int] | None) -> int:
     metrics = None
-    if metrics_port is not None:
-        metrics, _ = start_http_server(metrics_port, addr=_METRICS_ADDRESS)
+    if metrics_at is not None:
+        address, port = metrics_at
+        metrics, _ = start_http_server(port, addr=address)
     work = asyncio.ensure_future(main(service))
     stopping = False
 

@@ -38,4 +38,12 @@ async def _main(service: Daemon) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(serve(COMPONENT, _main, metrics_port=PullProxySettings().metrics_port))
+    metrics = PullProxySettings()
+    sys.exit(
+        serve(
+            COMPONENT,
+            _main,
+            metrics_port=metrics.metrics_port,
+            metrics_address=metrics.metrics_address,
+        )
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from monopod.node.net.cluster_network import PULL_PORT
+from monopod.node.net.cluster_network import PULL_METRICS_PORT, PULL_PORT
 
 
 class PullProxySettings(BaseSettings):
@@ -24,5 +24,6 @@ class PullProxySettings(BaseSettings):
     """Concurrent requests of one machine; those beyond are answered with 429."""
     stalled_s: float = Field(default=60.0, gt=0)
     """Limit in seconds without progress on either side, before a pull is cut off."""
-    metrics_port: int = Field(default=9477, gt=0, lt=65536)
-    """On 127.0.0.1 of the proxy's network namespace."""
+    metrics_address: str = "127.0.0.1"
+    """The address of the metrics, which the router opens to the metrics proxy alone."""
+    metrics_port: int = Field(default=PULL_METRICS_PORT, gt=0, lt=65536)

@@ -29,6 +29,7 @@ from monopod.controllers.loadbalancer.render_rules import (
     quoted,
     rule_lines,
 )
+from monopod.node.net.cluster_network import BALANCER_METRICS_PORT
 
 VERSION_PREFIX: Final = "version-"
 """The prefix of an unused backend's name, which identifies the configuration that HAProxy runs."""
@@ -68,13 +69,18 @@ class Rendered:
     """Name of a backend in it: equal for configurations that differ only in targets."""
 
 
-def base() -> str:
+def base(metrics: IPv4Address | None = None) -> str:
     """Return the static configuration of all load balancers.
+
+    Args:
+        metrics: The address at which the metrics proxy reads HAProxy's metrics; None means that
+            only the loopback has them.
 
     Time-outs are AWS's for Network Load Balancers: 350 s idle. Headers are buffered whole, so
     buffers fit the largest that an Application Load Balancer accepts; the number of open files
     bounds connections, and so memory.
     """
+    places = [f"{each}:{BALANCER_METRICS_PORT}" for each in ("127.0.0.1", metrics) if each]
     return f"""\
 global
     # After a reload, old workers exit after their last connection, and then in any case.
@@ -103,7 +109,7 @@ defaults
 # HAProxy needs at least one listener; this one serves metrics.
 frontend metrics
     mode http
-    bind 127.0.0.1:8405
+    bind {",".join(places)}
     timeout client 60s
     http-request use-service prometheus-exporter if {{ path /metrics }}
     http-request return status 200

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from monopod.api import keys
+from monopod.api.conditions import timestamp
 from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import (
     actions,
@@ -122,7 +123,15 @@ class Handlers:
         return True
 
     async def _mark_registered(self, machine: MicroVM, _: actions.MarkRegistered) -> bool:
-        await self._mark(machine, conditions.REGISTERED, "KubeletRegistered", "")
+        # Only a record of the start's phases: a console that shows nothing is no reason to wait.
+        at = await self._context.provider.kubelet_started(name_of(machine))
+        await self._mark(
+            machine,
+            conditions.REGISTERED,
+            "KubeletRegistered",
+            "",
+            kubeletStartTime=None if at is None else timestamp(at),
+        )
         return True
 
     async def _mark_ready(self, machine: MicroVM, action: actions.MarkReady) -> bool:
@@ -183,11 +192,18 @@ class Handlers:
         return False
 
     async def _mark(
-        self, machine: MicroVM, kind: str, reason: str, message: str, *, holds: bool = True
+        self,
+        machine: MicroVM,
+        kind: str,
+        reason: str,
+        message: str,
+        *,
+        holds: bool = True,
+        **fields: str | None,
     ) -> None:
         first = conditions.find(machine, kind) is None
         condition = conditions.changed(kind, holds, reason, message)
-        self._wrote(changed := await self._context.status.status(machine, condition))
+        self._wrote(changed := await self._context.status.status(machine, condition, **fields))
         if first and holds:
             metrics.reached(changed, kind)
 

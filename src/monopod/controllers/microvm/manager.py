@@ -9,7 +9,7 @@ from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api import keys
 from monopod.api.resources import ExecutionRole, MicroVM, Subnet, Vpc
-from monopod.controllers.microvm import heartbeats
+from monopod.controllers.microvm import heartbeats, metrics
 from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
 from monopod.controllers.microvm.context import Context, SubnetLookup
 from monopod.controllers.microvm.controller import Informers, MicroVMController
@@ -82,6 +82,8 @@ async def run(
         now=now,
     )
     manager.informer(Lease, namespace=heartbeats.NAMESPACE).subscribe(context.leases.changed)
+    views.machines.subscribe(metrics.MachineCounts().changed)
+    metrics.watch_levels(provider.levels)
     machines = MicroVMController(context, views)
     collector = GarbageCollector(context, views.machines, views.nodes, requests, machines.enqueue)
     renewals = CSRApprover(client, requests, views.machines.items, endpoint.region)

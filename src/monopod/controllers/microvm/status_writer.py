@@ -19,8 +19,15 @@ class StatusWriter:
         self._client = client
         self._now = now
 
-    async def status(self, machine: MicroVM, *changed: Condition, **fields: str | int) -> MicroVM:
+    async def status(
+        self, machine: MicroVM, *changed: Condition, **fields: str | int | None
+    ) -> MicroVM:
         """Change conditions and fields of a machine's status; returns the newer object.
+
+        Args:
+            machine: The object that the decision was based on.
+            changed: Its new conditions; the others stay.
+            fields: Its new fields; None removes one.
 
         Raises:
             ConflictError: The object changed since the decision; reconcile again.

@@ -228,6 +228,7 @@ class PodScheduler(Controller):
         patch = patches.condition_patch(pod, why.reason, why.message, self._now())
         if patch is None or not await self._patch_status(pod, patch):
             return
+        metrics.REFUSALS.labels(why.reason).inc()
         _log.info("pod_unschedulable", pod=key_of(pod), reason=why.reason, why=why.message)
         if why.record_event:
             self._events.failed_scheduling(pod, why.message)

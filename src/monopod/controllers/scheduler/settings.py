@@ -21,5 +21,9 @@ class SchedulerSettings(BaseSettings):
     """On 127.0.0.1; 0 picks a free port."""
     workers: int = Field(default=16, gt=0)
     """Pods reconciled concurrently."""
+    traces_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+\S*$")
+    """URL of an OTLP/HTTP receiver of traces of pods' starts; None means no traces."""
+    traces_timeout_s: float = Field(default=5.0, gt=0)
+    """Limit in seconds for one attempt to deliver traces."""
     require_execution_roles: bool = False
     """Whether pods start only under profiles whose execution role is an ExecutionRole."""

@@ -9,6 +9,7 @@ from monopod.api.resources import ExecutionRole, FargateProfile, Subnet, Vpc
 from monopod.api.security_groups import SecurityGroup, SecurityGroupPolicy
 from monopod.controllers.scheduler import reasons
 from monopod.controllers.scheduler.cache import Informers
+from monopod.controllers.scheduler.metrics import UnschedulableCounts
 from monopod.controllers.scheduler.placed_pods import stays
 from monopod.kube import Added, Change, Key, Modified, key_parts, meta
 
@@ -20,6 +21,7 @@ class UnschedulablePods:
         """Subscribe to the informers; ``enqueue`` adds a pod to the work queue."""
         self._enqueue = enqueue
         self._reasons: dict[Key, str] = {}
+        self._counts = UnschedulableCounts()
         self._depending_on_pods: set[Key] = set()
         informers.profiles.subscribe(self._profile_or_vpc_changed)
         informers.vpcs.subscribe(self._profile_or_vpc_changed)
@@ -35,6 +37,7 @@ class UnschedulablePods:
 
     def note(self, key: Key, reason: str, *, depends_on_pods: bool = False) -> None:
         """Record that a pod is unschedulable, why, and whether that depends on other pods."""
+        self._counts.changed(self._reasons.get(key), reason)
         self._reasons[key] = reason
         if depends_on_pods:
             self._depending_on_pods.add(key)
@@ -43,7 +46,7 @@ class UnschedulablePods:
 
     def forget(self, key: Key) -> None:
         """Drop a pod that is gone or no longer unschedulable."""
-        self._reasons.pop(key, None)
+        self._counts.changed(self._reasons.pop(key, None), None)
         self._depending_on_pods.discard(key)
 
     def address_freed(self) -> None:

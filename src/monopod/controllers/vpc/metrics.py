@@ -1,4 +1,4 @@
-"""Exports the router's drop counters: one log event and one Prometheus metric.
+"""Exports the levels of subnets, and the router's drop counters: a log event and a metric.
 
 The kernel only counts, and nftables' ``log`` statement does not reach the kernel log from a network
 namespace.
@@ -8,12 +8,30 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 _DROPPED: Final = Counter(
     "monopod_router_dropped_packets", "Packets that the router dropped.", ["reason"]
 )
+_ADDRESSES: Final = Gauge(
+    "monopod_subnet_addresses", "Addresses for pods in a subnet, used and free.", ["subnet", "zone"]
+)
+_AVAILABLE: Final = Gauge(
+    "monopod_subnet_available_addresses", "Free addresses of a subnet.", ["subnet", "zone"]
+)
 _log: Final = structlog.get_logger("vpc")
+
+
+def show_subnet(name: str, zone: str, addresses: int, available: int) -> None:
+    """Show a subnet's level."""
+    _ADDRESSES.labels(name, zone).set(addresses)
+    _AVAILABLE.labels(name, zone).set(available)
+
+
+def forget_subnet(name: str) -> None:
+    """Remove a deleted subnet."""
+    for gauge in (_ADDRESSES, _AVAILABLE):
+        gauge.remove_by_labels({"subnet": name})
 
 
 class DropMetrics:

@@ -14,7 +14,7 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBi
 from pyroute2 import AsyncIPRoute
 
 from monopod.api.resources import MicroVM, Subnet, Vpc
-from monopod.controllers.vpc import desired, endpoints
+from monopod.controllers.vpc import desired, endpoints, metrics
 from monopod.controllers.vpc.metrics import DropMetrics
 from monopod.controllers.vpc.scrapers import Scrapers, scrapers
 from monopod.kube import Change, Controller, Key, Manager, Modified, NotFoundError
@@ -128,8 +128,12 @@ class RouterController(Controller):
     async def _report(self, name: str) -> None:
         subnet = self._subnets.get(name)
         if subnet is None:
+            metrics.forget_subnet(name)
             return
         available = desired.available_addresses(subnet, self._machines.items())
+        whole = desired.available_addresses(subnet, ())
+        if available is not None and whole is not None:
+            metrics.show_subnet(name, subnet.spec.availabilityZone, whole, available)
         if subnet.status is not None and subnet.status.availableAddresses == available:
             return
         patch: dict[str, Any] = {"status": {"availableAddresses": available}}

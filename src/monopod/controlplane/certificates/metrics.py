@@ -11,6 +11,11 @@ EXPIRY = Gauge(
     "When a certificate of the control plane expires, in seconds since the epoch.",
     ("identity", "file"),
 )
+ISSUED = Gauge(
+    "monopod_certificate_not_before_timestamp_seconds",
+    "When the validity of a certificate of the control plane began, in seconds since the epoch.",
+    ("identity", "file"),
+)
 RENEWED = Counter(
     "monopod_certificate_renewals_total",
     "Identities whose certificates were renewed.",
@@ -25,5 +30,7 @@ FAILED = Counter(
 def show(certificates: Sequence[Dated]) -> None:
     """Show these certificates, and no others."""
     EXPIRY.clear()
+    ISSUED.clear()
     for each in certificates:
         EXPIRY.labels(each.identity, each.file).set(each.validity.expires.timestamp())
+        ISSUED.labels(each.identity, each.file).set(each.validity.begins.timestamp())

@@ -12,6 +12,13 @@ PULL_PORT: Final = 5001
 """Port of the pull proxy, which only machines' management addresses reach."""
 EKS_PORT: Final = 6444
 """Port of the EKS API, which only the host reaches."""
+METRICS_PORT: Final = 6445
+"""Port of the metrics proxy, which pods that may scrape and the host reach."""
+BALANCER_METRICS_PORT: Final = 8405
+"""HAProxy's metrics; this port and the next three are reached by the metrics proxy alone."""
+DNS_METRICS_PORT: Final = 9153
+KUBE_PROXY_METRICS_PORT: Final = 10249
+PULL_METRICS_PORT: Final = 9477
 KUBELET_PORT: Final = 10250
 DNS_PORT: Final = 53
 

@@ -13,13 +13,18 @@ from typing import Final
 from monopod.node.net import addresses, nft
 from monopod.node.net.cluster_network import (
     API_PORT,
+    BALANCER_METRICS_PORT,
     BALANCERS,
     CONTROL,
+    DNS_METRICS_PORT,
     DNS_PORT,
     EKS_PORT,
+    KUBE_PROXY_METRICS_PORT,
     KUBELET_PORT,
     LINK_GROUP,
+    METRICS_PORT,
     NODE_LINK_GROUP,
+    PULL_METRICS_PORT,
     PULL_PORT,
     PULLS,
     REGISTRY_PORT,
@@ -89,7 +94,7 @@ def _echo() -> Json:
 
 
 def guard_router(table: Table, plan: ClusterNetwork) -> None:
-    """Filter what reaches the router itself: DNS and echo requests only."""
+    """Filter what reaches the router itself: DNS, echo requests, metrics for the control plane."""
     table.base_chain("input", "input", FILTER, policy="drop")
     accept_known(table, "input")
     table.rule("input", iif("lo"), ACCEPT)
@@ -98,6 +103,8 @@ def guard_router(table: Table, plan: ClusterNetwork) -> None:
         asks = match(nft.header("ip", "daddr"), resolvers), dport(protocol, DNS_PORT)
         table.rule("input", saddr("@without_dns"), *asks, *drop("dns_off"))
         table.rule("input", match(nft.meta("iifname"), UPLINK, op="!="), *asks, ACCEPT)
+    metrics = dport("tcp", DNS_METRICS_PORT, KUBE_PROXY_METRICS_PORT)
+    table.rule("input", iif(CONTROL), daddr(plan.router_inner.ip), metrics, ACCEPT)
     table.rule("input", _echo(), ACCEPT)
     table.rule("input", *drop("router_blocked"))
 
@@ -112,11 +119,16 @@ def guard_passage(table: Table, plan: ClusterNetwork) -> None:
     table.chain("from_control")
     table.rule("from_control", daddr(addresses.MANAGEMENT), dport("tcp", KUBELET_PORT), ACCEPT)
     table.rule("from_control", daddr("@vpc_blocks"), ACCEPT)
+    for address, port in (
+        (plan.balancers.ip, BALANCER_METRICS_PORT),
+        (plan.pulls.ip, PULL_METRICS_PORT),
+    ):
+        table.rule("from_control", daddr(address), dport("tcp", port), ACCEPT)
     table.rule("from_control", oif(UPLINK), ACCEPT)
     table.rule("from_control", *drop("control_blocked"))
 
     table.chain("from_outside")
-    ports = (API_PORT, REGISTRY_PORT, EKS_PORT)
+    ports = (API_PORT, REGISTRY_PORT, EKS_PORT, METRICS_PORT)
     table.rule("from_outside", daddr(control), dport("tcp", *ports), ACCEPT)
     # NodePort services: kube-proxy translates only what a service asks for.
     table.rule("from_outside", match(nft.ct("status"), "dnat", op="in"), ACCEPT)
@@ -198,6 +210,8 @@ def _guests_chains(table: Table, plan: ClusterNetwork, platform: Sequence[IPv4Ne
     to_kubelet = daddr(addresses.MANAGEMENT), dport("tcp", KUBELET_PORT)
     scrapes = saddr("@scrapers"), nft.original_daddr("@nodes"), *to_kubelet
     table.rule("from_pod", *scrapes, nft.set_mark(TO_KUBELET), ACCEPT)
+    to_metrics = daddr(control), dport("tcp", METRICS_PORT)
+    table.rule("from_pod", saddr("@scrapers"), *to_metrics, ACCEPT)
     table.rule("from_pod", inside, *drop("platform_blocked"))
     table.rule("from_pod", oif(UPLINK), saddr("@way_out"), ACCEPT)
     table.rule("from_pod", *drop("no_way_out"))

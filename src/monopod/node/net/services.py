@@ -10,17 +10,20 @@ from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any, Final
 
-from monopod.node.net.cluster_network import LINK_PREFIX, ClusterNetwork
+from monopod.node.net.cluster_network import (
+    DNS_METRICS_PORT,
+    KUBE_PROXY_METRICS_PORT,
+    LINK_PREFIX,
+    ClusterNetwork,
+)
 
 KUBE_PROXY_HEALTH: Final = "127.0.0.1:10256"
 """``/livez`` there reports whether rules are up to date. (``/healthz`` also requires a Node object
 of kube-proxy's name, which does not exist.)"""
-KUBE_PROXY_METRICS: Final = "127.0.0.1:10249"
 DNS_HEALTH: Final = "127.0.0.1:8080"
 """``/health`` there answers while CoreDNS is alive."""
 DNS_READY: Final = "127.0.0.1:8181"
 """``/ready`` there answers once CoreDNS has synced the cluster's services."""
-DNS_METRICS: Final = "127.0.0.1:9153"
 
 _OCTET: Final = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _ADDRESS_TTL_S: Final = 60
@@ -45,7 +48,7 @@ def kube_proxy_configuration(
         "bindAddressHardFail": True,
         "nodePortAddresses": [f"{plan.router_outer.ip}/32"],
         "healthzBindAddress": KUBE_PROXY_HEALTH,
-        "metricsBindAddress": KUBE_PROXY_METRICS,
+        "metricsBindAddress": f"{plan.router_inner.ip}:{KUBE_PROXY_METRICS_PORT}",
         # Only the host's namespace may set these.
         "conntrack": {
             "maxPerCore": 0,
@@ -94,14 +97,14 @@ def corefile(
 (common) {{
     bind {plan.resolver}
     errors
-    prometheus {DNS_METRICS}
+    prometheus {plan.router_inner.ip}:{DNS_METRICS_PORT}
 }}
 
 # For pods of VPCs whose enableDnsHostnames is off: nodes have no names.
 (nameless) {{
     bind {plan.resolver_without_names}
     errors
-    prometheus {DNS_METRICS}
+    prometheus {plan.router_inner.ip}:{DNS_METRICS_PORT}
 }}
 
 # Services and pods, and the names of their addresses.

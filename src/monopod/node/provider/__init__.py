@@ -6,6 +6,7 @@ Comparable to Karpenter's CloudProvider; no caller depends on an implementation.
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
@@ -64,6 +65,18 @@ class DriverSelection:
     """One line for users: why this driver and not a better one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What machines may reserve of the host, and what they reserve."""
+
+    whole: Size
+    reserved: Size
+    storage_gib: int
+    reserved_storage_gib: int
+    free_bytes: int
+    """What the file system of machines' disks has free."""
+
+
 Configure = Callable[[], Awaitable[Mapping[str, bytes]]]
 """Returns the files of a machine's configuration disk, private keys included, by path on it.
 
@@ -107,6 +120,14 @@ class MachineProvider(Protocol):
 
     async def console_tail(self, name: str) -> str:
         """Return the end of a machine's console in one line; empty if it printed nothing."""
+        ...
+
+    async def kubelet_started(self, name: str) -> datetime | None:
+        """Return when a machine's guest started its kubelet. None means that it is not known."""
+        ...
+
+    def levels(self) -> Levels:
+        """Read the host's capacity and reservations; may be called in any thread."""
         ...
 
     async def end_boot_burst(self, name: str) -> None:

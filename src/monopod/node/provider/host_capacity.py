@@ -90,14 +90,28 @@ def check_storage(
             f"the file system of machines' disks has {free_bytes / (1 << 30):.1f} GiB free, and no"
             f" machine is launched below {floor} GiB: free some"
         )
-    room = free_bytes + sum(each.used_bytes for each in taken) - (floor << 30)
-    whole = int(room / (1 << 30) * settings.storage_ratio)
-    used = sum(each.size_gib for each in taken)
+    whole, used = storage_gib(taken, free_bytes, settings)
     if used + wanted_gib > whole:
         raise CapacityUnavailableError(
             f"{wanted_gib} GiB of storage requested, {max(0, whole - used)} GiB free: of the"
             f" {whole} GiB for machines' disks on this host, {len(taken)} have {used} GiB"
         )
+
+
+def storage_gib(
+    taken: Sequence[DiskUse], free_bytes: int, settings: LocalSettings
+) -> tuple[int, int]:
+    """Return how many GiB machines' disks may have in total, and how many they have.
+
+    Args:
+        taken: The machines' disks.
+        free_bytes: What the file system of the disks has free for root.
+        settings: The overcommit ratio, and what has to stay free.
+    """
+    floor = settings.storage_floor_gib << 30
+    room = free_bytes + sum(each.used_bytes for each in taken) - floor
+    whole = int(room / (1 << 30) * settings.storage_ratio)
+    return max(0, whole), sum(each.size_gib for each in taken)
 
 
 def free_bytes(directory: Path) -> int:

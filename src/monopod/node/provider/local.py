@@ -7,7 +7,8 @@ instant is replaced by one that finds every machine.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
@@ -24,6 +25,7 @@ from monopod.node.provider import (
     Configure,
     DriverSelection,
     LaunchRequest,
+    Levels,
     MachineExit,
     Presence,
     ProviderError,
@@ -46,10 +48,12 @@ from monopod.node.provider.host_capacity import (
     fits,
     for_machines,
     free_bytes,
+    storage_gib,
     this_host,
+    total,
 )
 from monopod.node.provider.settings import LocalSettings
-from monopod.node.vmm import console
+from monopod.node.vmm import console, kubelet_start
 from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.driver import Driver, Machine, VmmError
 from monopod.util.concurrency import run_concurrently
@@ -143,6 +147,20 @@ class LocalProvider:
         """Return the end of a machine's console in one line; empty if it printed nothing."""
         directory = self._files(name).console
         return console.last_lines(await asyncio.to_thread(console.tail, directory))
+
+    async def kubelet_started(self, name: str) -> datetime | None:
+        """Return when a machine's guest started its kubelet. None means that it is not known."""
+        with suppress(OSError):
+            at = await asyncio.to_thread(kubelet_start.read, self._directory, name)
+            return None if at is None else datetime.fromtimestamp(at, UTC)
+        return None
+
+    def levels(self) -> Levels:
+        """Read the host's capacity and reservations; may be called in any thread."""
+        taken, free = disks(self._directory), free_bytes(self._directory)
+        storage, reserved_storage = storage_gib(taken, free, self._settings)
+        known = [each.total for each in reservations(self._directory)]
+        return Levels(self._whole, total(known), storage, reserved_storage, free)
 
     async def end_boot_burst(self, name: str) -> None:
         """End a machine's boot burst: limit it to its provisioned CPU."""

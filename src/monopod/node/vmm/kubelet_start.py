@@ -27,7 +27,15 @@ def kubelet_started(lines: Iterable[str]) -> float | None:
 
 
 def read(machines: Path, name: str) -> float | None:
-    """Read a machine's console log, as far as it is kept."""
+    """Return when a machine's kubelet was started, from its console log, as far as it is kept.
+
+    Args:
+        machines: Parent of the machines' directories.
+        name: The machine's name.
+
+    Returns:
+        Seconds since the epoch. None means that kubelet has printed nothing.
+    """
     directory = machines / name / "console"
     for file in (*sorted(directory.glob("@*")), directory / "current"):
         try:
