@@ -123,8 +123,8 @@ async def test_new_code_restarts_monopods_processes_and_no_other(
     assert [each.name for each in after if not each.healthy] == []
     restarted = {each.name for each in after if each.state and each.state.pid != before[each.name]}
     assert restarted == {
-        *("certificates", "eksapi", "loadbalancer", "patch", "pullproxy", "scheduler"),
-        *("sidecars", "vpc", "webhooks"),
+        *("certificates", "eksapi", "loadbalancer", "metricsproxy", "patch", "pullproxy"),
+        *("scheduler", "sidecars", "vpc", "webhooks"),
     }
 
 
