@@ -53,7 +53,7 @@ def test_new_code_restarts_each_of_monopods_processes(monkeypatch: pytest.Monkey
         every = monopod_services.services(LAYOUT, Path("/image"))
         scripts.append({each.name: run_script(each) for each in every})
     before, after = scripts
-    assert len(before) == 10
+    assert len(before) == 11
     assert [name for name in before if before[name] == after[name]] == []
 
 

@@ -114,7 +114,7 @@ def _size(pod: dict[str, Any]) -> str:
 async def test_a_pod_under_load_is_recreated_on_a_bigger_machine(
     scaled: Namespace, image: str, record_property: Callable[[str, object], None]
 ) -> None:
-    modes: tuple[str, ...] = (_INITIAL, *_EVICTING)
+    modes = (_INITIAL, *_EVICTING)
     await scaled.apply(*(each for mode in modes for each in _objects(mode, image)))
     began = time.monotonic()
 
@@ -126,7 +126,8 @@ async def test_a_pod_under_load_is_recreated_on_a_bigger_machine(
         assert _size(found) == _SMALLEST
         return found["metadata"]["uid"]
 
-    old = dict(zip(modes, await asyncio.gather(*map(first, modes)), strict=True))
+    found = await asyncio.gather(*map(first, modes))
+    old: dict[str, str] = dict(zip(modes, found, strict=True))
 
     async def grown(mode: str) -> None:
         found = await _replaced(scaled, mode, old[mode])

@@ -175,8 +175,9 @@ def shipped_manifests() -> list[Manifest]:
         "resolver": "192.168.0.2",
         "region": "local-1",
         "image": "registry.example.com/monopod/demo:1",
+        "authority": "",
     }
-    names = ("rbac", "dns", "loadbalancer", "first", "demo")
+    names = ("rbac", "dns", "loadbalancer", "first", "demo", "metrics-server")
     return [*(each for name in names for each in manifests.read(name, values)), *policies()]
 
 

@@ -23,6 +23,7 @@ _MODULES = {
     "patch": "monopod.controllers.patch",
     "pullproxy": "monopod.pullproxy",
     "scheduler": "monopod.controllers.scheduler",
+    "sidecars": "monopod.controllers.sidecars",
     "vpc": "monopod.controllers.vpc",
     "webhooks": "monopod.webhooks",
 }

@@ -13,6 +13,7 @@ from monopod.controllers.loadbalancer.settings import LoadBalancerSettings
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.patch.settings import PatchSettings
 from monopod.controllers.scheduler.settings import SchedulerSettings
+from monopod.controllers.sidecars.settings import SidecarSettings
 from monopod.controllers.vpc.settings import VpcSettings
 from monopod.controlplane.certificates.settings import CertificateSettings
 from monopod.controlplane.layout import Port
@@ -47,6 +48,7 @@ def urls(network: ClusterNetwork) -> dict[str, str]:
         "microvm": MicroVMSettings().metrics_port,
         "patch": PatchSettings().metrics_port,
         "scheduler": SchedulerSettings().metrics_port,
+        "sidecars": SidecarSettings().metrics_port,
         "vpc": VpcSettings().metrics_port,
         "webhooks": WebhookSettings().metrics_port,
     }

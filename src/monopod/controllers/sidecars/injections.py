@@ -19,9 +19,10 @@ from monopod.api.sidecar_injections import (
     SidecarInjection,
     SidecarInjectionStatus,
 )
-from monopod.controllers.sidecars import copies, metrics
+from monopod.controllers.sidecars import copies
 from monopod.controllers.sidecars.carriers import Carriers
 from monopod.controllers.sidecars.copier import Copier
+from monopod.controllers.sidecars.metrics import InjectionMetrics
 from monopod.controllers.sidecars.report import Observed, Problem, report_of, status_of
 from monopod.controllers.sidecars.settings import SidecarSettings
 from monopod.fargate.sidecars import find_faults, reference_of, rules_of
@@ -84,6 +85,7 @@ class InjectionController(Controller):
         self._carriers = Carriers(views.pods, recorder, self.enqueue)
         self._checked: dict[Key, tuple[tuple[str, int], Problem | None]] = {}
         self._reported_at: dict[Key, float] = {}
+        self._metrics = InjectionMetrics()
         views.namespaced.subscribe(self._changed)
         views.cluster.subscribe(self._changed)
 
@@ -164,7 +166,7 @@ class InjectionController(Controller):
     async def _report(self, key: Key, injection: AnyInjection, observed: Observed) -> float | None:
         """Write the status if it has changed; return in how many seconds to go on if not done."""
         ready = observed.blocked is None
-        metrics.show(key, report_of(injection, observed.carriers), ready=ready)
+        self._metrics.show(key, report_of(injection, observed.carriers), ready=ready)
         wanted = status_of(injection, observed, self._now())
         cluster = isinstance(injection, ClusterSidecarInjection)
         shape = ClusterSidecarInjectionStatus if cluster else SidecarInjectionStatus
@@ -199,7 +201,7 @@ class InjectionController(Controller):
             self._checked.pop(key, None)
             self._reported_at.pop(key, None)
             self._copier.forget(key)
-            metrics.forget(key)
+            self._metrics.forget(key)
         self.enqueue(key)
 
 

@@ -1,5 +1,6 @@
-"""Metrics of the sidecar controllers."""
+"""Metrics of the sidecar controllers, over all injections: their number is up to users."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import Gauge
@@ -8,27 +9,42 @@ from monopod.controllers.sidecars.report import Report
 
 _PODS: Final = Gauge(
     "monopod_sidecars_pods",
-    "Pods that an injection selects: that carry its current generation, an older one, or none.",
-    ["injection", "state"],
+    "Pods that injections select: that carry the current generation, an older one, or none.",
+    ["state"],
 )
-_READY: Final = Gauge(
-    "monopod_sidecars_ready", "Whether new pods get the containers of an injection.", ["injection"]
+_INJECTIONS: Final = Gauge(
+    "monopod_sidecars_injections",
+    "Injections, by whether new pods get their containers: ready or broken.",
+    ["state"],
 )
 
 
-def show(injection: str, report: Report, *, ready: bool) -> None:
-    """Show an injection's pods."""
-    counts = {
-        "current": report.pods - report.outdated,
-        "outdated": report.outdated,
-        "left-out": report.left_out,
-    }
-    for state, count in counts.items():
-        _PODS.labels(injection, state).set(count)
-    _READY.labels(injection).set(ready)
+class InjectionMetrics:
+    """Counts the pods of all injections."""
 
+    def __init__(self) -> None:
+        self._pods: dict[str, Mapping[str, int]] = {}
+        self._ready: dict[str, bool] = {}
 
-def forget(injection: str) -> None:
-    """Remove a deleted injection."""
-    for gauge in (_PODS, _READY):
-        gauge.remove_by_labels({"injection": injection})
+    def show(self, injection: str, report: Report, *, ready: bool) -> None:
+        """Show an injection's pods."""
+        self._pods[injection] = {
+            "current": report.pods - report.outdated,
+            "outdated": report.outdated,
+            "left-out": report.left_out,
+        }
+        self._ready[injection] = ready
+        self._set()
+
+    def forget(self, injection: str) -> None:
+        """Leave out a deleted injection."""
+        self._pods.pop(injection, None)
+        self._ready.pop(injection, None)
+        self._set()
+
+    def _set(self) -> None:
+        for state in ("current", "outdated", "left-out"):
+            _PODS.labels(state).set(sum(each[state] for each in self._pods.values()))
+        ready = sum(self._ready.values())
+        _INJECTIONS.labels("ready").set(ready)
+        _INJECTIONS.labels("broken").set(len(self._ready) - ready)
