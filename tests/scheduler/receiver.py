@@ -24,8 +24,27 @@ class Receiver:
         self.url = ""
         self.requests: list[dict[str, Any]] = []
         self.heads: list[bytes] = []
+        self._handlers: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """End all handlers; the server takes no more connections."""
+        # A connection that was just accepted has neither a transport nor a handler yet.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        for each in self._handlers:
+            each.cancel()
+        await asyncio.gather(*self._handlers, return_exceptions=True)
+        await asyncio.sleep(0)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handler = asyncio.create_task(self._answer(reader, writer))
+        self._handlers.add(handler)
+        try:
+            await asyncio.wait([handler])
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             (length,) = (
@@ -41,7 +60,6 @@ class Receiver:
                 await writer.drain()
             else:
                 await answer(writer)
-        writer.close()
 
     @property
     def pods(self) -> list[str]:
@@ -63,3 +81,4 @@ async def receiver(*answers: bytes | Answer) -> AsyncGenerator[Receiver]:
         yield made
     finally:
         server.close()
+        await made.close()
