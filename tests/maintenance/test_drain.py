@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from lightkube.resources.apps_v1 import DaemonSet, ReplicaSet
 from lightkube.resources.core_v1 import Node, Pod
 from lightkube.resources.policy_v1 import PodDisruptionBudget
 
@@ -69,6 +70,24 @@ class World:
         machine = machine_name(uid_of(made))
         await self.machine(machine, name, uid_of(made), f"node-{name}-{self.namespace}")
         return machine
+
+    async def owner(self, kind: type[DaemonSet | ReplicaSet]) -> dict[str, Any]:
+        """Create what controls pods; garbage collection deletes those whose owner is missing."""
+        labels = {"app": "none"}
+        wanted = {
+            "metadata": {"name": "owner", "namespace": self.namespace},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "main", "image": "none"}]},
+                },
+            },
+        }
+        made = await self.admin.create(msgspec.convert(wanted, kind))
+        reference = {"apiVersion": "apps/v1", "kind": kind.__name__, "name": "owner"}
+        controls = {**reference, "uid": uid_of(made), "controller": True}
+        return {"ownerReferences": [controls]}
 
     async def machine(self, name: str, pod: str, uid: str, node: str, **spec: Any) -> None:
         wanted = {
@@ -263,9 +282,7 @@ async def test_an_api_server_that_does_not_answer_for_a_while_delays_a_drain(wor
 async def test_a_worker_nodes_daemons_end_by_a_taint_and_its_machine_stops(world: World) -> None:
     node = f"worker-{uuid.uuid4().hex[:6]}"
     await world.worker(node)
-    reference = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "ds"}
-    owners = {"ownerReferences": [{**reference, "controller": True}]}
-    await world.pod("agent", node, **owners)
+    await world.pod("agent", node, **await world.owner(DaemonSet))
     await world.pod("plain", node)
 
     async def evict_by_taint() -> None:
@@ -292,8 +309,7 @@ async def test_a_worker_nodes_daemons_end_by_a_taint_and_its_machine_stops(world
 
 
 async def test_a_dry_run_says_what_would_happen_and_changes_nothing(world: World) -> None:
-    reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "rs"}
-    await world.pod("a", ownerReferences=[{**reference, "controller": True}])
+    await world.pod("a", **await world.owner(ReplicaSet))
     await world.pod("b")
     await world.pod("c")
     await world.protect("c")

@@ -36,6 +36,7 @@ __all__ = ["identity", "scheduler", "world"]
 _BEFORE = "0100-vertical-pod-autoscaler"
 _AFTER = "vpa-webhook-config"
 """The name under which the Vertical Pod Autoscaler registers its webhook."""
+_VPC = "order"
 _RAISED = {"cpu": "900m", "memory": "1500Mi"}
 _MARK = "vpaUpdates"
 
@@ -113,7 +114,7 @@ def _pod(namespace: str, name: str) -> Pod:
 
 
 @pytest.mark.row("S15")
-@pytest.mark.parametrize(("name", "block"), [(_BEFORE, "10.77.1.0/24"), (_AFTER, "10.77.2.0/24")])
+@pytest.mark.parametrize(("name", "block"), [(_BEFORE, "10.79.1.0/24"), (_AFTER, "10.79.2.0/24")])
 async def test_requests_changed_by_another_webhook_count(
     *,
     registered: Admission,
@@ -126,12 +127,14 @@ async def test_requests_changed_by_another_webhook_count(
     block: str,
 ) -> None:
     assert _BEFORE < NAME < _AFTER, "webhooks are called in the order of their names"
+    # Other tests' subnets stay behind, outside its blocks.
     with suppress(AlreadyExistsError):
-        vpc = builders.subnet().spec.vpc
         await admin.create(
-            Vpc(metadata=ObjectMeta(name=vpc), spec=VpcSpec(cidrBlocks=["10.77.0.0/16"]))
+            Vpc(metadata=ObjectMeta(name=_VPC), spec=VpcSpec(cidrBlocks=["10.79.0.0/16"]))
         )
-    await world.add_subnet(block)
+    subnet = builders.subnet(world.subnet_name, block, vpc=_VPC)
+    subnet.status = None
+    await admin.create(subnet)
     await world.add_profile()
     async with _another_webhook(api_server, admin, name, world.namespace, tmp_path):
 
