@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner, Result
 
+from monopod.cli import host
 from monopod.controlplane import state
 from monopod.node.provider import cordon
 
@@ -23,25 +26,23 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
-def _host(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [MONOPOD, "host", *words],
-        env={**os.environ, "MONOPOD_HOME": str(home), "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _host(home: Path, *words: str) -> Result:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    host.register(app)
+    environment = {"MONOPOD_HOME": str(home), "NO_COLOR": "1", "COLUMNS": "200"}
+    return CliRunner().invoke(app, ["host", *words], env=environment)
 
 
 def test_a_host_is_cordoned_until_it_is_uncordoned(home: Path) -> None:
     assert "takes new machines" in _host(home, "status").stdout
     done = _host(home, "cordon", "--reason", "kernel update")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "(kernel update): no machine starts until `monopod host uncordon`" in done.stdout
     first = cordon.read(home / "cordoned")
     assert first is not None
     # Repeated: since when and why are kept, unless there is another reason.
-    assert _host(home, "cordon").returncode == 0
+    assert _host(home, "cordon").exit_code == 0
     assert cordon.read(home / "cordoned") == first
     said = _host(home, "status").stdout
     assert "kernel update" in said
@@ -54,7 +55,13 @@ def test_a_host_is_cordoned_until_it_is_uncordoned(home: Path) -> None:
 def test_a_drain_whose_api_server_is_down_leaves_the_host_cordoned_and_says_why(
     home: Path,
 ) -> None:
-    done = _host(home, "drain", "--timeout", "1s")
+    done = subprocess.run(
+        [MONOPOD, "host", "drain", "--timeout", "1s"],
+        env={**os.environ, "MONOPOD_HOME": str(home), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert (home / "cordoned").exists()
@@ -63,6 +70,13 @@ def test_a_drain_whose_api_server_is_down_leaves_the_host_cordoned_and_says_why(
 @pytest.mark.parametrize("option", ["--timeout", "--force-after"])
 def test_a_bad_duration_is_named_before_anything_changes(home: Path, option: str) -> None:
     done = _host(home, "drain", option, "soon")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "write it as 90s or 1h30m" in " ".join(done.stderr.replace("│", " ").split())
     assert not (home / "cordoned").exists()
+
+
+def test_the_unit_starts_and_shuts_down_this_home(home: Path) -> None:
+    printed = _host(home, "unit").stdout
+    assert f"MONOPOD_HOME={home}" in printed
+    assert "ExecStop=" in printed
+    assert "host shutdown" in printed
