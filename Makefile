@@ -22,6 +22,9 @@ SLOWEST := --durations=10
 # Root without capabilities: a unit test that needs one fails. In a checkout of another user root has to keep them.
 UNPRIVILEGED = $(shell d=$$(command -v setpriv) && [ "$$(id -u)" = 0 ] && [ -O . ] && \
 	for p in "$$d --bounding-set=-all --inh-caps=-all"; do $$p true 2>/dev/null && echo "$$p"; done)
+# pytest removes what earlier runs left in its directory: without capabilities it could not remove
+# files of users that the other tests made.
+UNIT_TEMPORARY := $(or $(TMPDIR),/tmp)/pytest-unit
 
 .PHONY: help
 help: ## Show this
@@ -84,7 +87,9 @@ dependencies: environment ## That every package that is imported is declared
 
 .PHONY: test-unit
 test-unit: environment ## Tests that need Python alone, without any privilege
-	@COVERAGE_FILE=.coverage.unit $(UNPRIVILEGED) $(BIN)/pytest -m unit $(PARALLEL) $(COVERED) $(SLOWEST)
+	@mkdir -p $(UNIT_TEMPORARY)
+	@COVERAGE_FILE=.coverage.unit PYTEST_DEBUG_TEMPROOT=$(UNIT_TEMPORARY) \
+		$(UNPRIVILEGED) $(BIN)/pytest -m unit $(PARALLEL) $(COVERED) $(SLOWEST)
 
 .PHONY: test-kernel
 test-kernel: components ## Tests on this host as root: namespaces, cgroups, HAProxy, QEMU
