@@ -4,13 +4,18 @@ import asyncio
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
-import httpx2
 import msgspec
 
 from monopod.controllers.patch.notice import CONTENT_TYPE
 from monopod.errors import MonopodError
+from monopod.util.http_post import (
+    NotHttpError,
+    PostTimeoutError,
+    PostUnreachableError,
+    host_of,
+    post,
+)
 
 REFUSED: Final = "SinkRefused"
 UNREACHABLE: Final = "SinkUnreachable"
@@ -52,8 +57,7 @@ class HttpSink:
             timeout_s: Limit for one delivery in seconds.
         """
         self._url = url
-        # Paths and queries of webhooks can be secrets.
-        self._host = urlsplit(url).netloc.rpartition("@")[2]
+        self._host = host_of(url)
         self._token_file = token_file
         self._timeout_s = timeout_s
 
@@ -64,27 +68,19 @@ class HttpSink:
             SinkError: It was not accepted.
         """
         headers = {"Content-Type": CONTENT_TYPE, **await asyncio.to_thread(self._authorization)}
+        body = msgspec.json.encode(event)
         try:
-            # The client's own limits start again with every byte of an answer.
-            async with asyncio.timeout(self._timeout_s):
-                status, after = await self._post(headers, msgspec.json.encode(event))
-        except TimeoutError:
+            answer = await post(self._url, body, headers, self._timeout_s)
+        except PostTimeoutError:
             why = f"{self._host} did not answer within {self._timeout_s:g} s"
             raise SinkError(TIMED_OUT, why) from None
-        except (httpx2.ProtocolError, httpx2.DecodingError) as error:
-            raise SinkError(BAD_ANSWER, f"{self._host} does not answer as HTTP: {error}") from error
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            said = str(error) or type(error).__name__
-            raise SinkError(UNREACHABLE, f"{self._host} cannot be reached: {said}") from error
-        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            raise SinkError(REFUSED, f"{self._host} answered {status}", after)
-
-    async def _post(self, headers: dict[str, str], body: bytes) -> tuple[int, float]:
-        async with (
-            httpx2.AsyncClient(trust_env=False, timeout=self._timeout_s) as http,
-            http.stream("POST", self._url, content=body, headers=headers) as answer,
-        ):
-            return answer.status_code, _seconds(answer.headers.get("Retry-After", ""))
+        except NotHttpError as error:
+            raise SinkError(BAD_ANSWER, f"{self._host} {error}") from error
+        except PostUnreachableError as error:
+            why = f"{self._host} cannot be reached: {error}"
+            raise SinkError(UNREACHABLE, why) from error
+        if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            raise SinkError(REFUSED, f"{self._host} answered {answer.status}", answer.retry_after_s)
 
     def _authorization(self) -> dict[str, str]:
         if self._token_file is None:
@@ -94,7 +90,3 @@ class HttpSink:
         except (OSError, UnicodeDecodeError) as error:
             raise SinkError(BAD_TOKEN, f"the sink's token cannot be read: {error}") from error
         return {"Authorization": f"Bearer {token}"}
-
-
-def _seconds(header: str) -> float:
-    return float(header) if header.isascii() and header.isdecimal() and len(header) < 6 else 0.0

@@ -7,9 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urlsplit
 
-import httpx2
 import msgspec
 import structlog
 
@@ -17,6 +15,14 @@ from monopod.controllers.scheduler.metrics import TRACES
 from monopod.controllers.scheduler.otlp import export_request
 from monopod.controllers.scheduler.starts import Start
 from monopod.errors import MonopodError
+from monopod.util.http_post import (
+    AnswerTooLongError,
+    NotHttpError,
+    PostTimeoutError,
+    PostUnreachableError,
+    host_of,
+    post,
+)
 
 _WAITING: Final = 512
 """Traces that wait for their delivery; those beyond are dropped."""
@@ -87,8 +93,7 @@ class TraceExporter:
             sleep: Waits between attempts.
         """
         self._url = url
-        # Paths and queries can be secrets.
-        self._host = urlsplit(url).netloc.rpartition("@")[2]
+        self._host = host_of(url)
         self._cluster = cluster
         self._timeout_s = timeout_s
         self._sleep = sleep
@@ -140,32 +145,23 @@ class TraceExporter:
     async def _send(self, body: bytes) -> None:
         headers = {"Content-Type": "application/json"}
         try:
-            # The client's own limits start again with every byte of an answer.
-            async with (
-                asyncio.timeout(self._timeout_s),
-                httpx2.AsyncClient(trust_env=False, timeout=self._timeout_s) as http,
-                http.stream("POST", self._url, content=body, headers=headers) as answer,
-            ):
-                said = bytearray()
-                async for part in answer.aiter_bytes():
-                    said += part
-                    if len(said) > _MOST_BYTES:
-                        raise _ExportError(_BAD_ANSWER, "its answer is too long", retried=False)
-        except TimeoutError:
-            why = f"no answer within {self._timeout_s:g} s"
-            raise _ExportError(_TIMED_OUT, why) from None
-        except (httpx2.ProtocolError, httpx2.DecodingError) as error:
-            raise _ExportError(_BAD_ANSWER, f"it does not answer as HTTP: {error}") from error
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise _ExportError(_UNREACHABLE, str(error) or type(error).__name__) from error
-        if answer.status_code != HTTPStatus.OK:
+            answer = await post(self._url, body, headers, self._timeout_s, most_bytes=_MOST_BYTES)
+        except PostTimeoutError as error:
+            raise _ExportError(_TIMED_OUT, str(error)) from None
+        except NotHttpError as error:
+            raise _ExportError(_BAD_ANSWER, f"it {error}") from error
+        except AnswerTooLongError as error:
+            raise _ExportError(_BAD_ANSWER, str(error), retried=False) from error
+        except PostUnreachableError as error:
+            raise _ExportError(_UNREACHABLE, str(error)) from error
+        if answer.status != HTTPStatus.OK:
             raise _ExportError(
                 _REFUSED,
-                f"it answered {answer.status_code}",
-                retried=answer.status_code in _RETRIED,
-                after_s=_seconds(answer.headers.get("Retry-After", "")),
+                f"it answered {answer.status}",
+                retried=answer.status in _RETRIED,
+                after_s=answer.retry_after_s,
             )
-        _check(bytes(said))
+        _check(answer.body)
 
 
 def _check(said: bytes) -> None:
@@ -181,7 +177,3 @@ def _check(said: bytes) -> None:
     if rejected and answer.partial_success is not None:
         why = f"it rejected {rejected} spans: {answer.partial_success.error_message[:200]}"
         raise _ExportError(_REFUSED, why, retried=False)
-
-
-def _seconds(header: str) -> float:
-    return float(header) if header.isascii() and header.isdecimal() and len(header) < 6 else 0.0
