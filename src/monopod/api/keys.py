@@ -12,6 +12,8 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 SYSTEM_NAMESPACE: Final = "monopod-system"
 """Namespace of the Secrets that machines use and their pods cannot read."""
+SYSTEM_NAMESPACES: Final = frozenset({"kube-system", SYSTEM_NAMESPACE})
+"""Where a cluster's own agents run. Only administrators may create objects there."""
 
 SCHEDULER_NAME: Final = "fargate-scheduler"
 PROFILE_LABEL: Final = "eks.amazonaws.com/fargate-profile"

@@ -25,7 +25,7 @@ from lightkube.models.core_v1 import PodSpec
 from monopod.api import keys
 from monopod.fargate.profiles import Choice, Outcome
 from monopod.webhooks.pod_view import PodSpecView, PodView
-from monopod.webhooks.review import Operation
+from monopod.webhooks.review import Operation, escaped
 
 DEFAULT_SCHEDULER: Final = "default-scheduler"
 _SCHEDULERS: Final = frozenset({None, "", DEFAULT_SCHEDULER, keys.SCHEDULER_NAME})
@@ -99,8 +99,8 @@ def _stripped(pod: PodView) -> tuple[Operation, ...]:
     """Remove security groups that the user set: SecurityGroupPolicies decide them."""
     if keys.SECURITY_GROUPS_ANNOTATION not in pod.annotations:
         return ()
-    escaped = keys.SECURITY_GROUPS_ANNOTATION.replace("/", "~1")
-    return ({"op": "remove", "path": f"/metadata/annotations/{escaped}"},)
+    path = f"/metadata/annotations/{escaped(keys.SECURITY_GROUPS_ANNOTATION)}"
+    return ({"op": "remove", "path": path},)
 
 
 def _wait_warning(choice: Choice) -> str:

@@ -14,8 +14,6 @@ from monopod.webhooks.policy import Manifest, policy
 
 NAME: Final = "monopod-pod-security"
 LABEL: Final = "pod-security.kubernetes.io/enforce"
-EXEMPT_NAMESPACES: Final = frozenset({"kube-system", "monopod-system"})
-"""Where a cluster's own agents run. Only administrators may create objects there."""
 _CAPABILITIES: Final = (
     *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD"),
     *("NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
@@ -118,7 +116,7 @@ def manifests(level: PodSecurityLevel) -> list[Manifest]:
                 {
                     "key": "kubernetes.io/metadata.name",
                     "operator": "NotIn",
-                    "values": sorted(EXEMPT_NAMESPACES),
+                    "values": sorted(keys.SYSTEM_NAMESPACES),
                 },
             ]
         },

@@ -118,6 +118,11 @@ def append(
     return [{"op": "add", "path": f"{path}/-", "value": each} for each in added]
 
 
+def escaped(key: str) -> str:
+    """Return a key as a part of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
 def write_answer(
     uid: str,
     patch: Sequence[Operation] = (),

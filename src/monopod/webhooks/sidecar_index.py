@@ -19,8 +19,6 @@ from monopod.kube.selectors import selects
 
 EVERYWHERE: Final = ""
 """The namespace, here, of cluster-scoped injections."""
-UNTOUCHED_NAMESPACES: Final = frozenset({"kube-system", "monopod-system"})
-"""No cluster-scoped injection selects their pods: the cluster depends on them."""
 _log: Final = structlog.get_logger("sidecars")
 _EVERY: Final = LabelSelector()
 

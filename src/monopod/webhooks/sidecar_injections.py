@@ -65,7 +65,7 @@ class SidecarInjectionWebhook:
             return write_answer(request.uid)
         with decoding_errors_as_bad_review():
             injection = msgspec.json.decode(request.object, type=kind)
-            changed = _changes_spec(request, kind)
+            changed = _changes_spec(request, injection)
         # What exists must remain editable, also for the garbage collector, if it is invalid.
         denial = await self._examine(request, injection) if changed else None
         if denial is not None:
@@ -101,11 +101,10 @@ class SidecarInjectionWebhook:
         return Denial(f"{REFUSED}{why}") if why else None
 
 
-def _changes_spec(request: Request, kind: type[AnyInjection]) -> bool:
+def _changes_spec(request: Request, injection: AnyInjection) -> bool:
     if request.operation != "UPDATE":
         return True
-    old = msgspec.json.decode(request.oldObject, type=kind)
-    return old.spec != msgspec.json.decode(request.object, type=kind).spec
+    return msgspec.json.decode(request.oldObject, type=type(injection)).spec != injection.spec
 
 
 def _warnings(ignored: list[str]) -> list[str]:

@@ -7,13 +7,13 @@ from typing import Final, Protocol
 
 import structlog
 
+from monopod.api import keys
 from monopod.api.sidecar_injections import AnyInjection
 from monopod.fargate.sidecars import Sidecars
 from monopod.kube import Key, KubeError
 from monopod.webhooks.expectations import Expectations
 from monopod.webhooks.sidecar_index import (
     EVERYWHERE,
-    UNTOUCHED_NAMESPACES,
     Prepared,
     SidecarIndex,
     prepare_all,
@@ -77,7 +77,8 @@ class SidecarLookup:
             self._current(namespace), self._current(EVERYWHERE)
         )
         chosen = [each for each in found if each.selects(labels, {})]
-        if everywhere and namespace not in UNTOUCHED_NAMESPACES:
+        # No cluster-scoped injection selects pods that the cluster depends on.
+        if everywhere and namespace not in keys.SYSTEM_NAMESPACES:
             there = await self._labels(namespace)
             if there is not None:
                 chosen += [each for each in everywhere if each.selects(labels, there)]

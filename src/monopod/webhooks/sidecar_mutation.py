@@ -6,7 +6,7 @@ from typing import Any
 from monopod.api import keys
 from monopod.fargate.sidecars import Merge, PodShape, Sidecars, merge
 from monopod.webhooks.pod_view import PodView
-from monopod.webhooks.review import Operation, append
+from monopod.webhooks.review import Operation, append, escaped
 from monopod.webhooks.web_identity import SKIPPED_CONTAINERS
 
 
@@ -50,7 +50,7 @@ def _containers(pod: PodView, merged: Merge) -> Iterator[Operation]:
 def _resources(merged: Merge) -> Iterator[Operation]:
     for kind, amounts in (("requests", merged.requests), ("limits", merged.limits)):
         for name, amount in amounts.items():
-            path = f"/spec/resources/{kind}/{_escaped(name)}"
+            path = f"/spec/resources/{kind}/{escaped(name)}"
             yield {"op": "replace", "path": path, "value": amount}
 
 
@@ -76,8 +76,4 @@ def _annotations(pod: PodView, merged: Merge) -> Iterator[Operation]:
 
 def _operation(op: str, annotation: str, text: str | None = None) -> dict[str, Any]:
     value = {} if text is None else {"value": text}
-    return {"op": op, "path": f"/metadata/annotations/{_escaped(annotation)}", **value}
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+    return {"op": op, "path": f"/metadata/annotations/{escaped(annotation)}", **value}

@@ -9,13 +9,12 @@ from lightkube.models import core_v1 as models
 from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.api.constants import FINISHED_PHASES
-from monopod.api.keys import SYSTEM_NAMESPACE
+from monopod.api.keys import SYSTEM_NAMESPACES
 from monopod.api.resources import MicroVM
 from monopod.kube import annotations_of, meta, name_of, namespace_of, uid_of
 
 TAINT: Final = "monopod.dev/host-drained"
 """Key of a worker node's taint, by which the pods of DaemonSets end with grace."""
-SYSTEM_NAMESPACES: Final = frozenset({"kube-system", SYSTEM_NAMESPACE})
 _MIRROR: Final = "kubernetes.io/config.mirror"
 _DAEMON_SET: Final = "DaemonSet"
 _DEFAULT_GRACE_S: Final = 30
