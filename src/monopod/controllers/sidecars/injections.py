@@ -23,7 +23,7 @@ from monopod.controllers.sidecars import copies
 from monopod.controllers.sidecars.carriers import Carriers
 from monopod.controllers.sidecars.copier import Copier
 from monopod.controllers.sidecars.metrics import InjectionMetrics
-from monopod.controllers.sidecars.report import Observed, Problem, report_of, status_of
+from monopod.controllers.sidecars.report import Observed, Problem, status_of
 from monopod.controllers.sidecars.settings import SidecarSettings
 from monopod.fargate.sidecars import find_faults, reference_of, rules_of
 from monopod.fargate.sidecars.references import CLUSTER
@@ -165,12 +165,11 @@ class InjectionController(Controller):
 
     async def _report(self, key: Key, injection: AnyInjection, observed: Observed) -> float | None:
         """Write the status if it has changed; return in how many seconds to go on if not done."""
-        ready = observed.blocked is None
-        self._metrics.show(key, report_of(injection, observed.carriers), ready=ready)
         wanted = status_of(injection, observed, self._now())
         cluster = isinstance(injection, ClusterSidecarInjection)
         shape = ClusterSidecarInjectionStatus if cluster else SidecarInjectionStatus
         new, old = msgspec.convert(wanted, shape), injection.status or shape()
+        self._metrics.show(key, new, ready=observed.blocked is None)
         if new == old:
             return None
         pause = self._reported_at.get(key, 0.0) + self._settings.report_s - time.monotonic()

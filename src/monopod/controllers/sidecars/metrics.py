@@ -5,7 +5,7 @@ from typing import Final
 
 from prometheus_client import Gauge
 
-from monopod.controllers.sidecars.report import Report
+from monopod.api.sidecar_injections import ClusterSidecarInjectionStatus, SidecarInjectionStatus
 
 _PODS: Final = Gauge(
     "monopod_sidecars_pods",
@@ -26,12 +26,18 @@ class InjectionMetrics:
         self._pods: dict[str, Mapping[str, int]] = {}
         self._ready: dict[str, bool] = {}
 
-    def show(self, injection: str, report: Report, *, ready: bool) -> None:
+    def show(
+        self,
+        injection: str,
+        status: SidecarInjectionStatus | ClusterSidecarInjectionStatus,
+        *,
+        ready: bool,
+    ) -> None:
         """Show an injection's pods."""
         self._pods[injection] = {
-            "current": report.pods - report.outdated,
-            "outdated": report.outdated,
-            "left-out": report.left_out,
+            "current": status.pods - status.outdated,
+            "outdated": status.outdated,
+            "left-out": status.leftOut,
         }
         self._ready[injection] = ready
         self._set()
