@@ -1,6 +1,7 @@
 """``monopod addon``: workloads of the platform that a cluster does not have by itself."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Final
 
 import typer
@@ -8,9 +9,12 @@ import typer
 from monopod.cli.screen import Screen
 from monopod.controlplane import lifecycle
 from monopod.controlplane.addons import vertical_pod_autoscaler
+from monopod.controlplane.control_plane import ControlPlane
 from monopod.settings import Settings
+from monopod.util.progress import Report
 
 _ADDONS: Final = {vertical_pod_autoscaler.NAME: vertical_pod_autoscaler}
+_Act = Callable[[Settings, ControlPlane, Report], Coroutine[None, None, None]]
 _Name = Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(_ADDONS)}.")]
 
 
@@ -25,10 +29,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Build an addon, if it is not in the cache, and run it in pods on Fargate."""
         _require(name)
-        settings = Settings()
-        plane = lifecycle.running(settings)
-        with Screen() as screen:
-            asyncio.run(_ADDONS[name].add(settings, plane, screen.report))
+        _carry_out(_ADDONS[name].add)
 
     @group.command()
     def remove(  # pyright: ignore[reportUnusedFunction]
@@ -36,10 +37,14 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Remove an addon's pods and rules; its definitions and their objects stay."""
         _require(name)
-        settings = Settings()
-        plane = lifecycle.running(settings)
-        with Screen() as screen:
-            asyncio.run(_ADDONS[name].remove(settings, plane, screen.report))
+        _carry_out(_ADDONS[name].remove)
+
+
+def _carry_out(act: _Act) -> None:
+    settings = Settings()
+    plane = lifecycle.running(settings)
+    with Screen() as screen:
+        asyncio.run(act(settings, plane, screen.report))
 
 
 def _require(name: str) -> None:

@@ -27,7 +27,7 @@ from monopod.node.vmm import halt_poll, uml
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.map_count import max_map_count
 from monopod.settings import Settings
-from monopod.util.cgroups import Cgroup, Hierarchies
+from monopod.util.cgroups import destroy_everywhere
 from monopod.util.host_value import HostValue, HostValueError
 from monopod.util.progress import Progress, Report, ignore
 
@@ -142,8 +142,7 @@ async def down(settings: Settings, report: Report = ignore) -> list[str]:
         layout = Layout(settings, ClusterNetwork(settings.instance, 0))
         report(Progress("processes", "killing all of them"))
         # The control plane's cgroup is in one hierarchy, the machines' may be in several.
-        for root in Hierarchies.of_this_host().roots:
-            await Cgroup(root, f"monopod-{settings.instance}").destroy(_DEATH_WITHIN_S)
+        await destroy_everywhere(f"monopod-{settings.instance}", _DEATH_WITHIN_S)
         report(Progress("processes", "none left", 1, 1))
         report(Progress("network", "namespaces, links and rules"))
         await Topology(layout.network, Host(Namespace.own())).remove()

@@ -99,20 +99,14 @@ def pullproxy(layout: Layout) -> Service:
         },
     )
     environment = {key: each for key, each in confined.environment.items() if key != "KUBECONFIG"}
-    return replace(
+    own = replace(
         confined,
         namespace=layout.network.pulls_name,
         role=Role.SERVER,
-        readable=(
-            *confined.readable,
-            layout.settings.pulls,
-            # The directory, so that an update of the authorities is seen.
-            *(path for path in (_PUBLIC_AUTHORITIES,) if path.exists()),
-        ),
+        readable=(*confined.readable, layout.settings.pulls),
         environment=environment,
-        configuration={RESOLVER_FILE: f"nameserver {layout.network.resolver}\n"},
-        configured=layout.configuration(confined.name),
     )
+    return _with_names(layout, own)
 
 
 def metricsproxy(layout: Layout) -> Service:
@@ -134,17 +128,7 @@ def scheduler(layout: Layout) -> Service:
     confined = _confined(
         layout, "monopod.controllers.scheduler", layout.uid(User.FARGATE_SCHEDULER)
     )
-    if SchedulerSettings().traces_url is None:
-        return confined
-    return replace(
-        confined,
-        readable=(
-            *confined.readable,
-            *(path for path in (_PUBLIC_AUTHORITIES,) if path.exists()),
-        ),
-        configuration={RESOLVER_FILE: f"nameserver {layout.network.resolver}\n"},
-        configured=layout.configuration(confined.name),
-    )
+    return confined if SchedulerSettings().traces_url is None else _with_names(layout, confined)
 
 
 def loadbalancer(layout: Layout) -> Service:
@@ -231,6 +215,18 @@ def microvm(layout: Layout, guest_image: Path) -> Service:
 def vpc(layout: Layout) -> Service:
     """Return the VPC controller: it enters the router's namespace and writes its rules there."""
     return _unconfined(layout, "monopod.controllers.vpc", ("net_admin", "sys_admin"))
+
+
+def _with_names(layout: Layout, service: Service) -> Service:
+    """Return a service that resolves names, and trusts what the host trusts."""
+    # The directory, so that an update of the authorities is seen.
+    authorities = (path for path in (_PUBLIC_AUTHORITIES,) if path.exists())
+    return replace(
+        service,
+        readable=(*service.readable, *authorities),
+        configuration={RESOLVER_FILE: f"nameserver {layout.network.resolver}\n"},
+        configured=layout.configuration(service.name),
+    )
 
 
 def _confined(

@@ -194,6 +194,20 @@ class Cgroup:
         return [Path(path) for path, _, _ in os.walk(self._directory, topdown=False)]
 
 
+async def destroy_everywhere(path: str, timeout_s: float) -> None:
+    """Kill all processes of a group, in every hierarchy that has it, and remove it. Idempotent.
+
+    Args:
+        path: Its path below each mount point.
+        timeout_s: Limit for each hierarchy in seconds.
+
+    Raises:
+        CgroupError: A process did not end in time.
+    """
+    for root in Hierarchies.of_this_host().roots:
+        await Cgroup(root, path).destroy(timeout_s)
+
+
 async def _wait_unpopulated(descriptor: int) -> None:
     """Wait for ``populated 0`` in an open ``cgroup.events``.
 

@@ -18,7 +18,7 @@ from monopod.node.provider import cordon
 from monopod.node.provider.cordon import Cordon
 from monopod.node.provider.directory import directories
 from monopod.settings import Settings
-from monopod.util.cgroups import Cgroup, Hierarchies
+from monopod.util.cgroups import Cgroup, Hierarchies, destroy_everywhere
 from monopod.util.progress import Progress, Report
 
 _USER_AGENT: Final = "monopod-host"
@@ -54,8 +54,7 @@ async def shutdown(settings: Settings, own: HostSettings, report: Report, say: S
         await _stop_machines(settings, report)
         report(Progress("control plane", "stopping"))
         await processes.stop()
-        for root in Hierarchies.of_this_host().roots:
-            await Cgroup(root, f"monopod-{settings.instance}").destroy(_DEATH_WITHIN_S)
+        await destroy_everywhere(f"monopod-{settings.instance}", _DEATH_WITHIN_S)
         report(Progress("control plane", "stopped; its state is kept", 1, 1))
 
 
