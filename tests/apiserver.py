@@ -133,6 +133,12 @@ class ApiServer:
         """The kubeconfig of a user who may do everything."""
         return self.kubeconfig(ADMIN, "system:masters")
 
+    def apply_rules(self) -> None:
+        """Apply Monopod's own RBAC."""
+        rules = Path(monopod.__file__).with_name("controlplane") / "manifests" / "rbac.yaml"
+        applied = self.kubectl("apply", "-f", str(rules))
+        assert applied.returncode == 0, applied.stderr
+
     def kubectl(
         self, *words: str, kubeconfig: Path | None = None, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -190,3 +190,32 @@ def pod(
             **overrides,
         },
     }
+
+
+def network_balancer(name: str, app: str, **annotations: str) -> dict[str, Any]:
+    """Return a Service with a Network Load Balancer, from port 80 to 8080 of pods of an app.
+
+    Args:
+        name: Its name.
+        app: The value of the pods' label ``app``.
+        annotations: By the last part of their names, with underscores: ``nlb_target_type``.
+    """
+    prefix = "service.beta.kubernetes.io/aws-load-balancer-"
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": name,
+            "annotations": {prefix + key.replace("_", "-"): of for key, of in annotations.items()},
+        },
+        "spec": {
+            "type": "LoadBalancer",
+            "loadBalancerClass": "service.k8s.aws/nlb",
+            "selector": {"app": app},
+            "ports": [{"name": "http", "port": 80, "targetPort": 8080}],
+        },
+    }
+
+
+INTERNET_FACING: Final = {"scheme": "internet-facing", "nlb_target_type": "ip"}
+"""Annotations of a load balancer that the host reaches too, in front of pods' addresses."""

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from monopod.util.process import ProcessError
-from tests.e2e.cluster import Cluster, Namespace, pod
+from tests.e2e.cluster import INTERNET_FACING, Cluster, Namespace, network_balancer, pod
 from tests.framework.eventually import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -26,7 +26,6 @@ _FIGURES: Final = "MONOPOD_FIGURES" in os.environ
 _REPLICAS: Final = 6 if _FIGURES else 2
 _SHOWN_WITHIN_S: Final = 15
 _SCALED_WITHIN_S: Final = 180.0
-_NLB: Final = "service.beta.kubernetes.io/aws-load-balancer-"
 _WORK: Final = (
     "#!/bin/sh\\necho\\ni=0\\nwhile [ $i -lt 3000 ]; do i=$((i+1)); done\\necho served\\n"
 )
@@ -154,23 +153,7 @@ def _objects(image: str) -> list[dict[str, Any]]:
                 },
             },
         },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {
-                "name": "shop",
-                "annotations": {
-                    f"{_NLB}scheme": "internet-facing",
-                    f"{_NLB}nlb-target-type": "ip",
-                },
-            },
-            "spec": {
-                "type": "LoadBalancer",
-                "loadBalancerClass": "service.k8s.aws/nlb",
-                "selector": labels,
-                "ports": [{"name": "http", "port": 80, "targetPort": 8080}],
-            },
-        },
+        network_balancer("shop", labels["app"], **INTERNET_FACING),
         {
             "apiVersion": "autoscaling/v2",
             "kind": "HorizontalPodAutoscaler",

@@ -10,13 +10,12 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.e2e.cluster import Namespace
+from tests.e2e.cluster import INTERNET_FACING, Namespace, network_balancer
 from tests.framework.eventually import eventually
 from tests.loadbalancer.test_render import self_signed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 _SERVE = "mkdir -p /www && echo $VERSION > /www/index.html && exec httpd -f -p 8080 -h /www"
-_NLB = "service.beta.kubernetes.io/aws-load-balancer-"
 _ALB = "alb.ingress.kubernetes.io/"
 _GATES = "elbv2.k8s.aws/pod-readiness-gate-inject=enabled"
 _WITHIN_S = 60.0
@@ -42,23 +41,6 @@ def _deployment(image: str, version: str) -> dict[str, Any]:
                 "metadata": {"labels": {"app": "web"}},
                 "spec": {"containers": [container], "terminationGracePeriodSeconds": 3},
             },
-        },
-    }
-
-
-def _service(name: str, **annotations: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {
-            "name": name,
-            "annotations": {_NLB + key.replace("_", "-"): of for key, of in annotations.items()},
-        },
-        "spec": {
-            "type": "LoadBalancer",
-            "loadBalancerClass": "service.k8s.aws/nlb",
-            "selector": {"app": "web"},
-            "ports": [{"name": "http", "port": 80, "targetPort": 8080}],
         },
     }
 
@@ -121,8 +103,9 @@ def _ingress() -> dict[str, Any]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def exposed(namespace: Namespace, image: str) -> Namespace:
     """Two pods behind one load balancer of each kind."""
-    facing = {"scheme": "internet-facing", "nlb_target_type": "ip"}
-    await namespace.apply(_deployment(image, "one"), _service("web", **facing), _ingress())
+    await namespace.apply(
+        _deployment(image, "one"), network_balancer("web", "web", **INTERNET_FACING), _ingress()
+    )
     await namespace.kubectl("rollout", "status", "deployment/web", "--timeout=180s", timeout_s=190)
     return namespace
 
@@ -162,7 +145,7 @@ async def test_both_kinds_serve_from_the_host_and_from_a_pod(exposed: Namespace)
 
 @pytest.mark.row("S6")
 async def test_instance_targets_are_refused_with_a_clear_event(exposed: Namespace) -> None:
-    await exposed.apply(_service("nodes", nlb_target_type="instance"))
+    await exposed.apply(network_balancer("nodes", "web", nlb_target_type="instance"))
 
     async def reported() -> bool:
         said = await exposed.kubectl("get", "events", "-o", "custom-columns=M:.message")

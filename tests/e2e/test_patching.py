@@ -8,13 +8,12 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from tests.e2e.cluster import Namespace
+from tests.e2e.cluster import INTERNET_FACING, Namespace, network_balancer
 from tests.framework.eventually import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 _PODS: Final = 12 if os.environ.get("MONOPOD_FIGURES") else 3
-_NLB: Final = "service.beta.kubernetes.io/aws-load-balancer-"
 _SERVE: Final = "mkdir -p /www && echo served > /www/index.html && exec httpd -f -p 8080 -h /www"
 _ZONE: Final = "topology.kubernetes.io/zone"
 _WITHIN_S: Final = 600.0
@@ -61,26 +60,6 @@ def _budget() -> dict[str, Any]:
     }
 
 
-def _service() -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {
-            "name": "shop",
-            "annotations": {
-                f"{_NLB}scheme": "internet-facing",
-                f"{_NLB}nlb-target-type": "ip",
-            },
-        },
-        "spec": {
-            "type": "LoadBalancer",
-            "loadBalancerClass": "service.k8s.aws/nlb",
-            "selector": {"app": "shop"},
-            "ports": [{"name": "http", "port": 80, "targetPort": 8080}],
-        },
-    }
-
-
 async def _pods(namespace: Namespace) -> dict[str, str]:
     """Return the zones of pods that do not terminate, by their uid."""
     nodes = {
@@ -98,7 +77,8 @@ async def _pods(namespace: Namespace) -> dict[str, str]:
 async def test_no_request_fails_while_a_campaign_replaces_every_pod(
     namespace: Namespace, image: str
 ) -> None:
-    await namespace.apply(_deployment(image), _budget(), _service())
+    shop = network_balancer("shop", "shop", **INTERNET_FACING)
+    await namespace.apply(_deployment(image), _budget(), shop)
     await namespace.kubectl("rollout", "status", "deployment/shop", "--timeout=300s", timeout_s=310)
     # From here on pods are ready when the load balancer has found them healthy.
     await namespace.cluster.kubectl(

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from monopod.util.process import ProcessError
-from tests.e2e.cluster import Namespace, pod
+from tests.e2e.cluster import INTERNET_FACING, Namespace, network_balancer, pod
 from tests.e2e.test_faults import service_pid
 from tests.framework.eventually import eventually
 
@@ -110,28 +110,11 @@ def _longest_gap(times: list[float] | list[int]) -> float:
 
 
 def _objects(image: str) -> list[dict[str, Any]]:
-    balancer = "service.beta.kubernetes.io/aws-load-balancer-"
     ready = {"readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1}}
     return [
         pod("server", image, _SERVE, labels={"app": "web"}, container=ready),
         pod("caller", image),
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {
-                "name": "web",
-                "annotations": {
-                    f"{balancer}scheme": "internet-facing",
-                    f"{balancer}nlb-target-type": "ip",
-                },
-            },
-            "spec": {
-                "type": "LoadBalancer",
-                "loadBalancerClass": "service.k8s.aws/nlb",
-                "selector": {"app": "web"},
-                "ports": [{"port": 80, "targetPort": 8080}],
-            },
-        },
+        network_balancer("web", "web", **INTERNET_FACING),
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",

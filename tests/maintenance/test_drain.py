@@ -22,6 +22,7 @@ from monopod.controlplane.maintenance.drain import Drain, DrainTimeoutError
 from monopod.controlplane.maintenance.state import TAINT, Options
 from monopod.kube import Client, NotFoundError, TransientError, meta, name_of, uid_of
 from tests.framework.eventually import eventually
+from tests.kube.waiting import running
 
 pytestmark = [pytest.mark.api, pytest.mark.row("S21")]
 
@@ -165,13 +166,8 @@ class World:
                             (self.machines / name).rmdir()
                 await asyncio.sleep(0.05)
 
-        task = asyncio.create_task(work())
-        try:
+        async with running(work()):
             yield
-            assert not task.done(), task.exception()
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def _end(self, name: str, pod: Pod) -> None:
         self.ended.append(name)

@@ -14,7 +14,6 @@ from aiohttp import web
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ServiceAccount
 
-import monopod.controlplane
 from monopod.identity.serving import ServingCertificate
 from monopod.kube import Client, connect
 from monopod.metricsproxy import server as proxy
@@ -22,6 +21,7 @@ from monopod.metricsproxy.access import Access
 from monopod.metricsproxy.server import Server, Targets
 from monopod.util.https_server import HttpsServer
 from tests.apiserver import LOOPBACK, ApiServer, free_ports
+from tests.kube.waiting import running
 
 pytestmark = [pytest.mark.api, pytest.mark.row("S15")]
 
@@ -32,9 +32,7 @@ _Process = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @pytest.fixture(scope="session")
 def ruled_server(api_server: ApiServer) -> ApiServer:
-    rules = Path(monopod.controlplane.__file__).with_name("manifests") / "rbac.yaml"
-    applied = api_server.kubectl("apply", "-f", str(rules))
-    assert applied.returncode == 0, applied.stderr
+    api_server.apply_rules()
     return api_server
 
 
@@ -113,13 +111,9 @@ async def _running(
             port,
             ServingCertificate(*files).context(),
         )
-        task = asyncio.create_task(https.run())
-        try:
+        async with running(https.run()):
             await https.listening.wait()
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import monopod.controlplane
 from monopod.identity.authority import new_authority
 from monopod.identity.pull_grant import PullGrants
 from monopod.kube import Client
@@ -22,9 +21,7 @@ def signing_server(
     api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ApiServer]:
     """The API server with the signer of kube-controller-manager, and Monopod's RBAC."""
-    rules = Path(monopod.controlplane.__file__).with_name("manifests") / "rbac.yaml"
-    applied = api_server.kubectl("apply", "-f", str(rules))
-    assert applied.returncode == 0, applied.stderr
+    api_server.apply_rules()
     directory = tmp_path_factory.mktemp("signer")
     authority = new_authority("signer", datetime.now(UTC)).pair
     (directory / "ca.crt").write_bytes(authority.certificate)

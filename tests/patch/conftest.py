@@ -1,11 +1,9 @@
 """The API server with Monopod's RBAC, and the controller's own identity."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-import monopod.controlplane
 from monopod.api import keys
 from monopod.kube import Client
 from tests.apiserver import ApiServer
@@ -14,9 +12,7 @@ from tests.patch.world import World
 
 @pytest.fixture(scope="session")
 def ruled_server(api_server: ApiServer) -> ApiServer:
-    rules = Path(monopod.controlplane.__file__).with_name("manifests") / "rbac.yaml"
-    applied = api_server.kubectl("apply", "-f", str(rules))
-    assert applied.returncode == 0, applied.stderr
+    api_server.apply_rules()
     return api_server
 
 

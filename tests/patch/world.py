@@ -31,6 +31,7 @@ from monopod.controllers.patch.settings import PatchSettings
 from monopod.controllers.patch.sink import Sink, SinkError
 from monopod.kube import AlreadyExistsError, Client, NotFoundError, connect, meta, name_of, uid_of
 from tests.framework.eventually import eventually
+from tests.kube.waiting import running
 
 ORIGIN = Origin("prod", "111122223333", "eu-west-1")
 SETTINGS = PatchSettings(refusal_timeout_s=0, replacement_timeout_s=60)
@@ -111,15 +112,9 @@ class World:
         """Run the controllers; leaving cancels them without clean-up, like a kill."""
         async with connect(self._user, "monopod-patch") as client:
             wrap(client)
-            work = asyncio.create_task(
-                run(client, ORIGIN, settings, now=self.now, sink=sink or self.sink)
-            )
-            try:
+            own = sink or self.sink
+            async with running(run(client, ORIGIN, settings, now=self.now, sink=own)):
                 yield
-                assert not work.done(), work.exception()
-            finally:
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
 
     async def owner(self, name: str = "web-5d8f") -> ReplicaSet:
         wanted = {
@@ -288,10 +283,5 @@ class World:
                     await self.pod(f"new-{uuid.uuid4().hex[:6]}", owner, old=False, image="8899")
                 await asyncio.sleep(0.05)
 
-        task = asyncio.create_task(keep())
-        try:
+        async with running(keep()):
             yield
-            assert not task.done(), task.exception()
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)

@@ -17,6 +17,7 @@ from monopod.controllers.scheduler import otlp, traces
 from monopod.controllers.scheduler.starts import Outcome, Start
 from monopod.controllers.scheduler.traces import TraceExporter
 from tests.framework.eventually import eventually
+from tests.kube.waiting import running
 from tests.scheduler.receiver import OK, Answer, http, receiver
 
 pytestmark = [pytest.mark.unit, pytest.mark.row("S15")]
@@ -139,12 +140,8 @@ async def _exporting(
 ) -> AsyncGenerator[tuple[TraceExporter, Pauses]]:
     pauses = Pauses()
     exporter = TraceExporter(url, "prod", timeout_s, sleep=pauses)
-    task = asyncio.create_task(exporter.run())
-    try:
+    async with running(exporter.run()):
         yield exporter, pauses
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def _counted(outcome: str) -> float:

@@ -14,7 +14,6 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import DaemonSet
 from lightkube.resources.core_v1 import ConfigMap, Event, Pod
 
-import monopod.controlplane
 from monopod.api import keys
 from monopod.api.conditions import find_condition
 from monopod.api.sidecar_injections import (
@@ -30,6 +29,7 @@ from monopod.kube import Client, NotFoundError, connect, meta, name_of, uid_of
 from monopod.webhooks.sidecar_policies import manifests
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
+from tests.kube.waiting import running
 from tests.sidecars.build import NODE_EXPORTER, template
 
 pytestmark = pytest.mark.api
@@ -53,13 +53,8 @@ class World:
         """Run the controllers; leaving cancels them without clean-up, like a kill."""
         async with connect(self._user, "monopod-sidecars") as client:
             wrap(client)
-            work = asyncio.create_task(run(client, SETTINGS))
-            try:
+            async with running(run(client, SETTINGS)):
                 yield
-                assert not work.done(), work.exception()
-            finally:
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
 
     async def inject(self, **spec: Any) -> SidecarInjection:
         metadata = {"name": "agent", "namespace": self.namespace}
@@ -120,9 +115,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def server(api_server: ApiServer) -> Any:
-    rules = Path(monopod.controlplane.__file__).with_name("manifests") / "rbac.yaml"
-    applied = api_server.kubectl("apply", "-f", str(rules))
-    assert applied.returncode == 0, applied.stderr
+    api_server.apply_rules()
     policies = yaml.safe_dump_all(manifests())
     assert api_server.kubectl("apply", "-f", "-", stdin=policies).returncode == 0
     yield api_server
