@@ -43,7 +43,8 @@ async def test_full_machines_disks_leave_the_rest_of_the_home_its_room(home: Pat
     with pytest.raises(OSError, match="No space left on device"):
         _fill(home / "machines" / "data.img")
     assert shutil.disk_usage(home / "machines").free < _MIB
-    # The image holds all its blocks from the start: free space of the whole host also moves with other programs.
+    # The image holds all its blocks from the start. Free space of the whole host would not do:
+    # other programs change it too.
     assert _allocated(image) == pytest.approx(before, abs=64 * _MIB)
     assert before == pytest.approx(1024 * _MIB, abs=64 * _MIB)
 
