@@ -20,6 +20,7 @@ from monopod.bench.baseline_node.wiring import ADDRESS, PODS, Wire
 from monopod.bench.errors import BenchError
 from monopod.identity.authority import Pair
 from monopod.identity.node import NodeCertificates
+from monopod.node.guest.configuration import Registry
 from monopod.node.net.addresses import MANAGEMENT, vmm_uid
 from monopod.node.net.namespaces import Namespace
 from monopod.util.cgroups import Hierarchies
@@ -34,7 +35,7 @@ NODE = BaselineConfiguration(
     cluster_dns=IPv4Address("10.100.0.10"),
     api_server="https://100.127.0.6:6443",
     sandbox_image="monopod.dev/pause:1",
-    registry="100.127.0.6:5000",
+    registry=Registry("100.127.0.6:5000", b"CA"),
     cgroup="/monopod-abc123/baseline",
     ca_certificate=b"CA",
     certificates=NodeCertificates(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from monopod.bench import footprint
 from monopod.bench.baseline_node import BaselineNode
-from monopod.bench.baseline_node.node import Image
+from monopod.bench.baseline_node.host import Image
 from monopod.bench.cluster import Cluster
 from monopod.bench.environment import exclusive, run_namespace
 from monopod.bench.errors import BenchError

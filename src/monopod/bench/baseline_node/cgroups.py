@@ -46,7 +46,7 @@ class CgroupTree:
             for root in self._roots:
                 await Cgroup(root, self.path).destroy(timeout_s)
         except CgroupError as error:
-            raise BenchError(f"the baseline node cannot be removed: {error}") from error
+            raise BenchError(f"a node cannot be removed: {error}") from error
 
     def _create_in(self, root: Path) -> None:
         group = root

@@ -3,6 +3,7 @@
 Paths are those inside the node, which has its own ``/run``, ``/tmp`` and ``/var``.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ PROGRAMS: Final = PurePosixPath("/run/monopod/bin")
 """Path of the component programs inside the node."""
 SERVICES: Final = PurePosixPath("/run/services")
 LOGS: Final = PurePosixPath("/var/log/monopod")
+VOLATILE: Final = (PurePosixPath("/run"), PurePosixPath("/tmp"))  # noqa: S108 - the node's own
+"""Directories that are empty when the node starts, as after a boot."""
 _CONFIG: Final = PurePosixPath("/run/config")
 _CNI_STATE: Final = PurePosixPath("/var/lib/cni")
 _SEARCH_PATH: Final = f"{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -57,14 +60,16 @@ class BaselineConfiguration:
     api_server: str
     """URL."""
     sandbox_image: str
-    registry: str
-    """The cluster's registry, as ``address:port``."""
+    registry: Registry | None
+    """The cluster's registry, if it has one."""
     cgroup: str
     """Path in every cgroup hierarchy below which pods' cgroups are created."""
     ca_certificate: bytes
     certificates: NodeCertificates
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     taints: tuple[Taint, ...] = ()
+    kubelet: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Further fields of its ``KubeletConfiguration``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def files(node: BaselineConfiguration) -> dict[PurePosixPath, File]:
     }
     registries = {
         _CONFIG / path: File(content)
-        for path, content in registry_files(Registry(node.registry, node.ca_certificate)).items()
+        for path, content in (registry_files(node.registry) if node.registry else {}).items()
     }
     tunables = {tunable_copy(name): f"{value}\n" for name, value in TUNABLES.items()}
     scripts = {
@@ -125,9 +130,9 @@ def directories() -> tuple[PurePosixPath, ...]:
     )
 
 
-def image_archive(number: int) -> PurePosixPath:
-    """Return the path inside the node of an image archive that it imports at its start."""
-    return PurePosixPath(f"/var/image-{number}.tar")
+def image_archive(reference: str) -> PurePosixPath:
+    """Return the path inside the node of an image's archive while it is imported."""
+    return PurePosixPath(f"/var/image-{hashlib.sha256(reference.encode()).hexdigest()[:16]}.tar")
 
 
 def tunable_copy(name: str) -> PurePosixPath:
@@ -208,6 +213,7 @@ def _kubelet(node: BaselineConfiguration) -> dict[str, Any]:
             # The disk is the host's: its usage is unrelated to this node.
             "evictionHard": {"nodefs.available": "0%", "imagefs.available": "0%"},
             "imageGCHighThresholdPercent": 100,
+            **node.kubelet,
         },
     )
 

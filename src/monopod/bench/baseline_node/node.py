@@ -1,13 +1,10 @@
 """Lifecycle of a baseline node: start, readiness and complete removal."""
 
 import asyncio
-import shutil
-import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Network
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
@@ -15,37 +12,20 @@ from lightkube.resources.core_v1 import Node
 
 from monopod.api import constants, keys
 from monopod.api.conditions import TRUE
-from monopod.bench.baseline_node import configuration
-from monopod.bench.baseline_node.cgroups import CgroupTree
 from monopod.bench.baseline_node.configuration import BaselineConfiguration
-from monopod.bench.baseline_node.shell import Shell
+from monopod.bench.baseline_node.host import Image, NodeHost
 from monopod.bench.baseline_node.wiring import Wire
-from monopod.bench.errors import BenchError
 from monopod.bench.informers import following, until
 from monopod.identity.node import NodeCertificates, NodeIssuer, NodeSubject
 from monopod.kube import Client, Informer, NotFoundError, meta
-from monopod.node.guest.kubelet import RUNTIME_SOCKET
+from monopod.node.guest.configuration import Registry
 from monopod.node.net.addresses import CLUSTER_DNS
 from monopod.node.net.cluster_network import NODE_LINK_GROUP, ClusterNetwork
 from monopod.node.net.namespaces import Namespace
-from monopod.util.process import ProcessError
 
 LABEL: Final = "monopod.dev/baseline"
 """Label of the node; also the key of the taint that repels pods without a toleration."""
-_RUNTIME_WITHIN_S: Final = 30.0
 _READY_WITHIN_S: Final = 90.0
-_DEAD_WITHIN_S: Final = 15.0
-_POLL_S: Final = 0.05
-_LOG_LINES: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A container image that the node imports at its start."""
-
-    reference: str
-    archive: bytes
-    """Path of an OCI or Docker archive."""
 
 
 class BaselineNode:
@@ -81,15 +61,18 @@ class BaselineNode:
         self._client = client
         self._signing = signing
         self._plan = plan
-        self._root = home.resolve() / "baseline"
-        self._programs = programs.resolve()
         self._ca = ca_certificate
         self._registry = registry
         wire = f"node-{plan.instance}"
-        self._wire = Wire(wire) if pods is None else Wire(wire, pods=pods, group=NODE_LINK_GROUP)
-        # Below the cluster's own cgroup, so that `monopod down` ends this as well.
-        self._cgroups = CgroupTree(f"monopod-{plan.instance}/baseline")
-        self._shell: Shell | None = None
+        self._host = NodeHost(
+            self.name,
+            root=home.resolve() / "baseline",
+            programs=programs.resolve(),
+            # Below the cluster's own cgroup, so that `monopod down` ends this as well.
+            cgroup=f"monopod-{plan.instance}/baseline",
+            wire=Wire(wire) if pods is None else Wire(wire, pods=pods, group=NODE_LINK_GROUP),
+            router=Namespace.named(plan.router_name),
+        )
 
     @asynccontextmanager
     async def running(self, sandbox: Image, *images: Image) -> AsyncGenerator["BaselineNode"]:
@@ -106,7 +89,10 @@ class BaselineNode:
         """
         await self.remove()
         try:
-            await self._start(sandbox, *images)
+            await self._host.boot(self._configuration(sandbox, await self._certificates()))
+            for image in (sandbox, *images):
+                await self._host.import_image(image)
+            await self._until_ready()
             yield self
         finally:
             await asyncio.shield(self.remove())
@@ -117,36 +103,14 @@ class BaselineNode:
         Raises:
             BenchError: Something cannot be removed.
         """
-        if self._shell is not None:
-            await self._shell.kill()
-            self._shell = None
-        await self._cgroups.destroy(_DEAD_WITHIN_S)
-        await self._wire.disconnect(self._router)
-        if self._root.exists():
-            await asyncio.to_thread(shutil.rmtree, self._root)
+        await self._host.remove()
         with suppress(NotFoundError):
             await self._client.delete(Node, self.name)
-
-    @property
-    def _router(self) -> Namespace:
-        return Namespace.named(self._plan.router_name)
-
-    async def _start(self, *images: Image) -> None:
-        certificates = await self._certificates()
-        await asyncio.to_thread(self._furnish, images, certificates)
-        joins = self._cgroups.create()
-        shell = await Shell.start(self._root, self.name, self._programs, joins)
-        self._shell = shell
-        await self._wire.connect(self._router, shell.network)
-        await shell.release()
-        for number, image in enumerate(images):
-            await self._import(shell, image, configuration.image_archive(number))
-        await self._until_ready()
 
     async def _certificates(self) -> NodeCertificates:
         requests = Informer(self._signing, CertificateSigningRequest)
         issuer = NodeIssuer(self._signing, requests)
-        subject = NodeSubject(self.name, self.name, (self.name,), (self._wire.address,))
+        subject = NodeSubject(self.name, self.name, (self.name,), (self._host.wire.address,))
         try:
             async with following(requests):
                 return await issuer.issue(subject)
@@ -159,55 +123,24 @@ class BaselineNode:
             with suppress(NotFoundError):
                 await self._signing.delete(CertificateSigningRequest, meta(request).name or "")
 
-    def _furnish(self, images: Sequence[Image], certificates: NodeCertificates) -> None:
-        """Write the node's files below its root, which only root may enter."""
-        sandbox, *_ = images
-        self._root.mkdir(mode=0o700)
-        for directory in configuration.directories():
-            self._host_path(directory).mkdir(parents=True, exist_ok=True)
-        wanted = BaselineConfiguration(
+    def _configuration(
+        self, sandbox: Image, certificates: NodeCertificates
+    ) -> BaselineConfiguration:
+        return BaselineConfiguration(
             name=self.name,
-            address=self._wire.address,
-            pods=self._wire.pods,
+            address=self._host.wire.address,
+            pods=self._host.wire.pods,
             resolver=self._plan.resolver,
             cluster_dns=CLUSTER_DNS,
             api_server=self._plan.api_server,
             sandbox_image=sandbox.reference,
-            registry=self._registry,
-            cgroup=f"/{self._cgroups.path}",
+            registry=Registry(self._registry, self._ca),
+            cgroup=f"/{self._host.cgroup}",
             ca_certificate=self._ca,
             certificates=certificates,
             labels={LABEL: self._plan.instance},
             taints=((LABEL, self._plan.instance, "NoSchedule"),),
         )
-        for path, file in configuration.files(wanted).items():
-            target = self._host_path(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.touch(mode=file.mode)
-            target.write_bytes(file.content)
-        for path, leads_to in configuration.links().items():
-            link = self._host_path(path)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(leads_to)
-        for number, image in enumerate(images):
-            self._host_path(configuration.image_archive(number)).write_bytes(image.archive)
-
-    async def _import(self, shell: Shell, image: Image, archive: PurePosixPath) -> None:
-        deadline = time.monotonic() + _RUNTIME_WITHIN_S
-        socket = self._host_path(RUNTIME_SOCKET)
-        while not socket.exists():
-            if time.monotonic() > deadline or not shell.runs:
-                raise self._late("containerd", _RUNTIME_WITHIN_S)
-            await asyncio.sleep(_POLL_S)
-        try:
-            await shell.run_inside(
-                str(configuration.PROGRAMS / "ctr"),
-                f"--address={RUNTIME_SOCKET}",
-                "--namespace=k8s.io",
-                *("images", "import", "--snapshotter=overlayfs", str(archive)),
-            )
-        except ProcessError as error:
-            raise BenchError(f"cannot import image {image.reference}: {error}") from error
 
     async def _until_ready(self) -> None:
         def ready(found: list[Node]) -> bool:
@@ -219,16 +152,4 @@ class BaselineNode:
             )
 
         if not await until(self._client, Node, ready, name=self.name, within_s=_READY_WITHIN_S):
-            raise self._late("kubelet", _READY_WITHIN_S)
-
-    def _host_path(self, path: PurePosixPath) -> Path:
-        return self._root / path.relative_to("/")
-
-    def _late(self, service: str, seconds: float) -> BenchError:
-        log = self._host_path(configuration.LOGS / service / "current")
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        said = "\n".join(lines[-_LOG_LINES:]) or "(the log is empty)"
-        return BenchError(
-            f"{service} of the baseline node is not ready after {seconds:.0f} s; its log ends:\n"
-            f"{said}"
-        )
+            raise self._host.late("kubelet", _READY_WITHIN_S)

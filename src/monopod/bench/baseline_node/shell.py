@@ -62,7 +62,7 @@ class Shell:
             raise
         if said:
             await shell.kill()
-            raise BenchError(f"cannot create the baseline node's namespaces: {said}")
+            raise BenchError(f"cannot create node {hostname}'s namespaces: {said}")
         return shell
 
     @property

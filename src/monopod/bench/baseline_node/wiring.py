@@ -33,6 +33,8 @@ class Wire:
     pods: IPv4Network = PODS
     group: int = LINK_GROUP
     """Interface group of the router's end, which the router's rules match."""
+    gateway: IPv4Address = MANAGEMENT_GATEWAY
+    """Address of the router's end, which may be that of other links too."""
 
     async def connect(self, router: Namespace, node: Namespace) -> None:
         """Create the link and the routes on both sides.
@@ -60,7 +62,7 @@ class Wire:
                 await self._router_side(outer)
                 await self._node_side(inner)
         except NetlinkError as error:
-            raise BenchError(f"cannot connect the baseline node to the router: {error}") from error
+            raise BenchError(f"cannot connect a node by {self.name}: {error}") from error
         node.set_sysctls(_FORWARDING)
 
     async def disconnect(self, router: Namespace) -> None:
@@ -72,7 +74,7 @@ class Wire:
     async def _router_side(self, netlink: AsyncIPRoute) -> None:
         index = await _index(netlink, self.name)
         await netlink.link("set", index=index, state="up")
-        await netlink.addr("replace", index=index, address=str(MANAGEMENT_GATEWAY), prefixlen=32)
+        await netlink.addr("replace", index=index, address=str(self.gateway), prefixlen=32)
         await _know(netlink, index, self.address, guest_mac(self.address))
         await netlink.route("replace", dst=f"{self.address}/32", oif=index, scope=_SCOPE_LINK)
         await netlink.route(
@@ -84,12 +86,12 @@ class Wire:
         index = await _index(netlink, _INSIDE)
         await netlink.addr("replace", index=index, address=str(self.address), prefixlen=32)
         await netlink.link("set", index=index, state="up")
-        await _know(netlink, index, MANAGEMENT_GATEWAY, GATEWAY_MAC)
+        await _know(netlink, index, self.gateway, GATEWAY_MAC)
         await netlink.route(
             "replace",
             dst="default",
             oif=index,
-            gateway=str(MANAGEMENT_GATEWAY),
+            gateway=str(self.gateway),
             prefsrc=str(self.address),
             flags=_ONLINK,
         )

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from monopod.bench.baseline_node.node import Image
+from monopod.bench.baseline_node.host import Image
 from monopod.bench.cluster import Cluster
 from monopod.build.components import FORTIO
 from monopod.build.images import ImageConfig, push, write_archive
