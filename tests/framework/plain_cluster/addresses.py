@@ -17,6 +17,8 @@ SERVICES: Final = IPv4Network("10.96.0.0/16")
 KUBERNETES: Final = IPv4Address("10.96.0.1")
 DNS_SERVICE: Final = IPv4Address("10.96.0.10")
 API_PORT: Final = 6443
+LINK_PREFIX: Final = "host-"
+"""Name prefix of the links to hosts in the control namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class Addresses:
     def network(self) -> IPv4Network:
         """All addresses of the cluster's control plane, hosts and pods."""
         return IPv4Network((int(RANGE.network_address) + (self.number << 16), 16))
+
+    @property
+    def nodes(self) -> IPv4Network:
+        """The addresses of all hosts, and those of the control plane."""
+        return IPv4Network((self.network.network_address, 25))
 
     @property
     def pods(self) -> IPv4Network:
@@ -81,7 +88,7 @@ class Addresses:
     @staticmethod
     def link(index: int) -> str:
         """Return the name of the control namespace's end of a host's link."""
-        return f"host-{index}"
+        return f"{LINK_PREFIX}{index}"
 
     @property
     def api_server(self) -> str:

@@ -28,8 +28,8 @@ class Image:
     """A container image that the node imports at its start."""
 
     reference: str
-    archive: bytes
-    """Path of an OCI or Docker archive."""
+    archive: bytes | Path
+    """An OCI or Docker archive, or its path."""
 
 
 class NodeHost:
@@ -101,18 +101,24 @@ class NodeHost:
                 raise self.late("containerd", _RUNTIME_WITHIN_S)
             await asyncio.sleep(_POLL_S)
         archive = configuration.image_archive(image.reference)
-        await asyncio.to_thread(self.host_path(archive).write_bytes, image.archive)
+        target = self.host_path(archive)
+        if isinstance(image.archive, Path):
+            await asyncio.to_thread(shutil.copyfile, image.archive, target)
+        else:
+            await asyncio.to_thread(target.write_bytes, image.archive)
         try:
             await shell.run_inside(
                 str(configuration.PROGRAMS / "ctr"),
                 f"--address={RUNTIME_SOCKET}",
                 "--namespace=k8s.io",
-                *("images", "import", "--snapshotter=overlayfs", str(archive)),
+                *("images", "import", "--snapshotter=overlayfs"),
+                f"--index-name={image.reference}",
+                str(archive),
             )
         except ProcessError as error:
             raise BenchError(f"cannot import image {image.reference}: {error}") from error
         finally:
-            self.host_path(archive).unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
 
     async def kill(self) -> None:
         """Remove the link, then kill every process: none can say goodbye. Idempotent.
@@ -140,10 +146,14 @@ class NodeHost:
         """Return where a path inside ``/run``, ``/tmp`` or ``/var`` of the node is."""
         return self._root / path.relative_to("/")
 
+    def log(self, service: str) -> str:
+        """Return the newest part of a daemon's log."""
+        log = self.host_path(configuration.LOGS / service / "current")
+        return log.read_text(errors="replace") if log.exists() else ""
+
     def late(self, service: str, seconds: float) -> BenchError:
         """Return the error of a daemon that is not ready, with the end of its log."""
-        log = self.host_path(configuration.LOGS / service / "current")
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        lines = self.log(service).splitlines()
         said = "\n".join(lines[-_LOG_LINES:]) or "(the log is empty)"
         return BenchError(
             f"{service} of node {self.name} is not ready after {seconds:.0f} s; its log ends:\n"
