@@ -12,7 +12,7 @@ async def _main(directory: Path, hosts: int) -> None:
     began = time.monotonic()
     async with PlainCluster.running(directory, hosts=hosts) as cluster:
         print(f"# {hosts} hosts ready after {time.monotonic() - began:.1f} s", flush=True)
-        print(f"{cluster.kubectl} --kubeconfig={cluster.kubeconfig}", flush=True)
+        print(f"export KUBECONFIG={cluster.kubeconfig}", flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 

@@ -6,24 +6,31 @@ import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import yaml
+from lightkube.resources.core_v1 import ServiceAccount
 
 from monopod.bench.baseline_node.host import Image
 from monopod.build.components import module_directory, provide
 from monopod.controlplane import objects
-from monopod.kube import Client, connect
+from monopod.kube import Client, NotFoundError, connect
 from monopod.node.guest import pause
 from monopod.node.guest.configuration import Registry
 from monopod.settings import Settings
 from monopod.util.concurrency import run_concurrently
+from monopod.util.process import run
+from tests.framework.eventually import eventually
 from tests.framework.plain_cluster import claim, network, services
 from tests.framework.plain_cluster.addresses import MOST_HOSTS, Addresses
+from tests.framework.plain_cluster.archive import renamed
 from tests.framework.plain_cluster.certificates import Certificates
 from tests.framework.plain_cluster.host import Host, HostPlan
 from tests.framework.plain_cluster.process import Process
 from tests.framework.plain_cluster.services import Timings
 
-ZONES = ("zone-a", "zone-b")
+ZONES: Final = ("zone-a", "zone-b")
+_KUBECTL_S: Final = 120.0
 
 
 class PlainCluster:
@@ -32,6 +39,7 @@ class PlainCluster:
     def __init__(
         self,
         *,
+        directory: Path,
         addresses: Addresses,
         certificates: Certificates,
         processes: Mapping[str, Process],
@@ -47,16 +55,30 @@ class PlainCluster:
         """A client that may do everything."""
         self.certificates = certificates
         self._kubectl = kubectl
+        self._directory = directory
 
     @property
     def kubeconfig(self) -> Path:
         """The kubeconfig of a user who may do everything, valid anywhere on this machine."""
         return self.certificates.kubeconfig("admin")
 
-    @property
-    def kubectl(self) -> Path:
-        """The program ``kubectl``."""
-        return self._kubectl
+    async def kubectl(self, *words: str, stdin: str | None = None) -> str:
+        """Run kubectl as the administrator; returns its output.
+
+        Raises:
+            ProcessError: It failed.
+        """
+        return await run(
+            *(self._kubectl, f"--kubeconfig={self.kubeconfig}", "--cache-dir=/dev/null"),
+            *words,
+            stdin=None if stdin is None else stdin.encode(),
+            timeout_s=_KUBECTL_S,
+        )
+
+    async def apply(self, *manifests: Mapping[str, Any]) -> None:
+        """Apply objects as the administrator."""
+        text = yaml.safe_dump_all(manifests)
+        await self.kubectl("apply", "--server-side", "-f", "-", stdin=text)
 
     def user(self, name: str, group: str | None = None) -> Path:
         """Return the kubeconfig of a new user, who may do what a test binds it to."""
@@ -64,8 +86,10 @@ class PlainCluster:
 
     async def import_image(self, archive: Path, reference: str) -> None:
         """Import an OCI archive under this reference on all hosts that run."""
-        image = Image(reference, archive)
-        await run_concurrently(*(host.import_image(image) for host in self.hosts if host.runs))
+        with tempfile.TemporaryDirectory(dir=self._directory) as scratch:
+            target = Path(scratch) / "image.tar"
+            image = Image(reference, await asyncio.to_thread(renamed, archive, reference, target))
+            await run_concurrently(*(host.import_image(image) for host in self.hosts if host.runs))
 
     @classmethod
     @asynccontextmanager
@@ -133,9 +157,17 @@ class PlainCluster:
             await run_concurrently(
                 _start(client, addresses, processes), *(host.boot([sandbox]) for host in made)
             )
-            await run_concurrently(*(host.until_ready() for host in made))
+            await run_concurrently(
+                # Without it no pod can be created.
+                eventually(
+                    lambda: client.get(ServiceAccount, "default", "default"),
+                    errors=(NotFoundError,),
+                ),
+                *(host.until_ready() for host in made),
+            )
             kubectl = programs.program("kubectl")
             yield cls(
+                directory=directory,
                 addresses=addresses,
                 certificates=certificates,
                 processes=processes,

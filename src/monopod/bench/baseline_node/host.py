@@ -111,9 +111,7 @@ class NodeHost:
                 str(configuration.PROGRAMS / "ctr"),
                 f"--address={RUNTIME_SOCKET}",
                 "--namespace=k8s.io",
-                *("images", "import", "--snapshotter=overlayfs"),
-                f"--index-name={image.reference}",
-                str(archive),
+                *("images", "import", "--snapshotter=overlayfs", str(archive)),
             )
         except ProcessError as error:
             raise BenchError(f"cannot import image {image.reference}: {error}") from error
