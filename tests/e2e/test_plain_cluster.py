@@ -73,7 +73,7 @@ async def fetched(cluster: PlainCluster, source: str, url: str) -> str:
     """What a pod is answered, once it is."""
 
     async def answer() -> str:
-        command = ("wget", "-T", "3", "-q", "-O-", "--no-check-certificate", url)
+        command = ("timeout", "3", "wget", "-q", "-O-", "--no-check-certificate", url)
         return (await cluster.kubectl("exec", source, "--", *command)).strip()
 
     return await eventually(answer, f"{source} reaches {url}", errors=(ProcessError,))
