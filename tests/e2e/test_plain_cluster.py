@@ -40,6 +40,12 @@ def pod(name: str, zone: str, app: str = "") -> dict[str, Any]:
     }
 
 
+def in_user_namespace(name: str) -> dict[str, Any]:
+    made = pod(name, "zone-a")
+    made["spec"]["hostUsers"] = False
+    return made
+
+
 def service(name: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
@@ -102,12 +108,22 @@ async def test_pods_reach_each_other_services_names_and_the_api_server(
     assert await fetched(plain, "a", "http://b.default.svc.cluster.local") == "b"
     # On one host, and to itself: what is answered comes back translated.
     assert await fetched(plain, "b", "http://c") == "c"
-    assert await fetched(plain, "b", "http://b") == "b"
+    assert await fetched(plain, "b", "http://b.default.svc.cluster.local") == "b"
     assert "gitVersion" in await fetched(plain, "a", "https://kubernetes.default/version")
     address = await plain.kubectl("get", "service", "c", "-o", "jsonpath={.spec.clusterIP}")
     for network in (first.network, second.network):
         network.call(lambda: socket.create_connection((address, 80), timeout=5)).close()
     socket.create_connection((b, PORT), timeout=5).close()
+
+
+async def test_a_pod_has_a_user_namespace(plain: PlainCluster) -> None:
+    await plain.apply(in_user_namespace("user"))
+    await ready(plain, "user")
+    assert await fetched(plain, "user", "http://b") == "b"
+    mapped = await plain.kubectl("exec", "user", "--", "cat", "/proc/self/uid_map")
+    inside, outside, count = map(int, mapped.split())
+    assert (inside, count) == (0, 65536)
+    assert outside > 0
 
 
 async def test_a_lost_host_is_noticed_its_pods_leave_and_it_comes_back(

@@ -31,6 +31,9 @@ LOGS: Final = PurePosixPath("/var/log/monopod")
 VOLATILE: Final = (PurePosixPath("/run"), PurePosixPath("/tmp"))  # noqa: S108 - the node's own
 """Directories that are empty when the node starts, as after a boot."""
 _CONFIG: Final = PurePosixPath("/run/config")
+WHOLE_PROC: Final = PurePosixPath("/run/proc")
+"""A second mount of procfs, with nothing mounted over it. Where there is none, the kernel lets no
+pod with a user namespace (``hostUsers: false``) mount its own."""
 _CNI_STATE: Final = PurePosixPath("/var/lib/cni")
 _SEARCH_PATH: Final = f"{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -122,6 +125,7 @@ def directories() -> tuple[PurePosixPath, ...]:
     """Return the directories that must exist, empty."""
     return (
         PROGRAMS,
+        WHOLE_PROC,
         LOGS / "containerd",
         LOGS / "kubelet",
         PurePosixPath("/tmp"),  # noqa: S108 - the node's own

@@ -11,7 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from monopod.bench.baseline_node.configuration import PROGRAMS, SERVICES, TUNABLES, tunable_copy
+from monopod.bench.baseline_node.configuration import (
+    PROGRAMS,
+    SERVICES,
+    TUNABLES,
+    WHOLE_PROC,
+    tunable_copy,
+)
 from monopod.bench.errors import BenchError
 from monopod.node.net.namespaces import Namespace
 from monopod.util.process import run
@@ -84,14 +90,14 @@ class Shell:
         self._child.stdin.close()
 
     async def run_inside(self, *argv: str | Path) -> str:
-        """Run a program in the node's mount namespace.
+        """Run a program in the node's namespaces of mounts, network and processes.
 
         Raises:
             ProcessError: The program failed.
         """
-        return await run(
-            *("nsenter", f"--target={self._child.pid}", "--mount", "--net", "--", *argv)
-        )
+        own = f"/proc/{self._child.pid}/ns"
+        spaces = (f"--mount={own}/mnt", f"--net={own}/net", f"--pid={own}/pid_for_children")
+        return await run("nsenter", *spaces, "--", *argv)
 
     async def kill(self) -> None:
         """Kill every process of the node. Idempotent."""
@@ -120,6 +126,7 @@ def script(hostname: str, programs: Path, cgroup_files: Iterable[Path]) -> str:
     # are relative to the working directory, and mount(8) must not resolve them.
     lines += [f"mount --no-canonicalize --bind {quote(str(programs))} {own_programs}"]
     lines += [f"mount --no-canonicalize --rbind {name} /{name}" for name in _OWN]
+    lines += [f"mount -t proc proc {WHOLE_PROC}"]
     lines += [f"mount --bind {tunable_copy(name)} /proc/sys/{name}" for name in sorted(TUNABLES)]
     lines += [
         f"echo {quote(hostname)} >/proc/sys/kernel/hostname",
