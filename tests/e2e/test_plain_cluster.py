@@ -159,7 +159,10 @@ async def test_a_partition_hides_a_host_from_the_api_server_alone(
     finally:
         await second.heal()
     await becomes(second, ready=True, within_s=60)
-    await eventually(lambda: plain.apply(pod("b", "zone-b"), pod("c", "zone-b")))
+    # They had no toleration for longer.
+    await plain.kubectl("wait", "--for=delete", "--timeout=60s", "pod/b", "pod/c")
+    await plain.apply(pod("b", "zone-b"), pod("c", "zone-b"))
+    await ready(plain, "b", "c")
 
 
 async def test_a_process_of_the_control_plane_is_killed_and_comes_back(

@@ -125,7 +125,7 @@ class PlainCluster:
             await claim.sweep(addresses)
             stack.push_async_callback(claim.sweep, addresses)
             certificates = Certificates.make(directory / "certificates", addresses)
-            await network.create(addresses)
+            await network.create(addresses, hosts)
             plan = services.Plan(directory, addresses, certificates, programs, timings)
             processes = plan.processes()
             for process in processes.values():

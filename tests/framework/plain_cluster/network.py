@@ -16,7 +16,7 @@ _SYSCTLS: Final = {
 }
 
 
-async def create(addresses: Addresses) -> Namespace:
+async def create(addresses: Addresses, hosts: int) -> Namespace:
     """Create the namespace, whose files are those of ``ip netns``."""
     namespace = Namespace.named(addresses.namespace)
     namespace.create()
@@ -41,19 +41,29 @@ async def create(addresses: Addresses) -> Namespace:
         f"route add {addresses.network} dev void src {addresses.control}",
         namespace=addresses.namespace,
     )
-    await nft(
-        namespace,
-        f"""
+    await nft(namespace, _masquerading(addresses, hosts))
+    return namespace
+
+
+def _masquerading(addresses: Addresses, hosts: int) -> str:
+    """Return the rules without which what a service answers would not come back this way.
+
+    They are for hosts themselves, and for a pod that a service leads to itself: kube-proxy does the
+    latter only for pods of the node that it runs on.
+    """
+    pods = (each for index in range(hosts) for each in addresses.pods_of(index + 1).hosts())
+    selves = ", ".join(f"{each} . {each}" for each in pods)
+    return f"""
         table ip hosts {{
+            set selves {{
+                type ipv4_addr . ipv4_addr; elements = {{ {selves} }}
+            }}
             chain postrouting {{
-                # What a service answers to a host must come back this way, even if the pod that
-                # answers is on the host that asks.
                 type nat hook postrouting priority srcnat - 10;
                 ip saddr {addresses.nodes} oifname "{LINK_PREFIX}*" ct status dnat masquerade
+                ct status dnat ip saddr . ip daddr @selves masquerade
             }}
-        }}""",
-    )
-    return namespace
+        }}"""
 
 
 async def route_by_gateway(host: Namespace, addresses: Addresses, index: int) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from monopod.node.net.namespaces import Namespace
 from tests.framework.eventually import eventually
 
-_START_TIMEOUT_S: Final = 60.0
+_START_TIMEOUT_S: Final = 180.0
 _LOG_CHARS: Final = 4000
 
 
