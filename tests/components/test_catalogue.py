@@ -7,6 +7,7 @@ import pytest
 from monopod.build.components import (
     COMPONENTS,
     FORTIO,
+    HELM,
     SCANNERS,
     VERTICAL_POD_AUTOSCALER,
     Component,
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.unit
 
 _BY_NAME = pytest.mark.parametrize(
     "component",
-    (*COMPONENTS, FORTIO, VERTICAL_POD_AUTOSCALER, *SCANNERS),
+    (*COMPONENTS, FORTIO, HELM, VERTICAL_POD_AUTOSCALER, *SCANNERS),
     ids=lambda one: one.name,
 )
 

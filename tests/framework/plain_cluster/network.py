@@ -8,7 +8,7 @@ from tests.framework.plain_cluster.addresses import LINK_PREFIX, Addresses
 
 _SYSCTLS: Final = {
     "ipv4/ip_forward": "1",
-    # What hosts exchange goes back where it came from: that is no detour to be told of.
+    # What hosts exchange leaves by the link that it came from, on purpose: no redirects.
     "ipv4/conf/all/send_redirects": "0",
     "ipv4/conf/default/send_redirects": "0",
     "ipv4/conf/all/rp_filter": "0",

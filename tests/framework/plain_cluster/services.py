@@ -86,7 +86,7 @@ class Plan:
         file = self.certificates.file
         flags = {
             "advertise-address": self.addresses.control,
-            "bind-address": "0.0.0.0",  # noqa: S104 - in a namespace of its own
+            "bind-address": "0.0.0.0",  # noqa: S104 - in its own namespace
             "secure-port": API_PORT,
             "etcd-servers": _ETCD,
             "allow-privileged": "true",

@@ -7,6 +7,7 @@ as a Go module, and this package builds the pinned programs.
 from monopod.build.components.catalogue import (
     COMPONENTS,
     FORTIO,
+    HELM,
     KUBE_SCORE,
     SCANNERS,
     TRIVY,
@@ -26,6 +27,7 @@ from monopod.build.components.provide import Components, module_directory, provi
 __all__ = [
     "COMPONENTS",
     "FORTIO",
+    "HELM",
     "KUBE_SCORE",
     "SCANNERS",
     "TRIVY",

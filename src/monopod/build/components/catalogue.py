@@ -131,6 +131,7 @@ def _cni(name: str) -> Program:
 
 _CONTAINERD: Final = "github.com/containerd/containerd/v2"
 _CNI: Final = "github.com/containernetworking/plugins"
+_HELM: Final = "helm.sh/helm/v4"
 _METRICS_SERVER: Final = "sigs.k8s.io/metrics-server"
 _VPA: Final = "k8s.io/autoscaler/vertical-pod-autoscaler"
 
@@ -262,6 +263,15 @@ VERTICAL_POD_AUTOSCALER: Final = Component(
     ),
 )
 """An addon. No cluster runs it by itself: built when it is first added to one."""
+
+HELM: Final = Component(
+    name="helm",
+    module=_HELM,
+    packages={"helm": f"{_HELM}/cmd/helm"},
+    programs=(Program("helm", ("version", "--short"), "v{version}"),),
+    variables={f"{_HELM}/internal/version.version": "v{version}"},
+)
+"""What tests install charts with. No cluster runs it: built at its first use."""
 
 KUBE_SCORE: Final = Component(
     name="kube-score",
