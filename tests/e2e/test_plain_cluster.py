@@ -1,6 +1,5 @@
 """An ordinary cluster of two hosts: what tests of Monopod in users' clusters rest on."""
 
-import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from monopod.util.cgroups import Hierarchies
 from monopod.util.process import ProcessError
 from tests.framework.eventually import eventually
 from tests.framework.plain_cluster import Direction, Host, PlainCluster
+from tests.framework.plain_cluster.addresses import Addresses
 
 pytestmark = [
     pytest.mark.e2e,
@@ -192,27 +192,26 @@ async def test_a_process_of_the_control_plane_is_killed_and_comes_back(
 
 
 async def test_clusters_run_together_and_leave_nothing(tmp_path: Path) -> None:
-    def traces() -> list[str]:
-        namespaces = [each.name for each in Path("/run/netns").glob("mpc-*")]
-        roots = Hierarchies.of_this_host().roots
-        groups = [str(each) for root in roots for each in root.glob("mpc-*")]
-        links = [each for each in Namespace.own().interfaces() if each.startswith("mpc-")]
-        return sorted([*namespaces, *groups, *links])
+    # Not those that others have: the lowest free ones.
+    numbers = (6, 7)
 
-    before = traces()
+    def traces() -> list[str]:
+        names = [Path("/run/netns", Addresses(each).namespace) for each in numbers]
+        roots = Hierarchies.of_this_host().roots
+        groups = [root / Addresses(each).name for root in roots for each in numbers]
+        links = Namespace.own().interfaces().keys() & {Addresses(each).name for each in numbers}
+        return [*(str(path) for path in (*names, *groups) if path.exists()), *links]
+
+    assert not traces()
     async with (
-        asyncio.timeout(180),
-        PlainCluster.running(tmp_path / "one", hosts=1) as one,
-        PlainCluster.running(tmp_path / "two", hosts=1) as two,
+        PlainCluster.running(tmp_path / "one", hosts=1, number=6) as one,
+        PlainCluster.running(tmp_path / "two", hosts=1, number=7) as two,
     ):
-        assert one.addresses.number != two.addresses.number
-        names = {
-            name for each in (one, two) for name in (await each.kubectl("get", "nodes")).split()
-        }
-        assert {one.hosts[0].name, two.hosts[0].name} <= names
-        assert traces() != before
-    assert traces() == before
+        for each in (one, two):
+            assert each.hosts[0].name in await each.kubectl("get", "nodes")
+        assert traces()
+    assert not traces()
     with pytest.raises(ZeroDivisionError):
-        async with PlainCluster.running(tmp_path / "three", hosts=1):
+        async with PlainCluster.running(tmp_path / "three", hosts=1, number=6):
             raise ZeroDivisionError
-    assert traces() == before
+    assert not traces()
