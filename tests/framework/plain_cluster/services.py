@@ -35,7 +35,7 @@ class Timings:
 
     monitor_period_s: int = 1
     """Between two looks of the node lifecycle controller at each node."""
-    monitor_grace_s: int = 8
+    monitor_grace_s: int = 12
     """Without a sign of its kubelet after which a node is ``Unknown``."""
     lease_s: int = 6
     """For which a kubelet's lease is valid; it renews it each quarter of that."""
