@@ -18,6 +18,17 @@ Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Where a chart is installed, and under which name."""
+
+    name: str
+    namespace: str
+
+
+RELEASE: Final = Release("monopod", "monopod-system")
+
+
+@dataclass(frozen=True, slots=True)
 class Helm:
     """Helm, with its directories. Every method raises ``ProcessError`` if Helm fails."""
 
@@ -42,12 +53,17 @@ class Helm:
         chart: Path,
         values: Values | None = None,
         *,
-        release: str = "monopod",
-        namespace: str = "monopod-system",
+        release: Release = RELEASE,
         options: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         """Render a chart, with its CRDs; returns its objects."""
-        words = ("template", release, str(chart), f"--namespace={namespace}", "--include-crds")
+        words = (
+            "template",
+            release.name,
+            str(chart),
+            f"--namespace={release.namespace}",
+            "--include-crds",
+        )
         said = await self._run(*words, *_values(values), *options, values=values)
         return [each for each in yaml.safe_load_all(said) if each]
 
@@ -56,13 +72,18 @@ class Helm:
         chart: Path,
         values: Values | None = None,
         *,
-        release: str = "monopod",
-        namespace: str = "monopod-system",
+        release: Release = RELEASE,
         wait_s: int = _WAIT_S,
         options: Sequence[str] = (),
     ) -> str:
         """Install a chart into a namespace, which it creates, and wait until all of it is ready."""
-        words = ("install", release, str(chart), f"--namespace={namespace}", "--create-namespace")
+        words = (
+            "install",
+            release.name,
+            str(chart),
+            f"--namespace={release.namespace}",
+            "--create-namespace",
+        )
         return await self._waiting(*words, *_values(values), *options, values=values, wait_s=wait_s)
 
     async def upgrade(
@@ -70,24 +91,25 @@ class Helm:
         chart: Path,
         values: Values | None = None,
         *,
-        release: str = "monopod",
-        namespace: str = "monopod-system",
+        release: Release = RELEASE,
         wait_s: int = _WAIT_S,
         options: Sequence[str] = (),
     ) -> str:
         """Upgrade a release to a chart, with these values alone, and wait until it is ready."""
-        words = ("upgrade", release, str(chart), f"--namespace={namespace}", "--reset-values")
+        words = (
+            "upgrade",
+            release.name,
+            str(chart),
+            f"--namespace={release.namespace}",
+            "--reset-values",
+        )
         return await self._waiting(*words, *_values(values), *options, values=values, wait_s=wait_s)
 
-    async def uninstall(
-        self,
-        *,
-        release: str = "monopod",
-        namespace: str = "monopod-system",
-        wait_s: int = _WAIT_S,
-    ) -> str:
+    async def uninstall(self, release: Release = RELEASE, *, wait_s: int = _WAIT_S) -> str:
         """Remove a release, and wait until its objects are gone."""
-        return await self._waiting("uninstall", release, f"--namespace={namespace}", wait_s=wait_s)
+        return await self._waiting(
+            "uninstall", release.name, f"--namespace={release.namespace}", wait_s=wait_s
+        )
 
     async def _waiting(self, *words: str, values: Values | None = None, wait_s: int) -> str:
         waits = ("--wait", f"--timeout={wait_s}s")

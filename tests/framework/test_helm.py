@@ -10,7 +10,7 @@ from lightkube.resources.core_v1 import ConfigMap
 from monopod.kube import Client, NotFoundError
 from monopod.util.process import ProcessError
 from tests.apiserver import ApiServer
-from tests.framework.helm import Helm
+from tests.framework.helm import Helm, Release
 
 pytestmark = [
     pytest.mark.api,
@@ -41,7 +41,7 @@ async def test_a_chart_is_examined_and_rendered(chart: Path, tmp_path: Path) -> 
     await helm.lint(chart)
     with pytest.raises(ProcessError, match="colour"):
         await helm.lint(chart, {"colour": 1})
-    (found,) = await helm.template(chart, {"colour": "blue"}, release="some")
+    (found,) = await helm.template(chart, {"colour": "blue"}, release=Release("some", "there"))
     assert found["metadata"]["name"] == "some"
     assert found["data"] == {"colour": "blue"}
     (chart / "templates" / "map.yaml").write_text("{{ .Values.")
@@ -53,17 +53,17 @@ async def test_a_release_is_installed_upgraded_and_removed(
     api_server: ApiServer, admin: Client, namespace: str, chart: Path, tmp_path: Path
 ) -> None:
     helm = await Helm.of(tmp_path, api_server.admin)
-    where = {"release": "some", "namespace": namespace}
+    release = Release("some", namespace)
 
     async def colour() -> object:
         return (await admin.get(ConfigMap, "some", namespace)).data
 
-    await helm.install(chart, **where)
+    await helm.install(chart, release=release)
     assert await colour() == {"colour": "red"}
     with pytest.raises(ProcessError, match=r"re-use|in use"):
-        await helm.install(chart, **where)
-    await helm.upgrade(chart, {"colour": "green"}, **where)
+        await helm.install(chart, release=release)
+    await helm.upgrade(chart, {"colour": "green"}, release=release)
     assert await colour() == {"colour": "green"}
-    await helm.uninstall(**where)
+    await helm.uninstall(release=release)
     with pytest.raises(NotFoundError):
         await colour()
