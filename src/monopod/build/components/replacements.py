@@ -9,7 +9,8 @@ too seldom for figures within 15 s. Kubelets read a container's usage when they 
 
 The others are of gVisor:
 
-- Those of its cgroups are in :mod:`monopod.build.components.gvisor_memory`.
+- Those of its memory cgroups are in :mod:`monopod.build.components.gvisor_memory`, those of its
+  processor time in :mod:`monopod.build.components.gvisor_cpu`.
 - Its network stack has no request for permanent neighbours (``RTM_NEWNEIGH``).
 - A link that moves to another network namespace there gets no more packets once the goroutines that
   read it have ended: they are stopped, and not started again. And packet sockets do not see it.
@@ -17,6 +18,7 @@ The others are of gVisor:
 
 from typing import Final
 
+from monopod.build.components.gvisor_cpu import CPU
 from monopod.build.components.gvisor_memory import MEMORY
 from monopod.build.components.kubelet_volumes import VOLUMES
 from monopod.build.components.replacement import Replacement
@@ -129,4 +131,4 @@ METRICS_SERVER: Final = (
     ),
 )
 
-GVISOR: Final = (*MEMORY, *_LINKS)
+GVISOR: Final = (*CPU, *MEMORY, *_LINKS)
