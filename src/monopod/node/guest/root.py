@@ -100,6 +100,8 @@ async def bootstrap(tree: Path, hook: str, on_line: Callable[[str], None]) -> No
     exclusions = [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
     try:
         await process.stream(
+            # What it mounts in the directory ends with it, also when it is killed.
+            *(("unshare", "--mount") if os.geteuid() == 0 else ()),
             "mmdebstrap",
             "--variant=essential",
             "--architectures=amd64",
