@@ -1,13 +1,16 @@
-"""A patch campaign over a Deployment that serves requests."""
+"""A patch campaign over a Deployment that serves requests, in three zones."""
 
 import asyncio
 import os
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
+from monopod.util.process import ProcessError
 from tests.e2e.cluster import INTERNET_FACING, Namespace, network_balancer
 from tests.framework.eventually import eventually
 
@@ -17,6 +20,38 @@ _PODS: Final = 12 if os.environ.get("MONOPOD_FIGURES") else 3
 _SERVE: Final = "mkdir -p /www && echo served > /www/index.html && exec httpd -f -p 8080 -h /www"
 _ZONE: Final = "topology.kubernetes.io/zone"
 _WITHIN_S: Final = 600.0
+_SUBNET: Final = "e2e-patching"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def spread(namespace: Namespace) -> AsyncIterator[Namespace]:
+    """A namespace whose profile has subnets in three zones: the default VPC has two and a block."""
+    cluster = namespace.cluster
+    await cluster.apply(
+        {
+            "apiVersion": "monopod.dev/v1alpha1",
+            "kind": "Subnet",
+            "metadata": {"name": _SUBNET},
+            "spec": {
+                "vpc": "default",
+                "cidrBlock": "192.168.160.0/24",
+                "availabilityZone": "local-1c",
+                "internet": "NAT",
+            },
+        }
+    )
+    yield namespace
+    await namespace.kubectl("delete", "deployment", "--all")
+
+    async def deleted() -> bool:
+        try:
+            await cluster.kubectl("delete", "--ignore-not-found", "subnet", _SUBNET)
+        except ProcessError as error:
+            assert "has dependencies" not in error.stderr, error.stderr
+            raise
+        return True
+
+    await eventually(deleted, "no machine is left in the third zone", every_s=0.2)
 
 
 def _deployment(image: str) -> dict[str, Any]:
@@ -75,8 +110,9 @@ async def _pods(namespace: Namespace) -> dict[str, str]:
 
 @pytest.mark.row("S21")
 async def test_no_request_fails_while_a_campaign_replaces_every_pod(
-    namespace: Namespace, image: str
+    spread: Namespace, image: str
 ) -> None:
+    namespace = spread
     shop = network_balancer("shop", "shop", **INTERNET_FACING)
     await namespace.apply(_deployment(image), _budget(), shop)
     await namespace.kubectl("rollout", "status", "deployment/shop", "--timeout=300s", timeout_s=310)
@@ -113,7 +149,7 @@ async def test_no_request_fails_while_a_campaign_replaces_every_pod(
     await eventually(served, "the service answers", errors=(aiohttp.ClientError,))
     old = await _pods(namespace)
     assert len(old) == _PODS
-    assert len(set(old.values())) > 1
+    assert sorted(Counter(old.values()).values()) == [_PODS // 3] * 3
     name = f"e2e-{namespace.name}"
 
     async def completed() -> dict[str, Any] | None:
