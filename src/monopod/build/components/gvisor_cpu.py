@@ -77,13 +77,22 @@ var stubs struct {
 	used time.Duration
 }
 
-// readClock returns the time of a clock of the host, or 0 if there is no such clock.
-func readClock(id int32) time.Duration {
+// cpuClock is the host's clock of a process's CPU time.
+type cpuClock struct {
+	id int32
+	// read is what it showed last.
+	read time.Duration
+}
+
+// advance returns by how much the clock advanced since it was read: by nothing if the process ended.
+func (c *cpuClock) advance() time.Duration {
 	var now unix.Timespec
-	if err := unix.ClockGettime(id, &now); err != nil {
+	if err := unix.ClockGettime(c.id, &now); err != nil {
 		return 0
 	}
-	return time.Duration(now.Nano())
+	before := c.read
+	c.read = time.Duration(now.Nano())
+	return c.read - before
 }
 
 // CPUTime returns the CPU time that the host has counted for the sentry and all subprocesses. What
@@ -95,39 +104,41 @@ func (*Systrap) CPUTime() time.Duration {
 		if !s.awoke.Swap(false) && s.awake.Load() == 0 {
 			continue
 		}
-		if used := readClock(s.clock); used > s.used {
-			stubs.used += used - s.used
-			s.used = used
+		for i := range s.clocks {
+			stubs.used += s.clocks[i].advance()
 		}
 	}
-	return stubs.used + readClock(unix.CLOCK_PROCESS_CPUTIME_ID)
+	sentry := cpuClock{id: unix.CLOCK_PROCESS_CPUTIME_ID}
+	return stubs.used + sentry.advance()
 }
 
-// count has CPUTime count the subprocess, whose process has the given ID.
+// count has CPUTime count one of the subprocess's processes: each of its threads is one.
 func (s *subprocess) count(pid int32) {
 	const sched = 2 // CPUCLOCK_SCHED
-	s.clock = ^pid<<3 | sched
-	s.awoke.Store(true)
 	stubs.mu.Lock()
 	defer stubs.mu.Unlock()
-	stubs.all = append(
-		slices.DeleteFunc(stubs.all, func(each *subprocess) bool { return !each.alive() }), s)
+	if len(s.clocks) == 0 {
+		dead := func(each *subprocess) bool { return each.dead.Load() }
+		stubs.all = append(slices.DeleteFunc(stubs.all, dead), s)
+	}
+	s.clocks = append(s.clocks, cpuClock{id: ^pid<<3 | sched})
+	s.awoke.Store(true)
 }
 
 """
 _DEAD: Final = "\t// dead indicates whether the subprocess is alive or not.\n"
 _FIELDS: Final = """\
-	// clock is the host's clock of the process's CPU time, and used what it showed last.
-	clock int32
-	used  time.Duration
+	// clocks has those of its threads, and is protected by stubs.mu.
+	clocks []cpuClock
 	// awake is the number of contexts that do not sleep, and awoke whether one was awake since
-	// clock was read. Unlike contextQueue, subprocesses cannot write them.
+	// clocks were read. Unlike contextQueue, subprocesses cannot write them.
 	awake atomicbitops.Int32
 	awoke atomicbitops.Bool
 
 """
 _REQUEST: Final = "func (s *subprocess) handlePtraceSyscallRequest(req any) {\n"
 _MADE: Final = "\tsp.sysmsgInitRegs = ptraceThread.initRegs\n"
+_STARTED: Final = "\ts.sysmsgThreadsMu.Lock()\n\ts.sysmsgThreads[threadID] = sysThread\n"
 _AWAKE: Final = "\tnr := atomic.AddUint32(&s.contextQueue.numAwakeContexts, 1)\n"
 _ASLEEP: Final = "\tnr := atomic.AddUint32(&s.contextQueue.numAwakeContexts, ^uint32(0))\n"
 
@@ -154,6 +165,7 @@ CPU: Final = (
     Replacement(_SUBPROCESS, _DEAD, _FIELDS + _DEAD),
     Replacement(_SUBPROCESS, _REQUEST, _REQUEST + "\ts.awoke.Store(true)\n"),
     Replacement(_SUBPROCESS, _MADE, _MADE + "\tsp.count(ptraceThread.tgid)\n"),
+    Replacement(_SUBPROCESS, _STARTED, "\ts.count(p.tgid)\n" + _STARTED),
     Replacement(_SUBPROCESS, _AWAKE, "\ts.awake.Add(1)\n\ts.awoke.Store(true)\n" + _AWAKE),
     Replacement(_SUBPROCESS, _ASLEEP, "\ts.awake.Add(-1)\n" + _ASLEEP),
 )
