@@ -84,7 +84,7 @@ type cpuClock struct {
 	read time.Duration
 }
 
-// advance returns by how much the clock advanced since it was read: by nothing if the process ended.
+// advance returns how far the clock advanced since it was read; 0 if its process ended.
 func (c *cpuClock) advance() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(c.id, &now); err != nil {
@@ -156,8 +156,7 @@ CPU: Final = (
     Replacement(
         _TICKER,
         _USER_SYS.format(_TICK),
-        f"{_USER_SYS.format('share')}"
-        "\t\t\tbudget.owed -= time.Duration(userSysTickInc) * share\n",
+        f"{_USER_SYS.format('share')}\t\t\tbudget.owed -= time.Duration(userSysTickInc) * share\n",
     ),
     Replacement(_SUBPROCESS, '\t"runtime"\n', '\t"runtime"\n\t"slices"\n'),
     Replacement(_SUBPROCESS, '\t"sync/atomic"\n', '\t"sync/atomic"\n\t"time"\n'),
