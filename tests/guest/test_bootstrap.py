@@ -38,8 +38,5 @@ async def test_a_killed_build_leaves_no_mount(
 
     with pytest.raises(ImageBuildError):
         await root.bootstrap(tree, "true", kill)
-    mounted = str(tree) in Path("/proc/self/mountinfo").read_text()
-    if mounted:
-        await process.run("umount", tree)
     assert seen_by_it == [True]
-    assert not mounted
+    assert str(tree) not in await process.run("cat", "/proc/self/mountinfo")

@@ -5,8 +5,8 @@ time at each tick of 10 ms. A machine that has used its quota is held back by th
 included, until the next period of 20 ms: tasks were charged for that time as well.
 
 The sentry reads from the host what it and its stub processes, which run the guest's code, have
-used, and charges the tasks of a tick for that. It reads at ticks only, which stop while no task
-runs, and only stub processes that had a task awake since the last one.
+used, and charges the tasks of a tick for that. It reads only at ticks at which a task runs, and
+only the clocks of stub processes that had a task awake since.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ _BUDGET: Final = """\
 type cpuBudget struct {
 	// clock is nil if the platform cannot tell; tasks are then charged for whole ticks.
 	clock interface{ CPUTime() time.Duration }
-	// used is what clock showed at the last tick.
+	// used is what clock showed last.
 	used time.Duration
 	owed time.Duration
 	// most bounds owed, which grows while the sentry works and no task runs.
@@ -34,13 +34,15 @@ func (b *cpuBudget) share(tasks int) time.Duration {
 	if b.clock == nil {
 		return linux.ClockTick
 	}
-	now, used := time.Now(), b.clock.CPUTime()
+	now := time.Now()
 	passed := now.Sub(b.since)
-	b.owed = min(b.owed+used-b.used, b.most)
-	b.since, b.used = now, used
+	b.since = now
 	if tasks == 0 {
 		return 0
 	}
+	used := b.clock.CPUTime()
+	b.owed = min(b.owed+used-b.used, b.most)
+	b.used = used
 	return min(b.owed/time.Duration(tasks), passed)
 }
 
