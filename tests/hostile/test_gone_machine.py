@@ -8,10 +8,12 @@ import pytest
 from lightkube.resources.core_v1 import ConfigMap, Node, Pod
 
 from monopod.api.keys import SYSTEM_NAMESPACE
+from monopod.api.resources import MicroVM
 from monopod.controllers.microvm import conditions, resting
 from monopod.controllers.microvm.ipam import AddressBook
 from monopod.controllers.microvm.resting import RestingNames
 from monopod.kube import Client, name_of
+from tests.apiserver import ApiServer
 from tests.microvm.build import machine
 from tests.microvm.world import TINY, World, condition_of, status_of
 
@@ -45,6 +47,34 @@ async def test_no_machine_gets_the_name_that_its_certificate_is_for(world: World
     assert status.nodeName == f"{usual.split('.', maxsplit=1)[0]}.{name}.internal"
     assert "certificates of an earlier node" in condition_of(found, conditions.ADDRESSED).message
     await world.admin.get(Node, status.nodeName)
+
+
+@pytest.mark.api
+@pytest.mark.row("S5")
+@pytest.mark.parametrize("phase", ["Succeeded", "Running"])
+async def test_its_pod_keeps_no_address_that_the_api_server_would_call(
+    world: World, api_server: ApiServer, phase: str
+) -> None:
+    """The API server's proxies call what a pod's status has, past all policies of the router: a
+    pod that outlives its machine must not lead to the next machine with its address."""
+    proxied = f"/api/v1/namespaces/{world.namespace}/pods/web:8080/proxy/"
+    async with world.controller():
+        pod = await world.pod()
+        name = await world.claim(pod, TINY)
+        machine = await world.running(name)
+        await world.bind(pod, machine)
+        address = status_of(machine).podAddress
+        given = {"podIP": address, "podIPs": [{"ip": address}], "phase": phase}
+        await world.pod_status(pod, given)
+        await world.admin.delete(MicroVM, name)
+        await world.gone(name)
+        found = await world.find_pod()
+    assert found is not None
+    assert found.status is not None
+    assert found.status.phase == ("Succeeded" if phase == "Succeeded" else "Failed")
+    assert not found.status.podIP
+    assert not found.status.podIPs
+    assert "address not allowed" in api_server.kubectl("get", "--raw", proxied).stderr
 
 
 def _resting(admin: Client, now: list[datetime], most: int = 100) -> RestingNames:

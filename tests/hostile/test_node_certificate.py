@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -130,6 +131,24 @@ async def test_its_pod_has_its_address_and_no_other(
     ):
         with pytest.raises(ForbiddenError, match=f"has the address {ADDRESS}"):
             await guest.patch(Pod, pod, {"status": false}, namespace, subresource="status")
+
+
+@pytest.mark.row("S5")
+async def test_its_pod_gets_no_address_once_it_is_finished(
+    guest: Client, admin: Client, pod: str, namespace: str
+) -> None:
+    """Monopod takes it away with the machine; another machine may have it while the certificate is
+    still valid, and the API server's proxies call the address of the pod's status."""
+    own = {"podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}]}
+    report = partial(_status, guest, namespace)
+    await eventually(partial(report, phase="Running", **own), errors=(ForbiddenError,))
+    await report(phase="Failed", **own)
+    none = {"status": {"podIP": None, "podIPs": None}}
+    await admin.patch(Pod, pod, none, namespace, subresource="status")
+    for again in (own, {"podIPs": own["podIPs"]}, {"phase": "Running"}, {"phase": ""}):
+        with pytest.raises(ForbiddenError, match="stays finished, and gets no address"):
+            await report(**again)
+    await report(message="m")
 
 
 @pytest.mark.row("S5")

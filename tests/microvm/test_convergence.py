@@ -52,6 +52,7 @@ class Pod:
     finished: bool = False
     started: bool = False
     rejected: bool = False
+    address: str = ""
 
 
 @dataclass
@@ -82,7 +83,13 @@ class World:
 def pod_state(pod: Pod | None, uid: str) -> PodState | None:
     if pod is None or pod.uid != uid:
         return None
-    return PodState(node=pod.node, finished=pod.finished, started=pod.started, ran=not pod.rejected)
+    return PodState(
+        node=pod.node,
+        finished=pod.finished,
+        started=pod.started,
+        ran=not pod.rejected,
+        addressed=bool(pod.address),
+    )
 
 
 class Lives(RuleBasedStateMachine):
@@ -242,6 +249,9 @@ class Lives(RuleBasedStateMachine):
             case actions.DeleteNode():
                 self.point()
                 self.world.nodes.pop(status.nodeName, None)
+            case actions.ClearPodAddress():
+                self.point()
+                self.world.pods[name].address = ""
             case actions.RemoveFinalizer():
                 self.point()
                 del self.world.objects[name]
@@ -328,6 +338,7 @@ class Lives(RuleBasedStateMachine):
                 ready = conditions.holds(made, conditions.READY)
                 if ready and meta(made).deletionTimestamp is None:
                     pod.node = made.status_or_empty.nodeName
+                    pod.address = made.status_or_empty.podAddress
 
     def pod_collector_works(self) -> None:
         """Delete the pods of nodes that are gone, as upstream's pod garbage collector does.
@@ -409,6 +420,18 @@ class Lives(RuleBasedStateMachine):
     def no_two_machines_share_an_address(self) -> None:
         held = [guest.addresses for guest in self.world.host.values()]
         assert len({each.pod for each in held}) == len(held)
+
+    @invariant()
+    def no_pod_has_the_address_of_anothers_machine(self) -> None:
+        """But where an administrator removed a machine's finalizer."""
+        for name, pod in self.world.pods.items():
+            made = self.world.objects.get(name)
+            own = made is not None and made.spec.podRef.uid == pod.uid
+            if pod.address and not own and not self.torn:
+                assert all(
+                    each.status_or_empty.podAddress != pod.address
+                    for each in self.world.objects.values()
+                )
 
     @invariant()
     def nothing_exists_without_a_finalizer(self) -> None:

@@ -502,6 +502,27 @@ CASES: dict[str, tuple[State, object]] = {
         state(machine(ADDRESSED, LAUNCHED, deleting=True), pod=None),
         actions.RemoveFinalizer(),
     ),
+    "deleted, its finished pod has its address": (
+        state(
+            machine(ADDRESSED, LAUNCHED, deleting=True),
+            pod=replace(BOUND, finished=True, addressed=True),
+        ),
+        actions.ClearPodAddress(),
+    ),
+    "deleted, its finished pod has no address": (
+        state(
+            machine(ADDRESSED, LAUNCHED, deleting=True),
+            pod=replace(BOUND, finished=True),
+        ),
+        actions.RemoveFinalizer(),
+    ),
+    "deleted, its finished pod has another node's address": (
+        state(
+            machine(ADDRESSED, LAUNCHED, deleting=True),
+            pod=PodState(node="worker-1", finished=True, addressed=True),
+        ),
+        actions.RemoveFinalizer(),
+    ),
     "deleted, a foreign finalizer left": (
         state(machine(deleting=True, finalizer=False), pod=None),
         actions.Requeue("for the object's deletion"),

@@ -9,6 +9,7 @@ because all tenants share etcd.
 from typing import Final
 
 from monopod.api import keys
+from monopod.api.constants import FINISHED_PHASES
 from monopod.webhooks.policy import Manifest, policy
 
 _NODES: Final = {"node": "'system:nodes' in request.userInfo.groups"}
@@ -166,6 +167,7 @@ def _pod_status() -> list[Manifest]:
         )
     )
     states = ("state", "lastState")
+    finished = sorted(FINISHED_PHASES)
     message = " + ".join(
         f"each.?{state}.?{kind}.?message.orValue('')"
         for state in states
@@ -193,6 +195,14 @@ def _pod_status() -> list[Manifest]:
                 " variables.address",
             },
             {
+                # Another machine may have it by now, which the API server's proxies would call.
+                "expression": "!variables.finished || (object.status.?phase.orValue('') in"
+                f" {finished} && (has(oldObject.status.podIP)"
+                " || (object.status.?podIP.orValue('') == ''"
+                " && object.status.?podIPs.orValue([]).size() == 0)))",
+                "message": "a finished pod stays finished, and gets no address",
+            },
+            {
                 "expression": "variables.gates.size() == variables.oldGates.size() &&"
                 " variables.gates.all(each, variables.oldGates.exists(old,"
                 " old.type == each.type && old.status == each.status))",
@@ -213,6 +223,7 @@ def _pod_status() -> list[Manifest]:
         variables={
             "address": "request.userInfo.username.split('.')[0]"
             f".substring('system:node:{keys.NODE_PREFIX}'.size()).replace('-', '.')",
+            "finished": f"oldObject.status.?phase.orValue('') in {finished}",
             "gates": ours,
             "oldGates": ours.replace("object.", "oldObject."),
         },

@@ -111,6 +111,11 @@ class DeleteNode:
 
 
 @dataclass(frozen=True, slots=True)
+class ClearPodAddress:
+    """Remove the machine's address from its finished pod's status: another machine will have it."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveFinalizer:
     """Remove Monopod's finalizer: the object is deleted, and its addresses are free."""
 
@@ -141,6 +146,7 @@ Action = (
     | Delete
     | Terminate
     | DeleteNode
+    | ClearPodAddress
     | RemoveFinalizer
     | Requeue
 )

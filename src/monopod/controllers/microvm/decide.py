@@ -21,6 +21,7 @@ from monopod.controllers.microvm.actions import (
     Action,
     AddFinalizer,
     AllocateAddress,
+    ClearPodAddress,
     ConfirmLease,
     Delete,
     DeleteNode,
@@ -104,7 +105,7 @@ def _tear_down(state: State, status: MicroVMStatus) -> Action:
     if state.node is not None:
         return DeleteNode()
     if keys.MACHINE_FINALIZER in (meta(state.machine).finalizers or ()):
-        return RemoveFinalizer()
+        return _clear_address(state, status) or RemoveFinalizer()
     return Requeue("for the object's deletion")
 
 
@@ -115,6 +116,19 @@ def _fail_pod(state: State, status: MicroVMStatus) -> FailPod | None:
         return None
     ended = conditions.exit_of(state.machine)
     return FailPod(ended or _exit(state, "MicroVMDeleted", "the MicroVM object was deleted"))
+
+
+def _clear_address(state: State, status: MicroVMStatus) -> ClearPodAddress | None:
+    """Clear the address of a pod that outlives its machine, before another machine can get it.
+
+    The API server's proxies call the address in a pod's status for everyone who may use them in the
+    pod's namespace, past security groups and network policies.
+    """
+    pod = state.pod
+    # A worker node's pod state has no node.
+    if pod is None or not pod.addressed or pod.node != status.nodeName:
+        return None
+    return ClearPodAddress()
 
 
 def _exit(state: State, reason: str, message: str) -> MachineExit:

@@ -73,6 +73,7 @@ class Handlers:
                 _on(actions.Delete, self._delete),
                 _on(actions.Terminate, self._terminate),
                 _on(actions.DeleteNode, self._delete_node),
+                _on(actions.ClearPodAddress, self._clear_pod_address),
                 _on(actions.RemoveFinalizer, self._remove_finalizer),
                 _on(actions.Requeue, self._requeue),
             )
@@ -181,6 +182,10 @@ class Handlers:
 
     async def _delete_node(self, machine: MicroVM, _: actions.DeleteNode) -> bool:
         await termination.delete_node(self._context, machine)
+        return False
+
+    async def _clear_pod_address(self, machine: MicroVM, _: actions.ClearPodAddress) -> bool:
+        await termination.clear_pod_address(self._context, machine)
         return False
 
     async def _remove_finalizer(self, machine: MicroVM, _: actions.RemoveFinalizer) -> bool:

@@ -18,6 +18,7 @@ from monopod.kube import meta
 
 TERMINATED: Final = "MicroVMTerminated"
 _KILLED: Final = 137
+_NO_ADDRESS: Final = {"podIP": None, "podIPs": None}
 
 
 def failed_status(pod: Pod, why: str, now: datetime) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def failed_status(pod: Pod, why: str, now: datetime) -> dict[str, Any]:
         "reason": TERMINATED,
         "message": why,
         "conditions": _conditions(status, why, now),
+        **_NO_ADDRESS,
     }
     for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
         containers: list[models.ContainerStatus] | None = getattr(status, field)
@@ -38,6 +40,11 @@ def failed_status(pod: Pod, why: str, now: datetime) -> dict[str, Any]:
         "metadata": {"uid": metadata.uid, "resourceVersion": metadata.resourceVersion},
         "status": changed,
     }
+
+
+def without_address(uid: str) -> dict[str, Any]:
+    """Return the merge patch that removes a pod's address, guarded by its uid."""
+    return {"metadata": {"uid": uid}, "status": dict(_NO_ADDRESS)}
 
 
 def _conditions(status: models.PodStatus, why: str, now: datetime) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ class PodState:
     """When the first of its containers, init containers among them, began to run."""
     deadline: datetime | None = None
     """When its grace period ends; None unless it is being deleted."""
+    addressed: bool = False
+    """Its status has an address."""
 
 
 ANY_POD = PodState(started=True)
@@ -118,6 +120,7 @@ def of_pod(pod: Pod | None, machine: MicroVM) -> PodState | None:
         started=bool(apps) and all(_ran_at(container) is not None for container in apps),
         first_ran=min(ran, default=None),
         deadline=meta(pod).deletionTimestamp,
+        addressed=bool(status.podIP or status.podIPs),
     )
 
 

@@ -74,6 +74,20 @@ async def fail_pod(context: Context, machine: MicroVM, ended: MachineExit) -> No
         return
 
 
+async def clear_pod_address(context: Context, machine: MicroVM) -> None:
+    """Remove the address from the status of a pod whose machine is gone."""
+    reference = machine.spec.podRef
+    _log.info("pod_address_clear", pod=f"{reference.namespace}/{reference.name}")
+    with contextlib.suppress(NotFoundError):
+        await context.client.patch(
+            Pod,
+            reference.name,
+            pod_failure.without_address(reference.uid),
+            reference.namespace,
+            subresource="status",
+        )
+
+
 async def delete(context: Context, machine: MicroVM, action: Delete) -> bool:
     """Delete a MicroVM object; returns False if its pod turns out to exist."""
     if action.reason == POD_GONE and await _pod_exists(context, machine):
