@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monopod.build.components import COMPONENTS, FORTIO, HELM, SCANNERS, VERTICAL_POD_AUTOSCALER
+from monopod.build.components import (
+    COMPONENTS,
+    FORTIO,
+    HELM,
+    MONITORS,
+    SCANNERS,
+    VERTICAL_POD_AUTOSCALER,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -129,7 +136,10 @@ def test_component_versions_stand_in_one_place() -> None:
     """Programs take them from ``go.mod``."""
     versions = {
         component.version.removeprefix("v")
-        for component in (*COMPONENTS, FORTIO, HELM, VERTICAL_POD_AUTOSCALER, *SCANNERS)
+        for component in (
+            *(*COMPONENTS, FORTIO, HELM, VERTICAL_POD_AUTOSCALER),
+            *(*SCANNERS, *MONITORS),
+        )
     }
     for path in _FILES:
         if path.suffix == ".py" and path.is_relative_to(_ROOT / "src"):

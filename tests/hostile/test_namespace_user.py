@@ -17,18 +17,30 @@ from lightkube.resources.core_v1 import Pod, Service
 from monopod.api import keys
 from monopod.kube import Client, ForbiddenError, codec, connect
 from monopod.node.net.addresses import CLUSTER_API, CLUSTER_DNS
-from monopod.node.net.cluster_network import API_PORT, REGISTRY_PORT
+from monopod.node.net.cluster_network import (
+    API_PORT,
+    BALANCER_METRICS_PORT,
+    KUBELET_PORT,
+    PULL_METRICS_PORT,
+    REGISTRY_PORT,
+)
 from monopod.node.net.namespaces import Namespace
 from monopod.webhooks.manifests import policies
 from monopod.webhooks.pod_security import LABEL
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
-from tests.net.lab import WORLD, Lab, Target, call, lab, make_socket, serving
+from tests.net.lab import WORLD, Lab, Target, call, dropped, lab, make_socket, serving
 from tests.net.plane import apply, in_control_plane, kube_proxy, until
 
 pytestmark = pytest.mark.api
 
 _PORT: Final = 8080
+_ETCD: Final = 2379
+_OWN: Final = "239.1.1.1"
+"""The address of the tenant's pod: one that calls at once fail to reach."""
+_OTHERS: Final = "192.168.1.9"
+_PLATFORM: Final = ("127.0.0.1", "100.64.0.9", "100.127.0.2", "100.127.0.6")
+"""A process of the control plane, a kubelet, the router and the API server."""
 
 
 @pytest.fixture(name="cluster")
@@ -126,6 +138,52 @@ async def test_no_object_takes_an_address_of_the_router_the_control_plane_or_a_p
             assert not stolen.callers, f"{target} was answered by the attacker"
 
 
+@pytest.mark.row("S5")
+async def test_no_service_leads_to_an_address_of_the_platform(
+    cluster: Lab, api_server: ApiServer, namespace: str
+) -> None:
+    """Endpoints may be any addresses: neither a pod nor the host, by a node's port, gets further by
+    a Service than without."""
+    caller, victim = await cluster.guest(), await cluster.guest()
+    control, host = str(cluster.plan.control.ip), str(cluster.plan.host.ip)
+    places: list[tuple[Namespace, Target]] = [
+        (cluster.control, (control, _ETCD)),
+        (cluster.topology.balancers, (str(cluster.plan.balancers.ip), BALANCER_METRICS_PORT)),
+        (cluster.topology.pulls, (str(cluster.plan.pulls.ip), PULL_METRICS_PORT)),
+        (victim.namespace, (victim.management, KUBELET_PORT)),
+    ]
+    objects: list[Any] = []
+    names = [f"to-{number}" for number in range(len(places))]
+    for name, (_, (address, port)) in zip(names, places, strict=True):
+        service, slices = _thief(namespace, name, address, 80, type="NodePort")
+        slices["ports"] = [each | {"port": port} for each in slices["ports"]]
+        objects += [service, slices]
+    own = _thief(namespace, "own", victim.pod, 80, type="NodePort")
+    apply(api_server, *objects, *own)
+
+    def read(name: str, path: str) -> str:
+        words = ("-n", namespace, "get", "service", name, "-o", f"jsonpath={{.spec.{path}}}")
+        return api_server.kubectl(*words).stdout
+
+    outer = str(cluster.plan.router_outer.ip)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serving(victim.namespace, victim.pod, _PORT))
+        served = [
+            await stack.enter_async_context(serving(where, *target)) for where, target in places
+        ]
+        door = (read("own", "clusterIP"), 80)
+        await until(partial(_answers, caller.namespace, caller.pod, door))
+        assert await call(cluster.host, host, (outer, int(read("own", "ports[0].nodePort"))))
+        for name in names:
+            door = (read(name, "clusterIP"), 80)
+            blocked = partial(dropped, cluster, "platform_blocked")
+            assert await blocked(caller.namespace, caller.pod, door), name
+            door = (outer, int(read(name, "ports[0].nodePort")))
+            blocked = partial(dropped, cluster, "from_outside_blocked")
+            assert await blocked(cluster.host, host, door), f"node port of {name}"
+        assert not any(each.callers for each in served)
+
+
 async def _answers(where: Namespace, source: str, target: Target) -> bool:
     try:
         return bool(await call(where, source, target))
@@ -152,6 +210,21 @@ def _let_edit(api_server: ApiServer, namespace: str) -> None:
         "subjects": [{"apiGroup": group, "kind": "User", "name": "tenant"}],
     }
     apply(api_server, binding)
+
+
+def _let(api_server: ApiServer, namespace: str, rule: dict[str, Any]) -> None:
+    """Give the user ``tenant`` one more rule in a namespace."""
+    group = "rbac.authorization.k8s.io"
+    metadata = {"name": "tenant-too", "namespace": namespace}
+    role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]}
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": metadata["name"]},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "tenant"}],
+    }
+    apply(api_server, role, binding)
 
 
 @pytest.mark.row("S5")
@@ -230,6 +303,70 @@ async def test_a_services_status_takes_no_address(
     finally:
         for each in found:
             api_server.kubectl("delete", each["kind"], each["metadata"]["name"])
+
+
+@pytest.mark.row("S5")
+async def test_the_api_servers_proxy_of_services_calls_own_pods_only(
+    api_server: ApiServer, admin: Client, namespace: str
+) -> None:
+    """Even for a tenant who writes EndpointSlices, which the role ``edit`` does not include: the
+    API server is where kubelets and the metrics of the control plane are reached from."""
+    _let_edit(api_server, namespace)
+    rule = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["create"]}
+    _let(api_server, namespace, rule)
+    other = f"{namespace}-other"
+    account = {"kind": "ServiceAccount", "metadata": {"name": "default", "namespace": other}}
+    apply(
+        api_server,
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}},
+        {"apiVersion": "v1", **account},
+    )
+    for where, address in ((namespace, _OWN), (other, _OTHERS)):
+        spec = {"automountServiceAccountToken": False, "containers": [{"name": "m", "image": "x"}]}
+        pod = {"metadata": {"name": "web", "namespace": where}, "spec": spec}
+        await admin.create(codec.decode(Pod, json.dumps(pod).encode()))
+        status = {"status": {"podIP": address, "podIPs": [{"ip": address}]}}
+        await admin.patch(Pod, "web", status, where, subresource="status")
+    objects: list[Any] = []
+    # Last the one that is allowed: once the API server knows it, it knows all.
+    attacks = [(address, where) for address in _PLATFORM for where in ("", namespace)]
+    attacks += [(_OTHERS, namespace), (_OTHERS, other)]
+    for number, (address, where) in enumerate([*attacks, (_OWN, namespace)]):
+        service, slices = _thief(namespace, f"to-{number}", address, 80)
+        if where:
+            slices["endpoints"][0]["targetRef"] = {
+                "kind": "Pod",
+                "name": "web",
+                "namespace": where,
+            }
+        objects += [service, slices]
+    tenant = ("--as=tenant", "-n", namespace)
+
+    async def allowed() -> bool:
+        asked = ("auth", "can-i", "create", "endpointslices.discovery.k8s.io")
+        return api_server.kubectl(*tenant, *asked).stdout == "yes\n"
+
+    await eventually(allowed)
+    every = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    made = api_server.kubectl(*tenant, "create", "-f", "-", stdin=every)
+    assert made.stderr.count("may not be in the loopback range") == 2, made.stderr
+
+    def answer(number: int) -> str:
+        path = f"/api/v1/namespaces/{namespace}/services/to-{number}:tcp-80/proxy/metrics"
+        return api_server.kubectl(*tenant, "get", "--raw", path).stderr
+
+    async def called() -> bool:
+        return f"dial tcp {_OWN}:{_PORT}: connect: network is unreachable" in answer(len(attacks))
+
+    await eventually(called)
+    for number, attack in enumerate(attacks):
+        assert "no endpoints available" in answer(number), attack
+    # A pod that never ran, or whose machine is gone, has no address to call.
+    none = {"status": {"podIP": None, "podIPs": None}}
+    await admin.patch(Pod, "web", none, namespace, subresource="status")
+    path = f"/api/v1/namespaces/{namespace}/pods/https:web:10250/proxy/metrics"
+    assert "address not allowed" in api_server.kubectl(*tenant, "get", "--raw", path).stderr
+    assert "no endpoints available" in answer(len(attacks))
 
 
 async def _refused(attempt: Callable[[], Awaitable[None]]) -> bool:

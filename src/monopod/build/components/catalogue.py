@@ -290,3 +290,45 @@ TRIVY: Final = Component(
 )
 SCANNERS: Final[tuple[Component, ...]] = (KUBE_SCORE, TRIVY)
 """What tests scan a cluster with. No cluster runs them: each is built at its first use."""
+
+_VERSION: Final = "github.com/prometheus/common/version.Version"
+_OPERATOR: Final = "github.com/prometheus-operator/prometheus-operator"
+
+PROMETHEUS: Final = Component(
+    name="prometheus",
+    module="github.com/prometheus/prometheus",
+    packages={"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"},
+    programs=(Program("prometheus", ("--version",), "prometheus, version {version}"),),
+    # Of the ways to discover targets, only Kubernetes'. Its pages are not in the module.
+    tags=("remove_all_sd", "enable_kubernetes_sd"),
+    variables={_VERSION: "{version}"},
+)
+PROMETHEUS_OPERATOR: Final = Component(
+    name="prometheus-operator",
+    module=_OPERATOR,
+    packages={
+        name: f"{_OPERATOR}/cmd/{name}" for name in ("operator", "prometheus-config-reloader")
+    },
+    programs=(
+        Program(
+            "prometheus-operator",
+            ("--version",),
+            "prometheus-operator, version {version}",
+            binary="operator",
+        ),
+        Program(
+            "prometheus-config-reloader",
+            ("--version",),
+            "prometheus-config-reloader, version {version}",
+        ),
+    ),
+    variables={_VERSION: "{version}"},
+)
+OPENTELEMETRY_COLLECTOR: Final = Component(
+    name="opentelemetry-collector",
+    module="go.opentelemetry.io/collector/otelcol",
+    packages={"otelcol": "./cmd/otelcol"},
+    programs=(Program("otelcol", ("--version",), "otelcol version {version}"),),
+)
+MONITORS: Final[tuple[Component, ...]] = (PROMETHEUS, PROMETHEUS_OPERATOR, OPENTELEMETRY_COLLECTOR)
+"""What long tests monitor a cluster with. No cluster runs them: each is built at its first use."""

@@ -130,8 +130,12 @@ def guard_passage(table: Table, plan: ClusterNetwork) -> None:
     table.chain("from_outside")
     ports = (API_PORT, REGISTRY_PORT, EKS_PORT, METRICS_PORT)
     table.rule("from_outside", daddr(control), dport("tcp", *ports), ACCEPT)
-    # NodePort services: kube-proxy translates only what a service asks for.
-    table.rule("from_outside", match(nft.ct("status"), "dnat", op="in"), ACCEPT)
+    # NodePort services: kube-proxy translates only what a service asks for, which may be endpoints
+    # that a tenant wrote.
+    inside = match(nft.header("ip", "daddr"), nft.one_of(platform))
+    translated = match(nft.ct("status"), "dnat", op="in")
+    table.rule("from_outside", translated, inside, *drop("from_outside_blocked"))
+    table.rule("from_outside", translated, ACCEPT)
     table.rule("from_outside", oif(BALANCERS), daddr(plan.public_balancers), ACCEPT)
     table.rule("from_outside", *drop("from_outside_blocked"))
 
