@@ -98,6 +98,21 @@ async def prometheus_image(work: Path) -> Path:
     return await _archive(work / "prometheus", work / "prometheus.tar", ImageConfig())
 
 
+async def program_image(work: Path, to: str, program: Path, *more: tuple[str, Path]) -> Path:
+    """Archive a statically linked program, the image's entry point, and other programs.
+
+    Args:
+        work: A directory; the archive is in it, named as the program.
+        to: The program's path in the image.
+        program: The program.
+        more: Paths of others in the image, and the programs.
+    """
+    name = Path(to).name
+    for path, each in ((to, program), *more):
+        _copy(work / name, path, each)
+    return await _archive(work / name, work / f"{name}.tar", ImageConfig(entrypoint=(to,)))
+
+
 async def _copy_libraries(root: Path, programs: Iterable[Path]) -> None:
     """Copy the programs' shared libraries to the paths that they are loaded from."""
     said = await process.run("ldd", *programs)

@@ -1,6 +1,11 @@
-"""A real Prometheus in a Fargate pod, with the documented configuration, rules and dashboards."""
+"""A real Prometheus in a Fargate pod, with the documented configuration, rules and dashboards.
+
+Debian's is built without Kubernetes' service discovery, so its targets come from files. By request
+one that has it, built from its module, runs with the documented configuration as it is.
+"""
 
 import json
+import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +16,8 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from monopod.build.components import PROMETHEUS as COMPONENT
+from monopod.build.components import provide
 from monopod.controlplane import metrics_targets
 from monopod.controlplane.layout import Layout
 from monopod.controlplane.state import require
@@ -18,7 +25,7 @@ from monopod.settings import Settings
 from monopod.util import process
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
-from tests.e2e.images import PROMETHEUS, prometheus_image
+from tests.e2e.images import PROMETHEUS, program_image, prometheus_image
 from tests.framework.eventually import eventually
 from tests.monitoring import documents
 
@@ -52,14 +59,35 @@ class Prometheus:
         return (await self.get("targets?state=active"))["activeTargets"]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+_FILES: Final = "files"
+_DISCOVERY: Final = "discovery"
+_LONG: Final = pytest.mark.skipif(
+    "MONOPOD_LONG_TESTS" not in os.environ, reason="it builds Prometheus"
+)
+
+
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="module",
+    params=[_FILES, pytest.param(_DISCOVERY, marks=[_LONG, pytest.mark.timeout(2400)])],
+)
 async def prometheus(
-    namespace: Namespace, driver: str, tmp_path_factory: pytest.TempPathFactory, image: str
+    namespace: Namespace,
+    driver: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    image: str,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[Prometheus]:
-    """Prometheus as docs/how-to/monitoring.md sets it up, but that it scrapes more often, and reads
-    the targets that Kubernetes' service discovery would find from files."""
+    """Prometheus as docs/how-to/monitoring.md sets it up, but that it scrapes more often. With
+    files it reads from them the targets that Kubernetes' service discovery would find."""
     cluster = namespace.cluster
-    archive = await prometheus_image(tmp_path_factory.mktemp("prometheus"))
+    work = tmp_path_factory.mktemp("prometheus")
+    if request.param == _FILES:
+        archive, configure = await prometheus_image(work), _with_files
+    else:
+        built = await provide(Settings(), components=(COMPONENT,))
+        archive = await program_image(work, PROMETHEUS, built.program(COMPONENT.name))
+        configure = _as_documented
     name = (await cluster.monopod("image", "push", str(archive))).splitlines()[-1]
     profile = {
         "apiVersion": "monopod.dev/v1alpha1",
@@ -97,7 +125,8 @@ async def prometheus(
         monitoring = Namespace(cluster, _NAMESPACE, _NAMESPACE)
         # Its own node is a target too, and the pod waits for its ConfigMap.
         await monitoring.wait("jsonpath={.spec.nodeName}", "pod/prometheus")
-        await cluster.apply(await _configuration(cluster))
+        text, files = await configure(cluster)
+        await cluster.apply(_configuration(text, files))
         await monitoring.ready("prometheus")
         yield Prometheus(cluster)
     finally:
@@ -105,11 +134,19 @@ async def prometheus(
         await cluster.kubectl("delete", "fargateprofile", _NAMESPACE)
 
 
-async def _configuration(cluster: Cluster) -> dict[str, Any]:
+async def _as_documented(cluster: Cluster) -> tuple[str, dict[str, str]]:
+    del cluster
+    return documents.CONFIGURATION.read_text(), {}
+
+
+async def _with_files(cluster: Cluster) -> tuple[str, dict[str, str]]:
     text, roles = documents.with_given_targets()
-    often = re.sub(r"(scrape_interval|evaluation_interval|scrape_timeout): \d+s", r"\1: 5s", text)
     found = {"endpointslice": await _processes(cluster), "node": await _nodes(cluster)}
-    files = {name: json.dumps(found[role]) for name, role in roles.items()}
+    return text, {name: json.dumps(found[role]) for name, role in roles.items()}
+
+
+def _configuration(text: str, files: dict[str, str]) -> dict[str, Any]:
+    often = re.sub(r"(scrape_interval|evaluation_interval|scrape_timeout): \d+s", r"\1: 5s", text)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
