@@ -77,7 +77,9 @@ async def sides(namespace: Namespace, driver: str) -> AsyncIterator[tuple[Namesp
 async def _let_go(namespace: Namespace) -> None:
     none = '{"metadata": {"finalizers": null}}'
     names = [each["metadata"]["name"] for each in (await namespace.get("pods"))["items"]]
-    patches = (namespace.kubectl("patch", "pod", each, "--type=merge", "-p", none) for each in names)
+    patches = (
+        namespace.kubectl("patch", "pod", each, "--type=merge", "-p", none) for each in names
+    )
     await asyncio.gather(*patches)
 
 
