@@ -6,9 +6,9 @@ installations with different homes share nothing but the build cache.
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -22,6 +22,10 @@ LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidat
 
 PodSecurityLevel = Annotated[Literal["privileged", "baseline"], BeforeValidator(_lower)]
 """A level of Kubernetes' Pod Security Standards."""
+
+
+JITTER: Final = 1.2
+"""Candidates for a Lease wait between one and 1 + JITTER retry periods, as client-go's do."""
 
 
 class Settings(BaseSettings):
@@ -52,6 +56,33 @@ class Settings(BaseSettings):
     """What pods outside profiles may do in namespaces without a label of their level."""
     log_level: LogLevel = "info"
     """Log level of Monopod's processes; upstream's processes have their own levels."""
+    leader_election: bool = False
+    """Whether controllers act only while they hold their Lease, so that they can have replicas."""
+    leader_election_lease_duration_s: int = Field(default=15, gt=0)
+    """How long the others wait after a leader's last renewal; kube-controller-manager's default."""
+    leader_election_renew_deadline_s: float = Field(default=10.0, gt=0)
+    """How long a leader that cannot renew its Lease acts."""
+    leader_election_retry_period_s: float = Field(default=2.0, gt=0)
+    """The interval between renewals."""
+
+    @model_validator(mode="after")
+    def _leaders_do_not_overlap(self) -> "Settings":
+        duration, deadline, retry = (
+            self.leader_election_lease_duration_s,
+            self.leader_election_renew_deadline_s,
+            self.leader_election_retry_period_s,
+        )
+        if not duration > deadline:
+            raise ValueError(
+                f"MONOPOD_LEADER_ELECTION_LEASE_DURATION_S ({duration}) must be greater than "
+                f"MONOPOD_LEADER_ELECTION_RENEW_DEADLINE_S ({deadline:g})"
+            )
+        if not deadline > JITTER * retry:
+            raise ValueError(
+                f"MONOPOD_LEADER_ELECTION_RENEW_DEADLINE_S ({deadline:g}) must be greater than "
+                f"{JITTER} times MONOPOD_LEADER_ELECTION_RETRY_PERIOD_S ({retry:g})"
+            )
+        return self
 
     @property
     def instance(self) -> str:

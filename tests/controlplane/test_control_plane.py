@@ -18,7 +18,7 @@ from lightkube.models import authorization_v1 as models
 from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.authentication_v1 import SelfSubjectReview
-from lightkube.resources.authorization_v1 import SelfSubjectRulesReview
+from lightkube.resources.authorization_v1 import SelfSubjectAccessReview, SelfSubjectRulesReview
 from lightkube.resources.core_v1 import Pod
 from lightkube.resources.rbac_authorization_v1 import ClusterRole
 
@@ -240,6 +240,36 @@ async def _verbs(plane: ControlPlane, directory: str, namespace: str, resource: 
         if {resource, "*"} & set(rule.resources or ())
         for verb in rule.verbs
     }
+
+
+_ELECTED = {
+    f"monopod-{each}": each
+    for each in ("loadbalancer", "microvm", "patch", "scheduler", "sidecars")
+}
+"""Directories of the users of each Lease."""
+
+
+@pytest.mark.row("S22")
+@pytest.mark.parametrize("directory", [*_ELECTED.values(), "eksapi", "vpc", "webhooks"])
+async def test_each_controller_gets_and_updates_its_own_lease_alone(
+    plane: ControlPlane, directory: str
+) -> None:
+    async with connect(plane.layout.identity(directory) / "kubeconfig", "tests") as client:
+        for lease, owner in _ELECTED.items():
+            for verb in ("get", "update", "create", "patch", "delete", "list"):
+                spec = models.SelfSubjectAccessReviewSpec(
+                    resourceAttributes=models.ResourceAttributes(
+                        group="coordination.k8s.io",
+                        resource="leases",
+                        namespace=keys.SYSTEM_NAMESPACE,
+                        name=lease,
+                        verb=verb,
+                    )
+                )
+                review = await client.create(SelfSubjectAccessReview(spec=spec))
+                assert review.status is not None
+                may = owner == directory and verb in ("get", "update")
+                assert review.status.allowed == may, (directory, verb, lease)
 
 
 async def test_anonymous_requests_are_rejected(plane: ControlPlane) -> None:

@@ -92,6 +92,9 @@ class FakeProvider:
                     MachineExit(name, "VmmKilled", "killed while no controller ran")
                 )
 
+    async def start(self) -> None:
+        await asyncio.sleep(0)
+
     async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
         host = self._host
         host.calls.append(wanted.name)

@@ -298,6 +298,7 @@ def _environment(layout: Layout, identity: Path) -> dict[str, str]:
     }
     return {
         **{f"MONOPOD_{name}": str(value) for name, value in values.items()},
+        **_given("MONOPOD_LEADER_ELECTION"),
         "KUBECONFIG": str(identity / "kubeconfig"),
         # The file system is read-only, so looking for a place to write is wasted time.
         "PYTHONDONTWRITEBYTECODE": "1",

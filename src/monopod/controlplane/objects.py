@@ -15,6 +15,7 @@ from lightkube.resources.admissionregistration_v1 import (
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.apiregistration_v1 import APIService
 from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Namespace, Secret, Service, ServiceAccount
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.flowcontrol_apiserver_v1 import FlowSchema, PriorityLevelConfiguration
@@ -44,6 +45,7 @@ _KINDS: Final[tuple[type[Resource], ...]] = (
     FargateProfile,
     FlowSchema,
     IngressClass,
+    Lease,
     MutatingWebhookConfiguration,
     Namespace,
     PriorityLevelConfiguration,

@@ -14,11 +14,13 @@ from monopod.kube.errors import (
     KubeconfigError,
     KubeError,
     NotFoundError,
+    NotLeaderError,
     TransientError,
     UnauthorizedError,
 )
 from monopod.kube.events import EventRecorder, EventType
 from monopod.kube.informer import Informer
+from monopod.kube.leader_election import ElectionConfig
 from monopod.kube.manager import Manager
 from monopod.kube.mutation_cache import MutationCache, Source
 from monopod.kube.objects import Key, key_of, key_parts, make_key, with_type
@@ -34,6 +36,7 @@ __all__ = [
     "Controller",
     "Daemon",
     "Deleted",
+    "ElectionConfig",
     "EventRecorder",
     "EventType",
     "EvictionRefusedError",
@@ -49,6 +52,7 @@ __all__ = [
     "Modified",
     "MutationCache",
     "NotFoundError",
+    "NotLeaderError",
     "PatchType",
     "Source",
     "TransientError",

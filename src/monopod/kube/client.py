@@ -6,7 +6,7 @@ bookmarks or deletion preconditions, and it leaves network errors to the caller.
 
 import asyncio
 import enum
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from monopod.kube.connections import Connections
 _T = TypeVar("_T", bound=res.Resource)
 
 _PAGE: Final = 500
+_SENDING: Final = ("http11.send_request_headers.started", "http11.send_request_body.started")
 _encode: Final = msgspec.json.encode
 _log: Final = structlog.get_logger("client")
 
@@ -51,6 +52,10 @@ class Listing(Generic[_T]):
     """The resource version that a watch continues from."""
 
 
+Guard = Callable[[], None]
+"""Raises ``KubeError`` if a write must not be sent now."""
+
+
 class _ListMeta(msgspec.Struct):
     resourceVersion: str = ""  # noqa: N815
     continue_: str = msgspec.field(name="continue", default="")
@@ -64,9 +69,22 @@ class _RawList(msgspec.Struct):
 class Client:
     """Typed verbs of the API server. Each raises ``KubeError`` or a subclass of it."""
 
-    def __init__(self, connections: Connections, field_manager: str) -> None:
+    def __init__(
+        self, connections: Connections, field_manager: str, guard: Guard | None = None
+    ) -> None:
         self._connections = connections
         self._field_manager = field_manager
+        self._guard = guard
+
+    def guarded(self, guard: Guard) -> "Client":
+        """Return a client over the same connections whose writes ask first.
+
+        Args:
+            guard: Called just before each part of a write is handed to the connection, after any
+                wait for one; it raises ``KubeError`` if the write must not be sent. Reads do not
+                ask.
+        """
+        return Client(self._connections, self._field_manager, guard)
 
     async def get(self, kind: type[_T], name: str, namespace: str | None = None) -> _T:
         """Read one object.
@@ -365,6 +383,10 @@ class Client:
         body: object = None,
         content_type: str = "application/json",
     ) -> bytes:
+        extensions: dict[str, Any] = {}
+        if self._guard is not None and method != "GET":
+            self._guard()
+            extensions["trace"] = _before_sending(self._guard)
         async with self._connections.for_request() as http:
             try:
                 response = await http.request(
@@ -373,6 +395,7 @@ class Client:
                     params=codec.text_of(query or {}),
                     content=None if body is None else _encode(body),
                     headers=None if body is None else {"Content-Type": content_type},
+                    extensions=extensions,
                 )
             except httpx2.HTTPError as error:
                 _log.debug("api_request_failed", method=method, path=path, why=str(error))
@@ -381,6 +404,16 @@ class Client:
         if response.is_error:
             raise codec.error_of(response)
         return response.content
+
+
+def _before_sending(guard: Guard) -> Callable[[str, object], Awaitable[None]]:
+    """Return a callback of the HTTP library that asks a guard before it sends anything."""
+
+    async def trace(event: str, _: object) -> None:
+        if event in _SENDING:
+            guard()
+
+    return trace
 
 
 @asynccontextmanager

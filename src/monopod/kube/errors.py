@@ -85,6 +85,10 @@ class TransientError(KubeError):
         self.retry_after_s = retry_after_s
 
 
+class NotLeaderError(TransientError):
+    """A write was not sent, because another replica of this process may lead now."""
+
+
 class _Cause(msgspec.Struct):
     reason: str = ""
     field: str = ""

@@ -89,6 +89,10 @@ class Informer(Generic[_T]):
         self._callbacks: list[Callable[[Change[_T]], None]] = []
         self._synced = asyncio.Event()
         self._version = ""
+        self._refreshes = 0
+        """Requested refreshes; ``_refreshed`` of them have been answered."""
+        self._refreshed = 0
+        self._interruptible: asyncio.Timeout | None = None
         self._heard = time.monotonic()
         self._failures = 0
 
@@ -114,6 +118,18 @@ class Informer(Generic[_T]):
         """Wait until the first list is complete and its changes are delivered."""
         await self._synced.wait()
 
+    async def refresh(self) -> None:
+        """List again, and wait until the cache has everything that was written before the call.
+
+        A watch delivers later than the API server answers, and does not say how far it is.
+        """
+        self._refreshes = wanted = self._refreshes + 1
+        if self._interruptible is not None:
+            self._interruptible.reschedule(asyncio.get_running_loop().time())
+        while self._refreshed < wanted:
+            self._synced.clear()
+            await self._synced.wait()
+
     @property
     def failures(self) -> int:
         """Consecutive failures to list or watch."""
@@ -124,9 +140,16 @@ class Informer(Generic[_T]):
         while True:
             before = self._heard
             try:
-                if not self._version:
+                while not self._version or self._refreshed < self._refreshes:
                     await self._list()
-                await self._watch()
+                try:
+                    async with asyncio.timeout(None) as self._interruptible:
+                        await self._watch()
+                except TimeoutError:
+                    if self._refreshed == self._refreshes:
+                        raise
+                finally:
+                    self._interruptible = None
                 self._failures = 0
                 continue
             except GoneError as error:
@@ -146,6 +169,7 @@ class Informer(Generic[_T]):
             await asyncio.sleep(_pause_s(self._failures) if pause is None else pause)
 
     async def _list(self) -> None:
+        refreshes = self._refreshes
         raw, version = await self._client.list_raw(
             self._kind, self._namespace, labels=self._labels, fields=self._fields
         )
@@ -158,6 +182,7 @@ class Informer(Generic[_T]):
         _LISTS.labels(self._name).inc()
         self._tell(self._store.replace(objects))
         self._version = version
+        self._refreshed = refreshes
         self._synced.set()
 
     async def _watch(self) -> None:

@@ -2,6 +2,9 @@
 
 The order is controller-runtime's: controllers start after every informer's first list, and the
 process is ready after each controller's first pass.
+
+With leader election, the informers of every replica are warm and the controllers of one act. A
+replica that stands by is ready too: it can take over.
 """
 
 import asyncio
@@ -15,6 +18,12 @@ from monopod.kube.client import Client
 from monopod.kube.controller import Controller
 from monopod.kube.events import EventRecorder
 from monopod.kube.informer import Informer
+from monopod.kube.leader_election import (
+    ElectionConfig,
+    LeaderElector,
+    LeadershipLostError,
+    end_process,
+)
 
 _T = TypeVar("_T", bound=res.Resource)
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -31,13 +40,24 @@ class _Part:
 class Manager:
     """The controllers of one process, with their shared informers and recorders."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(
+        self,
+        client: Client,
+        election: ElectionConfig | None = None,
+        *,
+        lost: Callable[[LeadershipLostError], None] = end_process,
+    ) -> None:
         """Create a manager without informers and controllers.
 
         Args:
             client: Used by the informers, recorders and controllers.
+            election: The Lease without which no controller acts. None means no leader election.
+            lost: Called if another replica may lead from now on; ends the process.
         """
-        self.client = client
+        self._elector = None if election is None else LeaderElector(client, election)
+        self._lost = lost
+        self.client = client if self._elector is None else client.guarded(self._elector.check)
+        """Of controllers: it sends no write while another replica may lead."""
         self._informers: dict[tuple[object, ...], Informer[Any]] = {}
         self._recorders: dict[str, EventRecorder] = {}
         self._parts: list[_Part] = []
@@ -100,7 +120,8 @@ class Manager:
         """Run everything until cancelled, or until a part of it fails.
 
         Args:
-            ready: Called once, after every controller's first pass.
+            ready: Called once, after every controller's first pass, or when this replica stands by
+                with informers that are synced.
         """
         async with asyncio.TaskGroup() as group:
             for recorder in self._recorders.values():
@@ -109,12 +130,48 @@ class Manager:
                 group.create_task(informer.run())
             for informer in self._informers.values():
                 await informer.synced()
-            for part in self._parts:
-                if part.prepare is not None:
-                    await part.prepare()
-            for part in self._parts:
-                group.create_task(part.run())
-            for part in self._parts:
-                if part.first_pass is not None:
-                    await part.first_pass.wait()
-            ready()
+            if self._elector is None:
+                await self._start(group)
+                ready()
+            else:
+                await self._lead(self._elector, ready)
+
+    async def _lead(self, elector: LeaderElector, ready: Callable[[], None]) -> None:
+        stood_by = False
+
+        def standing_by() -> None:
+            nonlocal stood_by
+            if not stood_by:
+                stood_by = True
+                ready()
+
+        await elector.acquire(standing_by)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._renew(elector))
+                # The caches may lack what the previous leader wrote last.
+                await asyncio.gather(*(each.refresh() for each in self._informers.values()))
+                await self._start(group)
+                if not stood_by:
+                    ready()
+        finally:
+            # Every controller has ended by now.
+            await elector.release()
+
+    async def _renew(self, elector: LeaderElector) -> None:
+        try:
+            await elector.renew()
+        except LeadershipLostError as error:
+            self._lost(error)
+            raise
+
+    async def _start(self, group: asyncio.TaskGroup) -> None:
+        """Start every part, and wait for their first passes."""
+        for part in self._parts:
+            if part.prepare is not None:
+                await part.prepare()
+        for part in self._parts:
+            group.create_task(part.run())
+        for part in self._parts:
+            if part.first_pass is not None:
+                await part.first_pass.wait()

@@ -7,9 +7,10 @@ from monopod.controllers.loadbalancer import manager
 from monopod.controllers.loadbalancer.haproxy import HAProxy
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
 from monopod.controllers.loadbalancer.settings import LoadBalancerSettings
-from monopod.kube import Daemon, connect, serve
+from monopod.kube import Daemon, connect, leader_election, serve
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.settings import Settings
+from monopod.util.host_lock import HostLock
 
 _NAME: Final = "monopod-loadbalancer"
 
@@ -28,6 +29,8 @@ async def _main(service: Daemon) -> None:
             settings.region,
             ready=service.ready,
             per_namespace=own.per_namespace,
+            lock=HostLock(own.configuration),
+            election=leader_election.configured(settings, "loadbalancer"),
         )
 
 

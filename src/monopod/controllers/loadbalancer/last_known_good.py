@@ -37,6 +37,10 @@ class LastKnownGood:
         self._record = _read(path)
         self._written = True
 
+    def reload(self) -> None:
+        """Read the record again: another process may have written it since."""
+        self._record = _read(self._path)
+
     def network(self, uid: str) -> NetworkPart | None:
         """Return a Service's last-known-good part; None means that it has none."""
         return self._record.network.get(uid)

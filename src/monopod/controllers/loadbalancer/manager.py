@@ -19,8 +19,9 @@ from monopod.controllers.loadbalancer.controller import (
 from monopod.controllers.loadbalancer.deployer import Deployer
 from monopod.controllers.loadbalancer.haproxy import HAProxy
 from monopod.controllers.loadbalancer.last_known_good import LastKnownGood
-from monopod.kube import Client, Manager
+from monopod.kube import Client, ElectionConfig, Manager
 from monopod.node.net.cluster_network import ClusterNetwork
+from monopod.util.host_lock import HostLock
 
 
 async def run(
@@ -31,6 +32,8 @@ async def run(
     region: str,
     *,
     ready: Callable[[], None] = lambda: None,
+    election: ElectionConfig | None = None,
+    lock: HostLock | None = None,
     per_namespace: int = 16,
     look_every_s: float = LOOK_EVERY_S,
 ) -> None:
@@ -43,10 +46,13 @@ async def run(
         plan: The cluster's network plan.
         region: The region in load balancers' host names.
         ready: Called once HAProxy runs what the objects request.
+        election: The Lease without which nothing acts. None means no leader election.
+        lock: Of the one process of this host that writes HAProxy's configuration.
         per_namespace: Load balancers of one scheme that a namespace has at most.
         look_every_s: Resync period in seconds.
     """
-    manager = Manager(client)
+    manager = Manager(client, election)
+    client = manager.client
     views = Informers(
         services=manager.informer(Service),
         slices=manager.informer(EndpointSlice),
@@ -70,5 +76,11 @@ async def run(
         region=region,
         look_every_s=look_every_s,
     )
-    manager.add(controller)
+
+    async def take_over() -> None:
+        if lock is not None:
+            await lock.acquire()
+        accepted.reload()
+
+    manager.add(controller, prepare=take_over)
     await manager.run(ready)

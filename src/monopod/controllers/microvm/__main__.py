@@ -8,7 +8,7 @@ from monopod.controllers.microvm.events import COMPONENT
 from monopod.controllers.microvm.manager import run
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.identity.pull_grant import PullGrants
-from monopod.kube import Daemon, connect, serve
+from monopod.kube import Daemon, connect, leader_election, serve
 from monopod.node.provider.local_host import open_local
 from monopod.settings import Settings
 from monopod.util.scheduling import set_slice
@@ -28,7 +28,15 @@ async def _main(service: Daemon) -> None:
         connect(kubeconfig, COMPONENT) as client,
         open_local(settings, own.image) as provider,
     ):
-        await run(client, provider, known, PullGrants(settings.pulls), own, ready=service.ready)
+        await run(
+            client,
+            provider,
+            known,
+            PullGrants(settings.pulls),
+            own,
+            ready=service.ready,
+            election=leader_election.configured(settings, "microvm"),
+        )
 
 
 if __name__ == "__main__":

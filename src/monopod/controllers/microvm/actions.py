@@ -109,6 +109,9 @@ class Terminate:
 class DeleteNode:
     """Delete the Node object of its node's name, with its dependents."""
 
+    uid: str = ""
+    """Of the Node that was observed: a later one of its name stays."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClearPodAddress:

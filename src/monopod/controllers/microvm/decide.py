@@ -103,7 +103,7 @@ def _tear_down(state: State, status: MicroVMStatus) -> Action:
     if (lost := _fail_pod(state, status)) is not None:
         return lost
     if state.node is not None:
-        return DeleteNode()
+        return DeleteNode(state.node.uid)
     if keys.MACHINE_FINALIZER in (meta(state.machine).finalizers or ()):
         return _clear_address(state, status) or RemoveFinalizer()
     return Requeue("for the object's deletion")
@@ -191,7 +191,7 @@ def _pause(
 def _start(state: State, launched: Condition) -> Action:
     if state.node is not None and (not state.node.ours or state.node.registered):
         # An earlier kubelet's report must not count as this machine's.
-        return DeleteNode()
+        return DeleteNode(state.node.uid)
     if not state.may_boot:
         return Requeue("for the boot limit") if launched.reason == QUEUED else MarkQueued()
     return Launch()

@@ -180,8 +180,8 @@ class Handlers:
         self._room_freed()
         return True
 
-    async def _delete_node(self, machine: MicroVM, _: actions.DeleteNode) -> bool:
-        await termination.delete_node(self._context, machine)
+    async def _delete_node(self, machine: MicroVM, action: actions.DeleteNode) -> bool:
+        await termination.delete_node(self._context, machine, action.uid)
         return False
 
     async def _clear_pod_address(self, machine: MicroVM, _: actions.ClearPodAddress) -> bool:

@@ -25,7 +25,7 @@ from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.microvm.status_writer import StatusWriter
 from monopod.identity.node import RENEWED_LIFETIME_S, NodeIssuer
 from monopod.identity.pull_grant import PullGrants
-from monopod.kube import Client, Manager
+from monopod.kube import Client, ElectionConfig, Manager
 from monopod.node.provider import MachineProvider
 
 
@@ -41,6 +41,7 @@ async def run(
     settings: MicroVMSettings,
     *,
     ready: Callable[[], None] = lambda: None,
+    election: ElectionConfig | None = None,
     now: Callable[[], datetime] = _utc_now,
 ) -> None:
     """Run the MicroVM controllers until cancelled.
@@ -52,9 +53,11 @@ async def run(
         pulls: What machines may pull by the pull proxy.
         settings: Timeouts.
         ready: Called once the informers are synced and the first pass is over.
+        election: The Lease without which nothing acts. None means no leader election.
         now: Returns the time, with its zone.
     """
-    manager = Manager(client)
+    manager = Manager(client, election)
+    client = manager.client
     views = Informers(
         machines=manager.informer(MicroVM),
         pods=manager.informer(Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),
@@ -99,6 +102,7 @@ async def run(
     async def first_observation() -> None:
         # Before any decision: observe which machines run and how others ended, and reserve the
         # addresses that a machine without an object still uses.
+        await provider.start()
         await resting.load()
         await collector.observe()
         await collector.try_to_collect()

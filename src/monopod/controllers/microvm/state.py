@@ -55,6 +55,7 @@ class NodeState:
     """Since when it has been ready, or not ready."""
     why: str = ""
     """Reason and message of its Ready condition."""
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ def of_node(node: Node | None, machine: MicroVM) -> NodeState | None:
         ready=ready is not None and ready.status == "True",
         since=ready.lastTransitionTime if ready else None,
         why=f"{ready.reason}: {ready.message}" if ready else "",
+        uid=uid_of(node),
     )
 
 

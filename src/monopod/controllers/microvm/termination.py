@@ -102,10 +102,14 @@ async def delete(context: Context, machine: MicroVM, action: Delete) -> bool:
     return True
 
 
-async def delete_node(context: Context, machine: MicroVM) -> None:
-    """Delete a machine's Node; Kubernetes garbage-collects the Lease that it owns."""
+async def delete_node(context: Context, machine: MicroVM, uid: str) -> None:
+    """Delete a machine's Node; Kubernetes garbage-collects the Lease that it owns.
+
+    Raises:
+        ConflictError: Another Node has its name by now.
+    """
     with contextlib.suppress(NotFoundError):
-        await context.client.delete(Node, machine.status_or_empty.nodeName)
+        await context.client.delete(Node, machine.status_or_empty.nodeName, uid=uid)
 
 
 async def remove_finalizer(context: Context, machine: MicroVM) -> None:

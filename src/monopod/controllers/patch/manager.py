@@ -15,7 +15,7 @@ from monopod.controllers.patch.notice import Origin
 from monopod.controllers.patch.notices import NoticeController
 from monopod.controllers.patch.settings import PatchSettings
 from monopod.controllers.patch.sink import HttpSink, Sink
-from monopod.kube import Client, Manager
+from monopod.kube import Client, ElectionConfig, Manager
 
 
 def _utc_now() -> datetime:
@@ -28,6 +28,7 @@ async def run(
     settings: PatchSettings,
     *,
     ready: Callable[[], None] = lambda: None,
+    election: ElectionConfig | None = None,
     now: Callable[[], datetime] = _utc_now,
     sink: Sink | None = None,
 ) -> None:
@@ -38,10 +39,12 @@ async def run(
         origin: The cluster that notices are about.
         settings: Timeouts, and the sink.
         ready: Called once the informers are synced and the first pass is over.
+        election: The Lease without which nothing acts. None means no leader election.
         now: Returns the time, with its zone.
         sink: Receives notices; that of the settings unless given.
     """
-    manager = Manager(client)
+    manager = Manager(client, election)
+    client = manager.client
     views = Informers(
         campaigns=manager.informer(PatchCampaign),
         pods=manager.informer(Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),

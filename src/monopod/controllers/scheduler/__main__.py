@@ -5,7 +5,7 @@ import sys
 from monopod.controllers.scheduler import manager
 from monopod.controllers.scheduler.events import COMPONENT
 from monopod.controllers.scheduler.settings import SchedulerSettings
-from monopod.kube import Daemon, connect, serve
+from monopod.kube import Daemon, connect, leader_election, serve
 from monopod.settings import Settings
 
 
@@ -13,7 +13,13 @@ async def _main(service: Daemon) -> None:
     settings = Settings()
     kubeconfig = settings.identities / "scheduler" / "kubeconfig"
     async with connect(kubeconfig, COMPONENT) as client:
-        await manager.run(client, settings, SchedulerSettings(), service.ready)
+        await manager.run(
+            client,
+            settings,
+            SchedulerSettings(),
+            service.ready,
+            election=leader_election.configured(settings, "scheduler"),
+        )
 
 
 if __name__ == "__main__":

@@ -11,15 +11,21 @@ from monopod.controllers.scheduler.profile_controller import FargateProfileContr
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.controllers.scheduler.starts import Start, StartObserver
 from monopod.controllers.scheduler.traces import TraceExporter
-from monopod.kube import Client, Manager
+from monopod.kube import Client, ElectionConfig, Manager
 from monopod.settings import Settings
 
 
 async def run(
-    client: Client, settings: Settings, own: SchedulerSettings, ready: Callable[[], None]
+    client: Client,
+    settings: Settings,
+    own: SchedulerSettings,
+    ready: Callable[[], None],
+    *,
+    election: ElectionConfig | None = None,
 ) -> None:
     """Schedule until cancelled; ``ready`` is called once all informers are synced."""
-    manager = Manager(client)
+    manager = Manager(client, election)
+    client = manager.client
     cache = SchedulerCache(
         scheduler_informers(manager),
         drivers=own.csi_drivers,

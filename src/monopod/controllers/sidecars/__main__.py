@@ -5,14 +5,15 @@ import sys
 from monopod.controllers.sidecars import manager
 from monopod.controllers.sidecars.events import COMPONENT
 from monopod.controllers.sidecars.settings import SidecarSettings
-from monopod.kube import Daemon, connect, serve
+from monopod.kube import Daemon, connect, leader_election, serve
 from monopod.settings import Settings
 
 
 async def _main(service: Daemon) -> None:
-    identity = Settings().identities / "sidecars"
-    async with connect(identity / "kubeconfig", COMPONENT) as client:
-        await manager.run(client, SidecarSettings(), ready=service.ready)
+    settings = Settings()
+    election = leader_election.configured(settings, "sidecars")
+    async with connect(settings.identities / "sidecars" / "kubeconfig", COMPONENT) as client:
+        await manager.run(client, SidecarSettings(), ready=service.ready, election=election)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,15 @@ from monopod.controllers.sidecars.daemon_sets import DaemonSetController
 from monopod.controllers.sidecars.events import COMPONENT
 from monopod.controllers.sidecars.injections import Informers, InjectionController
 from monopod.controllers.sidecars.settings import SidecarSettings
-from monopod.kube import Client, Manager
+from monopod.kube import Client, ElectionConfig, Manager
 
 
 async def run(
-    client: Client, settings: SidecarSettings, *, ready: Callable[[], None] = lambda: None
+    client: Client,
+    settings: SidecarSettings,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    election: ElectionConfig | None = None,
 ) -> None:
     """Run the sidecar controllers until cancelled.
 
@@ -26,8 +30,10 @@ async def run(
         client: As ``monopod:sidecars``.
         settings: Intervals.
         ready: Called once the informers are synced.
+        election: The Lease without which nothing acts. None means no leader election.
     """
-    manager = Manager(client)
+    manager = Manager(client, election)
+    client = manager.client
     views = Informers(
         namespaced=manager.informer(SidecarInjection),
         cluster=manager.informer(ClusterSidecarInjection),

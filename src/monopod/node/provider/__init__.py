@@ -99,6 +99,10 @@ class MachineProvider(Protocol):
     boots_at_once: int
     """Limit on concurrent boots; more would only slow each other down."""
 
+    async def start(self) -> None:
+        """Wait until no other process works on these machines, and watch for their exits."""
+        ...
+
     async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
         """Ensure that a machine runs. Idempotent.
 

@@ -57,6 +57,7 @@ from monopod.node.vmm import console, kubelet_start
 from monopod.node.vmm.cgroups import Cgroups
 from monopod.node.vmm.driver import Driver, Machine, VmmError
 from monopod.util.concurrency import run_concurrently
+from monopod.util.host_lock import HostLock
 
 _CORDON_POLL_S: Final = 1.0
 
@@ -94,6 +95,7 @@ class LocalProvider:
         self._links = links
         self._image = image
         self._directory = directory
+        self._host = HostLock(directory)
         self._cordon = cordon
         self._instance = instance
         self._settings = settings
@@ -104,13 +106,20 @@ class LocalProvider:
         self._exits = ExitWatcher(lambda name: self._drivers_of(name)[0].watch(name))
 
     async def start(self) -> None:
-        """Watch the existing machines; those that exited meanwhile are reported at once."""
+        """Watch the existing machines; those that exited meanwhile are reported at once.
+
+        It waits until every other process that worked on this host's machines has ended: a
+        suspended one, whose Lease has expired, might go on with what it began.
+        """
+        self._directory.mkdir(mode=0o711, exist_ok=True)
+        await self._host.acquire()
         for name in await self.present():
             self._exits.watch(name)
 
     async def close(self) -> None:
         """Stop watching; the machines keep running."""
         await self._exits.close()
+        self._host.release()
 
     async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
         """Ensure that a machine runs. Idempotent.

@@ -36,6 +36,9 @@ _log: Final = structlog.get_logger("provider")
 async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalProvider]:
     """Open this host's machine provider for one cluster, whose network exists.
 
+    Its ``start`` has to be called before anything but ``levels``: until then another process may
+    work on the machines.
+
     Args:
         settings: The cluster's settings.
         image: Directory of the guest image.
@@ -105,7 +108,6 @@ async def open_local(settings: Settings, image: Path) -> AsyncGenerator[LocalPro
             instance=settings.instance,
             settings=own,
         )
-        await provider.start()
         try:
             yield provider
         finally:
