@@ -175,8 +175,14 @@ def _index(definitions: list[Definition]) -> str:
 def _page(definition: Definition) -> Iterator[str]:
     names = definition.names
     yield f"# {names.kind}\n\n{GENERATED}"
+    shown: list[Version] = []
     for version in definition.versions:
         schema = version.schema.schema
+        same = next((each for each in shown if each.schema == version.schema), None)
+        if same is not None:
+            yield f"\nVersion `{version.name}` is served too, with the schema of `{same.name}`.\n"
+            continue
+        shown.append(version)
         yield f"\n{schema.description}\n\n| | |\n|---|---|\n"
         yield _row("group", f"`{definition.group}`")
         yield _row("version", f"`{version.name}`")

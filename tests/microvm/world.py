@@ -31,7 +31,7 @@ TINY = "machines-tiny"
 """A subnet with eleven pod addresses."""
 IMAGE = Path("/cache/guest/0011223344556677")
 SETTINGS = MicroVMSettings(image=IMAGE, registration_timeout_s=30, unready_timeout_s=30)
-_ENDPOINT = ClusterEndpoint(
+ENDPOINT = ClusterEndpoint(
     "https://192.0.2.1:6443", b"authority", "192.0.2.1:5000", "192.0.2.9:5001", "local-1"
 )
 
@@ -76,7 +76,7 @@ class World:
         async with connect(self._user, "monopod-microvm") as client:
             provider = FakeProvider(self.host, boots_at_once)
             work = asyncio.create_task(
-                run(client, provider, _ENDPOINT, self.pulls, settings, ready=started.set)
+                run(client, provider, ENDPOINT, self.pulls, settings, ready=started.set)
             )
             begun = asyncio.create_task(started.wait())
             await asyncio.wait((work, begun), return_when=asyncio.FIRST_COMPLETED)
@@ -160,6 +160,14 @@ class World:
 
         async def look() -> bool:
             return await self.machine(name) is None and name not in self.host.machines
+
+        await eventually(look, f"{name} is gone", timeout_s)
+
+    async def gone_object(self, name: str, timeout_s: float = 60.0) -> None:
+        """Wait until a machine's object is gone."""
+
+        async def look() -> bool:
+            return await self.machine(name) is None
 
         await eventually(look, f"{name} is gone", timeout_s)
 

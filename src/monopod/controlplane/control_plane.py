@@ -24,6 +24,7 @@ from monopod.controlplane import (
     objects,
     secret_encryption,
     state,
+    stored_versions,
     upstream_services,
 )
 from monopod.controlplane.certificates.settings import CertificateSettings
@@ -214,6 +215,7 @@ class ControlPlane:
         await objects.apply(client, every)
         await objects.provide(client, manifests.read("groups"))
         await objects.remove(client, manifests.read("removed"))
+        await stored_versions.migrate(client, crds.manifests())
         report(Progress("objects", f"{len(every)} applied", 1, 1))
 
     async def _apply_first_objects(self, client: Client) -> None:

@@ -75,6 +75,13 @@ class Client:
         self._connections = connections
         self._field_manager = field_manager
         self._guard = guard
+        self._lent = connections.for_request
+
+    def for_renewals(self) -> "Client":
+        """Return a client with a connection of its own, whose requests wait for no others."""
+        client = Client(self._connections, self._field_manager)
+        client._lent = self._connections.for_renewal
+        return client
 
     def guarded(self, guard: Guard) -> "Client":
         """Return a client over the same connections whose writes ask first.
@@ -387,7 +394,7 @@ class Client:
         if self._guard is not None and method != "GET":
             self._guard()
             extensions["trace"] = _before_sending(self._guard)
-        async with self._connections.for_request() as http:
+        async with self._lent() as http:
             try:
                 response = await http.request(
                     method,

@@ -37,6 +37,9 @@ _UNUSABLE: Final = (
     TypeError,
     ValueError,
 )
+_RENEWALS: Final = httpx2.Limits(
+    max_connections=1, max_keepalive_connections=1, keepalive_expiry=60.0
+)
 _Stamp = tuple[int, ...]
 
 
@@ -64,6 +67,7 @@ class _Pool:
 
         self.requests = client(_REQUESTS)
         self.watches = client(_WATCHES)
+        self.renewals = client(_RENEWALS)
         self.users = 0
         self.retired = False
 
@@ -75,6 +79,7 @@ class _Pool:
     async def close(self) -> None:
         await self.requests.aclose()
         await self.watches.aclose()
+        await self.renewals.aclose()
 
 
 class Connections:
@@ -103,6 +108,12 @@ class Connections:
         """Lend a client for one watch, which takes no connection from requests."""
         async with self._use() as pool:
             yield pool.watches
+
+    @asynccontextmanager
+    async def for_renewal(self) -> AsyncGenerator[httpx2.AsyncClient]:
+        """Lend a client whose requests wait for no others, for the renewal of a Lease."""
+        async with self._use() as pool:
+            yield pool.renewals
 
     async def close(self) -> None:
         """Close every connection."""

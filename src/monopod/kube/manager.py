@@ -54,7 +54,7 @@ class Manager:
             election: The Lease without which no controller acts. None means no leader election.
             lost: Called if another replica may lead from now on; ends the process.
         """
-        self._elector = None if election is None else LeaderElector(client, election)
+        self._elector = None if election is None else LeaderElector(client.for_renewals(), election)
         self._lost = lost
         self.client = client if self._elector is None else client.guarded(self._elector.check)
         """Of controllers: it sends no write while another replica may lead."""

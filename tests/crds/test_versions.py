@@ -1,0 +1,147 @@
+"""Versions of kinds: none loses a field of another, and the stored one can be changed."""
+
+import copy
+import uuid
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
+
+from monopod.api.crds import manifests
+from monopod.controlplane import stored_versions
+from monopod.kube import Client
+from tests.apiserver import ApiServer
+from tests.framework.eventually import eventually
+
+BETA = "monopod.dev/v1beta1"
+ALPHA = "monopod.dev/v1alpha1"
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("definition", manifests(), ids=lambda each: each["metadata"]["name"])
+def test_versions_differ_in_their_name_alone_where_nothing_converts(
+    definition: dict[str, Any],
+) -> None:
+    """The API server prunes what a version's schema lacks: without conversion all must be equal."""
+    assert "conversion" not in definition["spec"]
+    first, *others = definition["spec"]["versions"]
+    assert (first["served"], first["storage"]) == (True, True)
+    for each in others:
+        rest = {"name": first["name"], "storage": True}
+        assert {**each, **rest} == first
+        assert not each["storage"]
+
+
+_WORD = st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True)
+_SELECTORS = st.lists(
+    st.fixed_dictionaries(
+        {"namespace": _WORD}, optional={"labels": st.dictionaries(_WORD, _WORD, max_size=5)}
+    ),
+    min_size=1,
+    max_size=5,
+)
+_SPECS = st.fixed_dictionaries(
+    {"selectors": _SELECTORS},
+    optional={
+        "subnets": st.lists(_WORD, min_size=1, max_size=5, unique=True),
+        "podExecutionRoleArn": st.just("arn:aws:iam::111122223333:role/pod-execution"),
+        "tags": st.dictionaries(_WORD, st.text("abc xyz", max_size=20), max_size=5),
+    },
+)
+
+
+@pytest.mark.api
+@settings(
+    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(spec=_SPECS)
+def test_a_profile_is_the_same_in_both_versions(
+    api_server: ApiServer, spec: dict[str, Any]
+) -> None:
+    name = f"fp-{uuid.uuid4().hex[:8]}"
+    made = {
+        "apiVersion": ALPHA,
+        "kind": "FargateProfile",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+    def read(version: str) -> dict[str, Any]:
+        kind = f"fargateprofiles.{version}.monopod.dev"
+        done = api_server.kubectl("get", kind, name, "-o", "yaml")
+        assert done.returncode == 0, done.stderr
+        return yaml.safe_load(done.stdout)
+
+    done = api_server.kubectl("create", "-f", "-", stdin=yaml.safe_dump(made))
+    assert done.returncode == 0, done.stderr
+    alpha, beta = read("v1alpha1"), read("v1beta1")
+    assert (alpha.pop("apiVersion"), beta.pop("apiVersion")) == (ALPHA, BETA)
+    assert alpha == beta
+    # Written back as v1beta1 by a client that knows no other, with a change that is allowed.
+    changed = {**copy.deepcopy(beta), "apiVersion": BETA}
+    changed["spec"]["tags"] = {"written": "as-beta"}
+    done = api_server.kubectl("replace", "-f", "-", stdin=yaml.safe_dump(changed))
+    assert done.returncode == 0, done.stderr
+    assert read("v1alpha1")["spec"] == {**alpha["spec"], "tags": {"written": "as-beta"}}
+    # And the rules hold in both.
+    for version, refused in ((ALPHA, alpha), (BETA, beta)):
+        bad = {**copy.deepcopy(refused), "apiVersion": version}
+        bad["metadata"].pop("resourceVersion")
+        bad["spec"]["selectors"] = [{"namespace": "another-one"}]
+        done = api_server.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(bad))
+        assert "immutable" in done.stderr
+    api_server.kubectl("delete", "fargateprofile", name)
+
+
+@pytest.mark.api
+async def test_objects_are_written_in_a_new_stored_version_and_the_old_one_can_go(
+    api_server: ApiServer, admin: Client
+) -> None:
+    """With a copy of a definition, as an upgrade that stores v1beta1 will do."""
+    (profile,) = (each for each in manifests() if "fargateprofile" in each["metadata"]["name"])
+    definition = yaml.safe_load(yaml.safe_dump(profile).replace("monopod.dev", "copy.example"))
+    definition["spec"]["names"].pop("shortNames")
+    definition["spec"]["names"]["categories"] = []
+    name = definition["metadata"]["name"]
+    alpha, beta = definition["spec"]["versions"]
+
+    async def apply() -> None:
+        await admin.apply(msgspec.convert(definition, CustomResourceDefinition))
+
+    async def stored() -> list[str]:
+        found = await admin.get(CustomResourceDefinition, name)
+        return list((found.status and found.status.storedVersions) or ())
+
+    await apply()
+    for number in range(3):
+        made = {
+            "apiVersion": "copy.example/v1alpha1",
+            "kind": "FargateProfile",
+            "metadata": {"name": f"fp-{number}"},
+            "spec": {"selectors": [{"namespace": "shop"}]},
+        }
+
+        def create(made: dict[str, Any] = made) -> bool:
+            done = api_server.kubectl("create", "-f", "-", stdin=yaml.safe_dump(made))
+            return done.returncode == 0
+
+        await eventually(create)
+    assert await stored_versions.migrate(admin, [definition]) == 0
+    assert await stored() == ["v1alpha1"]
+
+    alpha["storage"], beta["storage"] = False, True
+    await apply()
+    assert await stored() == ["v1alpha1", "v1beta1"]
+
+    assert await stored_versions.migrate(admin, [definition]) == 3
+    assert await stored() == ["v1beta1"]
+    assert await stored_versions.migrate(admin, [definition]) == 0
+    definition["spec"]["versions"] = [beta]
+    await apply()
+    read = api_server.kubectl("get", "fargateprofiles.copy.example", "-o", "name")
+    assert len(read.stdout.split()) == 3, read.stderr
+    await admin.delete(CustomResourceDefinition, name)

@@ -1,0 +1,1 @@
+"""Replicas of the controllers as processes, which tests kill and suspend."""
