@@ -5,8 +5,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.models.meta_v1 import ObjectMeta
@@ -14,7 +16,16 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import ConfigMap
 from pydantic import ValidationError
 
-from monopod.kube import Client, Controller, ElectionConfig, Manager, NotLeaderError, make_key, meta
+from monopod.kube import (
+    Client,
+    Controller,
+    ElectionConfig,
+    Manager,
+    NotLeaderError,
+    connect,
+    make_key,
+    meta,
+)
 from monopod.kube.leader_election import (
     LeaderElector,
     LeadershipLostError,
@@ -229,6 +240,69 @@ async def test_a_leader_that_cannot_renew_ends_and_writes_nothing_more(admin: Cl
         assert "thief" in str(one.lost[0])
         with pytest.raises(NotLeaderError):
             await one.manager.client.delete(ConfigMap, "none", "default")
+
+
+@pytest.mark.unit
+async def test_a_write_that_waits_is_not_sent_once_the_lease_has_expired(tmp_path: Path) -> None:
+    """Neither one that waited for a connection, nor the body of one that has begun."""
+    sent: list[bytes] = []
+    leads = True
+
+    def guard() -> None:
+        if not leads:
+            raise NotLeaderError("another one may lead")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            sent.append(data)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    config = tmp_path / "kubeconfig"
+    config.write_text(yaml.safe_dump(_kubeconfig(f"http://127.0.0.1:{port}")))
+    async with server, connect(config, "tests") as client:
+        guarded = client.guarded(guard)
+        patch = {"data": {"a": "b"}}
+        await guarded.patch(ConfigMap, "one", patch, "default")
+        assert len(b"".join(sent).split(b"PATCH ")) == 2
+
+        leads = False
+        sent.clear()
+        with pytest.raises(NotLeaderError):
+            await guarded.patch(ConfigMap, "one", patch, "default")
+        assert sent == []
+        await guarded.get(ConfigMap, "one", "default")
+        assert b"GET " in sent[0]
+
+        # The first question is before the connection, the second for the head.
+        asked = allowed = 0
+        sent.clear()
+
+        def lost_while_sending() -> None:
+            nonlocal asked
+            asked += 1
+            if asked > allowed:
+                raise NotLeaderError("another one may lead")
+
+        for limit in (1, 2):
+            asked, allowed = 0, limit
+            with pytest.raises(NotLeaderError):
+                await client.guarded(lost_while_sending).patch(ConfigMap, "one", patch, "default")
+            assert b'"data"' not in b"".join(sent)
+
+
+def _kubeconfig(server: str) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [{"name": "it", "cluster": {"server": server}}],
+        "users": [{"name": "it", "user": {"token": "none"}}],
+    }
 
 
 @pytest.mark.api

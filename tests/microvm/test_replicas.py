@@ -52,7 +52,7 @@ def home(signing_server: ApiServer, tmp_path: Path) -> Path:
 
 
 class Observer:
-    """Notes every address, node and binding that ever was, from watches of its own."""
+    """Notes every address, node and binding that ever was, from its own watches."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -151,7 +151,7 @@ async def _kill(pair: Sequence[Replica], work: asyncio.Task[None]) -> int:
     return kills
 
 
-@pytest.mark.row("E5")
+@pytest.mark.row("S3")
 async def test_replicas_killed_alternately_lose_nothing_and_do_nothing_twice(
     world: World,
     home: Path,
@@ -218,7 +218,7 @@ async def _suspended(pair: Sequence[Replica]) -> tuple[Replica, Replica]:
     return old, new
 
 
-@pytest.mark.row("E5")
+@pytest.mark.row("S3")
 async def test_a_suspended_leader_writes_nothing_when_it_wakes(
     world: World, home: Path, tmp_path: Path
 ) -> None:

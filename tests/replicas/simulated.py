@@ -1,6 +1,6 @@
 """Machines that are directories of a host: they outlive the process that launched them.
 
-Whatever two processes do at once, or twice, is written down.
+A journal has every launch, and those that two processes began at once.
 """
 
 import asyncio

@@ -78,7 +78,7 @@ class Client:
         self._lent = connections.for_request
 
     def for_renewals(self) -> "Client":
-        """Return a client with a connection of its own, whose requests wait for no others."""
+        """Return a client whose requests wait for no other client's."""
         client = Client(self._connections, self._field_manager)
         client._lent = self._connections.for_renewal
         return client

@@ -1,9 +1,9 @@
 """Leader election with a Lease, by client-go's rules: one of a controller's replicas acts.
 
 Clocks of replicas may differ: a Lease counts as held for its duration after this process *observed*
-its last change, whatever time the holder wrote. A leader stops by its own monotonic clock, before
-another one can start: ``renew_deadline_s`` after it began its last successful renewal, while others
-wait for ``lease_duration_s`` after they saw it.
+its last change; the times that the holder wrote do not count. A leader stops by its own monotonic
+clock, before another one can start: ``renew_deadline_s`` after it began its last successful
+renewal, while others wait for ``lease_duration_s`` after they saw it.
 
 A process that was suspended finds out late. So each of its writes asks ``LeaderElector.check``
 while the request is sent (see ``Client.guarded``).
