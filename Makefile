@@ -111,6 +111,10 @@ test-e2e: components ## Tests on a whole cluster with real machines
 test-upstream: components ## Upstream's own cases for network policies; more than an hour
 	@MONOPOD_UPSTREAM=1 $(BIN)/pytest -s tests/e2e/test_upstream_network_policies.py
 
+.PHONY: test-upgrade
+test-upgrade: components ## From MONOPOD_UPGRADE_FROM (a tag or commit) to this version with pods running, replicas killed, a backup restored
+	@$(BIN)/pytest -s --no-cov -m e2e tests/e2e/test_upgrade.py
+
 .PHONY: scan
 scan: components ## Scan a control plane and the guest image with Trivy and kube-score; builds Trivy once, ten minutes
 	@MONOPOD_SCAN=$(or $(MONOPOD_SCAN),compare) $(BIN)/pytest --no-cov tests/hardening
