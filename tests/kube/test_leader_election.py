@@ -37,7 +37,9 @@ from monopod.kube.leader_election import (
     renewed,
 )
 from monopod.settings import Settings
+from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
+from tests.kube.proxy import proxied
 from tests.kube.waiting import until
 
 _NOW = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
@@ -303,6 +305,33 @@ def _kubeconfig(server: str) -> dict[str, object]:
         "clusters": [{"name": "it", "cluster": {"server": server}}],
         "users": [{"name": "it", "user": {"token": "none"}}],
     }
+
+
+@pytest.mark.api
+async def test_a_connection_that_hangs_does_not_cost_the_lease(
+    api_server: ApiServer, admin: Client, tmp_path: Path
+) -> None:
+    config = ElectionConfig("hangs", "default", "one", 8, renew_deadline_s=6, retry_period_s=0.5)
+    async with (
+        proxied(api_server.url, api_server.admin.parent, tmp_path) as (proxy, kubeconfig),
+        connect(kubeconfig, "tests") as client,
+    ):
+        elector = LeaderElector(client.for_renewals(), config)
+        await elector.acquire()
+        work = asyncio.create_task(elector.renew())
+        proxy.hold()
+        held = await admin.get(Lease, "hangs", "default")
+
+        async def renewed_since() -> bool:
+            found = await admin.get(Lease, "hangs", "default")
+            return meta(found).resourceVersion != meta(held).resourceVersion
+
+        await eventually(renewed_since, "it is renewed by another connection", every_s=0.1)
+        assert proxy.connections > 1
+        assert elector.leads
+        assert not work.done()
+        work.cancel()
+        await _ended(work)
 
 
 @pytest.mark.api

@@ -265,7 +265,13 @@ class LeaderElector:
         """Acquire or renew the Lease once; return whether this process holds it now."""
         began = self._clock()
         try:
-            ours = await self._attempt()
+            # A connection that hangs leaves time for another one, as client-go's does.
+            async with asyncio.timeout(self._config.renew_deadline_s / 2):
+                ours = await self._attempt()
+        except TimeoutError:
+            self._lease = None
+            _log.warning("leader_election_failed", lease=self._config.name, why="no answer")
+            return False
         except ConflictError:
             # Another process wrote first: what it wrote is seen at the next attempt.
             self._lease = None
