@@ -54,47 +54,60 @@ _SPECS = st.fixed_dictionaries(
 )
 
 
+def _server(server: ApiServer, verb: str, made: list[dict[str, Any]]) -> str:
+    """Send objects; return what the server says against them."""
+    done = server.kubectl(verb, "-f", "-", stdin=yaml.safe_dump_all(made))
+    return done.stderr if done.returncode else ""
+
+
+def _read(server: ApiServer, version: str, label: str) -> dict[str, dict[str, Any]]:
+    kind = f"fargateprofiles.{version}.monopod.dev"
+    done = server.kubectl("get", kind, "-l", f"of={label}", "-o", "yaml")
+    assert done.returncode == 0, done.stderr
+    found = {each["metadata"]["name"]: each for each in yaml.safe_load(done.stdout)["items"]}
+    assert {each.pop("apiVersion") for each in found.values()} == {f"monopod.dev/{version}"}
+    return found
+
+
 @pytest.mark.api
 @settings(
-    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
-@given(spec=_SPECS)
+@given(specs=st.lists(_SPECS, min_size=5, max_size=20))
 def test_a_profile_is_the_same_in_both_versions(
-    api_server: ApiServer, spec: dict[str, Any]
+    api_server: ApiServer, specs: list[dict[str, Any]]
 ) -> None:
-    name = f"fp-{uuid.uuid4().hex[:8]}"
-    made = {
-        "apiVersion": ALPHA,
-        "kind": "FargateProfile",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-    def read(version: str) -> dict[str, Any]:
-        kind = f"fargateprofiles.{version}.monopod.dev"
-        done = api_server.kubectl("get", kind, name, "-o", "yaml")
-        assert done.returncode == 0, done.stderr
-        return yaml.safe_load(done.stdout)
-
-    done = api_server.kubectl("create", "-f", "-", stdin=yaml.safe_dump(made))
-    assert done.returncode == 0, done.stderr
-    alpha, beta = read("v1alpha1"), read("v1beta1")
-    assert (alpha.pop("apiVersion"), beta.pop("apiVersion")) == (ALPHA, BETA)
+    label = uuid.uuid4().hex[:8]
+    made = [
+        {
+            "apiVersion": (ALPHA, BETA)[number % 2],
+            "kind": "FargateProfile",
+            "metadata": {"name": f"fp-{label}-{number}", "labels": {"of": label}},
+            "spec": spec,
+        }
+        for number, spec in enumerate(specs)
+    ]
+    assert _server(api_server, "create", made) == ""
+    alpha, beta = (_read(api_server, version, label) for version in ("v1alpha1", "v1beta1"))
     assert alpha == beta
-    # Written back as v1beta1 by a client that knows no other, with a change that is allowed.
-    changed = {**copy.deepcopy(beta), "apiVersion": BETA}
-    changed["spec"]["tags"] = {"written": "as-beta"}
-    done = api_server.kubectl("replace", "-f", "-", stdin=yaml.safe_dump(changed))
-    assert done.returncode == 0, done.stderr
-    assert read("v1alpha1")["spec"] == {**alpha["spec"], "tags": {"written": "as-beta"}}
+    assert [alpha[f"fp-{label}-{number}"]["spec"] for number in range(len(specs))] == specs
+    # Written back as the other version, with a change that is allowed.
+    changed = copy.deepcopy(alpha)
+    for number, each in enumerate(changed.values()):
+        each["apiVersion"] = (BETA, ALPHA)[number % 2]
+        each["spec"]["tags"] = {"written": "again"}
+    assert _server(api_server, "replace", list(changed.values())) == ""
+    for version in ("v1alpha1", "v1beta1"):
+        read = _read(api_server, version, label)
+        assert {name: each["spec"] for name, each in read.items()} == {
+            name: {**each["spec"], "tags": {"written": "again"}} for name, each in alpha.items()
+        }
     # And the rules hold in both.
-    for version, refused in ((ALPHA, alpha), (BETA, beta)):
-        bad = {**copy.deepcopy(refused), "apiVersion": version}
-        bad["metadata"].pop("resourceVersion")
+    for version in (ALPHA, BETA):
+        bad = {**copy.deepcopy(made[0]), "apiVersion": version}
         bad["spec"]["selectors"] = [{"namespace": "another-one"}]
-        done = api_server.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(bad))
-        assert "immutable" in done.stderr
-    api_server.kubectl("delete", "fargateprofile", name)
+        assert "immutable" in _server(api_server, "apply", [bad])
+    api_server.kubectl("delete", "fargateprofile", "-l", f"of={label}")
 
 
 @pytest.mark.api
