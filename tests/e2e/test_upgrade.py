@@ -286,7 +286,13 @@ async def _second_replicas(home: Path) -> AsyncGenerator[None]:
         )
 
     try:
-        await eventually(all_stand_by, "the second replicas run", 240, every_s=0.5)
+        await eventually(
+            all_stand_by,
+            "the second replicas run",
+            240,
+            every_s=0.5,
+            errors=(FileNotFoundError,),
+        )
         yield
     finally:
         for each in work:
