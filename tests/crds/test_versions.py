@@ -104,7 +104,7 @@ def test_a_profile_is_the_same_in_both_versions(
         }
     # And the rules hold in both.
     for version in (ALPHA, BETA):
-        bad = {**copy.deepcopy(made[0]), "apiVersion": version}
+        bad: dict[str, Any] = {**copy.deepcopy(made[0]), "apiVersion": version}
         bad["spec"]["selectors"] = [{"namespace": "another-one"}]
         assert "immutable" in _server(api_server, "apply", [bad])
     api_server.kubectl("delete", "fargateprofile", "-l", f"of={label}")
