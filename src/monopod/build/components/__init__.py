@@ -6,6 +6,7 @@ as a Go module, and this package builds the pinned programs.
 
 from monopod.build.components.catalogue import (
     COMPONENTS,
+    E2E_SUITE,
     FORTIO,
     HELM,
     KUBE_SCORE,
@@ -30,6 +31,7 @@ from monopod.build.components.provide import Components, module_directory, provi
 
 __all__ = [
     "COMPONENTS",
+    "E2E_SUITE",
     "FORTIO",
     "HELM",
     "KUBE_SCORE",

@@ -125,6 +125,18 @@ def _kubernetes(name: str, binary: str) -> Program:
     return Program(name, ("--version",), "Kubernetes v{version}", binary=binary)
 
 
+_KUBERNETES_VERSION: Final = {
+    f"{package}.{variable}": value
+    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    for variable, value in {
+        "gitVersion": "v{version}",
+        "gitMajor": "{major}",
+        "gitMinor": "{minor}",
+    }.items()
+}
+"""Variables from which programs of Kubernetes take their version."""
+
+
 def _cni(name: str) -> Program:
     return Program(name, (), f"CNI {name} plugin v{{version}}")
 
@@ -158,15 +170,7 @@ COMPONENTS: Final[tuple[Component, ...]] = (
             _kubernetes("kubelet", "kubelet"),
         ),
         replacements=KUBERNETES,
-        variables={
-            f"{package}.{variable}": value
-            for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-            for variable, value in {
-                "gitVersion": "v{version}",
-                "gitMajor": "{major}",
-                "gitMinor": "{minor}",
-            }.items()
-        },
+        variables=_KUBERNETES_VERSION,
     ),
     Component(
         name="containerd",
@@ -332,3 +336,23 @@ OPENTELEMETRY_COLLECTOR: Final = Component(
 )
 MONITORS: Final[tuple[Component, ...]] = (PROMETHEUS, PROMETHEUS_OPERATOR, OPENTELEMETRY_COLLECTOR)
 """What long tests monitor a cluster with. No cluster runs them: each is built at its first use."""
+
+E2E_SUITE: Final = Component(
+    name="e2e",
+    module="k8s.io/kubernetes",
+    packages={
+        "e2e.test": "./cmd/e2e.test",
+        "agnhost": "k8s.io/kubernetes/test/images/agnhost",
+        "nonewprivs": "k8s.io/kubernetes/test/images/nonewprivs",
+        "sample-apiserver": "k8s.io/sample-apiserver",
+    },
+    programs=(
+        Program("e2e.test", ("--version",), "Kubernetes v{version}"),
+        # Of images that its cases run. Their versions are not Kubernetes'.
+        Program("agnhost", ("--version",), "app version"),
+        Program("nonewprivs", (), "Effective uid:"),
+        Program("sample-apiserver", ("--help",), "Launch a wardle API server"),
+    ),
+    variables=_KUBERNETES_VERSION,
+)
+"""Upstream's end-to-end suite, and programs of its images. No cluster runs it: built on request."""
