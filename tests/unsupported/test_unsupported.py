@@ -67,7 +67,7 @@ _IN_ANY_KIND = [
         f"{_SECURITY}SeccompProfile: Localhost",
     ),
     (
-        {"securityContext": {"seLinuxOptions": {"level": "s0:c123,c456"}}},
+        {"securityContext": {"seLinuxOptions": {"level": "s0:c123,c456", "role": "system_r"}}},
         f"{_SECURITY}SELinuxOptions",
     ),
     (
@@ -208,6 +208,8 @@ def test_what_no_pod_may_ask_for(asked: dict[str, Any], said: str) -> None:
         {"securityContext": {"sysctls": [{"name": "net/ipv4/tcp_rmem", "value": "1 2 3"}]}},
         {"securityContext": {"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]}},
         {"securityContext": {"appArmorProfile": {"type": "Unconfined"}, "seLinuxOptions": {}}},
+        # As OpenShift gives it to every pod, and Kubernetes' own cases to theirs.
+        {"securityContext": {"seLinuxOptions": {"level": "s0:c123,c456"}}},
         {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
         {"securityContext": {"supplementalGroupsPolicy": "Strict"}},
         {"metadata": {"labels": {"kubernetes.io/os": "linux"}}},

@@ -163,7 +163,7 @@ def _confined(context: dict[str, Any]) -> Iterator[str]:
     apparmor, seccomp = (context.get(f"{name}Profile") or {} for name in ("appArmor", "seccomp"))
     if apparmor.get("type") in ("RuntimeDefault", "Localhost"):
         yield f"AppArmorProfile: {apparmor['type']}"
-    if any((context.get("seLinuxOptions") or {}).values()):
+    if any((context.get("seLinuxOptions") or {}).get(name) for name in ("user", "role", "type")):
         yield "SELinuxOptions"
     if seccomp.get("type") == "Localhost":
         yield "SeccompProfile: Localhost"

@@ -66,13 +66,14 @@ def confinement_faults(context: SecurityContext | PodSecurityContext) -> Iterato
     """Yield confinement settings that machines do not support.
 
     A guest's kubelet or containerd rejects AppArmor profiles and seccomp profiles of the node, and
-    would run a container with SELinux options without them.
+    would run a container with SELinux options without them. A level alone is supported: it keeps
+    pods of one node apart, and a machine has one pod.
     """
     apparmor, seccomp = context.appArmorProfile, context.seccompProfile
     if apparmor is not None and apparmor.type != "Unconfined":
         yield f"AppArmorProfile: {apparmor.type}"
     labels = context.seLinuxOptions
-    if labels is not None and (labels.user or labels.role or labels.type or labels.level):
+    if labels is not None and (labels.user or labels.role or labels.type):
         yield "SELinuxOptions"
     if seccomp is not None and seccomp.type == "Localhost":
         yield "SeccompProfile: Localhost"

@@ -1,0 +1,160 @@
+"""Runs upstream's conformance cases on a cluster: ``make test-conformance``.
+
+A run that is stopped goes on where it was: cases that have passed are not run again.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import yaml
+
+from monopod.build.components import COMPONENTS, E2E_SUITE, module_directory, provide
+from monopod.build.images import push
+from monopod.controlplane import access
+from monopod.settings import Settings
+from monopod.util.progress import Progress
+from tests.conformance import cases, results
+from tests.conformance.images import REPOSITORY, build_images
+from tests.conformance.suite import Suite
+from tests.e2e.cluster import Cluster
+
+_PROFILE: Final = "fp-conformance"
+_NODE: Final = "conformance"
+_ROOT: Final = Path(__file__).parents[2]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make test-conformance", description=__doc__)
+    parser.add_argument("--driver", default="gvisor", help="what the pods' machines run on")
+    parser.add_argument("--focus", default="", help="a regular expression that chooses cases")
+    parser.add_argument("--at-once", type=int, default=3, help="cases that run at the same time")
+    parser.add_argument("--batch", type=int, default=8, help="cases of one start of the suite")
+    parser.add_argument("--attempts", type=int, default=1, help="runs of a case until it passes")
+    parser.add_argument("--all", action="store_true", help="run skipped cases too")
+    parser.add_argument("--results", type=Path, default=_ROOT / "test-results" / "conformance")
+    return parser.parse_args()
+
+
+def _report(progress: Progress) -> None:
+    print(f"{progress.task}: {progress.detail}", file=sys.stderr, flush=True)
+
+
+async def prepare(cluster: Cluster, driver: str, directory: Path) -> Suite:
+    """Build the suite and its images, and make the cluster ready for it."""
+    settings = Settings(home=cluster.home)
+    components = await provide(settings, _report, components=(*COMPONENTS, E2E_SUITE))
+    sources = await module_directory(E2E_SUITE.module, settings)
+    registry = access.registry(settings)
+    for image in await build_images(components, sources, settings.cache, _report):
+        for tag in image.tags:
+            name = f"{REPOSITORY}/{image.name}:{tag}"
+            await push(image.archive, registry.url, socket=registry.socket, name=name)
+    await cluster.apply(_profile(driver))
+    if not await _schedulable(cluster):
+        await cluster.monopod("node", "add", _NODE, timeout_s=240)
+    directory.mkdir(parents=True, exist_ok=True)
+    registries = directory / "registries.yaml"
+    repository = f"{urlsplit(registry.url).netloc}/{REPOSITORY}"
+    names = ("promoterE2eRegistry", "gcRegistry", "gcEtcdRegistry")
+    registries.write_text(yaml.safe_dump(dict.fromkeys(names, repository)))
+    kubeconfig = Path((await cluster.monopod("kubeconfig")).strip())
+    return Suite(
+        components.program("e2e.test"),
+        components.program("kubectl"),
+        kubeconfig,
+        registries,
+        directory,
+    )
+
+
+def _profile(driver: str) -> dict[str, object]:
+    """Return a profile for all namespaces of the suite's; no other of a cluster's has a hyphen."""
+    return {
+        "apiVersion": "monopod.dev/v1alpha1",
+        "kind": "FargateProfile",
+        "metadata": {"name": _PROFILE, "annotations": {"monopod.dev/driver": driver}},
+        "spec": {
+            "selectors": [{"namespace": "*-*"}],
+            "podExecutionRoleArn": "arn:aws:iam::000000000000:role/conformance",
+        },
+    }
+
+
+async def _schedulable(cluster: Cluster) -> bool:
+    nodes = (await cluster.get("nodes"))["items"]
+    return any(not node["spec"].get("taints") for node in nodes)
+
+
+async def run(
+    suite: Suite, waiting: Sequence[str], *, at_once: int, batch: int, label: str
+) -> None:
+    """Run cases, some at the same time, each batch by one start of the suite's program."""
+    queue = list(enumerate(cases.batches(waiting, batch)))
+    ended = 0
+
+    async def work() -> None:
+        nonlocal ended
+        while queue:
+            number, names = queue.pop(0)
+            found = await suite.run(names, f"{label}-{number:03}")
+            ended += len(names)
+            for each in found:
+                print(f"{each.state} in {each.seconds:.0f} s: {each.case}", flush=True)
+            print(f"-- {ended} of {len(waiting)} cases of {label}", flush=True)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(work())
+
+
+async def main() -> int:
+    """Run what has not passed yet; returns the exit status."""
+    arguments = _arguments()
+    home = os.environ.get("MONOPOD_HOME")
+    cluster = Cluster(Path(home) if home else Settings().home)
+    directory: Path = arguments.results / arguments.driver
+    suite = await prepare(cluster, arguments.driver, directory)
+    skips = () if arguments.all else cases.skips()
+    plan = cases.plan(await suite.list(), arguments.driver, skips)
+    label = 0
+    while (suite.directory / f"run-{label}").exists():
+        label += 1
+    (suite.directory / f"run-{label}").touch()
+    before = results.read(suite.record)
+
+    def waits(case: str) -> bool:
+        runs = before.get(case, ())
+        done = any(each.state in (results.PASSED, results.SKIPPED) for each in runs)
+        return not done and len(runs) < arguments.attempts and bool(re.search(arguments.focus, case))
+
+    for kind, names, at_once in (
+        ("parallel", plan.parallel, arguments.at_once),
+        ("serial", plan.serial, 1),
+    ):
+        await run(
+            suite,
+            list(filter(waits, names)),
+            at_once=at_once,
+            batch=arguments.batch,
+            label=f"run-{label}-{kind}",
+        )
+    found = results.read(suite.record)
+    (suite.directory / "junit.xml").write_text(
+        results.junit(found, plan.skipped, f"conformance on {arguments.driver}")
+    )
+    failed = [case for case, runs in found.items() if runs[-1].state not in ("passed", "skipped")]
+    print(f"{len(found)} run, {len(failed)} failed, {len(plan.skipped)} not run")
+    for case in failed:
+        print(f"failed: {case}")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
