@@ -132,7 +132,9 @@ async def main() -> int:
     def waits(case: str) -> bool:
         runs = before.get(case, ())
         done = any(each.state in (results.PASSED, results.SKIPPED) for each in runs)
-        return not done and len(runs) < arguments.attempts and bool(re.search(arguments.focus, case))
+        return (
+            not done and len(runs) < arguments.attempts and bool(re.search(arguments.focus, case))
+        )
 
     for kind, names, at_once in (
         ("parallel", plan.parallel, arguments.at_once),

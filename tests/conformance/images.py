@@ -102,7 +102,8 @@ RECIPES: Final[tuple[Recipe, ...]] = (
         ),
         links=(("agnhost-2", "agnhost"), ("bin/nc", "nc.openbsd")),
     ),
-    Recipe("busybox", ("1.37.0-2",), _SHELL),
+    # Debian's busybox has a shell that drops variables whose names are no identifiers, such as `a-b`.
+    Recipe("busybox", ("1.37.0-2",), _SHELL, packaged=("bin/bash",), links=(("bin/sh", "bash"),)),
     Recipe(
         "nginx",
         ("1.27.0-2", "1.28.0-2"),

@@ -47,7 +47,10 @@ def test_serial_cases_run_alone_and_skipped_ones_not_at_all() -> None:
     assert cases.plan(listed, "gvisor", skipping) == Plan(
         ("b fork", "d"), ("c [Serial]",), {"a host": "no hosts"}
     )
-    assert cases.plan(listed, "uml", skipping).skipped == {"a host": "no hosts", "b fork": "no forks"}
+    assert cases.plan(listed, "uml", skipping).skipped == {
+        "a host": "no hosts",
+        "b fork": "no forks",
+    }
 
 
 def test_a_pattern_finds_its_cases_and_no_others() -> None:
@@ -102,7 +105,10 @@ def test_results_are_kept_over_runs(tmp_path: Path) -> None:
 
 def test_junit_has_every_case_once() -> None:
     runs = {
-        "a": (results.Result("a", "failed", 2, "no", "now"), results.Result("a", "passed", 1, "", "now")),
+        "a": (
+            results.Result("a", "failed", 2, "no", "now"),
+            results.Result("a", "passed", 1, "", "now"),
+        ),
         "b": (results.Result("b", "failed", 3, "<no>", "now"),),
         "c": (results.Result("c", "skipped", 0, "two nodes", "now"),),
     }
