@@ -6,6 +6,7 @@ import pytest
 
 from monopod.build.components import (
     COMPONENTS,
+    E2E_SUITE,
     FORTIO,
     HELM,
     SCANNERS,
@@ -21,9 +22,10 @@ pytestmark = pytest.mark.unit
 
 _BY_NAME = pytest.mark.parametrize(
     "component",
-    (*COMPONENTS, FORTIO, HELM, VERTICAL_POD_AUTOSCALER, *SCANNERS),
+    (*COMPONENTS, E2E_SUITE, FORTIO, HELM, VERTICAL_POD_AUTOSCALER, *SCANNERS),
     ids=lambda one: one.name,
 )
+_KUBE = next(one for one in COMPONENTS if one.name == "kube")
 
 
 @_BY_NAME
@@ -44,28 +46,30 @@ def test_no_two_programs_share_a_name() -> None:
     assert len(names) == len(set(names))
 
 
-def test_kubernetes_and_its_staging_modules_are_of_one_release() -> None:
-    kube = next(one for one in COMPONENTS if one.name == "kube")
-    release = kube.version.removeprefix("v1.")
+@pytest.mark.parametrize("component", [_KUBE, E2E_SUITE], ids=lambda one: one.name)
+def test_kubernetes_and_its_staging_modules_are_of_one_release(component: Component) -> None:
+    release = _KUBE.version.removeprefix("v1.")
+    assert component.version == _KUBE.version
     staged = re.findall(
         r"^\s+k8s\.io/\S+ => k8s\.io/\S+ v0\.(\S+)$",
-        (kube.directory / "go.mod").read_text(),
+        (component.directory / "go.mod").read_text(),
         re.MULTILINE,
     )
     assert set(staged) == {release}
 
 
-def test_metrics_server_is_built_with_the_modules_of_kubernetes() -> None:
+@pytest.mark.parametrize("name", ["metrics-server", "e2e"])
+def test_what_shares_modules_with_kubernetes_is_built_with_the_same(name: str) -> None:
     """Otherwise what they share is compiled twice, which takes minutes."""
-    kube, server = (_versions(name) for name in ("kube", "metrics-server"))
-    assert {name: version for name, version in server.items() if name in kube} == {
-        name: version for name, version in kube.items() if name in server
+    kube, other = _versions("kube"), _versions(name)
+    assert {module: version for module, version in other.items() if module in kube} == {
+        module: version for module, version in kube.items() if module in other
     }
 
 
 def _versions(component: str) -> dict[str, str]:
     """Return the versions that a component is built with, by module."""
-    named = next(one for one in COMPONENTS if one.name == component)
+    named = next(one for one in (*COMPONENTS, E2E_SUITE) if one.name == component)
     # A replacement changes what is compiled, so a version that is required has to be right.
     required, _, _ = (named.directory / "go.mod").read_text().partition("\nexclude")
     return dict(re.findall(r"^\s+(\S+) (v\S+)", required, re.MULTILINE))

@@ -20,7 +20,7 @@ from monopod.build.images import push
 from monopod.controlplane import access
 from monopod.settings import Settings
 from monopod.util.progress import Progress
-from tests.conformance import cases, results
+from tests.conformance import cases, page, results
 from tests.conformance.images import REPOSITORY, build_images
 from tests.conformance.suite import Suite
 from tests.e2e.cluster import Cluster
@@ -28,6 +28,10 @@ from tests.e2e.cluster import Cluster
 _PROFILE: Final = "fp-conformance"
 _NODE: Final = "conformance"
 _ROOT: Final = Path(__file__).parents[2]
+_HOME: Final = Path("/var/lib/monopod-conformance")
+"""Of a cluster that is made for a run, and removed after it. `MONOPOD_HOME` names another."""
+_PATIENCE_S: Final = 1800
+"""Of `monopod up`, which may have to build everything."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -59,7 +63,7 @@ async def prepare(cluster: Cluster, driver: str, directory: Path) -> Suite:
     await cluster.apply(_profile(driver))
     if not await _schedulable(cluster):
         await cluster.monopod("node", "add", _NODE, timeout_s=240)
-    directory.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
     registries = directory / "registries.yaml"
     repository = f"{urlsplit(registry.url).netloc}/{REPOSITORY}"
     names = ("promoterE2eRegistry", "gcRegistry", "gcEtcdRegistry")
@@ -118,43 +122,44 @@ async def main() -> int:
     """Run what has not passed yet; returns the exit status."""
     arguments = _arguments()
     home = os.environ.get("MONOPOD_HOME")
-    cluster = Cluster(Path(home) if home else Settings().home)
-    directory: Path = arguments.results / arguments.driver
-    suite = await prepare(cluster, arguments.driver, directory)
-    skips = () if arguments.all else cases.skips()
-    plan = cases.plan(await suite.list(), arguments.driver, skips)
-    label = 0
-    while (suite.directory / f"run-{label}").exists():
-        label += 1
-    (suite.directory / f"run-{label}").touch()
+    cluster = Cluster(Path(home) if home else _HOME)
+    await cluster.monopod("up", "--no-demo", timeout_s=_PATIENCE_S)
+    try:
+        directory: Path = arguments.results / arguments.driver
+        suite = await prepare(cluster, arguments.driver, directory)
+        return await _run_all(suite, arguments)
+    finally:
+        if not home:
+            await cluster.monopod("down", timeout_s=_PATIENCE_S)
+
+
+async def _run_all(suite: Suite, arguments: argparse.Namespace) -> int:
+    listed = await suite.list()
+    plan = cases.plan(listed, arguments.driver, () if arguments.all else cases.skips())
     before = results.read(suite.record)
 
     def waits(case: str) -> bool:
         runs = before.get(case, ())
-        done = any(each.state in (results.PASSED, results.SKIPPED) for each in runs)
-        return (
-            not done and len(runs) < arguments.attempts and bool(re.search(arguments.focus, case))
-        )
+        if any(each.state in (results.PASSED, results.SKIPPED) for each in runs):
+            return False
+        return len(runs) < arguments.attempts and re.search(arguments.focus, case) is not None
 
+    label = suite.next_label()
     for kind, names, at_once in (
         ("parallel", plan.parallel, arguments.at_once),
         ("serial", plan.serial, 1),
     ):
-        await run(
-            suite,
-            list(filter(waits, names)),
-            at_once=at_once,
-            batch=arguments.batch,
-            label=f"run-{label}-{kind}",
-        )
+        chosen = list(filter(waits, names))
+        name = f"{label}-{kind}"
+        await run(suite, chosen, at_once=at_once, batch=arguments.batch, label=name)
     found = results.read(suite.record)
-    (suite.directory / "junit.xml").write_text(
-        results.junit(found, plan.skipped, f"conformance on {arguments.driver}")
-    )
-    failed = [case for case, runs in found.items() if runs[-1].state not in ("passed", "skipped")]
-    print(f"{len(found)} run, {len(failed)} failed, {len(plan.skipped)} not run")
+    title = f"conformance on {arguments.driver}"
+    suite.junit.write_text(results.junit(found, plan.skipped, title))
+    outcome = page.Outcome(arguments.driver, found, plan.skipped)
+    print(page.summary(listed, [outcome]))
+    failed = [case for case in listed if outcome.of(case) in page.FAILED]
     for case in failed:
-        print(f"failed: {case}")
+        print(f"{outcome.of(case)}: {case}")
     return bool(failed)
 
 

@@ -102,7 +102,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
         ),
         links=(("agnhost-2", "agnhost"), ("bin/nc", "nc.openbsd")),
     ),
-    # Debian's busybox has a shell that drops variables whose names are no identifiers, such as `a-b`.
+    # The shell of Debian's busybox drops variables whose names are no identifiers: `a-b`.
     Recipe("busybox", ("1.37.0-2",), _SHELL, packaged=("bin/bash",), links=(("bin/sh", "bash"),)),
     Recipe(
         "nginx",
@@ -223,7 +223,7 @@ async def _unpack(root: Path) -> None:
 async def _fill(
     recipe: Recipe, root: Path, debian: Path, components: Components, sources: Path
 ) -> None:
-    root.mkdir()
+    await asyncio.to_thread(root.mkdir)
     if recipe.name == "pause":
         await _compile(sources / "build/pause/linux/pause.c", root / "pause")
         return

@@ -10,6 +10,8 @@ from typing import Final
 from tests.conformance import cases, results
 from tests.conformance.results import Result
 
+FAILED: Final = ("failed", "panicked", "timedout")
+"""Ginkgo's words for cases that did not pass."""
 _TAGS: Final = re.compile(r" \[(?:Conformance|NodeConformance|LinuxOnly|Serial|Slow)\]")
 _GROUP: Final = re.compile(r"\[(sig-[a-z-]+)\]")
 
@@ -44,10 +46,16 @@ def summary(listed: Sequence[str], outcomes: Iterable[Outcome]) -> str:
         for case in listed:
             groups.setdefault(_group(case), []).append(case)
         for group, members in (*sorted(groups.items()), ("**all**", list(listed))):
-            words = [outcome.of(case).split()[0] for case in members]
-            numbers = (len(members), *map(words.count, ("passed", "failed", "skipped", "not")))
+            words = [_column(outcome.of(case)) for case in members]
+            numbers = (len(members), *map(words.count, ("passed", "failed", "skipped", "not run")))
             rows.append(f"| {outcome.driver} | {group} | " + " | ".join(map(str, numbers)) + " |")
     return "\n".join(rows)
+
+
+def _column(word: str) -> str:
+    if word.startswith(results.PASSED):
+        return results.PASSED
+    return "failed" if word in FAILED else word
 
 
 def _group(case: str) -> str:

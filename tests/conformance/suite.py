@@ -30,8 +30,18 @@ class Suite:
         return self.directory / "results.jsonl"
 
     @property
+    def junit(self) -> Path:
+        return self.directory / "junit.xml"
+
+    @property
     def environment(self) -> Mapping[str, str]:
         return {**os.environ, "KUBE_TEST_REPO_LIST": str(self.registries)}
+
+    def next_label(self) -> str:
+        """Return the first part of the names of a run's logs, which no other run has."""
+        label = f"run-{len(list(self.directory.glob('run-*.started')))}"
+        (self.directory / f"{label}.started").touch()
+        return label
 
     async def list(self) -> tuple[str, ...]:
         """Return all conformance cases, without a cluster."""
