@@ -1,5 +1,6 @@
 """An attacker with the certificate of a machine's kubelet, at the API server."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from functools import partial
@@ -16,7 +17,7 @@ from lightkube.models.certificates_v1 import CertificateSigningRequestSpec
 from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from lightkube.resources.coordination_v1 import Lease
-from lightkube.resources.core_v1 import Event, Node, Pod, Service
+from lightkube.resources.core_v1 import Event, Node, Pod, Service, ServiceAccount
 
 from monopod.kube import Client, ForbiddenError, PatchType, connect, uid_of
 from tests.apiserver import ApiServer
@@ -272,6 +273,75 @@ async def test_what_else_it_writes_is_small(guest: Client, node: str) -> None:
     metadata = ObjectMeta(name=node, namespace="kube-node-lease", annotations={"a": "b" * 100_000})
     with pytest.raises(ForbiddenError, match="metadata is too large"):
         await guest.create(Lease(metadata=metadata))
+
+
+@pytest.mark.row("S5")
+@pytest.mark.usefixtures("guest")
+async def test_it_requests_certificates_of_its_own_pod_only(
+    server: ApiServer, admin: Client, node: str, namespace: str
+) -> None:
+    """A kubelet does so for a projected volume with a ``podCertificate``."""
+    certificate = {
+        "signerName": _SIGNER,
+        "keyType": "ECDSAP256",
+        "credentialBundlePath": "bundle.pem",
+    }
+    named = {"name": "signed", "namespace": namespace}
+    spec = {
+        "automountServiceAccountToken": False,
+        "containers": [{"name": "main", "image": "x"}],
+        "volumes": [{"name": "v", "projected": {"sources": [{"podCertificate": certificate}]}}],
+    }
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": named, "spec": spec}
+    assert not server.kubectl("create", "-f", "-", stdin=yaml.safe_dump(pod)).stderr
+    created = await admin.get(Pod, "signed", namespace)
+    async with connect(server.kubeconfig(SCHEDULER, "system:masters"), "tests") as scheduler:
+        await scheduler.bind(created, node)
+    account = await admin.get(ServiceAccount, "default", namespace)
+    request: dict[str, Any] = {
+        "signerName": _SIGNER,
+        "podName": "signed",
+        "podUID": uid_of(created),
+        "serviceAccountName": "default",
+        "serviceAccountUID": uid_of(account),
+        "nodeName": node,
+        "nodeUID": uid_of(await admin.get(Node, node)),
+        "maxExpirationSeconds": 86_400,
+        "stubPKCS10Request": base64.b64encode(_stub()).decode(),
+    }
+
+    def ask(**changed: Any) -> str:
+        body = {
+            "apiVersion": "certificates.k8s.io/v1",
+            "kind": "PodCertificateRequest",
+            "metadata": {"generateName": "req-", "namespace": namespace},
+            "spec": request | changed,
+        }
+        done = server.kubectl(
+            *("create", f"--as=system:node:{node}", "-f", "-"),
+            *("--as-group=system:nodes", "--as-group=system:authenticated"),
+            stdin=yaml.safe_dump(body),
+        )
+        return done.stderr
+
+    await eventually(lambda: asyncio.to_thread(lambda: not ask()))
+    assert "which is not the requesting node" in ask(nodeName="another")
+    assert "is forbidden" in ask(signerName="example.com/another")
+    annotations = {"example.com/a": "b" * 1025}
+    assert "at most 32 annotations" in ask(unverifiedUserAnnotations=annotations)
+
+
+_SIGNER: Final = "example.com/signer"
+
+
+def _stub() -> bytes:
+    """Return a request that proves the possession of a key and says nothing else."""
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+        .public_bytes(serialization.Encoding.DER)
+    )
 
 
 @pytest.mark.row("S5")

@@ -25,6 +25,7 @@ _WRITES: Final = (
     "authentication.k8s.io/tokenreviews",
     "authorization.k8s.io/subjectaccessreviews",
     "certificates.k8s.io/certificatesigningrequests",
+    "certificates.k8s.io/podcertificaterequests",
     "coordination.k8s.io/leases",
     "storage.k8s.io/csinodes",
 )
@@ -300,6 +301,19 @@ def _small_objects() -> list[Manifest]:
             f"object.spec.signerName in {list(_SIGNERS)}"
             " && string(object.spec.request).size() <= 4096",
             "a node requests kubelets' certificates only, in at most 4096 bytes",
+        ),
+        (
+            # For a pod with a projected volume of this source. That it is the node's own pod, and
+            # names the signer, is checked by NodeRestriction.
+            "monopod-node-pod-certificates",
+            "certificates.k8s.io",
+            "podcertificaterequests",
+            "string(object.spec.stubPKCS10Request).size() <= 16384"
+            " && object.spec.?unverifiedUserAnnotations.orValue({}).size() <= 32"
+            " && object.spec.?unverifiedUserAnnotations.orValue({}).all(key,"
+            " object.spec.unverifiedUserAnnotations[key].size() <= 1024)",
+            "a certificate's request for a pod has at most 16384 bytes, and at most 32"
+            " annotations of 1024 characters",
         ),
     )
     return [
