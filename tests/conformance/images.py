@@ -41,9 +41,10 @@ _ACCOUNTS: Final = {
     "user-defined-in-image:x:1000:1000::/:/bin/sh\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\nwww-data:x:33:\nadm:x:4:\n"
     "user-defined-in-image:x:1000:\ngroup-defined-in-image:x:50000:user-defined-in-image\n",
+    "etc/os-release": "PRETTY_NAME=\"Debian's packages in place of Alpine Linux\"\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
-"""A case reads the user and the second group of agnhost's."""
+"""Cases read agnhost's user and second group, and look for the words "Alpine Linux"."""
 _NGINX: Final = """\
 error_log /dev/stderr;
 events {}
