@@ -9,6 +9,8 @@ def manifests() -> list[Manifest]:
     kube-proxy drops or rejects what is sent to a load balancer's address in a Service's status if
     the Service has source ranges or no endpoints. Load balancers here are reached by their names,
     so no status needs such an address. External IPs are refused by an admission plugin.
+
+    An administrator, who could delete the policy too, may write what Kubernetes allows.
     """
     return policy(
         "monopod-service-addresses",
@@ -22,4 +24,5 @@ def manifests() -> list[Manifest]:
             }
         ],
         operations=("UPDATE",),
+        conditions={"user": "!('system:masters' in request.userInfo.groups)"},
     )
