@@ -32,8 +32,9 @@ class Outcome:
             return "skipped"
         if not runs:
             return "not run"
-        if runs[-1].passed:
-            return "passed" if len(runs) == 1 else f"passed in run {len(runs)}"
+        passed = next((number for number, run in enumerate(runs, 1) if run.passed), 0)
+        if passed:
+            return "passed" if passed == 1 else f"passed in run {passed}"
         return runs[-1].state
 
 

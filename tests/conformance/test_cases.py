@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.conformance import cases, results
+from tests.conformance import cases, page, results
 from tests.conformance.cases import Plan, Skips
 
 pytestmark = pytest.mark.unit
@@ -61,6 +61,10 @@ def test_a_pattern_finds_its_cases_and_no_others() -> None:
         assert chosen == list(batch)
 
 
+def _result(case: str, state: str, message: str = "") -> results.Result:
+    return results.Result(case, state, 1.2, message, "2026-11-30T09:00:00")
+
+
 def _report(path: Path, *specs: tuple[str, str, str]) -> Path:
     described: list[dict[str, Any]] = [
         {
@@ -96,7 +100,7 @@ def test_a_report_holds_what_was_chosen_and_ended(tmp_path: Path) -> None:
 
 def test_results_are_kept_over_runs(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    first, second = (results.Result("a", state, 1.2, "", "now") for state in ("failed", "passed"))
+    first, second = (_result("a", state) for state in ("failed", "passed"))
     assert results.read(path) == {}
     results.append([first], path)
     results.append([second], path)
@@ -105,15 +109,34 @@ def test_results_are_kept_over_runs(tmp_path: Path) -> None:
 
 def test_junit_has_every_case_once() -> None:
     runs = {
-        "a": (
-            results.Result("a", "failed", 2, "no", "now"),
-            results.Result("a", "passed", 1, "", "now"),
-        ),
-        "b": (results.Result("b", "failed", 3, "<no>", "now"),),
-        "c": (results.Result("c", "skipped", 0, "two nodes", "now"),),
+        "a": (_result("a", "failed", "no"), _result("a", "passed")),
+        "b": (_result("b", "failed", "<no>"),),
+        "c": (_result("c", "skipped", "two nodes"),),
     }
     text = results.junit(runs, {"d": "no hosts"}, "conformance")
     root = ElementTree.fromstring(text)  # noqa: S314 - it is ours
     assert [case.get("name") for case in root] == ["a", "b", "c", "d"]
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("4", "1", "2")
     assert [case.findtext("failure") for case in root] == [None, "<no>", None, None]
+
+
+def test_a_table_counts_each_case_once() -> None:
+    runs = {
+        "[sig-a] x [Conformance]": (_result("x", "failed"), _result("x", "passed")),
+        "[sig-a] y": (_result("y", "failed"),),
+        "[sig-b] z": (_result("z", "panicked"),),
+        "[sig-b] itself": (_result("itself", "skipped"),),
+    }
+    listed = [*runs, "[sig-b] out", "[sig-b] later"]
+    outcome = page.Outcome("gvisor", runs, {"[sig-b] out": "no hosts"})
+    table = page.summary(listed, [outcome]).splitlines()
+    assert table[2:] == [
+        "| gvisor | sig-a | 2 | 1 | 1 | 0 | 0 |",
+        "| gvisor | sig-b | 4 | 0 | 1 | 2 | 1 |",
+        "| gvisor | **all** | 6 | 1 | 2 | 2 | 1 |",
+    ]
+    assert outcome.of("[sig-a] x [Conformance]") == "passed in run 2"
+    assert page.every_case(listed, [outcome]).splitlines()[2] == (
+        "| [sig-a] x | passed in run 2, 1 s |"
+    )
+    assert "no hosts | 1: [sig-b] out |" in page.skipped(listed, outcome)
