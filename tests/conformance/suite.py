@@ -78,5 +78,7 @@ class Suite:
             except process.ProcessError as error:
                 print(error, file=out)
         found = results.from_report(report) if report.exists() else []
+        # It also describes the thousands of cases that were not chosen.
+        report.unlink(missing_ok=True)
         results.append(found, self.record)
         return found
