@@ -34,6 +34,7 @@ _QUOTES = {
     "src/monopod/build/images/catalogue.py": (_UNIX_USER,),
     "src/monopod/node/vmm/launcher.py": (_UNIX_USER.upper(),),
     "src/monopod/node/vmm/probe.py": (_UNIX_USER.upper(),),
+    "tests/conformance/images.py": (_UNIX_USER,),
 }
 """Names and texts of others that have such words, by file."""
 

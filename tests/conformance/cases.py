@@ -2,14 +2,13 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 FOCUS: Final = r"\[Conformance\]"
 _SERIAL: Final = "[Serial]"
@@ -67,11 +66,11 @@ def pattern(cases: Iterable[str]) -> str:
 
 @cache
 def skips() -> tuple[Skips, ...]:
-    """Return the skips of ``skips.yaml``."""
-    text = files("tests.conformance").joinpath("skips.yaml").read_text()
+    """Return the skips of ``skips.toml``."""
+    text = files("tests.conformance").joinpath("skips.toml").read_text()
     return tuple(
         Skips(each["reason"], tuple(each["cases"]), tuple(each.get("drivers", ())))
-        for each in yaml.safe_load(text)
+        for each in tomllib.loads(text)["skips"]
     )
 
 

@@ -277,7 +277,7 @@ async def test_what_else_it_writes_is_small(guest: Client, node: str) -> None:
 
 @pytest.mark.row("S5")
 @pytest.mark.usefixtures("guest")
-async def test_it_requests_certificates_of_its_own_pod_only(
+async def test_it_requests_certificates_for_its_pod_alone(
     server: ApiServer, admin: Client, node: str, namespace: str
 ) -> None:
     """A kubelet does so for a projected volume with a ``podCertificate``."""
