@@ -1,9 +1,10 @@
 """An in-memory capacity provider that outlives the controllers that use it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import IPv4Address
 
 from monopod.fargate.sizing import Size
 from monopod.node.provider import (
@@ -15,6 +16,7 @@ from monopod.node.provider import (
     LaunchRequest,
     Levels,
     MachineExit,
+    PlacementRequest,
     Presence,
     ProviderError,
     SizeUnsupportedError,
@@ -60,6 +62,9 @@ class FakeHost:
         self.calls: list[str] = []
         """Names of all requested launches."""
         self.listeners: list[asyncio.Queue[MachineExit]] = []
+        self.place: Callable[[PlacementRequest], IPv4Address] | None = None
+        """Decides on addresses, as launcher pods do; may raise."""
+        self.placed: asyncio.Queue[str] = asyncio.Queue()
 
     def cordon(self) -> None:
         """Take no new machines."""
@@ -83,6 +88,7 @@ class FakeProvider:
 
     def __init__(self, host: FakeHost, boots_at_once: int = 100) -> None:
         self.boots_at_once = boots_at_once
+        self.remote = host.place is not None
         self._host = host
         self._heard: asyncio.Queue[MachineExit] = asyncio.Queue()
         host.listeners.append(self._heard)
@@ -94,6 +100,17 @@ class FakeProvider:
 
     async def start(self) -> None:
         await asyncio.sleep(0)
+
+    async def place(self, wanted: PlacementRequest) -> IPv4Address | None:
+        await asyncio.sleep(0)
+        return self._host.place(wanted) if self._host.place is not None else None
+
+    async def placed(self) -> AsyncIterator[str]:
+        while True:
+            yield await self._host.placed.get()
+
+    def host(self, name: str) -> str:
+        return "host-1" if self._host.place is not None and name in self._host.machines else ""
 
     async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
         host = self._host

@@ -256,6 +256,8 @@ class Lives(RuleBasedStateMachine):
                 self.point()
                 del self.world.objects[name]
                 self.addresses.release(made)
+            case actions.EvictPod():
+                raise AssertionError("no machine of these runs on another host")
             case actions.Requeue() | actions.Relaunch():
                 return False
         return True

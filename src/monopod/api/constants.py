@@ -21,6 +21,8 @@ TERMINATED: Final = "Terminated"
 CAPACITY_UNAVAILABLE: Final = "CapacityUnavailable"
 SIZE_UNSUPPORTED: Final = "SizeUnsupported"
 DRIVER_UNAVAILABLE: Final = "DriverUnavailable"
+PLACEMENT_LOST: Final = "PlacementLost"
+PLACEMENT_PENDING: Final = "PlacementPending"
 HOST_CORDONED: Final = "HostCordoned"
 """Reasons why a MicroVM is not launched and its pod is unschedulable."""
 

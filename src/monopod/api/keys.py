@@ -68,7 +68,9 @@ SIDECAR_SOURCE_ANNOTATION: Final = "monopod.dev/daemonset"
 
 MACHINE_FINALIZER: Final = "monopod.dev/machine"
 MACHINE_LABEL: Final = "monopod.dev/microvm"
-"""On a node: the name of its MicroVM."""
+"""On a node and on a launcher pod: the name of its MicroVM."""
+POD_NAMESPACE_LABEL: Final = "monopod.dev/pod-namespace"
+"""On a launcher pod: the namespace of its machine's pod."""
 
 SCHEDULER_USER: Final = "monopod:fargate-scheduler"
 LOADBALANCER_USER: Final = "monopod:loadbalancer"

@@ -174,6 +174,8 @@ class MicroVMStatus(DictMixin):
     podAddress: str = ""
     managementAddress: str = ""
     nodeName: str = ""
+    host: str = ""
+    """The Kubernetes node that its launcher pod runs on; empty if it is a process of a host."""
     driver: str = ""
     imageVersion: str = ""
     """Name of the guest image it runs, a hash of the image's inputs; empty if not recorded."""

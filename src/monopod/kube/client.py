@@ -7,7 +7,7 @@ bookmarks or deletion preconditions, and it leaves network errors to the caller.
 import asyncio
 import enum
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -22,7 +22,7 @@ from lightkube.resources import core_v1
 
 from monopod.kube import codec, objects
 from monopod.kube.codec import Query
-from monopod.kube.connections import Connections
+from monopod.kube.connections import Connections, Upgrade
 
 _T = TypeVar("_T", bound=res.Resource)
 
@@ -267,6 +267,10 @@ class Client:
     async def raw(self, path: str, query: Query | None = None) -> bytes:
         """Read any path of the API server, such as ``/readyz``."""
         return await self._ask("GET", path, query)
+
+    def upgrade(self, path: str) -> AbstractAsyncContextManager[Upgrade]:
+        """Lend what a WebSocket client needs for a path of the API server."""
+        return self._connections.for_upgrade(path)
 
     async def list_raw(
         self,

@@ -6,8 +6,9 @@ file changes, new requests use a new pool, and the old pool closes after its las
 """
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,15 @@ _RENEWALS: Final = httpx2.Limits(
 _Stamp = tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A request that upgrades its connection, authenticated."""
+
+    url: str
+    context: ssl.SSLContext
+    headers: Mapping[str, str]
+
+
 class _Pool:
     """The connections made with one version of the certificate files."""
 
@@ -53,18 +63,21 @@ class _Pool:
         context = client_adapter.verify_cluster(
             config.cluster, user, config.abs_file, trust_env=False
         )
+        auth = client_adapter.user_auth(user)
 
         def client(limits: httpx2.Limits) -> httpx2.AsyncClient:
             return httpx2.AsyncClient(
                 base_url=config.cluster.server,
                 verify=context,
-                auth=client_adapter.user_auth(user),
+                auth=auth,
                 headers={"User-Agent": user_agent, "Accept": "application/json"},
                 timeout=_TIMEOUT,
                 limits=limits,
                 trust_env=False,
             )
 
+        self.context = context
+        self.auth = auth
         self.requests = client(_REQUESTS)
         self.watches = client(_WATCHES)
         self.renewals = client(_RENEWALS)
@@ -114,6 +127,20 @@ class Connections:
         """Lend a client whose requests wait for no others, for the renewal of a Lease."""
         async with self._use() as pool:
             yield pool.renewals
+
+    @asynccontextmanager
+    async def for_upgrade(self, path: str) -> AsyncGenerator[Upgrade]:
+        """Lend what another client needs for a request that upgrades its connection."""
+        async with self._use() as pool:
+            request = pool.requests.build_request("GET", path)
+            if pool.auth is not None:
+                request = next(pool.auth.sync_auth_flow(request))
+            headers = {
+                name: request.headers[name]
+                for name in ("User-Agent", "Authorization")
+                if name in request.headers
+            }
+            yield Upgrade(str(request.url), pool.context, headers)
 
     async def close(self) -> None:
         """Close every connection."""

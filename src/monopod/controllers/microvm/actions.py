@@ -84,6 +84,17 @@ class Relaunch:
 
 
 @dataclass(frozen=True, slots=True)
+class EvictPod:
+    """Delete the pod of a machine that does not answer, and that may still run.
+
+    A ReplicaSet replaces the pod at once; a StatefulSet waits until the machine is known to be
+    gone, so that no two pods have one identity.
+    """
+
+    ended: MachineExit
+
+
+@dataclass(frozen=True, slots=True)
 class FailPod:
     """Fail its pod, so that the pod's owner creates another."""
 
@@ -145,6 +156,7 @@ Action = (
     | ResumeBurst
     | MarkTerminated
     | Relaunch
+    | EvictPod
     | FailPod
     | Delete
     | Terminate

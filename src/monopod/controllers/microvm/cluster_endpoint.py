@@ -27,12 +27,14 @@ class ClusterEndpoint:
     authority: bytes
     """PEM of the cluster's authority."""
     registry: str
-    """``address:port``."""
+    """``address:port``; empty means that the cluster has none."""
     pull_proxy: str
-    """``address:port``."""
+    """``address:port``; empty means that the cluster has none."""
     region: str
     cluster_dns: IPv4Address = CLUSTER_DNS
     cluster_domain: str = "cluster.local"
+    resolver: IPv4Address | None = None
+    """The resolver of machines, and of pods with DNS policy ``Default``. None means the VPC's."""
 
 
 def read(kubeconfig: Path, region: str) -> ClusterEndpoint:

@@ -78,6 +78,10 @@ class MicroVMController(Controller):
         self._context.observed.record_exit(ended)
         self.enqueue(ended.name)
 
+    def placed(self, name: str) -> None:
+        """Record that a machine's place changed, and enqueue it."""
+        self.enqueue(name)
+
     def uncordoned(self) -> None:
         """Record that the host takes new machines, and enqueue those that wait for that."""
         _log.info("host_uncordoned")
@@ -113,6 +117,7 @@ class MicroVMController(Controller):
             pod=state.ANY_POD if machine.is_worker_node else state.of_pod(pod, machine),
             node=state.of_node(node, machine),
             presence=observed.presence(name),
+            remote=self._context.provider.remote,
             ended=observed.ended(name),
             may_boot=conditions.holds(machine, conditions.LAUNCHED)
             or self._boot_limiter.is_next(name, now),

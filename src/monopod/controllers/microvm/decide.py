@@ -13,6 +13,7 @@ from monopod.api.constants import (
     CAPACITY_UNAVAILABLE,
     DRIVER_UNAVAILABLE,
     HOST_CORDONED,
+    PLACEMENT_PENDING,
     SIZE_UNSUPPORTED,
 )
 from monopod.api.resources import Condition, MicroVMStatus
@@ -25,6 +26,7 @@ from monopod.controllers.microvm.actions import (
     ConfirmLease,
     Delete,
     DeleteNode,
+    EvictPod,
     FailPod,
     Launch,
     MarkLaunched,
@@ -70,6 +72,8 @@ def decide(state: State, settings: MicroVMSettings) -> Action:  # noqa: PLR0911 
     if (ended := conditions.exit_of(machine)) is not None:
         if machine.is_worker_node:
             return Relaunch(ended)
+        if state.remote and state.presence is Presence.RUNNING:
+            return _evict(state, ended)
         return _fail_pod(state, status) or Delete(ended.reason, ended.message)
     if state.pod.node and state.pod.node != status.nodeName:
         return Delete("PodElsewhere", f"its pod was bound to node {state.pod.node}")
@@ -109,6 +113,14 @@ def _tear_down(state: State, status: MicroVMStatus) -> Action:
     return Requeue("for the object's deletion")
 
 
+def _evict(state: State, ended: MachineExit) -> EvictPod | Delete:
+    """Give up a machine that cannot be ended at once, and its pod."""
+    pod = state.pod
+    if pod is None or pod.finished or not pod.node or pod.deadline is not None:
+        return Delete(ended.reason, ended.message)
+    return EvictPod(ended)
+
+
 def _fail_pod(state: State, status: MicroVMStatus) -> FailPod | None:
     """Fail a bound pod whose machine is gone; it would otherwise show as running for minutes."""
     pod = state.pod
@@ -136,14 +148,16 @@ def _exit(state: State, reason: str, message: str) -> MachineExit:
 
 
 def _launch(state: State, status: MicroVMStatus, settings: MicroVMSettings) -> Action:
-    pod, presence = state.pod, state.presence
+    pod = state.pod
+    # Its place alone is no machine.
+    presence = None if state.presence is Presence.PLACED else state.presence
     if pod is not None and pod.finished:
         return Delete("PodFinished", "its pod ended before it had a machine")
     addressed = conditions.find(state.machine, conditions.ADDRESSED)
     if addressed is None or addressed.status != TRUE or not state.addresses_held:
         if presence is not None:
             return Terminate("it belongs to an earlier MicroVM of this name")
-        return _address(state, addressed)
+        return _address(state, addressed, settings)
     launched = conditions.find(state.machine, conditions.LAUNCHED)
     launched = launched or Condition(type=conditions.LAUNCHED, status=FALSE)
     if presence is Presence.RUNNING and status.attempts > 0 and launched.reason == LAUNCHING:
@@ -153,9 +167,11 @@ def _launch(state: State, status: MicroVMStatus, settings: MicroVMSettings) -> A
     return _pause(state, status, launched, settings) or _start(state, launched)
 
 
-def _address(state: State, addressed: Condition | None) -> Action:
+def _address(state: State, addressed: Condition | None, settings: MicroVMSettings) -> Action:
     if addressed is not None and addressed.status == FALSE:
-        until = conditions.since(addressed) + timedelta(seconds=ADDRESS_S)
+        pending = addressed.reason == PLACEMENT_PENDING
+        within_s = settings.placement_timeout_s if pending else ADDRESS_S
+        until = conditions.since(addressed) + timedelta(seconds=within_s)
         if state.now >= until:
             return Delete(addressed.reason, addressed.message)
     return AllocateAddress()

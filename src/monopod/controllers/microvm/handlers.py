@@ -69,6 +69,7 @@ class Handlers:
                 _on(actions.ResumeBurst, self._resume_burst),
                 _on(actions.MarkTerminated, self._mark_terminated),
                 _on(actions.Relaunch, self._relaunch),
+                _on(actions.EvictPod, self._evict_pod),
                 _on(actions.FailPod, self._fail_pod),
                 _on(actions.Delete, self._delete),
                 _on(actions.Terminate, self._terminate),
@@ -167,6 +168,10 @@ class Handlers:
     async def _relaunch(self, machine: MicroVM, action: actions.Relaunch) -> bool:
         self._wrote(await self._context.status.relaunch(machine, action.ended))
         return True
+
+    async def _evict_pod(self, machine: MicroVM, action: actions.EvictPod) -> bool:
+        await termination.evict_pod(self._context, machine, action.ended)
+        return False
 
     async def _fail_pod(self, machine: MicroVM, action: actions.FailPod) -> bool:
         await termination.fail_pod(self._context, machine, action.ended)

@@ -114,6 +114,34 @@ class AddressBook:
             self._take(uid, known)
         return known
 
+    def adopt(self, machine: MicroVM, pod: IPv4Address) -> Addresses:
+        """Take an address that the machine's place decided on. Idempotent.
+
+        Raises:
+            AddressesExhaustedError: Another machine holds it still, or the management range has
+                none left.
+        """
+        uid = uid_of(machine)
+        known = self._taken.get(uid)
+        if known is not None and known.pod == pod:
+            return known
+        if self._of_pod.get(pod, uid) != uid:
+            raise AddressesExhaustedError(f"{pod} still belongs to a machine that is being removed")
+        self._give_up(uid)
+        self._take(uid, Addresses(self.management(machine), pod))
+        return self._taken[uid]
+
+    def management(self, machine: MicroVM) -> IPv4Address:
+        """Return the management address that a machine has, or would be allocated.
+
+        Raises:
+            AddressesExhaustedError: None is left.
+        """
+        known = self._taken.get(uid_of(machine)) or recorded(machine)
+        if known is not None:
+            return known.management
+        return allocate_management(self._of_management, name_of(machine))
+
     def _allocate_pod(self, block: IPv4Network, name: str) -> IPv4Address:
         resting = self._resting
         if resting is not None and not resting.all_rest:

@@ -14,10 +14,12 @@ from monopod.api.constants import (
     CAPACITY_UNAVAILABLE,
     DRIVER_UNAVAILABLE,
     HOST_CORDONED,
+    PLACEMENT_LOST,
     SIZE_UNSUPPORTED,
 )
 from monopod.api.resources import MicroVM
-from monopod.controllers.microvm import conditions, nodes
+from monopod.controllers.microvm import conditions, nodes, termination
+from monopod.controllers.microvm.actions import MarkTerminated
 from monopod.controllers.microvm.context import Context, SubnetNotFoundError
 from monopod.controllers.microvm.decide import LAUNCHING
 from monopod.controllers.microvm.execution_roles import Grant
@@ -33,6 +35,8 @@ from monopod.node.provider import (
     DriverUnavailableError,
     HostCordonedError,
     LaunchRequest,
+    MachineExit,
+    PlacementLostError,
     ProviderError,
     SizeUnsupportedError,
 )
@@ -106,6 +110,10 @@ class _Attempt:
             return await self._failed(
                 f"it took longer than {context.settings.launch_timeout_s:.0f} s"
             )
+        except PlacementLostError as error:
+            # Its address and its node's name are gone too: the scheduler makes another machine.
+            lost = MachineExit(self._name, PLACEMENT_LOST, str(error))
+            return await termination.mark_terminated(context, self._machine, MarkTerminated(lost))
         except (ProviderError, IdentityError, SubnetNotFoundError) as error:
             return await self._failed(str(error))
         context.events.launched(self._machine, self._node)
@@ -237,7 +245,7 @@ class _Attempt:
                 management_address=self._addresses.management,
                 pod_address=IPv4Interface((self._addresses.pod, prefix)),
                 pod_mac_address=guest_mac(self._addresses.pod),
-                resolver=resolver(IPv4Network(vpc.spec.cidrBlocks[0])),
+                resolver=known.resolver or resolver(IPv4Network(vpc.spec.cidrBlocks[0])),
                 cluster_dns=known.cluster_dns,
                 cluster_domain=known.cluster_domain,
                 api_server=known.api_server,
@@ -247,7 +255,7 @@ class _Attempt:
                 labels=nodes.labels(machine, self._addresses.pod, place),
                 taints=nodes.taints(machine),
                 max_pods=nodes.most_pods(machine),
-                registry=Registry(known.registry, known.authority),
+                registry=Registry(known.registry, known.authority) if known.registry else None,
                 pull_proxy=self._pull_proxy(grant),
                 authorities=grant.authorities,
             )

@@ -99,6 +99,10 @@ async def run(
         async for _ in provider.uncordoned():
             machines.uncordoned()
 
+    async def hear_placed() -> None:
+        async for name in provider.placed():
+            machines.placed(name)
+
     async def first_observation() -> None:
         # Before any decision: observe which machines run and how others ended, and reserve the
         # addresses that a machine without an object still uses.
@@ -110,6 +114,7 @@ async def run(
     manager.add(context.issuer.run)
     manager.add(hear)
     manager.add(hear_uncordoned)
+    manager.add(hear_placed)
     manager.add(machines, prepare=first_observation)
     manager.add(collector.run)
     manager.add(renewals)

@@ -17,6 +17,9 @@ class MicroVMSettings(BaseSettings):
     """Limit for creating a machine's disks and link and starting its VMM, before a retry."""
     registration_timeout_s: float = 120.0
     """Limit from the launch to a ready node, before the machine is terminated."""
+    placement_timeout_s: float = Field(default=300.0, gt=0)
+    """How long a machine's launcher pod may have no address before the machine is deleted, so that
+    the scheduler can choose another subnet."""
     unready_timeout_s: float = 60.0
     """How long a node that was ready may be unready before its machine is terminated."""
     silent_timeout_s: float = Field(default=40.0, gt=0)

@@ -84,6 +84,8 @@ class State:
     now: datetime
     addresses_held: bool = True
     """The addresses in its status are those that the address book allocated to it."""
+    remote: bool = False
+    """It runs on another host, which may not answer: it cannot always be ended at once."""
     ended: MachineExit | None = None
     """How it ended without being terminated, if known."""
     may_boot: bool = True

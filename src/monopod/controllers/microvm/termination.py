@@ -15,7 +15,7 @@ from monopod.controllers.microvm.actions import Delete, MarkTerminated
 from monopod.controllers.microvm.context import Context
 from monopod.controllers.microvm.decide import POD_NEVER_RAN
 from monopod.controllers.microvm.ipam import recorded
-from monopod.kube import NotFoundError, meta, name_of, uid_of
+from monopod.kube import ConflictError, NotFoundError, meta, name_of, uid_of
 from monopod.node.provider import MachineExit, Presence
 
 POD_GONE: Final = "PodGone"
@@ -86,6 +86,15 @@ async def clear_pod_address(context: Context, machine: MicroVM) -> None:
             reference.namespace,
             subresource="status",
         )
+
+
+async def evict_pod(context: Context, machine: MicroVM, ended: MachineExit) -> None:
+    """Delete the pod of a machine that does not answer; its kubelet is not waited for."""
+    reference = machine.spec.podRef
+    pod = f"{reference.namespace}/{reference.name}"
+    _log.warning("pod_evicted", pod=pod, reason=ended.reason, why=ended.message)
+    with contextlib.suppress(NotFoundError, ConflictError):
+        await context.client.delete(Pod, reference.name, reference.namespace, uid=reference.uid)
 
 
 async def delete(context: Context, machine: MicroVM, action: Delete) -> bool:

@@ -27,6 +27,16 @@ async def build(source: Path, directory: Path) -> bytes:
         ImageBuildError: It does not compile: the C compiler or static C library is missing.
     """
     program = directory / "pause"
+    await compile_program(source, program)
+    return oci_archive(await asyncio.to_thread(program.read_bytes))
+
+
+async def compile_program(source: Path, program: Path) -> None:
+    """Compile the program, linked statically.
+
+    Raises:
+        ImageBuildError: It does not compile: the C compiler or static C library is missing.
+    """
     try:
         await process.run(
             *("gcc", "-Os", "-Wall", "-static", "-s", "-DVERSION=monopod"),
@@ -34,7 +44,6 @@ async def build(source: Path, directory: Path) -> bytes:
         )
     except process.ProcessError as error:
         raise ImageBuildError(f"the pause program does not compile: {error}") from error
-    return oci_archive(await asyncio.to_thread(program.read_bytes))
 
 
 def oci_archive(program: bytes) -> bytes:

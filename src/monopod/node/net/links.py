@@ -26,7 +26,8 @@ from monopod.node.net import addresses
 from monopod.node.net.cluster_network import LINK_GROUP, LINK_PREFIX, MANAGEMENT_LINK_PREFIX
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.link_endpoints import LinkEndpoint, make_tap, open_tap
-from monopod.node.net.namespaces import Namespace, transmit_checksums_in_software
+from monopod.node.net.namespaces import Namespace
+from monopod.node.net.offload import transmit_checksums_in_software
 from monopod.node.vmm.driver import LINK_MTU, LinkKind
 
 _MAX_NAME: Final = 15

@@ -27,12 +27,45 @@ class HostCordonedError(ProviderError):
     """The host takes no new machines until its administrator lets it."""
 
 
+class PlacementPendingError(ProviderError):
+    """A machine has no place yet; the message says what it waits for. Do not retry by time.
+
+    ``blocked`` says that it has to wait for something that users can change.
+    """
+
+    def __init__(self, message: str, *, blocked: bool = False) -> None:
+        super().__init__(message)
+        self.blocked = blocked
+
+
+class PlacementLostError(ProviderError):
+    """The place of a machine is gone, and its address with it, before the machine started."""
+
+
 class SizeUnsupportedError(ProviderError):
     """No driver of the host supports machines of this size."""
 
 
 class DriverUnavailableError(ProviderError):
     """The host cannot run the requested driver; the message names what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementRequest:
+    """A request for the place of one machine, before its pod's address is known."""
+
+    name: str
+    uid: str
+    """Of its MicroVM object."""
+    size: Size
+    storage_gib: int
+    management_address: IPv4Address
+    namespace: str
+    """Its pod's."""
+    zone: str
+    """The availability zone of its subnet."""
+    driver: str = ""
+    """The requested driver; empty means any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +122,40 @@ class Presence(enum.Enum):
     """What exists of a machine on the host."""
 
     RUNNING = "Running"
+    PLACED = "Placed"
+    """It has its place, and was not launched there yet."""
     REMAINS = "Remains"
-    """A directory, a link or a cgroup is left, but no process."""
+    """A directory, a link, a cgroup or a launcher pod is left, but no process."""
 
 
 class MachineProvider(Protocol):
     """Launches and terminates machines; every method is idempotent."""
 
+    remote: bool
+    """Whether machines run on other hosts: one that does not answer may still run."""
     boots_at_once: int
     """Limit on concurrent boots; more would only slow each other down."""
 
     async def start(self) -> None:
         """Wait until no other process works on these machines, and watch for their exits."""
+        ...
+
+    async def place(self, wanted: PlacementRequest) -> IPv4Address | None:
+        """Ensure that a machine has its place, if that decides on its address. Idempotent.
+
+        Returns:
+            The address of its pod. None means that it is the caller's to allocate.
+
+        Raises:
+            PlacementPendingError: Not yet; ``placed`` yields its name when that may have changed.
+            SizeUnsupportedError: No driver supports this size.
+            DriverUnavailableError: The requested driver cannot be used.
+            ProviderError: It could not be placed.
+        """
+        ...
+
+    def placed(self) -> AsyncIterator[str]:
+        """Yield the names of machines whose place changed."""
         ...
 
     async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
@@ -114,12 +169,17 @@ class MachineProvider(Protocol):
             DriverUnavailableError: The host cannot run the requested driver.
             CapacityUnavailableError: Not enough free CPU or memory now.
             HostCordonedError: The host takes no new machines now.
-            ProviderError: It could not be started; nothing of it is left, as after any failure.
+            PlacementLostError: Its place is gone.
+            ProviderError: It could not be started; nothing of it is left but its place.
         """
         ...
 
     def chosen(self, name: str) -> DriverSelection | None:
         """Return the driver chosen for a machine. None means it is not recorded."""
+        ...
+
+    def host(self, name: str) -> str:
+        """Return the Kubernetes node that a machine runs on; empty if that is this host."""
         ...
 
     async def console_tail(self, name: str) -> str:

@@ -27,6 +27,7 @@ from monopod.node.provider import (
     LaunchRequest,
     Levels,
     MachineExit,
+    PlacementRequest,
     Presence,
     ProviderError,
 )
@@ -89,6 +90,7 @@ class LocalProvider:
             instance: The cluster's id, from which VMMs' uids derive (``Settings.instance``).
             settings: Limits on what machines may reserve of this host.
         """
+        self.remote = False
         self.boots_at_once = settings.boots_at_once
         self._drivers = drivers
         self._cgroups = cgroups
@@ -120,6 +122,19 @@ class LocalProvider:
         """Stop watching; the machines keep running."""
         await self._exits.close()
         self._host.release()
+
+    async def place(self, wanted: PlacementRequest) -> None:
+        """Leave addresses to the caller: machines of this host are in its own network."""
+
+    async def placed(self) -> AsyncIterator[str]:
+        """Yield nothing, ever."""
+        await asyncio.Event().wait()
+        yield ""
+
+    def host(self, name: str) -> str:
+        """Return nothing: every machine runs on this host."""
+        del name
+        return ""
 
     async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
         """Ensure that a machine runs. Idempotent.

@@ -9,8 +9,9 @@ import io
 import json
 import os
 import resource
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import socket
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -112,18 +113,14 @@ class GvisorDriver:
         except OSError as error:
             raise VmmError(f"{machine.name} cannot be launched: {error}") from error
         with client:
-            with listening:
-                await self._start(machine, listening.fileno())
+            with listening, invocation(machine, self.kernel, listening.fileno()) as start:
+                await self._launcher.launch(machine, self._vmm, start)
             try:
-                async with asyncio.timeout(_ANSWER_S):
-                    network = network_arguments(machine)
-                    await urpc.call(client, "containerManager.SetNetworkArgs", network, links)
-                    await urpc.call(client, "containerManager.StartRoot", CONTAINER)
-            except (urpc.UrpcError, TimeoutError) as error:
-                why = str(error) or f"the sandbox did not answer for {_ANSWER_S:g} s"
+                await hand_over(client, machine, links)
+            except VmmError as error:
                 end = console.last_lines(console.tail(machine.console_directory))
                 await self.stop(machine.name)
-                raise VmmError(f"{machine.name} cannot be launched: {why}: {end}") from error
+                raise VmmError(f"{error}: {end}") from error
             except BaseException:
                 await self.stop(machine.name)
                 raise
@@ -139,32 +136,6 @@ class GvisorDriver:
     def set_cpu_quota(self, name: str, milli_cpu: int) -> None:
         """Limit a machine's CPU to its provisioned amount and the platform's share."""
         self._launcher.set_cpu_quota(name, milli_cpu)
-
-    async def _start(self, machine: Machine, control: int) -> None:
-        vcpus = processors(machine.size.milli_cpu)
-        memory_bytes = machine.size.memory_mib * _MIB
-        limit_bytes = memory_bytes + overhead_mib(machine.size) * _MIB
-        with ExitStack() as stack:
-            root = replace(machine, root_image=self.kernel / ROOT_IMAGE)
-            disks = stack.enter_context(open_disks(root))
-            disk_bytes = os.fstat(disks.data).st_size
-            wires = Descriptors(
-                disks,
-                stack.enter_context(_specification(disk_bytes)).fileno(),
-                control,
-                (
-                    stack.enter_context(_null()).fileno(),
-                    stack.enter_context(_null()).fileno(),
-                ),
-            )
-            start = Invocation(
-                command=sandbox_argv(vcpus, memory_bytes, wires),
-                descriptors=wires.all,
-                limits=Limits(vcpus * 1000, limit_bytes, processes(machine.size)),
-                temporary_bytes=_MIB,
-                largest_file_bytes=max(2 * limit_bytes, disk_bytes) + _GROWTH_BYTES,
-            )
-            await self._launcher.launch(machine, self._vmm, start)
 
     def _publish(self) -> None:
         publish({Path("runsc"): self.kernel / "runsc"}, self.runtime)
@@ -182,6 +153,58 @@ class GvisorDriver:
         files = {f"/{name}": self.runtime / name for name in ("runsc", *_HOST_FILES)}
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         return VmmProgram(files, ALLOWED, open_files=min(_OPEN_FILES, most))
+
+
+@contextmanager
+def invocation(machine: Machine, kernel: Path, control: int) -> Generator[Invocation]:
+    """Open what a sandbox inherits, for the length of a block.
+
+    Args:
+        machine: The machine, whose disks exist.
+        kernel: Directory with the root image.
+        control: A listening socket, for :func:`hand_over`.
+
+    Raises:
+        VmmError: A disk cannot be opened.
+    """
+    vcpus = processors(machine.size.milli_cpu)
+    memory_bytes = machine.size.memory_mib * _MIB
+    limit_bytes = memory_bytes + overhead_mib(machine.size) * _MIB
+    with ExitStack() as stack:
+        disks = stack.enter_context(open_disks(replace(machine, root_image=kernel / ROOT_IMAGE)))
+        disk_bytes = os.fstat(disks.data).st_size
+        wires = Descriptors(
+            disks,
+            stack.enter_context(_specification(disk_bytes)).fileno(),
+            control,
+            (
+                stack.enter_context(_null()).fileno(),
+                stack.enter_context(_null()).fileno(),
+            ),
+        )
+        yield Invocation(
+            command=sandbox_argv(vcpus, memory_bytes, wires),
+            descriptors=wires.all,
+            limits=Limits(vcpus * 1000, limit_bytes, processes(machine.size)),
+            temporary_bytes=_MIB,
+            largest_file_bytes=max(2 * limit_bytes, disk_bytes) + _GROWTH_BYTES,
+        )
+
+
+async def hand_over(client: socket.socket, machine: Machine, links: Sequence[int]) -> None:
+    """Give a sandbox its links and start its guest.
+
+    Raises:
+        VmmError: The sandbox refused, ended or did not answer in time.
+    """
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            network = network_arguments(machine)
+            await urpc.call(client, "containerManager.SetNetworkArgs", network, links)
+            await urpc.call(client, "containerManager.StartRoot", CONTAINER)
+    except (urpc.UrpcError, TimeoutError) as error:
+        why = str(error) or f"the sandbox did not answer for {_ANSWER_S:g} s"
+        raise VmmError(f"{machine.name} cannot be launched: {why}") from error
 
 
 def processors(milli_cpu: int) -> int:

@@ -1,0 +1,108 @@
+"""``python -m monopod.node.launcher.network``: makes the router, hands over the machine's links.
+
+It has CAP_NET_ADMIN and CAP_NET_RAW in the pod's namespaces. It runs before any code of the guest
+does, and becomes a program that only waits once the machine has its links.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from monopod.node.launcher import plan, router
+from monopod.node.launcher.interfaces import FORWARDING, SEND_REDIRECTS, configure
+from monopod.node.launcher.plan import LINKS, LauncherError, LauncherPlan
+from monopod.node.launcher.router import MACHINE_ENDS, MANAGEMENT, POD, Uplink
+from monopod.node.net.offload import transmit_checksums_in_software
+from monopod.util import process
+
+_ETH_P_ALL: Final = 3
+_SOL_PACKET: Final = 263
+_PACKET_IGNORE_OUTGOING: Final = 23
+_WAITING: Final = Path("/machine/pause")
+_READY: Final = b"links"
+
+
+async def make_router(known: LauncherPlan) -> None:
+    """Make this network namespace the machine's router.
+
+    Raises:
+        LauncherError: The pod's address is on no interface, or the kernel refused.
+    """
+    try:
+        listed = await process.run("ip", "-json", "-4", "address", "show")
+        uplink = find_uplink(json.loads(listed), known)
+        commands = {"nftables": router.rules(known, uplink)}
+        await process.run("nft", "-j", "-f", "-", stdin=json.dumps(commands).encode())
+        await process.run("ip", "-batch", "-", stdin=router.links(known, uplink).encode())
+    except process.ProcessError as error:
+        raise LauncherError(f"the machine's router cannot be made: {error}") from error
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for name in (MANAGEMENT, POD):
+            transmit_checksums_in_software(control, name)
+    # Last: before, no packet passes that the rules do not see.
+    for name in (uplink.name, MANAGEMENT, POD):
+        configure(name, {FORWARDING: 1, SEND_REDIRECTS: 0})
+
+
+def find_uplink(interfaces: list[dict[str, Any]], known: LauncherPlan) -> Uplink:
+    """Return the interface that has the pod's address, from the output of ``ip -json address``.
+
+    Raises:
+        LauncherError: None has it.
+    """
+    wanted = str(known.pod_address)
+    for interface in interfaces:
+        if any(each.get("local") == wanted for each in interface.get("addr_info", ())):
+            return Uplink(str(interface["ifname"]), known.pod_address)
+    raise LauncherError(f"no interface has the pod's address {wanted}")
+
+
+def hand_over(listening: socket.socket) -> None:
+    """Give the machine's ends of its links to the container that asks first.
+
+    Raises:
+        OSError: They cannot be opened or sent.
+    """
+    with ExitStack() as stack:
+        ends = [stack.enter_context(_open(name)) for name in MACHINE_ENDS]
+        client = stack.enter_context(listening.accept()[0])
+        socket.send_fds(client, [_READY], [each.fileno() for each in ends])
+
+
+def _open(name: str) -> socket.socket:
+    # Protocol 0 receives nothing until the socket is bound to the one interface.
+    end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    try:
+        end.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        end.bind((name, _ETH_P_ALL))
+    except BaseException:
+        end.close()
+        raise
+    return end
+
+
+def main() -> int:
+    """Make the router, hand over the links, then wait for the end of the pod."""
+    try:
+        known = plan.read(os.environ)
+        asyncio.run(make_router(known))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+            listening.bind(str(LINKS))
+            LINKS.chmod(0o666)
+            listening.listen(1)
+            hand_over(listening)
+        LINKS.unlink()
+    except (LauncherError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    # No interpreter stays in memory, and no capability is in use any more.
+    os.execv(_WAITING, [str(_WAITING)])  # noqa: S606 - the list is whole
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""The router that a launcher pod's network namespace becomes, as commands of standard tools. Pure.
+
+The pod's address stays on the interface that the CNI plug-in made, which so answers ARP and keeps
+its routes. Rules before the table ``local`` send packets for the address on to the machine's pod.
+The machine's management traffic leaves masqueraded as the same address, whose port 10250 leads to
+the kubelet, as on Fargate.
+
+Forwarding is a property of each interface here, set by netlink: ``/proc/sys`` is read-only.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Final
+
+from monopod.node.launcher.plan import LauncherPlan
+from monopod.node.net import addresses, nft
+from monopod.node.net.cluster_network import KUBELET_PORT
+from monopod.node.net.nft import (
+    ACCEPT,
+    ARP,
+    DROP,
+    MASQUERADE,
+    Table,
+    daddr,
+    dport,
+    iif,
+    match,
+    oif,
+    saddr,
+)
+from monopod.node.net.rules import FILTER, MANGLE, RAW, SOURCE_NAT, accept_known
+from monopod.node.vmm.driver import LINK_MTU
+
+MANAGEMENT: Final = "management"
+"""The router's end of the management link."""
+POD: Final = "pod"
+"""The router's end of the pod's link."""
+MACHINE_ENDS: Final = ("vmm-management", "vmm-pod")
+"""The machine's ends, management first: packet sockets read and write them."""
+_TABLE: Final = "monopod"
+_TO_POD: Final = 0x6D
+"""Mark of packets for the machine's pod, and number of the routing table that has its route."""
+_DESTINATION_NAT: Final = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """The interface that the CNI plug-in made."""
+
+    name: str
+    address: IPv4Address
+
+
+def links(plan: LauncherPlan, uplink: Uplink) -> str:
+    """Return the batch for ``ip`` that makes the links, routes and routing rules."""
+    management = plan.machine.management_address
+    return "\n".join(
+        (
+            *_link(MANAGEMENT, MACHINE_ENDS[0], management),
+            *_link(POD, MACHINE_ENDS[1], uplink.address),
+            f"route add {management}/32 dev {MANAGEMENT} scope link",
+            f"route add {uplink.address}/32 dev {POD} scope link table {_TO_POD}",
+            # The reverse path filter looks sources up as if this namespace sent to them.
+            f"rule add pref 10 iif lo to {uplink.address} lookup {_TO_POD}",
+            f"rule add pref 11 fwmark {_TO_POD} to {uplink.address} lookup {_TO_POD}",
+            "rule add pref 100 lookup local",
+            "rule del pref 0",
+            "",
+        )
+    )
+
+
+def _link(router: str, machine: str, address: IPv4Address) -> tuple[str, ...]:
+    mtu, gateway = f"mtu {LINK_MTU}", addresses.MANAGEMENT_GATEWAY
+    return (
+        f"link add {router} address {addresses.GATEWAY_MAC} {mtu}"
+        f" type veth peer name {machine} {mtu}",
+        # The kernel must send nothing in the machine's name.
+        f"link set {machine} addrgenmode none",
+        f"link set {machine} arp off",
+        f"link set {router} addrgenmode none",
+        f"link set {machine} up",
+        f"link set {router} up",
+        f"address add {gateway}/32 dev {router}",
+        f"neigh replace {address} lladdr {addresses.guest_mac(address)} dev {router} nud permanent",
+    )
+
+
+def rules(plan: LauncherPlan, uplink: Uplink) -> list[nft.Json]:
+    """Return the commands for ``nft -j`` that make the rules, one transaction."""
+    table = Table(_TABLE)
+    management = plan.machine.management_address
+    inner = match(nft.meta("iifname"), nft.one_of((MANAGEMENT, POD)))
+    table.base_chain("antispoof", "prerouting", RAW)
+    # What the router's ends send is for the packet sockets alone.
+    table.rule("antispoof", match(nft.meta("iifname"), nft.one_of(MACHINE_ENDS)), DROP)
+    table.rule("antispoof", inner, match(nft.meta("nfproto"), "ipv6"), DROP)
+    table.rule("antispoof", inner, daddr(addresses.LINK_LOCAL), DROP)
+    for name, address in ((MANAGEMENT, management), (POD, uplink.address)):
+        forged = match(nft.header("ip", "saddr"), str(address), op="!=")
+        table.rule("antispoof", iif(name), forged, DROP)
+
+    table.base_chain("mark", "prerouting", MANGLE)
+    from_outside = match(nft.meta("iifname"), nft.one_of((uplink.name, MANAGEMENT)))
+    table.rule("mark", from_outside, daddr(uplink.address), nft.set_mark(_TO_POD))
+
+    table.base_chain("kubelet", "prerouting", _DESTINATION_NAT, kind="nat")
+    to_kubelet = daddr(uplink.address), dport("tcp", KUBELET_PORT)
+    table.rule("kubelet", iif(uplink.name), *to_kubelet, nft.destination_nat(management))
+
+    table.base_chain("input", "input", FILTER, policy="drop")
+    accept_known(table, "input")
+    table.rule("input", iif("lo"), ACCEPT)
+
+    table.base_chain("forward", "forward", FILTER, policy="drop")
+    accept_known(table, "forward")
+    translated = match(nft.ct("status"), "dnat", op="in")
+    table.rule("forward", iif(uplink.name), oif(MANAGEMENT), translated, ACCEPT)
+    table.rule("forward", iif(uplink.name), oif(POD), ACCEPT)
+    # A kubelet probes its pod.
+    table.rule("forward", iif(MANAGEMENT), oif(POD), ACCEPT)
+    for name in (MANAGEMENT, POD):
+        table.rule("forward", iif(name), oif(uplink.name), ACCEPT)
+
+    table.base_chain("masquerade", "postrouting", SOURCE_NAT, kind="nat")
+    table.rule("masquerade", oif(uplink.name), saddr(management), MASQUERADE)
+
+    claims = Table(_TABLE, ARP)
+    claims.base_chain("input", "input", 0)
+    claims.rule("input", inner, DROP)
+    return table.commands + claims.commands
