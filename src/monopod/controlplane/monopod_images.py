@@ -31,7 +31,7 @@ from monopod.util.progress import Progress, Report, ignore
 CONTROLLERS: Final = "monopod/controllers"
 LAUNCHER: Final = "monopod/launcher"
 MACHINE: Final = Path("machine")
-"""Directory of the launcher's image with the machine's files; see ``monopod.node.launcher.plan``."""
+"""Directory of the machine's files; see ``monopod.node.launcher.plan``."""
 _LIBRARY: Final = Path("opt/monopod")
 _PYTHON: Final = "3.13"
 """Of Debian's release."""

@@ -90,7 +90,7 @@ async def _take_links() -> Sequence[int]:
             client.connect(str(LINKS))
             client.settimeout(_LINKS_WITHIN_S)
             _, descriptors, *_ = socket.recv_fds(client, 64, 2)
-            if len(descriptors) == 2:  # noqa: PLR2004 - management and pod
+            if len(descriptors) == 2:
                 return descriptors
         await asyncio.sleep(_POLL_S)
     raise LauncherError("container network handed no links over")
