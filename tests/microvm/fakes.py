@@ -65,6 +65,8 @@ class FakeHost:
         self.place: Callable[[PlacementRequest], IPv4Address] | None = None
         """Decides on addresses, as launcher pods do; may raise."""
         self.placed: asyncio.Queue[str] = asyncio.Queue()
+        self.stuck = ""
+        """Why no machine can be terminated; empty means that each can."""
 
     def cordon(self) -> None:
         """Take no new machines."""
@@ -175,6 +177,8 @@ class FakeProvider:
 
     async def terminate(self, name: str) -> None:
         await asyncio.sleep(0)
+        if self._host.stuck:
+            raise ProviderError(self._host.stuck)
         self._host.machines.pop(name, None)
 
     async def present(self) -> Mapping[str, Presence]:

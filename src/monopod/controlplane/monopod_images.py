@@ -88,10 +88,10 @@ async def build_monopod_images(
 
     try:
         root = partial / "root"
-        say("fetching Debian packages", 0)
-        await _bootstrap(root)
-        say("adding Python packages", 1)
-        await _install(root, partial)
+        say("fetching packages of Debian and Python", 0)
+        await _copy(await _base(settings), root)
+        say("adding Monopod", 1)
+        await _install(root)
         say("writing monopod/controllers", 2)
         await _write(root, partial / images.controllers.name, f"{CONTROLLERS}:{key}")
         say("writing monopod/launcher", 3)
@@ -105,6 +105,27 @@ async def build_monopod_images(
         await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
     say("built", _STEPS)
     return images
+
+
+async def _base(settings: Settings) -> Path:
+    """Return a root directory with everything but Monopod's code, from the cache if it is there."""
+    key = await asyncio.to_thread(_base_key)
+    directory = settings.cache / "images" / f"monopod-base-{key}"
+    if directory.is_dir():
+        return directory
+    partial = store.temporary_sibling(directory)
+    try:
+        await _bootstrap(partial / "root")
+        await _add_libraries(partial / "root", partial)
+        store.publish(partial / "root", directory)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+    return directory
+
+
+async def _copy(directory: Path, root: Path) -> None:
+    await asyncio.to_thread(root.parent.mkdir, parents=True, exist_ok=True)
+    await process.run("cp", "-a", "--reflink=auto", directory, root)
 
 
 async def _bootstrap(root: Path) -> None:
@@ -123,8 +144,8 @@ async def _bootstrap(root: Path) -> None:
         await asyncio.to_thread(shutil.rmtree, root / name, ignore_errors=True)
 
 
-async def _install(root: Path, scratch: Path) -> None:
-    """Add the locked dependencies and this installation's code, compiled."""
+async def _add_libraries(root: Path, scratch: Path) -> None:
+    """Add the locked dependencies, compiled."""
     library = root / _LIBRARY
     uv = Path(sys.executable).with_name("uv")
     locked = await process.run(
@@ -137,13 +158,22 @@ async def _install(root: Path, scratch: Path) -> None:
         *("--target", library, "--python-version", _PYTHON, "--only-binary", ":all:"),
         *("--requirement", requirements),
     )
-    await asyncio.to_thread(requirements.unlink)
+    await _compile(root, _LIBRARY)
+
+
+async def _install(root: Path) -> None:
+    """Add this installation's code, compiled."""
+    own = _LIBRARY / "monopod"
     await asyncio.to_thread(
-        shutil.copytree, _CODE, library / "monopod", ignore=shutil.ignore_patterns("__pycache__")
+        shutil.copytree, _CODE, root / own, ignore=shutil.ignore_patterns("__pycache__")
     )
+    await _compile(root, own)
+
+
+async def _compile(root: Path, directory: Path) -> None:
     await process.run(
         *("chroot", root, "python3", "-m", "compileall", "-q"),
-        *("--invalidation-mode", "unchecked-hash", f"/{_LIBRARY}"),
+        *("--invalidation-mode", "unchecked-hash", f"/{directory}"),
     )
 
 
@@ -172,6 +202,12 @@ def _key(guest: GuestImage) -> str:
         digest.update(f"{path.relative_to(_PROJECT)}\0".encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _base_key() -> str:
+    digest = hashlib.sha256(f"{_FORMAT} {_PACKAGES} {_PYTHON}".encode())
+    digest.update((_PROJECT / "uv.lock").read_bytes())
     return digest.hexdigest()[:16]
 
 
