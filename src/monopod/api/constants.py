@@ -23,6 +23,8 @@ SIZE_UNSUPPORTED: Final = "SizeUnsupported"
 DRIVER_UNAVAILABLE: Final = "DriverUnavailable"
 PLACEMENT_LOST: Final = "PlacementLost"
 PLACEMENT_PENDING: Final = "PlacementPending"
+"""The cluster's scheduler has found no node for the launcher pod."""
+PLACING: Final = "Placing"
 HOST_CORDONED: Final = "HostCordoned"
 """Reasons why a MicroVM is not launched and its pod is unschedulable."""
 

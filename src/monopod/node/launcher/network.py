@@ -38,7 +38,8 @@ async def make_router(known: LauncherPlan) -> None:
         uplink = find_uplink(json.loads(listed), known)
         commands = {"nftables": router.rules(known, uplink)}
         await process.run("nft", "-j", "-f", "-", stdin=json.dumps(commands).encode())
-        await process.run("ip", "-batch", "-", stdin=router.links(known, uplink).encode())
+        if MACHINE_ENDS[0] not in (name for _, name in socket.if_nameindex()):
+            await process.run("ip", "-batch", "-", stdin=router.links(known, uplink).encode())
     except process.ProcessError as error:
         raise LauncherError(f"the machine's router cannot be made: {error}") from error
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:

@@ -99,6 +99,14 @@ class _Ended(msgspec.Struct):
 
 def launcher_pod(wanted: PlacementRequest, settings: LauncherSettings) -> Pod:
     """Return the launcher pod of a machine."""
+    size = wanted.size
+    plan = MachinePlan(
+        wanted.name,
+        size.milli_cpu,
+        size.memory_mib,
+        wanted.storage_gib,
+        wanted.management_address,
+    )
     return Pod(
         metadata=meta_v1.ObjectMeta(
             name=wanted.name,
@@ -137,8 +145,8 @@ def launcher_pod(wanted: PlacementRequest, settings: LauncherSettings) -> Pod:
             securityContext=models.PodSecurityContext(
                 seccompProfile=models.SeccompProfile(type="RuntimeDefault")
             ),
-            initContainers=[_network(settings)],
-            containers=[_machine(wanted, settings)],
+            initContainers=[_network(plan, settings)],
+            containers=[_machine(wanted, plan, settings)],
             volumes=[
                 models.Volume(
                     name="shared",
@@ -152,14 +160,14 @@ def launcher_pod(wanted: PlacementRequest, settings: LauncherSettings) -> Pod:
     )
 
 
-def _network(settings: LauncherSettings) -> models.Container:
+def _network(plan: MachinePlan, settings: LauncherSettings) -> models.Container:
     """Return the container that makes the router: native sidecar, so it holds the pod open."""
     return models.Container(
         name=NETWORK,
         image=settings.image,
         imagePullPolicy="IfNotPresent",
         command=["/usr/bin/python3", "-m", "monopod.node.launcher.network"],
-        env=[_address()],
+        env=_environment(plan),
         restartPolicy="Always",
         resources=models.ResourceRequirements(
             requests={"cpu": "10m", "memory": "16Mi"}, limits={"memory": f"{_NETWORK_MIB}Mi"}
@@ -175,26 +183,21 @@ def _network(settings: LauncherSettings) -> models.Container:
     )
 
 
-def _machine(wanted: PlacementRequest, settings: LauncherSettings) -> models.Container:
+def _machine(
+    wanted: PlacementRequest, plan: MachinePlan, settings: LauncherSettings
+) -> models.Container:
     size = wanted.size
     tables_mib = size.memory_mib * _TABLES_PERCENT // 100
     requested_mib = size.memory_mib + settings.overhead_mib + tables_mib
     most_mib = size.memory_mib + gvisor.overhead_mib(size) + _PYTHON_MIB + _SHARED_MIB
     user = _USER if settings.user_namespaces else vmm_uid(_INSTANCE, wanted.management_address)
-    plan = MachinePlan(
-        wanted.name,
-        size.milli_cpu,
-        size.memory_mib,
-        wanted.storage_gib,
-        wanted.management_address,
-    )
     whole = gvisor.processors(size.milli_cpu) * 1000
     return models.Container(
         name=MACHINE,
         image=settings.image,
         imagePullPolicy="IfNotPresent",
         command=["/usr/bin/python3", "-m", "monopod.node.launcher.machine"],
-        env=[_address(), models.EnvVar(name=MACHINE_VARIABLE, value=plan.encode())],
+        env=_environment(plan),
         resources=models.ResourceRequirements(
             requests={
                 "cpu": f"{size.milli_cpu + PLATFORM_MILLI_CPU}m",
@@ -227,9 +230,12 @@ def cpu_limit(milli_cpu: int) -> str:
     return f"{milli_cpu + PLATFORM_MILLI_CPU}m"
 
 
-def _address() -> models.EnvVar:
+def _environment(plan: MachinePlan) -> list[models.EnvVar]:
     field = models.ObjectFieldSelector(fieldPath="status.podIP")
-    return models.EnvVar(name=ADDRESS_VARIABLE, valueFrom=models.EnvVarSource(fieldRef=field))
+    return [
+        models.EnvVar(name=ADDRESS_VARIABLE, valueFrom=models.EnvVarSource(fieldRef=field)),
+        models.EnvVar(name=MACHINE_VARIABLE, value=plan.encode()),
+    ]
 
 
 def _shared() -> models.VolumeMount:
