@@ -7,6 +7,7 @@ from monopod.api.constants import (
     DRIVER_UNAVAILABLE,
     PLACEMENT_LOST,
     PLACEMENT_PENDING,
+    PLACING,
     SIZE_UNSUPPORTED,
 )
 from monopod.api.resources import MicroVM
@@ -46,7 +47,8 @@ async def allocate(context: Context, machine: MicroVM) -> MicroVM:
     except SubnetNotFoundError as error:
         return await _none(context, machine, SUBNET_NOT_FOUND, str(error))
     except PlacementPendingError as error:
-        return await _none(context, machine, PLACEMENT_PENDING, str(error), publish=error.blocked)
+        reason = PLACEMENT_PENDING if error.blocked else PLACING
+        return await _none(context, machine, reason, str(error), publish=error.blocked)
     except PlacementLostError as error:
         lost = MachineExit(name_of(machine), PLACEMENT_LOST, str(error))
         return await termination.mark_terminated(context, machine, MarkTerminated(lost))

@@ -14,6 +14,7 @@ from monopod.api.constants import (
     DRIVER_UNAVAILABLE,
     HOST_CORDONED,
     PLACEMENT_PENDING,
+    PLACING,
     SIZE_UNSUPPORTED,
 )
 from monopod.api.resources import Condition, MicroVMStatus
@@ -169,7 +170,7 @@ def _launch(state: State, status: MicroVMStatus, settings: MicroVMSettings) -> A
 
 def _address(state: State, addressed: Condition | None, settings: MicroVMSettings) -> Action:
     if addressed is not None and addressed.status == FALSE:
-        pending = addressed.reason == PLACEMENT_PENDING
+        pending = addressed.reason in (PLACEMENT_PENDING, PLACING)
         within_s = settings.placement_timeout_s if pending else ADDRESS_S
         until = conditions.since(addressed) + timedelta(seconds=within_s)
         if state.now >= until:

@@ -30,6 +30,11 @@ def no_address(addressed: Condition | None) -> MarkUnschedulable | None:
     """
     if addressed is None or addressed.status != conditions.FALSE:
         return None
+    if addressed.reason == constants.PLACING:
+        return None
+    if addressed.reason == constants.PLACEMENT_PENDING:
+        why = f"{messages.CAPACITY_UNAVAILABLE}: {addressed.message}"
+        return MarkUnschedulable(reasons.NO_CAPACITY, why, record_event=False)
     return MarkUnschedulable(reasons.NO_ADDRESS, addressed.message, record_event=False)
 
 
