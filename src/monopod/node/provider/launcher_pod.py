@@ -235,6 +235,8 @@ def _environment(plan: MachinePlan) -> list[models.EnvVar]:
     return [
         models.EnvVar(name=ADDRESS_VARIABLE, valueFrom=models.EnvVarSource(fieldRef=field)),
         models.EnvVar(name=MACHINE_VARIABLE, value=plan.encode()),
+        # The only place that both containers may write to.
+        models.EnvVar(name="TMPDIR", value=str(SHARED)),
     ]
 
 
