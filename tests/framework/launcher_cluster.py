@@ -1,0 +1,265 @@
+"""A plain cluster with Monopod's scheduler and MicroVM controllers: machines in launcher pods."""
+
+import asyncio
+import datetime as dt
+import shutil
+import ssl
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from monopod import controlplane
+from monopod.api import crds
+from monopod.build import components
+from monopod.build.images import build_test_image
+from monopod.build.images.push import push
+from monopod.controllers.microvm import manager as microvm
+from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
+from monopod.controllers.microvm.settings import MicroVMSettings
+from monopod.controllers.scheduler import manager as scheduler
+from monopod.controllers.scheduler.settings import SchedulerSettings
+from monopod.controlplane.monopod_images import build_monopod_images
+from monopod.identity.authority import Subject
+from monopod.identity.pull_grant import PullGrants
+from monopod.kube import connect
+from monopod.node import guest
+from monopod.node.net.namespaces import Namespace
+from monopod.node.provider.kubernetes import open_launchers
+from monopod.node.provider.launcher_settings import NAMESPACE, LauncherSettings
+from monopod.settings import Settings
+from tests.framework.eventually import eventually
+from tests.framework.plain_cluster import PlainCluster
+from tests.framework.plain_cluster.addresses import DNS_SERVICE, KUBERNETES
+
+REGION: Final = "local-1"
+_PAUSE: Final = "build/pause/linux/pause.c"
+_REGISTRY_PORT: Final = 5000
+_USERS: Final = ("monopod:microvm", "monopod:fargate-scheduler")
+_IMAGE: Final = "example.test/monopod/launcher:1"
+_RBAC: Final = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherCluster:
+    """A running cluster."""
+
+    plain: PlainCluster
+    image: str
+    """Reference of the test image, which machines pull."""
+
+    async def kubectl(self, *words: str) -> str:
+        """Run kubectl as the administrator; returns its output."""
+        return await self.plain.kubectl(*words)
+
+    async def apply(self, *manifests: dict[str, Any]) -> None:
+        """Apply objects as the administrator."""
+        await self.plain.apply(*manifests)
+
+
+@asynccontextmanager
+async def running_launchers(
+    directory: Path, *, user_namespaces: bool, zones: Sequence[str] = ("zone-a",)
+) -> AsyncGenerator[LauncherCluster]:
+    """Run a cluster of two hosts, on which pods of namespace ``default`` get machines.
+
+    Args:
+        directory: A directory for its files, new or empty.
+        user_namespaces: Whether launcher pods have one.
+        zones: The zones of its hosts, each of which has a subnet.
+    """
+    settings = Settings(region=REGION)
+    programs = await components.provide(settings)
+    pause = await components.module_directory("k8s.io/kubernetes", settings) / _PAUSE
+    image = await guest.provide(settings.cache, programs.directory, pause)
+    images = await build_monopod_images(settings, image, pause)
+    async with AsyncExitStack() as stack:
+        plain = await stack.enter_async_context(
+            PlainCluster.running(directory / "cluster", zones=zones)
+        )
+        await plain.import_image(images.launcher, _IMAGE)
+        registry = await _serve_images(stack, plain, directory / "registry")
+        await _furnish(plain, dict.fromkeys(zones))
+        endpoint = ClusterEndpoint(
+            f"https://{KUBERNETES}:443",
+            plain.certificates.ca,
+            registry,
+            "",
+            REGION,
+            cluster_dns=IPv4Address(DNS_SERVICE),
+            resolver=IPv4Address(DNS_SERVICE),
+        )
+        await _control(stack, plain, endpoint, directory, user_namespaces)
+        yield LauncherCluster(plain, f"{registry}/monopod/test:1")
+
+
+async def _serve_images(stack: AsyncExitStack, plain: PlainCluster, directory: Path) -> str:
+    """Run a registry in the control plane's namespace with the test image; returns its address."""
+    address = plain.addresses.control
+    configuration = await asyncio.to_thread(_registry_files, plain, directory)
+    program = shutil.which("docker-registry")
+    assert program is not None
+    namespace = Namespace.named(plain.addresses.namespace)
+    with (directory / "log").open("wb") as log:
+        child = await asyncio.create_subprocess_exec(
+            *("setpriv", "--pdeathsig", "KILL"),
+            *("nsenter", f"--net={namespace.path}", program, "serve", configuration),
+            stdout=log,
+            stderr=log,
+        )
+    stack.push_async_callback(child.wait)
+    stack.callback(child.kill)
+    context = ssl.create_default_context(cadata=plain.certificates.ca.decode())
+    url = f"https://{address}:{_REGISTRY_PORT}"
+    archive = await build_test_image()
+    await eventually(lambda: push(archive, url, ssl=context), errors=(Exception,))
+    return f"{address}:{_REGISTRY_PORT}"
+
+
+def _registry_files(plain: PlainCluster, directory: Path) -> Path:
+    """Write a registry's certificate and configuration; returns the latter's path."""
+    directory.mkdir()
+    address = plain.addresses.control
+    subject = Subject("registry", client=False, server=True, addresses=(address,))
+    pair = plain.certificates.cluster.issue(subject, dt.datetime.now(dt.UTC))
+    (directory / "tls.crt").write_bytes(pair.certificate)
+    (directory / "tls.key").write_bytes(pair.key)
+    configuration = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
+        "http": {
+            "addr": f"{address}:{_REGISTRY_PORT}",
+            "tls": {
+                "certificate": str(directory / "tls.crt"),
+                "key": str(directory / "tls.key"),
+            },
+        },
+    }
+    (directory / "config.yml").write_text(yaml.safe_dump(configuration))
+    return directory / "config.yml"
+
+
+async def _furnish(plain: PlainCluster, zones: dict[str, None]) -> None:
+    """Create what an installation creates, and a profile for namespace ``default``."""
+    await plain.apply(*crds.manifests())
+    await plain.kubectl(
+        *("wait", "--for=condition=Established", "--timeout=60s", "crd"),
+        *(manifest["metadata"]["name"] for manifest in crds.manifests()),
+    )
+    rbac = Path(controlplane.__file__).with_name("manifests") / "rbac.yaml"
+    roles = list(yaml.safe_load_all(rbac.read_text()))
+    subnets = {zone: f"subnet-{zone}" for zone in zones}
+    group, version = "monopod.dev", "v1alpha1"
+
+    def own(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+        metadata = {"name": name}
+        return {
+            "apiVersion": f"{group}/{version}",
+            "kind": kind,
+            "metadata": metadata,
+            "spec": spec,
+        }
+
+    namespaces = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        for name in (NAMESPACE, "monopod-system")
+    ]
+    await plain.apply(*namespaces)
+    await plain.apply(
+        *roles,
+        *_launcher_role(),
+        own("Vpc", "vpc", {"cidrBlocks": [str(plain.addresses.pods)]}),
+        *(
+            own(
+                "Subnet",
+                name,
+                {
+                    "vpc": "vpc",
+                    "cidrBlock": str(plain.addresses.pods_of(number)),
+                    "availabilityZone": zone,
+                },
+            )
+            for number, (zone, name) in enumerate(subnets.items(), start=1)
+        ),
+        own(
+            "FargateProfile",
+            "default",
+            {
+                "podExecutionRoleArn": "arn:aws:iam::000000000000:role/pod",
+                "selectors": [{"namespace": "default"}],
+                "subnets": list(subnets.values()),
+            },
+        ),
+    )
+
+
+def _launcher_role() -> list[dict[str, Any]]:
+    metadata = {"name": "monopod:launchers", "namespace": NAMESPACE}
+    verbs = ["get", "list", "watch", "create", "delete", "patch"]
+    rules: list[dict[str, Any]] = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": verbs},
+        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]},
+    ]
+    return [
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": "Role",
+            "metadata": metadata,
+            "rules": rules,
+        },
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": "monopod:launchers"},
+            "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": "monopod:microvm"}],
+        },
+    ]
+
+
+async def _control(
+    stack: AsyncExitStack,
+    plain: PlainCluster,
+    endpoint: ClusterEndpoint,
+    directory: Path,
+    user_namespaces: bool,
+) -> None:
+    """Run the scheduler and the MicroVM controllers in this process."""
+    clients = [
+        await stack.enter_async_context(connect(plain.user(name), name.partition(":")[2]))
+        for name in _USERS
+    ]
+    launchers = LauncherSettings(image=_IMAGE, user_namespaces=user_namespaces)
+    provider = await stack.enter_async_context(open_launchers(clients[0], launchers))
+    ready = [asyncio.Event(), asyncio.Event()]
+    grants = PullGrants(directory / "pulls")
+    work = [
+        asyncio.ensure_future(
+            microvm.run(
+                clients[0], provider, endpoint, grants, MicroVMSettings(), ready=ready[0].set
+            )
+        ),
+        asyncio.ensure_future(
+            scheduler.run(clients[1], Settings(region=REGION), SchedulerSettings(), ready[1].set)
+        ),
+    ]
+
+    async def stop() -> None:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+
+    stack.push_async_callback(stop)
+    began = time.monotonic()
+    while not all(each.is_set() for each in ready) and time.monotonic() - began < 60:
+        for task in work:
+            if task.done():
+                task.result()
+        await asyncio.sleep(0.05)
