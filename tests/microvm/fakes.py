@@ -7,6 +7,7 @@ from datetime import datetime
 from ipaddress import IPv4Address
 
 from monopod.fargate.sizing import Size
+from monopod.kube import Client
 from monopod.node.provider import (
     CapacityUnavailableError,
     Configure,
@@ -99,6 +100,9 @@ class FakeProvider:
                 self._heard.put_nowait(
                     MachineExit(name, "VmmKilled", "killed while no controller ran")
                 )
+
+    def use(self, client: Client) -> None:
+        del client
 
     async def start(self) -> None:
         await asyncio.sleep(0)

@@ -21,6 +21,7 @@ from monopod.node.provider import (
     MachineExit,
     Presence,
 )
+from monopod.node.provider.on_this_host import OnThisHost
 from monopod.util.files import write_atomically
 from monopod.util.host_lock import HostLock
 
@@ -31,7 +32,7 @@ _BY: Final = "launched-by-"
 JOURNAL: Final = "journal"
 
 
-class SimulatedProvider:
+class SimulatedProvider(OnThisHost):
     """A ``MachineProvider`` whose machines are directories."""
 
     boots_at_once = 100

@@ -269,7 +269,9 @@ class Client:
         return await self._ask("GET", path, query)
 
     def upgrade(self, path: str) -> AbstractAsyncContextManager[Upgrade]:
-        """Lend what a WebSocket client needs for a path of the API server."""
+        """Lend what a WebSocket client needs for a path of the API server; a guard is asked."""
+        if self._guard is not None:
+            self._guard()
         return self._connections.for_upgrade(path)
 
     async def list_raw(

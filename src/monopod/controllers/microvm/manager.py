@@ -58,6 +58,7 @@ async def run(
     """
     manager = Manager(client, election)
     client = manager.client
+    provider.use(client)
     views = Informers(
         machines=manager.informer(MicroVM),
         pods=manager.informer(Pod, fields=f"spec.schedulerName={keys.SCHEDULER_NAME}"),

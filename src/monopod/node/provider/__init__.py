@@ -12,6 +12,7 @@ from typing import Protocol
 
 from monopod.errors import MonopodError
 from monopod.fargate.sizing import Size
+from monopod.kube import Client
 from monopod.node.vmm.driver import MachineExit
 
 
@@ -135,6 +136,10 @@ class MachineProvider(Protocol):
     """Whether machines run on other hosts: one that does not answer may still run."""
     boots_at_once: int
     """Limit on concurrent boots; more would only slow each other down."""
+
+    def use(self, client: Client) -> None:
+        """Write objects by this client from now on, which leader election guards."""
+        ...
 
     async def start(self) -> None:
         """Wait until no other process works on these machines, and watch for their exits."""

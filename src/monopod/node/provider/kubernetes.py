@@ -87,6 +87,13 @@ class KubernetesProvider:
         self._tasks: set[asyncio.Task[None]] = set()
         pods.subscribe(self._pod_changed)
 
+    def use(self, client: Client) -> None:
+        """Write by this client from now on, which leader election guards."""
+        self._client = client
+
+    async def start(self) -> None:
+        """Do nothing: launcher pods are watched from the beginning."""
+
     async def place(self, wanted: PlacementRequest) -> IPv4Address:
         """Ensure that a machine has its launcher pod; returns the pod's address. Idempotent.
 

@@ -27,7 +27,6 @@ from monopod.node.provider import (
     LaunchRequest,
     Levels,
     MachineExit,
-    PlacementRequest,
     Presence,
     ProviderError,
 )
@@ -53,6 +52,7 @@ from monopod.node.provider.host_capacity import (
     this_host,
     total,
 )
+from monopod.node.provider.on_this_host import OnThisHost
 from monopod.node.provider.settings import LocalSettings
 from monopod.node.vmm import console, kubelet_start
 from monopod.node.vmm.cgroups import Cgroups
@@ -63,7 +63,7 @@ from monopod.util.host_lock import HostLock
 _CORDON_POLL_S: Final = 1.0
 
 
-class LocalProvider:
+class LocalProvider(OnThisHost):
     """The ``MachineProvider`` whose machines are processes of this host."""
 
     def __init__(
@@ -90,7 +90,6 @@ class LocalProvider:
             instance: The cluster's id, from which VMMs' uids derive (``Settings.instance``).
             settings: Limits on what machines may reserve of this host.
         """
-        self.remote = False
         self.boots_at_once = settings.boots_at_once
         self._drivers = drivers
         self._cgroups = cgroups
@@ -122,19 +121,6 @@ class LocalProvider:
         """Stop watching; the machines keep running."""
         await self._exits.close()
         self._host.release()
-
-    async def place(self, wanted: PlacementRequest) -> None:
-        """Leave addresses to the caller: machines of this host are in its own network."""
-
-    async def placed(self) -> AsyncIterator[str]:
-        """Yield nothing, ever."""
-        await asyncio.Event().wait()
-        yield ""
-
-    def host(self, name: str) -> str:
-        """Return nothing: every machine runs on this host."""
-        del name
-        return ""
 
     async def launch(self, wanted: LaunchRequest, configure: Configure) -> DriverSelection:
         """Ensure that a machine runs. Idempotent.
