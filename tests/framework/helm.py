@@ -45,7 +45,10 @@ class Helm:
         return cls(programs.program(HELM.name), home, kubeconfig)
 
     async def lint(self, chart: Path, values: Values | None = None) -> str:
-        """Examine a chart, and its values by its schema; warnings are failures."""
+        """Examine a chart, and its values by its schema; warnings are failures.
+
+        What is wrong stands in the error's ``stdout``.
+        """
         return await self._run("lint", "--strict", *_values(values), str(chart), values=values)
 
     async def template(
