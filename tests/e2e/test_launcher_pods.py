@@ -16,7 +16,7 @@ from tests.framework.launcher_cluster import LauncherCluster, running_launchers
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif("MONOPOD_LONG_TESTS" not in os.environ, reason="a cluster of its own"),
+    pytest.mark.skipif("MONOPOD_LONG_TESTS" not in os.environ, reason="it takes a second cluster"),
 ]
 PORT: Final = 8080
 

@@ -38,7 +38,7 @@ _LINKS_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.02
 _CONSOLE_BYTES: Final = 16384
 _READ_BYTES: Final = 65536
-_KILLED: Final = "the launcher was told to stop"
+_KILLED: Final = "the launcher was asked to stop"
 
 
 def machine_of(known: LauncherPlan) -> Machine:
@@ -106,7 +106,7 @@ def _make_data_disk(path: Path, storage_gib: int) -> None:
 
 async def _configured() -> None:
     """Wait for the configuration disk, which appears complete."""
-    # Whatever writes it is another process, by an exec.
+    # An exec writes it, from another process.
     while not CONFIGURATION.exists():  # noqa: ASYNC110
         await asyncio.sleep(_POLL_S)
 

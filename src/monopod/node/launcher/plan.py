@@ -1,4 +1,4 @@
-"""What a launcher pod is told about its machine: two environment variables."""
+"""The plan of a launcher pod's machine: two environment variables."""
 
 import json
 from collections.abc import Mapping

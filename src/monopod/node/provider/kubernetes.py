@@ -82,7 +82,7 @@ class KubernetesProvider:
         self._placed: asyncio.Queue[str] = asyncio.Queue()
         self._exits: asyncio.Queue[MachineExit] = asyncio.Queue()
         self._changed = asyncio.Condition()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._stopped: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         pods.subscribe(self._pod_changed)
@@ -311,19 +311,19 @@ class KubernetesProvider:
             self._placed.put_nowait(found.name)
         if gone and found.ended is None:
             why = f"its launcher pod was deleted from node {found.host or '(none)'}"
-            self._tell(found.name, uid_of(change.object), MachineExit(found.name, "Deleted", why))
+            self._report(found.name, uid_of(change.object), MachineExit(found.name, "Deleted", why))
         elif found.ended is not None:
-            self._tell(found.name, uid_of(change.object), found.ended)
+            self._report(found.name, uid_of(change.object), found.ended)
         if gone:
-            self._told.discard(uid_of(change.object))
+            self._reported.discard(uid_of(change.object))
             self._stopped.discard(found.name)
         self._wake()
 
-    def _tell(self, name: str, uid: str, ended: MachineExit) -> None:
+    def _report(self, name: str, uid: str, ended: MachineExit) -> None:
         """Report the end of a launcher pod once, unless it was deleted by ``terminate``."""
-        if name in self._stopped or uid in self._told:
+        if name in self._stopped or uid in self._reported:
             return
-        self._told.add(uid)
+        self._reported.add(uid)
         self._exits.put_nowait(ended)
 
     def _wake(self) -> None:

@@ -245,7 +245,7 @@ def _shared() -> models.VolumeMount:
 
 
 def plan_of(pod: Pod) -> MachinePlan | None:
-    """Return what a launcher pod was told about its machine. None means that it is no launcher."""
+    """Return the plan that a launcher pod has of its machine. None means that it is no launcher."""
     for container in pod.spec.containers if pod.spec else ():
         for variable in container.env or () if container.name == MACHINE else ():
             if variable.name == MACHINE_VARIABLE:
