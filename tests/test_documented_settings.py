@@ -37,7 +37,7 @@ _OF_TESTS = (
 
 def _classes() -> Iterator[type[BaseSettings]]:
     for module in pkgutil.walk_packages(monopod.__path__, "monopod."):
-        if module.name.rpartition(".")[2] != "settings":
+        if not module.name.endswith("settings"):
             continue
         for value in vars(importlib.import_module(module.name)).values():
             if isinstance(value, type) and issubclass(value, BaseSettings):

@@ -36,12 +36,15 @@ from monopod.settings import Settings
 from tests.framework.eventually import eventually
 from tests.framework.plain_cluster import PlainCluster
 from tests.framework.plain_cluster.addresses import DNS_SERVICE, KUBERNETES
+from tests.framework.plain_cluster.services import Timings
 
 REGION: Final = "local-1"
 _PAUSE: Final = "build/pause/linux/pause.c"
 _REGISTRY_PORT: Final = 5000
 _USERS: Final = ("monopod:microvm", "monopod:fargate-scheduler")
 _IMAGE: Final = "example.test/monopod/launcher:1"
+# Kubelets of machines report as often as upstream's do.
+_TIMINGS: Final = Timings(monitor_grace_s=40)
 _RBAC: Final = "rbac.authorization.k8s.io"
 
 
@@ -80,7 +83,7 @@ async def running_launchers(
     images = await build_monopod_images(settings, image, pause)
     async with AsyncExitStack() as stack:
         plain = await stack.enter_async_context(
-            PlainCluster.running(directory / "cluster", zones=zones)
+            PlainCluster.running(directory / "cluster", zones=zones, timings=_TIMINGS)
         )
         await plain.import_image(images.launcher, _IMAGE)
         registry = await _serve_images(stack, plain, directory / "registry")
