@@ -24,7 +24,7 @@ REPOSITORY: Final = "e2e-test-images"
 _FORMAT: Final = "1"
 """Version of the build; changes the cache key when the same inputs give another result."""
 _SUITE: Final = "trixie"
-"""Its busybox is of the version that upstream names; an older one hides some variables."""
+"""Its busybox is of the version that upstream names."""
 _PACKAGES: Final = (
     *("bash", "bind9-dnsutils", "busybox", "curl", "iperf", "iproute2", "libc-bin"),
     *("netcat-openbsd", "nginx-light", "socat", "util-linux"),
@@ -104,7 +104,15 @@ RECIPES: Final[tuple[Recipe, ...]] = (
         ),
         links=(("agnhost-2", "agnhost"), ("bin/nc", "nc.openbsd")),
     ),
-    Recipe("busybox", ("1.37.0-2",), _SHELL),
+    # Debian's busybox has a shell that drops variables whose names are no identifiers, `a-b`: the
+    # one that is found by its name alone is another.
+    Recipe(
+        "busybox",
+        ("1.37.0-2",),
+        _SHELL,
+        packaged=("bin/bash",),
+        links=(("usr/local/bin/sh", "/bin/bash"),),
+    ),
     Recipe(
         "nginx",
         ("1.27.0-2", "1.28.0-2"),
@@ -235,6 +243,7 @@ async def _fill(
     for target, source in recipe.sources:
         _copy(sources / source, root / target)
     for link, target in recipe.links:
+        (root / link).parent.mkdir(parents=True, exist_ok=True)
         (root / link).unlink(missing_ok=True)
         (root / link).symlink_to(target)
     _set_modes(recipe, root)
