@@ -9,6 +9,7 @@ from monopod.node.launcher.plan import LauncherError
 
 FORWARDING: Final = 1
 SEND_REDIRECTS: Final = 6
+SRC_VALID_MARK: Final = 24
 """``IPV4_DEVCONF_*`` of linux/ip.h."""
 _RTM_NEWLINK: Final = 16
 _NLMSG_ERROR: Final = 2

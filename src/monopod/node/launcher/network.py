@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from monopod.node.launcher import plan, router
-from monopod.node.launcher.interfaces import FORWARDING, SEND_REDIRECTS, configure
+from monopod.node.launcher.interfaces import (
+    FORWARDING,
+    SEND_REDIRECTS,
+    SRC_VALID_MARK,
+    configure,
+)
 from monopod.node.launcher.plan import LINKS, LauncherError, LauncherPlan
 from monopod.node.launcher.router import MACHINE_ENDS, MANAGEMENT, POD, Uplink
 from monopod.node.net.offload import transmit_checksums_in_software
@@ -47,7 +52,7 @@ async def make_router(known: LauncherPlan) -> None:
             transmit_checksums_in_software(control, name)
     # Last: before, no packet passes that the rules do not see.
     for name in (uplink.name, MANAGEMENT, POD):
-        configure(name, {FORWARDING: 1, SEND_REDIRECTS: 0})
+        configure(name, {FORWARDING: 1, SEND_REDIRECTS: 0, SRC_VALID_MARK: 1})
 
 
 def find_uplink(interfaces: list[dict[str, Any]], known: LauncherPlan) -> Uplink:

@@ -60,7 +60,7 @@ def links(plan: LauncherPlan, uplink: Uplink) -> str:
             *_link(POD, MACHINE_ENDS[1], uplink.address),
             f"route add {management}/32 dev {MANAGEMENT} scope link",
             f"route add {uplink.address}/32 dev {POD} scope link table {_TO_POD}",
-            # The reverse path filter looks sources up as if this namespace sent to them.
+            # What this namespace itself sends to the pod: errors of ICMP.
             f"rule add pref 10 iif lo to {uplink.address} lookup {_TO_POD}",
             f"rule add pref 11 fwmark {_TO_POD} to {uplink.address} lookup {_TO_POD}",
             "rule add pref 100 lookup local",
@@ -103,6 +103,8 @@ def rules(plan: LauncherPlan, uplink: Uplink) -> list[nft.Json]:
     table.base_chain("mark", "prerouting", MANGLE)
     from_outside = match(nft.meta("iifname"), nft.one_of((uplink.name, MANAGEMENT)))
     table.rule("mark", from_outside, daddr(uplink.address), nft.set_mark(_TO_POD))
+    # So is the source of what it sends: for the check of sources it would be this namespace's.
+    table.rule("mark", iif(POD), nft.set_mark(_TO_POD))
 
     table.base_chain("kubelet", "prerouting", _DESTINATION_NAT, kind="nat")
     to_kubelet = daddr(uplink.address), dport("tcp", KUBELET_PORT)

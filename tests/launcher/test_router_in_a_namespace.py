@@ -1,0 +1,135 @@
+"""The router of a launcher pod in a network namespace, with the kernel's strictest source check."""
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from ipaddress import IPv4Address
+
+import pytest
+
+from monopod.node.launcher.plan import LauncherPlan, MachinePlan
+from monopod.node.net.addresses import GATEWAY_MAC, guest_mac
+from monopod.node.net.namespaces import Namespace
+from monopod.util import process
+
+pytestmark = pytest.mark.kernel
+
+POD, HOST = IPv4Address("10.244.1.7"), IPv4Address("10.244.1.1")
+PLAN = LauncherPlan(MachinePlan("mvm-0123456789", 250, 512, 20, IPv4Address("100.64.3.4")), POD)
+LAUNCHER, OUTSIDE = Namespace.named("mp-test-launcher"), Namespace.named("mp-test-outside")
+PORT = 5353
+_MAKE = (
+    "import asyncio, os\n"
+    "from monopod.node.launcher import network, plan\n"
+    "asyncio.run(network.make_router(plan.read(os.environ)))\n"
+)
+
+
+@pytest.fixture
+async def router() -> AsyncIterator[None]:
+    """A pod's namespace as a CNI plug-in leaves it, with the router in it."""
+    for namespace in (LAUNCHER, OUTSIDE):
+        namespace.create()
+    try:
+        # Every namespace here has the check of sources that some hosts have.
+        LAUNCHER.set_sysctls({"ipv4/conf/all/rp_filter": "1", "ipv4/conf/all/forwarding": "0"})
+        await _ip(LAUNCHER, "link", "add", "eth0", "type", "veth", "peer", "out")
+        await _ip(LAUNCHER, "link", "set", "out", "netns", "mp-test-outside")
+        for namespace, name, address in ((LAUNCHER, "eth0", POD), (OUTSIDE, "out", HOST)):
+            await _ip(namespace, "address", "add", f"{address}/24", "dev", name)
+            await _ip(namespace, "link", "set", name, "up")
+            await _ip(namespace, "link", "set", "lo", "up")
+        await _ip(LAUNCHER, "route", "add", "default", "via", str(HOST))
+        environment = {
+            "MONOPOD_MACHINE": PLAN.machine.encode(),
+            "MONOPOD_POD_ADDRESS": str(POD),
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        }
+        enter = ("nsenter", f"--net={LAUNCHER.path}", sys.executable, "-c", _MAKE)
+        await process.run(*enter, env=environment)
+        yield
+    finally:
+        for namespace in (LAUNCHER, OUTSIDE):
+            namespace.remove()
+
+
+async def _ip(namespace: Namespace, *words: str) -> None:
+    await process.run("ip", "-n", namespace.path.name, *words)
+
+
+def _packet_socket() -> socket.socket:
+    """Open the machine's end of the pod's link."""
+
+    def body() -> socket.socket:
+        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        opened.bind(("vmm-pod", 3))
+        opened.settimeout(5)
+        return opened
+
+    return LAUNCHER.call(body)
+
+
+def _udp(namespace: Namespace, address: IPv4Address) -> socket.socket:
+    def body() -> socket.socket:
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        opened.bind((str(address), PORT))
+        opened.settimeout(5)
+        return opened
+
+    return namespace.call(body)
+
+
+@pytest.mark.row("S5")
+async def test_packets_pass_between_the_pod_and_the_outside(router: None) -> None:
+    with _packet_socket() as machine, _udp(OUTSIDE, HOST) as outside:
+        outside.sendto(b"to the pod", (str(POD), PORT))
+        frame = await asyncio.to_thread(_received, machine)
+        assert frame[:6] == bytes.fromhex(guest_mac(POD).replace(":", ""))
+        machine.send(_turned(frame))
+        data, sender = await asyncio.to_thread(outside.recvfrom, 100)
+    assert data == b"to the pod"
+    assert sender == (str(POD), PORT)
+
+
+async def test_a_forged_source_goes_nowhere(router: None) -> None:
+    with _packet_socket() as machine, _udp(OUTSIDE, HOST) as outside:
+        outside.sendto(b"to the pod", (str(POD), PORT))
+        forged = bytearray(_turned(await asyncio.to_thread(_received, machine)))
+        forged[29] = 99
+        machine.send(bytes(forged))
+        outside.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            await asyncio.to_thread(outside.recvfrom, 100)
+
+
+async def test_making_it_twice_changes_nothing(router: None) -> None:
+    words = ("nsenter", f"--net={LAUNCHER.path}", sys.executable, "-c", _MAKE)
+    environment = {
+        "MONOPOD_MACHINE": PLAN.machine.encode(),
+        "MONOPOD_POD_ADDRESS": str(POD),
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    }
+    before = await process.run("ip", "-n", LAUNCHER.path.name, "-json", "rule")
+    await process.run(*words, env=environment)
+    after = await process.run("ip", "-n", LAUNCHER.path.name, "-json", "rule")
+    assert json.loads(before) == json.loads(after)
+
+
+def _received(machine: socket.socket) -> bytes:
+    """Return the next UDP packet for the test's port."""
+    while True:
+        frame = machine.recv(2000)
+        with suppress(IndexError):
+            if frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_UDP:
+                return frame
+
+
+def _turned(frame: bytes) -> bytes:
+    """Return the answer to a frame: addresses and ports exchanged; checksums stay valid."""
+    gateway = bytes.fromhex(GATEWAY_MAC.replace(":", ""))
+    own = bytes.fromhex(guest_mac(POD).replace(":", ""))
+    ip = frame[14:26] + frame[30:34] + frame[26:30]
+    return gateway + own + frame[12:14] + ip + frame[36:38] + frame[34:36] + frame[38:]
