@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     """What pods outside profiles may do in namespaces without a label of their level."""
     log_level: LogLevel = "info"
     """Log level of Monopod's processes; upstream's processes have their own levels."""
+    metrics_address: str = "127.0.0.1"
+    """Address on which processes serve their metrics and whether they are ready."""
+    provider: Literal["local", "kubernetes"] = "local"
+    """Where machines run: as processes of this host, or in launcher pods of the cluster."""
     leader_election: bool = False
     """Whether controllers act only while they hold their Lease, so that they can have replicas."""
     leader_election_lease_duration_s: int = Field(default=15, gt=0)

@@ -1,7 +1,7 @@
 """HTTP connections to one API server, and their client certificates.
 
-Client certificates are short-lived and renewed on disk while the process runs. A connection keeps
-the certificate it was made with, and the API server checks its expiry at every request; so when a
+Client certificates, and tokens of service accounts, are short-lived and renewed on disk while the
+process runs. A connection keeps the certificate it was made with, and the API server checks its expiry at every request; so when a
 file changes, new requests use a new pool, and the old pool closes after its last request.
 """
 
@@ -184,6 +184,7 @@ class Connections:
             config.cluster.certificate_auth,
             user.client_cert if user else None,
             user.client_key if user else None,
+            user.token_file if user else None,
         )
         self._files = (
             self._kubeconfig,

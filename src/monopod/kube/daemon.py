@@ -1,7 +1,8 @@
 """Main function of every long-running Monopod process.
 
 It logs JSON lines to standard output, stops cleanly on SIGTERM, notifies s6 of readiness, and
-serves metrics, by default on the loopback of its network namespace.
+serves metrics, by default on the loopback of its network namespace. Kubelets probe ``/healthz`` and
+``/readyz`` of the same port.
 """
 
 import asyncio
@@ -13,13 +14,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import structlog
-from prometheus_client import start_http_server
 
+from monopod.kube.metrics_server import MetricsServer
 from monopod.settings import LogLevel, Settings
 
 NOTIFY_FD_VARIABLE: Final = "NOTIFY_FD"
 """Environment variable with the descriptor for s6's readiness notification."""
-_METRICS_ADDRESS: Final = "127.0.0.1"
 _log: Final = structlog.get_logger("service")
 
 
@@ -28,11 +28,13 @@ class Daemon:
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.name = name
+        self.is_ready = False
         self._notify_fd = environment.get(NOTIFY_FD_VARIABLE)
 
     def ready(self) -> None:
         """Report readiness, once."""
         _log.info("ready", service=self.name)
+        self.is_ready = True
         if self._notify_fd is None:
             return
         descriptor = int(self._notify_fd)
@@ -68,7 +70,7 @@ def serve(
     main: Main,
     *,
     metrics_port: int | None = None,
-    metrics_address: str = _METRICS_ADDRESS,
+    metrics_address: str | None = None,
 ) -> int:
     """Run a process of Monopod to its end and return its exit status.
 
@@ -76,21 +78,22 @@ def serve(
         name: Name in logs.
         main: The main coroutine; cancelled on SIGTERM or SIGINT, and awaited.
         metrics_port: Port for Prometheus; None means no metrics.
-        metrics_address: The address of that port.
+        metrics_address: The address of that port; None means ``MONOPOD_METRICS_ADDRESS``.
 
     Raises:
         ValidationError: A setting, such as ``MONOPOD_LOG_LEVEL``, has an invalid value.
     """
-    configure_logging(name, Settings().log_level)
-    place = None if metrics_port is None else (metrics_address, metrics_port)
+    settings = Settings()
+    configure_logging(name, settings.log_level)
+    address = metrics_address or settings.metrics_address
+    place = None if metrics_port is None else (address, metrics_port)
     return asyncio.run(_serve(Daemon(name, os.environ), main, place))
 
 
 async def _serve(service: Daemon, main: Main, metrics_at: tuple[str, int] | None) -> int:
     metrics = None
     if metrics_at is not None:
-        address, port = metrics_at
-        metrics, _ = start_http_server(port, addr=address)
+        metrics = MetricsServer(*metrics_at, lambda: service.is_ready)
     work = asyncio.ensure_future(main(service))
     stopping = False
 
@@ -112,8 +115,7 @@ async def _serve(service: Daemon, main: Main, metrics_at: tuple[str, int] | None
         return 1
     finally:
         if metrics is not None:
-            metrics.shutdown()
-            metrics.server_close()
+            metrics.close()
     if stopping:
         _log.info("stopped")
         return 0

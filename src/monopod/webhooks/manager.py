@@ -31,7 +31,6 @@ from monopod.webhooks.target_health import TargetHealthWebhook
 from monopod.webhooks.webhook import Webhook
 
 COMPONENT: Final = "monopod-webhooks"
-_ADDRESS: Final = "127.0.0.1"
 
 
 class _Profiles:
@@ -122,6 +121,6 @@ async def run(
         mode=own.mode,
         one_profile_at_a_time_in=settings.cluster if own.one_profile_at_a_time else None,
     )
-    server = HttpsServer(webhook.application(), _ADDRESS, own.port, context)
+    server = HttpsServer(webhook.application(), own.address, own.port, context)
     manager.add(server.run, first_pass=server.listening)
     await manager.run(ready)

@@ -6,6 +6,7 @@ processes are not pods, so its webhooks never depend on themselves.
 """
 
 import base64
+from collections.abc import Callable
 from typing import Final
 
 from monopod.api import keys
@@ -56,6 +57,21 @@ _NEW_PODS: Final[Manifest] = {
 }
 
 
+Endpoint = Callable[[str], Manifest]
+"""Returns the client configuration by which the API server calls a path of the webhooks."""
+
+
+def loopback(ca_bundle: bytes, port: int = PORT) -> Endpoint:
+    """Return the endpoint on the API server's own loopback interface.
+
+    Args:
+        ca_bundle: PEM certificates that verify the server's certificate.
+        port: The server's port.
+    """
+    authority = base64.b64encode(ca_bundle).decode()
+    return lambda path: {"url": f"https://127.0.0.1:{port}{path}", "caBundle": authority}
+
+
 def admission_manifests(
     ca_bundle: bytes, *, port: int = PORT, level: PodSecurityLevel = "baseline"
 ) -> list[Manifest]:
@@ -66,20 +82,24 @@ def admission_manifests(
         port: Port on the API server's loopback interface.
         level: The default Pod Security level of pods outside profiles.
     """
+    endpoint = loopback(ca_bundle, port)
+    return [*policies(level), *configurations(endpoint), targets_configuration(endpoint)]
+
+
+def configurations(endpoint: Endpoint) -> list[Manifest]:
+    """Return the webhook configurations that every cluster has."""
     return [
-        *policies(level),
-        profiles_configuration(ca_bundle, port=port),
-        support_configuration(ca_bundle, port=port),
-        pods_configuration(ca_bundle, port=port),
-        roles_configuration(ca_bundle, port=port),
-        networks_configuration(ca_bundle, port=port),
-        sidecars_configuration(ca_bundle, port=port),
-        targets_configuration(ca_bundle, port=port),
+        profiles_configuration(endpoint),
+        support_configuration(endpoint),
+        pods_configuration(endpoint),
+        roles_configuration(endpoint),
+        networks_configuration(endpoint),
+        sidecars_configuration(endpoint),
     ]
 
 
-def pods_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
-    """Return the configuration of the webhook that marks pods; arguments as above."""
+def pods_configuration(endpoint: Endpoint) -> Manifest:
+    """Return the configuration of the webhook that marks pods; see ``configurations``."""
     rule = {
         "apiGroups": ["*"],
         "apiVersions": ["*"],
@@ -87,16 +107,16 @@ def pods_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
         "resources": ["pods"],
         "scope": "*",
     }
-    webhook = _webhook(NAME, rule, PODS_PATH, ca_bundle, port)
+    webhook = _webhook(NAME, rule, PODS_PATH, endpoint)
     return _configuration("MutatingWebhookConfiguration", webhook | {"reinvocationPolicy": "Never"})
 
 
-def roles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+def roles_configuration(endpoint: Endpoint) -> Manifest:
     """Return the configuration of the webhook that gives pods their service account's role.
 
     It is reinvoked if a later webhook adds containers.
     """
-    webhook = _webhook(ROLES_NAME, _NEW_PODS, ROLES_PATH, ca_bundle, port)
+    webhook = _webhook(ROLES_NAME, _NEW_PODS, ROLES_PATH, endpoint)
     return _configuration(
         "MutatingWebhookConfiguration",
         webhook | {"reinvocationPolicy": "IfNeeded", "timeoutSeconds": _ROLES_TIMEOUT_S},
@@ -104,7 +124,7 @@ def roles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
     )
 
 
-def profiles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+def profiles_configuration(endpoint: Endpoint) -> Manifest:
     """Return the configuration of the webhook that reviews profiles; see ``expected``."""
     rule = {
         "apiGroups": [keys.GROUP],
@@ -113,11 +133,11 @@ def profiles_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
         "resources": ["fargateprofiles"],
         "scope": "Cluster",
     }
-    webhook = _webhook(PROFILES_NAME, rule, PROFILES_PATH, ca_bundle, port)
+    webhook = _webhook(PROFILES_NAME, rule, PROFILES_PATH, endpoint)
     return _configuration("ValidatingWebhookConfiguration", webhook)
 
 
-def support_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+def support_configuration(endpoint: Endpoint) -> Manifest:
     """Return the configuration of the webhook that warns about what Fargate does not support.
 
     It reviews pods marked for Fargate, and workloads without a controlling owner: a ReplicaSet of a
@@ -155,8 +175,7 @@ def support_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
                 "scope": "Namespaced",
             },
             SUPPORT_PATH,
-            ca_bundle,
-            port,
+            endpoint,
         )
         | {"matchConditions": [condition], "timeoutSeconds": _SUPPORT_TIMEOUT_S}
         for name, group, resources, operations, condition in rows
@@ -164,9 +183,9 @@ def support_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
     return _configuration("ValidatingWebhookConfiguration", *webhooks, name=SUPPORT_NAME)
 
 
-def targets_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+def targets_configuration(endpoint: Endpoint) -> Manifest:
     """Return the configuration of the webhook that adds readiness gates in labelled namespaces."""
-    webhook = _webhook(TARGETS_NAME, _NEW_PODS, TARGETS_PATH, ca_bundle, port)
+    webhook = _webhook(TARGETS_NAME, _NEW_PODS, TARGETS_PATH, endpoint)
     wanted = {"matchLabels": {keys.TARGET_HEALTH_LABEL: "enabled"}}
     return _configuration(
         "MutatingWebhookConfiguration",
@@ -175,7 +194,7 @@ def targets_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
     )
 
 
-def networks_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+def networks_configuration(endpoint: Endpoint) -> Manifest:
     """Return the configuration of the webhook that validates VPCs and subnets.
 
     It fails closed: overlapping subnets would be worse than a rejected request.
@@ -187,11 +206,11 @@ def networks_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
         "resources": ["vpcs", "subnets"],
         "scope": "Cluster",
     }
-    webhook = _webhook(NETWORKS_NAME, rule, NETWORKS_PATH, ca_bundle, port)
+    webhook = _webhook(NETWORKS_NAME, rule, NETWORKS_PATH, endpoint)
     return _configuration("ValidatingWebhookConfiguration", webhook | {"failurePolicy": "Fail"})
 
 
-def sidecars_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
+def sidecars_configuration(endpoint: Endpoint) -> Manifest:
     """Return the configuration of the webhook that validates injections of sidecars.
 
     It fails closed: a bad injection would keep pods from being created.
@@ -203,7 +222,7 @@ def sidecars_configuration(ca_bundle: bytes, *, port: int = PORT) -> Manifest:
         "resources": ["sidecarinjections", "clustersidecarinjections"],
         "scope": "*",
     }
-    webhook = _webhook(SIDECARS_NAME, rule, SIDECARS_PATH, ca_bundle, port)
+    webhook = _webhook(SIDECARS_NAME, rule, SIDECARS_PATH, endpoint)
     return _configuration("ValidatingWebhookConfiguration", webhook | {"failurePolicy": "Fail"})
 
 
@@ -297,13 +316,10 @@ def _configuration(kind: str, *webhooks: Manifest, name: str = "") -> Manifest:
     }
 
 
-def _webhook(name: str, rule: Manifest, path: str, ca_bundle: bytes, port: int) -> Manifest:
+def _webhook(name: str, rule: Manifest, path: str, endpoint: Endpoint) -> Manifest:
     return {
         "name": name,
-        "clientConfig": {
-            "url": f"https://127.0.0.1:{port}{path}",
-            "caBundle": base64.b64encode(ca_bundle).decode(),
-        },
+        "clientConfig": endpoint(path),
         "rules": [rule],
         "admissionReviewVersions": ["v1"],
         "failurePolicy": "Ignore",

@@ -26,8 +26,10 @@ class WebhookSettings(BaseSettings):
     identity: Path | None = None
     """Directory of ``kubeconfig``, ``serving.crt`` and ``serving.key``; None means
     ``identities/webhooks``."""
+    address: str = "127.0.0.1"
+    """Where the API server calls: the loopback that it shares, or all of a pod's addresses."""
     port: int = Field(default=PORT, ge=0, lt=65536)
-    """On 127.0.0.1, where the API server calls."""
+    """Its port."""
     mode: Mode = Mode.WARN
     """How pods and workloads are answered that Fargate does not run."""
     one_profile_at_a_time: bool = False

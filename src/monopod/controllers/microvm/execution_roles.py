@@ -37,6 +37,9 @@ from monopod.kube import (
 _READY: Final = "Ready"
 _LOOK_AGAIN_S: Final = 60.0
 """Interval at which a role's Secrets are read again to update its condition."""
+_NO_PULL_PROXY: Final = (
+    "is not used, since this cluster has no pull proxy: give the pods imagePullSecrets"
+)
 _log: Final = structlog.get_logger("roles")
 
 
@@ -57,13 +60,27 @@ class ExecutionRoles(Controller):
     """Reads roles' Secrets for machines, and sets each role's Ready condition."""
 
     def __init__(
-        self, client: Client, roles: Informer[ExecutionRole], now: Callable[[], datetime]
+        self,
+        client: Client,
+        roles: Informer[ExecutionRole],
+        now: Callable[[], datetime],
+        *,
+        credentials: bool = True,
     ) -> None:
-        """Subscribe to the informer, which enqueues roles by name."""
+        """Subscribe to the informer, which enqueues roles by name.
+
+        Args:
+            client: Reads the roles' Secrets.
+            roles: The roles.
+            now: Returns the time, with its zone.
+            credentials: Whether a pull proxy keeps registries' credentials from machines. Without
+                one, machines get none.
+        """
         super().__init__("roles", self.reconcile, workers=1)
         self._client = client
         self._roles = roles
         self._now = now
+        self._credentials = credentials
         roles.subscribe(self._changed)
 
     async def grant(self, arn: str) -> Grant:
@@ -98,6 +115,8 @@ class ExecutionRoles(Controller):
         )
 
     async def _contents(self, name: str) -> Contents:
+        if not self._credentials:
+            return Contents(faults=(_NO_PULL_PROXY,))
         try:
             secret = await self._client.get(Secret, name, keys.SYSTEM_NAMESPACE)
         except NotFoundError:

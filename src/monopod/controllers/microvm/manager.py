@@ -73,7 +73,12 @@ async def run(
         provider=provider,
         issuer=NodeIssuer(client, requests, lifetime_s=settings.certificate_lifetime_s),
         subnets=SubnetLookup(views.subnets.get, manager.informer(Vpc).get),
-        roles=ExecutionRoles(client, manager.informer(ExecutionRole), now),
+        roles=ExecutionRoles(
+            client,
+            manager.informer(ExecutionRole),
+            now,
+            credentials=bool(endpoint.pull_proxy),
+        ),
         pulls=pulls,
         endpoint=endpoint,
         status=StatusWriter(client, now),

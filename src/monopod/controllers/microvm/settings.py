@@ -1,5 +1,6 @@
 """Settings of the MicroVM controllers: environment variables ``MONOPOD_MICROVM_*``."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from pydantic import Field
@@ -33,6 +34,13 @@ class MicroVMSettings(BaseSettings):
     """Lifetime of kubelets' first certificates, which they renew; signers' minimum is 600 s."""
     collect_every_s: float = 60.0
     """Interval of garbage collection."""
+    api_server: str = ""
+    """URL of the API server for machines in launcher pods; empty means the Service's address."""
+    cluster_dns: IPv4Address | None = None
+    """Address of the cluster's DNS for machines in launcher pods; None means that of the Service
+    ``kube-system/kube-dns``."""
+    cluster_domain: str = "cluster.local"
+    """Domain of the cluster's Services, for machines in launcher pods."""
     metrics_port: int = Field(default=9472, gt=0, lt=65536)
     """On 127.0.0.1, for Prometheus."""
 

@@ -1,0 +1,123 @@
+"""What Monopod's service accounts may do, from the rules of the embedded cluster. Pure."""
+
+from typing import Final
+
+from monopod.api import keys
+from monopod.controlplane import manifests
+from monopod.install.accounts import SETUP, USERS, Manifest, account, subject
+from monopod.node.provider.launcher_settings import NAMESPACE
+
+_GROUP: Final = "rbac.authorization.k8s.io"
+_BINDINGS: Final = ("ClusterRoleBinding", "RoleBinding")
+_EMBEDDED_ONLY: Final = ("monopod:execution-roles",)
+"""Registries' credentials need the pull proxy."""
+_FOR_USERS: Final = ("monopod:sidecar-injections-edit", "monopod:sidecar-injections-view")
+AUTHORITY_SECRET: Final = "monopod-webhooks-authority"
+SERVING_SECRET: Final = "monopod-webhooks-tls"
+"""Names of Secrets, not their contents."""
+
+
+def rules() -> list[Manifest]:
+    """Return roles and bindings of all service accounts but ``setup``."""
+    every = manifests.read("rbac")
+    users = {user: account(process) for process, user in USERS.items()}
+    bound = [
+        {**each, "subjects": [subject(users[each["subjects"][0]["name"]])]}
+        for each in every
+        if each["kind"] in _BINDINGS
+        and each["metadata"]["name"] not in _EMBEDDED_ONLY
+        and each["subjects"][0]["name"] in users
+    ]
+    wanted = {(each["roleRef"]["kind"], each["roleRef"]["name"]) for each in bound}
+    roles = [
+        each
+        for each in every
+        if (each["kind"], each["metadata"]["name"]) in wanted
+        or each["metadata"]["name"] in _FOR_USERS
+    ]
+    return [*roles, *bound, *_launchers(), *_cluster_dns()]
+
+
+def setup(configurations: list[Manifest]) -> list[Manifest]:
+    """Return what the jobs may do: renew the webhooks' certificate, and create subnets.
+
+    Args:
+        configurations: The webhook configurations, which name the certificate's authority.
+    """
+    names: dict[str, list[str]] = {}
+    for each in configurations:
+        names.setdefault(each["kind"].lower() + "s", []).append(each["metadata"]["name"])
+    return [
+        *_role(
+            "monopod:setup",
+            "",
+            SETUP,
+            *(
+                _rule("admissionregistration.k8s.io", [resource], ["get", "patch"], each)
+                for resource, each in sorted(names.items())
+            ),
+            _rule("", ["nodes"], ["list"]),
+            _rule(keys.GROUP, ["vpcs", "subnets"], ["list", "create"]),
+            # A release with machines is not removed.
+            _rule(keys.GROUP, ["microvms"], ["list"]),
+        ),
+        *_role(
+            "monopod:setup",
+            keys.SYSTEM_NAMESPACE,
+            SETUP,
+            _rule("", ["secrets"], ["create"]),
+            _rule("", ["secrets"], ["get", "patch"], [AUTHORITY_SECRET, SERVING_SECRET]),
+        ),
+    ]
+
+
+def _launchers() -> list[Manifest]:
+    """Return what the MicroVM controller may do in the namespace of launcher pods."""
+    verbs = ["get", "list", "watch", "create", "delete", "patch"]
+    return _role(
+        "monopod:launchers",
+        NAMESPACE,
+        account("microvm"),
+        _rule("", ["pods"], verbs),
+        _rule("", ["pods/exec"], ["get", "create"]),
+        _rule("", ["pods/log"], ["get"]),
+        _rule("", ["pods/resize"], ["patch"]),
+    )
+
+
+def _cluster_dns() -> list[Manifest]:
+    """Return what finds the address of the cluster's DNS."""
+    return _role(
+        "monopod:cluster-dns",
+        "kube-system",
+        account("microvm"),
+        _rule("", ["services"], ["get"], ["kube-dns"]),
+    )
+
+
+def _rule(
+    group: str, resources: list[str], verbs: list[str], names: list[str] | None = None
+) -> Manifest:
+    rule: Manifest = {"apiGroups": [group], "resources": resources, "verbs": verbs}
+    return rule if names is None else {**rule, "resourceNames": names}
+
+
+def _role(name: str, namespace: str, holder: str, *rules: Manifest) -> list[Manifest]:
+    """Return a role and its binding; without a namespace, they are the cluster's."""
+    prefix = "" if namespace else "Cluster"
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return [
+        {
+            "apiVersion": f"{_GROUP}/v1",
+            "kind": f"{prefix}Role",
+            "metadata": metadata,
+            "rules": list(rules),
+        },
+        {
+            "apiVersion": f"{_GROUP}/v1",
+            "kind": f"{prefix}RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": _GROUP, "kind": f"{prefix}Role", "name": name},
+            "subjects": [subject(holder)],
+        },
+    ]
