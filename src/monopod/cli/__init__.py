@@ -28,6 +28,8 @@ COMMANDS: Final = (
     "rotate",
     "logs",
     "image",
+    "install",
+    "uninstall",
     "addon",
     "explain",
     "bench",

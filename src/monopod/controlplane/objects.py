@@ -15,11 +15,13 @@ from lightkube.resources.admissionregistration_v1 import (
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.apiregistration_v1 import APIService
 from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.batch_v1 import CronJob, Job
 from lightkube.resources.coordination_v1 import Lease
-from lightkube.resources.core_v1 import Namespace, Secret, Service, ServiceAccount
+from lightkube.resources.core_v1 import ConfigMap, Namespace, Secret, Service, ServiceAccount
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.flowcontrol_apiserver_v1 import FlowSchema, PriorityLevelConfiguration
 from lightkube.resources.networking_v1 import IngressClass, IPAddress
+from lightkube.resources.policy_v1 import PodDisruptionBudget
 from lightkube.resources.rbac_authorization_v1 import (
     ClusterRole,
     ClusterRoleBinding,
@@ -38,6 +40,8 @@ _KINDS: Final[tuple[type[Resource], ...]] = (
     APIService,
     ClusterRole,
     ClusterRoleBinding,
+    ConfigMap,
+    CronJob,
     CustomResourceDefinition,
     Deployment,
     EndpointSlice,
@@ -46,8 +50,10 @@ _KINDS: Final[tuple[type[Resource], ...]] = (
     FlowSchema,
     IngressClass,
     Lease,
+    Job,
     MutatingWebhookConfiguration,
     Namespace,
+    PodDisruptionBudget,
     PriorityLevelConfiguration,
     Role,
     RoleBinding,

@@ -12,9 +12,9 @@ _BINDINGS: Final = ("ClusterRoleBinding", "RoleBinding")
 _EMBEDDED_ONLY: Final = ("monopod:execution-roles",)
 """Registries' credentials need the pull proxy."""
 _FOR_USERS: Final = ("monopod:sidecar-injections-edit", "monopod:sidecar-injections-view")
-AUTHORITY_SECRET: Final = "monopod-webhooks-authority"
-SERVING_SECRET: Final = "monopod-webhooks-tls"
-"""Names of Secrets, not their contents."""
+AUTHORITY_SECRET: Final = "monopod-webhooks-authority"  # noqa: S105 - a name
+SERVING_SECRET: Final = "monopod-webhooks-tls"  # noqa: S105 - a name
+"""Names of the Secrets that the job ``setup`` makes."""
 
 
 def rules() -> list[Manifest]:

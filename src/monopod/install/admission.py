@@ -1,4 +1,4 @@
-"""Webhook configurations and admission policies for a cluster that has other nodes and owners. Pure.
+"""Webhook configurations and admission policies for clusters with nodes of their own. Pure.
 
 The embedded cluster's policies also bind its other nodes and pods. Here they bind only what
 Monopod made: the cluster's own nodes, pods and Services are their owners' affair.

@@ -1,5 +1,7 @@
 """Deployments, jobs and what they need: Monopod's processes as pods without privileges. Pure."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ _SECRETS: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 _USER: Final = 65532
 _METRICS: Final = "metrics"
 _WEBHOOKS: Final = "webhooks"
+_SETUP: Final = "monopod.install.setup"
 
 
 def _metrics_port(process: str) -> int:
@@ -95,9 +98,17 @@ def disruption_budget() -> Manifest:
     }
 
 
-def setup_job(values: Values, name: Setting = SETUP_JOB) -> Manifest:
-    """Return the job that makes the webhooks' certificate and the default Vpc."""
-    return _job(name, "monopod.install.setup", values)
+def setup_job(values: Values, name: Setting = None) -> Manifest:
+    """Return the job that makes the webhooks' certificate and the default Vpc.
+
+    Args:
+        values: The values of the installation.
+        name: Its name. None means one for what it contains: jobs are immutable.
+    """
+    made = _job(SETUP_JOB, _SETUP, values)
+    digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:8]
+    made["metadata"]["name"] = f"{SETUP_JOB}-{digest}" if name is None else name
+    return made
 
 
 def check_job(values: Values) -> Manifest:
@@ -112,7 +123,7 @@ def renewals(values: Values) -> Manifest:
         "concurrencyPolicy": "Forbid",
         "successfulJobsHistoryLimit": 1,
         "failedJobsHistoryLimit": 1,
-        "jobTemplate": {"spec": _job_spec("monopod.install.setup", values, 3)},
+        "jobTemplate": {"spec": _job_spec(_SETUP, values, 3)},
     }
     return {**_object("CronJob", SETUP_JOB, spec=spec), "apiVersion": "batch/v1"}
 

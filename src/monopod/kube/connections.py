@@ -1,8 +1,9 @@
 """HTTP connections to one API server, and their client certificates.
 
 Client certificates, and tokens of service accounts, are short-lived and renewed on disk while the
-process runs. A connection keeps the certificate it was made with, and the API server checks its expiry at every request; so when a
-file changes, new requests use a new pool, and the old pool closes after its last request.
+process runs. A connection keeps the certificate it was made with, and the API server checks its
+expiry at every request; so when a file changes, new requests use a new pool, and the old pool
+closes after its last request.
 """
 
 import ssl

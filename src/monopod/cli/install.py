@@ -1,0 +1,77 @@
+"""``monopod install``: installs Monopod into any cluster."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+import yaml
+
+from monopod.cli.screen import Screen
+from monopod.install import installer
+from monopod.install.installation import installation
+from monopod.install.values import VPC_BLOCK, Values
+from monopod.kube import connect
+
+_USER_AGENT: Final = "monopod-install"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def install(  # pyright: ignore[reportUnusedFunction]
+        *,
+        controllers_image: Annotated[
+            str, typer.Option(help="Reference of the image monopod/controllers.")
+        ],
+        launcher_image: Annotated[
+            str, typer.Option(help="Reference of the image monopod/launcher.")
+        ],
+        kubeconfig: Annotated[
+            Path | None, typer.Option(help="An administrator's kubeconfig.", envvar="KUBECONFIG")
+        ] = None,
+        cluster: Annotated[str, typer.Option(help="The cluster's name.")] = "monopod",
+        region: Annotated[str, typer.Option(help="The region in names of nodes.")] = "local-1",
+        vpc_block: Annotated[
+            str, typer.Option(help="Block of the default Vpc; pods have the CNI plug-in's.")
+        ] = VPC_BLOCK,
+        api_server: Annotated[
+            str, typer.Option(help="URL by which guests reach the API server.")
+        ] = "",
+        cluster_dns: Annotated[str, typer.Option(help="Address of the cluster's DNS.")] = "",
+        user_namespaces: Annotated[
+            bool, typer.Option(help="Give each launcher pod a user namespace.")
+        ] = True,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Print the objects as YAML, apply none.")
+        ] = False,
+    ) -> None:
+        """Install Monopod into the cluster of a kubeconfig, or upgrade it. Idempotent."""
+        values = Values(
+            controllers_image=controllers_image,
+            launcher_image=launcher_image,
+            cluster=cluster,
+            region=region,
+            vpc_block=vpc_block,
+            api_server=api_server,
+            cluster_dns=cluster_dns,
+            user_namespaces=str(user_namespaces).lower(),
+        )
+        if dry_run:
+            typer.echo(yaml.safe_dump_all(installation(values).every, sort_keys=False), nl=False)
+            return
+        if kubeconfig is None:
+            raise typer.BadParameter("name an administrator's kubeconfig with --kubeconfig")
+        asyncio.run(_install(kubeconfig, values))
+
+
+async def _install(kubeconfig: Path, values: Values) -> None:
+    with Screen() as screen:
+        async with connect(kubeconfig, _USER_AGENT) as client:
+            await installer.install(client, installation(values), screen.report)
+        screen.console.print(
+            "Monopod is installed. Next: create a FargateProfile for a namespace,"
+            " see docs/how-to/install-into-a-cluster.md",
+            soft_wrap=True,
+        )
