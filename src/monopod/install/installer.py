@@ -16,7 +16,6 @@ from monopod.install.errors import InstallError
 from monopod.install.installation import Installation
 from monopod.kube import Client, KubeError, NotFoundError, name_of
 from monopod.node.provider.launcher_settings import NAMESPACE
-from monopod.util.concurrency import run_concurrently
 from monopod.util.progress import Progress, Report, ignore
 
 _POLL_S: Final = 0.5
@@ -130,7 +129,7 @@ async def _unready(client: Client, workloads: Sequence[Manifest]) -> str:
         return ""
 
     try:
-        found = await run_concurrently(*(of(each) for each in workloads))
+        found = await asyncio.gather(*(of(each) for each in workloads))
     except NotFoundError:
         # A job that succeeded some time ago.
         return ""

@@ -32,6 +32,8 @@ _SERVING_IDENTITY: Final = {"tls.crt": "serving.crt", "tls.key": "serving.key"}
 _SECRETS: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 _USER: Final = 65532
 _METRICS: Final = "metrics"
+_PROBE_TIMEOUT_S: Final = 10
+"""As long as on a host that is short of processor time."""
 _WEBHOOKS: Final = "webhooks"
 _SETUP: Final = "monopod.install.setup"
 
@@ -144,8 +146,8 @@ def _job_spec(module: str, values: Values, retries: int) -> Manifest:
 
 def _deployment(process: str, values: Values) -> Manifest:
     probes = {
-        "startupProbe": _probe("/healthz", failures=30, period_s=1),
-        "livenessProbe": _probe("/healthz", failures=3, period_s=10),
+        "startupProbe": _probe("/healthz", failures=60, period_s=2),
+        "livenessProbe": _probe("/healthz", failures=6, period_s=10),
         "readinessProbe": _probe("/readyz", failures=2, period_s=2),
     }
     ports = [{"name": _METRICS, "containerPort": _metrics_port(process)}]
@@ -168,6 +170,7 @@ def _probe(path: str, *, failures: int, period_s: int) -> Manifest:
         "httpGet": {"path": path, "port": _METRICS},
         "failureThreshold": failures,
         "periodSeconds": period_s,
+        "timeoutSeconds": _PROBE_TIMEOUT_S,
     }
 
 

@@ -69,12 +69,14 @@ def _masquerading(addresses: Addresses, hosts: int) -> str:
 async def route_by_gateway(host: Namespace, addresses: Addresses, index: int) -> None:
     """Have what a host's pods send pass the control namespace, where services are translated.
 
-    Without it, the answer of a pod to another one of its host would not be translated back.
+    Without it, the answer of a pod to another one of its host would not be translated back. What
+    the host itself sends, such as its kubelet's probes, goes directly to its pods.
     """
     table, pods = 100, addresses.pods_of(index)
     await _ip(
         f"route add default via {addresses.gateway} dev eth0 onlink table {table}",
         "rule add iif eth0 lookup main priority 10",
+        "rule add iif lo lookup main priority 10",
         f"rule add from {pods} lookup {table} priority 11",
         namespace=str(host.path),
     )
