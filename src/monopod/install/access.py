@@ -18,7 +18,7 @@ SERVING_SECRET: Final = "monopod-webhooks-tls"  # noqa: S105 - a name
 
 
 def rules() -> list[Manifest]:
-    """Return roles and bindings of all service accounts but ``setup``."""
+    """Return roles, bindings and Leases of all service accounts but ``setup``."""
     every = manifests.read("rbac")
     users = {user: account(process) for process, user in USERS.items()}
     bound = [
@@ -35,7 +35,12 @@ def rules() -> list[Manifest]:
         if (each["kind"], each["metadata"]["name"]) in wanted
         or each["metadata"]["name"] in _FOR_USERS
     ]
-    return [*roles, *bound, *_launchers(), *_cluster_dns()]
+    leases = [
+        each
+        for each in every
+        if each["kind"] == "Lease" and each["metadata"]["name"].removeprefix("monopod-") in USERS
+    ]
+    return [*roles, *bound, *leases, *_launchers(), *_cluster_dns()]
 
 
 def setup(configurations: list[Manifest]) -> list[Manifest]:

@@ -57,7 +57,7 @@ def installation(values: Values) -> Installation:
             workloads.configuration(),
             workloads.service(),
             *workloads.deployments(values),
-            workloads.disruption_budget(),
+            *workloads.disruption_budgets(),
             workloads.setup_job(values),
             workloads.renewals(values),
         ],

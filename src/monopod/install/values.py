@@ -49,7 +49,8 @@ class Values:
     """Whether launcher pods have user namespaces of their own."""
     priority_class: Setting = ""
     """Of launcher pods."""
-    webhooks_replicas: Setting = 2
+    replicas: Setting = 2
+    """Of each process. One of each controller acts: the leader."""
     renewal_schedule: Setting = "17 * * * *"
     """When certificates are renewed and subnets of new zones created, as a CronJob's schedule."""
     manage_certificates: Setting = "true"
@@ -68,6 +69,7 @@ class Values:
             "MONOPOD_CLUSTER": self.cluster,
             "MONOPOD_REGION": self.region,
             "MONOPOD_LOG_LEVEL": self.log_level,
+            "MONOPOD_LEADER_ELECTION": "true",
             "MONOPOD_METRICS_ADDRESS": "0.0.0.0",  # noqa: S104 - the pod's
         }
 

@@ -88,16 +88,22 @@ def deployments(values: Values) -> list[Manifest]:
     return [_deployment(process, values) for process in USERS]
 
 
-def disruption_budget() -> Manifest:
-    """Return the budget that keeps one replica of the webhooks while nodes are drained."""
-    spec = {
-        "maxUnavailable": 1,
-        "selector": {"matchLabels": {**LABELS, _COMPONENT: _WEBHOOKS}},
-    }
-    return {
-        **_object("PodDisruptionBudget", "monopod-webhooks", spec=spec),
-        "apiVersion": "policy/v1",
-    }
+def disruption_budgets() -> list[Manifest]:
+    """Return the budgets that keep other replicas of a process while nodes are drained."""
+    return [
+        {
+            **_object(
+                "PodDisruptionBudget",
+                f"monopod-{process}",
+                spec={
+                    "maxUnavailable": 1,
+                    "selector": {"matchLabels": {**LABELS, _COMPONENT: process}},
+                },
+            ),
+            "apiVersion": "policy/v1",
+        }
+        for process in USERS
+    ]
 
 
 def setup_job(values: Values, name: Setting = None) -> Manifest:
@@ -154,11 +160,9 @@ def _deployment(process: str, values: Values) -> Manifest:
     if process == _WEBHOOKS:
         ports.append({"name": _WEBHOOKS, "containerPort": PORT})
     container = {**_container(process, _MODULES[process], values), **probes, "ports": ports}
-    # Without leader election, two of them would act at once.
-    alone = process != _WEBHOOKS
     spec = {
-        "replicas": 1 if alone else values.webhooks_replicas,
-        "strategy": {"type": "Recreate" if alone else "RollingUpdate"},
+        "replicas": values.replicas,
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
         "selector": {"matchLabels": {**LABELS, _COMPONENT: process}},
         "template": _template(process, account(process), container, values),
     }
@@ -215,6 +219,14 @@ def _template(
         "priorityClassName": values.priority_class_of_controllers,
         "imagePullSecrets": values.image_pull_secrets,
         "nodeSelector": values.node_selector,
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": {**LABELS, _COMPONENT: component}},
+            }
+        ],
         "tolerations": values.tolerations,
         "securityContext": {
             "runAsNonRoot": True,
