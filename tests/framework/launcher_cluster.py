@@ -86,7 +86,7 @@ async def running_launchers(
             PlainCluster.running(directory / "cluster", zones=zones, timings=_TIMINGS)
         )
         await plain.import_image(images.launcher, _IMAGE)
-        registry = await _serve_images(stack, plain, directory / "registry")
+        registry = await serve_images(stack, plain, directory / "registry")
         await _furnish(plain, dict.fromkeys(zones))
         endpoint = ClusterEndpoint(
             f"https://{KUBERNETES}:443",
@@ -101,7 +101,7 @@ async def running_launchers(
         yield LauncherCluster(plain, f"{registry}/monopod/test:1")
 
 
-async def _serve_images(stack: AsyncExitStack, plain: PlainCluster, directory: Path) -> str:
+async def serve_images(stack: AsyncExitStack, plain: PlainCluster, directory: Path) -> str:
     """Run a registry in the control plane's namespace with the test image; returns its address."""
     address = plain.addresses.control
     configuration = await asyncio.to_thread(_registry_files, plain, directory)

@@ -1,0 +1,206 @@
+"""Monopod installed into a cluster of two hosts that knew nothing of it, and removed again."""
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from monopod.build import components
+from monopod.controlplane.monopod_images import build_monopod_images
+from monopod.node import guest
+from monopod.settings import Settings
+from monopod.util.process import ProcessError, run
+from tests.framework.launcher_cluster import serve_images
+from tests.framework.plain_cluster import PlainCluster
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif("MONOPOD_LONG_TESTS" not in os.environ, reason="a cluster of its own"),
+]
+CONTROLLERS: Final = "example.test/monopod/controllers:1"
+LAUNCHER: Final = "example.test/monopod/launcher:1"
+ROLE: Final = "arn:aws:iam::000000000000:role/pods"
+NAMESPACE: Final = "shop"
+PORT: Final = 8080
+_PAUSE: Final = "build/pause/linux/pause.c"
+_COMMAND_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster whose hosts have Monopod's images, and its registry."""
+
+    plain: PlainCluster
+    registry: str
+
+    async def monopod(self, *words: str) -> str:
+        """Run a command of Monopod as the administrator."""
+        program = Path(sys.executable).with_name("monopod")
+        kubeconfig = f"--kubeconfig={self.plain.kubeconfig}"
+        return await run(program, *words, kubeconfig, timeout_s=_COMMAND_S)
+
+    async def install(self) -> str:
+        """Install Monopod, and wait until it works."""
+        images = (f"--controllers-image={CONTROLLERS}", f"--launcher-image={LAUNCHER}")
+        return await self.monopod("install", *images)
+
+    async def read(self, *words: str) -> list[dict[str, Any]]:
+        """Return the objects that kubectl gets."""
+        return json.loads(await self.plain.kubectl("get", *words, "-o", "json"))["items"]
+
+    async def shop(self) -> None:
+        """Have a Deployment of two pods on Fargate Ready."""
+        await self.plain.apply(*_profile(self), *_deployment(f"{self.registry}/monopod/test:1"))
+        words = ("rollout", "status", "deployment/web", f"--namespace={NAMESPACE}")
+        try:
+            await self.plain.kubectl(*words, "--timeout=110s")
+        except ProcessError as error:
+            seen = await self.plain.kubectl("get", "pods,microvms,events", "-A", "-o", "wide")
+            pytest.fail(f"{error}\n{seen}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    directory = tmp_path_factory.mktemp("install")
+    settings = Settings()
+    programs = await components.provide(settings)
+    pause = await components.module_directory("k8s.io/kubernetes", settings) / _PAUSE
+    image = await guest.provide(settings.cache, programs.directory, pause)
+    images = await build_monopod_images(settings, image, pause)
+    async with AsyncExitStack() as stack:
+        plain = await stack.enter_async_context(PlainCluster.running(directory / "cluster"))
+        await plain.import_image(images.controllers, CONTROLLERS)
+        await plain.import_image(images.launcher, LAUNCHER)
+        yield Cluster(plain, await serve_images(stack, plain, directory / "registry"))
+
+
+def _profile(cluster: Cluster) -> list[Mapping[str, Any]]:
+    authority = {
+        "registry": cluster.registry,
+        "certificate": cluster.plain.certificates.ca.decode(),
+    }
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "monopod.dev/v1alpha1",
+            "kind": "ExecutionRole",
+            "metadata": {"name": "pods"},
+            "spec": {"arn": ROLE, "registryAuthorities": [authority]},
+        },
+        {
+            "apiVersion": "monopod.dev/v1alpha1",
+            "kind": "FargateProfile",
+            "metadata": {"name": NAMESPACE},
+            "spec": {"podExecutionRoleArn": ROLE, "selectors": [{"namespace": NAMESPACE}]},
+        },
+    ]
+
+
+def _deployment(image: str) -> list[Mapping[str, Any]]:
+    serve = f"echo serving; mkdir /tmp/www; hostname >/tmp/www/index.html; exec httpd -f -p {PORT}"
+    container = {
+        "name": "main",
+        "image": image,
+        "command": ["sh", "-c", f"{serve} -h /tmp/www"],
+        "readinessProbe": {"httpGet": {"port": PORT}, "periodSeconds": 1, "timeoutSeconds": 5},
+    }
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": NAMESPACE},
+            "spec": {
+                "replicas": 2,
+                "selector": {"matchLabels": {"app": "web"}},
+                "template": {
+                    "metadata": {"labels": {"app": "web"}},
+                    "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
+                },
+            },
+        }
+    ]
+
+
+@pytest.mark.row("E4")
+async def test_installed_monopod_runs_pods_with_logs_and_exec(cluster: Cluster) -> None:
+    await cluster.install()
+    await cluster.shop()
+    pods = await cluster.read("pods", f"--namespace={NAMESPACE}")
+    assert all(each["spec"]["nodeName"].startswith("fargate-ip-") for each in pods)
+    assert {each["spec"]["schedulerName"] for each in pods} == {"fargate-scheduler"}
+    web = (f"--namespace={NAMESPACE}", "deployment/web")
+    assert "serving" in await cluster.plain.kubectl("logs", *web)
+    assert "gVisor" in await cluster.plain.kubectl("exec", *web, "--", "cat", "/proc/version")
+
+
+async def test_installing_again_changes_nothing_and_restarts_nothing(cluster: Cluster) -> None:
+    await cluster.install()
+    await cluster.shop()
+    before = await _running(cluster)
+    await cluster.install()
+    assert await _running(cluster) == before
+
+
+async def _running(cluster: Cluster) -> dict[str, str]:
+    """Return what runs, by uid, but for the pods of jobs."""
+    pods = await cluster.read(
+        "pods", "--all-namespaces", "--selector=!batch.kubernetes.io/job-name"
+    )
+    return {each["metadata"]["uid"]: each["metadata"]["name"] for each in pods}
+
+
+async def test_processes_run_without_privileges(cluster: Cluster) -> None:
+    await cluster.install()
+    spaces = await cluster.read("namespaces", "--field-selector=metadata.name=monopod-system")
+    assert spaces[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    words = ("auth", "can-i", "--as=system:serviceaccount:monopod-system:microvm")
+    for question in (
+        ("get", "secrets", "--all-namespaces"),
+        ("create", "pods", f"--namespace={NAMESPACE}"),
+        ("create", "pods", "--subresource=exec", f"--namespace={NAMESPACE}"),
+        ("get", "secrets", "--namespace=monopod-system"),
+    ):
+        with pytest.raises(ProcessError, match="no"):
+            await cluster.plain.kubectl(*words, *question)
+
+
+async def test_the_api_server_verifies_the_webhooks(cluster: Cluster) -> None:
+    await cluster.install()
+    # It fails closed, so an answer of the webhook's own means that the certificate was verified.
+    subnet = {
+        "apiVersion": "monopod.dev/v1alpha1",
+        "kind": "Subnet",
+        "metadata": {"name": "elsewhere"},
+        "spec": {"vpc": "missing", "cidrBlock": "10.9.0.0/24", "availabilityZone": "zone-a"},
+    }
+    with pytest.raises(ProcessError, match="vpc ID 'missing' does not exist"):
+        await cluster.plain.apply(subnet)
+
+
+async def test_uninstalling_is_refused_while_pods_run_and_then_leaves_nothing(
+    cluster: Cluster,
+) -> None:
+    await cluster.install()
+    await cluster.shop()
+    with pytest.raises(ProcessError, match="pods run on Fargate: shop/web-"):
+        await cluster.monopod("uninstall")
+    assert len(await cluster.read("microvms")) == 2
+    await cluster.monopod("uninstall", "--drain")
+    # Idempotent.
+    await cluster.monopod("uninstall")
+    kinds = (
+        "namespaces,nodes,crds,clusterroles,clusterrolebindings,roles,rolebindings,"
+        "validatingadmissionpolicies,validatingadmissionpolicybindings,"
+        "mutatingwebhookconfigurations,validatingwebhookconfigurations,csr"
+    )
+    left = await cluster.plain.kubectl("get", kinds, "--all-namespaces", "-o", "name")
+    assert "monopod" not in left
+    assert "fargate" not in left
