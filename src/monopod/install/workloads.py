@@ -185,8 +185,7 @@ def _container(process: str, module: str, values: Values) -> Manifest:
         "image": values.controllers_image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/usr/bin/python3", "-m", module],
-        # A variable that is empty would not be its default.
-        "env": [{"name": name, "value": each} for name, each in settings.items() if each != ""],
+        "env": [{"name": name, "value": each} for name, each in settings.items()],
         "resources": values.resources[process],
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -10,7 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class MicroVMSettings(BaseSettings):
     """Timeouts and intervals in seconds, the guest image and the metrics port."""
 
-    model_config = SettingsConfigDict(env_prefix="MONOPOD_MICROVM_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MONOPOD_MICROVM_", frozen=True, env_ignore_empty=True
+    )
 
     image: Path | None = None
     """Directory of the guest image that new machines run."""
