@@ -127,6 +127,10 @@ scan: components ## Scan a control plane and the guest image with Trivy and kube
 api-reference: environment ## Generate docs/reference/api from the CRDs
 	@$(BIN)/python tools/generate_api_reference.py
 
+.PHONY: chart
+chart: environment ## Generate the Helm chart charts/monopod from the objects that monopod install applies
+	@$(BIN)/python tools/generate_chart.py
+
 .PHONY: format
 format: environment ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix

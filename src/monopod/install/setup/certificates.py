@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from lightkube.core.resource import Resource
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.admissionregistration_v1 import (
@@ -62,7 +64,7 @@ def due(
 
     Args:
         authority: The authority's certificate and key.
-        bundle: PEM of the authorities that are trusted.
+        bundle: PEM of the authorities that are trusted, the newest first.
         serving: The served certificate and its key.
         now: The time, with its zone.
     """
@@ -72,13 +74,20 @@ def due(
         signer = Authority(authority)
     except IdentityError:
         signer = new_authority("monopod webhooks", now)
-        # The previous one: its certificate is served until the new one is.
-        bundle = b"" if authority is None else authority.certificate
-    if signer.pair.certificate not in bundle:
-        bundle = signer.pair.certificate + bundle
+        # A certificate of the previous one is served until the new one's is.
+        bundle = signer.pair.certificate + _first(bundle)
     if serving is None or not signer.still_good(serving, SUBJECT, now):
         serving = signer.issue(SUBJECT, now, LIFETIME)
     return Certificates(signer.pair, bundle, serving)
+
+
+def _first(bundle: bytes) -> bytes:
+    """Return the first certificate of a bundle; nothing if it has none."""
+    try:
+        found = x509.load_pem_x509_certificates(bundle)
+    except ValueError:
+        return b""
+    return found[0].public_bytes(Encoding.PEM)
 
 
 async def ensure(client: Client, now: dt.datetime) -> None:
@@ -88,7 +97,8 @@ async def ensure(client: Client, now: dt.datetime) -> None:
         KubeError: The API server refuses it.
     """
     known, current = await _read(client, AUTHORITY_SECRET), await _read(client, SERVING_SECRET)
-    wanted = due(_pair(known), known.get(_BUNDLE, b""), _pair(current), now)
+    bundle = known.get(_BUNDLE) or current.get(_BUNDLE, b"")
+    wanted = due(_pair(known), bundle, _pair(current), now)
     await _write(client, AUTHORITY_SECRET, wanted.authority, wanted.bundle, known)
     await _trust(client, wanted.bundle)
     await _write(client, SERVING_SECRET, wanted.serving, wanted.bundle, current)
