@@ -97,7 +97,7 @@ def _chart() -> Manifest:
     return {
         "apiVersion": "v2",
         "name": "monopod",
-        "description": "AWS Fargate for Kubernetes: each pod in a machine of its own",
+        "description": "AWS Fargate for Kubernetes: each pod in its own machine",
         "type": "application",
         "version": project["version"],
         "appVersion": project["version"],
@@ -106,7 +106,7 @@ def _chart() -> Manifest:
 
 
 def _namespaces(made: Installation) -> str:
-    """Return the namespace of launchers; the release's own is made by Helm."""
+    """Return the namespace of launchers; Helm makes the release's."""
     name = keys.SYSTEM_NAMESPACE
     check = (
         f'{{{{- if ne .Release.Namespace "{name}" }}}}\n'

@@ -23,7 +23,7 @@ from tests.framework.plain_cluster import PlainCluster
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif("MONOPOD_LONG_TESTS" not in os.environ, reason="a cluster of its own"),
+    pytest.mark.skipif("MONOPOD_LONG_TESTS" not in os.environ, reason="it starts a cluster"),
 ]
 CONTROLLERS: Final = "example.test/monopod/controllers:1"
 LAUNCHER: Final = "example.test/monopod/launcher:1"
@@ -129,7 +129,6 @@ def _deployment(image: str) -> list[Mapping[str, Any]]:
     ]
 
 
-@pytest.mark.row("E4")
 async def test_installed_monopod_runs_pods_with_logs_and_exec(cluster: Cluster) -> None:
     await cluster.install()
     await cluster.shop()

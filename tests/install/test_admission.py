@@ -33,7 +33,7 @@ MACHINE = "fargate-ip-10-0-0-1.local-1.compute.internal"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server of its own: the shared one has the embedded cluster's objects."""
+    """Not the shared server, which has the embedded cluster's objects."""
     with running_api_server(tmp_path_factory.mktemp("installed")) as server:
         yield server
 

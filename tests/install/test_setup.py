@@ -23,7 +23,7 @@ def subnet(name: str, zone: str, block: str) -> Subnet:
     return Subnet(metadata=ObjectMeta(name=name), spec=spec)
 
 
-def test_a_first_certificate_is_signed_by_an_authority_of_its_own() -> None:
+def test_a_first_certificate_is_signed_by_a_new_authority() -> None:
     made = due(None, b"", None, NOW)
     assert Authority(made.authority).still_good(made.serving, SUBJECT, NOW)
     assert made.bundle == made.authority.certificate
@@ -70,7 +70,7 @@ def test_a_lost_authority_stays_trusted_while_its_certificate_is_served() -> Non
     assert again.bundle == again.authority.certificate + made.authority.certificate
 
 
-def test_each_zone_gets_a_subnet_of_its_own() -> None:
+def test_each_zone_gets_a_subnet() -> None:
     made = subnets.missing(["zone-b", "zone-a", "zone-a", ""], [], BLOCK)
     assert [(name_of(each), each.spec.cidrBlock) for each in made] == [
         ("default-zone-a", "198.18.0.0/20"),

@@ -67,8 +67,8 @@ async def uninstall(
 ) -> None:
     """Remove an installation, its objects and everything it made. Idempotent.
 
-    Refuses while machines run, unless told to drain: it is their pods that would be lost, and
-    without controllers their nodes and launcher pods would stay.
+    Refuses while machines run, unless ``drain`` is set: without controllers, their nodes and
+    launcher pods would stay.
 
     Args:
         client: As an administrator of the cluster.
