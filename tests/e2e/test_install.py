@@ -17,6 +17,8 @@ from monopod.controlplane.monopod_images import build_monopod_images
 from monopod.node import guest
 from monopod.settings import Settings
 from monopod.util.process import ProcessError, run
+from tests.framework.eventually import eventually
+from tests.framework.helm import Helm
 from tests.framework.launcher_cluster import serve_images
 from tests.framework.plain_cluster import PlainCluster
 
@@ -29,6 +31,7 @@ CONTROLLERS: Final = "example.test/monopod/controllers:1"
 LAUNCHER: Final = "example.test/monopod/launcher:1"
 ROLE: Final = "arn:aws:iam::000000000000:role/pods"
 NAMESPACE: Final = "shop"
+CHART: Final = Path(__file__).resolve().parents[2] / "charts" / "monopod"
 PORT: Final = 8080
 _PAUSE: Final = "build/pause/linux/pause.c"
 _COMMAND_S: Final = 600.0
@@ -203,3 +206,36 @@ async def test_uninstalling_is_refused_while_pods_run_and_then_leaves_nothing(
     left = await cluster.plain.kubectl("get", kinds, "--all-namespaces", "-o", "name")
     assert "monopod" not in left
     assert "fargate" not in left
+
+
+async def test_helm_installs_upgrades_and_removes_no_release_with_machines(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    await cluster.monopod("uninstall", "--drain")
+    helm = await Helm.of(tmp_path, cluster.plain.kubeconfig)
+    values = {"image": {"controllers": CONTROLLERS, "launcher": LAUNCHER}}
+    await helm.install(CHART, values)
+    await cluster.shop()
+    machines = {each["metadata"]["uid"] for each in await cluster.read("microvms")}
+    # The authority, which no template has, stays where the job wrote it.
+    await helm.upgrade(CHART, {**values, "logLevel": "debug"})
+    configurations = await cluster.read("validatingwebhookconfigurations")
+    assert all(
+        webhook["clientConfig"]["caBundle"]
+        for each in configurations
+        for webhook in each["webhooks"]
+    )
+    with pytest.raises(ProcessError):
+        await helm.uninstall()
+    assert {each["metadata"]["uid"] for each in await cluster.read("microvms")} == machines
+    await cluster.plain.kubectl("delete", "fargateprofiles", "--all", "--timeout=100s")
+    await eventually(lambda: _no_machines(cluster), timeout_s=60)
+    await helm.uninstall()
+    kinds = "deployments,clusterroles,mutatingwebhookconfigurations,validatingadmissionpolicies"
+    assert "monopod" not in await cluster.plain.kubectl("get", kinds, "-A", "-o", "name")
+    assert "microvms.monopod.dev" in await cluster.plain.kubectl("get", "crds", "-o", "name")
+    await cluster.monopod("uninstall")
+
+
+async def _no_machines(cluster: Cluster) -> bool:
+    return not await cluster.read("microvms")
