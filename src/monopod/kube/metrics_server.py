@@ -10,7 +10,6 @@ from prometheus_client.exposition import ThreadingWSGIServer
 
 _HEALTH: Final = "/healthz"
 _READINESS: Final = "/readyz"
-_TEXT: Final = [("Content-Type", "text/plain")]
 
 
 class MetricsServer:
@@ -31,11 +30,13 @@ class MetricsServer:
 
         def answer(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             path = environment.get("PATH_INFO")
+            # The server adds headers to this list.
+            text = [("Content-Type", "text/plain")]
             if path == _HEALTH or (path == _READINESS and ready()):
-                start("200 OK", _TEXT)
+                start("200 OK", text)
                 return (b"ok\n",)
             if path == _READINESS:
-                start("503 Service Unavailable", _TEXT)
+                start("503 Service Unavailable", text)
                 return (b"not ready\n",)
             return metrics(environment, start)
 
