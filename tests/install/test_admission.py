@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
@@ -61,7 +62,7 @@ async def almighty(
         },
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
     }
-    await owner.apply(ClusterRoleBinding.from_dict(binding))
+    await owner.apply(msgspec.convert(binding, ClusterRoleBinding))
     async with connect(cluster.kubeconfig(user, *groups), "tests") as client:
         await eventually(lambda: client.list(Node), errors=(ForbiddenError,))
         yield client
@@ -70,7 +71,7 @@ async def almighty(
 
 def csi_node(name: str) -> CSINode:
     spec = {"drivers": [{"name": "csi.example.com", "nodeID": "1"}]}
-    return CSINode.from_dict({"metadata": {"name": name}, "spec": spec})
+    return msgspec.convert({"metadata": {"name": name}, "spec": spec}, CSINode)
 
 
 async def refused(client: Client, made: CSINode | Node) -> str:

@@ -21,14 +21,15 @@ def rules() -> list[Manifest]:
     """Return roles, bindings and Leases of all service accounts but ``setup``."""
     every = manifests.read("rbac")
     users = {user: account(process) for process, user in USERS.items()}
-    bound = [
+    bound: list[Manifest] = [
         {**each, "subjects": [subject(users[each["subjects"][0]["name"]])]}
         for each in every
         if each["kind"] in _BINDINGS
         and each["metadata"]["name"] not in _EMBEDDED_ONLY
         and each["subjects"][0]["name"] in users
     ]
-    wanted = {(each["roleRef"]["kind"], each["roleRef"]["name"]) for each in bound}
+    references: list[Manifest] = [each["roleRef"] for each in bound]
+    wanted = {(each["kind"], each["name"]) for each in references}
     roles = [
         each
         for each in every

@@ -14,7 +14,7 @@ from monopod.controlplane import objects
 from monopod.install.accounts import Manifest
 from monopod.install.errors import InstallError
 from monopod.install.installation import Installation
-from monopod.kube import Client, KubeError, NotFoundError, name_of
+from monopod.kube import Client, KubeError, NotFoundError, meta, name_of
 from monopod.node.provider.launcher_settings import NAMESPACE
 from monopod.util.progress import Progress, Report, ignore
 
@@ -139,12 +139,12 @@ async def _unready(client: Client, workloads: Sequence[Manifest]) -> str:
 
 
 def _rolled_out(deployment: Deployment) -> bool:
-    status, spec, metadata = deployment.status, deployment.spec, deployment.metadata
-    if status is None or spec is None or metadata is None:
+    status, spec = deployment.status, deployment.spec
+    if status is None or spec is None:
         return False
     wanted = spec.replicas or 0
     return (
-        status.observedGeneration == metadata.generation
+        status.observedGeneration == meta(deployment).generation
         and (status.updatedReplicas or 0) == wanted
         and (status.availableReplicas or 0) == wanted
         and (status.replicas or 0) == wanted
