@@ -139,10 +139,10 @@ async def _unready(client: Client, workloads: Sequence[Manifest]) -> str:
 
 
 def _rolled_out(deployment: Deployment) -> bool:
-    status, spec = deployment.status, deployment.spec
-    if status is None or spec is None:
+    status = deployment.status
+    if status is None:
         return False
-    wanted = spec.replicas or 0
+    wanted = deployment.spec.replicas or 0
     return (
         status.observedGeneration == meta(deployment).generation
         and (status.updatedReplicas or 0) == wanted
