@@ -89,8 +89,8 @@ def _with_seconds(outcome: Outcome, case: str) -> str:
 
 
 def short(case: str) -> str:
-    """Return a case's name without the labels that most of them have, escaped for a table."""
-    return _TAGS.sub("", case).replace("|", r"\|").replace("<", "&lt;").replace("*", r"\*")
+    """Return a case's name as code, without the labels that most of them have."""
+    return "`" + _TAGS.sub("", case).replace("|", r"\|").replace("`", "'") + "`"
 
 
 def main() -> None:

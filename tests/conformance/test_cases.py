@@ -137,6 +137,6 @@ def test_a_table_counts_each_case_once() -> None:
     ]
     assert outcome.of("[sig-a] x [Conformance]") == "passed in run 2"
     assert page.every_case(listed, [outcome]).splitlines()[2] == (
-        "| [sig-a] x | passed in run 2, 1 s |"
+        "| `[sig-a] x` | passed in run 2, 1 s |"
     )
-    assert "no hosts | 1: [sig-b] out |" in page.skipped(listed, outcome)
+    assert "no hosts | 1: `[sig-b] out` |" in page.skipped(listed, outcome)
