@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
+import msgspec
 import pytest
-from lightkube.resources.core_v1 import Pod
+from lightkube.resources.core_v1 import Node, Pod
 
 from monopod.fargate.sizing import Size
 from monopod.kube import Client
@@ -128,6 +129,16 @@ async def cluster(
         yield made
 
 
+@pytest.fixture
+async def host(admin: Client) -> AsyncIterator[None]:
+    """The node of the launcher pods, which the API server asks about when a pod is resized."""
+    room = {"cpu": "8", "memory": "32Gi", "pods": "110"}
+    node = {"metadata": {"name": "host-1"}, "status": {"allocatable": room, "capacity": room}}
+    await admin.create(msgspec.convert(node, Node))
+    yield
+    await admin.delete(Node, "host-1")
+
+
 @pytest.mark.row("S1")
 async def test_a_machine_runs_where_its_launcher_pod_is(cluster: Cluster) -> None:
     provider = cluster.provider
@@ -233,7 +244,7 @@ async def test_a_machine_is_gone_when_its_host_says_so(cluster: Cluster) -> None
     await cluster.provider.terminate(NAME)
 
 
-async def test_a_machines_cpu_is_limited_in_place(cluster: Cluster) -> None:
+async def test_a_machines_cpu_is_limited_in_place(cluster: Cluster, host: None) -> None:
     await cluster.run()
     for act, limit in (
         (cluster.provider.end_boot_burst, "350m"),
