@@ -90,6 +90,7 @@ async def test_a_silent_machine_of_another_host_is_not_assumed_dead(world: World
             return meta(found).deletionTimestamp is not None
 
         await eventually(deleted, "the pod is being deleted")
+        await world.event("node host-1 does not confirm")
         found = await world.admin.get(Pod, "web", world.namespace)
         assert found.status is not None
         assert found.status.phase != "Failed"

@@ -72,6 +72,11 @@ class EventPublisher:
         text = f"MicroVM {meta(machine).name} is deleted: {why}"
         self._own.record(_pod(machine), EventType.NORMAL, "MicroVMReleased", text)
 
+    def not_removed(self, machine: MicroVM, why: str) -> None:
+        """Publish that a machine could not be removed yet; it is tried again."""
+        for about in _everywhere(machine):
+            self._own.record(about, EventType.WARNING, "MicroVMNotRemoved", why)
+
     def terminated(self, machine: MicroVM, ended: MachineExit) -> None:
         """Publish that a machine was lost."""
         text = f"MicroVM {ended.name} ended: {ended.message}"

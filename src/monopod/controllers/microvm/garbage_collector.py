@@ -94,7 +94,12 @@ class GarbageCollector:
         """Remove every machine, Node and request whose MicroVM is gone; enqueue all MicroVMs."""
         present = set(await self.observe())
         for name in [each for each in present if self._machines.get(each) is None]:
-            await termination.terminate(self._context, name, "no MicroVM object has its name")
+            try:
+                await termination.terminate(self._context, name, "no MicroVM object has its name")
+            except ProviderError as error:
+                # Of a host that does not answer: the rest is collected.
+                _log.warning("machine_not_removed", machine=name, why=str(error))
+                continue
             present.discard(name)
         for name in self._context.pulls.machines():
             if self._machines.get(name) is None:

@@ -19,6 +19,7 @@ from monopod.controllers.microvm.actions import Action
 from monopod.controllers.microvm.boot_limiter import BootLimiter
 from monopod.controllers.microvm.context import Context
 from monopod.kube import meta, name_of
+from monopod.node.provider import ProviderError
 
 _Kind = TypeVar("_Kind", bound=Action)
 _Handler = Callable[[MicroVM, Any], Awaitable[bool]]
@@ -181,7 +182,11 @@ class Handlers:
         return not await termination.delete(self._context, machine, action)
 
     async def _terminate(self, machine: MicroVM, action: actions.Terminate) -> bool:
-        await termination.terminate(self._context, name_of(machine), action.why)
+        try:
+            await termination.terminate(self._context, name_of(machine), action.why)
+        except ProviderError as error:
+            self._context.events.not_removed(machine, str(error))
+            raise
         self._room_freed()
         return True
 
