@@ -380,6 +380,8 @@ async def test_a_profile_whose_pods_cannot_be_deleted_says_so_and_goes_on_when_t
 ) -> None:
     await world.add_subnet()
     await world.add_profile()
+    # Its finalizer is set by then: a profile that is deleted before leaves its pods.
+    await _status(world, "ACTIVE")
     await world.claimed(await world.add_pod())
     manifests = yaml.safe_dump_all(_no_deletions(f"t-{world.tag}", world.namespace))
     await asyncio.to_thread(api_server.kubectl, "create", "-f", "-", stdin=manifests)
