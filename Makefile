@@ -115,6 +115,10 @@ test-upstream: components ## Upstream's own cases for network policies; more tha
 test-upgrade: components ## From MONOPOD_UPGRADE_FROM (a tag or commit) to this version with pods running, replicas killed, a backup restored
 	@$(BIN)/pytest -s --no-cov -m e2e tests/e2e/test_upgrade.py
 
+.PHONY: images
+images: components ## Images of Monopod itself, for `monopod install`; prints names and archives
+	@$(BIN)/python -m monopod.install
+
 .PHONY: test-conformance
 test-conformance: components ## Upstream's conformance cases, and a table; hours. MONOPOD_CONFORMANCE='--driver uml'
 	@$(BIN)/python -m tests.conformance $(MONOPOD_CONFORMANCE)

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from monopod.build import components
-from monopod.controlplane.monopod_images import build_monopod_images
+from monopod.install.images import build_monopod_images
 from monopod.node import guest
 from monopod.settings import Settings
 from monopod.util.process import ProcessError, run

@@ -24,9 +24,9 @@ from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.scheduler import manager as scheduler
 from monopod.controllers.scheduler.settings import SchedulerSettings
-from monopod.controlplane.monopod_images import build_monopod_images
 from monopod.identity.authority import Subject
 from monopod.identity.pull_grant import PullGrants
+from monopod.install.images import build_monopod_images
 from monopod.kube import connect
 from monopod.node import guest
 from monopod.node.net.namespaces import Namespace
