@@ -15,7 +15,7 @@ from typing import Final
 from monopod.build.components import Components, store
 from monopod.build.images.errors import BuildError
 from monopod.build.images.write import ImageConfig, write_archive
-from monopod.node.guest.archive import debian_sources
+from monopod.node.guest.mmdebstrap import unpack
 from monopod.util import process
 from monopod.util.progress import Progress, Report
 
@@ -186,7 +186,8 @@ async def build_images(
         report: Receives the progress.
 
     Raises:
-        BuildError: Debian's archive cannot be reached, or a program does not compile.
+        ImageBuildError: Debian's archive cannot be reached.
+        BuildError: A program does not compile.
     """
     key = await asyncio.to_thread(_key, components, sources)
     directory = cache / "images" / f"conformance-{key}"
@@ -198,7 +199,7 @@ async def build_images(
     partial = store.temporary_sibling(directory)
     try:
         debian = partial / "debian"
-        await _unpack(debian)
+        await unpack(debian, _PACKAGES, variant="extract", suite=_SUITE)
         for done, recipe in enumerate(RECIPES):
             report(Progress(task, recipe.name, done + 1, len(RECIPES) + 1))
             root = partial / recipe.name
@@ -217,16 +218,6 @@ async def build_images(
         await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
     report(Progress(task, "built", 1, 1))
     return images
-
-
-async def _unpack(root: Path) -> None:
-    try:
-        await process.run(
-            *("mmdebstrap", "--quiet", "--variant=extract", "--architectures=amd64"),
-            *(f"--include={','.join(_PACKAGES)}", _SUITE, root, *debian_sources(_SUITE)),
-        )
-    except process.ProcessError as error:
-        raise BuildError(f"Debian's packages cannot be unpacked: {error}") from error
 
 
 async def _fill(

@@ -12,9 +12,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from monopod.build import components
 from monopod.install.images import build_monopod_images
-from monopod.node import guest
 from monopod.settings import Settings
 from monopod.util.process import ProcessError, run
 from tests.framework.eventually import eventually
@@ -33,7 +31,6 @@ ROLE: Final = "arn:aws:iam::000000000000:role/pods"
 NAMESPACE: Final = "shop"
 CHART: Final = Path(__file__).resolve().parents[2] / "charts" / "monopod"
 PORT: Final = 8080
-_PAUSE: Final = "build/pause/linux/pause.c"
 _COMMAND_S: Final = 600.0
 
 
@@ -73,11 +70,7 @@ class Cluster:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     directory = tmp_path_factory.mktemp("install")
-    settings = Settings()
-    programs = await components.provide(settings)
-    pause = await components.module_directory("k8s.io/kubernetes", settings) / _PAUSE
-    image = await guest.provide(settings.cache, programs.directory, pause)
-    images = await build_monopod_images(settings, image, pause)
+    images = await build_monopod_images(Settings())
     async with AsyncExitStack() as stack:
         plain = await stack.enter_async_context(PlainCluster.running(directory / "cluster"))
         await plain.import_image(images.controllers, CONTROLLERS)

@@ -16,7 +16,6 @@ import yaml
 
 from monopod import controlplane
 from monopod.api import crds
-from monopod.build import components
 from monopod.build.images import build_test_image
 from monopod.build.images.push import push
 from monopod.controllers.microvm import manager as microvm
@@ -28,7 +27,6 @@ from monopod.identity.authority import Subject
 from monopod.identity.pull_grant import PullGrants
 from monopod.install.images import build_monopod_images
 from monopod.kube import connect
-from monopod.node import guest
 from monopod.node.net.namespaces import Namespace
 from monopod.node.provider.kubernetes import open_launchers
 from monopod.node.provider.launcher_settings import NAMESPACE, LauncherSettings
@@ -39,7 +37,6 @@ from tests.framework.plain_cluster.addresses import DNS_SERVICE, KUBERNETES
 from tests.framework.plain_cluster.services import Timings
 
 REGION: Final = "local-1"
-_PAUSE: Final = "build/pause/linux/pause.c"
 _REGISTRY_PORT: Final = 5000
 _USERS: Final = ("monopod:microvm", "monopod:fargate-scheduler")
 _IMAGE: Final = "example.test/monopod/launcher:1"
@@ -76,11 +73,7 @@ async def running_launchers(
         user_namespaces: Whether launcher pods have one.
         zones: The zones of its hosts, each of which has a subnet.
     """
-    settings = Settings(region=REGION)
-    programs = await components.provide(settings)
-    pause = await components.module_directory("k8s.io/kubernetes", settings) / _PAUSE
-    image = await guest.provide(settings.cache, programs.directory, pause)
-    images = await build_monopod_images(settings, image, pause)
+    images = await build_monopod_images(Settings(region=REGION))
     async with AsyncExitStack() as stack:
         plain = await stack.enter_async_context(
             PlainCluster.running(directory / "cluster", zones=zones, timings=_TIMINGS)

@@ -30,8 +30,6 @@ from monopod.controlplane.layout import Layout
 from monopod.node.guest import GuestImage
 from monopod.settings import Settings
 
-_KUBERNETES = "k8s.io/kubernetes"
-_PAUSE = "build/pause/linux/pause.c"
 _MOST_SECONDS = 20
 """Below the timeout of the API server's clients."""
 _DRIVER_HELP = (
@@ -185,7 +183,6 @@ async def _cluster(settings: Settings) -> Cluster:
     if known.guest_image is None:
         raise ClusterError("this cluster runs no machines: run `monopod up`")
     layout = Layout.of(settings, known.transit)
-    sources = await components.module_directory(_KUBERNETES, settings)
     image, registry = Path(known.guest_image), access.registry(settings)
     return Cluster(
         home=layout.home,
@@ -194,7 +191,7 @@ async def _cluster(settings: Settings) -> Cluster:
         signing_kubeconfig=layout.identity("microvm") / "kubeconfig",
         ca_certificate=layout.admin_kubeconfig.with_name("ca.crt"),
         programs=Path(known.components),
-        pause_source=sources / _PAUSE,
+        pause_source=await components.pause_source(settings),
         root_image=GuestImage(image, image.name).root_image,
         registry=registry.url,
         push_socket=registry.socket,

@@ -31,8 +31,6 @@ from monopod.util.cgroups import destroy_everywhere
 from monopod.util.host_value import HostValue, HostValueError
 from monopod.util.progress import Progress, Report, ignore
 
-_KUBERNETES: Final = "k8s.io/kubernetes"
-_PAUSE: Final = "build/pause/linux/pause.c"
 _DEATH_WITHIN_S: Final = 20.0
 _MAP_COUNT: Final = "vm.max_map_count"
 _HALT_POLL: Final = "haltpoll.guest_halt_poll_ns"
@@ -217,10 +215,8 @@ def _release_host_values(instance: str, report: Report) -> None:
 async def _guest_image(
     settings: Settings, programs: Components, report: Report, *, refresh: bool
 ) -> guest.GuestImage:
-    sources = await components.module_directory(_KUBERNETES, settings, report)
-    image = await guest.provide(
-        settings.cache, programs.directory, sources / _PAUSE, report, refresh=refresh
-    )
+    pause = await components.pause_source(settings, report)
+    image = await guest.provide(settings.cache, programs.directory, pause, report, refresh=refresh)
     await asyncio.to_thread(image_gc.prune, image.directory)
     return image
 

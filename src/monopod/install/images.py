@@ -7,7 +7,6 @@ this installation's code.
 
 import asyncio
 import hashlib
-import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -16,22 +15,21 @@ from pathlib import Path
 from typing import Final
 
 import monopod
+from monopod.build import components
 from monopod.build.components import store
 from monopod.build.images.errors import BuildError
 from monopod.build.images.write import ImageConfig, write_archive
-from monopod.node.guest import GuestImage
-from monopod.node.guest.archive import debian_sources
+from monopod.node.guest import GuestImage, provide
 from monopod.node.guest.errors import ImageBuildError
+from monopod.node.guest.mmdebstrap import unpack
 from monopod.node.guest.pause import compile_program
-from monopod.node.guest.root import EPOCH, SUITE
+from monopod.node.launcher.plan import PROGRAMS
 from monopod.settings import Settings
 from monopod.util import process
 from monopod.util.progress import Progress, Report, ignore
 
 CONTROLLERS: Final = "monopod/controllers"
 LAUNCHER: Final = "monopod/launcher"
-MACHINE: Final = Path("machine")
-"""Directory of the machine's files; see ``monopod.node.launcher.plan``."""
 _LIBRARY: Final = Path("opt/monopod")
 _PYTHON: Final = "3.13"
 """Of Debian's release."""
@@ -62,20 +60,21 @@ class MonopodImages:
         )
 
 
-async def build_monopod_images(
-    settings: Settings, guest: GuestImage, pause_source: Path, report: Report = ignore
-) -> MonopodImages:
-    """Return the images, from the cache if they are there.
+async def build_monopod_images(settings: Settings, report: Report = ignore) -> MonopodImages:
+    """Return the images with the newest guest image, all of it from the cache if it is there.
 
     Args:
         settings: The installation, for its cache.
-        guest: The guest image of the launcher's machines.
-        pause_source: Upstream's ``pause.c``.
         report: Receives the progress.
 
     Raises:
         BuildError: The build failed; the message names what is missing.
+        ComponentsError: Upstream's programs cannot be provided.
+        GuestError: The guest image cannot be built.
     """
+    programs = await components.provide(settings, report)
+    pause_source = await components.pause_source(settings, report)
+    guest = await provide(settings.cache, programs.directory, pause_source, report)
     key = await asyncio.to_thread(_key, guest)
     directory = settings.cache / "images" / f"monopod-{key}"
     images = MonopodImages(directory / "controllers.tar", directory / "launcher.tar", key)
@@ -129,17 +128,8 @@ async def _copy(directory: Path, root: Path) -> None:
 
 
 async def _bootstrap(root: Path) -> None:
-    await process.run(
-        "mmdebstrap",
-        "--variant=essential",
-        "--architectures=amd64",
-        f"--include={','.join(_PACKAGES)}",
-        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
-        SUITE,
-        root,
-        *debian_sources(SUITE),
-        env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "LC_ALL": "C"},
-    )
+    exclusions = (f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED)
+    await unpack(root, _PACKAGES, *exclusions)
     for name in ("var/cache/apt", "var/lib/apt/lists", "var/log"):
         await asyncio.to_thread(shutil.rmtree, root / name, ignore_errors=True)
 
@@ -178,7 +168,7 @@ async def _compile(root: Path, directory: Path) -> None:
 
 
 async def _add_machine(root: Path, guest: GuestImage, pause_source: Path) -> None:
-    machine = root / MACHINE
+    machine = root / PROGRAMS.relative_to("/")
     await asyncio.to_thread(shutil.copytree, guest.gvisor, machine)
     await compile_program(pause_source, machine / "pause")
 

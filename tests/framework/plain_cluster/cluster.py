@@ -12,7 +12,7 @@ import yaml
 from lightkube.resources.core_v1 import ServiceAccount
 
 from monopod.bench.baseline_node.host import Image
-from monopod.build.components import module_directory, provide
+from monopod.build.components import pause_source, provide
 from monopod.controlplane import objects
 from monopod.kube import Client, NotFoundError, connect
 from monopod.node.guest import pause
@@ -194,6 +194,6 @@ def _made(directory: Path) -> Path:
 
 
 async def _pause(settings: Settings) -> bytes:
-    source = await module_directory("k8s.io/kubernetes", settings)
+    source = await pause_source(settings)
     with tempfile.TemporaryDirectory() as scratch:
-        return await pause.build(source / "build" / "pause" / "linux" / "pause.c", Path(scratch))
+        return await pause.build(source, Path(scratch))

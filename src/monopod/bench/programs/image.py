@@ -10,8 +10,8 @@ from typing import Final
 from monopod.bench.errors import BenchError
 from monopod.build.components import store
 from monopod.build.images import ImageConfig, write_archive
-from monopod.node.guest.archive import debian_sources
-from monopod.util import process
+from monopod.node.guest.errors import ImageBuildError
+from monopod.node.guest.mmdebstrap import unpack
 from monopod.util.progress import Progress, Report
 
 NAME: Final = "monopod/programs:1"
@@ -53,25 +53,17 @@ async def programs_archive(cache: Path, report: Report) -> Path:
     partial = store.temporary_sibling(directory)
     try:
         root, new = partial / "root", partial / archive.name
-        await _unpack(root)
+        await unpack(root, _PACKAGES, variant="extract", suite=_SUITE)
         await asyncio.to_thread(furnish, root, script)
         await asyncio.to_thread(write_archive, root, new, name=NAME, config=_CONFIG)
         directory.mkdir(exist_ok=True)
         new.rename(archive)
+    except ImageBuildError as error:
+        raise BenchError(str(error)) from error
     finally:
         await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
     report(Progress(task, "built", 1, 1))
     return archive
-
-
-async def _unpack(root: Path) -> None:
-    try:
-        await process.run(
-            *("mmdebstrap", "--quiet", "--variant=extract", "--architectures=amd64"),
-            *(f"--include={','.join(_PACKAGES)}", _SUITE, root, *debian_sources(_SUITE)),
-        )
-    except process.ProcessError as error:
-        raise BenchError(f"Debian's packages cannot be unpacked: {error}") from error
 
 
 def furnish(root: Path, script: bytes) -> None:

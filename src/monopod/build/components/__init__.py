@@ -27,7 +27,13 @@ from monopod.build.components.errors import (
     PrebuiltError,
     ToolchainError,
 )
-from monopod.build.components.provide import Components, module_directory, provide, verify
+from monopod.build.components.provide import (
+    Components,
+    module_directory,
+    pause_source,
+    provide,
+    verify,
+)
 
 __all__ = [
     "COMPONENTS",
@@ -51,6 +57,7 @@ __all__ = [
     "ToolchainError",
     "module_directory",
     "module_version",
+    "pause_source",
     "provide",
     "verify",
 ]

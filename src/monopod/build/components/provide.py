@@ -125,6 +125,16 @@ async def module_directory(
     return Path(json.loads(answer)["Dir"])
 
 
+async def pause_source(settings: Settings, report: Report = ignore) -> Path:
+    """Return upstream's ``pause.c``, fetched if missing.
+
+    Raises:
+        ComponentsError: Its module cannot be fetched.
+    """
+    sources = await module_directory("k8s.io/kubernetes", settings, report)
+    return sources / "build" / "pause" / "linux" / "pause.c"
+
+
 async def _ensure_built(
     component: Component, toolchain: Toolchain, directory: Path, report: Report
 ) -> None:

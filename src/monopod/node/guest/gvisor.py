@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.node.guest.errors import ImageBuildError
-from monopod.node.guest.root import EPOCH
+from monopod.node.guest.mmdebstrap import EPOCH
 from monopod.util import process
 
 PROGRAM: Final = "runsc"

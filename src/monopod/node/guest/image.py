@@ -30,6 +30,7 @@ _RECIPE: Final = (
     "cpio.py",
     "gvisor.py",
     "image.py",
+    "mmdebstrap.py",
     "oom_killer.c",
     "pause.py",
     "root.py",

@@ -10,15 +10,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from monopod.node.guest.archive import debian_sources
 from monopod.node.guest.errors import ImageBuildError
+from monopod.node.guest.mmdebstrap import EPOCH, unpack
 from monopod.node.guest.specification import base_specification
 from monopod.util import process
 
-EPOCH: Final = "1767225600"
-"""Time stamp of built files, for reproducibility: start of 2026."""
-SUITE: Final = "trixie"
-"""Debian's release."""
 PACKAGES: Final = (
     "ca-certificates",
     "crun",
@@ -96,26 +92,8 @@ async def bootstrap(tree: Path, hook: str, on_line: Callable[[str], None]) -> No
     Raises:
         ImageBuildError: The archive cannot be reached or verified, or tools are missing.
     """
-    sources = debian_sources(SUITE)
     exclusions = [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
-    try:
-        await process.stream(
-            # What it mounts in the directory ends with it, also when it is killed.
-            *(("unshare", "--mount") if os.geteuid() == 0 else ()),
-            "mmdebstrap",
-            "--variant=essential",
-            "--architectures=amd64",
-            f"--include={','.join(PACKAGES)}",
-            f"--customize-hook={hook}",
-            *exclusions,
-            SUITE,
-            tree,
-            *sources,
-            on_line=on_line,
-            env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "LC_ALL": "C"},
-        )
-    except process.ProcessError as error:
-        raise ImageBuildError(f"Debian's packages cannot be unpacked: {error}") from error
+    await unpack(tree, PACKAGES, f"--customize-hook={hook}", *exclusions, on_line=on_line)
 
 
 async def list_packages(tree: Path) -> str:

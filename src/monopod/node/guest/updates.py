@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from monopod.node.guest import qemu_kernel, root
+from monopod.node.guest import mmdebstrap, qemu_kernel, root
 from monopod.node.guest.archive import debian_sources
 from monopod.node.guest.errors import ImageBuildError
 from monopod.util import process
@@ -140,7 +140,7 @@ async def _is_newer(version: str, than: str) -> bool:
 def _configure(directory: Path) -> str:
     for name in ("lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d"):
         (directory / name).mkdir(parents=True)
-    (directory / "etc/sources.list").write_text("\n".join(debian_sources(root.SUITE)) + "\n")
+    (directory / "etc/sources.list").write_text("\n".join(debian_sources(mmdebstrap.SUITE)) + "\n")
     configuration = directory / "apt.conf"
     configuration.write_text(f"""\
 Dir "{directory}";
