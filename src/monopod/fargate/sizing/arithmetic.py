@@ -1,14 +1,16 @@
 """Computes a pod's machine size, and keeps every step for ``explain``."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
-
-from lightkube.models.core_v1 import PodSpec
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from monopod.api import messages
 from monopod.errors import MonopodError
 from monopod.fargate.sizing.requests import Requests, requests_of
 from monopod.fargate.sizing.table import MIB, TABLE, Size, smallest
+
+if TYPE_CHECKING:
+    # What starts with a machine needs sizes, and no client.
+    from lightkube.models.core_v1 import PodSpec
 
 RESERVED_MEMORY_MIB: Final = 256
 """Memory that Fargate adds to a pod's requests for kubelet, kube-proxy and containerd."""
@@ -105,7 +107,7 @@ class Arithmetic:
         )
 
 
-def arithmetic(spec: PodSpec) -> Arithmetic:
+def arithmetic(spec: "PodSpec") -> Arithmetic:
     """Size a pod by Fargate's published rule.
 
     The greater of the sum of all containers and of any init container, for each resource; plus
@@ -125,7 +127,7 @@ def arithmetic(spec: PodSpec) -> Arithmetic:
     )
 
 
-def size_of(spec: PodSpec) -> Size:
+def size_of(spec: "PodSpec") -> Size:
     """Return the size of a pod's machine.
 
     Raises:
@@ -135,7 +137,7 @@ def size_of(spec: PodSpec) -> Size:
     return arithmetic(spec).require_size()
 
 
-def storage_gib_of(spec: PodSpec) -> int:
+def storage_gib_of(spec: "PodSpec") -> int:
     """Return the ephemeral storage of a pod's machine, in GiB.
 
     Raises:

@@ -8,10 +8,12 @@ keep running next to every container started after them.
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from lightkube.models.core_v1 import Container, PodSpec
+from typing import TYPE_CHECKING
 
 from monopod.fargate.sizing.quantity import parse_milli
+
+if TYPE_CHECKING:
+    from lightkube.models.core_v1 import Container, PodSpec
 
 _POD_LEVEL = frozenset({"cpu", "memory"})
 
@@ -52,7 +54,7 @@ class Requests:
         return -(-self.milli // 1000)
 
 
-def requests_of(spec: PodSpec, resource: str) -> Requests:
+def requests_of(spec: "PodSpec", resource: str) -> Requests:
     """Return what a pod requests of ``cpu``, ``memory`` or ``ephemeral-storage``.
 
     A limit without a request counts as the request, as in the API server's defaulting: that applies
@@ -74,7 +76,7 @@ def requests_of(spec: PodSpec, resource: str) -> Requests:
     )
 
 
-def _of_pod(spec: PodSpec, resource: str) -> int | None:
+def _of_pod(spec: "PodSpec", resource: str) -> int | None:
     """Return the pod-level request; None means that the containers' requests count."""
     wishes = spec.resources
     if wishes is None or resource not in _POD_LEVEL:
@@ -87,7 +89,7 @@ def _of_pod(spec: PodSpec, resource: str) -> int | None:
     return _amount(wishes.limits, resource) if resource in (wishes.limits or {}) else None
 
 
-def _moments(spec: PodSpec, resource: str) -> list[list[Share]]:
+def _moments(spec: "PodSpec", resource: str) -> list[list[Share]]:
     """Return every set of containers that runs together, the running pod's last."""
     moments: list[list[Share]] = []
     sidecars: list[Share] = []
@@ -109,11 +111,11 @@ def _total(shares: Sequence[Share]) -> int:
     return sum(share.milli for share in shares)
 
 
-def _share(container: Container, role: Role, resource: str) -> Share:
+def _share(container: "Container", role: Role, resource: str) -> Share:
     return Share(container.name, role, _of_container(container, resource) or 0)
 
 
-def _of_container(container: Container, resource: str) -> int | None:
+def _of_container(container: "Container", resource: str) -> int | None:
     wishes = container.resources
     for amounts in (wishes.requests, wishes.limits) if wishes else ():
         if resource in (amounts or {}):

@@ -1,9 +1,10 @@
 """Fargate's table of sizes (source: EKS user guide, "Understand Fargate Pod configuration")."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from monopod.api.resources import MicroVMSpec
+if TYPE_CHECKING:
+    from monopod.api.resources import MicroVMSpec
 
 MIB: Final = 1 << 20
 _GB: Final = 1024
@@ -19,7 +20,7 @@ class Size:
     memory_mib: int
 
     @classmethod
-    def of(cls, machine: MicroVMSpec) -> "Size":
+    def of(cls, machine: "MicroVMSpec") -> "Size":
         """Return the provisioned size of a machine."""
         return cls(machine.milliCPU, machine.memoryMiB)
 

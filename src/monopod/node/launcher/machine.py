@@ -116,21 +116,17 @@ async def _run_vmm(machine: Machine, links: Sequence[int]) -> MachineExit:
     with client:
         with listening, gvisor.invocation(machine, PROGRAMS, listening.fileno()) as start:
             vmm = await _spawn(start)
+        # Its private keys; the sandbox has its descriptor.
+        CONFIGURATION.unlink()
         printed = asyncio.ensure_future(_follow_console(vmm))
         try:
             await gvisor.hand_over(client, machine, links)
-        except BaseException:
-            vmm.kill()
-            raise
+            await vmm.wait()
+            return console.classify_exit(machine.name, await printed)
         finally:
-            # Its private keys; the sandbox has its descriptor.
-            CONFIGURATION.unlink()
-    with contextlib.suppress(asyncio.CancelledError):
-        await vmm.wait()
-        return console.classify_exit(machine.name, await printed)
-    vmm.kill()
-    await vmm.wait()
-    return MachineExit(machine.name, "Stopped", _KILLED)
+            if vmm.returncode is None:
+                vmm.kill()
+                await vmm.wait()
 
 
 async def _spawn(start: Invocation) -> asyncio.subprocess.Process:

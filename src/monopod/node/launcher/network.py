@@ -10,7 +10,6 @@ import os
 import socket
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Final
 
 from monopod.node.launcher import plan, router
@@ -20,15 +19,13 @@ from monopod.node.launcher.interfaces import (
     SRC_VALID_MARK,
     configure,
 )
-from monopod.node.launcher.plan import LINKS, LauncherError, LauncherPlan
+from monopod.node.launcher.plan import LINKS, PROGRAMS, LauncherError, LauncherPlan
 from monopod.node.launcher.router import MACHINE_ENDS, MANAGEMENT, POD, Uplink
 from monopod.node.net.offload import transmit_checksums_in_software
+from monopod.node.net.packet_socket import bind, open_packet_socket
 from monopod.util import process
 
-_ETH_P_ALL: Final = 3
-_SOL_PACKET: Final = 263
-_PACKET_IGNORE_OUTGOING: Final = 23
-_WAITING: Final = Path("/machine/pause")
+_WAITING: Final = PROGRAMS / "pause"
 _READY: Final = b"links"
 
 
@@ -81,11 +78,9 @@ def hand_over(listening: socket.socket) -> None:
 
 
 def _open(name: str) -> socket.socket:
-    # Protocol 0 receives nothing until the socket is bound to the one interface.
-    end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    end = open_packet_socket()
     try:
-        end.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        end.bind((name, _ETH_P_ALL))
+        bind(end, name)
     except BaseException:
         end.close()
         raise

@@ -19,10 +19,8 @@ from typing import Final, Self
 
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.namespaces import Namespace, call_in_new_namespace
+from monopod.node.net.packet_socket import bind, open_packet_socket
 
-_ETH_P_ALL: Final = 3
-_SOL_PACKET: Final = 263
-_PACKET_IGNORE_OUTGOING: Final = 23
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
@@ -59,10 +57,8 @@ class LinkEndpoint:
                 setting = Path("/proc/sys/net/ipv6/conf", which, "disable_ipv6")
                 if setting.exists():
                     setting.write_text("1")
-            # Protocol 0 receives nothing until the socket is bound to the one interface.
-            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            made = open_packet_socket()
             try:
-                made.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
                 return io.FileIO("/proc/thread-self/ns/net"), made
             except BaseException:
                 made.close()
@@ -76,7 +72,7 @@ class LinkEndpoint:
         flags = struct.unpack_from("H", fcntl.ioctl(self._socket, _SIOCGIFFLAGS, request), 16)[0]
         request = struct.pack("16sH22x", name.encode(), flags | _IFF_UP)
         fcntl.ioctl(self._socket, _SIOCSIFFLAGS, request)
-        self._socket.bind((name, _ETH_P_ALL))
+        bind(self._socket, name)
         return io.FileIO(os.dup(self._socket.fileno()), "r+")
 
     def __enter__(self) -> Self:
