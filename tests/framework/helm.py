@@ -60,13 +60,7 @@ class Helm:
         options: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         """Render a chart, with its CRDs; returns its objects."""
-        words = (
-            "template",
-            release.name,
-            str(chart),
-            f"--namespace={release.namespace}",
-            "--include-crds",
-        )
+        words = (*_words("template", chart, release), "--include-crds")
         said = await self._run(*words, *_values(values), *options, values=values)
         return [each for each in yaml.safe_load_all(said) if each]
 
@@ -80,13 +74,7 @@ class Helm:
         options: Sequence[str] = (),
     ) -> str:
         """Install a chart into a namespace, which it creates, and wait until all of it is ready."""
-        words = (
-            "install",
-            release.name,
-            str(chart),
-            f"--namespace={release.namespace}",
-            "--create-namespace",
-        )
+        words = (*_words("install", chart, release), "--create-namespace")
         return await self._waiting(*words, *_values(values), *options, values=values, wait_s=wait_s)
 
     async def upgrade(
@@ -99,13 +87,7 @@ class Helm:
         options: Sequence[str] = (),
     ) -> str:
         """Upgrade a release to a chart, with these values alone, and wait until it is ready."""
-        words = (
-            "upgrade",
-            release.name,
-            str(chart),
-            f"--namespace={release.namespace}",
-            "--reset-values",
-        )
+        words = (*_words("upgrade", chart, release), "--reset-values")
         return await self._waiting(*words, *_values(values), *options, values=values, wait_s=wait_s)
 
     async def uninstall(self, release: Release = RELEASE, *, wait_s: int = _WAIT_S) -> str:
@@ -132,6 +114,10 @@ class Helm:
             environment["KUBECONFIG"] = str(self.kubeconfig)
         stdin = yaml.safe_dump(dict(values)).encode() if values is not None else None
         return await run(self.program, *words, stdin=stdin, env=environment, timeout_s=timeout_s)
+
+
+def _words(verb: str, chart: Path, release: Release) -> tuple[str, ...]:
+    return verb, release.name, str(chart), f"--namespace={release.namespace}"
 
 
 def _values(values: Values | None) -> Sequence[str]:

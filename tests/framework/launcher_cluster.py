@@ -25,6 +25,7 @@ from monopod.controllers.scheduler import manager as scheduler
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.identity.authority import Subject
 from monopod.identity.pull_grant import PullGrants
+from monopod.install import access
 from monopod.install.images import build_monopod_images
 from monopod.kube import connect
 from monopod.node.net.namespaces import Namespace
@@ -195,29 +196,10 @@ async def _furnish(plain: PlainCluster, zones: dict[str, None]) -> None:
 
 
 def _launcher_role() -> list[dict[str, Any]]:
-    metadata = {"name": "monopod:launchers", "namespace": NAMESPACE}
-    verbs = ["get", "list", "watch", "create", "delete", "patch"]
-    rules: list[dict[str, Any]] = [
-        {"apiGroups": [""], "resources": ["pods"], "verbs": verbs},
-        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
-        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]},
-    ]
-    return [
-        {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": "Role",
-            "metadata": metadata,
-            "rules": rules,
-        },
-        {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": "monopod:launchers"},
-            "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": "monopod:microvm"}],
-        },
-    ]
+    """Return an installation's rights on launcher pods, bound to the user of this process."""
+    role, binding = access.launchers()
+    user = {"apiGroup": _RBAC, "kind": "User", "name": "monopod:microvm"}
+    return [role, {**binding, "subjects": [user]}]
 
 
 async def _control(

@@ -91,9 +91,8 @@ RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})
 """RuntimeClass handlers that a machine's containerd serves; ``runc`` runs ``crun`` too."""
 NODE_LABEL: Final = "monopod.dev/node"
 """On a worker node: the name that its user gave it."""
-ZONE_LABELS: Final = frozenset(
-    {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}
-)
+ZONE_LABEL: Final = "topology.kubernetes.io/zone"
+ZONE_LABELS: Final = frozenset({ZONE_LABEL, "failure-domain.beta.kubernetes.io/zone"})
 """On a node: its zone. Pod affinity and topology spread have an effect with these keys only."""
 CLUSTER_DOMAIN: Final = "cluster.local"
 """The DNS domain of services and pods."""

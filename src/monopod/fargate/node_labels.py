@@ -22,5 +22,5 @@ def node_labels(*, region: str, zone: str, architecture: str, size: Size) -> dic
         "kubernetes.io/arch": architecture,
         "kubernetes.io/os": "linux",
         "topology.kubernetes.io/region": region,
-        "topology.kubernetes.io/zone": zone,
+        keys.ZONE_LABEL: zone,
     }

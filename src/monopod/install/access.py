@@ -41,7 +41,7 @@ def rules() -> list[Manifest]:
         for each in every
         if each["kind"] == "Lease" and each["metadata"]["name"].removeprefix("monopod-") in USERS
     ]
-    return [*roles, *bound, *leases, *_launchers(), *_cluster_dns()]
+    return [*roles, *bound, *leases, *launchers(), *_cluster_dns()]
 
 
 def setup(configurations: list[Manifest]) -> list[Manifest]:
@@ -77,7 +77,7 @@ def setup(configurations: list[Manifest]) -> list[Manifest]:
     ]
 
 
-def _launchers() -> list[Manifest]:
+def launchers() -> list[Manifest]:
     """Return what the MicroVM controller may do in the namespace of launcher pods."""
     verbs = ["get", "list", "watch", "create", "delete", "patch"]
     return _role(

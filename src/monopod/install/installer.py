@@ -14,6 +14,7 @@ from monopod.controlplane import objects
 from monopod.install.accounts import Manifest
 from monopod.install.errors import InstallError
 from monopod.install.installation import Installation
+from monopod.install.setup.check import pods_of
 from monopod.kube import Client, KubeError, NotFoundError, meta, name_of
 from monopod.node.provider.launcher_settings import NAMESPACE
 from monopod.util.progress import Progress, Report, ignore
@@ -123,16 +124,17 @@ async def _unready(client: Client, workloads: Sequence[Manifest]) -> str:
             found = await client.get(Deployment, name, namespace)
             return "" if _rolled_out(found) else f"Deployment {name} {await _why(client, name)}"
         if manifest["kind"] == Job.__name__:
-            status = (await client.get(Job, name, namespace)).status
+            try:
+                status = (await client.get(Job, name, namespace)).status
+            except NotFoundError:
+                # It succeeded some time ago.
+                return ""
             done = status is not None and bool(status.succeeded)
             return "" if done else f"Job {name} did not succeed yet"
         return ""
 
     try:
         found = await asyncio.gather(*(of(each) for each in workloads))
-    except NotFoundError:
-        # A job that succeeded some time ago.
-        return ""
     except KubeError as error:
         return str(error)
     return "; ".join(filter(None, found))
@@ -167,8 +169,7 @@ async def _why(client: Client, deployment: str) -> str:
 
 
 async def _machines(client: Client) -> str:
-    machines = await _list(client, MicroVM)
-    pods = sorted(f"{each.spec.podRef.namespace}/{each.spec.podRef.name}" for each in machines)
+    pods = pods_of(await _list(client, MicroVM))
     if not pods:
         return ""
     rest = f" and {len(pods) - _LISTED} more" if len(pods) > _LISTED else ""

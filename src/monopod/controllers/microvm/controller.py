@@ -78,10 +78,6 @@ class MicroVMController(Controller):
         self._context.observed.record_exit(ended)
         self.enqueue(ended.name)
 
-    def placed(self, name: str) -> None:
-        """Record that a machine's place changed, and enqueue it."""
-        self.enqueue(name)
-
     def uncordoned(self) -> None:
         """Record that the host takes new machines, and enqueue those that wait for that."""
         _log.info("host_uncordoned")

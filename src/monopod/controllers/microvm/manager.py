@@ -107,7 +107,7 @@ async def run(
 
     async def hear_placed() -> None:
         async for name in provider.placed():
-            machines.placed(name)
+            machines.enqueue(name)
 
     async def first_observation() -> None:
         # Before any decision: observe which machines run and how others ended, and reserve the

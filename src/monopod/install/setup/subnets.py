@@ -16,7 +16,6 @@ from monopod.api.resources import Subnet, SubnetSpec, Vpc, VpcSpec
 from monopod.kube import AlreadyExistsError, Client, KubeError, labels_of, name_of
 
 VPC: Final = "default"
-_ZONE: Final = "topology.kubernetes.io/zone"
 _VALID: Final = re.compile("[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _BITS: Final = 4
 """Longer by so much is a subnet's prefix than the Vpc's: as many zones have one."""
@@ -47,7 +46,7 @@ async def ensure(client: Client, block: IPv4Network) -> None:
 
 async def _ensure(client: Client, block: IPv4Network) -> None:
     found = await client.list(Node, labels=f"{keys.COMPUTE_TYPE_KEY}!={keys.COMPUTE_TYPE_FARGATE}")
-    zones = {labels_of(each).get(_ZONE, "") for each in found.items}
+    zones = {labels_of(each).get(keys.ZONE_LABEL, "") for each in found.items}
     vpcs = {name_of(each): each for each in (await client.list(Vpc)).items}
     if VPC not in vpcs:
         if vpcs:
@@ -59,7 +58,7 @@ async def _ensure(client: Client, block: IPv4Network) -> None:
         await _create(client, subnet)
         _log.info("subnet_created", name=name_of(subnet), zone=subnet.spec.availabilityZone)
     if zones <= {""}:
-        _log.warning("nodes_without_zone", label=_ZONE)
+        _log.warning("nodes_without_zone", label=keys.ZONE_LABEL)
 
 
 def missing(zones: Iterable[str], subnets: Iterable[Subnet], block: IPv4Network) -> list[Subnet]:

@@ -49,9 +49,9 @@ from monopod.node.provider.driver_selection import GVISOR
 from monopod.node.provider.launcher_pod import CONFIGURED, MACHINE, LauncherState, Phase
 from monopod.node.provider.launcher_settings import LauncherSettings
 from monopod.node.vmm.console import last_lines
+from monopod.node.vmm.gvisor import MAX_MILLI_CPU
 from monopod.util.concurrency import run_concurrently
 
-MOST_MILLI_CPU: Final = 16_000
 _EXEC_WITHIN_S: Final = 15.0
 _GONE_WITHIN_S: Final = 5.0
 _CONSOLE_LINES: Final = 20
@@ -81,10 +81,9 @@ class KubernetesProvider:
         self._settings = settings
         self._placed: asyncio.Queue[str] = asyncio.Queue()
         self._exits: asyncio.Queue[MachineExit] = asyncio.Queue()
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
         self._reported: set[str] = set()
         self._stopped: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         pods.subscribe(self._pod_changed)
 
     def use(self, client: Client) -> None:
@@ -104,12 +103,12 @@ class KubernetesProvider:
             PlacementLostError: The launcher pod ended.
             ProviderError: The API server refused the launcher pod.
         """
-        if launcher_pod.unsupported_driver(wanted.driver):
+        if wanted.driver not in {"", GVISOR}:
             raise DriverUnavailableError(
                 f"driver {wanted.driver} does not run in launcher pods: request {GVISOR} or none"
             )
-        if wanted.size.milli_cpu > MOST_MILLI_CPU:
-            raise SizeUnsupportedError(f"driver {GVISOR} supports at most {MOST_MILLI_CPU}m CPU")
+        if wanted.size.milli_cpu > MAX_MILLI_CPU:
+            raise SizeUnsupportedError(f"driver {GVISOR} supports at most {MAX_MILLI_CPU}m CPU")
         found = self._state(wanted.name)
         if found is None:
             await self._create(wanted)
@@ -214,6 +213,7 @@ class KubernetesProvider:
         try:
             await self._client.delete(Pod, name, self._settings.namespace)
         except NotFoundError:
+            self._stopped.discard(name)
             return
         except KubeError as error:
             raise ProviderError(f"{name} cannot be removed: {error}") from error
@@ -277,8 +277,9 @@ class KubernetesProvider:
     async def _until(self, name: str, holds: Watch, within_s: float) -> bool:
         """Wait for a state of a launcher pod; returns whether it was reached in time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(within_s), self._changed:
-                await self._changed.wait_for(lambda: holds(self._state(name)))
+            async with asyncio.timeout(within_s):
+                while not holds(self._state(name)):
+                    await self._changed.wait()
         return holds(self._state(name))
 
     async def _limit_cpu(self, name: str, milli_cpu: Callable[[Size], int]) -> None:
@@ -317,7 +318,9 @@ class KubernetesProvider:
         if gone:
             self._reported.discard(uid_of(change.object))
             self._stopped.discard(found.name)
-        self._wake()
+        # Who waits looks again, and then waits for the next change.
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def _report(self, name: str, uid: str, ended: MachineExit) -> None:
         """Report the end of a launcher pod once, unless it was deleted by ``terminate``."""
@@ -325,15 +328,6 @@ class KubernetesProvider:
             return
         self._reported.add(uid)
         self._exits.put_nowait(ended)
-
-    def _wake(self) -> None:
-        async def notify() -> None:
-            async with self._changed:
-                self._changed.notify_all()
-
-        task = asyncio.get_running_loop().create_task(notify())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 @asynccontextmanager

@@ -26,8 +26,8 @@ from monopod.node.launcher.plan import (
 )
 from monopod.node.net.addresses import vmm_uid
 from monopod.node.provider import MachineExit, PlacementRequest
-from monopod.node.provider.driver_selection import GVISOR
 from monopod.node.provider.launcher_settings import LauncherSettings
+from monopod.node.provider.settings import tables_mib
 from monopod.node.vmm import gvisor
 from monopod.node.vmm.launcher import PLATFORM_MILLI_CPU
 
@@ -46,12 +46,10 @@ CONFIGURE: Final = (
 """Command that makes its standard input the machine's configuration disk."""
 _USER: Final = 65_000
 """Of container ``machine`` in a user namespace."""
-_TABLES_PERCENT: Final = 3
 _PYTHON_MIB: Final = 64
 _SHARED_MIB: Final = 16
 _NETWORK_MIB: Final = 64
 _GRACE_S: Final = 2
-_TOPOLOGY: Final = "topology.kubernetes.io/zone"
 _UNREACHABLE: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _INSTANCE: Final = "000000"
 
@@ -132,7 +130,7 @@ def launcher_pod(wanted: PlacementRequest, settings: LauncherSettings) -> Pod:
             restartPolicy="Never",
             terminationGracePeriodSeconds=_GRACE_S,
             priorityClassName=settings.priority_class or None,
-            nodeSelector={"kubernetes.io/os": "linux", _TOPOLOGY: wanted.zone},
+            nodeSelector={keys.OS_LABEL: "linux", keys.ZONE_LABEL: wanted.zone},
             tolerations=[
                 models.Toleration(
                     key=key,
@@ -187,8 +185,7 @@ def _machine(
     wanted: PlacementRequest, plan: MachinePlan, settings: LauncherSettings
 ) -> models.Container:
     size = wanted.size
-    tables_mib = size.memory_mib * _TABLES_PERCENT // 100
-    requested_mib = size.memory_mib + settings.overhead_mib + tables_mib
+    requested_mib = size.memory_mib + settings.overhead_mib + tables_mib(size.memory_mib)
     most_mib = size.memory_mib + gvisor.overhead_mib(size) + _PYTHON_MIB + _SHARED_MIB
     user = _USER if settings.user_namespaces else vmm_uid(_INSTANCE, wanted.management_address)
     whole = gvisor.processors(size.milli_cpu) * 1000
@@ -330,8 +327,3 @@ def _ip(text: str | None) -> IPv4Address | None:
         return IPv4Address(text or "")
     except ValueError:
         return None
-
-
-def unsupported_driver(driver: str) -> bool:
-    """Return whether launcher pods cannot run a requested driver."""
-    return driver not in ("", "auto", GVISOR)

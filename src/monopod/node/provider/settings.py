@@ -68,4 +68,9 @@ class LocalSettings(BaseSettings):
             QEMU_TCG: self.qemu_tcg_overhead_mib,
             QEMU_KVM: self.qemu_kvm_overhead_mib,
         }
-        return by_name.get(driver, self.uml_overhead_mib) + memory_mib * _TABLES_PERCENT // 100
+        return by_name.get(driver, self.uml_overhead_mib) + tables_mib(memory_mib)
+
+
+def tables_mib(memory_mib: int) -> int:
+    """Return the memory for page tables of a machine's memory, of its kernel and the host's."""
+    return memory_mib * _TABLES_PERCENT // 100

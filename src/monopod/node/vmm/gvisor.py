@@ -34,6 +34,8 @@ from monopod.node.vmm.publish import publish
 from monopod.util.files import write_atomically
 
 _MIB: Final = 1 << 20
+MAX_MILLI_CPU: Final = 16_000
+"""The largest machine, in thousandths of a vCPU."""
 ROOT_IMAGE: Final = "root.erofs"
 _HOST_FILES: Final = ("proc/cpuinfo", "proc/sys/vm/mmap_min_addr")
 """What the sentry reads of the host: copies, so that its jail needs no ``/proc``."""
@@ -79,7 +81,7 @@ class GvisorDriver:
     console_of: Callable[[str], Path]
     """Returns a machine's console directory, also if another process launched the machine."""
     name: str = field(default="gvisor", init=False)
-    max_milli_cpu: int = field(default=16_000, init=False)
+    max_milli_cpu: int = field(default=MAX_MILLI_CPU, init=False)
     link_kind: LinkKind = field(default=LinkKind.PACKET, init=False)
     has_template: bool = field(default=False, init=False)
 
