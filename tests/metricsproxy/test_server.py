@@ -38,7 +38,8 @@ def ruled_server(api_server: ApiServer) -> ApiServer:
 
 @asynccontextmanager
 async def _process(answer: _Process) -> AsyncGenerator[str]:
-    runner = web.ServerRunner(web.Server(answer))
+    # A process that hangs is not waited for.
+    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, LOOPBACK, 0)
     await site.start()

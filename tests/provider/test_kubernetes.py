@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from lightkube.resources.core_v1 import Node, Pod
 
+from monopod.api.resources import MicroVM
 from monopod.fargate.sizing import Size
-from monopod.kube import Client
+from monopod.kube import Client, uid_of
 from monopod.kube.exec import ExecError
 from monopod.node.provider import (
     DriverUnavailableError,
@@ -34,10 +35,10 @@ ADDRESS = IPv4Address("10.244.1.7")
 MANAGEMENT = IPv4Address("100.64.3.4")
 
 
-def wanted(**changed: Any) -> PlacementRequest:
+def request(uid: str, **changed: Any) -> PlacementRequest:
     fields: dict[str, Any] = {
         "name": NAME,
-        "uid": "11111111-2222-3333-4444-555555555555",
+        "uid": uid,
         "size": Size(250, 512),
         "storage_gib": 20,
         "management_address": MANAGEMENT,
@@ -47,6 +48,16 @@ def wanted(**changed: Any) -> PlacementRequest:
     return PlacementRequest(**(fields | changed))
 
 
+MICROVM = {
+    "metadata": {"name": NAME},
+    "spec": {
+        "podRef": {"namespace": "shop", "name": "web", "uid": "a-uid"},
+        "profile": "shop",
+        "subnet": "subnet-a",
+        "milliCPU": 250,
+        "memoryMiB": 512,
+    },
+}
 LAUNCH = LaunchRequest(NAME, Size(250, 512), 20, MANAGEMENT, ADDRESS)
 
 
@@ -58,12 +69,18 @@ async def configure() -> Mapping[str, bytes]:
 class Cluster:
     """A provider, and the kubelet's part."""
 
-    def __init__(self, client: Client, provider: KubernetesProvider, namespace: str) -> None:
+    def __init__(
+        self, client: Client, provider: KubernetesProvider, namespace: str, uid: str
+    ) -> None:
         self.client = client
+        self.uid = uid
         self.provider = provider
         self.namespace = namespace
         self.sent: list[bytes] = []
         self.refuses = False
+
+    def wanted(self, **changed: Any) -> PlacementRequest:
+        return request(**({"uid": self.uid} | changed))
 
     async def report(self, status: dict[str, Any]) -> None:
         await self.client.patch(Pod, NAME, {"status": status}, self.namespace, subresource="status")
@@ -78,7 +95,7 @@ class Cluster:
     async def placed(self) -> IPv4Address:
         async def attempt() -> IPv4Address | None:
             try:
-                return await self.provider.place(wanted())
+                return await self.provider.place(self.wanted())
             except PlacementPendingError:
                 return None
 
@@ -87,7 +104,7 @@ class Cluster:
     async def run(self) -> None:
         """Place and launch the machine."""
         with pytest.raises(PlacementPendingError):
-            await self.provider.place(wanted())
+            await self.provider.place(self.wanted())
         await self.schedule()
         await self.report({"podIP": str(ADDRESS), "containerStatuses": [running()]})
         await self.placed()
@@ -116,7 +133,9 @@ async def cluster(
     )
     monkeypatch.setattr(kubernetes, "_GONE_WITHIN_S", 0.3)
     async with open_launchers(admin, settings) as provider:
-        made = Cluster(admin, provider, privileged_namespace)
+        # Its owner exists, or the garbage collector of another test's server would remove it.
+        owner = await admin.create(msgspec.convert(MICROVM, MicroVM))
+        made = Cluster(admin, provider, privileged_namespace, uid_of(owner))
 
         async def run_in_pod(*words: Any, **_: Any) -> bytes:
             await asyncio.sleep(0)
@@ -156,14 +175,14 @@ async def test_a_machine_runs_where_its_launcher_pod_is(cluster: Cluster) -> Non
 
 async def test_a_place_without_a_node_says_why(cluster: Cluster) -> None:
     with pytest.raises(PlacementPendingError) as created:
-        await cluster.provider.place(wanted())
+        await cluster.provider.place(cluster.wanted())
     assert not created.value.blocked
     condition = {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}
     await cluster.report({"conditions": [condition]})
 
     async def blocked() -> bool:
         try:
-            await cluster.provider.place(wanted())
+            await cluster.provider.place(cluster.wanted())
         except PlacementPendingError as error:
             return error.blocked and "0/2 nodes" in str(error)
         return False
@@ -175,25 +194,25 @@ async def test_a_place_without_a_node_says_why(cluster: Cluster) -> None:
 async def test_a_launcher_pod_of_an_earlier_machine_is_not_used(cluster: Cluster) -> None:
     await cluster.run()
     with pytest.raises(PlacementPendingError, match="an earlier launcher pod"):
-        await cluster.provider.place(wanted(uid="another"))
+        await cluster.provider.place(cluster.wanted(uid="another"))
 
 
 async def test_what_launcher_pods_do_not_run_is_refused(cluster: Cluster) -> None:
     with pytest.raises(DriverUnavailableError, match="driver uml does not run"):
-        await cluster.provider.place(wanted(driver="uml"))
+        await cluster.provider.place(cluster.wanted(driver="uml"))
     with pytest.raises(SizeUnsupportedError):
-        await cluster.provider.place(wanted(size=Size(32_000, 65_536)))
+        await cluster.provider.place(cluster.wanted(size=Size(32_000, 65_536)))
     assert await cluster.provider.present() == {}
 
 
 async def test_a_pod_that_the_api_server_refuses_is_an_error(cluster: Cluster) -> None:
     with pytest.raises(ProviderError, match="cannot be created"):
-        await cluster.provider.place(wanted(name="NOT-A-NAME"))
+        await cluster.provider.place(cluster.wanted(name="NOT-A-NAME"))
 
 
 async def test_containers_that_do_not_start_are_named(cluster: Cluster) -> None:
     with pytest.raises(PlacementPendingError):
-        await cluster.provider.place(wanted())
+        await cluster.provider.place(cluster.wanted())
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
     await cluster.report({"podIP": str(ADDRESS), "containerStatuses": [running(**waiting)]})
     await cluster.placed()
