@@ -1,7 +1,7 @@
 """``bench programs`` with rounds and an API server that are not real."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from monopod.bench.programs.report import PULL
 from monopod.bench.programs.run import ProgramsBenchOptions, ProgramsRun
 from monopod.bench.rounds import Rounds, Running, WhileRunning
 from monopod.kube import Client
+from monopod.node.guest.errors import ImageBuildError
 from monopod.util.progress import ignore
 
 pytestmark = pytest.mark.unit
@@ -110,12 +111,14 @@ async def test_an_archive_that_was_built_is_taken_from_the_cache(
 ) -> None:
     unpacked: list[Path] = []
 
-    async def unpack(root: Path) -> None:
+    async def unpack(root: Path, packages: Iterable[str], *, variant: str, suite: str) -> None:
+        assert "redis-server" in packages
+        assert (variant, suite) == ("extract", "bookworm")
         unpacked.append(root)
         (root / "usr/bin").mkdir(parents=True)
         (root / "etc").mkdir()
 
-    monkeypatch.setattr(image, "_unpack", unpack)
+    monkeypatch.setattr(image, "unpack", unpack)
     first = await image.programs_archive(tmp_path, ignore)
     assert await image.programs_archive(tmp_path, ignore) == first
     assert first.is_file()
@@ -126,10 +129,10 @@ async def test_an_archive_that_was_built_is_taken_from_the_cache(
 async def test_packages_that_cannot_be_unpacked_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def unpack(root: Path) -> None:
-        raise BenchError(f"no archive for {root.name}")
+    async def unpack(root: Path, packages: Iterable[str], *, variant: str, suite: str) -> None:
+        raise ImageBuildError(f"no archive of {suite} for {root.name}: {variant} {packages}")
 
-    monkeypatch.setattr(image, "_unpack", unpack)
-    with pytest.raises(BenchError):
+    monkeypatch.setattr(image, "unpack", unpack)
+    with pytest.raises(BenchError, match="no archive of bookworm"):
         await image.programs_archive(tmp_path, ignore)
     assert not list((tmp_path / "images").iterdir())
