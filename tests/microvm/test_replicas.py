@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from lightkube.resources.coordination_v1 import Lease
-from lightkube.resources.core_v1 import Node, Pod
+from lightkube.resources.core_v1 import Pod
 
 from monopod.api.keys import SYSTEM_NAMESPACE
 from monopod.api.names import machine_name
@@ -201,7 +201,8 @@ async def test_replicas_killed_alternately_lose_nothing_and_do_nothing_twice(
     assert max(launches.values()) == 1
     there = {each.name for each in (home / "machines").iterdir() if each.is_dir()}
     assert there == machines.keys()
-    assert len((await world.admin.list(Node)).items) == len(machines)
+    nodes = {name_of(each) for each in await world.nodes()}
+    assert nodes == {status_of(each).nodeName for each in machines.values()}
 
 
 def _is_idle(replica: Replica) -> bool:

@@ -3,8 +3,8 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,6 +95,7 @@ class World:
     admin: Client
     namespace: str
     tag: str
+    nodes: list[str] = field(default_factory=list[str])
 
     @property
     def subnet_name(self) -> str:
@@ -152,6 +153,7 @@ class World:
         node = builders.node(name)
         node.status = None
         made = await self.admin.create(node)
+        self.nodes.append(name)
         status = NodeStatus(conditions=[NodeCondition(type="Ready", status=TRUE)])
         await self.admin.patch(
             Node, meta(made).name or "", {"status": status}, subresource="status"
@@ -200,3 +202,6 @@ async def world(admin: Client, namespace: str) -> AsyncIterator[World]:
     # Other tests' schedulers would go on with what is left here.
     for pod in (await admin.list(Pod, namespace)).items:
         await admin.delete(Pod, meta(pod).name or "", namespace, grace_period_s=0)
+    for name in made.nodes:
+        with suppress(NotFoundError):
+            await admin.delete(Node, name)

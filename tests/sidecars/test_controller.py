@@ -369,7 +369,8 @@ async def test_a_kill_after_every_write_changes_nothing(world: World) -> None:
             break
     await world.admin.delete(DaemonSet, "agent", world.namespace)
     await converge({})
-    assert lives >= 5
+    # Each of the four states was reached by at least one write, and the process died of it.
+    assert lives >= 4
 
 
 async def test_a_refused_template_is_an_event_on_the_daemon_set(world: World) -> None:
