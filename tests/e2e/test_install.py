@@ -133,7 +133,7 @@ async def test_installed_monopod_runs_pods_with_logs_and_exec(cluster: Cluster) 
     assert {each["spec"]["schedulerName"] for each in pods} == {"fargate-scheduler"}
     web = (f"--namespace={NAMESPACE}", "deployment/web")
     assert "serving" in await cluster.plain.kubectl("logs", *web)
-    assert "gVisor" in await cluster.plain.kubectl("exec", *web, "--", "cat", "/proc/version")
+    assert "gvisor" in await cluster.plain.kubectl("exec", *web, "--", "cat", "/proc/version")
 
 
 async def test_installing_again_changes_nothing_and_restarts_nothing(cluster: Cluster) -> None:
