@@ -205,6 +205,8 @@ async def test_helm_installs_upgrades_and_removes_no_release_with_machines(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     await cluster.monopod("uninstall", "--drain")
+    # Pods that were made while there was no Monopod stay on the hosts.
+    await cluster.plain.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
     helm = await Helm.of(tmp_path, cluster.plain.kubeconfig)
     values = {"image": {"controllers": CONTROLLERS, "launcher": LAUNCHER}}
     await helm.install(CHART, values)
@@ -223,7 +225,11 @@ async def test_helm_installs_upgrades_and_removes_no_release_with_machines(
     assert {each["metadata"]["uid"] for each in await cluster.read("microvms")} == machines
     await cluster.plain.kubectl("delete", "fargateprofiles", "--all", "--timeout=100s")
     await eventually(lambda: _no_machines(cluster), timeout_s=60)
-    await helm.uninstall()
+    try:
+        await helm.uninstall()
+    except ProcessError as error:
+        job = ("logs", "job/monopod-check", "--namespace=monopod-system")
+        pytest.fail(f"{error}\n{await cluster.plain.kubectl(*job)}")
     kinds = "deployments,clusterroles,mutatingwebhookconfigurations,validatingadmissionpolicies"
     assert "monopod" not in await cluster.plain.kubectl("get", kinds, "-A", "-o", "name")
     assert "microvms.monopod.dev" in await cluster.plain.kubectl("get", "crds", "-o", "name")

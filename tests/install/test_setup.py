@@ -6,10 +6,11 @@ from ipaddress import IPv4Network
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 
-from monopod.api.resources import Subnet, SubnetSpec
+from monopod.api.resources import MicroVM, MicroVMSpec, PodReference, Subnet, SubnetSpec
 from monopod.identity.authority import Authority, validity
 from monopod.install.setup import certificates, subnets
 from monopod.install.setup.certificates import LIFETIME, SUBJECT, due
+from monopod.install.setup.check import refusal
 from monopod.kube import name_of
 
 pytestmark = pytest.mark.unit
@@ -89,3 +90,11 @@ def test_a_zone_with_another_subnet_gets_none() -> None:
 def test_more_zones_than_blocks_leave_some_without() -> None:
     zones = [f"zone-{number:02}" for number in range(20)]
     assert len(subnets.missing(zones, [], BLOCK)) == 16
+
+
+def test_a_release_with_machines_stays() -> None:
+    spec = MicroVMSpec(PodReference("shop", "web-0", "1"), "shop", "a", 250, 512)
+    message = refusal([MicroVM(metadata=ObjectMeta(name="mvm-1"), spec=spec)])
+    assert message == "pods run on Fargate: shop/web-0; delete their profiles first"
+    # An empty text would be an exit status of 1, too.
+    assert refusal([]) is None

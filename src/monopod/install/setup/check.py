@@ -6,7 +6,7 @@ nodes and pods would stay.
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from monopod.api.resources import MicroVM
@@ -21,12 +21,17 @@ def pods_of(machines: Iterable[MicroVM]) -> list[str]:
     return sorted(f"{each.spec.podRef.namespace}/{each.spec.podRef.name}" for each in machines)
 
 
-async def _main() -> str:
+def refusal(machines: Sequence[MicroVM]) -> str | None:
+    """Return why a release must stay. None means that it may go."""
+    if not machines:
+        return None
+    return f"pods run on Fargate: {', '.join(pods_of(machines))}; delete their profiles first"
+
+
+async def _main() -> str | None:
     kubeconfig = Settings().identities / "setup" / "kubeconfig"
     async with connect(kubeconfig, _NAME) as client:
-        machines = (await client.list(MicroVM)).items
-    pods = pods_of(machines)
-    return f"pods run on Fargate: {', '.join(pods)}; delete their profiles first" if pods else ""
+        return refusal((await client.list(MicroVM)).items)
 
 
 if __name__ == "__main__":
