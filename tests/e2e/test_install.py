@@ -180,6 +180,21 @@ async def test_the_api_server_verifies_the_webhooks(cluster: Cluster) -> None:
         await cluster.plain.apply(subnet)
 
 
+@pytest.mark.row("S1")
+async def test_starts_are_measured(cluster: Cluster, tmp_path: Path) -> None:
+    await cluster.install()
+    report = tmp_path / "report.json"
+    # Shown with `pytest -s`.
+    print(await cluster.monopod("bench", "start", f"--json={report}"))
+    found = json.loads(report.read_text())
+    assert [each["atOnce"] for each in found["series"]] == [1, 10]
+    assert [each["failed"] for each in found["series"]] == [0, 0]
+    (footprint,) = found["footprints"]
+    assert footprint["machines"] == 10
+    assert footprint["processesMiB"]["p50"] > 0
+    assert footprint["idleCpuPercent"]["p50"] > 0
+
+
 async def test_uninstalling_is_refused_while_pods_run_and_then_leaves_nothing(
     cluster: Cluster,
 ) -> None:

@@ -28,13 +28,13 @@ _GONE_S: Final = 120.0
 
 
 @asynccontextmanager
-async def exclusive(home: Path) -> AsyncGenerator[None]:
-    """Lock this cluster's benchmarks; the lock ends with this process.
+async def exclusive(kubeconfig: Path) -> AsyncGenerator[None]:
+    """Lock a cluster's benchmarks on this host; the lock ends with this process.
 
     Raises:
         BenchError: Another benchmark holds the lock.
     """
-    descriptor = os.open(home / "bench.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(kubeconfig, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from monopod.bench import footprint
+from monopod.api.resources import MicroVM
+from monopod.bench import footprint, host_kubelets
 from monopod.bench.baseline_node import BaselineNode
 from monopod.bench.baseline_node.host import Image
 from monopod.bench.cluster import Cluster
@@ -25,7 +26,7 @@ from monopod.bench.pods import IMAGE
 from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.rounds import Rounds, Running, WhileRunning, watching
 from monopod.bench.statistics import Series, counted, how_many
-from monopod.kube import Client, connect
+from monopod.kube import Client, connect, name_of
 from monopod.node.guest import pause
 from monopod.node.vmm.cgroups import Cgroups
 from monopod.util.cgroups import Hierarchies
@@ -49,15 +50,16 @@ class BenchOptions:
     """Values of ``keys.DRIVER_WORDS`` to measure; empty for the default driver."""
 
 
+MeasureIdle = Callable[[str, Sequence[Running]], Awaitable[Footprint | None]]
+"""Measures running machines of a driver. None means that none was left."""
+
+
 class _Run:
     """State that the steps of a run share."""
 
-    def __init__(
-        self, cluster: Cluster, client: Client, options: BenchOptions, report: ProgressReport
-    ) -> None:
-        self.cluster = cluster
-        self.client = client
+    def __init__(self, options: BenchOptions, idle: MeasureIdle, report: ProgressReport) -> None:
         self.options = options
+        self.idle = idle
         self.report = report
         self.footprints: list[Footprint] = []
         self.notes: list[str] = []
@@ -123,26 +125,25 @@ class _Run:
 
     async def _measure(self, driver: str, running: Sequence[Running]) -> None:
         task = "idle machines"
-        self.report(Progress(task, f"measuring for {footprint.SETTLE_S + footprint.WATCH_S:.0f} s"))
-        cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{self.cluster.plan.instance}")
-        machines = [
-            IdleMachine(
-                name=each.machine,
-                node=each.node,
-                cgroup=cgroups.directory(each.machine),
-                memory_cgroup=cgroups.directory(each.machine, "memory"),
-                disks=tuple(sorted((self.cluster.machines / each.machine).glob("*.*"))),
-            )
-            for each in running
-            if each.machine and each.node
-        ]
-        if not machines:
+        self.report(Progress(task, "measuring for half a minute or more"))
+        machines = [each for each in running if each.machine and each.node]
+        found = await self.idle(driver, machines) if machines else None
+        if found is None:
             self.notes.append(f"no machine of {driver} was left to measure its memory and CPU")
             return
-        root_image = self.cluster.root_image
-        found = await footprint.measure(self.client, driver, machines, root_image)
         self.footprints.append(found)
-        self.report(Progress(task, counted(len(machines), "machine"), 1, 1))
+        self.report(Progress(task, counted(found.machines, "machine"), 1, 1))
+
+    def results(self, before: Host, taken_at: str, series: Sequence[Series]) -> Report:
+        """Return the report of the run."""
+        return Report(
+            taken_at=taken_at,
+            host=before,
+            image=IMAGE,
+            series=tuple(series),
+            footprints=tuple(self.footprints),
+            notes=tuple(self.notes),
+        )
 
 
 async def bench_start(cluster: Cluster, options: BenchOptions, report: ProgressReport) -> Report:
@@ -157,25 +158,77 @@ async def bench_start(cluster: Cluster, options: BenchOptions, report: ProgressR
     before = host()
     taken_at = moment()
     async with (
-        exclusive(cluster.home),
+        exclusive(cluster.kubeconfig),
         connect(cluster.kubeconfig, _USER_AGENT) as client,
         run_namespace(client) as name,
         watching(client, name) as observations,
     ):
-        run = _Run(cluster, client, options, report)
+        run = _Run(options, functools.partial(_on_this_host, cluster, client), report)
         rounds = Rounds(client, name, cluster.machines, observations)
         series = await run.machines(rounds)
         if options.baseline:
             async with baseline_node(cluster, client, report):
                 series += await run.series(rounds, Subject(Kind.BASELINE))
-    return Report(
-        taken_at=taken_at,
-        host=before,
-        image=IMAGE,
-        series=tuple(series),
-        footprints=tuple(run.footprints),
-        notes=tuple(run.notes),
-    )
+    return run.results(before, taken_at, series)
+
+
+async def bench_installed(
+    kubeconfig: Path, options: BenchOptions, report: ProgressReport
+) -> Report:
+    """Measure starts of pods on a cluster that Monopod was installed into.
+
+    There is no baseline node, and a guest's boot is not seen: its phase counts as ``registered``.
+
+    Raises:
+        BenchError: Another benchmark is running, no pod became Ready, or the run's objects are not
+            deleted.
+        KubeError: The API server rejected a request or was unreachable.
+    """
+    before = host()
+    taken_at = moment()
+    async with (
+        exclusive(kubeconfig),
+        connect(kubeconfig, _USER_AGENT) as client,
+        run_namespace(client) as name,
+        watching(client, name) as observations,
+    ):
+        run = _Run(options, functools.partial(_in_launcher_pods, client), report)
+        series = await run.machines(Rounds(client, name, None, observations))
+        run.notes.append(
+            "host memory is the working set of launcher pods, as kubelets of their hosts report it:"
+            " it has the page cache in use"
+        )
+    return run.results(before, taken_at, series)
+
+
+async def _on_this_host(
+    cluster: Cluster, client: Client, driver: str, running: Sequence[Running]
+) -> Footprint:
+    cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{cluster.plan.instance}")
+    machines = [
+        IdleMachine(
+            name=each.machine,
+            node=each.node,
+            cgroup=cgroups.directory(each.machine),
+            memory_cgroup=cgroups.directory(each.machine, "memory"),
+            disks=tuple(sorted((cluster.machines / each.machine).glob("*.*"))),
+        )
+        for each in running
+        if each.machine and each.node
+    ]
+    return await footprint.measure(client, driver, machines, cluster.root_image)
+
+
+async def _in_launcher_pods(
+    client: Client, driver: str, running: Sequence[Running]
+) -> Footprint | None:
+    names = {each.machine for each in running}
+    hosts = {
+        name_of(each): each.status_or_empty.host
+        for each in (await client.list(MicroVM)).items
+        if name_of(each) in names and each.status_or_empty.host
+    }
+    return await host_kubelets.measure(client, driver, hosts) if hosts else None
 
 
 def moment() -> str:

@@ -18,7 +18,7 @@ from monopod.bench.programs import ProgramsBenchOptions, bench_programs
 from monopod.bench.programs import table as programs_table
 from monopod.bench.programs.report import ProgramsReport
 from monopod.bench.report import Report
-from monopod.bench.run import BenchOptions, bench_start
+from monopod.bench.run import BenchOptions, bench_installed, bench_start
 from monopod.bench.tenants import TenantsBenchOptions, bench_tenants
 from monopod.bench.tenants import table as tenants_table
 from monopod.bench.tenants.report import TenantsReport
@@ -61,10 +61,17 @@ def register(app: typer.Typer) -> None:
         baseline: Annotated[
             bool, typer.Option(help="Also start the pods on a baseline node.")
         ] = True,
+        kubeconfig: Annotated[
+            Path | None,
+            typer.Option(
+                help="An administrator's kubeconfig of a cluster that Monopod was installed into."
+                " [default: this host's cluster; another one has no baseline node]"
+            ),
+        ] = None,
     ) -> None:
         """Measure each phase of a pod's start, and of the same pod on a baseline node."""
         options = BenchOptions(count, at_once, baseline, _drivers(driver))
-        report = asyncio.run(_start(Settings(), options))
+        report = asyncio.run(_start(Settings(), kubeconfig, options))
         _show(table.render(report), report.document(), json_file)
         if svg_file is not None:
             svg_file.write_text(timeline.draw(report))
@@ -146,9 +153,11 @@ def _show(rendered: RenderableType, document: dict[str, Any], json_file: Path | 
         json_file.write_text(json.dumps(document, indent=1) + "\n")
 
 
-async def _start(settings: Settings, options: BenchOptions) -> Report:
+async def _start(settings: Settings, kubeconfig: Path | None, options: BenchOptions) -> Report:
     # Standard output carries the report only.
     with Screen(Console(stderr=True, highlight=False)) as screen:
+        if kubeconfig is not None:
+            return await bench_installed(kubeconfig, options, screen.report)
         cluster = await _cluster(settings)
         return await bench_start(cluster, options, screen.report)
 

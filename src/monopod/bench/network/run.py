@@ -190,7 +190,7 @@ async def bench_network(
     """
     before, taken_at = host(), moment()
     async with (
-        exclusive(cluster.home),
+        exclusive(cluster.kubeconfig),
         connect(cluster.kubeconfig, _USER_AGENT) as client,
         run_namespace(client) as name,
         watching(client, name) as observations,

@@ -159,7 +159,7 @@ async def bench_programs(
     before, taken_at = host(), moment()
     archive = await programs_archive(cache, report)
     async with (
-        exclusive(cluster.home),
+        exclusive(cluster.kubeconfig),
         connect(cluster.kubeconfig, _USER_AGENT) as client,
         run_namespace(client) as name,
         watching(client, name) as observations,

@@ -168,7 +168,7 @@ async def bench_tenants(
     before, taken_at = host(), moment()
     with tempfile.TemporaryDirectory(prefix="monopod-") as scratch:
         async with (
-            exclusive(cluster.home),
+            exclusive(cluster.kubeconfig),
             connect(cluster.kubeconfig, _USER_AGENT) as client,
             run_namespace(client) as victim,
             tenant_namespace(client, f"{victim}-hostile") as hostile,
