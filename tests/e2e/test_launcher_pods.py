@@ -158,6 +158,51 @@ async def test_the_vmm_has_no_privilege(cluster: LauncherCluster) -> None:
                 assert line.endswith("2"), seen
 
 
+def _policy(name: str, app: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"podSelector": {"matchLabels": {"app": app}}, **spec},
+    }
+
+
+@pytest.mark.row("S5")
+async def test_network_policies_apply(cluster: LauncherCluster) -> None:
+    await cluster.apply(*_deployment(cluster, "one"), *_deployment(cluster, "two"))
+    await _ready(cluster, "one")
+    await _ready(cluster, "two")
+
+    async def reaches() -> bool:
+        try:
+            await _exec(cluster, "one", "timeout 2 wget -qO- http://two.default.svc/")
+        except ProcessError:
+            return False
+        return True
+
+    async def is_cut() -> bool:
+        return not await reaches()
+
+    assert await reaches()
+    await cluster.apply(_policy("two", "two", ingress=[]))
+    await eventually(is_cut, "two accepts nothing")
+    peer = {"podSelector": {"matchLabels": {"app": "one"}}}
+    port = {"protocol": "TCP", "port": PORT}
+    await cluster.apply(_policy("two", "two", ingress=[{"from": [peer], "ports": [port]}]))
+    await eventually(reaches, "two accepts one")
+    await cluster.apply(_policy("one", "one", policyTypes=["Egress"]))
+    await eventually(is_cut, "one opens nothing")
+    # Its node, readiness probes, logs and exec are not its pod's traffic.
+    await _ready(cluster, "one")
+    # CoreDNS is no pod here.
+    dns = {"ipBlock": {"cidr": f"{cluster.plain.addresses.dns}/32"}}
+    two = {"podSelector": {"matchLabels": {"app": "two"}}}
+    rules = [{"to": [dns]}, {"to": [two], "ports": [port]}]
+    await cluster.apply(_policy("one", "one", policyTypes=["Egress"], egress=rules))
+    await eventually(reaches, "one opens two, by its Service")
+    await cluster.kubectl("delete", "networkpolicy", "one", "two")
+
+
 @pytest.mark.row("S1")
 async def test_everything_of_a_pod_goes_with_it(cluster: LauncherCluster) -> None:
     await cluster.apply(*_deployment(cluster, "one"), *_deployment(cluster, "two"))

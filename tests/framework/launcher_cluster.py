@@ -23,6 +23,7 @@ from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
 from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.scheduler import manager as scheduler
 from monopod.controllers.scheduler.settings import SchedulerSettings
+from monopod.controllers.vpc.launchers import manager as policies
 from monopod.identity.authority import Subject
 from monopod.identity.pull_grant import PullGrants
 from monopod.install import access
@@ -39,7 +40,7 @@ from tests.framework.plain_cluster.services import Timings
 
 REGION: Final = "local-1"
 _REGISTRY_PORT: Final = 5000
-_USERS: Final = ("monopod:microvm", "monopod:fargate-scheduler")
+_USERS: Final = ("monopod:microvm", "monopod:fargate-scheduler", "monopod:policies")
 _IMAGE: Final = "example.test/monopod/launcher:1"
 # Kubelets of machines report as often as upstream's do.
 _TIMINGS: Final = Timings(monitor_grace_s=40)
@@ -196,10 +197,17 @@ async def _furnish(plain: PlainCluster, zones: dict[str, None]) -> None:
 
 
 def _launcher_role() -> list[dict[str, Any]]:
-    """Return an installation's rights on launcher pods, bound to the user of this process."""
-    role, binding = access.launchers()
-    user = {"apiGroup": _RBAC, "kind": "User", "name": "monopod:microvm"}
-    return [role, {**binding, "subjects": [user]}]
+    """Return an installation's rights on launcher pods, bound to the users of this process."""
+    return [
+        {**each, "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": user}]}
+        if "subjects" in each
+        else each
+        for user, some in (
+            ("monopod:microvm", access.launchers()),
+            ("monopod:policies", access.policies()),
+        )
+        for each in some
+    ]
 
 
 async def _control(
@@ -209,14 +217,14 @@ async def _control(
     directory: Path,
     user_namespaces: bool,
 ) -> None:
-    """Run the scheduler and the MicroVM controllers in this process."""
+    """Run the scheduler, the MicroVM controllers and those of policies in this process."""
     clients = [
         await stack.enter_async_context(connect(plain.user(name), name.partition(":")[2]))
         for name in _USERS
     ]
     launchers = LauncherSettings(image=_IMAGE, user_namespaces=user_namespaces)
     provider = await stack.enter_async_context(open_launchers(clients[0], launchers))
-    ready = [asyncio.Event(), asyncio.Event()]
+    ready = [asyncio.Event() for _ in _USERS]
     grants = PullGrants(directory / "pulls")
     work = [
         asyncio.ensure_future(
@@ -227,6 +235,7 @@ async def _control(
         asyncio.ensure_future(
             scheduler.run(clients[1], Settings(region=REGION), SchedulerSettings(), ready[1].set)
         ),
+        asyncio.ensure_future(policies.run(clients[2], NAMESPACE, ready[2].set)),
     ]
 
     async def stop() -> None:

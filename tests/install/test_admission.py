@@ -11,16 +11,19 @@ import pytest
 from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.admissionregistration_v1 import MutatingWebhookConfiguration
-from lightkube.resources.core_v1 import Node, Pod, Secret
+from lightkube.resources.core_v1 import Node, Pod, Secret, ServiceAccount
 from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding
 from lightkube.resources.storage_v1 import CSINode
 
+from monopod.controllers.vpc.launchers.controller import NFT
 from monopod.controlplane import objects
 from monopod.install.accounts import SETUP, account, user_of
 from monopod.install.installation import installation
 from monopod.install.setup import certificates
 from monopod.install.values import Values
-from monopod.kube import Client, ForbiddenError, connect
+from monopod.kube import Client, ForbiddenError, TransientError, connect
+from monopod.kube.exec import run_in_pod
+from monopod.node.provider.launcher_settings import NAMESPACE
 from monopod.webhooks.manifests import NAME
 from tests.apiserver import ApiServer, running_api_server
 from tests.framework.eventually import eventually
@@ -115,6 +118,32 @@ async def test_the_microvm_controller_changes_nothing_of_others(
         await client.create(Node(metadata=ObjectMeta(name=MACHINE)), dry_run=True)
         with pytest.raises(ForbiddenError, match="launcher pods only"):
             await client.delete(Pod, "theirs", namespace)
+
+
+async def test_what_enforces_policies_runs_one_program_in_launcher_pods(
+    cluster: ApiServer, owner: Client
+) -> None:
+    account_of_pods = ServiceAccount(metadata=ObjectMeta(name="default", namespace=NAMESPACE))
+    await owner.create(account_of_pods)
+    spec = PodSpec(
+        containers=[Container(name=name, image="x") for name in ("machine", "network")],
+        nodeName="no-host",
+        automountServiceAccountToken=False,
+    )
+    metadata = ObjectMeta(name="mvm-1", namespace=NAMESPACE)
+    pod = await owner.create(Pod(metadata=metadata, spec=spec))
+
+    async def refused(client: Client, container: str, *command: str) -> bool:
+        """Whether it is refused; else the API server finds no host of that name."""
+        with pytest.raises(TransientError, match=r"403|404") as raised:
+            await run_in_pod(client, pod, container, command, b"", timeout_s=5)
+        return "403" in str(raised.value)
+
+    async with connect(cluster.kubeconfig(user_of(account("policies"))), "tests") as client:
+        await eventually(lambda: refused(client, "machine", *NFT))
+        assert await refused(client, "network", "/bin/sh")
+        assert await refused(client, "network", *NFT, "-v")
+        assert not await refused(client, "network", *NFT)
 
 
 async def test_setup_writes_the_authority_which_installing_again_keeps(

@@ -50,7 +50,8 @@ def test_no_process_may_more_than_in_the_embedded_cluster_but_for_launchers(
         (each["kind"], each["metadata"]["name"], each["metadata"].get("namespace")): each
         for each in manifests.read("rbac")
     }
-    added = {"monopod:launchers", "monopod:cluster-dns", "monopod:setup"}
+    added = {"monopod:launchers", "monopod:cluster-dns", "monopod:setup", "monopod:policies"}
+    added |= {"monopod:leader-election-policies"}
     for each in made.accounts:
         if not each["kind"].endswith("Role") or each["metadata"]["name"] in added:
             continue

@@ -6,10 +6,13 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from monopod.controllers.vpc.filters import Allowance, Filter, Ports
+from monopod.controllers.vpc.launchers.controller import NFT
+from monopod.controllers.vpc.launchers.desired import Launcher, commands, desired
 from monopod.node.launcher.plan import LauncherPlan, MachinePlan
 from monopod.node.net.addresses import GATEWAY_MAC, guest_mac
 from monopod.node.net.namespaces import Namespace
@@ -60,6 +63,19 @@ async def _ip(namespace: Namespace, *words: str) -> None:
     await process.run("ip", "-n", namespace.path.name, *words)
 
 
+async def _limit(
+    ingress: tuple[Allowance, ...] = (Allowance(),), egress: tuple[Allowance, ...] = (Allowance(),)
+) -> None:
+    """Have the router enforce a network policy, as the process ``monopod-policies`` does."""
+    found = desired(
+        [Launcher(PLAN.machine.name, POD, None)],
+        [Filter("shop/web 0", frozenset({POD, HOST}), ingress, egress)],
+        (),
+    )
+    rules = json.dumps({"nftables": commands(found[PLAN.machine.name])}).encode()
+    await process.run("nsenter", f"--net={LAUNCHER.path}", *NFT, stdin=rules)
+
+
 def _packet_socket() -> socket.socket:
     """Open the machine's end of the pod's link."""
 
@@ -84,6 +100,7 @@ def _udp(namespace: Namespace, address: IPv4Address) -> socket.socket:
 
 @pytest.mark.row("S5")
 async def test_packets_pass_between_the_pod_and_the_outside(router: None) -> None:
+    await _limit()
     with _packet_socket() as machine, _udp(OUTSIDE, HOST) as outside:
         outside.sendto(b"to the pod", (str(POD), PORT))
         frame = await asyncio.to_thread(_received, machine)
@@ -95,6 +112,7 @@ async def test_packets_pass_between_the_pod_and_the_outside(router: None) -> Non
 
 
 async def test_a_forged_source_goes_nowhere(router: None) -> None:
+    await _limit()
     with _packet_socket() as machine, _udp(OUTSIDE, HOST) as outside:
         outside.sendto(b"to the pod", (str(POD), PORT))
         forged = bytearray(_turned(await asyncio.to_thread(_received, machine)))
@@ -103,6 +121,39 @@ async def test_a_forged_source_goes_nowhere(router: None) -> None:
         outside.settimeout(0.5)
         with pytest.raises(TimeoutError):
             await asyncio.to_thread(outside.recvfrom, 100)
+
+
+@pytest.mark.row("S5")
+async def test_nothing_passes_before_the_pods_policies_are_known(router: None) -> None:
+    with _packet_socket() as machine, _udp(OUTSIDE, HOST) as outside:
+        outside.sendto(b"to the pod", (str(POD), PORT))
+        await _arrives_nowhere(machine)
+        await _limit()
+        outside.sendto(b"to the pod", (str(POD), PORT))
+        await asyncio.to_thread(_received, machine)
+
+
+@pytest.mark.row("S5")
+async def test_a_policy_limits_what_the_pod_accepts_and_opens(router: None) -> None:
+    host = frozenset({IPv4Network(HOST)})
+    here, elsewhere = Allowance(host, (Ports("udp", PORT),)), Allowance(host, (Ports("udp", 1),))
+    with _packet_socket() as machine, _udp(OUTSIDE, HOST) as outside:
+        await _limit(ingress=(elsewhere,), egress=(here,))
+        outside.sendto(b"to the pod", (str(POD), PORT))
+        await _arrives_nowhere(machine)
+        await _limit(ingress=(here,), egress=())
+        outside.sendto(b"to the pod", (str(POD), PORT))
+        frame = await asyncio.to_thread(_received, machine)
+        # The reply of an accepted connection passes; of its own accord the pod may send nothing.
+        machine.send(_turned(frame))
+        assert (await asyncio.to_thread(outside.recvfrom, 100))[0] == b"to the pod"
+        machine.send(_first(frame))
+        outside.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            await asyncio.to_thread(outside.recvfrom, 100)
+        await _limit(ingress=(), egress=(here,))
+        machine.send(_first(frame))
+        assert (await asyncio.to_thread(outside.recvfrom, 100))[0] == b"to the pod"
 
 
 async def test_making_it_twice_changes_nothing(router: None) -> None:
@@ -116,6 +167,13 @@ async def test_making_it_twice_changes_nothing(router: None) -> None:
     await process.run(*words, env=environment)
     after = await process.run("ip", "-n", LAUNCHER.path.name, "-json", "rule")
     assert json.loads(before) == json.loads(after)
+
+
+async def _arrives_nowhere(machine: socket.socket) -> None:
+    machine.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        await asyncio.to_thread(_received, machine)
+    machine.settimeout(5)
 
 
 def _received(machine: socket.socket) -> bytes:
@@ -133,3 +191,12 @@ def _turned(frame: bytes) -> bytes:
     own = bytes.fromhex(guest_mac(POD).replace(":", ""))
     ip = frame[14:26] + frame[30:34] + frame[26:30]
     return gateway + own + frame[12:14] + ip + frame[36:38] + frame[34:36] + frame[38:]
+
+
+def _first(frame: bytes) -> bytes:
+    """Return a frame of a connection that the pod opens to where another frame came from."""
+    made = bytearray(_turned(frame))
+    made[34:36] = (1).to_bytes(2)
+    # No checksum.
+    made[40:42] = bytes(2)
+    return bytes(made)

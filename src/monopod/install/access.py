@@ -41,7 +41,7 @@ def rules() -> list[Manifest]:
         for each in every
         if each["kind"] == "Lease" and each["metadata"]["name"].removeprefix("monopod-") in USERS
     ]
-    return [*roles, *bound, *leases, *launchers(), *_cluster_dns()]
+    return [*roles, *bound, *leases, *launchers(), *policies(), *_cluster_dns()]
 
 
 def setup(configurations: list[Manifest]) -> list[Manifest]:
@@ -89,6 +89,39 @@ def launchers() -> list[Manifest]:
         _rule("", ["pods/log"], ["get"]),
         _rule("", ["pods/resize"], ["patch"]),
     )
+
+
+def policies() -> list[Manifest]:
+    """Return what the process may do that enforces network policies in launcher pods."""
+    holder, name = account("policies"), "monopod-policies"
+    watch = ["list", "watch"]
+    lease = {"name": name, "namespace": keys.SYSTEM_NAMESPACE}
+    return [
+        *_role(
+            "monopod:policies",
+            "",
+            holder,
+            _rule("", ["pods", "namespaces", "nodes", "services"], watch),
+            _rule("discovery.k8s.io", ["endpointslices"], watch),
+            _rule("networking.k8s.io", ["networkpolicies"], watch),
+            _rule(keys.GROUP, ["microvms"], watch),
+            _rule("", ["events"], ["get", "create", "patch"]),
+        ),
+        *_role(
+            "monopod:policies",
+            NAMESPACE,
+            holder,
+            # An admission policy restricts it to one command in one container.
+            _rule("", ["pods/exec"], ["get", "create"]),
+        ),
+        {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": lease},
+        *_role(
+            "monopod:leader-election-policies",
+            keys.SYSTEM_NAMESPACE,
+            holder,
+            _rule("coordination.k8s.io", ["leases"], ["get", "update"], [name]),
+        ),
+    ]
 
 
 def _cluster_dns() -> list[Manifest]:

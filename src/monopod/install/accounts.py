@@ -16,9 +16,11 @@ USERS: Final = {
     "webhooks": keys.WEBHOOKS_USER,
     "patch": keys.PATCH_USER,
     "sidecars": keys.SIDECARS_USER,
+    "policies": "monopod:policies",
 }
-"""The processes that run in other clusters, and their users in the embedded one. The others belong
-to the embedded network: VPC, load balancers, EKS API, pull proxy and metrics proxy."""
+"""The processes that run in other clusters, and their users in the embedded one, which has no
+``policies``: its ``vpc`` enforces them. Its other processes belong to its network: VPC, load
+balancers, EKS API, pull proxy and metrics proxy."""
 SETUP: Final = "setup"
 """The service account of the jobs."""
 _USER: Final = "monopod:"

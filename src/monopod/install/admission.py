@@ -8,7 +8,9 @@ import copy
 from typing import Final
 
 from monopod.api import keys
+from monopod.controllers.vpc.launchers.controller import NFT
 from monopod.install.accounts import Manifest, account, renamed, user_of
+from monopod.node.provider.launcher_pod import NETWORK
 from monopod.node.provider.launcher_settings import NAMESPACE
 from monopod.webhooks import manifests, pod_security, service_policies
 from monopod.webhooks.manifests import PORT
@@ -48,7 +50,7 @@ def policies() -> list[Manifest]:
         for each in manifests.policies()
         if each["metadata"]["name"] not in _OTHERS
     ]
-    return [*found, *_microvm_writes(), *_not_enforced()]
+    return [*found, *_microvm_writes(), *_policies_exec(), *_not_enforced()]
 
 
 def _endpoint(path: str) -> Manifest:
@@ -95,6 +97,25 @@ def _microvm_writes() -> list[Manifest]:
         conditions=conditions,
     )
     return [*nodes, *pods]
+
+
+def _policies_exec() -> list[Manifest]:
+    """What enforces network policies runs one program, in the container that made a router."""
+    user = user_of(account("policies"))
+    command = ", ".join(f"'{word}'" for word in NFT)
+    return policy(
+        "monopod-policies-exec",
+        ["pods/exec"],
+        [
+            {
+                "expression": f"object.?container.orValue('') == '{NETWORK}'"
+                f" && object.command == [{command}]",
+                "message": f"{user} runs {NFT[0]} in container {NETWORK} only",
+            }
+        ],
+        operations=("CONNECT",),
+        conditions={"policies": f"request.userInfo.username == '{user}'"},
+    )
 
 
 def _not_enforced() -> list[Manifest]:

@@ -12,6 +12,7 @@ from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.patch.settings import PatchSettings
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.controllers.sidecars.settings import SidecarSettings
+from monopod.controllers.vpc.launchers.settings import PoliciesSettings
 from monopod.install.access import SERVING_SECRET
 from monopod.install.accounts import SETUP, USERS, Manifest, account
 from monopod.install.admission import SERVICE
@@ -26,7 +27,11 @@ _COMPONENT: Final = "app.kubernetes.io/component"
 _CONFIGURATION: Final = "monopod-kubeconfig"
 _MODULES: Final = {
     "webhooks": "monopod.webhooks",
-    **{name: f"monopod.controllers.{name}" for name in USERS if name != "webhooks"},
+    "policies": "monopod.controllers.vpc.launchers",
+    **{
+        name: f"monopod.controllers.{name}"
+        for name in ("scheduler", "microvm", "patch", "sidecars")
+    },
 }
 _SERVING_IDENTITY: Final = {"tls.crt": "serving.crt", "tls.key": "serving.key"}
 _SECRETS: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -45,6 +50,7 @@ def _metrics_port(process: str) -> int:
         "webhooks": WebhookSettings,
         "patch": PatchSettings,
         "sidecars": SidecarSettings,
+        "policies": PoliciesSettings,
     }
     return ports[process].model_fields["metrics_port"].default
 

@@ -19,6 +19,7 @@ from monopod.kube import labels_of, name_of, namespace_of, uid_of
 
 _RESOLVER_NAMESPACE: Final = "kube-system"
 _RESOLVER_LABELS: Final = {"k8s-app": "kube-dns"}
+_ANY: Final = IPv4Network("0.0.0.0/0")
 
 
 def resolver(*addresses: IPv4Address) -> Endpoint:
@@ -27,7 +28,11 @@ def resolver(*addresses: IPv4Address) -> Endpoint:
 
 
 def endpoints(
-    pods: Iterable[Pod], machines: Iterable[MicroVM], nodes: Iterable[Node]
+    pods: Iterable[Pod],
+    machines: Iterable[MicroVM],
+    nodes: Iterable[Node],
+    *,
+    hosts: bool = False,
 ) -> list[Endpoint]:
     """Return every pod that has an address.
 
@@ -35,10 +40,12 @@ def endpoints(
         pods: All Pods.
         machines: All MicroVMs; a pod that has one has its address only.
         nodes: All Nodes; a worker node's pod has the addresses in its status within the pod CIDR.
+        hosts: Whether nodes that are not machines are trusted hosts, as in a cluster with a network
+            of its owner's: their pods have the addresses in their status.
     """
     return [
         Endpoint(namespace_of(pod), labels_of(pod), addresses, _ports(pod))
-        for pod, addresses in addressed(pods, machines, nodes)
+        for pod, addresses in addressed(pods, machines, nodes, hosts=hosts)
     ]
 
 
@@ -49,7 +56,11 @@ def shared_addresses(machines: Iterable[MicroVM]) -> frozenset[IPv4Address]:
 
 
 def addressed(
-    pods: Iterable[Pod], machines: Iterable[MicroVM], nodes: Iterable[Node]
+    pods: Iterable[Pod],
+    machines: Iterable[MicroVM],
+    nodes: Iterable[Node],
+    *,
+    hosts: bool = False,
 ) -> Iterator[tuple[Pod, frozenset[IPv4Address]]]:
     """Yield every pod that has an address, with its addresses; arguments as for ``endpoints``."""
     known = list(machines)
@@ -61,7 +72,7 @@ def addressed(
     }
     # Both checks are needed: a MicroVM object may be gone while its kubelet still runs.
     blocks = {
-        name: _block(each)
+        name: _ANY if hosts else _block(each)
         for each in nodes
         if (name := name_of(each)) not in guests and not name.startswith(keys.NODE_PREFIX)
     }

@@ -14,7 +14,7 @@ from typing import Final
 
 from monopod.node.launcher.plan import LauncherPlan
 from monopod.node.net import addresses, nft
-from monopod.node.net.cluster_network import KUBELET_PORT
+from monopod.node.net.cluster_network import KUBELET_PORT, LINK_GROUP
 from monopod.node.net.nft import (
     ACCEPT,
     ARP,
@@ -37,9 +37,13 @@ POD: Final = "pod"
 """The router's end of the pod's link."""
 MACHINE_ENDS: Final = ("vmm-management", "vmm-pod")
 """The machine's ends, management first: packet sockets read and write them."""
+POLICIES: Final = "monopod_policies"
+"""Table of the pod's network policies, which is replaced as they change."""
+POLICIES_PRIORITY: Final = FILTER + 3
 _TABLE: Final = "monopod"
-_TO_POD: Final = 0x6D
-"""Mark of packets for the machine's pod, and number of the routing table that has its route."""
+_TO_POD: Final = 0x71
+"""Mark of packets for the machine's pod, and number of the routing table that has its route. It
+differs from the marks of ``monopod.node.net.marks``, which the rules of policies know."""
 _DESTINATION_NAT: Final = -100
 
 
@@ -58,6 +62,7 @@ def links(plan: LauncherPlan, uplink: Uplink) -> str:
         (
             *_link(MANAGEMENT, MACHINE_ENDS[0], management),
             *_link(POD, MACHINE_ENDS[1], uplink.address),
+            f"link set {POD} group {LINK_GROUP}",
             f"route add {management}/32 dev {MANAGEMENT} scope link",
             f"route add {uplink.address}/32 dev {POD} scope link table {_TO_POD}",
             # What this namespace itself sends to the pod: errors of ICMP.
@@ -130,4 +135,14 @@ def rules(plan: LauncherPlan, uplink: Uplink) -> list[nft.Json]:
     claims = Table(_TABLE, ARP)
     claims.base_chain("input", "input", 0)
     claims.rule("input", inner, DROP)
-    return table.commands + claims.commands
+    return table.commands + claims.commands + _closed()
+
+
+def _closed() -> list[nft.Json]:
+    """Return the table of policies until the first are known: the kubelet's probes pass alone."""
+    table = Table(POLICIES)
+    table.base_chain("policies", "forward", POLICIES_PRIORITY)
+    table.rule("policies", iif(POD), DROP)
+    probe = match(nft.meta("iifname"), MANAGEMENT, op="!=")
+    table.rule("policies", oif(POD), probe, DROP)
+    return table.commands

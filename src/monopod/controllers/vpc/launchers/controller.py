@@ -1,0 +1,220 @@
+"""Reconciles the rules of machines' routers with the cluster's network policies.
+
+One controller computes the filters of every machine; the other writes those that changed, each by
+one ``nft`` in the container of its launcher pod that made the router. A router lets nothing of its
+pod pass until its first rules are written.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Address
+from typing import Final, TypeVar
+
+import structlog
+from lightkube.core import resource as res
+from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
+from lightkube.resources.discovery_v1 import EndpointSlice
+from lightkube.resources.networking_v1 import NetworkPolicy
+
+from monopod.api.resources import MicroVM
+from monopod.controllers.vpc import endpoints, network_policies
+from monopod.controllers.vpc.filters import Filter
+from monopod.controllers.vpc.launchers.desired import Launcher, changed, commands, desired
+from monopod.controllers.vpc.launchers.services import service_ports
+from monopod.controllers.vpc.security_groups import pod_address
+from monopod.kube import (
+    Change,
+    Controller,
+    Deleted,
+    EventType,
+    Key,
+    KubeError,
+    Manager,
+    Modified,
+    labels_of,
+    make_key,
+    name_of,
+    namespace_of,
+)
+from monopod.kube.exec import run_in_pod
+from monopod.node.provider.launcher_pod import NETWORK
+
+COMPONENT: Final = "monopod-policies"
+"""The process, in logs and as the source of events."""
+NFT: Final = ("/usr/sbin/nft", "-j", "-f", "-")
+"""The one command that the process runs in launcher pods."""
+_FILTERS: Final = "the filters"
+_WRITERS: Final = 8
+_WITHIN_S: Final = 10.0
+_log: Final = structlog.get_logger("policies")
+_T = TypeVar("_T", bound=res.Resource)
+
+
+class FilterController(Controller):
+    """Computes the filters of every machine."""
+
+    def __init__(self, manager: Manager, namespace: str) -> None:
+        """Subscribe to the informers.
+
+        Args:
+            manager: Of a client that is authenticated as ``monopod:policies``.
+            namespace: The namespace of launcher pods.
+        """
+        super().__init__("policies", self.reconcile, workers=1, initial=(_FILTERS,))
+        self.filters: Mapping[str, Sequence[Filter]] = {}
+        """By machine, of those whose pod is known."""
+        self._changed: list[Callable[[Key], None]] = []
+        self._namespace = namespace
+        self._policies = manager.informer(NetworkPolicy)
+        self._pods = manager.informer(Pod)
+        self._machines = manager.informer(MicroVM)
+        self._nodes = manager.informer(Node)
+        self._namespaces = manager.informer(Namespace)
+        self._services = manager.informer(Service)
+        self._slices = manager.informer(EndpointSlice)
+        self._policies.subscribe(self._if_changed(lambda policy: policy.spec))
+        self._pods.subscribe(self._if_changed(_pod_fields))
+        self._machines.subscribe(self._if_changed(pod_address))
+        self._nodes.subscribe(self._if_changed(name_of))
+        self._namespaces.subscribe(self._if_changed(labels_of))
+        self._services.subscribe(self._if_changed(lambda service: service.spec))
+        self._slices.subscribe(self._if_changed(lambda each: (each.endpoints, each.ports)))
+
+    def on_change(self, handler: Callable[[Key], None]) -> None:
+        """Have a handler called with the name of each machine whose filters changed."""
+        self._changed.append(handler)
+
+    async def reconcile(self, _: Key) -> float | None:
+        """Compute all filters again."""
+        pods = [each for each in self._pods.items() if namespace_of(each) != self._namespace]
+        found = network_policies.Pods(
+            endpoints.endpoints(pods, self._machines.items(), self._nodes.items(), hosts=True),
+            {name_of(each): labels_of(each) for each in self._namespaces.items()},
+        )
+        before, self.filters = (
+            self.filters,
+            desired(
+                launchers(self._pods.items(), self._namespace),
+                network_policies.filters(self._policies.items(), found),
+                service_ports(self._services.items(), self._slices.items()),
+            ),
+        )
+        for machine in changed(before, self.filters):
+            for handler in self._changed:
+                handler(machine)
+        return None
+
+    def _if_changed(self, fields: Callable[[_T], object]) -> Callable[[Change[_T]], None]:
+        """Return a handler that enqueues only if these fields of an object changed."""
+
+        def handle(change: Change[_T]) -> None:
+            if not isinstance(change, Modified) or fields(change.old) != fields(change.object):
+                self.enqueue(_FILTERS)
+
+        return handle
+
+
+class RouterController(Controller):
+    """Writes the filters of machines into their routers."""
+
+    def __init__(self, manager: Manager, namespace: str, filters: FilterController) -> None:
+        """Subscribe to the launcher pods and to the filters.
+
+        Args:
+            manager: As for the filters.
+            namespace: The namespace of launcher pods.
+            filters: Computes what is written.
+        """
+        super().__init__("launcher-routers", self.reconcile, workers=_WRITERS)
+        self._client = manager.client
+        self._namespace = namespace
+        self._filters = filters
+        self._written: dict[Key, tuple[str, Sequence[Filter]]] = {}
+        """By machine: the container whose router it was written to, and what."""
+        self._pods = manager.informer(Pod)
+        self._machines = manager.informer(MicroVM)
+        self._events = manager.recorder(COMPONENT)
+        self._pods.subscribe(self._pod_changed)
+        filters.on_change(self.enqueue)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Write the filters of one machine, unless its router has them."""
+        pod = self._pods.get(make_key(key, self._namespace))
+        container = None if pod is None else running_container(pod)
+        filters = self._filters.filters.get(key)
+        if pod is None or container is None or filters is None:
+            return None
+        wanted = container, filters
+        if self._written.get(key) == wanted:
+            return None
+        rules = json.dumps({"nftables": commands(filters)}).encode()
+        try:
+            await run_in_pod(self._client, pod, NETWORK, NFT, rules, timeout_s=_WITHIN_S)
+        except KubeError as error:
+            self._report(key, error)
+            raise
+        self._written[key] = wanted
+        _log.info("launcher_policies_written", machine=key, filters=len(filters))
+        return None
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        pod = change.object
+        if namespace_of(pod) != self._namespace:
+            return
+        if isinstance(change, Deleted):
+            self._written.pop(name_of(pod), None)
+        elif not isinstance(change, Modified) or running_container(change.old) != running_container(
+            pod
+        ):
+            self.enqueue(name_of(pod))
+
+    def _report(self, machine: str, error: KubeError) -> None:
+        """Say on the machine's pod that its network policies are not as they should be."""
+        found = self._machines.get(machine)
+        reference = None if found is None else found.spec.podRef
+        pod = reference and self._pods.get(make_key(reference.name, reference.namespace))
+        if pod:
+            self._events.record(
+                pod,
+                EventType.WARNING,
+                "NetworkPoliciesNotWritten",
+                f"Its network policies cannot be written to the router of {machine}, which keeps"
+                f" those it has, or lets nothing pass if it has none: {error}",
+            )
+
+
+def launchers(pods: Sequence[Pod], namespace: str) -> list[Launcher]:
+    """Return the launcher pods that have an address.
+
+    Args:
+        pods: All pods.
+        namespace: The namespace of launcher pods.
+    """
+    return [
+        Launcher(name_of(pod), address, _address(pod.status.hostIP))
+        for pod in pods
+        if namespace_of(pod) == namespace
+        and pod.status is not None
+        and (address := _address(pod.status.podIP)) is not None
+    ]
+
+
+def running_container(pod: Pod) -> str | None:
+    """Return the ID of the running container that made a launcher pod's router, if there is one."""
+    for each in (pod.status.initContainerStatuses if pod.status else None) or ():
+        if each.name == NETWORK and each.state and each.state.running:
+            return each.containerID
+    return None
+
+
+def _pod_fields(pod: Pod) -> object:
+    status = pod.status
+    node = pod.spec.nodeName if pod.spec else None
+    return labels_of(pod), node, status and (status.phase, status.podIP, status.hostIP)
+
+
+def _address(text: str | None) -> IPv4Address | None:
+    try:
+        return IPv4Address(text or "")
+    except ValueError:
+        return None
