@@ -144,7 +144,7 @@ async def test_a_policy_limits_what_the_pod_accepts_and_opens(router: None) -> N
         await _limit(ingress=(here,), egress=())
         outside.sendto(b"to the pod", (str(POD), PORT))
         frame = await asyncio.to_thread(_received, machine)
-        # The reply of an accepted connection passes; of its own accord the pod may send nothing.
+        # The reply of an accepted connection passes; the pod may open none.
         machine.send(_turned(frame))
         assert (await asyncio.to_thread(outside.recvfrom, 100))[0] == b"to the pod"
         machine.send(_first(frame))
