@@ -32,6 +32,7 @@ NAMESPACE: Final = "shop"
 CHART: Final = Path(__file__).resolve().parents[2] / "charts" / "monopod"
 PORT: Final = 8080
 _COMMAND_S: Final = 600.0
+_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +186,13 @@ async def test_starts_are_measured(cluster: Cluster, tmp_path: Path) -> None:
     await cluster.install()
     report = tmp_path / "report.json"
     # Shown with `pytest -s`.
-    print(await cluster.monopod("bench", "start", f"--json={report}"))
+    # More at once do not fit next to the controllers on hosts of two cores.
+    print(await cluster.monopod("bench", "start", f"--at-once={_AT_ONCE}", f"--json={report}"))
     found = json.loads(report.read_text())
-    assert [each["atOnce"] for each in found["series"]] == [1, 10]
+    assert [each["atOnce"] for each in found["series"]] == [1, _AT_ONCE]
     assert [each["failed"] for each in found["series"]] == [0, 0]
     (footprint,) = found["footprints"]
-    assert footprint["machines"] == 10
+    assert footprint["machines"] == _AT_ONCE
     assert footprint["processesMiB"]["p50"] > 0
     assert footprint["idleCpuPercent"]["p50"] > 0
 

@@ -100,12 +100,19 @@ async def _pod(namespace: Namespace, mode: str) -> dict[str, Any] | None:
     return found[0] if len(found) == 1 else None
 
 
-async def _replaced(namespace: Namespace, mode: str, old: str) -> dict[str, Any]:
+async def _grown(namespace: Namespace, mode: str, old: str) -> dict[str, Any]:
+    """Wait for another pod on a bigger machine.
+
+    A first recommendation, from the time that the pod took to start, may be smaller than what the
+    pod has: on a busy host it is replaced more than once.
+    """
+
     async def look() -> dict[str, Any] | None:
         found = await _pod(namespace, mode)
-        return found if found and found["metadata"]["uid"] != old else None
+        grown = found is not None and _size(found) != _SMALLEST
+        return found if grown and found["metadata"]["uid"] != old else None
 
-    return await eventually(look, f"another pod of {mode}", _RECOMMENDED_WITHIN_S, every_s=1)
+    return await eventually(look, f"a bigger pod of {mode}", _RECOMMENDED_WITHIN_S, every_s=1)
 
 
 def _size(pod: dict[str, Any]) -> str:
@@ -132,9 +139,8 @@ async def test_a_pod_under_load_is_recreated_on_a_bigger_machine(
     old: dict[str, str] = dict(zip(modes, found, strict=True))
 
     async def grown(mode: str) -> None:
-        found = await _replaced(scaled, mode, old[mode])
+        found = await _grown(scaled, mode, old[mode])
         record_property(mode, (round(time.monotonic() - began, 1), _size(found)))
-        assert _size(found) != _SMALLEST
         (node,) = (await scaled.cluster.get("nodes", found["spec"]["nodeName"]),)
         assert node["status"]["allocatable"]["cpu"] != "250m"
 
