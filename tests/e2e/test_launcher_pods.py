@@ -14,16 +14,20 @@ from tests.framework.eventually import eventually
 from tests.framework.launcher_cluster import LauncherCluster, running_launchers
 from tests.framework.plain_cluster import Direction, Host
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif("MONOPOD_LONG_TESTS" not in os.environ, reason="it takes a second cluster"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+_BY_REQUEST: Final = pytest.mark.skipif(
+    "MONOPOD_LONG_TESTS" not in os.environ, reason="it takes minutes"
+)
 PORT: Final = 8080
 
 
 @pytest_asyncio.fixture(
-    scope="module", loop_scope="module", params=[True, False], ids=["user-namespaces", "users"]
+    scope="module",
+    loop_scope="module",
+    params=[
+        pytest.param(True, id="user-namespaces"),
+        pytest.param(False, id="users", marks=_BY_REQUEST),
+    ],
 )
 async def cluster(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -260,6 +264,7 @@ async def _addresses(cluster: LauncherCluster, app: str) -> list[str]:
     return [each["status"]["podIP"] for each in await _pods(cluster, app)]
 
 
+@_BY_REQUEST
 @pytest.mark.row("S1")
 @pytest.mark.parametrize("direction", [Direction.TO_API_SERVER, Direction.FROM_API_SERVER])
 async def test_a_host_that_is_cut_off_has_its_pods_replaced_and_gives_up_its_machines(
@@ -282,6 +287,7 @@ async def test_a_host_that_is_cut_off_has_its_pods_replaced_and_gives_up_its_mac
     await host.until_ready()
 
 
+@_BY_REQUEST
 @pytest.mark.row("S1")
 async def test_a_lost_hosts_pods_are_rescheduled_and_its_addresses_freed(
     cluster: LauncherCluster,
