@@ -88,7 +88,7 @@ def test_webhooks_are_called_by_their_service_and_not_for_what_they_need(
     made: Installation,
 ) -> None:
     configurations = [each for each in made.admission if each["kind"].endswith("Configuration")]
-    assert len(configurations) == 6
+    assert len(configurations) == 7
     for each in configurations:
         for webhook in each["webhooks"]:
             assert webhook["clientConfig"]["service"]["namespace"] == keys.SYSTEM_NAMESPACE

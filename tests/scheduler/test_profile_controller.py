@@ -8,6 +8,7 @@ import yaml
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api import keys
 from monopod.api.conditions import FALSE, TRUE
 from monopod.api.resources import (
     Condition,
@@ -21,7 +22,6 @@ from monopod.api.resources import (
     VpcSpec,
 )
 from monopod.controllers.scheduler.profile_conditions import profile_conditions
-from monopod.controllers.scheduler.profile_controller import FINALIZER
 from monopod.fargate.profiles import KnownRoles, ProfileContext
 from monopod.kube import NotFoundError, meta
 from monopod.settings import Settings
@@ -316,7 +316,7 @@ async def test_deleting_a_profile_deletes_its_pods_and_no_others(world: World) -
 
     async def held() -> bool:
         found = await world.admin.get(FargateProfile, world.profile_name)
-        return FINALIZER in (meta(found).finalizers or ())
+        return keys.PROFILE_FINALIZER in (meta(found).finalizers or ())
 
     await eventually(held)
     await world.admin.delete(FargateProfile, world.profile_name)
@@ -380,7 +380,7 @@ async def test_a_profile_whose_pods_cannot_be_deleted_says_so_and_goes_on_when_t
 ) -> None:
     await world.add_subnet()
     await world.add_profile()
-    # Its finalizer is set by then: a profile that is deleted before leaves its pods.
+    # No webhook runs here: its finalizer is set by then.
     await _status(world, "ACTIVE")
     await world.claimed(await world.add_pod())
     manifests = yaml.safe_dump_all(_no_deletions(f"t-{world.tag}", world.namespace))

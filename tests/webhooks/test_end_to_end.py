@@ -16,7 +16,7 @@ from lightkube.resources.scheduling_v1 import PriorityClass
 
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
-from monopod.kube import AlreadyExistsError, Client, meta
+from monopod.kube import AlreadyExistsError, Client, TransientError, meta
 from monopod.webhooks.missed_pods import REASON
 from tests.apiserver import LOOPBACK, ApiServer
 from tests.framework.eventually import eventually
@@ -30,6 +30,12 @@ async def make_profile(admin: Client, namespace: str, prefix: str = "fp") -> str
     spec = FargateProfileSpec(selectors=[Selector(namespace=namespace)])
     await admin.create(FargateProfile(metadata=ObjectMeta(name=name), spec=spec))
     return name
+
+
+async def remove_profile(admin: Client, name: str) -> None:
+    """Delete a profile, and act as its controller, which does not run here."""
+    await admin.delete(FargateProfile, name)
+    await admin.patch(FargateProfile, name, {"metadata": {"finalizers": None}})
 
 
 async def make_pod(
@@ -99,6 +105,23 @@ async def test_a_pod_created_right_after_its_profile_is_marked(
         await admin.create(FargateProfile(metadata=ObjectMeta(name=name), spec=spec))
         pod = await make_pod(admin, namespace, labels=labels)
         assert facts(pod)[3] == {keys.PROFILE_LABEL: name, **labels}
+
+
+@pytest.mark.row("S2")
+async def test_a_profile_deleted_right_after_its_creation_waits_for_its_pods(
+    registered: Admission, admin: Client, namespace: str
+) -> None:
+    """No scheduler has seen it."""
+    metadata = ObjectMeta(generateName="fp-", finalizers=["monopod.dev/test"])
+    spec = FargateProfileSpec(selectors=[Selector(namespace=namespace)])
+    held = meta(await admin.create(FargateProfile(metadata=metadata, spec=spec))).name or ""
+    for name in (await make_profile(admin, namespace), held):
+        await admin.delete(FargateProfile, name)
+        deleted = meta(await admin.get(FargateProfile, name))
+        assert deleted.deletionTimestamp is not None
+        assert keys.PROFILE_FINALIZER in (deleted.finalizers or ())
+        assert ("monopod.dev/test" in (deleted.finalizers or ())) == (name == held)
+        await admin.patch(FargateProfile, name, {"metadata": {"finalizers": None}})
 
 
 @pytest.mark.row("S2")
@@ -198,6 +221,9 @@ async def test_a_missed_pod_is_reported_after_the_process_was_killed(
         pod = await make_pod(admin, namespace)
         assert facts(pod) == UNTOUCHED
         assert datetime.now(UTC) - before < timedelta(seconds=2)
+        # Without its finalizer it could be deleted before its pods.
+        with pytest.raises(TransientError, match="fargate-profile-finalizer"):
+            await make_profile(admin, namespace)
     finally:
         registered.start()
     (event,) = await eventually(lambda: events_of(admin, pod))

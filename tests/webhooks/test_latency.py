@@ -23,6 +23,7 @@ from monopod.webhooks.manifests import admission_manifests
 from tests.apiserver import ApiServer
 from tests.framework.eventually import eventually
 from tests.webhooks.conftest import Admission
+from tests.webhooks.test_end_to_end import remove_profile
 
 _PER_SECOND = 200
 _SECONDS = 3
@@ -56,7 +57,7 @@ async def _profiles(admin: Client, namespace: str) -> AsyncGenerator[None]:
         yield
     finally:
         for name in names:
-            await admin.delete(FargateProfile, name)
+            await remove_profile(admin, name)
 
 
 def _pod(name: str, namespace: str) -> Pod:

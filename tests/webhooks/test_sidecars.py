@@ -15,7 +15,6 @@ from lightkube.resources.apps_v1 import DaemonSet
 from lightkube.resources.core_v1 import ConfigMap, Pod, PodTemplate, ServiceAccount
 
 from monopod.api import keys
-from monopod.api.resources import FargateProfile
 from monopod.api.sidecar_injections import (
     ClusterSidecarInjection,
     RawDaemonSet,
@@ -38,7 +37,7 @@ from tests.framework.eventually import eventually
 from tests.framework.namespaces import new_namespace
 from tests.sidecars.build import NODE_EXPORTER, template
 from tests.webhooks.conftest import Admission
-from tests.webhooks.test_end_to_end import make_pod, make_profile
+from tests.webhooks.test_end_to_end import make_pod, make_profile, remove_profile
 
 pytestmark = pytest.mark.api
 
@@ -493,4 +492,4 @@ async def test_the_systems_namespaces_are_left_alone(registered: Admission, admi
         await admin.delete(Pod, name_of(pod), "kube-system", grace_period_s=0)
     finally:
         await admin.delete(ClusterSidecarInjection, name_of(made))
-        await admin.delete(FargateProfile, profile)
+        await remove_profile(admin, profile)

@@ -66,6 +66,7 @@ SIDECAR_CREDENTIALS_ANNOTATION: Final = "monopod.dev/sidecar-credentials"
 SIDECAR_SOURCE_ANNOTATION: Final = "monopod.dev/daemonset"
 """On an injection: the DaemonSet that it is made from."""
 
+PROFILE_FINALIZER: Final = "monopod.dev/profile"
 MACHINE_FINALIZER: Final = "monopod.dev/machine"
 MACHINE_LABEL: Final = "monopod.dev/microvm"
 """On a node and on a launcher pod: the name of its MicroVM."""

@@ -25,6 +25,8 @@ PORT: Final = 23445
 PODS_PATH: Final = "/mutate"
 PROFILES_PATH: Final = "/profiles"
 PROFILES_NAME: Final = "fargate-profiles.monopod.dev"
+FINALIZER_PATH: Final = "/profile-finalizer"
+FINALIZER_NAME: Final = "fargate-profile-finalizer.monopod.dev"
 SUPPORT_PATH: Final = "/support"
 SUPPORT_NAME: Final = "fargate-support.monopod.dev"
 ROLES_PATH: Final = "/service-account-roles"
@@ -55,7 +57,12 @@ _NEW_PODS: Final[Manifest] = {
     "resources": ["pods"],
     "scope": "Namespaced",
 }
-
+_PROFILES: Final[Manifest] = {
+    "apiGroups": [keys.GROUP],
+    "apiVersions": [keys.VERSION],
+    "resources": ["fargateprofiles"],
+    "scope": "Cluster",
+}
 
 Endpoint = Callable[[str], Manifest]
 """Returns the client configuration by which the API server calls a path of the webhooks."""
@@ -90,6 +97,7 @@ def configurations(endpoint: Endpoint) -> list[Manifest]:
     """Return the webhook configurations that every cluster has."""
     return [
         profiles_configuration(endpoint),
+        finalizer_configuration(endpoint),
         support_configuration(endpoint),
         pods_configuration(endpoint),
         roles_configuration(endpoint),
@@ -126,15 +134,19 @@ def roles_configuration(endpoint: Endpoint) -> Manifest:
 
 def profiles_configuration(endpoint: Endpoint) -> Manifest:
     """Return the configuration of the webhook that reviews profiles; see ``expected``."""
-    rule = {
-        "apiGroups": [keys.GROUP],
-        "apiVersions": [keys.VERSION],
-        "operations": ["CREATE", "DELETE"],
-        "resources": ["fargateprofiles"],
-        "scope": "Cluster",
-    }
+    rule = _PROFILES | {"operations": ["CREATE", "DELETE"]}
     webhook = _webhook(PROFILES_NAME, rule, PROFILES_PATH, endpoint)
     return _configuration("ValidatingWebhookConfiguration", webhook)
+
+
+def finalizer_configuration(endpoint: Endpoint) -> Manifest:
+    """Return the configuration of the webhook that creates profiles with their finalizer.
+
+    It fails closed: the deletion of a profile without it would leave its pods running.
+    """
+    rule = _PROFILES | {"operations": ["CREATE"]}
+    webhook = _webhook(FINALIZER_NAME, rule, FINALIZER_PATH, endpoint)
+    return _configuration("MutatingWebhookConfiguration", webhook | {"failurePolicy": "Fail"})
 
 
 def support_configuration(endpoint: Endpoint) -> Manifest:

@@ -15,6 +15,7 @@ from monopod.fargate.unsupported import RuntimeClasses
 from monopod.kube import annotations_of, labels_of, namespace_of
 from monopod.webhooks.daemon_advice import with_daemon_advice
 from monopod.webhooks.manifests import (
+    FINALIZER_PATH,
     NETWORKS_PATH,
     PODS_PATH,
     PROFILES_PATH,
@@ -27,6 +28,7 @@ from monopod.webhooks.mutation import Mutation, Result, left_alone, mutation_of
 from monopod.webhooks.networks import NetworkWebhook
 from monopod.webhooks.pod_view import PodView, read_new_pod
 from monopod.webhooks.pod_warnings import Finding, PodCheck, examine_pod, examine_workload
+from monopod.webhooks.profile_finalizer import PROFILE, add_finalizer
 from monopod.webhooks.profile_lookup import ProfileLookup, ProfileSource
 from monopod.webhooks.review import BadReviewError, Denial, read_request, write_answer
 from monopod.webhooks.roles import RoleWebhook
@@ -39,7 +41,6 @@ from monopod.webhooks.sidecar_mutation import sidecar_patch
 from monopod.webhooks.target_health import TargetHealthWebhook
 from monopod.webhooks.workload_review import Proposal, read_proposal
 
-_PROFILE: Final = (keys.GROUP, keys.VERSION, "FargateProfile")
 _CLAIMED: Final = frozenset({Result.CLAIMED, Result.CLAIMED_TO_WAIT})
 _MAX_BODY_BYTES: Final = 16 << 20
 """The API server's limit for one object is 3 MiB; a review may hold it twice, and escaped."""
@@ -105,6 +106,7 @@ class Webhook:
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
         application.router.add_post(PODS_PATH, _handler(self.answer))
         application.router.add_post(PROFILES_PATH, _handler(self.answer))
+        application.router.add_post(FINALIZER_PATH, _handler(add_finalizer))
         application.router.add_post(SUPPORT_PATH, _handler(self.examine))
         if self._roles is not None:
             application.router.add_post(ROLES_PATH, _handler(self._roles.answer))
@@ -125,7 +127,7 @@ class Webhook:
             BadReviewError: The body is not an AdmissionReview.
         """
         request = read_request(body)
-        if request.resource_kind == _PROFILE and not request.dryRun:
+        if request.resource_kind == PROFILE and not request.dryRun:
             deleting = request.operation == "DELETE"
             denial = await self._admit_profile(request.name, deleting=deleting)
             return write_answer(request.uid, denial=denial)

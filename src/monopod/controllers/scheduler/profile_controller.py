@@ -1,7 +1,8 @@
 """Reconciles FargateProfiles: status, finalizer and deletion.
 
 A profile's status reports whether pods can start under it. Deleting a profile deletes the pods that
-run under it, as AWS does; a finalizer holds the profile in DELETING until they are gone.
+run under it, as AWS does; a finalizer, which every profile is created with, holds it in DELETING
+until they are gone.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,7 +46,6 @@ from monopod.kube import (
     uid_of,
 )
 
-FINALIZER: Final = "monopod.dev/profile"
 _RECHECK_S: Final = 10.0
 _log: Final = structlog.get_logger("profiles")
 
@@ -97,9 +97,11 @@ class FargateProfileController(Controller):
     async def _reconcile_profile(self, profile: FargateProfile) -> float | None:
         metadata = meta(profile)
         deleting = metadata.deletionTimestamp is not None
-        finalized = FINALIZER in (metadata.finalizers or ())
+        finalized = keys.PROFILE_FINALIZER in (metadata.finalizers or ())
         if not deleting and not finalized:
-            await self._write_finalizers(profile, [*(metadata.finalizers or ()), FINALIZER])
+            # Created by an earlier version, or removed by a user.
+            finalizers = [*(metadata.finalizers or ()), keys.PROFILE_FINALIZER]
+            await self._write_finalizers(profile, finalizers)
         pods = self._pods_of(name_of(profile)) if deleting and finalized else []
         undeletable = await self._delete_all(pods)
         wanted = profile_conditions(profile, self._context(), self._now(), undeletable)
@@ -116,7 +118,7 @@ class FargateProfileController(Controller):
             return None
         if pods:
             return _RECHECK_S
-        others = [each for each in metadata.finalizers or () if each != FINALIZER]
+        others = [each for each in metadata.finalizers or () if each != keys.PROFILE_FINALIZER]
         await self._write_finalizers(profile, others)
         _log.info("profile_finalized", profile=metadata.name)
         return None
