@@ -209,6 +209,25 @@ async def test_a_release_hands_over_within_the_retry_period(admin: Client) -> No
     assert (lease.spec.holderIdentity, lease.spec.leaseTransitions) == ("", 1)
 
 
+@pytest.mark.api
+async def test_a_replica_that_stands_by_queues_nothing_and_then_what_exists(admin: Client) -> None:
+    journal: list[str] = []
+    one, two = (_Replica(admin, "warm", each, journal) for each in ("one", "two"))
+    gone, kept = (make_key(f"warm-{each}", "default") for each in ("gone", "kept"))
+    async with _two_after_one(one, two) as stop_one:
+        await _map(admin, "warm", "gone")
+        await until(lambda: two.maps.get(gone))
+        await admin.delete(ConfigMap, "warm-gone", "default")
+        await _map(admin, "warm", "kept")
+        await until(lambda: two.maps.get(kept) and not two.maps.get(gone))
+        assert two.controller.idle
+        await stop_one()
+        await until(lambda: "two warm-kept {'a': 'kept'}" in journal)
+        await _map(admin, "warm", "later")
+        await until(lambda: "two warm-later {'a': 'later'}" in journal)
+    assert not [line for line in journal if line.startswith("two warm-gone")]
+
+
 @asynccontextmanager
 async def _two_after_one(
     one: _Replica, two: _Replica

@@ -133,6 +133,7 @@ async def cluster(
     )
     monkeypatch.setattr(kubernetes, "_GONE_WITHIN_S", 0.3)
     async with open_launchers(admin, settings) as provider:
+        await provider.start()
         # Its owner exists, or the garbage collector of another test's server would remove it.
         owner = await admin.create(msgspec.convert(MICROVM, MicroVM))
         made = Cluster(admin, provider, privileged_namespace, uid_of(owner))
@@ -249,6 +250,31 @@ async def test_a_launcher_pod_that_someone_deletes_is_the_machines_end(cluster: 
         found = await anext(aiter(cluster.provider.ended()))
     assert found.reason == "Deleted"
     assert "host-1" in found.message
+
+
+async def test_a_process_that_stands_by_collects_no_ends(cluster: Cluster, admin: Client) -> None:
+    providers = [cluster.provider]
+
+    async def hosts(expected: str) -> None:
+        await eventually(
+            lambda: _true(all(each.host(NAME) == expected for each in providers)), "both see it"
+        )
+
+    settings = LauncherSettings(image="example.test/launcher:1", namespace=cluster.namespace)
+    async with open_launchers(admin, settings) as standby:
+        providers.append(standby)
+        await cluster.run()
+        await hosts("host-1")
+        await cluster.confirm()
+        await hosts("")
+        await cluster.run()
+        await hosts("host-1")
+        await standby.start()
+        message = '{"reason": "GuestPanicked", "message": "panic: x"}'
+        ended = running(terminated={"exitCode": 1, "message": message})
+        await cluster.report({"phase": "Failed", "containerStatuses": [ended]})
+        async with asyncio.timeout(10):
+            assert (await anext(aiter(standby.ended()))).reason == "GuestPanicked"
 
 
 @pytest.mark.row("S17")

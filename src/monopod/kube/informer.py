@@ -61,6 +61,7 @@ class Informer(Generic[_T]):
         namespace: str | None = None,
         labels: str | None = None,
         fields: str | None = None,
+        held: bool = False,
         answer_s: float = _ANSWER_S,
         idle_s: float = _IDLE_S,
     ) -> None:
@@ -72,6 +73,7 @@ class Informer(Generic[_T]):
             namespace: Only in this namespace.
             labels: A label selector.
             fields: A field selector.
+            held: Whether the cache is kept, but no callback is called, until ``deliver``.
             answer_s: Seconds after which a watch without response headers is abandoned.
             idle_s: Seconds without data after which a watch counts as dead.
         """
@@ -80,6 +82,7 @@ class Informer(Generic[_T]):
         self._namespace = namespace
         self._labels = labels
         self._fields = fields
+        self._held = held
         self._answer_s = answer_s
         self._idle_s = idle_s
         self._name = kind.__name__
@@ -110,9 +113,15 @@ class Informer(Generic[_T]):
         The callback must not block; its exceptions are logged. The result unsubscribes.
         """
         self._callbacks.append(callback)
-        for key, obj in tuple(self._store.objects.items()):
-            self._tell_one(callback, Added(key, obj))
+        if not self._held:
+            for key, obj in tuple(self._store.objects.items()):
+                self._tell_one(callback, Added(key, obj))
         return lambda: self._callbacks.remove(callback)
+
+    def deliver(self) -> None:
+        """Call back with an ``Added`` for each cached object, and from now on with every change."""
+        self._held = False
+        self._tell([Added(key, obj) for key, obj in self._store.objects.items()])
 
     async def synced(self) -> None:
         """Wait until the first list is complete and its changes are delivered."""
@@ -232,6 +241,8 @@ class Informer(Generic[_T]):
         return obj
 
     def _tell(self, changes: Sequence[Change[_T]]) -> None:
+        if self._held:
+            return
         for change in changes:
             for callback in tuple(self._callbacks):
                 self._tell_one(callback, change)

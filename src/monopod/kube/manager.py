@@ -4,7 +4,8 @@ The order is controller-runtime's: controllers start after every informer's firs
 process is ready after each controller's first pass.
 
 With leader election, the informers of every replica are warm and the controllers of one act. A
-replica that stands by is ready too: it can take over.
+replica that stands by is ready too: it can take over. Until it does, its informers call no
+controller back: queues and indexes would grow with every object that comes and goes.
 """
 
 import asyncio
@@ -82,7 +83,12 @@ class Manager:
         found = self._informers.get(wanted)
         if found is None:
             found = self._informers[wanted] = Informer(
-                self.client, kind, namespace=namespace, labels=labels, fields=fields
+                self.client,
+                kind,
+                namespace=namespace,
+                labels=labels,
+                fields=fields,
+                held=self._elector is not None,
             )
         return found
 
@@ -151,6 +157,8 @@ class Manager:
                 group.create_task(self._renew(elector))
                 # The caches may lack what the previous leader wrote last.
                 await asyncio.gather(*(each.refresh() for each in self._informers.values()))
+                for informer in self._informers.values():
+                    informer.deliver()
                 await self._start(group)
                 if not stood_by:
                     ready()

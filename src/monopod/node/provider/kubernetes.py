@@ -66,7 +66,7 @@ class KubernetesProvider:
     """The ``MachineProvider`` whose machines run in launcher pods."""
 
     def __init__(self, client: Client, pods: Informer[Pod], settings: LauncherSettings) -> None:
-        """Subscribe to the launcher pods.
+        """Configure the provider; ``start`` makes it follow the launcher pods.
 
         Args:
             client: Creates, deletes and patches pods of the launchers' namespace, and runs
@@ -84,14 +84,14 @@ class KubernetesProvider:
         self._changed = asyncio.Event()
         self._reported: set[str] = set()
         self._stopped: set[str] = set()
-        pods.subscribe(self._pod_changed)
 
     def use(self, client: Client) -> None:
         """Write by this client from now on, which leader election guards."""
         self._client = client
 
     async def start(self) -> None:
-        """Do nothing: launcher pods are watched from the beginning."""
+        """Follow the launcher pods. A process that stands by would collect what they report."""
+        self._pods.subscribe(self._pod_changed)
 
     async def place(self, wanted: PlacementRequest) -> IPv4Address:
         """Ensure that a machine has its launcher pod; returns the pod's address. Idempotent.
