@@ -211,7 +211,7 @@ async def test_uninstalling_is_refused_while_pods_run_and_then_leaves_nothing(
     kinds = (
         "namespaces,nodes,crds,clusterroles,clusterrolebindings,roles,rolebindings,"
         "validatingadmissionpolicies,validatingadmissionpolicybindings,"
-        "mutatingwebhookconfigurations,validatingwebhookconfigurations,csr"
+        "mutatingwebhookconfigurations,validatingwebhookconfigurations,runtimeclasses,csr"
     )
     left = await cluster.plain.kubectl("get", kinds, "--all-namespaces", "-o", "name")
     assert "monopod" not in left

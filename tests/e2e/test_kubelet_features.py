@@ -340,14 +340,6 @@ async def _resize(namespace: Namespace, name: str, wanted: dict[str, str]) -> No
 @pytest.mark.linux_kernel
 async def test_user_namespaces_and_the_handler_runc(namespace: Namespace, image: str) -> None:
     """Root in the container is another user on the node; volumes of each kind are its own."""
-    await namespace.cluster.apply(
-        {
-            "apiVersion": "node.k8s.io/v1",
-            "kind": "RuntimeClass",
-            "metadata": {"name": "e2e-runc"},
-            "handler": "runc",
-        }
-    )
     mounts = [
         {"name": "disk", "mountPath": "/disk", "mountPropagation": "HostToContainer"},
         {"name": "disk", "mountPath": "/sub", "subPath": "below"},
@@ -360,7 +352,7 @@ async def test_user_namespaces_and_the_handler_runc(namespace: Namespace, image:
             "mapped",
             image,
             hostUsers=False,
-            runtimeClassName="e2e-runc",
+            runtimeClassName="monopod",
             container={"volumeMounts": mounts},
             volumes=[
                 {"name": "disk", "emptyDir": {}},

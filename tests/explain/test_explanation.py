@@ -242,6 +242,14 @@ def test_a_pod_that_the_scheduler_has_not_processed() -> None:
     assert lines(found, "Machine") == ["· there is no MicroVM for this pod yet"]
 
 
+def test_a_pod_of_the_runtime_class_that_no_profile_selects() -> None:
+    elsewhere = {"namespace": "*", "labels": {"monopod.dev/runtime-class": "kata"}}
+    found = explained(pod(runtimeClassName="monopod"), profile("fp", elsewhere))
+    said = lines(found, "Profiles")
+    assert any("label monopod.dev/runtime-class is monopod, not kata" in line for line in said)
+    assert not any("webhook" in line for line in lines(found, "Scheduler"))
+
+
 def test_scheduling_gates() -> None:
     found = explained(
         pod(

@@ -9,7 +9,7 @@ from msgspec import convert
 
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileStatus
-from monopod.fargate.profiles import Outcome, choose_profile
+from monopod.fargate.profiles import Outcome, choose_profile, matching_labels
 
 pytestmark = pytest.mark.unit
 
@@ -68,6 +68,36 @@ def test_the_label_names_the_profile_which_must_match() -> None:
     unknown = choose_profile(profiles, "y", {keys.PROFILE_LABEL: "c"}, None)
     assert (unknown.profile, unknown.outcome) == (None, Outcome.NAMED_UNKNOWN)
     assert "names Fargate profile c, which does not exist" in unknown.message
+
+
+@pytest.mark.parametrize(
+    ("namespace", "runtime_class", "expected"),
+    [
+        ("team-a", "monopod", "classed"),
+        ("team-a", "kata", None),
+        ("team-a", None, None),
+        # A class gives no namespace a profile that does not select the namespace.
+        ("shop", "monopod", None),
+        # Precedence is as ever.
+        ("team-own", "monopod", "a-team"),
+    ],
+)
+def test_a_runtime_class_is_matched_as_a_label(
+    namespace: str, runtime_class: str | None, expected: str | None
+) -> None:
+    profiles = [
+        profile("a-team", {"namespace": "team-own"}),
+        profile(
+            "classed", {"namespace": "team-*", "labels": {"monopod.dev/runtime-class": "monopod"}}
+        ),
+    ]
+    labels = matching_labels({"app": "web"}, runtime_class)
+    assert choose_profile(profiles, namespace, labels, None).profile == expected
+
+
+def test_a_label_does_not_hide_the_runtime_class() -> None:
+    labels = matching_labels({keys.RUNTIME_CLASS_LABEL: "monopod"}, "kata")
+    assert labels == {keys.RUNTIME_CLASS_LABEL: "kata"}
 
 
 def test_the_annotation_opts_out() -> None:

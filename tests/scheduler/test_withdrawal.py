@@ -4,10 +4,12 @@ import msgspec
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import PersistentVolume, PersistentVolumeClaim, Pod
+from lightkube.resources.node_v1 import RuntimeClass
 
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, Vpc, VpcSpec
 from monopod.kube import NotFoundError, meta
+from monopod.webhooks.manifests import runtime_class
 from tests.framework import builders
 from tests.scheduler.conftest import World, eventually
 
@@ -55,6 +57,19 @@ async def test_when_the_profile_is_recreated(world: World) -> None:
     said = await eventually(without)
     await world.add_subnet()
     await world.add_profile("again-" + world.tag)
+    await _withdrawn(world, pod, said)
+
+
+async def test_when_a_profile_selects_its_runtime_class(world: World) -> None:
+    await world.admin.apply(msgspec.convert(runtime_class(), RuntimeClass))
+    await world.add_subnet()
+    pod = await world.add_pod(runtimeClassName=keys.RUNTIME_CLASS)
+    said = await world.scheduled("NoProfileMatches")
+    labels = {keys.RUNTIME_CLASS_LABEL: keys.RUNTIME_CLASS}
+    selectors = [{"namespace": world.namespace, "labels": labels}]
+    profile = builders.profile(world.profile_name, "", world.subnet_name, selectors=selectors)
+    profile.status = None
+    await world.admin.create(profile)
     await _withdrawn(world, pod, said)
 
 

@@ -133,6 +133,16 @@ async def test_a_pod_that_names_a_profile_in_vain_waits_with_a_warning(
     assert why in warning
 
 
+@pytest.mark.row("S8")
+async def test_a_pod_of_the_runtime_class_waits_where_no_profile_selects_it() -> None:
+    profiles = Profiles(profile("a", "other"))
+    found = await asked(profiles, review(pod(runtimeClassName="monopod")))
+    assert found["patch"] == SPEC
+    (warning,) = found["warnings"]
+    assert warning.startswith("No Fargate profile matches the pod: a does not")
+    assert await asked(profiles, review(pod(runtimeClassName="kata"))) == UNTOUCHED
+
+
 @pytest.mark.parametrize(
     "changes",
     [

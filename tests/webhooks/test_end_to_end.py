@@ -16,7 +16,7 @@ from lightkube.resources.scheduling_v1 import PriorityClass
 
 from monopod.api import keys
 from monopod.api.resources import FargateProfile, FargateProfileSpec, Selector
-from monopod.kube import AlreadyExistsError, Client, TransientError, meta
+from monopod.kube import AlreadyExistsError, Client, ForbiddenError, TransientError, meta
 from monopod.webhooks.missed_pods import REASON
 from tests.apiserver import LOOPBACK, ApiServer
 from tests.framework.eventually import eventually
@@ -105,6 +105,46 @@ async def test_a_pod_created_right_after_its_profile_is_marked(
         await admin.create(FargateProfile(metadata=ObjectMeta(name=name), spec=spec))
         pod = await make_pod(admin, namespace, labels=labels)
         assert facts(pod)[3] == {keys.PROFILE_LABEL: name, **labels}
+
+
+@pytest.mark.row("S2")
+async def test_a_profile_selects_pods_by_their_runtime_class(
+    registered: Admission, admin: Client, namespace: str
+) -> None:
+    early = await make_pod(admin, namespace, runtimeClassName=keys.RUNTIME_CLASS)
+    assert facts(early)[::3] == ("fargate-scheduler", None)
+    labels = {keys.RUNTIME_CLASS_LABEL: keys.RUNTIME_CLASS}
+    spec = FargateProfileSpec(selectors=[Selector(namespace=namespace, labels=labels)])
+    name = f"fp-{uuid.uuid4().hex[:8]}"
+    await admin.create(FargateProfile(metadata=ObjectMeta(name=name), spec=spec))
+    chosen = await make_pod(admin, namespace, runtimeClassName=keys.RUNTIME_CLASS)
+    assert facts(chosen)[::3] == ("fargate-scheduler", {keys.PROFILE_LABEL: name})
+    assert facts(await make_pod(admin, namespace)) == UNTOUCHED
+    # The class is of every namespace, the profile of one.
+    other = await make_pod(admin, "kube-system", runtimeClassName=keys.RUNTIME_CLASS)
+    assert facts(other)[::3] == ("fargate-scheduler", None)
+    await admin.delete(Pod, meta(other).name or "", "kube-system", grace_period_s=0)
+
+
+async def test_a_pod_of_the_runtime_class_runs_on_no_other_node(
+    registered: Admission, admin: Client, namespace: str
+) -> None:
+    """Not even if it opts out of Fargate, or the webhooks do not see it."""
+    machines = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}
+    for annotations in (None, {keys.COMPUTE_TYPE_KEY: "ec2"}):
+        pod = await make_pod(
+            admin, namespace, annotations=annotations, runtimeClassName=keys.RUNTIME_CLASS
+        )
+        assert pod.spec is not None
+        assert pod.spec.nodeSelector == machines
+        assert not pod.spec.overhead
+    with pytest.raises(ForbiddenError, match="conflict"):
+        await make_pod(
+            admin,
+            namespace,
+            runtimeClassName=keys.RUNTIME_CLASS,
+            nodeSelector={keys.COMPUTE_TYPE_KEY: "ec2"},
+        )
 
 
 @pytest.mark.row("S2")

@@ -100,6 +100,23 @@ async def test_workloads_whose_pods_no_kubelet_would_admit(
     assert found.get("warnings", [None])[0] == said
 
 
+@pytest.mark.row("S8")
+@pytest.mark.parametrize(
+    ("annotations", "said"),
+    [
+        (None, "No Fargate profile matches the pod: fp does not"),
+        ({keys.COMPUTE_TYPE_KEY: "ec2"}, "The pod's annotation eks.amazonaws.com/compute-type"),
+    ],
+)
+async def test_a_workload_of_the_runtime_class_that_would_wait_is_warned_about(
+    annotations: dict[str, str] | None, said: str
+) -> None:
+    asked_for = pod(runtimeClassName="monopod", annotations=annotations)
+    found = await asked(workload("Deployment", asked_for, namespace="other"))
+    (warning,) = found["warnings"]
+    assert warning.startswith(said)
+
+
 @pytest.mark.row("S9")
 async def test_every_daemon_set_is_warned_about() -> None:
     found = await asked(workload("DaemonSet", pod()))

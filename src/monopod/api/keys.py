@@ -90,6 +90,10 @@ DRIVER_WORDS: Final = ("uml", DRIVER_GVISOR, "qemu", "qemu-tcg", DRIVER_KVM, DRI
 have a Linux kernel."""
 RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})
 """RuntimeClass handlers that a machine's containerd serves; ``runc`` runs ``crun`` too."""
+RUNTIME_CLASS: Final = "monopod"
+"""The RuntimeClass of pods that run on a machine or not at all."""
+RUNTIME_CLASS_LABEL: Final = "monopod.dev/runtime-class"
+"""In a profile's selector: the name of a pod's RuntimeClass. Pods need no such label."""
 NODE_LABEL: Final = "monopod.dev/node"
 """On a worker node: the name that its user gave it."""
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"

@@ -21,6 +21,7 @@ from lightkube.resources.core_v1 import ConfigMap, Namespace, Secret, Service, S
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.flowcontrol_apiserver_v1 import FlowSchema, PriorityLevelConfiguration
 from lightkube.resources.networking_v1 import IngressClass, IPAddress
+from lightkube.resources.node_v1 import RuntimeClass
 from lightkube.resources.policy_v1 import PodDisruptionBudget
 from lightkube.resources.rbac_authorization_v1 import (
     ClusterRole,
@@ -57,6 +58,7 @@ _KINDS: Final[tuple[type[Resource], ...]] = (
     PriorityLevelConfiguration,
     Role,
     RoleBinding,
+    RuntimeClass,
     Secret,
     SecurityGroup,
     Service,

@@ -112,7 +112,9 @@ def _scheduler(snapshot: Snapshot) -> Section | None:
     """Describe which scheduler the pod's own fields choose."""
     findings: list[Finding] = []
     if snapshot.on_fargate:
-        if keys.PROFILE_LABEL not in snapshot.labels:
+        # A pod of RuntimeClass monopod waits for a profile without one.
+        waits = snapshot.spec.runtimeClassName == keys.RUNTIME_CLASS
+        if keys.PROFILE_LABEL not in snapshot.labels and not waits:
             findings += [
                 bad(
                     f"schedulerName is {keys.SCHEDULER_NAME}, but there is no label"

@@ -9,6 +9,7 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api import keys
 from monopod.api.conditions import find_condition
 from monopod.api.resources import FargateProfile, MicroVM, Subnet, Vpc
+from monopod.fargate.profiles import matching_labels
 from monopod.kube import annotations_of, labels_of, name_of, namespace_of
 
 
@@ -52,8 +53,9 @@ class Snapshot:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The pod's labels."""
-        return dict(labels_of(self.pod))
+        """What selectors of profiles are matched against."""
+        spec = self.pod.spec
+        return dict(matching_labels(labels_of(self.pod), spec.runtimeClassName if spec else None))
 
     @property
     def annotations(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from monopod.install import access, admission, workloads
 from monopod.install.accounts import Manifest
 from monopod.install.values import Values
 from monopod.node.provider.launcher_settings import NAMESPACE
+from monopod.webhooks.manifests import runtime_class
 
 _ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 
@@ -22,7 +23,7 @@ class Installation:
     accounts: list[Manifest]
     """Service accounts, roles and bindings."""
     admission: list[Manifest]
-    """Webhook configurations and admission policies."""
+    """RuntimeClass, webhook configurations and admission policies."""
     workloads: list[Manifest]
 
     @property
@@ -52,7 +53,7 @@ def installation(values: Values) -> Installation:
             *access.rules(),
             *access.setup(configurations),
         ],
-        admission=[*admission.policies(), *configurations],
+        admission=[runtime_class(), *admission.policies(), *configurations],
         workloads=[
             workloads.configuration(),
             workloads.service(),

@@ -90,7 +90,28 @@ def admission_manifests(
         level: The default Pod Security level of pods outside profiles.
     """
     endpoint = loopback(ca_bundle, port)
-    return [*policies(level), *configurations(endpoint), targets_configuration(endpoint)]
+    return [
+        runtime_class(),
+        *policies(level),
+        *configurations(endpoint),
+        targets_configuration(endpoint),
+    ]
+
+
+def runtime_class() -> Manifest:
+    """Return the RuntimeClass ``monopod``.
+
+    Its node selector, which the API server merges into pods before any webhook sees them, keeps a
+    pod that was not marked for Fargate from every other node.
+    """
+    return {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": keys.RUNTIME_CLASS},
+        # Of the containerd in the machine.
+        "handler": "runc",
+        "scheduling": {"nodeSelector": {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}},
+    }
 
 
 def configurations(endpoint: Endpoint) -> list[Manifest]:

@@ -21,7 +21,7 @@ from prometheus_client import Gauge
 from monopod.api.conditions import FALSE, find_condition
 from monopod.api.constants import FINISHED_PHASES
 from monopod.api.resources import FargateProfile
-from monopod.fargate.profiles import choose_profile
+from monopod.fargate.profiles import choose_profile, matching_labels
 from monopod.kube import (
     Change,
     Deleted,
@@ -89,7 +89,8 @@ def _may_match(pod: Pod) -> bool:
 
 
 def _chosen(pod: Pod, profiles: Iterable[FargateProfile]) -> str | None:
-    return choose_profile(profiles, namespace_of(pod), labels_of(pod), annotations_of(pod)).profile
+    labels = matching_labels(labels_of(pod), pod.spec.runtimeClassName if pod.spec else None)
+    return choose_profile(profiles, namespace_of(pod), labels, annotations_of(pod)).profile
 
 
 def _unschedulable(pod: Pod) -> bool:

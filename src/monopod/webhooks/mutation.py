@@ -7,8 +7,9 @@ Pods are left unchanged that
 * opt out by the annotation ``eks.amazonaws.com/compute-type: ec2``;
 * match no profile.
 
-A pod whose own label names a profile that does not exist or does not match gets Fargate's scheduler
-all the same: ``fargate-scheduler`` keeps it Pending with the reason, and no worker node runs it.
+A pod whose own label names a profile that does not exist or does not match, or whose RuntimeClass
+is ``monopod``, gets Fargate's scheduler all the same: ``fargate-scheduler`` keeps it Pending with
+the reason, and no worker node runs it.
 Pods of DaemonSets are treated like others, as on AWS; the scheduler rejects them.
 
 Unlike on AWS, a pod that limits its ephemeral storage does not become node-critical: a kubelet
@@ -71,13 +72,13 @@ def mutation_of(pod: PodView, choice: Choice) -> Mutation:
             labels = {keys.PROFILE_LABEL: choice.profile, **pod.labels}
             marking: Operation = {"op": "add", "path": "/metadata/labels", "value": labels}
             return Mutation(Result.CLAIMED, (*_claim(pod), marking, *_stripped(pod)))
-        case Outcome.NAMED_UNKNOWN | Outcome.NAMED_MISMATCH:
+        case Outcome.NO_MATCH if pod.spec.runtimeClassName != keys.RUNTIME_CLASS:
+            return Mutation(Result.NO_MATCH)
+        case Outcome.NO_MATCH | Outcome.NAMED_UNKNOWN | Outcome.NAMED_MISMATCH:
             patch = (*_claim(pod), *_stripped(pod))
             return Mutation(Result.CLAIMED_TO_WAIT, patch, _wait_warning(choice))
         case Outcome.OPTED_OUT:
             return Mutation(Result.OPTED_OUT)
-        case Outcome.NO_MATCH:
-            return Mutation(Result.NO_MATCH)
 
 
 def _claim(pod: PodView) -> tuple[Operation, ...]:

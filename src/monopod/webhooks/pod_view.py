@@ -66,6 +66,7 @@ class PodSpecView(msgspec.Struct):
 
     schedulerName: str | None = None  # noqa: N815
     nodeName: str | None = None  # noqa: N815
+    runtimeClassName: str | None = None  # noqa: N815
     priorityClassName: str | None = None  # noqa: N815
     serviceAccountName: str | None = None  # noqa: N815
     initContainers: list[ContainerView] | None = None  # noqa: N815

@@ -79,7 +79,9 @@ def examine_workload(
         classes: Looks up RuntimeClasses; None skips the check.
     """
     pod = proposal.pod
-    if pod is None or pod.spec is None or choice.outcome not in _OURS:
+    if pod is None or pod.spec is None:
+        return PodCheck(Finding.NOT_OURS)
+    if choice.outcome not in _OURS and pod.spec.runtimeClassName != keys.RUNTIME_CLASS:
         return PodCheck(Finding.NOT_OURS)
     spec = _with_overhead(pod.spec, classes)
     said = tuple(_said(pod, spec, classes))

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client import Counter, Histogram
 
 from monopod.api import keys
+from monopod.fargate.profiles import matching_labels
 from monopod.fargate.unsupported import RuntimeClasses
 from monopod.kube import annotations_of, labels_of, namespace_of
 from monopod.webhooks.daemon_advice import with_daemon_advice
@@ -169,7 +170,8 @@ class Webhook:
         left = left_alone(pod.spec)
         if left is not None:
             return Mutation(left)
-        choice = await self._lookup.choose(namespace, pod.labels, pod.annotations)
+        labels = matching_labels(pod.labels, pod.spec.runtimeClassName)
+        choice = await self._lookup.choose(namespace, labels, pod.annotations)
         mutation = mutation_of(pod, choice)
         if self._sidecars is None or mutation.result not in _CLAIMED or pod.is_daemon:
             return mutation
@@ -191,7 +193,8 @@ class Webhook:
             return examine_pod(proposal, self._mode, self._classes)
         if left_alone(pod.spec) is not None:
             return with_daemon_advice(proposal, PodCheck(Finding.NOT_OURS))
-        choice = await self._lookup.choose(namespace_of(pod), labels_of(pod), annotations_of(pod))
+        labels = matching_labels(labels_of(pod), pod.spec.runtimeClassName)
+        choice = await self._lookup.choose(namespace_of(pod), labels, annotations_of(pod))
         found = examine_workload(proposal, choice, self._mode, self._classes)
         return with_daemon_advice(proposal, found)
 

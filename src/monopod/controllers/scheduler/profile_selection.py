@@ -9,7 +9,7 @@ from monopod.api.conditions import find_condition
 from monopod.api.resources import FargateProfile
 from monopod.controllers.scheduler import reasons
 from monopod.controllers.scheduler.actions import UnschedulableError
-from monopod.fargate.profiles import choose_profile
+from monopod.fargate.profiles import choose_profile, matching_labels
 from monopod.kube import meta, name_of, namespace_of
 
 
@@ -21,7 +21,8 @@ def select_profile(pod: Pod, profiles: Sequence[FargateProfile]) -> FargateProfi
             starts under a profile before it is ACTIVE.
     """
     metadata = meta(pod)
-    choice = choose_profile(profiles, namespace_of(pod), metadata.labels, metadata.annotations)
+    labels = matching_labels(metadata.labels, pod.spec.runtimeClassName if pod.spec else None)
+    choice = choose_profile(profiles, namespace_of(pod), labels, metadata.annotations)
     profile = next((each for each in profiles if name_of(each) == choice.profile), None)
     if profile is None:
         raise UnschedulableError(choice.outcome.value, choice.message)

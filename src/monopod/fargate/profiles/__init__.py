@@ -15,6 +15,7 @@ from monopod.fargate.profiles.matching import (
     SelectorVerdict,
     choose_profile,
     judge_profile,
+    matching_labels,
 )
 from monopod.fargate.profiles.one_at_a_time import blocked_by_other_profile, with_same_selectors
 from monopod.fargate.profiles.roles import KnownRoles, role_of
@@ -38,6 +39,7 @@ __all__ = [
     "is_private",
     "judge_profile",
     "matches",
+    "matching_labels",
     "region_faults",
     "role_faults",
     "role_of",

@@ -3,6 +3,9 @@
 A selector matches when the namespace does and each of its labels is on the pod; a profile, when
 any of its selectors does; of several profiles, the alphanumerically first name wins, unless the
 pod's own label names one, which must still match. Every result carries its reasons.
+
+Ours: a pod's RuntimeClass counts as one more label, so profiles can select pods by it. Why it is
+so: docs/decisions/0016-runtime-class.md.
 """
 
 import enum
@@ -118,6 +121,14 @@ class Choice:
                 return f"No Fargate profile matches the pod: {_why_not(self.asked)}."
 
 
+def matching_labels(
+    labels: Mapping[str, str] | None, runtime_class: str | None
+) -> Mapping[str, str]:
+    """Return what a pod has for selectors: its labels, and its RuntimeClass as one of them."""
+    named = {keys.RUNTIME_CLASS_LABEL: runtime_class} if runtime_class else {}
+    return {**(labels or {}), **named}
+
+
 def choose_profile(
     profiles: Iterable[FargateProfile],
     namespace: str,
@@ -129,7 +140,7 @@ def choose_profile(
     Args:
         profiles: All profiles of the cluster, in any order.
         namespace: The pod's namespace.
-        labels: The pod's labels.
+        labels: The pod's, as ``matching_labels`` returns them.
         annotations: The pod's annotations.
     """
     labels = labels or {}
