@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monopod.webhooks.profile_finalizer import add_finalizer
 from monopod.webhooks.review import BadReviewError
 from monopod.webhooks.webhook import Webhook
-from tests.webhooks.support import Profiles, pod, profile, response, review
+from tests.webhooks.support import Profiles, pod, profile, profile_review, response, review
 
 pytestmark = pytest.mark.unit
 
@@ -73,6 +74,19 @@ async def test_any_pod_is_answered(labels: Any, annotations: Any, namespace: str
     found = await outcome(json.dumps(body).encode())
     assert isinstance(found, dict)
     assert found["allowed"] is True
+
+
+@given(values, st.sampled_from(["CREATE", "UPDATE", "CONNECT"]))
+async def test_any_value_as_a_profile(value: Any, operation: str) -> None:
+    """And nothing but a new profile gets a patch."""
+    metadata = value if isinstance(value, dict) else {"finalizers": value}
+    body = profile_review("fp", object={"metadata": metadata}, operation=operation)
+    try:
+        found = response(await add_finalizer(json.dumps(body).encode()))
+    except BadReviewError:
+        return
+    assert found["allowed"] is True
+    assert ("patch" in found) == (operation == "CREATE")
 
 
 @pytest.mark.parametrize(
