@@ -65,6 +65,8 @@ Watch = Callable[[LauncherState | None], bool]
 class KubernetesProvider:
     """The ``MachineProvider`` whose machines run in launcher pods."""
 
+    remote = True
+
     def __init__(self, client: Client, pods: Informer[Pod], settings: LauncherSettings) -> None:
         """Configure the provider; ``start`` makes it follow the launcher pods.
 
@@ -74,7 +76,6 @@ class KubernetesProvider:
             pods: The pods of the launchers' namespace.
             settings: Where launcher pods run, and what they request.
         """
-        self.remote = True
         self.boots_at_once = settings.boots_at_once
         self._client = client
         self._pods = pods
