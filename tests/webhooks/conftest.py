@@ -101,7 +101,7 @@ def registered(
         if admission.running:
             admission.end(signal.SIGKILL)
         # The server goes on to serve other tests, which make pods and bindings as they please.
-        _kubectl(api_server, "delete", "--ignore-not-found", "-f", "-", of=ours)
+        _kubectl(api_server, "delete", "--ignore-not-found", "--wait=false", "-f", "-", of=ours)
 
 
 def _await_effect(server: ApiServer) -> None:
