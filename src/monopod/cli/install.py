@@ -9,7 +9,9 @@ import yaml
 
 from monopod.cli.screen import Screen
 from monopod.install import installer
+from monopod.install.images import CONTROLLERS, LAUNCHER
 from monopod.install.installation import installation
+from monopod.install.release import verified
 from monopod.install.values import VPC_BLOCK, Values
 from monopod.kube import connect
 
@@ -24,10 +26,23 @@ def register(app: typer.Typer) -> None:
         *,
         controllers_image: Annotated[
             str, typer.Option(help="Reference of the image monopod/controllers.")
-        ],
+        ] = "",
         launcher_image: Annotated[
             str, typer.Option(help="Reference of the image monopod/launcher.")
-        ],
+        ] = "",
+        release: Annotated[
+            Path | None,
+            typer.Option(
+                help="A signed release, in place of references: its images are run by digest."
+            ),
+        ] = None,
+        verify_key: Annotated[
+            Path | None, typer.Option(help="PEM of the public key that signed the release.")
+        ] = None,
+        registry: Annotated[
+            str,
+            typer.Option(help="Where a release's images are: registry.example.com/monopod."),
+        ] = "",
         kubeconfig: Annotated[
             Path | None, typer.Option(help="An administrator's kubeconfig.", envvar="KUBECONFIG")
         ] = None,
@@ -48,6 +63,18 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Install Monopod into the cluster of a kubeconfig, or upgrade it. Idempotent."""
+        if release is not None:
+            if controllers_image or launcher_image or verify_key is None or not registry:
+                raise typer.BadParameter(
+                    "--release needs --verify-key and --registry, and excludes references of images"
+                )
+            known = verified(release, verify_key)
+            controllers_image = known.reference(CONTROLLERS, registry)
+            launcher_image = known.reference(LAUNCHER, registry)
+        elif not controllers_image or not launcher_image:
+            raise typer.BadParameter(
+                "name --controllers-image and --launcher-image, or a signed --release"
+            )
         values = Values(
             controllers_image=controllers_image,
             launcher_image=launcher_image,

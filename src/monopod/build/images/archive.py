@@ -48,6 +48,11 @@ class Image:
     blobs: tuple[Blob, ...]
     """Layers, then the configuration, without duplicates."""
 
+    @property
+    def digest(self) -> str:
+        """The digest by which a registry has the image."""
+        return f"sha256:{hashlib.sha256(self.manifest).hexdigest()}"
+
 
 class Archive:
     """An image archive that is open for reading."""
