@@ -98,10 +98,11 @@ def registered(
         _await_effect(api_server)
         yield admission
     finally:
+        # The server goes on to serve other tests, which make pods and profiles as they please. It
+        # may call the process for a moment after the webhooks are deleted.
+        _kubectl(api_server, "delete", "--ignore-not-found", "--wait=false", "-f", "-", of=ours)
         if admission.running:
             admission.end(signal.SIGKILL)
-        # The server goes on to serve other tests, which make pods and bindings as they please.
-        _kubectl(api_server, "delete", "--ignore-not-found", "--wait=false", "-f", "-", of=ours)
 
 
 def _await_effect(server: ApiServer) -> None:

@@ -129,7 +129,7 @@ async def test_a_profile_selects_pods_by_their_runtime_class(
 async def test_a_pod_of_the_runtime_class_runs_on_no_other_node(
     registered: Admission, admin: Client, namespace: str
 ) -> None:
-    """Not even if it opts out of Fargate, or the webhooks do not see it."""
+    """Not even if it opts out of Fargate."""
     machines = {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}
     for annotations in (None, {keys.COMPUTE_TYPE_KEY: "ec2"}):
         pod = await make_pod(
@@ -261,6 +261,9 @@ async def test_a_missed_pod_is_reported_after_the_process_was_killed(
         pod = await make_pod(admin, namespace)
         assert facts(pod) == UNTOUCHED
         assert datetime.now(UTC) - before < timedelta(seconds=2)
+        classed = (await make_pod(admin, namespace, runtimeClassName=keys.RUNTIME_CLASS)).spec
+        assert classed is not None
+        assert classed.nodeSelector == {keys.COMPUTE_TYPE_KEY: keys.COMPUTE_TYPE_FARGATE}
         # Without its finalizer it could be deleted before its pods.
         with pytest.raises(TransientError, match="fargate-profile-finalizer"):
             await make_profile(admin, namespace)
