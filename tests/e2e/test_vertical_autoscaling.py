@@ -109,8 +109,9 @@ async def _grown(namespace: Namespace, mode: str, old: str) -> dict[str, Any]:
 
     async def look() -> dict[str, Any] | None:
         found = await _pod(namespace, mode)
-        grown = found is not None and _size(found) != _SMALLEST
-        return found if grown and found["metadata"]["uid"] != old else None
+        if found is None or _size(found) == _SMALLEST:
+            return None
+        return found if found["metadata"]["uid"] != old else None
 
     return await eventually(look, f"a bigger pod of {mode}", _RECOMMENDED_WITHIN_S, every_s=1)
 
