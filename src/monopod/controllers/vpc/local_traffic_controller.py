@@ -1,5 +1,6 @@
 """Reconciles routes to node-local endpoints with Services, EndpointSlices and MicroVMs."""
 
+import functools
 from collections.abc import Sequence
 from typing import Final
 
@@ -8,6 +9,7 @@ from lightkube.resources.core_v1 import Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.api.resources import MicroVM
+from monopod.controllers.vpc.changes import if_changed
 from monopod.controllers.vpc.filter_writer import fingerprint
 from monopod.controllers.vpc.local_table import TABLE, local_table
 from monopod.controllers.vpc.local_traffic import Route, is_local, routes, service_of
@@ -44,7 +46,8 @@ class LocalTrafficController(Controller):
         self._machines = manager.informer(MicroVM)
         self._services.subscribe(self._service_changed)
         self._slices.subscribe(self._slice_changed)
-        self._machines.subscribe(self._machine_changed)
+        # Nothing else of a machine affects routes.
+        self._machines.subscribe(if_changed(_facts, functools.partial(self.enqueue, _ROUTES)))
 
     async def reconcile(self, _: Key) -> float | None:
         """Reconcile the table of routes."""
@@ -65,11 +68,6 @@ class LocalTrafficController(Controller):
     def _slice_changed(self, change: Change[EndpointSlice]) -> None:
         service = self._services.get(service_of(change.object))
         if service is not None and is_local(service):
-            self.enqueue(_ROUTES)
-
-    def _machine_changed(self, change: Change[MicroVM]) -> None:
-        """Enqueue only on a change of address or node name; nothing else affects routes."""
-        if not isinstance(change, Modified) or _facts(change.old) != _facts(change.object):
             self.enqueue(_ROUTES)
 
     async def _fingerprint(self) -> str:

@@ -1,25 +1,23 @@
 """Enforces network policies: reconciles their filters with pods, MicroVMs and namespaces."""
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+import functools
+from typing import Final
 
-from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Namespace as KubeNamespace
 from lightkube.resources.core_v1 import Node, Pod
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from monopod.api.resources import MicroVM
 from monopod.controllers.vpc import endpoints, network_policies
+from monopod.controllers.vpc.changes import if_changed
 from monopod.controllers.vpc.filter_table import POLICIES
 from monopod.controllers.vpc.filter_writer import FilterWriter
 from monopod.controllers.vpc.not_enforced import not_enforced
 from monopod.kube import (
-    Change,
     Controller,
     EventType,
     Key,
     Manager,
-    Modified,
     labels_of,
     name_of,
     uid_of,
@@ -32,7 +30,6 @@ COMPONENT: Final = "monopod-vpc"
 """The process, in logs and as the source of events."""
 _FILTERS: Final = "the filters"
 _LOOK_EVERY_S: Final = 15.0
-_T = TypeVar("_T", bound=res.Resource)
 
 
 class NetworkPolicyController(Controller):
@@ -59,20 +56,12 @@ class NetworkPolicyController(Controller):
         self._machines = manager.informer(MicroVM)
         self._nodes = manager.informer(Node)
         self._namespaces = manager.informer(KubeNamespace)
-        self._policies.subscribe(self._if_changed(lambda policy: policy.spec))
-        self._pods.subscribe(self._if_changed(_pod_fields))
-        self._machines.subscribe(self._if_changed(_machine_fields))
-        self._nodes.subscribe(self._if_changed(lambda node: node.spec))
-        self._namespaces.subscribe(self._if_changed(labels_of))
-
-    def _if_changed(self, fields: Callable[[_T], object]) -> Callable[[Change[_T]], None]:
-        """Return a handler that enqueues only if these fields of an object changed."""
-
-        def changed(change: Change[_T]) -> None:
-            if not isinstance(change, Modified) or fields(change.old) != fields(change.object):
-                self.enqueue(_FILTERS)
-
-        return changed
+        again = functools.partial(self.enqueue, _FILTERS)
+        self._policies.subscribe(if_changed(lambda policy: policy.spec, again))
+        self._pods.subscribe(if_changed(_pod_fields, again))
+        self._machines.subscribe(if_changed(_machine_fields, again))
+        self._nodes.subscribe(if_changed(lambda node: node.spec, again))
+        self._namespaces.subscribe(if_changed(labels_of, again))
 
     async def reconcile(self, _: Key) -> float | None:
         """Reconcile the filters."""

@@ -5,19 +5,20 @@ one ``nft`` in the container of its launcher pod that made the router. A router 
 pod pass until its first rules are written.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
-from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from monopod.api.resources import MicroVM
 from monopod.controllers.vpc import endpoints, network_policies
+from monopod.controllers.vpc.changes import if_changed
 from monopod.controllers.vpc.filters import Filter
 from monopod.controllers.vpc.launchers.desired import Launcher, changed, commands, desired
 from monopod.controllers.vpc.launchers.services import service_ports
@@ -47,7 +48,6 @@ _FILTERS: Final = "the filters"
 _WRITERS: Final = 8
 _WITHIN_S: Final = 10.0
 _log: Final = structlog.get_logger("policies")
-_T = TypeVar("_T", bound=res.Resource)
 
 
 class FilterController(Controller):
@@ -72,13 +72,14 @@ class FilterController(Controller):
         self._namespaces = manager.informer(Namespace)
         self._services = manager.informer(Service)
         self._slices = manager.informer(EndpointSlice)
-        self._policies.subscribe(self._if_changed(lambda policy: policy.spec))
-        self._pods.subscribe(self._if_changed(_pod_fields))
-        self._machines.subscribe(self._if_changed(pod_address))
-        self._nodes.subscribe(self._if_changed(name_of))
-        self._namespaces.subscribe(self._if_changed(labels_of))
-        self._services.subscribe(self._if_changed(lambda service: service.spec))
-        self._slices.subscribe(self._if_changed(lambda each: (each.endpoints, each.ports)))
+        again = functools.partial(self.enqueue, _FILTERS)
+        self._policies.subscribe(if_changed(lambda policy: policy.spec, again))
+        self._pods.subscribe(if_changed(_pod_fields, again))
+        self._machines.subscribe(if_changed(pod_address, again))
+        self._nodes.subscribe(if_changed(name_of, again))
+        self._namespaces.subscribe(if_changed(labels_of, again))
+        self._services.subscribe(if_changed(lambda service: service.spec, again))
+        self._slices.subscribe(if_changed(lambda each: (each.endpoints, each.ports), again))
 
     def on_change(self, handler: Callable[[Key], None]) -> None:
         """Have a handler called with the name of each machine whose filters changed."""
@@ -103,15 +104,6 @@ class FilterController(Controller):
             for handler in self._changed:
                 handler(machine)
         return None
-
-    def _if_changed(self, fields: Callable[[_T], object]) -> Callable[[Change[_T]], None]:
-        """Return a handler that enqueues only if these fields of an object changed."""
-
-        def handle(change: Change[_T]) -> None:
-            if not isinstance(change, Modified) or fields(change.old) != fields(change.object):
-                self.enqueue(_FILTERS)
-
-        return handle
 
 
 class RouterController(Controller):
