@@ -224,8 +224,11 @@ class Lives(RuleBasedStateMachine):
                 if conditions.holds(made, conditions.REGISTERED):
                     changed.append(conditions.of_exit("Registered", False, ended))
                 self.status(made, *changed)
-            case actions.MarkRegistered():
-                self.status(made, conditions.changed("Registered", True, "", ""))
+            case actions.MarkRegistered(ready):
+                marks = [conditions.changed("Registered", True, "", "")]
+                if ready is not None:
+                    marks.append(conditions.changed("Ready", True, ready.reason, ready.message))
+                self.status(made, *marks)
             case actions.MarkReady(ready, reason, message):
                 self.status(made, conditions.changed("Ready", ready, reason, message))
             case actions.ConfirmLease():

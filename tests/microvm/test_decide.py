@@ -202,6 +202,10 @@ CASES: dict[str, tuple[State, object]] = {
         state(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=STARTING),
         actions.MarkRegistered(),
     ),
+    "kubelet reports, and its node is ready": (
+        state(machine(ADDRESSED, LAUNCHED), presence=RUNNING, node=UP),
+        actions.MarkRegistered(actions.MarkReady(True, "KubeletReady", "its node is ready")),
+    ),
     "registered": (
         state(machine(ADDRESSED, LAUNCHED, REGISTERED), presence=RUNNING, node=STARTING),
         actions.Requeue(

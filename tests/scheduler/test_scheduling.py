@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod
 
+from monopod.api import keys
 from monopod.api.conditions import FALSE, TRUE
 from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.scheduler.provisioning_failures import ANNOTATION, failures_of
@@ -21,6 +22,7 @@ async def test_a_pod_is_claimed_waited_for_and_bound(world: World) -> None:
     machine = await world.claimed(pod)
     assert (machine.spec.milliCPU, machine.spec.memoryMiB) == (250, 2048)
     assert (machine.spec.profile, machine.spec.subnet) == (world.profile_name, world.subnet_name)
+    assert meta(machine).finalizers == [keys.MACHINE_FINALIZER]
     message = await world.scheduled("Provisioning")
     assert f"{meta(machine).name} of 0.25 vCPU 2 GB" in message
 
@@ -99,7 +101,7 @@ async def test_a_full_subnet_takes_the_next_pod_when_a_machine_goes(world: World
     assert f"{world.subnet_name} (0 free)" in message
     gone = meta(pods[0]).name or ""
     await world.admin.delete(Pod, gone, world.namespace, grace_period_s=0)
-    await world.admin.delete(MicroVM, meta(machines[0]).name or "")
+    await world.remove(machines[0])
     await world.claimed(late)
     (event,) = await world.events("FailedSchedulingResolved")
     assert event.message == f"Resolved: {message}"
@@ -139,7 +141,7 @@ async def test_a_failed_machine_is_reported_counted_and_replaced(world: World) -
     counted = failures_of(await world.pod())
     assert counted is not None
     assert (counted.attempts, counted.machine) == (1, meta(first).uid)
-    await world.admin.delete(MicroVM, meta(first).name or "")
+    await world.remove(first)
     second = await world.claimed(pod)
     assert meta(second).uid != meta(first).uid
     await world.scheduled("Provisioning")

@@ -39,17 +39,20 @@ class MarkLaunchFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class MarkRegistered:
-    """Record that its kubelet has registered."""
-
-
-@dataclass(frozen=True, slots=True)
 class MarkReady:
     """Record whether its node is ready."""
 
     ready: bool
     reason: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRegistered:
+    """Record that its kubelet has registered."""
+
+    ready: MarkReady | None = None
+    """Recorded by the same write; None if its node is not ready yet."""
 
 
 @dataclass(frozen=True, slots=True)

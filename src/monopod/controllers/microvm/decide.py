@@ -50,6 +50,7 @@ from monopod.node.provider import MachineExit, Presence
 LAUNCHING: Final = "Launching"
 QUEUED: Final = "Queued"
 POD_NEVER_RAN: Final = "PodNeverRan"
+NODE_READY: Final = MarkReady(True, "KubeletReady", "its node is ready")
 _JUST_NOW_S: Final = 2.0
 _NO_PAUSE: Final = ("", LAUNCHING, QUEUED)
 ADDRESS_S: Final = 15.0
@@ -243,7 +244,7 @@ def _attend(state: State, ready: Condition, node: NodeState, settings: MicroVMSe
     if not node.ready:
         return _await_recovery(state, ready, node, settings)
     if ready.status != TRUE:
-        return MarkReady(True, "KubeletReady", "its node is ready")
+        return NODE_READY
     return burst_action(state) or Requeue("for its pod")
 
 
@@ -254,9 +255,9 @@ def _await_ready(state: State, settings: MicroVMSettings) -> Action:
     until = conditions.since(launched) + timedelta(seconds=settings.registration_timeout_s)
     if node is not None and node.registered:
         if not conditions.holds(state.machine, conditions.REGISTERED):
-            return MarkRegistered()
+            return MarkRegistered(NODE_READY if node.ready else None)
         if node.ready:
-            return MarkReady(True, "KubeletReady", "its node is ready")
+            return NODE_READY
         if state.now >= until:
             why = (
                 f"its node was not ready within {settings.registration_timeout_s:.0f} s: {node.why}"

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from monopod.api import keys
-from monopod.api.conditions import timestamp
-from monopod.api.resources import MicroVM
+from monopod.api.conditions import TRUE, timestamp
+from monopod.api.resources import Condition, MicroVM
 from monopod.controllers.microvm import (
     actions,
     address_allocation,
@@ -125,22 +125,19 @@ class Handlers:
         self._boot_ended()
         return True
 
-    async def _mark_registered(self, machine: MicroVM, _: actions.MarkRegistered) -> bool:
+    async def _mark_registered(self, machine: MicroVM, action: actions.MarkRegistered) -> bool:
         # Only a record of the start's phases: a console that shows nothing is no reason to wait.
         at = await self._context.provider.kubelet_started(name_of(machine))
-        await self._mark(
-            machine,
-            conditions.REGISTERED,
-            "KubeletRegistered",
-            "",
-            kubeletStartTime=None if at is None else timestamp(at),
-        )
+        marks = [conditions.changed(conditions.REGISTERED, True, "KubeletRegistered", "")]
+        if action.ready is not None:
+            marks.append(_ready(action.ready))
+        await self._mark(machine, *marks, kubeletStartTime=None if at is None else timestamp(at))
+        if action.ready is not None:
+            self._boot_ended()
         return True
 
     async def _mark_ready(self, machine: MicroVM, action: actions.MarkReady) -> bool:
-        await self._mark(
-            machine, conditions.READY, action.reason, action.message, holds=action.ready
-        )
+        await self._mark(machine, _ready(action))
         self._boot_ended()
         return True
 
@@ -206,21 +203,15 @@ class Handlers:
         del machine
         return False
 
-    async def _mark(
-        self,
-        machine: MicroVM,
-        kind: str,
-        reason: str,
-        message: str,
-        *,
-        holds: bool = True,
-        **fields: str | None,
-    ) -> None:
-        first = conditions.find(machine, kind) is None
-        condition = conditions.changed(kind, holds, reason, message)
-        self._wrote(changed := await self._context.status.status(machine, condition, **fields))
-        if first and holds:
-            metrics.reached(changed, kind)
+    async def _mark(self, machine: MicroVM, *marks: Condition, **fields: str | None) -> None:
+        self._wrote(changed := await self._context.status.status(machine, *marks, **fields))
+        for mark in marks:
+            if mark.status == TRUE and conditions.find(machine, mark.type) is None:
+                metrics.reached(changed, mark.type)
+
+
+def _ready(action: actions.MarkReady) -> Condition:
+    return conditions.changed(conditions.READY, action.ready, action.reason, action.message)
 
 
 def _on(

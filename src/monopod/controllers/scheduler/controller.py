@@ -161,7 +161,12 @@ class PodScheduler(Controller):
 
     async def _create_microvm(self, pod: Pod, action: CreateMicroVM) -> float | None:
         machine = MicroVM(
-            metadata=ObjectMeta(name=action.name, labels={keys.PROFILE_LABEL: action.spec.profile}),
+            metadata=ObjectMeta(
+                name=action.name,
+                labels={keys.PROFILE_LABEL: action.spec.profile},
+                # The MicroVM controller's, which would be its first write.
+                finalizers=[keys.MACHINE_FINALIZER],
+            ),
             spec=action.spec,
         )
         # Noted before the request, so that other workers count the address as taken.
