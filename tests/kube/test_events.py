@@ -1,3 +1,4 @@
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from prometheus_client import REGISTRY
 
 from monopod.kube import Client, EventRecorder, EventType, meta
 from tests.apiserver import ApiServer
+from tests.framework.eventually import eventually
 from tests.kube.test_client import pod
 from tests.kube.waiting import running
 
@@ -105,6 +107,31 @@ async def test_recording_never_blocks(admin: Client, namespace: str) -> None:
     for number in range(1001):
         recorder.record(about, EventType.NORMAL, "Tested", str(number))
     assert _dropped("full") == 1
+
+
+async def test_a_slow_event_holds_up_only_those_of_its_writer(
+    admin: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, events fall behind many pod starts, and are dropped in the end."""
+    made, create, held = await admin.create(pod(namespace)), admin.create, asyncio.Event()
+
+    async def slow(event: Event) -> Event:
+        if event.message == "0":
+            await held.wait()
+        return await create(event)
+
+    async def written() -> int:
+        return len((await admin.list(Event, namespace)).items)
+
+    monkeypatch.setattr(admin, "create", slow)
+    recorder = EventRecorder(admin, "us")
+    for number in range(20):
+        recorder.record(made, EventType.NORMAL, "Tested", str(number))
+    async with running(recorder.run()):
+        await eventually(written, "an event is written while the first is not")
+        held.set()
+        await recorder.flush()
+    assert await written() == 20
 
 
 async def test_rejected_events_are_dropped(admin: Client) -> None:

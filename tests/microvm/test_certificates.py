@@ -86,6 +86,38 @@ async def test_both_certificates_are_valid_for_one_node_only(world: World) -> No
 
 
 @pytest.mark.api
+async def test_a_slow_deletion_of_a_request_holds_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, requests pile up: each launch makes two."""
+    async with connect(world.server.kubeconfig(USER), "tests") as client, issuing(client) as issuer:
+        delete, held, asked = client.delete, asyncio.Event(), list[str]()
+
+        async def slow(kind: type[CertificateSigningRequest], name: str, *, uid: str) -> None:
+            asked.append(name)
+            if len(asked) == 1:
+                await held.wait()
+            await delete(kind, name, uid=uid)
+
+        async def left() -> list[str]:
+            labels = f"{keys.MACHINE_LABEL}={SUBJECT.machine}"
+            listing = await world.admin.list(CertificateSigningRequest, labels=labels)
+            return [name_of(each) for each in listing.items]
+
+        async def first_alone() -> bool:
+            return await left() == asked[:1]
+
+        async def none_left() -> bool:
+            return not await left()
+
+        monkeypatch.setattr(client, "delete", slow)
+        await issuer.issue(SUBJECT)
+        await eventually(first_alone, "the other request is removed")
+        held.set()
+        await eventually(none_left, "both requests are removed")
+
+
+@pytest.mark.api
 async def test_a_missing_signer_is_reported(world: World) -> None:
     async with (
         connect(world.server.kubeconfig(USER), "tests") as client,

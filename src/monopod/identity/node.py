@@ -40,6 +40,8 @@ USAGES: Final = {
 RENEWED_LIFETIME_S: Final = int(LONGEST_SIGNED.total_seconds())
 """Lifetime of the certificates that kubelets renew, in seconds: the signer's longest."""
 _SIGNED_WITHIN_S: Final = 20.0
+_DELETIONS: Final = 16
+"""Requests deleted at once; one by one, they fall behind many launches, which make two each."""
 _log: Final = structlog.get_logger("identity")
 
 
@@ -110,6 +112,9 @@ class NodeIssuer:
 
         In the background, so that launches do not wait; upstream's CSR cleaner deletes leftovers.
         """
+        await run_concurrently(*(self._delete_served() for _ in range(_DELETIONS)))
+
+    async def _delete_served(self) -> None:
         while True:
             request = await self._served.get()
             name = name_of(request)

@@ -9,8 +9,9 @@ import enum
 import hashlib
 import os
 import socket
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -25,8 +26,12 @@ from prometheus_client import Counter
 from monopod.api.metadata import meta, name_of
 from monopod.kube.client import Client
 from monopod.kube.errors import AlreadyExistsError, KubeError, NotFoundError, TransientError
+from monopod.util.concurrency import run_concurrently
 
 _WAITING: Final = 1000
+_WRITERS: Final = 4
+"""Events written at once; one by one, they fall behind many pod starts. Those of one name, which
+are counted, have one writer."""
 _REMEMBERED: Final = 4096
 _MESSAGE_CHARS: Final = 1024
 _NAME_CHARS: Final = 253
@@ -76,7 +81,7 @@ class EventRecorder:
         self._component = component
         self._instance = f"{component}-{socket.gethostname()}-{os.getpid()}"
         self._now = now
-        self._queue: asyncio.Queue[_Entry] = asyncio.Queue(_WAITING)
+        self._queues: Sequence[asyncio.Queue[_Entry]] = [asyncio.Queue() for _ in range(_WRITERS)]
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def record(self, about: res.Resource, kind: EventType, reason: str, message: str) -> None:
@@ -110,23 +115,27 @@ class EventRecorder:
             message=message,
             at=self._now(),
         )
-        try:
-            self._queue.put_nowait(entry)
-        except asyncio.QueueFull:
+        if sum(queue.qsize() for queue in self._queues) >= _WAITING:
             _DROPPED.labels(self._component, "full").inc()
+            return
+        self._queues[zlib.crc32(entry.name.encode()) % _WRITERS].put_nowait(entry)
 
     async def flush(self) -> None:
         """Wait until every queued event is written or dropped."""
-        await self._queue.join()
+        for queue in self._queues:
+            await queue.join()
 
     async def run(self) -> None:
         """Write queued events until cancelled."""
+        await run_concurrently(*map(self._write_queued, self._queues))
+
+    async def _write_queued(self, queue: asyncio.Queue[_Entry]) -> None:
         while True:
-            entry = await self._queue.get()
+            entry = await queue.get()
             try:
                 await self._write(entry)
             finally:
-                self._queue.task_done()
+                queue.task_done()
 
     async def _write(self, entry: _Entry) -> None:
         for attempt in range(_TRIES):
