@@ -1,4 +1,4 @@
-"""``monopod bench``: measures pod starts, requests between pods, and programs in pods."""
+"""``monopod bench``: measures pod starts, requests between pods, programs in pods, and scale."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, RenderableType
 
-from monopod.api import keys
+from monopod.api import crds, keys
 from monopod.bench import table, timeline
 from monopod.bench.cluster import Cluster
 from monopod.bench.network import NetworkBenchOptions, bench_network
@@ -19,12 +19,15 @@ from monopod.bench.programs import table as programs_table
 from monopod.bench.programs.report import ProgramsReport
 from monopod.bench.report import Report
 from monopod.bench.run import BenchOptions, bench_installed, bench_start
+from monopod.bench.scale import ScaleBenchOptions, bench_scale
+from monopod.bench.scale import table as scale_table
+from monopod.bench.scale.report import ScaleReport
 from monopod.bench.tenants import TenantsBenchOptions, bench_tenants
 from monopod.bench.tenants import table as tenants_table
 from monopod.bench.tenants.report import TenantsReport
 from monopod.build import components
 from monopod.cli.screen import Screen
-from monopod.controlplane import access, state
+from monopod.controlplane import access, manifests, state
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.layout import Layout
 from monopod.node.guest import GuestImage
@@ -138,6 +141,35 @@ def register(app: typer.Typer) -> None:
         report = asyncio.run(_tenants(Settings(), options))
         _show(tenants_table.render(report), report.document(), json_file)
 
+    @bench.command()
+    def scale(  # pyright: ignore[reportUnusedFunction]
+        *,
+        pods: Annotated[int, typer.Option(min=1, help="Pods that run at the end.")] = 1_000,
+        hosts: Annotated[
+            int, typer.Option(min=0, help="Simulated hosts: nodes that renew their Leases.")
+        ] = 100,
+        rate: Annotated[
+            float,
+            typer.Option(min=0, help="Pods created per second; 0 means as fast as they start."),
+        ] = 0,
+        at_once: Annotated[
+            int, typer.Option(min=1, help="Most pods that are created and do not run yet.")
+        ] = 100,
+        renew: Annotated[
+            float, typer.Option(min=1, help="Seconds between renewals of a node's Lease.")
+        ] = 10,
+        minutes: Annotated[
+            float, typer.Option(min=0.1, help="Minutes after which no pod is created any more.")
+        ] = 10,
+        json_file: Annotated[
+            Path | None, typer.Option("--json", help="Write the report to this file.")
+        ] = None,
+    ) -> None:
+        """Measure the control plane at growing numbers of simulated machines, on a separate one."""
+        options = ScaleBenchOptions(pods, hosts, rate, at_once, renew, minutes)
+        report = asyncio.run(_scale(Settings(), options))
+        _show(scale_table.render(report), report.document(), json_file)
+
 
 def _drivers(words: list[str] | None) -> tuple[str, ...]:
     drivers = tuple(words or ("",))
@@ -180,6 +212,13 @@ async def _programs(settings: Settings, options: ProgramsBenchOptions) -> Progra
     with Screen(Console(stderr=True, highlight=False)) as screen:
         cluster = await _cluster(settings)
         return await bench_programs(cluster, settings.cache, options, screen.report)
+
+
+async def _scale(settings: Settings, options: ScaleBenchOptions) -> ScaleReport:
+    with Screen(Console(stderr=True, highlight=False)) as screen:
+        programs = await components.provide(settings, screen.report)
+        objects = [*crds.manifests(), *manifests.read("rbac")]
+        return await bench_scale(programs, objects, options, screen.report)
 
 
 async def _fortio(settings: Settings, screen: Screen) -> Path:
