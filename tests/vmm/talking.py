@@ -23,11 +23,14 @@ async def first_frame(link: socket.socket) -> bytes:
         return await asyncio.get_running_loop().sock_recv(link, 2048)
 
 
-def vmm_processes(bench: Bench, name: str) -> list[int]:
-    """The processes of the kernel itself."""
-    found: list[int] = []
+def vmm_processes(bench: Bench, name: str, program: str = "linux") -> list[int]:
+    """The processes of a machine that have the name of its program, the oldest first."""
+    found: list[tuple[int, int]] = []
     for pid in bench.cgroups.processes(name):
         with suppress(OSError):
-            if Path(f"/proc/{pid}/comm").read_text() == "linux\n":
-                found.append(pid)
-    return found
+            comm, stat = (Path(f"/proc/{pid}/{file}").read_text() for file in ("comm", "stat"))
+            if comm == f"{program}\n":
+                # Process ids wrap around: the least may be the newest.
+                started = int(stat.rpartition(")")[2].split()[19])
+                found.append((started, pid))
+    return [pid for _, pid in sorted(found)]

@@ -28,6 +28,7 @@ from monopod.util import process
 from tests.framework.eventually import eventually
 from tests.net.lab import make_socket
 from tests.vmm.conftest import POD_MAC, Bench, scripted
+from tests.vmm.talking import vmm_processes
 
 pytestmark = pytest.mark.kernel
 
@@ -62,9 +63,7 @@ class Place:
 
     def vmm(self) -> int:
         """The first of the machine's own program's processes."""
-        pids = self.bench.cgroups.processes("one")
-        name = f"{_PROGRAMS[self.driver.name]}\n"
-        return min(pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == name)
+        return vmm_processes(self.bench, "one", _PROGRAMS[self.driver.name])[0]
 
     def adjustment(self) -> str:
         """How much sooner than others the kernel kills the VMM if memory runs out."""

@@ -141,7 +141,7 @@ async def test_a_guests_root_cannot_look_at_the_host(bench: Bench) -> None:
 async def test_a_killed_vmm_leaves_no_process(bench: Bench) -> None:
     with await bench.launch("one", TALKING) as link:
         await first_frame(link)
-        os.kill(min(vmm_processes(bench, "one")), signal.SIGKILL)
+        os.kill(vmm_processes(bench, "one")[0], signal.SIGKILL)
         async with asyncio.timeout(30):
             assert (await bench.driver().watch("one")).reason == "VmmKilled"
         assert bench.cgroups.processes("one") == []
@@ -179,7 +179,7 @@ async def test_a_running_machine_is_not_launched_again(
 ) -> None:
     with await bench.launch("one", TALKING) as link:
         await first_frame(link)
-        vmm = min(vmm_processes(bench, "one"))
+        vmm = vmm_processes(bench, "one")[0]
         again = await bench.machine("again", TALKING)
         with pytest.raises(VmmError, match="already runs"):
             await bench.driver().launch(replace(again, name="one"), (open_link.fileno(),) * 2)
