@@ -113,25 +113,30 @@ async def test_a_slow_event_holds_up_only_those_of_its_writer(
     admin: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One after the other, events fall behind many pod starts, and are dropped in the end."""
-    made, create, held = await admin.create(pod(namespace)), admin.create, asyncio.Event()
+    create, held = admin.create, asyncio.Event()
 
     async def slow(event: Event) -> Event:
         if event.message == "0":
             await held.wait()
         return await create(event)
 
-    async def written() -> int:
-        return len((await admin.list(Event, namespace)).items)
+    async def written() -> set[str | None]:
+        return {each.message for each in (await admin.list(Event, namespace)).items}
 
     monkeypatch.setattr(admin, "create", slow)
     recorder = EventRecorder(admin, "us")
     for number in range(20):
-        recorder.record(made, EventType.NORMAL, "Tested", str(number))
+        about = pod(namespace)
+        meta(about).name = meta(about).uid = f"pod-{number}"
+        recorder.record(about, EventType.NORMAL, "Tested", str(number))
+        if number == 0:
+            recorder.record(about, EventType.NORMAL, "Tested", "after 0")
     async with running(recorder.run()):
         await eventually(written, "an event is written while the first is not")
+        assert "after 0" not in await written()
         held.set()
         await recorder.flush()
-    assert await written() == 20
+    assert await written() == {"after 0", *map(str, range(20))}
 
 
 async def test_rejected_events_are_dropped(admin: Client) -> None:

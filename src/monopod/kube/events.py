@@ -30,8 +30,8 @@ from monopod.util.concurrency import run_concurrently
 
 _WAITING: Final = 1000
 _WRITERS: Final = 4
-"""Events written at once; one by one, they fall behind many pod starts. Those of one name, which
-are counted, have one writer."""
+"""Events written at once; one by one, they fall behind many pod starts. Those about one object have
+one writer, which keeps their order."""
 _REMEMBERED: Final = 4096
 _MESSAGE_CHARS: Final = 1024
 _NAME_CHARS: Final = 253
@@ -118,7 +118,8 @@ class EventRecorder:
         if sum(queue.qsize() for queue in self._queues) >= _WAITING:
             _DROPPED.labels(self._component, "full").inc()
             return
-        self._queues[zlib.crc32(entry.name.encode()) % _WRITERS].put_nowait(entry)
+        writer = zlib.crc32((metadata.uid or name).encode()) % _WRITERS
+        self._queues[writer].put_nowait(entry)
 
     async def flush(self) -> None:
         """Wait until every queued event is written or dropped."""
