@@ -46,17 +46,21 @@ async def router() -> AsyncIterator[None]:
             await _ip(namespace, "link", "set", name, "up")
             await _ip(namespace, "link", "set", "lo", "up")
         await _ip(LAUNCHER, "route", "add", "default", "via", str(HOST))
-        environment = {
-            "MONOPOD_MACHINE": PLAN.machine.encode(),
-            "MONOPOD_POD_ADDRESS": str(POD),
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        }
-        enter = ("nsenter", f"--net={LAUNCHER.path}", sys.executable, "-c", _MAKE)
-        await process.run(*enter, env=environment)
+        await _make()
         yield
     finally:
         for namespace in (LAUNCHER, OUTSIDE):
             namespace.remove()
+
+
+async def _make() -> None:
+    environment = {
+        "MONOPOD_MACHINE": PLAN.machine.encode(),
+        "MONOPOD_POD_ADDRESS": str(POD),
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    }
+    enter = ("nsenter", f"--net={LAUNCHER.path}", sys.executable, "-c", _MAKE)
+    await process.run(*enter, env=environment)
 
 
 async def _ip(namespace: Namespace, *words: str) -> None:
@@ -156,15 +160,19 @@ async def test_a_policy_limits_what_the_pod_accepts_and_opens(router: None) -> N
         assert (await asyncio.to_thread(outside.recvfrom, 100))[0] == b"to the pod"
 
 
+@pytest.mark.row("S5")
+async def test_policies_that_are_written_before_the_router_is_made_stay(router: None) -> None:
+    """A process writes them as soon as the container runs; its program takes a second to start."""
+    await _limit()
+    await _make()
+    with _packet_socket() as machine, _udp(OUTSIDE, HOST) as outside:
+        outside.sendto(b"to the pod", (str(POD), PORT))
+        await asyncio.to_thread(_received, machine)
+
+
 async def test_making_it_twice_changes_nothing(router: None) -> None:
-    words = ("nsenter", f"--net={LAUNCHER.path}", sys.executable, "-c", _MAKE)
-    environment = {
-        "MONOPOD_MACHINE": PLAN.machine.encode(),
-        "MONOPOD_POD_ADDRESS": str(POD),
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-    }
     before = await process.run("ip", "-n", LAUNCHER.path.name, "-json", "rule")
-    await process.run(*words, env=environment)
+    await _make()
     after = await process.run("ip", "-n", LAUNCHER.path.name, "-json", "rule")
     assert json.loads(before) == json.loads(after)
 

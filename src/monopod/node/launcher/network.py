@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from monopod.node.launcher.interfaces import (
 )
 from monopod.node.launcher.plan import LINKS, PROGRAMS, LauncherError, LauncherPlan
 from monopod.node.launcher.router import MACHINE_ENDS, MANAGEMENT, POD, Uplink
+from monopod.node.net import nft
 from monopod.node.net.offload import transmit_checksums_in_software
 from monopod.node.net.packet_socket import bind, open_packet_socket
 from monopod.util import process
@@ -38,8 +40,8 @@ async def make_router(known: LauncherPlan) -> None:
     try:
         listed = await process.run("ip", "-json", "-4", "address", "show")
         uplink = find_uplink(json.loads(listed), known)
-        commands = {"nftables": router.rules(known, uplink)}
-        await process.run("nft", "-j", "-f", "-", stdin=json.dumps(commands).encode())
+        await _nft(router.rules(known, uplink))
+        await _close()
         if MACHINE_ENDS[0] not in (name for _, name in socket.if_nameindex()):
             await process.run("ip", "-batch", "-", stdin=router.links(known, uplink).encode())
     except process.ProcessError as error:
@@ -50,6 +52,18 @@ async def make_router(known: LauncherPlan) -> None:
     # Last: before, no packet passes that the rules do not see.
     for name in (uplink.name, MANAGEMENT, POD):
         configure(name, {FORWARDING: 1, SEND_REDIRECTS: 0, SRC_VALID_MARK: 1})
+
+
+async def _close() -> None:
+    """Let nothing of the pod pass, unless its policies have been written already, by an exec."""
+    try:
+        await _nft(router.closed())
+    except process.ProcessError:
+        await process.run("nft", "list", "table", nft.INET, router.POLICIES)
+
+
+async def _nft(commands: Sequence[nft.Json]) -> None:
+    await process.run("nft", "-j", "-f", "-", stdin=json.dumps({"nftables": commands}).encode())
 
 
 def find_uplink(interfaces: list[dict[str, Any]], known: LauncherPlan) -> Uplink:

@@ -135,14 +135,18 @@ def rules(plan: LauncherPlan, uplink: Uplink) -> list[nft.Json]:
     claims = Table(_TABLE, ARP)
     claims.base_chain("input", "input", 0)
     claims.rule("input", inner, DROP)
-    return table.commands + claims.commands + _closed()
+    return table.commands + claims.commands
 
 
-def _closed() -> list[nft.Json]:
-    """Return the table of policies until the first are known: the kubelet's probes pass alone."""
+def closed() -> list[nft.Json]:
+    """Return the table of policies until the first are written: the kubelet's probes pass alone.
+
+    The commands fail, and change nothing, if it exists: policies may be written at any time.
+    """
     table = Table(POLICIES)
     table.base_chain("policies", "forward", POLICIES_PRIORITY)
+    table.rule("policies", match(nft.ct("state"), "established", op="in"), ACCEPT)
     table.rule("policies", iif(POD), DROP)
     probe = match(nft.meta("iifname"), MANAGEMENT, op="!=")
     table.rule("policies", oif(POD), probe, DROP)
-    return table.commands
+    return table.commands_if_missing

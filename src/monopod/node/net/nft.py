@@ -206,7 +206,8 @@ class Table:
 
     def __init__(self, name: str, family: str = INET) -> None:
         self._at = {"family": family, "table": name}
-        table = {"table": {"family": family, "name": name}}
+        self._table = {"family": family, "name": name}
+        table = {"table": self._table}
         # Deleting a missing table fails; adding an existing one does not.
         self._structure: list[Json] = [{"add": table}, {"delete": table}, {"add": table}]
         self._contents: list[Json] = []
@@ -215,6 +216,12 @@ class Table:
     def commands(self) -> list[Json]:
         """All commands, for one transaction."""
         return self._structure + self._contents
+
+    @property
+    def commands_if_missing(self) -> list[Json]:
+        """All commands, for one transaction that fails if the table exists."""
+        create: Json = {"create": {"table": self._table}}
+        return [create, *self._structure[3:], *self._contents]
 
     @property
     def structure(self) -> Sequence[Json]:
