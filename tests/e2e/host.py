@@ -1,6 +1,9 @@
 """Finds what machines leave on the host, independently of Monopod's own code."""
 
+import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -26,7 +29,7 @@ def traces(home: Path, machine: str) -> list[str]:
         ).stdout
         if digits in links:
             found.append(f"link in {namespace.name}")
-    found.extend(str(path) for path in Path("/sys/fs/cgroup").rglob(machine))
+    found.extend(str(cgroup) for cgroup in _cgroups() if cgroup.name == machine)
     found.extend(str(path) for path in home.rglob(f"{machine}*"))
     return found
 
@@ -34,10 +37,17 @@ def traces(home: Path, machine: str) -> list[str]:
 def machines_on_host(home: Path) -> dict[str, list[int]]:
     """Return the running machines with their processes, from the kernel's cgroups."""
     found: dict[str, list[int]] = {}
-    for procs in Path("/sys/fs/cgroup").rglob("mvm-*/cgroup.procs"):
-        machine = procs.parent.name
-        if (home / "machines" / machine).exists():
-            pids = [int(line) for line in procs.read_text().split()]
-            if pids:
-                found.setdefault(machine, pids)
+    for cgroup in _cgroups():
+        machine = cgroup.name
+        if machine.startswith("mvm-") and (home / "machines" / machine).exists():
+            with suppress(OSError):
+                procs = (cgroup / "cgroup.procs").read_text()
+                if pids := [int(line) for line in procs.split()]:
+                    found.setdefault(machine, pids)
     return found
+
+
+def _cgroups() -> Iterator[Path]:
+    """Yield all cgroups; they come and go meanwhile, which ``os.walk`` passes over."""
+    for directory, _, _ in os.walk("/sys/fs/cgroup"):
+        yield Path(directory)
