@@ -7,6 +7,7 @@ from typing import Final
 from monopod.api.resources import MicroVM, Subnet, Vpc
 from monopod.kube import name_of
 from monopod.node.net import addresses
+from monopod.node.net.addresses import parse_address
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.router_policy import RouterPolicy
 
@@ -81,8 +82,8 @@ def kubelets(machines: Iterable[MicroVM]) -> dict[IPv4Address, IPv4Address]:
         (status.attempts > 0, name_of(each), pod, management)
         for each in machines
         if (status := each.status) is not None
-        and (pod := _address(status.podAddress)) is not None
-        and (management := _address(status.managementAddress)) is not None
+        and (pod := parse_address(status.podAddress)) is not None
+        and (management := parse_address(status.managementAddress)) is not None
     ]
     return {pod: management for *_, pod, management in sorted(claims)}
 
@@ -100,13 +101,6 @@ def available_addresses(subnet: Subnet, machines: Iterable[MicroVM]) -> int | No
         return None
     taken = _networks(each.status.podAddress for each in machines if each.status is not None)
     return addresses.available(block, (IPv4Address(each.network_address) for each in taken))
-
-
-def _address(text: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(text)
-    except ValueError:
-        return None
 
 
 def _networks(texts: Iterable[str]) -> Iterator[IPv4Network]:

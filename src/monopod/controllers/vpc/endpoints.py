@@ -13,6 +13,7 @@ from lightkube.resources.core_v1 import Node, Pod
 from monopod.api import keys
 from monopod.api.constants import FINISHED_PHASES
 from monopod.api.resources import MicroVM
+from monopod.controllers.vpc.filters import protocol_of
 from monopod.controllers.vpc.network_policies import Endpoint
 from monopod.controllers.vpc.security_groups import pod_address
 from monopod.kube import labels_of, name_of, namespace_of, uid_of
@@ -113,7 +114,7 @@ def _ports(pod: Pod) -> dict[tuple[str, str], int]:
     # Sidecars, which are restartable init containers, serve too.
     containers = (*pod.spec.containers, *(pod.spec.initContainers or ()))
     return {
-        ((port.protocol or "TCP").lower(), port.name): port.containerPort
+        (protocol_of(port), port.name): port.containerPort
         for container in reversed(containers)
         for port in container.ports or ()
         if port.name

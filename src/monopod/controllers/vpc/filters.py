@@ -6,6 +6,17 @@ one of its filters allows. Filters are stateful: replies to allowed connections 
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from typing import Protocol
+
+
+class _HasProtocol(Protocol):
+    @property
+    def protocol(self) -> str | None: ...
+
+
+def protocol_of(port: _HasProtocol) -> str:
+    """Return the protocol of an object's port, in lower case; TCP unless it names one."""
+    return (port.protocol or "TCP").lower()
 
 
 @dataclass(frozen=True, slots=True)

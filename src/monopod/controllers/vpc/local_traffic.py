@@ -10,19 +10,20 @@ address is used only if it belongs to the endpoint's node: a forged one has no e
 connection never leaves the client's node.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
-from lightkube.models.core_v1 import ServicePort
-from lightkube.models.discovery_v1 import Endpoint, EndpointPort
+from lightkube.models.discovery_v1 import Endpoint
 from lightkube.resources.core_v1 import Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from monopod.api.resources import MicroVM
+from monopod.controllers.vpc.filters import protocol_of
 from monopod.controllers.vpc.security_groups import pod_address
 from monopod.kube import Key, key_of, labels_of, meta
+from monopod.node.net.addresses import parse_address
 
 _LOCAL: Final = "Local"
 _SERVICE: Final = "kubernetes.io/service-name"
@@ -62,6 +63,15 @@ def service_of(endpoints: EndpointSlice) -> Key:
     return f"{meta(endpoints).namespace or ''}/{name}"
 
 
+def slices_by_service(slices: Iterable[EndpointSlice]) -> Mapping[Key, Sequence[EndpointSlice]]:
+    """Return the slices of IPv4 addresses by the key of their service."""
+    found: dict[Key, list[EndpointSlice]] = {}
+    for each in slices:
+        if each.addressType == _IPV4:
+            found.setdefault(service_of(each), []).append(each)
+    return found
+
+
 def routes(
     services: Iterable[Service], slices: Iterable[EndpointSlice], machines: Iterable[MicroVM]
 ) -> list[Route]:
@@ -76,13 +86,12 @@ def routes(
     if not local:
         return []
     nodes = dict(_nodes(machines))
-    found: list[Route] = []
-    of_service: dict[Key, list[EndpointSlice]] = {}
-    for each in slices:
-        if each.addressType == _IPV4 and (key := service_of(each)) in local:
-            of_service.setdefault(key, []).append(each)
-    for key, some in of_service.items():
-        found.extend(_routes(local[key], some, nodes))
+    of_service = slices_by_service(slices)
+    found = [
+        route
+        for key, service in local.items()
+        for route in _routes(service, of_service.get(key, ()), nodes)
+    ]
     return sorted(found, key=lambda each: (each.service, each.protocol, each.port, each.targets))
 
 
@@ -108,21 +117,21 @@ def _routes(
     nodes: Mapping[str, frozenset[IPv4Address]],
 ) -> Iterator[Route]:
     spec = service.spec
-    address = _address((spec.clusterIP if spec else None) or "")
+    address = parse_address(spec.clusterIP if spec else None)
     if spec is None or address is None:
         return
-    offered = {(_protocol(each), each.name or ""): each.port for each in spec.ports or ()}
+    offered = {(protocol_of(each), each.name or ""): each.port for each in spec.ports or ()}
     ready: _Found = {}
     ending: _Found = {}
     for each in slices:
         for endpoint in each.endpoints or ():
             into = _into(endpoint, ready, ending)
             addresses = nodes.get(endpoint.nodeName or "", frozenset[IPv4Address]())
-            where = _address(next(iter(endpoint.addresses), ""))
+            where = parse_address(next(iter(endpoint.addresses), None))
             if into is None or where not in addresses or where is None:
                 continue
             for port in each.ports or ():
-                name = _protocol(port), port.name or ""
+                name = protocol_of(port), port.name or ""
                 if port.port is not None and name in offered:
                     into.setdefault((endpoint.nodeName or "", *name), set()).add((where, port.port))
     for (node, protocol, name), targets in {**ending, **ready}.items():
@@ -142,14 +151,3 @@ def _into(endpoint: Endpoint, ready: _Found, ending: _Found) -> _Found | None:
     if conditions is None or conditions.ready is not False:
         return ready
     return ending if conditions.serving and conditions.terminating else None
-
-
-def _protocol(port: ServicePort | EndpointPort) -> str:
-    return (port.protocol or "TCP").lower()
-
-
-def _address(text: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(text)
-    except ValueError:
-        return None

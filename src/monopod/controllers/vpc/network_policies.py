@@ -19,7 +19,7 @@ from lightkube.models.networking_v1 import (
 )
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-from monopod.controllers.vpc.filters import Allowance, Filter, Ports
+from monopod.controllers.vpc.filters import Allowance, Filter, Ports, protocol_of
 from monopod.kube import key_of, namespace_of
 from monopod.kube.selectors import selects
 
@@ -128,7 +128,7 @@ def _egress(spec: NetworkPolicySpec, own: str, pods: Pods) -> Iterator[Allowance
 def _egress_by_name(
     port: NetworkPolicyPort, to: Sequence[NetworkPolicyPeer], own: str, pods: Pods
 ) -> Iterator[Allowance]:
-    protocol, name = _protocol(port), str(port.port)
+    protocol, name = protocol_of(port), str(port.port)
     found: dict[int, set[IPv4Network]] = {}
     for endpoint in pods.endpoints:
         number = endpoint.ports.get((protocol, name))
@@ -217,7 +217,7 @@ def _ports(
         return None
     found: list[Ports] = []
     for each in ports:
-        protocol, port = _protocol(each), each.port
+        protocol, port = protocol_of(each), each.port
         if port is None:
             found.append(Ports(protocol))
         elif isinstance(port, int):
@@ -225,7 +225,3 @@ def _ports(
         elif endpoint is not None and (protocol, port) in endpoint.ports:
             found.append(Ports(protocol, endpoint.ports[protocol, port]))
     return tuple(found)
-
-
-def _protocol(port: NetworkPolicyPort) -> str:
-    return (port.protocol or "TCP").lower()

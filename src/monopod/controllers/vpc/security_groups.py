@@ -9,6 +9,7 @@ from monopod.api.resources import MicroVM
 from monopod.api.security_groups import SecurityGroup, SecurityGroupRule
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports
 from monopod.kube import name_of
+from monopod.node.net.addresses import parse_address
 from monopod.node.net.cluster_network import ClusterNetwork
 
 _EVERYTHING: Final = (Allowance(),)
@@ -109,11 +110,7 @@ def references(groups: Iterable[SecurityGroup]) -> dict[str, list[str]]:
 
 def pod_address(machine: MicroVM) -> IPv4Address | None:
     """Return the address of a machine's pod; None means it has none yet."""
-    text = machine.status.podAddress if machine.status else ""
-    try:
-        return IPv4Address(text)
-    except ValueError:
-        return None
+    return parse_address(machine.status_or_empty.podAddress)
 
 
 def _allowances(

@@ -40,6 +40,14 @@ _RESERVED_AT_START: Final = 4
 """AWS keeps a subnet's first four addresses and its last one (VPC user guide, subnet sizing)."""
 
 
+def parse_address(text: str | None) -> IPv4Address | None:
+    """Read an address of an object's status. None means that it has none, or no IPv4 address."""
+    try:
+        return IPv4Address(text or "")
+    except ValueError:
+        return None
+
+
 def _start(seed: str, size: int) -> int:
     return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]) % size
 

@@ -24,7 +24,7 @@ from monopod.node.launcher.plan import (
     MachinePlan,
     decode,
 )
-from monopod.node.net.addresses import vmm_uid
+from monopod.node.net.addresses import parse_address, vmm_uid
 from monopod.node.provider import MachineExit, PlacementRequest
 from monopod.node.provider.launcher_settings import LauncherSettings
 from monopod.node.provider.settings import tables_mib
@@ -259,7 +259,7 @@ def read(pod: Pod) -> LauncherState:
     containers = {each.name: each for each in status.containerStatuses or ()}
     state = containers[MACHINE].state if MACHINE in containers else None
     driver = (metadata.annotations or {}).get(CONFIGURED, "")
-    address = _ip(status.podIP)
+    address = parse_address(status.podIP)
     ended = _exit(name, status, state)
     if ended is not None:
         phase = Phase.ENDED
@@ -320,10 +320,3 @@ def _unscheduled(status: models.PodStatus) -> str | None:
         if each.type == "PodScheduled" and each.status != "True":
             return each.message or each.reason or ""
     return None
-
-
-def _ip(text: str | None) -> IPv4Address | None:
-    try:
-        return IPv4Address(text or "")
-    except ValueError:
-        return None

@@ -7,8 +7,7 @@ pod pass until its first rules are written.
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv4Address
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -38,6 +37,7 @@ from monopod.kube import (
     namespace_of,
 )
 from monopod.kube.exec import run_in_pod
+from monopod.node.net.addresses import parse_address
 from monopod.node.provider.launcher_pod import NETWORK
 
 COMPONENT: Final = "monopod-policies"
@@ -50,90 +50,39 @@ _WITHIN_S: Final = 10.0
 _log: Final = structlog.get_logger("policies")
 
 
-class FilterController(Controller):
-    """Computes the filters of every machine."""
+class RouterController(Controller):
+    """Writes the filters of machines into their routers."""
 
     def __init__(self, manager: Manager, namespace: str) -> None:
-        """Subscribe to the informers.
+        """Subscribe to the launcher pods.
 
         Args:
             manager: Of a client that is authenticated as ``monopod:policies``.
             namespace: The namespace of launcher pods.
         """
-        super().__init__("policies", self.reconcile, workers=1, initial=(_FILTERS,))
-        self.filters: Mapping[str, Sequence[Filter]] = {}
-        """By machine, of those whose pod is known."""
-        self._changed: list[Callable[[Key], None]] = []
-        self._namespace = namespace
-        self._policies = manager.informer(NetworkPolicy)
-        self._pods = manager.informer(Pod)
-        self._machines = manager.informer(MicroVM)
-        self._nodes = manager.informer(Node)
-        self._namespaces = manager.informer(Namespace)
-        self._services = manager.informer(Service)
-        self._slices = manager.informer(EndpointSlice)
-        again = functools.partial(self.enqueue, _FILTERS)
-        self._policies.subscribe(if_changed(lambda policy: policy.spec, again))
-        self._pods.subscribe(if_changed(_pod_fields, again))
-        self._machines.subscribe(if_changed(pod_address, again))
-        self._nodes.subscribe(if_changed(name_of, again))
-        self._namespaces.subscribe(if_changed(labels_of, again))
-        self._services.subscribe(if_changed(lambda service: service.spec, again))
-        self._slices.subscribe(if_changed(lambda each: (each.endpoints, each.ports), again))
-
-    def on_change(self, handler: Callable[[Key], None]) -> None:
-        """Have a handler called with the name of each machine whose filters changed."""
-        self._changed.append(handler)
-
-    async def reconcile(self, _: Key) -> float | None:
-        """Compute all filters again."""
-        pods = [each for each in self._pods.items() if namespace_of(each) != self._namespace]
-        found = network_policies.Pods(
-            endpoints.endpoints(pods, self._machines.items(), self._nodes.items(), hosts=True),
-            {name_of(each): labels_of(each) for each in self._namespaces.items()},
-        )
-        before, self.filters = (
-            self.filters,
-            desired(
-                launchers(self._pods.items(), self._namespace),
-                network_policies.filters(self._policies.items(), found),
-                service_ports(self._services.items(), self._slices.items()),
-            ),
-        )
-        for machine in changed(before, self.filters):
-            for handler in self._changed:
-                handler(machine)
-        return None
-
-
-class RouterController(Controller):
-    """Writes the filters of machines into their routers."""
-
-    def __init__(self, manager: Manager, namespace: str, filters: FilterController) -> None:
-        """Subscribe to the launcher pods and to the filters.
-
-        Args:
-            manager: As for the filters.
-            namespace: The namespace of launcher pods.
-            filters: Computes what is written.
-        """
         super().__init__("launcher-routers", self.reconcile, workers=_WRITERS)
         self._client = manager.client
         self._namespace = namespace
-        self._filters = filters
+        self._wanted: Mapping[Key, Sequence[Filter]] = {}
+        """By machine, of those whose pod is known."""
         self._written: dict[Key, tuple[str, Sequence[Filter]]] = {}
         """By machine: the container whose router it was written to, and what."""
         self._pods = manager.informer(Pod)
         self._machines = manager.informer(MicroVM)
         self._events = manager.recorder(COMPONENT)
         self._pods.subscribe(self._pod_changed)
-        filters.on_change(self.enqueue)
+
+    def want(self, filters: Mapping[Key, Sequence[Filter]]) -> None:
+        """Have routers get these filters, by machine: those whose filters changed."""
+        before, self._wanted = self._wanted, filters
+        for machine in changed(before, filters):
+            self.enqueue(machine)
 
     async def reconcile(self, key: Key) -> float | None:
         """Write the filters of one machine, unless its router has them."""
         pod = self._pods.get(make_key(key, self._namespace))
         container = None if pod is None else running_container(pod)
-        filters = self._filters.filters.get(key)
+        filters = self._wanted.get(key)
         if pod is None or container is None or filters is None:
             return None
         wanted = container, filters
@@ -175,6 +124,53 @@ class RouterController(Controller):
             )
 
 
+class FilterController(Controller):
+    """Computes the filters of every machine."""
+
+    def __init__(self, manager: Manager, namespace: str, routers: RouterController) -> None:
+        """Subscribe to the informers.
+
+        Args:
+            manager: As for the routers.
+            namespace: The namespace of launcher pods.
+            routers: Writes the filters.
+        """
+        super().__init__("policies", self.reconcile, workers=1, initial=(_FILTERS,))
+        self._routers = routers
+        self._namespace = namespace
+        self._policies = manager.informer(NetworkPolicy)
+        self._pods = manager.informer(Pod)
+        self._machines = manager.informer(MicroVM)
+        self._nodes = manager.informer(Node)
+        self._namespaces = manager.informer(Namespace)
+        self._services = manager.informer(Service)
+        self._slices = manager.informer(EndpointSlice)
+        again = functools.partial(self.enqueue, _FILTERS)
+        self._policies.subscribe(if_changed(lambda policy: policy.spec, again))
+        self._pods.subscribe(if_changed(_pod_fields, again))
+        self._machines.subscribe(if_changed(pod_address, again))
+        self._nodes.subscribe(if_changed(name_of, again))
+        self._namespaces.subscribe(if_changed(labels_of, again))
+        self._services.subscribe(if_changed(lambda service: service.spec, again))
+        self._slices.subscribe(if_changed(lambda each: (each.endpoints, each.ports), again))
+
+    async def reconcile(self, _: Key) -> float | None:
+        """Compute all filters again."""
+        pods = [each for each in self._pods.items() if namespace_of(each) != self._namespace]
+        found = network_policies.Pods(
+            endpoints.endpoints(pods, self._machines.items(), self._nodes.items(), hosts=True),
+            {name_of(each): labels_of(each) for each in self._namespaces.items()},
+        )
+        self._routers.want(
+            desired(
+                launchers(self._pods.items(), self._namespace),
+                network_policies.filters(self._policies.items(), found),
+                service_ports(self._services.items(), self._slices.items()),
+            )
+        )
+        return None
+
+
 def launchers(pods: Sequence[Pod], namespace: str) -> list[Launcher]:
     """Return the launcher pods that have an address.
 
@@ -183,11 +179,11 @@ def launchers(pods: Sequence[Pod], namespace: str) -> list[Launcher]:
         namespace: The namespace of launcher pods.
     """
     return [
-        Launcher(name_of(pod), address, _address(pod.status.hostIP))
+        Launcher(name_of(pod), address, parse_address(pod.status.hostIP))
         for pod in pods
         if namespace_of(pod) == namespace
         and pod.status is not None
-        and (address := _address(pod.status.podIP)) is not None
+        and (address := parse_address(pod.status.podIP)) is not None
     ]
 
 
@@ -203,10 +199,3 @@ def _pod_fields(pod: Pod) -> object:
     status = pod.status
     node = pod.spec.nodeName if pod.spec else None
     return labels_of(pod), node, status and (status.phase, status.podIP, status.hostIP)
-
-
-def _address(text: str | None) -> IPv4Address | None:
-    try:
-        return IPv4Address(text or "")
-    except ValueError:
-        return None

@@ -22,7 +22,7 @@ async def run(
         election: The Lease without which nothing acts. None means no leader election.
     """
     manager = Manager(client, election)
-    filters = FilterController(manager, namespace)
-    manager.add(filters)
-    manager.add(RouterController(manager, namespace, filters))
+    routers = RouterController(manager, namespace)
+    manager.add(FilterController(manager, namespace, routers))
+    manager.add(routers)
     await manager.run(ready)

@@ -11,9 +11,10 @@ from ipaddress import IPv4Address, IPv4Network
 from lightkube.resources.core_v1 import Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
-from monopod.controllers.vpc.filters import Allowance, Ports
-from monopod.controllers.vpc.local_traffic import service_of
-from monopod.kube import Key, key_of
+from monopod.controllers.vpc.filters import Allowance, Ports, protocol_of
+from monopod.controllers.vpc.local_traffic import slices_by_service
+from monopod.kube import key_of
+from monopod.node.net.addresses import parse_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,7 @@ def service_ports(
         services: All Services.
         slices: All EndpointSlices.
     """
-    of_service: dict[Key, list[EndpointSlice]] = {}
-    for each in slices:
-        if each.addressType == "IPv4":
-            of_service.setdefault(service_of(each), []).append(each)
+    of_service = slices_by_service(slices)
     return [
         found
         for service in services
@@ -66,7 +64,7 @@ def opened(egress: Sequence[Allowance], ports: Iterable[ServicePort]) -> tuple[A
 
 
 def _ports_of(service: Service, slices: Iterable[EndpointSlice]) -> Iterator[ServicePort]:
-    address = _address((service.spec.clusterIP if service.spec else None) or "")
+    address = parse_address(service.spec.clusterIP if service.spec else None)
     if address is None or service.spec is None:
         return
     targets: dict[tuple[str, str], set[tuple[IPv4Address, int]]] = {}
@@ -75,14 +73,14 @@ def _ports_of(service: Service, slices: Iterable[EndpointSlice]) -> Iterator[Ser
             found
             for endpoint in each.endpoints or ()
             for text in endpoint.addresses[:1]
-            if (found := _address(text)) is not None
+            if (found := parse_address(text)) is not None
         ]
         for port in each.ports or ():
             if port.port is not None:
-                name = (port.protocol or "TCP").lower(), port.name or ""
+                name = protocol_of(port), port.name or ""
                 targets.setdefault(name, set()).update((at, port.port) for at in addresses)
     for port in service.spec.ports or ():
-        protocol = (port.protocol or "TCP").lower()
+        protocol = protocol_of(port)
         if endpoints := targets.get((protocol, port.name or "")):
             yield ServicePort(address, Ports(protocol, port.port), frozenset(endpoints))
 
@@ -119,10 +117,3 @@ def _has(ports: Ports, protocol: str, port: int) -> bool:
     if ports.protocol != protocol:
         return False
     return ports.first is None or ports.first <= port <= (ports.last or ports.first)
-
-
-def _address(text: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(text)
-    except ValueError:
-        return None
