@@ -251,17 +251,17 @@ async def _replaced(
     assert await _on_host(cluster, lost) == before
 
 
-async def _freed(cluster: LauncherCluster, before: Mapping[str, str]) -> None:
+async def _freed(cluster: LauncherCluster, app: str, before: Mapping[str, str]) -> None:
+    """Wait until a lost host's machines are gone; a Deployment's two pods have two addresses."""
+
     async def freed() -> bool:
         left = await cluster.kubectl("get", "microvms", "-o", "name")
         gone = not before.keys() & (await _launchers(cluster)).keys()
         return gone and not any(name in left for name in before)
 
     await eventually(freed, "the lost machines' objects are gone", timeout_s=120)
-
-
-async def _addresses(cluster: LauncherCluster, app: str) -> list[str]:
-    return [each["status"]["podIP"] for each in await _pods(cluster, app)]
+    addresses = [each["status"]["podIP"] for each in await _pods(cluster, app)]
+    assert len(addresses) == len(set(addresses)) == 2
 
 
 @_BY_REQUEST
@@ -278,9 +278,7 @@ async def test_a_host_that_is_cut_off_has_its_pods_replaced_and_gives_up_its_mac
     await host.partition(direction)
     await _replaced(cluster, "cut", host, before)
     await host.heal()
-    await _freed(cluster, before)
-    addresses = await _addresses(cluster, "cut")
-    assert len(addresses) == len(set(addresses)) == 2
+    await _freed(cluster, "cut", before)
     nodes = await cluster.kubectl("get", "nodes", "-o", "name")
     assert nodes.count("fargate-ip-") == 2
     await cluster.kubectl("delete", "deployment,service", "cut", "--wait")
@@ -300,8 +298,6 @@ async def test_a_lost_hosts_pods_are_rescheduled_and_its_addresses_freed(
     await host.kill()
     await _replaced(cluster, "lost", host, before)
     await cluster.kubectl("delete", "node", host.name)
-    await _freed(cluster, before)
-    addresses = await _addresses(cluster, "lost")
-    assert len(addresses) == len(set(addresses)) == 2
+    await _freed(cluster, "lost", before)
     await cluster.kubectl("delete", "deployment,service", "lost")
     await host.start()

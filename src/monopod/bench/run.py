@@ -126,8 +126,7 @@ class _Run:
     async def _measure(self, driver: str, running: Sequence[Running]) -> None:
         task = "idle machines"
         self.report(Progress(task, "measuring for half a minute or more"))
-        machines = [each for each in running if each.machine and each.node]
-        found = await self.idle(driver, machines) if machines else None
+        found = await self.idle(driver, running)
         if found is None:
             self.notes.append(f"no machine of {driver} was left to measure its memory and CPU")
             return
@@ -203,7 +202,7 @@ async def bench_installed(
 
 async def _on_this_host(
     cluster: Cluster, client: Client, driver: str, running: Sequence[Running]
-) -> Footprint:
+) -> Footprint | None:
     cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{cluster.plan.instance}")
     machines = [
         IdleMachine(
@@ -216,6 +215,8 @@ async def _on_this_host(
         for each in running
         if each.machine and each.node
     ]
+    if not machines:
+        return None
     return await footprint.measure(client, driver, machines, cluster.root_image)
 
 

@@ -19,7 +19,6 @@ from monopod.install.images import CONTROLLERS, LAUNCHER, MonopodImages
 from monopod.util.files import write_atomically
 
 FILE: Final = "release.json"
-SIGNATURE_SUFFIX: Final = ".sig"
 _PREFIX: Final = "monopod/"
 
 
@@ -57,7 +56,7 @@ def write_release(images: MonopodImages, key: Path | None) -> Path:
             digests[image] = opened.image().digest
     statement = msgspec.json.format(msgspec.json.encode(Release(images.tag, digests)), indent=1)
     file = images.controllers.with_name(FILE)
-    signature = file.with_name(f"{FILE}{SIGNATURE_SUFFIX}")
+    signature = _signature_of(file)
     if key is None:
         signature.unlink(missing_ok=True)
     else:
@@ -76,7 +75,7 @@ def verified(file: Path, key: Path) -> Release:
     Raises:
         InstallError: Something cannot be read, or the signature is not the key's.
     """
-    signature = file.with_name(f"{file.name}{SIGNATURE_SUFFIX}")
+    signature = _signature_of(file)
     public = _public(key)
     statement = _read(file)
     try:
@@ -90,6 +89,10 @@ def verified(file: Path, key: Path) -> Release:
     if missing := {CONTROLLERS, LAUNCHER} - release.images.keys():
         raise InstallError(f"{file} has no digest of {', '.join(sorted(missing))}")
     return release
+
+
+def _signature_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}.sig")
 
 
 def _private(path: Path) -> Ed25519PrivateKey:
