@@ -115,3 +115,8 @@ class Settings(BaseSettings):
     def logs(self) -> Path:
         """One directory of rotated logs for each component."""
         return self.home / "logs"
+
+    @property
+    def last_failure(self) -> Path:
+        """The traceback of the last unexpected error of a command, with or without a cluster."""
+        return self.logs / "last-failure"

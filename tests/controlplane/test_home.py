@@ -46,6 +46,25 @@ def test_a_foreign_directory_is_refused_and_left_alone(tmp_path: Path, act: obje
     assert [each.name for each in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_the_traceback_of_a_command_without_a_cluster_is_no_foreign_file(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    settings.logs.mkdir(parents=True)
+    settings.last_failure.touch()
+    assert home.claim(settings) == settings.home
+    assert home.remove(settings.home) == []
+    assert not settings.home.exists()
+
+
+def test_a_foreign_directory_of_logs_is_refused_and_left_alone(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    settings.logs.mkdir()
+    settings.last_failure.touch()
+    (settings.logs / "mine").touch()
+    with pytest.raises(ClusterError, match="is not a cluster's home"):
+        home.claim(settings)
+    assert (settings.logs / "mine").exists()
+
+
 @pytest.mark.row("S19")
 @pytest.mark.parametrize("act", [home.claim, home.verify])
 def test_roots_homes_and_links_are_refused(

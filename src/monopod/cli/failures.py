@@ -41,9 +41,8 @@ def _text(error: Exception) -> str:
         return str(error)
     text = f"unexpected: {type(error).__name__}: {error}"
     try:
-        directory = Settings().logs
-        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-        path = directory / "last-failure"
+        path = Settings().last_failure
+        path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         path.write_text("".join(traceback.format_exception(error)))
         path.chmod(0o600)
     except OSError:

@@ -82,7 +82,7 @@ def verify(settings: Settings) -> Path:
             f"MONOPOD_HOME={home} cannot be a cluster's home: set it to a directory of the"
             f" cluster alone, such as {home / 'monopod'}"
         )
-    found = _owner(home)
+    found = _owner(home, settings.last_failure)
     if found is None:
         raise ClusterError(
             f"MONOPOD_HOME={home} contains files and is not a cluster's home: set it to an empty"
@@ -123,8 +123,11 @@ def remove(home: Path) -> list[str]:
     return kept
 
 
-def _owner(home: Path) -> str | None:
-    """Return the instance that owns a directory: empty if none does yet, None if it is foreign."""
+def _owner(home: Path, last_failure: Path) -> str | None:
+    """Return the instance that owns a directory: empty if none does yet, None if it is foreign.
+
+    A command that failed before there was a cluster may have left its traceback.
+    """
     try:
         entries = [entry.name for entry in home.iterdir()]
         if _MARKER in entries:
@@ -133,5 +136,17 @@ def _owner(home: Path) -> str | None:
         return ""
     except (OSError, msgspec.DecodeError) as error:
         raise ClusterError(f"{home / _MARKER} cannot be read: {error}") from error
-    foreign = any(not entry.startswith(f".{_MARKER}.") for entry in entries)
+    logs = last_failure.parent.name
+    foreign = any(
+        not entry.startswith(f".{_MARKER}.")
+        and not (entry == logs and _has_only(home / logs, last_failure.name))
+        for entry in entries
+    )
     return None if foreign and _STATE not in entries else ""
+
+
+def _has_only(directory: Path, name: str) -> bool:
+    try:
+        return all(entry.name == name for entry in directory.iterdir())
+    except OSError:
+        return False
