@@ -131,6 +131,10 @@ scan: components ## Scan a control plane and the guest image with Trivy and kube
 api-reference: environment ## Generate docs/reference/api from the CRDs
 	@$(BIN)/python tools/generate_api_reference.py
 
+.PHONY: protocol
+protocol: environment ## Generate the messages of the kubelet's device plug-in API
+	@cd src/monopod/node/devices && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. device_plugin.proto
+
 .PHONY: chart
 chart: environment ## Generate the Helm chart charts/monopod from the objects that monopod install applies
 	@$(BIN)/python tools/generate_chart.py

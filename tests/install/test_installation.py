@@ -94,7 +94,12 @@ def test_webhooks_are_called_by_their_service_and_not_for_what_they_need(
             assert webhook["clientConfig"]["service"]["namespace"] == keys.SYSTEM_NAMESPACE
             (expression,) = webhook["namespaceSelector"]["matchExpressions"]
             assert expression["operator"] == "NotIn"
-            assert {*expression["values"]} == {"kube-system", "monopod-system", NAMESPACE}
+            assert {*expression["values"]} == {
+                "kube-system",
+                "monopod-system",
+                "monopod-devices",
+                NAMESPACE,
+            }
 
 
 def test_policies_do_not_bind_the_clusters_own_nodes_pods_and_services(

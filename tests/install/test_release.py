@@ -25,7 +25,7 @@ REGISTRY = "registry.example.com/monopod"
 @pytest.fixture
 def images(tmp_path: Path) -> MonopodImages:
     made = MonopodImages(tmp_path / "controllers.tar", tmp_path / "launcher.tar", "1")
-    for name, archive in made.references:
+    for name, archive in made.references.items():
         root = tmp_path / archive.stem
         root.mkdir()
         (root / "program").write_text(name)

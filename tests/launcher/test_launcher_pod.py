@@ -28,8 +28,8 @@ WANTED = PlacementRequest(
 SETTINGS = LauncherSettings(image="example.test/launcher:1")
 
 
-def made(settings: LauncherSettings = SETTINGS) -> dict[str, Any]:
-    return json.loads(msgspec.json.encode(launcher_pod.launcher_pod(WANTED, settings)))
+def made(settings: LauncherSettings = SETTINGS, driver: str = "gvisor") -> dict[str, Any]:
+    return json.loads(msgspec.json.encode(launcher_pod.launcher_pod(WANTED, driver, settings)))
 
 
 def with_status(status: dict[str, Any], **metadata: Any) -> Pod:
@@ -67,6 +67,35 @@ def test_without_user_namespaces_each_machine_has_its_own_user() -> None:
     assert machine["securityContext"]["runAsUser"] > 1_000_000_000
 
 
+@pytest.mark.row("S17")
+@pytest.mark.parametrize("driver", ["uml", "qemu-tcg", "qemu-kvm"])
+def test_other_drivers_have_no_more_privilege(driver: str) -> None:
+    settings = SETTINGS.model_copy(update={"linux_image": "example.test/linux:1"})
+    expected, found = made(settings)["spec"], made(settings, driver)["spec"]
+    for kind in ("containers", "initContainers"):
+        (one,), (other,) = expected[kind], found[kind]
+        assert other["securityContext"] == one["securityContext"]
+        assert other["image"] == "example.test/linux:1"
+    assert found["securityContext"] == expected["securityContext"]
+    assert all("emptyDir" in each for each in found["volumes"])
+
+
+def test_a_uml_guests_memory_is_a_file_in_memory() -> None:
+    spec = made(SETTINGS.model_copy(update={"linux_image": "linux:1"}), "uml")["spec"]
+    (machine,) = spec["containers"]
+    (mount,) = (each for each in machine["volumeMounts"] if each["mountPath"] == "/dev/shm")
+    (volume,) = (each for each in spec["volumes"] if each["name"] == mount["name"])
+    assert volume["emptyDir"]["medium"] == "Memory"
+
+
+def test_devices_are_resources_of_the_container_that_opens_them() -> None:
+    spec = made(SETTINGS.model_copy(update={"linux_image": "linux:1"}), "qemu-kvm")["spec"]
+    (machine,), (network,) = spec["containers"], spec["initContainers"]
+    assert machine["resources"]["limits"]["monopod.dev/kvm"] == "1"
+    assert network["resources"]["limits"]["monopod.dev/tun"] == "1"
+    assert "monopod.dev/tun" not in machine["resources"]["limits"]
+
+
 @pytest.mark.row("S1")
 def test_it_requests_the_machines_size_and_overhead_in_the_subnets_zone() -> None:
     spec = made()["spec"]
@@ -89,7 +118,7 @@ def test_it_is_owned_by_its_microvm_and_has_none_of_the_pods_labels() -> None:
 
 
 def test_the_plan_is_read_from_the_pod() -> None:
-    plan = MachinePlan("mvm-0123456789", 250, 512, 20, IPv4Address("100.64.3.4"))
+    plan = MachinePlan("mvm-0123456789", "gvisor", 250, 512, 20, IPv4Address("100.64.3.4"))
     assert launcher_pod.plan_of(with_status({})) == plan
 
 

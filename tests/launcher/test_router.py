@@ -10,12 +10,13 @@ from monopod.node.launcher import interfaces, plan, router
 from monopod.node.launcher.network import find_uplink
 from monopod.node.launcher.plan import LauncherError, LauncherPlan, MachinePlan
 from monopod.node.launcher.router import Uplink
+from monopod.node.net.addresses import GATEWAY_MAC
 
 pytestmark = pytest.mark.unit
 
 POD = IPv4Address("10.244.1.7")
 MANAGEMENT = IPv4Address("100.64.3.4")
-PLAN = LauncherPlan(MachinePlan("mvm-0123456789", 250, 512, 20, MANAGEMENT), POD)
+PLAN = LauncherPlan(MachinePlan("mvm-0123456789", "gvisor", 250, 512, 20, MANAGEMENT), POD)
 UPLINK = Uplink("eth0", POD)
 
 
@@ -58,6 +59,17 @@ def test_the_address_is_looked_up_before_the_table_local() -> None:
     assert lines.index("rule del pref 0") > added
     first = [line for line in lines if line.startswith("rule add")][:2]
     assert all(str(POD) in line for line in first)
+
+
+def test_a_tap_device_is_given_the_gateways_address_before_it_is_up() -> None:
+    plan = LauncherPlan(MachinePlan("mvm-0123456789", "qemu-kvm", 250, 512, 20, MANAGEMENT), POD)
+    lines = router.links(plan, UPLINK).splitlines()
+    assert not [line for line in lines if "veth" in line or "vmm-" in line]
+    named = lines.index(f"link set pod address {GATEWAY_MAC} mtu 9001")
+    assert lines.index("link set pod up") > named
+    # All else is as it is for packet sockets.
+    others = [line for line in router.links(PLAN, UPLINK).splitlines() if "vmm-" not in line]
+    assert others == [line for line in lines if GATEWAY_MAC not in line]
 
 
 def _rules() -> list[dict[str, Any]]:

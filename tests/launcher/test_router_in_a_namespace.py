@@ -21,7 +21,9 @@ from monopod.util import process
 pytestmark = pytest.mark.kernel
 
 POD, HOST = IPv4Address("10.244.1.7"), IPv4Address("10.244.1.1")
-PLAN = LauncherPlan(MachinePlan("mvm-0123456789", 250, 512, 20, IPv4Address("100.64.3.4")), POD)
+PLAN = LauncherPlan(
+    MachinePlan("mvm-0123456789", "gvisor", 250, 512, 20, IPv4Address("100.64.3.4")), POD
+)
 LAUNCHER, OUTSIDE = Namespace.named("mp-test-launcher"), Namespace.named("mp-test-outside")
 PORT = 5353
 _MAKE = (

@@ -6,14 +6,17 @@ from typing import Annotated, Final
 
 import typer
 import yaml
+from pydantic import ValidationError
 
 from monopod.cli.screen import Screen
 from monopod.install import installer
-from monopod.install.images import CONTROLLERS, LAUNCHER
+from monopod.install.images import CONTROLLERS, LAUNCHER, LAUNCHER_LINUX
 from monopod.install.installation import installation
 from monopod.install.release import verified
 from monopod.install.values import VPC_BLOCK, Values
 from monopod.kube import connect
+from monopod.node.provider.driver_selection import GVISOR
+from monopod.node.provider.launcher_settings import DRIVERS, LauncherSettings
 
 _USER_AGENT: Final = "monopod-install"
 
@@ -30,6 +33,16 @@ def register(app: typer.Typer) -> None:
         launcher_image: Annotated[
             str, typer.Option(help="Reference of the image monopod/launcher.")
         ] = "",
+        launcher_linux_image: Annotated[
+            str,
+            typer.Option(help="Reference of the image monopod/launcher-linux, for other drivers."),
+        ] = "",
+        drivers: Annotated[
+            str,
+            typer.Option(
+                help=f"Drivers of launcher pods, of {', '.join(DRIVERS)}; separated by commas."
+            ),
+        ] = GVISOR,
         release: Annotated[
             Path | None,
             typer.Option(
@@ -71,6 +84,8 @@ def register(app: typer.Typer) -> None:
             known = verified(release, verify_key)
             controllers_image = known.reference(CONTROLLERS, registry)
             launcher_image = known.reference(LAUNCHER, registry)
+            if LAUNCHER_LINUX in known.images:
+                launcher_linux_image = known.reference(LAUNCHER_LINUX, registry)
         elif not controllers_image or not launcher_image:
             raise typer.BadParameter(
                 "name --controllers-image and --launcher-image, or a signed --release"
@@ -78,6 +93,8 @@ def register(app: typer.Typer) -> None:
         values = Values(
             controllers_image=controllers_image,
             launcher_image=launcher_image,
+            launcher_linux_image=launcher_linux_image,
+            drivers=_checked(drivers, launcher_linux_image),
             cluster=cluster,
             region=region,
             vpc_block=vpc_block,
@@ -91,6 +108,19 @@ def register(app: typer.Typer) -> None:
         if kubeconfig is None:
             raise typer.BadParameter("name an administrator's kubeconfig with --kubeconfig")
         asyncio.run(_install(kubeconfig, values))
+
+
+def _checked(drivers: str, linux_image: str) -> str:
+    """Return the drivers as settings of the controllers have them.
+
+    Raises:
+        BadParameter: One is unknown, or the image for one is not named.
+    """
+    try:
+        settings = LauncherSettings.model_validate({"drivers": drivers, "linux_image": linux_image})
+    except ValidationError as error:
+        raise typer.BadParameter("; ".join(each["msg"] for each in error.errors())) from None
+    return ",".join(settings.drivers)
 
 
 async def _install(kubeconfig: Path, values: Values) -> None:

@@ -9,7 +9,7 @@ import typer
 from monopod.cli.screen import Screen
 from monopod.install import installer
 from monopod.install.installation import installation
-from monopod.install.values import Values
+from monopod.install.values import ALL_DRIVERS, Values
 from monopod.kube import connect
 
 _USER_AGENT: Final = "monopod-install"
@@ -33,7 +33,8 @@ def register(app: typer.Typer) -> None:
 
 
 async def _uninstall(kubeconfig: Path, *, drain: bool) -> None:
-    known = installation(Values(controllers_image="", launcher_image=""))
+    # All that an installation may have.
+    known = installation(Values(controllers_image="", launcher_image="", drivers=ALL_DRIVERS))
     with Screen() as screen:
         async with connect(kubeconfig, _USER_AGENT) as client:
             await installer.uninstall(client, known, screen.report, drain=drain)

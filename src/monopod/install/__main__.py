@@ -21,9 +21,9 @@ def _show(progress: Progress) -> None:
 
 async def _main() -> None:
     key = os.environ.get("MONOPOD_IMAGES_KEY")
-    images = await build_monopod_images(Settings(), _show)
+    images = await build_monopod_images(Settings(), _show, linux=True)
     file = await asyncio.to_thread(write_release, images, Path(key) if key else None)
-    for name, archive in images.references:
+    for name, archive in images.references.items():
         print(f"{name}\t{archive}")
     print(f"{'signed release' if key else 'release, not signed'}\t{file}")
 

@@ -10,6 +10,7 @@ from typing import Final
 from monopod.api import keys
 from monopod.controllers.vpc.launchers.controller import NFT
 from monopod.install.accounts import Manifest, account, renamed, user_of
+from monopod.node.devices.settings import NAMESPACE as DEVICES
 from monopod.node.provider.launcher_pod import NETWORK
 from monopod.node.provider.launcher_settings import NAMESPACE
 from monopod.webhooks import manifests, pod_security, service_policies
@@ -17,7 +18,7 @@ from monopod.webhooks.manifests import PORT
 from monopod.webhooks.policy import policy
 
 SERVICE: Final = "monopod-webhooks"
-EXCLUDED: Final = ("kube-system", NAMESPACE, keys.SYSTEM_NAMESPACE)
+EXCLUDED: Final = ("kube-system", NAMESPACE, DEVICES, keys.SYSTEM_NAMESPACE)
 """Namespaces whose pods no webhook of Monopod's sees: what it needs itself must not wait for it."""
 _NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 _OTHERS: Final = {

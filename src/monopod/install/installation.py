@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from monopod.api import crds, keys
-from monopod.install import access, admission, workloads
+from monopod.install import access, admission, devices, workloads
 from monopod.install.accounts import Manifest
 from monopod.install.values import Values
+from monopod.node.devices.settings import NAMESPACE as DEVICES
 from monopod.node.provider.launcher_settings import NAMESPACE
 from monopod.webhooks.manifests import runtime_class
 
+_QEMU: Final = "qemu"
 _ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 
 
@@ -25,6 +27,8 @@ class Installation:
     admission: list[Manifest]
     """RuntimeClass, webhook configurations and admission policies."""
     workloads: list[Manifest]
+    devices: list[Manifest]
+    """The device plug-in and its namespace, if a driver needs devices of hosts."""
 
     @property
     def every(self) -> list[Manifest]:
@@ -34,6 +38,7 @@ class Installation:
             *self.namespaces,
             *self.accounts,
             *self.workloads,
+            *self.devices,
             *self.admission,
         ]
 
@@ -62,7 +67,13 @@ def installation(values: Values) -> Installation:
             workloads.setup_job(values),
             workloads.renewals(values),
         ],
+        devices=device_plugin(values) if _QEMU in values.drivers else [],
     )
+
+
+def device_plugin(values: Values) -> list[Manifest]:
+    """Return what runs on every host for drivers that need devices."""
+    return [_namespace(DEVICES, "privileged"), devices.plugin(values)]
 
 
 def _namespace(name: str, level: str) -> Manifest:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.apps_v1 import DaemonSet, Deployment
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Namespace, Pod
 
@@ -47,7 +47,7 @@ async def install(
     steps = (
         ("definitions", wanted.definitions),
         ("namespaces", wanted.namespaces),
-        ("accounts and workloads", [*wanted.accounts, *wanted.workloads]),
+        ("accounts and workloads", [*wanted.accounts, *wanted.workloads, *wanted.devices]),
         ("admission", wanted.admission),
     )
     for number, (what, manifests) in enumerate(steps):
@@ -55,7 +55,9 @@ async def install(
         await objects.apply(client, manifests)
     report(Progress("installing", "applied", len(steps), len(steps)))
     if within_s is not None:
-        await _until(lambda: _unready(client, wanted.workloads), within_s, report)
+        await _until(
+            lambda: _unready(client, [*wanted.workloads, *wanted.devices]), within_s, report
+        )
 
 
 async def uninstall(
@@ -97,11 +99,11 @@ async def uninstall(
     for kind in (Subnet, Vpc):
         for each in await _list(client, kind):
             await _delete(client, kind, name_of(each))
-    await objects.remove(client, known.workloads)
+    await objects.remove(client, [*known.devices, *known.workloads])
     await objects.remove(client, [*known.namespaces, *known.accounts])
     await objects.remove(client, known.definitions)
     report(Progress("removing", "namespaces", 2, 3))
-    await _until(lambda: _namespaces(client, known.namespaces), within_s, report)
+    await _until(lambda: _namespaces(client, [*known.namespaces, *known.devices]), within_s, report)
     report(Progress("removing", "removed", 3, 3))
 
 
@@ -119,7 +121,13 @@ async def _unready(client: Client, workloads: Sequence[Manifest]) -> str:
 
     async def of(manifest: Manifest) -> str:
         metadata: dict[str, Any] = manifest["metadata"]
-        name, namespace = metadata["name"], metadata["namespace"]
+        name, namespace = metadata["name"], metadata.get("namespace", "")
+        if manifest["kind"] == DaemonSet.__name__:
+            status = (await client.get(DaemonSet, name, namespace)).status
+            wanted = status.desiredNumberScheduled if status else 0
+            done = status is not None and status.numberReady >= wanted
+            said = status is not None and status.observedGeneration
+            return "" if done and said else f"DaemonSet {name} is not ready on all nodes"
         if manifest["kind"] == Deployment.__name__:
             found = await client.get(Deployment, name, namespace)
             return "" if _rolled_out(found) else f"Deployment {name} {await _why(client, name)}"
@@ -187,8 +195,10 @@ async def _left(client: Client) -> str:
     return f"launcher pods: {len(launchers)}" if launchers else ""
 
 
-async def _namespaces(client: Client, namespaces: Sequence[Manifest]) -> str:
-    for each in namespaces:
+async def _namespaces(client: Client, manifests: Sequence[Manifest]) -> str:
+    for each in manifests:
+        if each["kind"] != Namespace.__name__:
+            continue
         name: str = each["metadata"]["name"]
         try:
             await client.get(Namespace, name)

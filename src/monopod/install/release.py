@@ -33,8 +33,8 @@ class Release(msgspec.Struct, frozen=True):
         """Return the reference of an image, by digest.
 
         Args:
-            image: ``monopod/controllers`` or ``monopod/launcher``.
-            registry: Registry and path that have both images: ``registry.example.com/monopod``.
+            image: One of the release's: ``monopod/controllers``.
+            registry: Registry and path that have the images: ``registry.example.com/monopod``.
         """
         return f"{registry.rstrip('/')}/{image.removeprefix(_PREFIX)}@{self.images[image]}"
 
@@ -51,7 +51,7 @@ def write_release(images: MonopodImages, key: Path | None) -> Path:
         InstallError: The key cannot be used.
     """
     digests: dict[str, str] = {}
-    for image, archive in ((CONTROLLERS, images.controllers), (LAUNCHER, images.launcher)):
+    for image, archive in images.archives.items():
         with open_archive(archive) as opened:
             digests[image] = opened.image().digest
     statement = msgspec.json.format(msgspec.json.encode(Release(images.tag, digests)), indent=1)

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from monopod.install.accounts import SETUP, USERS
+from monopod.node.provider.driver_selection import GVISOR
+from monopod.node.provider.launcher_settings import DRIVERS
 
 Setting = Any
 """A value, or the chart's expression of one."""
+ALL_DRIVERS: Final = ",".join(DRIVERS)
 VPC_BLOCK: Final = "198.18.0.0/16"
 
 
@@ -31,6 +34,10 @@ class Values:
     """Reference of ``monopod/controllers``."""
     launcher_image: Setting
     """Reference of ``monopod/launcher``."""
+    launcher_linux_image: Setting = ""
+    """Reference of ``monopod/launcher-linux``; empty if gVisor is the only driver."""
+    drivers: Setting = GVISOR
+    """The drivers of launcher pods, separated by commas."""
     image_pull_secrets: Setting = field(default_factory=list[Mapping[str, str]])
     """Secrets in ``monopod-system`` to pull the controllers' image with."""
     cluster: Setting = "monopod"
@@ -85,6 +92,8 @@ class Values:
                 return {
                     "MONOPOD_PROVIDER": "kubernetes",
                     "MONOPOD_LAUNCHER_IMAGE": self.launcher_image,
+                    "MONOPOD_LAUNCHER_LINUX_IMAGE": self.launcher_linux_image,
+                    "MONOPOD_LAUNCHER_DRIVERS": self.drivers,
                     "MONOPOD_LAUNCHER_USER_NAMESPACES": self.user_namespaces,
                     "MONOPOD_LAUNCHER_PRIORITY_CLASS": self.priority_class,
                     "MONOPOD_MICROVM_API_SERVER": self.api_server,

@@ -1,15 +1,13 @@
 """``python -m monopod.node.launcher.machine``: runs the machine of a launcher pod until it ends.
 
 The container is the jail: its own user, no capability, a read-only root, its own process and mount
-namespaces. The VMM also gets the system call filter of every VMM. The container's termination
-message is how the machine ended.
+namespaces. The container's termination message is how the machine ended.
 """
 
 import asyncio
 import contextlib
 import json
 import os
-import resource
 import signal
 import socket
 import sys
@@ -19,25 +17,22 @@ from pathlib import Path
 from typing import Final
 
 from monopod.fargate.sizing import Size
-from monopod.node.launcher import plan
+from monopod.node.launcher import plan, template, vmm
 from monopod.node.launcher.plan import (
     CONFIGURATION,
     DISKS,
     LINKS,
-    PROGRAMS,
+    TEMPLATE,
     LauncherError,
     LauncherPlan,
+    MachinePlan,
 )
 from monopod.node.net.addresses import guest_mac
-from monopod.node.vmm import console, gvisor, seccomp, urpc
 from monopod.node.vmm.driver import Machine, MachineExit, VmmError
-from monopod.node.vmm.launcher import Invocation
 
 _TERMINATION_LOG: Final = Path("/dev/termination-log")
 _LINKS_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.02
-_CONSOLE_BYTES: Final = 16384
-_READ_BYTES: Final = 65536
 _KILLED: Final = "the launcher was asked to stop"
 
 
@@ -49,7 +44,7 @@ def machine_of(known: LauncherPlan) -> Machine:
         name=machine.name,
         uid=os.getuid(),
         size=Size(machine.milli_cpu, machine.memory_mib),
-        root_image=PROGRAMS / gvisor.ROOT_IMAGE,
+        root_image=vmm.root_image(machine.driver),
         data_disk=DISKS / "data.img",
         config_disk=CONFIGURATION,
         mac_addresses=tuple(map(guest_mac, addresses)),
@@ -67,9 +62,9 @@ async def run(known: LauncherPlan) -> MachineExit:
     machine = machine_of(known)
     links = await _take_links()
     try:
-        _make_data_disk(machine.data_disk, known.machine.storage_gib)
+        await _make_data_disk(machine.data_disk, known.machine)
         await _configured()
-        return await _run_vmm(machine, links)
+        return await vmm.run(known.machine.driver, machine, links)
     finally:
         for each in links:
             os.close(each)
@@ -96,10 +91,13 @@ async def _take_links() -> Sequence[int]:
     raise LauncherError("container network handed no links over")
 
 
-def _make_data_disk(path: Path, storage_gib: int) -> None:
+async def _make_data_disk(path: Path, wanted: MachinePlan) -> None:
+    if TEMPLATE.exists():
+        await template.unpack(TEMPLATE, path, wanted.storage_gib)
+        return
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        os.ftruncate(descriptor, storage_gib << 30)
+        os.ftruncate(descriptor, wanted.storage_gib << 30)
     finally:
         os.close(descriptor)
 
@@ -109,57 +107,6 @@ async def _configured() -> None:
     # An exec writes it, from another process.
     while not CONFIGURATION.exists():  # noqa: ASYNC110
         await asyncio.sleep(_POLL_S)
-
-
-async def _run_vmm(machine: Machine, links: Sequence[int]) -> MachineExit:
-    listening, client = urpc.connected()
-    with client:
-        with listening, gvisor.invocation(machine, PROGRAMS, listening.fileno()) as start:
-            vmm = await _spawn(start)
-        # Its private keys; the sandbox has its descriptor.
-        CONFIGURATION.unlink()
-        printed = asyncio.ensure_future(_follow_console(vmm))
-        try:
-            await gvisor.hand_over(client, machine, links)
-            await vmm.wait()
-            return console.classify_exit(machine.name, await printed)
-        finally:
-            if vmm.returncode is None:
-                vmm.kill()
-                await vmm.wait()
-
-
-async def _spawn(start: Invocation) -> asyncio.subprocess.Process:
-    rules = seccomp.build_filter(gvisor.ALLOWED)
-
-    def confine() -> None:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        limit = start.largest_file_bytes
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        rules.load()
-
-    program, *rest = start.command
-    return await asyncio.create_subprocess_exec(
-        *(str(PROGRAMS / Path(program).name), *rest),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={},
-        cwd="/",
-        pass_fds=start.descriptors,
-        preexec_fn=confine,
-    )
-
-
-async def _follow_console(vmm: asyncio.subprocess.Process) -> str:
-    """Copy the console to the container's log; returns its end."""
-    kept = b""
-    if vmm.stdout is not None:
-        while part := await vmm.stdout.read(_READ_BYTES):
-            sys.stdout.buffer.write(part)
-            sys.stdout.buffer.flush()
-            kept = (kept + part)[-_CONSOLE_BYTES:]
-    return kept.decode(errors="replace")
 
 
 async def _until_stopped(known: LauncherPlan) -> MachineExit:

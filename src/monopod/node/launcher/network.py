@@ -5,6 +5,7 @@ does, and becomes a program that only waits once the machine has its links.
 """
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -25,6 +26,8 @@ from monopod.node.launcher.router import MACHINE_ENDS, MANAGEMENT, POD, Uplink
 from monopod.node.net import nft
 from monopod.node.net.offload import transmit_checksums_in_software
 from monopod.node.net.packet_socket import bind, open_packet_socket
+from monopod.node.net.tap import attach_tap, keep_tap
+from monopod.node.vmm.driver import LinkKind
 from monopod.util import process
 
 _WAITING: Final = PROGRAMS / "pause"
@@ -42,7 +45,7 @@ async def make_router(known: LauncherPlan) -> None:
         uplink = find_uplink(json.loads(listed), known)
         await _nft(router.rules(known, uplink))
         await _close()
-        if MACHINE_ENDS[0] not in (name for _, name in socket.if_nameindex()):
+        if await _table_local_is_first():
             await process.run("ip", "-batch", "-", stdin=router.links(known, uplink).encode())
     except process.ProcessError as error:
         raise LauncherError(f"the machine's router cannot be made: {error}") from error
@@ -52,6 +55,12 @@ async def make_router(known: LauncherPlan) -> None:
     # Last: before, no packet passes that the rules do not see.
     for name in (uplink.name, MANAGEMENT, POD):
         configure(name, {FORWARDING: 1, SEND_REDIRECTS: 0, SRC_VALID_MARK: 1})
+
+
+async def _table_local_is_first() -> bool:
+    """Return whether the links are still to be made: their last rule moves this table."""
+    listed = json.loads(await process.run("ip", "-json", "-4", "rule", "show"))
+    return any(rule["priority"] == 0 for rule in listed)
 
 
 async def _close() -> None:
@@ -79,16 +88,14 @@ def find_uplink(interfaces: list[dict[str, Any]], known: LauncherPlan) -> Uplink
     raise LauncherError(f"no interface has the pod's address {wanted}")
 
 
-def hand_over(listening: socket.socket) -> None:
+def hand_over(listening: socket.socket, ends: Sequence[int]) -> None:
     """Give the machine's ends of its links to the container that asks first.
 
     Raises:
-        OSError: They cannot be opened or sent.
+        OSError: They cannot be sent.
     """
-    with ExitStack() as stack:
-        ends = [stack.enter_context(_open(name)) for name in MACHINE_ENDS]
-        client = stack.enter_context(listening.accept()[0])
-        socket.send_fds(client, [_READY], [each.fileno() for each in ends])
+    with listening.accept()[0] as client:
+        socket.send_fds(client, [_READY], ends)
 
 
 def _open(name: str) -> socket.socket:
@@ -101,17 +108,50 @@ def _open(name: str) -> socket.socket:
     return end
 
 
+def _run(known: LauncherPlan) -> None:
+    """Make the router, and wait until container ``machine`` has the links.
+
+    Raises:
+        LauncherError: The router cannot be made.
+        OSError: The links cannot be made or handed over.
+    """
+    with ExitStack() as stack:
+        if known.link_kind is LinkKind.TAP:
+            ends = _taps(stack)
+            asyncio.run(make_router(known))
+        else:
+            asyncio.run(make_router(known))
+            ends = [stack.enter_context(_open(name)).fileno() for name in MACHINE_ENDS]
+        if not ends:
+            return
+        listening = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        LINKS.unlink(missing_ok=True)
+        listening.bind(str(LINKS))
+        LINKS.chmod(0o666)
+        listening.listen(1)
+        hand_over(listening, ends)
+    LINKS.unlink()
+
+
+def _taps(stack: ExitStack) -> Sequence[int]:
+    """Make tap devices as the router's ends; returns nothing if the machine has them already."""
+    ends: list[int] = []
+    for name in (MANAGEMENT, POD):
+        try:
+            device = stack.enter_context(attach_tap(name))
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                return ()
+            raise
+        keep_tap(device)
+        ends.append(device.fileno())
+    return ends
+
+
 def main() -> int:
     """Make the router, hand over the links, then wait for the end of the pod."""
     try:
-        known = plan.read(os.environ)
-        asyncio.run(make_router(known))
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-            listening.bind(str(LINKS))
-            LINKS.chmod(0o666)
-            listening.listen(1)
-            hand_over(listening)
-        LINKS.unlink()
+        _run(plan.read(os.environ))
     except (LauncherError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

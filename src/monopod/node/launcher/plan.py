@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from monopod.errors import MonopodError
+from monopod.node.vmm.driver import LinkKind
 
 MACHINE_VARIABLE: Final = "MONOPOD_MACHINE"
 """JSON of a :class:`MachinePlan`."""
@@ -17,12 +18,18 @@ SHARED: Final = Path("/run/monopod")
 """A tmpfs that both containers of the pod have."""
 LINKS: Final = SHARED / "links"
 """Socket on which container ``network`` hands over the machine's links."""
+MONITOR: Final = SHARED / "monitor"
+"""Socket of QEMU's monitor."""
 CONFIGURATION: Final = SHARED / "configuration.tar"
 """The machine's configuration disk, which the MicroVM controller writes by an exec."""
 DISKS: Final = Path("/disks")
 """Directory of the machine's data disk, in the pod's ephemeral storage."""
 PROGRAMS: Final = Path("/machine")
-"""Directory of the image with ``runsc`` and the root file system."""
+"""Directory of the image with the root file system, and with ``runsc`` or the disk's template."""
+TEMPLATE: Final = PROGRAMS / "data.tar"
+"""The packed template of the data disk, for guests with a Linux kernel."""
+PROCESSOR_VARIABLE: Final = "MONOPOD_KVM_PROCESSOR"
+"""Model of the virtual processors with which KVM works on the host, as the device plug-in found."""
 
 
 class LauncherError(MonopodError):
@@ -31,9 +38,10 @@ class LauncherError(MonopodError):
 
 @dataclass(frozen=True, slots=True)
 class MachinePlan:
-    """One machine's size and management address."""
+    """One machine's driver, size and management address."""
 
     name: str
+    driver: str
     milli_cpu: int
     memory_mib: int
     storage_gib: int
@@ -44,6 +52,7 @@ class MachinePlan:
         return json.dumps(
             {
                 "name": self.name,
+                "driver": self.driver,
                 "milliCPU": self.milli_cpu,
                 "memoryMiB": self.memory_mib,
                 "storageGiB": self.storage_gib,
@@ -60,6 +69,11 @@ class LauncherPlan:
     machine: MachinePlan
     pod_address: IPv4Address
 
+    @property
+    def link_kind(self) -> LinkKind:
+        """The kind of network descriptor that the machine's VMM takes."""
+        return LinkKind.TAP if self.machine.driver.startswith("qemu-") else LinkKind.PACKET
+
 
 def decode(text: str) -> MachinePlan:
     """Read the value of the environment variable.
@@ -71,6 +85,7 @@ def decode(text: str) -> MachinePlan:
         known: dict[str, Any] = json.loads(text)
         return MachinePlan(
             str(known["name"]),
+            str(known["driver"]),
             int(known["milliCPU"]),
             int(known["memoryMiB"]),
             int(known["storageGiB"]),

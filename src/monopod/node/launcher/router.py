@@ -29,14 +29,14 @@ from monopod.node.net.nft import (
     saddr,
 )
 from monopod.node.net.rules import FILTER, MANGLE, RAW, SOURCE_NAT, accept_known
-from monopod.node.vmm.driver import LINK_MTU
+from monopod.node.vmm.driver import LINK_MTU, LinkKind
 
 MANAGEMENT: Final = "management"
 """The router's end of the management link."""
 POD: Final = "pod"
 """The router's end of the pod's link."""
 MACHINE_ENDS: Final = ("vmm-management", "vmm-pod")
-"""The machine's ends, management first: packet sockets read and write them."""
+"""The machine's ends of veth pairs, management first: packet sockets read and write them."""
 POLICIES: Final = "monopod_policies"
 """Table of the pod's network policies, which is replaced as they change."""
 POLICIES_PRIORITY: Final = FILTER + 3
@@ -56,12 +56,18 @@ class Uplink:
 
 
 def links(plan: LauncherPlan, uplink: Uplink) -> str:
-    """Return the batch for ``ip`` that makes the links, routes and routing rules."""
+    """Return the batch for ``ip`` that makes the links, routes and routing rules.
+
+    Tap devices exist already: who made them has their descriptors.
+    """
     management = plan.machine.management_address
+    made = _tap if plan.link_kind is LinkKind.TAP else _veth
     return "\n".join(
         (
-            *_link(MANAGEMENT, MACHINE_ENDS[0], management),
-            *_link(POD, MACHINE_ENDS[1], uplink.address),
+            *made(MANAGEMENT, MACHINE_ENDS[0]),
+            *made(POD, MACHINE_ENDS[1]),
+            *_router_end(MANAGEMENT, management),
+            *_router_end(POD, uplink.address),
             f"link set {POD} group {LINK_GROUP}",
             f"route add {management}/32 dev {MANAGEMENT} scope link",
             f"route add {uplink.address}/32 dev {POD} scope link table {_TO_POD}",
@@ -75,18 +81,28 @@ def links(plan: LauncherPlan, uplink: Uplink) -> str:
     )
 
 
-def _link(router: str, machine: str, address: IPv4Address) -> tuple[str, ...]:
-    mtu, gateway = f"mtu {LINK_MTU}", addresses.MANAGEMENT_GATEWAY
+def _veth(router: str, machine: str) -> tuple[str, ...]:
+    mtu = f"mtu {LINK_MTU}"
     return (
         f"link add {router} address {addresses.GATEWAY_MAC} {mtu}"
         f" type veth peer name {machine} {mtu}",
         # The kernel must send nothing in the machine's name.
         f"link set {machine} addrgenmode none",
         f"link set {machine} arp off",
-        f"link set {router} addrgenmode none",
         f"link set {machine} up",
+    )
+
+
+def _tap(router: str, _: str) -> tuple[str, ...]:
+    """Return the commands for a device that its descriptor has made."""
+    return (f"link set {router} address {addresses.GATEWAY_MAC} mtu {LINK_MTU}",)
+
+
+def _router_end(router: str, address: IPv4Address) -> tuple[str, ...]:
+    return (
+        f"link set {router} addrgenmode none",
         f"link set {router} up",
-        f"address add {gateway}/32 dev {router}",
+        f"address add {addresses.MANAGEMENT_GATEWAY}/32 dev {router}",
         f"neigh replace {address} lladdr {addresses.guest_mac(address)} dev {router} nud permanent",
     )
 

@@ -20,18 +20,11 @@ from typing import Final, Self
 from monopod.node.net.errors import NetworkError
 from monopod.node.net.namespaces import Namespace, call_in_new_namespace
 from monopod.node.net.packet_socket import bind, open_packet_socket
+from monopod.node.net.tap import attach_tap, keep_tap
 
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
-
-_TUN: Final = Path("/dev/net/tun")
-_TUNSETIFF: Final = 0x400454CA
-_TUNSETPERSIST: Final = 0x400454CB
-_IFF_TAP: Final = 0x0002
-_IFF_NO_PI: Final = 0x1000
-"""Plain frames without virtio-net headers: the kernel completes checksums and segmentation before
-a guest sees a frame, and parses no offload header written by a guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +84,8 @@ def make_tap(router: Namespace, name: str) -> None:
     """
 
     def body() -> None:
-        with _attach(name) as device:
-            fcntl.ioctl(device, _TUNSETPERSIST, 1)
+        with attach_tap(name) as device:
+            keep_tap(device)
 
     try:
         router.call(body)
@@ -110,20 +103,9 @@ def open_tap(router: Namespace, name: str) -> io.FileIO:
     def body() -> io.FileIO:
         # Attaching would create a missing device.
         socket.if_nametoindex(name)
-        return _attach(name)
+        return attach_tap(name)
 
     try:
         return router.call(body)
     except OSError as error:
         raise NetworkError(f"cannot open link {name}: {error.strerror}") from error
-
-
-def _attach(name: str) -> io.FileIO:
-    device = io.FileIO(_TUN, "r+")
-    try:
-        request = struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI)
-        fcntl.ioctl(device, _TUNSETIFF, request)
-    except BaseException:
-        device.close()
-        raise
-    return device

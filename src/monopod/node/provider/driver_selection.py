@@ -24,6 +24,7 @@ _DEFAULT: Final = {"": (QEMU_KVM, GVISOR, UML), keys.DRIVER_LINUX: (QEMU_KVM, UM
 _EITHER: Final = {"qemu": (QEMU_KVM, QEMU_TCG)}
 """Likewise; any other word is the name of one driver."""
 _SEPARATOR: Final = "; "
+_HOST: Final = "this host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,12 @@ class Candidate:
 
 
 def choose(
-    milli_cpu: int, requested: str, candidates: Sequence[Candidate], *, tcg: bool = False
+    milli_cpu: int,
+    requested: str,
+    candidates: Sequence[Candidate],
+    *,
+    tcg: bool = False,
+    host: str = _HOST,
 ) -> DriverSelection:
     """Choose the driver for a machine.
 
@@ -47,6 +53,7 @@ def choose(
         requested: The requested word of ``keys.DRIVER_WORDS``; empty means any.
         candidates: All drivers.
         tcg: Whether a machine may run under TCG without a request for it.
+        host: What runs it, for messages.
 
     Raises:
         DriverUnavailableError: This host cannot run the requested driver, or any at all.
@@ -61,15 +68,15 @@ def choose(
     fitting = [each for each in usable if each.max_milli_cpu >= milli_cpu]
     if not fitting:
         hint = _tcg_hint(milli_cpu, requested, known.get(QEMU_TCG), wanted)
-        raise _refusal(milli_cpu, requested, wanted, bool(usable), hint)
+        raise _refusal(milli_cpu, requested, wanted, host, hint)
     chosen = fitting[0]
-    passed_over = _SEPARATOR.join(_objections(milli_cpu, wanted[: wanted.index(chosen)]))
+    passed_over = _SEPARATOR.join(_objections(milli_cpu, wanted[: wanted.index(chosen)], host))
     if requested == keys.DRIVER_LINUX:
         why = "a guest with a Linux kernel is needed"
     elif requested:
         why = f"the pod or its profile requests {requested}"
     elif chosen.name == QEMU_KVM:
-        why = "hardware virtualisation works on this host"
+        why = f"hardware virtualisation works on {host}"
     else:
         why = ""
     message = f"runs under {chosen.name}: " + _SEPARATOR.join(filter(None, (why, passed_over)))
@@ -115,10 +122,10 @@ def _reason(name: str, requested: str) -> str:
     return "DriverRequested" if requested in (UML, GVISOR, QEMU_TCG) else "KvmUnavailable"
 
 
-def _objections(milli_cpu: int, candidates: Sequence[Candidate]) -> Iterator[str]:
+def _objections(milli_cpu: int, candidates: Sequence[Candidate], host: str) -> Iterator[str]:
     for each in candidates:
         if each.unusable:
-            yield f"{each.name} cannot be used on this host: {each.unusable}"
+            yield f"{each.name} cannot be used on {host}: {each.unusable}"
         elif each.max_milli_cpu < milli_cpu:
             yield (
                 f"{each.name} supports at most {each.max_milli_cpu / 1000:g} vCPU per machine, and"
@@ -127,13 +134,13 @@ def _objections(milli_cpu: int, candidates: Sequence[Candidate]) -> Iterator[str
 
 
 def _refusal(
-    milli_cpu: int, requested: str, wanted: Sequence[Candidate], usable: bool, hint: str
+    milli_cpu: int, requested: str, wanted: Sequence[Candidate], host: str, hint: str
 ) -> DriverUnavailableError | SizeUnsupportedError:
-    why = _SEPARATOR.join([*_objections(milli_cpu, wanted), *filter(None, (hint,))])
-    if usable:
-        size = f"This host cannot run a machine of {milli_cpu / 1000:g} vCPU"
+    why = _SEPARATOR.join([*_objections(milli_cpu, wanted, host), *filter(None, (hint,))])
+    if any(not each.unusable for each in wanted):
+        size = f"{host[0].upper()}{host[1:]} cannot run a machine of {milli_cpu / 1000:g} vCPU"
         said = f" under driver {requested}" if requested else ""
         return SizeUnsupportedError(f"{size}{said}: {why}")
     if requested:
         return DriverUnavailableError(f"Requested driver {requested} is unavailable: {why}")
-    return DriverUnavailableError(f"No driver can be used on this host: {why}")
+    return DriverUnavailableError(f"No driver can be used on {host}: {why}")

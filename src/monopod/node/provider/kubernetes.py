@@ -33,7 +33,6 @@ from monopod.node.guest.disks import configuration_archive
 from monopod.node.provider import (
     Configure,
     DriverSelection,
-    DriverUnavailableError,
     LaunchRequest,
     Levels,
     MachineExit,
@@ -42,20 +41,20 @@ from monopod.node.provider import (
     PlacementRequest,
     Presence,
     ProviderError,
-    SizeUnsupportedError,
     launcher_pod,
 )
-from monopod.node.provider.driver_selection import GVISOR
+from monopod.node.provider.driver_selection import QEMU_KVM, choose
+from monopod.node.provider.launcher_drivers import candidates
 from monopod.node.provider.launcher_pod import CONFIGURED, MACHINE, LauncherState, Phase
 from monopod.node.provider.launcher_settings import LauncherSettings
 from monopod.node.vmm.console import last_lines
-from monopod.node.vmm.gvisor import MAX_MILLI_CPU
 from monopod.util.concurrency import run_concurrently
 
 _EXEC_WITHIN_S: Final = 15.0
 _GONE_WITHIN_S: Final = 5.0
 _CONSOLE_LINES: Final = 20
 _REASON: Final = "LauncherPod"
+_HOSTS: Final = "the cluster's hosts"
 _log: Final = structlog.get_logger("provider")
 
 Watch = Callable[[LauncherState | None], bool]
@@ -80,6 +79,7 @@ class KubernetesProvider:
         self._client = client
         self._pods = pods
         self._settings = settings
+        self._candidates = tuple(candidates(settings))
         self._placed: asyncio.Queue[str] = asyncio.Queue()
         self._exits: asyncio.Queue[MachineExit] = asyncio.Queue()
         self._changed = asyncio.Event()
@@ -104,15 +104,11 @@ class KubernetesProvider:
             PlacementLostError: The launcher pod ended.
             ProviderError: The API server refused the launcher pod.
         """
-        if wanted.driver not in {"", GVISOR}:
-            raise DriverUnavailableError(
-                f"driver {wanted.driver} does not run in launcher pods: request {GVISOR} or none"
-            )
-        if wanted.size.milli_cpu > MAX_MILLI_CPU:
-            raise SizeUnsupportedError(f"driver {GVISOR} supports at most {MAX_MILLI_CPU}m CPU")
         found = self._state(wanted.name)
         if found is None:
-            await self._create(wanted)
+            size = wanted.size.milli_cpu
+            chosen = choose(size, wanted.driver, self._candidates, host=_HOSTS)
+            await self._create(wanted, chosen.driver)
             raise PlacementPendingError("its launcher pod is created")
         if found.owner != wanted.uid or found.deleted:
             raise PlacementPendingError("an earlier launcher pod of its name is being removed")
@@ -138,7 +134,7 @@ class KubernetesProvider:
         if found is None or found.deleted or found.ended is not None:
             raise PlacementLostError(f"the launcher pod of {wanted.name} is gone")
         if found.phase is Phase.RUNNING:
-            return _selection()
+            return _selection(found.driver)
         files: list[Mapping[str, bytes]] = []
 
         async def prepare() -> None:
@@ -156,18 +152,19 @@ class KubernetesProvider:
                 archive,
                 timeout_s=_EXEC_WITHIN_S,
             )
-            note = {"metadata": {"uid": uid_of(pod), "annotations": {CONFIGURED: GVISOR}}}
+            driver = launcher_pod.driver_of(pod)
+            note = {"metadata": {"uid": uid_of(pod), "annotations": {CONFIGURED: driver}}}
             await self._client.patch(Pod, wanted.name, note, self._settings.namespace)
         except NotFoundError as error:
             raise PlacementLostError(f"the launcher pod of {wanted.name} is gone") from error
         except KubeError as error:
             raise ProviderError(f"{wanted.name} cannot be launched: {error}") from error
-        return _selection()
+        return _selection(driver)
 
     def chosen(self, name: str) -> DriverSelection | None:
         """Return the driver of a machine that was launched. None means it was not."""
         found = self._state(name)
-        return _selection() if found is not None and found.driver else None
+        return _selection(found.driver) if found is not None and found.driver else None
 
     def host(self, name: str) -> str:
         """Return the node that a machine's launcher pod runs on; empty if it has none."""
@@ -245,10 +242,10 @@ class KubernetesProvider:
         await asyncio.Event().wait()
         yield
 
-    async def _create(self, wanted: PlacementRequest) -> None:
+    async def _create(self, wanted: PlacementRequest, driver: str) -> None:
         self._stopped.discard(wanted.name)
         try:
-            await self._client.create(launcher_pod.launcher_pod(wanted, self._settings))
+            await self._client.create(launcher_pod.launcher_pod(wanted, driver, self._settings))
         except AlreadyExistsError:
             return
         except KubeError as error:
@@ -353,8 +350,8 @@ async def open_launchers(
         await asyncio.gather(following, return_exceptions=True)
 
 
-def _selection() -> DriverSelection:
-    return DriverSelection(GVISOR, False, _REASON, f"{GVISOR} in a launcher pod")
+def _selection(driver: str) -> DriverSelection:
+    return DriverSelection(driver, driver == QEMU_KVM, _REASON, f"{driver} in a launcher pod")
 
 
 def _presence(found: LauncherState) -> Presence:

@@ -26,6 +26,7 @@ from monopod.node.launcher.plan import (
 )
 from monopod.node.net.addresses import parse_address, vmm_uid
 from monopod.node.provider import MachineExit, PlacementRequest
+from monopod.node.provider.launcher_drivers import LauncherNeeds, needs
 from monopod.node.provider.launcher_settings import LauncherSettings
 from monopod.node.provider.settings import tables_mib
 from monopod.node.vmm import gvisor
@@ -49,6 +50,7 @@ _USER: Final = 65_000
 _PYTHON_MIB: Final = 64
 _SHARED_MIB: Final = 16
 _NETWORK_MIB: Final = 64
+_SHM: Final = "/dev/shm"  # noqa: S108 - a volume of the pod's
 _GRACE_S: Final = 2
 _UNREACHABLE: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _INSTANCE: Final = "000000"
@@ -95,11 +97,13 @@ class _Ended(msgspec.Struct):
     message: str
 
 
-def launcher_pod(wanted: PlacementRequest, settings: LauncherSettings) -> Pod:
-    """Return the launcher pod of a machine."""
+def launcher_pod(wanted: PlacementRequest, driver: str, settings: LauncherSettings) -> Pod:
+    """Return the launcher pod of a machine that runs under a driver."""
     size = wanted.size
+    wants = needs(driver, size, settings)
     plan = MachinePlan(
         wanted.name,
+        driver,
         size.milli_cpu,
         size.memory_mib,
         wanted.storage_gib,
@@ -143,32 +147,41 @@ def launcher_pod(wanted: PlacementRequest, settings: LauncherSettings) -> Pod:
             securityContext=models.PodSecurityContext(
                 seccompProfile=models.SeccompProfile(type="RuntimeDefault")
             ),
-            initContainers=[_network(plan, settings)],
-            containers=[_machine(wanted, plan, settings)],
+            initContainers=[_network(plan, wants)],
+            containers=[_machine(wanted, plan, wants, settings)],
             volumes=[
-                models.Volume(
-                    name="shared",
-                    emptyDir=models.EmptyDirVolumeSource(
-                        medium="Memory", sizeLimit=f"{_SHARED_MIB}Mi"
-                    ),
-                ),
+                _in_memory("shared", _SHARED_MIB),
                 models.Volume(name="disks", emptyDir=models.EmptyDirVolumeSource()),
+                *(_in_memory(each.name, wants.guest_memory_mib) for each in _memory(wants)),
             ],
         ),
     )
 
 
-def _network(plan: MachinePlan, settings: LauncherSettings) -> models.Container:
+def _in_memory(name: str, size_mib: int) -> models.Volume:
+    source = models.EmptyDirVolumeSource(medium="Memory", sizeLimit=f"{size_mib}Mi")
+    return models.Volume(name=name, emptyDir=source)
+
+
+def _memory(wants: LauncherNeeds) -> list[models.VolumeMount]:
+    """Return where a VMM keeps its guest's memory in a file, if it does."""
+    if not wants.guest_memory_mib:
+        return []
+    return [models.VolumeMount(name="memory", mountPath=_SHM)]
+
+
+def _network(plan: MachinePlan, wants: LauncherNeeds) -> models.Container:
     """Return the container that makes the router: native sidecar, so it holds the pod open."""
     return models.Container(
         name=NETWORK,
-        image=settings.image,
+        image=wants.image,
         imagePullPolicy="IfNotPresent",
         command=["/usr/bin/python3", "-m", "monopod.node.launcher.network"],
         env=_environment(plan),
         restartPolicy="Always",
         resources=models.ResourceRequirements(
-            requests={"cpu": "10m", "memory": "16Mi"}, limits={"memory": f"{_NETWORK_MIB}Mi"}
+            requests={"cpu": "10m", "memory": "16Mi"},
+            limits={"memory": f"{_NETWORK_MIB}Mi", **dict.fromkeys(wants.network_devices, "1")},
         ),
         securityContext=models.SecurityContext(
             runAsUser=0,
@@ -182,16 +195,20 @@ def _network(plan: MachinePlan, settings: LauncherSettings) -> models.Container:
 
 
 def _machine(
-    wanted: PlacementRequest, plan: MachinePlan, settings: LauncherSettings
+    wanted: PlacementRequest,
+    plan: MachinePlan,
+    wants: LauncherNeeds,
+    settings: LauncherSettings,
 ) -> models.Container:
     size = wanted.size
-    requested_mib = size.memory_mib + settings.overhead_mib + tables_mib(size.memory_mib)
-    most_mib = size.memory_mib + gvisor.overhead_mib(size) + _PYTHON_MIB + _SHARED_MIB
+    overhead_mib = settings.overhead_mib + wants.more_mib + tables_mib(size.memory_mib)
+    requested_mib = size.memory_mib + overhead_mib
+    most_mib = wants.most_mib + _PYTHON_MIB + _SHARED_MIB
     user = _USER if settings.user_namespaces else vmm_uid(_INSTANCE, wanted.management_address)
     whole = gvisor.processors(size.milli_cpu) * 1000
     return models.Container(
         name=MACHINE,
-        image=settings.image,
+        image=wants.image,
         imagePullPolicy="IfNotPresent",
         command=["/usr/bin/python3", "-m", "monopod.node.launcher.machine"],
         env=_environment(plan),
@@ -205,6 +222,7 @@ def _machine(
                 "cpu": cpu_limit(whole if settings.burst else size.milli_cpu),
                 "memory": f"{max(most_mib, requested_mib)}Mi",
                 "ephemeral-storage": f"{wanted.storage_gib + 1}Gi",
+                **dict.fromkeys(wants.devices, "1"),
             },
         ),
         resizePolicy=[
@@ -218,7 +236,11 @@ def _machine(
             readOnlyRootFilesystem=True,
             capabilities=models.Capabilities(drop=["ALL"]),
         ),
-        volumeMounts=[_shared(), models.VolumeMount(name="disks", mountPath=str(DISKS))],
+        volumeMounts=[
+            _shared(),
+            models.VolumeMount(name="disks", mountPath=str(DISKS)),
+            *_memory(wants),
+        ],
     )
 
 
@@ -249,6 +271,12 @@ def plan_of(pod: Pod) -> MachinePlan | None:
                 with suppress(LauncherError):
                     return decode(variable.value or "")
     return None
+
+
+def driver_of(pod: Pod) -> str:
+    """Return the driver that a launcher pod was made for."""
+    plan = plan_of(pod)
+    return "" if plan is None else plan.driver
 
 
 def read(pod: Pod) -> LauncherState:

@@ -1,11 +1,15 @@
 """Settings of machines that run in launcher pods: ``MONOPOD_LAUNCHER_*``."""
 
-from typing import Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from monopod.node.provider.driver_selection import GVISOR, QEMU_KVM, QEMU_TCG, UML
 
 NAMESPACE: Final = "monopod-machines"
+DRIVERS: Final = (GVISOR, UML, QEMU_TCG, QEMU_KVM)
+"""The drivers that launcher pods can run."""
 
 
 class LauncherSettings(BaseSettings):
@@ -14,7 +18,12 @@ class LauncherSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MONOPOD_LAUNCHER_", frozen=True)
 
     image: str = ""
-    """Reference of the image ``monopod/launcher``."""
+    """Reference of the image ``monopod/launcher``, for gVisor machines."""
+    linux_image: str = ""
+    """Reference of the image ``monopod/launcher-linux``, for the other drivers."""
+    drivers: Annotated[tuple[str, ...], NoDecode] = (GVISOR,)
+    """The drivers that launcher pods may run, separated by commas. ``qemu-kvm`` is the default for
+    pods that request none if it is among them; ``qemu-tcg`` runs where it is requested."""
     namespace: str = NAMESPACE
     """Namespace of the launcher pods, in which nothing else may run."""
     priority_class: str = ""
@@ -32,3 +41,23 @@ class LauncherSettings(BaseSettings):
     """Limit for a launcher pod's containers to start, once it has its address."""
     boots_at_once: int = Field(default=50, ge=1)
     """Limit on concurrent boots in the whole cluster."""
+
+    @field_validator("drivers", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+
+    @model_validator(mode="after")
+    def _check_drivers(self) -> Self:
+        unknown = sorted(set(self.drivers) - set(DRIVERS))
+        if unknown or not self.drivers:
+            said = f"{', '.join(unknown)} is none of" if unknown else "name at least one of"
+            raise ValueError(f"MONOPOD_LAUNCHER_DRIVERS: {said} {', '.join(DRIVERS)}")
+        if set(self.drivers) - {GVISOR} and not self.linux_image:
+            raise ValueError(
+                f"MONOPOD_LAUNCHER_DRIVERS names drivers other than {GVISOR}: set"
+                " MONOPOD_LAUNCHER_LINUX_IMAGE to the image monopod/launcher-linux"
+            )
+        return self

@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,10 @@ _CAPABILITIES_REFUSED: Final = re.compile(r"failed to set MSR 0x10a\b")
 """What QEMU prints where a host offers guests a register (``IA32_ARCH_CAPABILITIES``) that it then
 refuses to set, as some hosts do that are guests themselves."""
 
+Run = Callable[[Sequence[str]], Awaitable[str]]
+"""Runs a command to its end and returns its output. It raises ProcessError, and FileNotFoundError
+if the host has no ``/dev/kvm``."""
+
 
 async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Probe:
     """Determine whether machines can run under KVM on this host; takes seconds unless cached.
@@ -61,15 +66,30 @@ async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Prob
     known = await asyncio.to_thread(kvm_answer.read, driver.runtime)
     if known is not None and known.identity == identity:
         return known.answer
-    module = kvm_module(_MODULES)
-    answer = await _boot(driver, version, HOST_PROCESSOR, patience_s)
-    processor = "" if answer.works else retried_processor(answer.reason, module, driver.own_kernel)
-    if processor:
-        answer = await _boot(driver, version, processor, patience_s)
-    explained = explain(answer, module, driver.own_kernel)
-    answer = msgspec.structs.replace(answer, reason=explained, at=time.time())
+
+    async def run(command: Sequence[str]) -> str:
+        return await _run_in_jail(driver, command, patience_s)
+
+    answer = await boot_guest(run, version, driver.own_kernel)
     await asyncio.to_thread(kvm_answer.write, driver.runtime, Kept(identity, answer))
     return answer
+
+
+async def boot_guest(run: Run, version: str, kernel: Path | None = None) -> Probe:
+    """Determine whether machines can run under KVM by booting a guest.
+
+    Args:
+        run: Runs QEMU.
+        version: QEMU's version, for users.
+        kernel: The kernel that the operator names. None means Debian's.
+    """
+    module = kvm_module(_MODULES)
+    answer = await _boot(run, version, HOST_PROCESSOR)
+    processor = "" if answer.works else retried_processor(answer.reason, module, kernel)
+    if processor:
+        answer = await _boot(run, version, processor)
+    explained = explain(answer, module, kernel)
+    return msgspec.structs.replace(answer, reason=explained, at=time.time())
 
 
 def retried_processor(reason: str, module: str, kernel: Path | None) -> str:
@@ -115,37 +135,44 @@ def explain(answer: Probe, module: str, kernel: Path | None) -> str:
     return "; ".join(parts)
 
 
-async def _boot(driver: QemuDriver, version: str, processor: str, patience_s: float) -> Probe:
-    answer = await _boot_once(driver, version, processor, patience_s)
+async def _boot(run: Run, version: str, processor: str) -> Probe:
+    answer = await _boot_once(run, version, processor)
     return msgspec.structs.replace(answer, processor=processor)
 
 
-async def _boot_once(driver: QemuDriver, version: str, processor: str, patience_s: float) -> Probe:
-    node = driver.runtime / f".kvm.{os.getpid()}"
-    try:
-        await asyncio.to_thread(make_device, node, UNUSED_UID)
-    except FileNotFoundError:
-        why = "its processor has no virtualisation, or the module kvm is not loaded"
-        return Probe(works=False, reason=f"this host has no {_KVM}: {why}")
-    except OSError as error:
-        # A failure of this process and not of the host, so it is not cached.
-        raise VmmError(f"no device for a jail can be made: {error}") from error
+async def _boot_once(run: Run, version: str, processor: str) -> Probe:
     command = qemu_argv(Accelerator.KVM, 1, _GUEST_MIB, None, processor=processor)
-    launcher = Launcher(driver.cgroups, driver.console_of)
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
-        printed = await launcher.run_in_jail(driver.vmm(node), command, patience_s)
+        printed = await run(command)
+    except FileNotFoundError:
+        why = "its processor has no virtualisation, or the module kvm is not loaded"
+        return Probe(works=False, reason=f"this host has no {_KVM}: {why}")
     except process.ProcessError as error:
         return _of_failure(error)
-    finally:
-        node.unlink(missing_ok=True)
     if WORD in printed:
         took = f"{loop.time() - began:.1f} s"
         return Probe(works=True, reason=f"a guest booted and ended under QEMU {version} in {took}")
     last = ([line for line in printed.splitlines() if line.strip()] or ["nothing"])[-1]
     reason = f"{_KVM} exists, but a guest exited before it ran; its last output: {last}"
     return Probe(works=False, reason=reason[:_SHOWN_CHARS])
+
+
+async def _run_in_jail(driver: QemuDriver, command: Sequence[str], patience_s: float) -> str:
+    node = driver.runtime / f".kvm.{os.getpid()}"
+    try:
+        await asyncio.to_thread(make_device, node, UNUSED_UID)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        # A failure of this process and not of the host, so it is not cached.
+        raise VmmError(f"no device for a jail can be made: {error}") from error
+    try:
+        launcher = Launcher(driver.cgroups, driver.console_of)
+        return await launcher.run_in_jail(driver.vmm(node), command, patience_s)
+    finally:
+        node.unlink(missing_ok=True)
 
 
 def _of_failure(error: process.ProcessError) -> Probe:

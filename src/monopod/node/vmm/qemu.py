@@ -4,7 +4,8 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -113,31 +114,22 @@ class QemuDriver:
                 f"{machine.name} needs {machine.size.milli_cpu}m CPU; {self.name} supports at most "
                 f"{self.max_milli_cpu}m per machine"
             )
-        vcpus = processors(machine.size.milli_cpu)
-        guest_mib = guest_memory_mib(machine.size.memory_mib, vcpus)
-        memory_bytes = (guest_mib + overhead_mib(self.accelerator, guest_mib)) * _MIB
-        with open_disks(machine) as disks:
-            if self.cgroups.is_populated(machine.name):
-                # Its monitor and its device are in use.
-                raise VmmError(f"the machine {machine.name} already runs")
+        if self.cgroups.is_populated(machine.name):
+            # Its monitor and its device are in use.
+            raise VmmError(f"the machine {machine.name} already runs")
+        try:
+            monitor = qmp.listen(self.monitor_of(machine.name))
+        except OSError as error:
+            raise VmmError(f"{machine.name} cannot be launched: {error}") from error
+        with (
+            monitor,
+            invocation(self.accelerator, machine, links, monitor.fileno(), self.processor) as start,
+        ):
             try:
-                monitor = qmp.listen(self.monitor_of(machine.name))
                 device = self._device(machine.name, machine.uid)
             except OSError as error:
                 raise VmmError(f"{machine.name} cannot be launched: {error}") from error
-            with monitor:
-                guests = tuple(zip(links, machine.mac_addresses, strict=True))
-                wires = Descriptors(disks, guests, monitor.fileno())
-                start = Invocation(
-                    command=qemu_argv(
-                        self.accelerator, vcpus, guest_mib, wires, processor=self.processor
-                    ),
-                    descriptors=(*disks.descriptors, *links, monitor.fileno()),
-                    limits=Limits(vcpus * 1000, memory_bytes, threads(vcpus)),
-                    temporary_bytes=_MIB,
-                    largest_file_bytes=machine.data_disk.stat().st_size,
-                )
-                await self._launcher.launch(machine, self.vmm(device), start)
+            await self._launcher.launch(machine, self.vmm(device), start)
 
     async def watch(self, name: str) -> MachineExit:
         """Wait until this machine has no process, also if another process launched it.
@@ -223,6 +215,41 @@ class QemuDriver:
     @property
     def _launcher(self) -> Launcher:
         return Launcher(self.cgroups, self.console_of)
+
+
+@contextmanager
+def invocation(
+    accelerator: Accelerator,
+    machine: Machine,
+    links: Sequence[int],
+    monitor: int,
+    processor: str = HOST_PROCESSOR,
+) -> Generator[Invocation]:
+    """Open what QEMU inherits, for the length of a block.
+
+    Args:
+        accelerator: The accelerator.
+        machine: The machine, whose disks exist.
+        links: Descriptors of its tap devices, in the order of its MAC addresses.
+        monitor: The listening socket of its monitor.
+        processor: Model of its virtual processors under KVM.
+
+    Raises:
+        VmmError: A disk cannot be opened.
+    """
+    vcpus = processors(machine.size.milli_cpu)
+    guest_mib = guest_memory_mib(machine.size.memory_mib, vcpus)
+    memory_bytes = (guest_mib + overhead_mib(accelerator, guest_mib)) * _MIB
+    with open_disks(machine) as disks:
+        guests = tuple(zip(links, machine.mac_addresses, strict=True))
+        wires = Descriptors(disks, guests, monitor)
+        yield Invocation(
+            command=qemu_argv(accelerator, vcpus, guest_mib, wires, processor=processor),
+            descriptors=(*disks.descriptors, *links, monitor),
+            limits=Limits(vcpus * 1000, memory_bytes, threads(vcpus)),
+            temporary_bytes=_MIB,
+            largest_file_bytes=machine.data_disk.stat().st_size,
+        )
 
 
 def allowed(accelerator: Accelerator) -> seccomp.Extra:

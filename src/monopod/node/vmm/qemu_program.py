@@ -6,7 +6,7 @@ the distribution builds one, four firmware images.
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,13 +51,13 @@ async def find_program(kernel: Path) -> Program:
     except process.ProcessError as error:
         raise VmmError(f"{program} does not run on this host: {error}") from error
     libraries = [Path(word) for word in _LIBRARY.findall(listing)]
-    firmware = _firmware([Path(line) for line in shown.splitlines()])
+    firmware = find_firmware([Path(line) for line in shown.splitlines()])
     placed = {
         Path(PROGRAM): program,
         Path(KERNEL): kernel / "kernel",
         Path(INITRAMFS): kernel / "initramfs",
         **{path: path for path in (*libraries, *modules)},
-        **{Path(FIRMWARE, name): path for name, path in firmware},
+        **{Path(FIRMWARE, name): path for name, path in firmware.items()},
     }
     return _check(placed)
 
@@ -91,9 +91,16 @@ def _modules() -> Iterator[Path]:
         yield from sorted(library.glob("qemu/accel-tcg-x86_64.so"))
 
 
-def _firmware(directories: list[Path]) -> Iterator[tuple[str, Path]]:
+def find_firmware(directories: Sequence[Path]) -> Mapping[str, Path]:
+    """Return QEMU's firmware by name, from the first of the directories that has it.
+
+    Raises:
+        VmmError: A part of it is in none.
+    """
+    found: dict[str, Path] = {}
     for name in _FIRMWARE:
         path = next((each / name for each in directories if (each / name).exists()), None)
         if path is None:
             raise VmmError(f"QEMU's firmware {name} is missing (package {PACKAGE}, seabios)")
-        yield name, path
+        found[name] = path
+    return found

@@ -24,6 +24,8 @@ MAX_MILLI_CPU: Final = 1000
 """The largest machine that the driver supports, in thousandths of a vCPU."""
 _MIB: Final = 1 << 20
 _PAGE_BYTES: Final = 4096
+_SOCKETS_MIB: Final = 4
+"""For files of its tmpfs other than the guest's memory."""
 _SANDBOXES: Final = 8
 """How many sandboxes a machine's pod can have, one after another."""
 ALLOWED: Final = seccomp.Extra(
@@ -87,21 +89,8 @@ class UmlDriver:
                 f"{machine.name} needs {machine.size.milli_cpu}m CPU; {self.name} supports one "
                 f"processor, {self.max_milli_cpu}m"
             )
-        guest_mib = guest_memory_mib(machine.size.memory_mib)
-        self._check_mappings(machine.name, mappings(guest_mib))
-        memory_bytes = guest_mib * _MIB
-        with open_disks(machine) as disks, _spares(links[1:]) as spares:
-            guests = tuple(zip(links, machine.mac_addresses, strict=True))
-            others = tuple((each, machine.mac_addresses[-1]) for each in spares)
-            start = Invocation(
-                command=kernel_argv(guest_mib, disks, guests + others),
-                descriptors=(*disks.descriptors, *links, *spares),
-                limits=Limits(
-                    1000, (guest_mib + overhead_mib(guest_mib)) * _MIB, processes(guest_mib)
-                ),
-                temporary_bytes=memory_bytes + 4 * _MIB,
-                largest_file_bytes=max(memory_bytes, machine.data_disk.stat().st_size),
-            )
+        check_mappings(machine, self.max_map_count)
+        with invocation(machine, links) as start:
             await self._launcher.launch(machine, self._vmm, start)
 
     async def watch(self, name: str) -> MachineExit:
@@ -116,14 +105,6 @@ class UmlDriver:
         """Limit a machine's CPU to its provisioned amount and the platform's share."""
         self._launcher.set_cpu_quota(name, min(milli_cpu, self.max_milli_cpu))
 
-    def _check_mappings(self, name: str, needed: int) -> None:
-        allowed = read_max_map_count(self.max_map_count)
-        if allowed < needed:
-            raise VmmError(
-                f"{name} needs up to {needed} memory mappings on this host, and vm.max_map_count "
-                f"is {allowed}: `monopod up` raises it, or sysctl -w vm.max_map_count={needed}"
-            )
-
     @property
     def _launcher(self) -> Launcher:
         return Launcher(self.cgroups, self.console_of)
@@ -132,6 +113,47 @@ class UmlDriver:
     def _vmm(self) -> VmmProgram:
         files = {f"/{name}": self.runtime / name for name in ("linux", "lib", "lib64")}
         return VmmProgram(files, ALLOWED, proc=True, fixed_addresses=True)
+
+
+@contextmanager
+def invocation(machine: Machine, links: Sequence[int]) -> Generator[Invocation]:
+    """Open what a kernel inherits, for the length of a block.
+
+    Args:
+        machine: The machine, whose disks exist.
+        links: Descriptors of its links, in the order of its MAC addresses.
+
+    Raises:
+        VmmError: A disk cannot be opened.
+    """
+    guest_mib = guest_memory_mib(machine.size.memory_mib)
+    memory_bytes = guest_mib * _MIB
+    with open_disks(machine) as disks, _spares(links[1:]) as spares:
+        guests = tuple(zip(links, machine.mac_addresses, strict=True))
+        others = tuple((each, machine.mac_addresses[-1]) for each in spares)
+        yield Invocation(
+            command=kernel_argv(guest_mib, disks, guests + others),
+            descriptors=(*disks.descriptors, *links, *spares),
+            limits=Limits(1000, (guest_mib + overhead_mib(guest_mib)) * _MIB, processes(guest_mib)),
+            temporary_bytes=memory_bytes + _SOCKETS_MIB * _MIB,
+            largest_file_bytes=max(memory_bytes, machine.data_disk.stat().st_size),
+        )
+
+
+def check_mappings(machine: Machine, max_map_count: Path = PARAMETER) -> None:
+    """Check that a process on this host may have as many memory mappings as a machine may need.
+
+    Raises:
+        VmmError: It may not; the message says what to raise.
+    """
+    needed = mappings(guest_memory_mib(machine.size.memory_mib))
+    allowed = read_max_map_count(max_map_count)
+    if allowed < needed:
+        raise VmmError(
+            f"{machine.name} needs up to {needed} memory mappings on this host, and"
+            f" vm.max_map_count is {allowed}: `monopod up` raises it, or sysctl -w"
+            f" vm.max_map_count={needed}"
+        )
 
 
 def guest_memory_mib(memory_mib: int) -> int:

@@ -1,0 +1,68 @@
+"""Devices of a host that launcher pods may need. Pure, but for what makes their nodes."""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from monopod.errors import MonopodError
+
+NODES: Final = Path("/var/lib/monopod-devices")
+"""Directory of the host with device nodes that every user may open, which only root may enter."""
+_MISC_MAJOR: Final = 10
+
+
+class DeviceError(MonopodError):
+    """A device cannot be offered; the message says what to change on the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device of Linux's miscellaneous devices."""
+
+    resource: str
+    """Name of the extended resource."""
+    misc_name: str
+    """Its name in ``/proc/misc``."""
+    minor: int
+    path: Path
+    """Where a container has it."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Environment variables of a container that has it."""
+
+
+KVM: Final = Device("monopod.dev/kvm", "kvm", 232, Path("/dev/kvm"))
+TUN: Final = Device("monopod.dev/tun", "tun", 200, Path("/dev/net/tun"))
+
+
+def is_listed(device: Device, misc: str) -> bool:
+    """Return whether the host's kernel has a device.
+
+    Args:
+        device: The device.
+        misc: The contents of ``/proc/misc``.
+    """
+    return [str(device.minor), device.misc_name] in (line.split() for line in misc.splitlines())
+
+
+def make_node(device: Device, directory: Path = NODES) -> Path:
+    """Make a node of a device that every user may open; returns its path. Idempotent.
+
+    The host's own is root's alone on many hosts, and the VMM's user is no user of the host.
+
+    Raises:
+        DeviceError: It cannot be made.
+    """
+    path = directory / device.misc_name
+    number = os.makedev(_MISC_MAJOR, device.minor)
+    try:
+        directory.chmod(0o700)
+        if not path.exists() or path.stat().st_rdev != number:
+            path.unlink(missing_ok=True)
+            os.mknod(path, stat.S_IFCHR | 0o600, number)
+        path.chmod(0o666)
+    except OSError as error:
+        raise DeviceError(f"no node of device {device.misc_name} can be made: {error}") from error
+    return path

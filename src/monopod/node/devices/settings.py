@@ -1,0 +1,25 @@
+"""Settings of the device plug-in: ``MONOPOD_DEVICES_*``."""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+NAMESPACE: Final = "monopod-devices"
+"""Of the DaemonSet on clusters other than the embedded one."""
+
+
+class DeviceSettings(BaseSettings):
+    """Where the device plug-in meets the kubelet, and what it knows of KVM."""
+
+    model_config = SettingsConfigDict(env_prefix="MONOPOD_DEVICES_", frozen=True)
+
+    directory: Path = Path("/var/lib/kubelet/device-plugins")
+    """The kubelet's directory of device plug-ins."""
+    nodes: Path = Path("/var/lib/monopod-devices")
+    """Directory of the host for device nodes that every user may open, which only root enters."""
+    answer: Path = Path("/run/monopod/kvm.json")
+    """File with which the probe of KVM tells its result."""
+    metrics_port: int = Field(default=9485, ge=1, le=65535)
+    """Port of metrics and health."""

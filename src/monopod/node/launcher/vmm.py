@@ -1,0 +1,159 @@
+"""Runs a machine's VMM in this container until it ends, with the system call filter of its driver.
+
+Programs of Linux guests are in the image where their jails on the embedded cluster have them, so
+that the command lines are the same.
+"""
+
+import asyncio
+import os
+import resource
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from monopod.node.launcher.plan import (
+    CONFIGURATION,
+    MONITOR,
+    PROCESSOR_VARIABLE,
+    PROGRAMS,
+    LauncherError,
+)
+from monopod.node.vmm import console, gvisor, qemu, qmp, seccomp, uml, urpc
+from monopod.node.vmm.driver import Machine, MachineExit
+from monopod.node.vmm.launcher import Invocation
+from monopod.node.vmm.qemu_command import HOST_PROCESSOR, Accelerator
+from monopod.node.vmm.watchdog import WatchdogTimeouts, wait_until_hung
+
+GVISOR: Final = "gvisor"
+UML: Final = "uml"
+QEMU: Final = {f"qemu-{each.value}": each for each in Accelerator}
+"""Accelerators by driver."""
+_LINUX_ROOT: Final = "root.img"
+_CONSOLE_BYTES: Final = 16384
+_READ_BYTES: Final = 65536
+
+
+def root_image(driver: str) -> Path:
+    """Return the root file system of a driver's guests."""
+    return PROGRAMS / (gvisor.ROOT_IMAGE if driver == GVISOR else _LINUX_ROOT)
+
+
+async def run(driver: str, machine: Machine, links: Sequence[int]) -> MachineExit:
+    """Run a configured machine to its end.
+
+    Raises:
+        LauncherError: There is no such driver here.
+        VmmError: The VMM refused.
+    """
+    if driver == GVISOR:
+        return await _run_gvisor(machine, links)
+    if driver == UML:
+        return await _run_uml(machine, links)
+    if driver in QEMU:
+        return await _run_qemu(QEMU[driver], machine, links)
+    raise LauncherError(f"this launcher has no driver {driver}")
+
+
+async def _run_gvisor(machine: Machine, links: Sequence[int]) -> MachineExit:
+    async with AsyncExitStack() as stack:
+        listening, client = urpc.connected()
+        stack.enter_context(client)
+        with listening, gvisor.invocation(machine, PROGRAMS, listening.fileno()) as start:
+            program = PROGRAMS / Path(start.command[0]).name
+            sandbox = _running(start, gvisor.ALLOWED, program)
+            vmm = await stack.enter_async_context(sandbox)
+        await gvisor.hand_over(client, machine, links)
+        return console.classify_exit(machine.name, await vmm.ended())
+
+
+async def _run_uml(machine: Machine, links: Sequence[int]) -> MachineExit:
+    uml.check_mappings(machine)
+    async with AsyncExitStack() as stack:
+        with uml.invocation(machine, links) as start:
+            vmm = await stack.enter_async_context(_running(start, uml.ALLOWED))
+        return console.classify_exit(machine.name, await vmm.ended())
+
+
+async def _run_qemu(
+    accelerator: Accelerator, machine: Machine, links: Sequence[int]
+) -> MachineExit:
+    """Run QEMU until it ends, or until its guest hangs."""
+    processor = os.environ.get(PROCESSOR_VARIABLE) or HOST_PROCESSOR
+    async with AsyncExitStack() as stack:
+        with (
+            qmp.listen(MONITOR) as monitor,
+            qemu.invocation(accelerator, machine, links, monitor.fileno(), processor) as start,
+        ):
+            allowed = qemu.allowed(accelerator)
+            vmm = await stack.enter_async_context(_running(start, allowed))
+        ended = asyncio.create_task(vmm.ended())
+        hung = asyncio.create_task(wait_until_hung(MONITOR, WatchdogTimeouts()))
+        try:
+            await asyncio.wait((ended, hung), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return console.classify_exit(machine.name, ended.result())
+            return MachineExit(machine.name, "GuestHung", hung.result())
+        finally:
+            for task in (ended, hung):
+                task.cancel()
+            await asyncio.gather(ended, hung, return_exceptions=True)
+
+
+class _Vmm:
+    """A running VMM, whose console is copied to the container's log."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def ended(self) -> str:
+        """Wait for its end; returns the end of its console."""
+        kept = b""
+        if self._process.stdout is not None:
+            while part := await self._process.stdout.read(_READ_BYTES):
+                sys.stdout.buffer.write(part)
+                sys.stdout.buffer.flush()
+                kept = (kept + part)[-_CONSOLE_BYTES:]
+        await self._process.wait()
+        return kept.decode(errors="replace")
+
+
+@asynccontextmanager
+async def _running(
+    start: Invocation, allowed: seccomp.Extra, program: Path | None = None
+) -> AsyncGenerator[_Vmm]:
+    """Run a VMM for the length of a block.
+
+    Args:
+        start: What it is started with.
+        allowed: The system calls that it needs.
+        program: Where the image has it. None means where the command says.
+    """
+    rules = seccomp.build_filter(allowed)
+
+    def confine() -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        limit = start.largest_file_bytes
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        rules.load()
+
+    first, *rest = start.command
+    vmm = await asyncio.create_subprocess_exec(
+        *(str(program or first), *rest),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={},
+        cwd="/",
+        pass_fds=start.descriptors,
+        preexec_fn=confine,
+    )
+    # Its private keys; the VMM has its descriptor.
+    CONFIGURATION.unlink()
+    try:
+        yield _Vmm(vmm)
+    finally:
+        if vmm.returncode is None:
+            vmm.kill()
+            await vmm.wait()

@@ -1,0 +1,30 @@
+"""Nodes of devices on a host."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from monopod.node.devices.device import KVM, DeviceError, make_node
+
+pytestmark = pytest.mark.kernel
+
+
+def test_every_user_may_open_a_node_that_only_root_can_name(tmp_path: Path) -> None:
+    for _ in range(2):
+        found = make_node(KVM, tmp_path).stat()
+        assert stat.S_ISCHR(found.st_mode)
+        assert stat.S_IMODE(found.st_mode) == 0o666
+        assert found.st_rdev == os.makedev(10, 232)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_what_is_no_such_node_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "kvm").write_text("")
+    assert make_node(KVM, tmp_path).is_char_device()
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="no node of device kvm"):
+        make_node(KVM, tmp_path / "missing")
