@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from monopod.node.provider.launcher_settings import NAMESPACE
 from monopod.util.process import ProcessError
+from tests.e2e.launchers import PORT, deployment, launchers, pods_of, ready, run_in
 from tests.framework.eventually import eventually
 from tests.framework.launcher_cluster import LauncherCluster, running_launchers
 from tests.framework.plain_cluster import Direction, Host
@@ -18,7 +19,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 _BY_REQUEST: Final = pytest.mark.skipif(
     "MONOPOD_LONG_TESTS" not in os.environ, reason="it takes minutes"
 )
-PORT: Final = 8080
 
 
 @pytest_asyncio.fixture(
@@ -37,116 +37,53 @@ async def cluster(
         yield running
 
 
-def _template(cluster: LauncherCluster, app: str) -> dict[str, Any]:
-    serve = f"mkdir /tmp/www; hostname >/tmp/www/index.html; exec httpd -f -p {PORT} -h /tmp/www"
-    return {
-        "metadata": {"labels": {"app": app, "eks.amazonaws.com/fargate-profile": "default"}},
-        "spec": {
-            "schedulerName": "fargate-scheduler",
-            "terminationGracePeriodSeconds": 0,
-            "containers": [
-                {
-                    "name": "main",
-                    "image": cluster.image,
-                    "command": ["sh", "-c", serve],
-                    "readinessProbe": {"httpGet": {"port": PORT}, "periodSeconds": 1},
-                }
-            ],
-        },
-    }
-
-
-def _deployment(cluster: LauncherCluster, app: str, replicas: int = 1) -> list[dict[str, Any]]:
-    return [
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": app, "namespace": "default"},
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": {"app": app}},
-                "template": _template(cluster, app),
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": app, "namespace": "default"},
-            "spec": {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": PORT}]},
-        },
-    ]
-
-
-async def _ready(cluster: LauncherCluster, app: str) -> None:
-    try:
-        await cluster.kubectl("rollout", "status", f"deployment/{app}", "--timeout=100s")
-    except ProcessError as error:
-        seen = await cluster.kubectl("get", "pods,microvms,events", "-A", "-o", "wide")
-        pytest.fail(f"{error}\n{seen}")
-
-
-async def _pods(cluster: LauncherCluster, app: str) -> list[dict[str, Any]]:
-    return json.loads(await cluster.kubectl("get", "pods", "-l", f"app={app}", "-o", "json"))[
-        "items"
-    ]
-
-
-async def _launchers(cluster: LauncherCluster) -> dict[str, dict[str, Any]]:
-    found = json.loads(await cluster.kubectl("get", "pods", "-n", NAMESPACE, "-o", "json"))
-    return {each["metadata"]["name"]: each for each in found["items"]}
-
-
-async def _exec(cluster: LauncherCluster, app: str, command: str) -> str:
-    return await cluster.kubectl("exec", f"deployment/{app}", "--", "sh", "-c", command)
-
-
 @pytest.mark.row("S1")
 @pytest.mark.row("S5")
 async def test_pods_of_two_hosts_reach_each_other_by_service(cluster: LauncherCluster) -> None:
-    await cluster.apply(*_deployment(cluster, "one"), *_deployment(cluster, "two"))
-    await _ready(cluster, "one")
-    await _ready(cluster, "two")
-    (one,), (two,) = await _pods(cluster, "one"), await _pods(cluster, "two")
+    await cluster.apply(*deployment(cluster, "one"), *deployment(cluster, "two"))
+    await ready(cluster, "one")
+    await ready(cluster, "two")
+    (one,), (two,) = await pods_of(cluster, "one"), await pods_of(cluster, "two")
     machines = json.loads(await cluster.kubectl("get", "microvms", "-o", "json"))["items"]
     hosts = {each["status"]["host"] for each in machines}
-    launchers = await _launchers(cluster)
+    found = await launchers(cluster)
     for each in machines:
         pod = next(p for p in (one, two) if p["metadata"]["uid"] == each["spec"]["podRef"]["uid"])
-        launcher = launchers[each["metadata"]["name"]]
+        launcher = found[each["metadata"]["name"]]
         # The machine's pod has the address that the CNI plug-in gave to the launcher.
         assert pod["status"]["podIP"] == launcher["status"]["podIP"]
         assert pod["spec"]["nodeName"].startswith("fargate-ip-")
     assert len(hosts) == 2
-    answered = await _exec(cluster, "one", "timeout 5 wget -qO- http://two.default.svc/")
+    answered = await run_in(cluster, "one", "timeout 5 wget -qO- http://two.default.svc/")
     assert answered.strip() == two["metadata"]["name"]
-    itself = await _exec(cluster, "one", "timeout 5 wget -qO- http://one.default.svc/")
+    itself = await run_in(cluster, "one", "timeout 5 wget -qO- http://one.default.svc/")
     assert itself.strip() == one["metadata"]["name"]
 
 
 async def test_logs_and_the_api_server_are_in_reach(cluster: LauncherCluster) -> None:
-    await cluster.apply(*_deployment(cluster, "one"))
-    await _ready(cluster, "one")
-    found = await _exec(cluster, "one", "nslookup kubernetes.default.svc.cluster.local")
+    await cluster.apply(*deployment(cluster, "one"))
+    await ready(cluster, "one")
+    found = await run_in(cluster, "one", "nslookup kubernetes.default.svc.cluster.local")
     assert "10.96.0.1" in found
     # It fails unless the connection is made.
-    await _exec(cluster, "one", "timeout 5 nc kubernetes.default 443 </dev/null")
-    assert "gvisor" in await _exec(cluster, "one", "cat /proc/version")
+    await run_in(cluster, "one", "timeout 5 nc kubernetes.default 443 </dev/null")
+    assert "gvisor" in await run_in(cluster, "one", "cat /proc/version")
     await cluster.kubectl("logs", "deployment/one")
 
 
 @pytest.mark.row("S19")
 async def test_metadata_is_out_of_reach(cluster: LauncherCluster) -> None:
-    await cluster.apply(*_deployment(cluster, "one"))
-    await _ready(cluster, "one")
+    await cluster.apply(*deployment(cluster, "one"))
+    await ready(cluster, "one")
     with pytest.raises(ProcessError):
-        await _exec(cluster, "one", "timeout 3 wget -qO- http://169.254.169.254/latest/")
+        await run_in(cluster, "one", "timeout 3 wget -qO- http://169.254.169.254/latest/")
 
 
 @pytest.mark.row("S17")
 async def test_the_vmm_has_no_privilege(cluster: LauncherCluster) -> None:
-    await cluster.apply(*_deployment(cluster, "one"))
-    await _ready(cluster, "one")
-    for name, launcher in (await _launchers(cluster)).items():
+    await cluster.apply(*deployment(cluster, "one"))
+    await ready(cluster, "one")
+    for name, launcher in (await launchers(cluster)).items():
         assert "serviceaccount" not in json.dumps(launcher["spec"])
         words = ("exec", "-n", NAMESPACE, name, "-c", "machine", "--", "sh", "-c")
         fields = "Name|Uid|CapEff|CapBnd|NoNew|Seccomp:"
@@ -174,13 +111,13 @@ def _policy(name: str, app: str, **spec: Any) -> dict[str, Any]:
 
 @pytest.mark.row("S5")
 async def test_network_policies_apply(cluster: LauncherCluster) -> None:
-    await cluster.apply(*_deployment(cluster, "one"), *_deployment(cluster, "two"))
-    await _ready(cluster, "one")
-    await _ready(cluster, "two")
+    await cluster.apply(*deployment(cluster, "one"), *deployment(cluster, "two"))
+    await ready(cluster, "one")
+    await ready(cluster, "two")
 
     async def reaches() -> bool:
         try:
-            await _exec(cluster, "one", "timeout 2 wget -qO- http://two.default.svc/")
+            await run_in(cluster, "one", "timeout 2 wget -qO- http://two.default.svc/")
         except ProcessError:
             return False
         return True
@@ -198,7 +135,7 @@ async def test_network_policies_apply(cluster: LauncherCluster) -> None:
     await cluster.apply(_policy("one", "one", policyTypes=["Egress"]))
     await eventually(is_cut, "one opens nothing")
     # Its node, readiness probes, logs and exec are not its pod's traffic.
-    await _ready(cluster, "one")
+    await ready(cluster, "one")
     # CoreDNS is no pod here.
     dns = {"ipBlock": {"cidr": f"{cluster.plain.addresses.dns}/32"}}
     two = {"podSelector": {"matchLabels": {"app": "two"}}}
@@ -210,14 +147,14 @@ async def test_network_policies_apply(cluster: LauncherCluster) -> None:
 
 @pytest.mark.row("S1")
 async def test_everything_of_a_pod_goes_with_it(cluster: LauncherCluster) -> None:
-    await cluster.apply(*_deployment(cluster, "one"), *_deployment(cluster, "two"))
-    await _ready(cluster, "one")
+    await cluster.apply(*deployment(cluster, "one"), *deployment(cluster, "two"))
+    await ready(cluster, "one")
     await cluster.kubectl("delete", "deployment,service", "one", "two", "--wait")
 
     async def nothing() -> bool:
         machines = await cluster.kubectl("get", "microvms", "-o", "name")
         nodes = await cluster.kubectl("get", "nodes", "-o", "name")
-        return not machines and "fargate" not in nodes and not await _launchers(cluster)
+        return not machines and "fargate" not in nodes and not await launchers(cluster)
 
     await eventually(nothing, "machines, launcher pods and nodes are gone", timeout_s=60)
 
@@ -226,7 +163,7 @@ async def _on_host(cluster: LauncherCluster, host: Host) -> dict[str, str]:
     """The addresses of a host's machines, by name."""
     return {
         name: each["status"]["podIP"]
-        for name, each in (await _launchers(cluster)).items()
+        for name, each in (await launchers(cluster)).items()
         if each["spec"].get("nodeName") == host.name and each["status"].get("podIP")
     }
 
@@ -239,7 +176,7 @@ async def _replaced(
     async def replaced() -> bool:
         ready = {
             pod["status"]["podIP"]
-            for pod in await _pods(cluster, app)
+            for pod in await pods_of(cluster, app)
             if not pod["metadata"].get("deletionTimestamp")
             for each in pod["status"].get("conditions", ())
             if each["type"] == "Ready" and each["status"] == "True"
@@ -256,11 +193,11 @@ async def _freed(cluster: LauncherCluster, app: str, before: Mapping[str, str]) 
 
     async def freed() -> bool:
         left = await cluster.kubectl("get", "microvms", "-o", "name")
-        gone = not before.keys() & (await _launchers(cluster)).keys()
+        gone = not before.keys() & (await launchers(cluster)).keys()
         return gone and not any(name in left for name in before)
 
     await eventually(freed, "the lost machines' objects are gone", timeout_s=120)
-    addresses = [each["status"]["podIP"] for each in await _pods(cluster, app)]
+    addresses = [each["status"]["podIP"] for each in await pods_of(cluster, app)]
     assert len(addresses) == len(set(addresses)) == 2
 
 
@@ -270,8 +207,8 @@ async def _freed(cluster: LauncherCluster, app: str, before: Mapping[str, str]) 
 async def test_a_host_that_is_cut_off_has_its_pods_replaced_and_gives_up_its_machines(
     cluster: LauncherCluster, direction: Direction
 ) -> None:
-    await cluster.apply(*_deployment(cluster, "cut", replicas=2))
-    await _ready(cluster, "cut")
+    await cluster.apply(*deployment(cluster, "cut", replicas=2))
+    await ready(cluster, "cut")
     host = cluster.plain.hosts[0]
     before = await _on_host(cluster, host)
     assert before
@@ -290,8 +227,8 @@ async def test_a_host_that_is_cut_off_has_its_pods_replaced_and_gives_up_its_mac
 async def test_a_lost_hosts_pods_are_rescheduled_and_its_addresses_freed(
     cluster: LauncherCluster,
 ) -> None:
-    await cluster.apply(*_deployment(cluster, "lost", replicas=2))
-    await _ready(cluster, "lost")
+    await cluster.apply(*deployment(cluster, "lost", replicas=2))
+    await ready(cluster, "lost")
     host = cluster.plain.hosts[0]
     before = await _on_host(cluster, host)
     assert before

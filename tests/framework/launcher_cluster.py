@@ -28,6 +28,8 @@ from monopod.identity.authority import Subject
 from monopod.identity.pull_grant import PullGrants
 from monopod.install import access
 from monopod.install.images import build_monopod_images
+from monopod.install.installation import device_plugin
+from monopod.install.values import Values
 from monopod.kube import connect
 from monopod.node.net.namespaces import Namespace
 from monopod.node.provider.kubernetes import open_launchers
@@ -42,6 +44,7 @@ REGION: Final = "local-1"
 _REGISTRY_PORT: Final = 5000
 _USERS: Final = ("monopod:microvm", "monopod:fargate-scheduler", "monopod:policies")
 _IMAGE: Final = "example.test/monopod/launcher:1"
+_LINUX_IMAGE: Final = "example.test/monopod/launcher-linux:1"
 # Kubelets of machines report as often as upstream's do.
 _TIMINGS: Final = Timings(monitor_grace_s=40)
 _RBAC: Final = "rbac.authorization.k8s.io"
@@ -66,7 +69,11 @@ class LauncherCluster:
 
 @asynccontextmanager
 async def running_launchers(
-    directory: Path, *, user_namespaces: bool, zones: Sequence[str] = ("zone-a",)
+    directory: Path,
+    *,
+    user_namespaces: bool,
+    zones: Sequence[str] = ("zone-a",),
+    drivers: Sequence[str] = ("gvisor",),
 ) -> AsyncGenerator[LauncherCluster]:
     """Run a cluster of two hosts, on which pods of namespace ``default`` get machines.
 
@@ -74,13 +81,23 @@ async def running_launchers(
         directory: A directory for its files, new or empty.
         user_namespaces: Whether launcher pods have one.
         zones: The zones of its hosts, each of which has a subnet.
+        drivers: The drivers of launcher pods.
     """
-    images = await build_monopod_images(Settings(region=REGION))
+    settings = LauncherSettings(
+        image=_IMAGE,
+        linux_image=_LINUX_IMAGE,
+        drivers=tuple(drivers),
+        user_namespaces=user_namespaces,
+    )
+    linux = set(drivers) != {"gvisor"}
+    images = await build_monopod_images(Settings(region=REGION), linux=linux)
     async with AsyncExitStack() as stack:
         plain = await stack.enter_async_context(
             PlainCluster.running(directory / "cluster", zones=zones, timings=_TIMINGS)
         )
         await plain.import_image(images.launcher, _IMAGE)
+        if images.launcher_linux is not None:
+            await plain.import_image(images.launcher_linux, _LINUX_IMAGE)
         registry = await serve_images(stack, plain, directory / "registry")
         await _furnish(plain, dict.fromkeys(zones))
         endpoint = ClusterEndpoint(
@@ -92,7 +109,10 @@ async def running_launchers(
             cluster_dns=IPv4Address(DNS_SERVICE),
             resolver=IPv4Address(DNS_SERVICE),
         )
-        await _control(stack, plain, endpoint, directory, user_namespaces)
+        if any(each.startswith("qemu") for each in drivers):
+            values = Values("", "", launcher_linux_image=_LINUX_IMAGE, drivers=",".join(drivers))
+            await plain.apply(*device_plugin(values))
+        await _control(stack, plain, endpoint, directory, settings)
         yield LauncherCluster(plain, f"{registry}/monopod/test:1")
 
 
@@ -215,14 +235,13 @@ async def _control(
     plain: PlainCluster,
     endpoint: ClusterEndpoint,
     directory: Path,
-    user_namespaces: bool,
+    launchers: LauncherSettings,
 ) -> None:
     """Run the scheduler, the MicroVM controllers and those of policies in this process."""
     clients = [
         await stack.enter_async_context(connect(plain.user(name), name.partition(":")[2]))
         for name in _USERS
     ]
-    launchers = LauncherSettings(image=_IMAGE, user_namespaces=user_namespaces)
     provider = await stack.enter_async_context(open_launchers(clients[0], launchers))
     ready = [asyncio.Event() for _ in _USERS]
     grants = PullGrants(directory / "pulls")

@@ -82,14 +82,15 @@ func (m *memory) allocate(t *kernel.Task, length int64) {
 		m.allocated.Add(length)
 		return
 	}
-	if m.stopping.CompareAndSwap(false, true) {
+	// The next process may be here before the end of an earlier one was noticed.
+	if m.stopping.Swap(t.ThreadGroup()) != t.ThreadGroup() {
 		go m.stop(t)
 	}
 }
 
 // stop stops a process until it is killed, or memory is free again.
 func (m *memory) stop(t *kernel.Task) {
-	defer m.stopping.Store(false)
+	defer m.stopping.CompareAndSwap(t.ThreadGroup(), nil)
 	send := func(signal linux.Signal) {
 		t.ThreadGroup().SendSignal(&linux.SignalInfo{Signo: int32(signal), Code: linux.SI_KERNEL})
 	}
@@ -140,8 +141,8 @@ MEMORY: Final = (
         f"{_FIELD}\t// allocated is what was allocated since usage was scanned.\n"
         "\tallocated atomicbitops.Int64\n"
         "\tscanned   atomicbitops.Int64\n"
-        "\t// stopping is true while a process is stopped for exceeding the limit.\n"
-        "\tstopping atomicbitops.Bool\n",
+        "\t// stopping is the process that is stopped for exceeding the limit.\n"
+        "\tstopping atomic.Pointer[kernel.ThreadGroup]\n",
     ),
     Replacement(
         _FILE,
@@ -150,7 +151,7 @@ MEMORY: Final = (
         "\t} else {\n\t\tlimited.Store(mm.m.id, mm.m)\n\t}\n",
     ),
     Replacement(_FILE, _DETACH, f"{_DETACH}\tlimited.Delete(m.id)\n"),
-    Replacement(_FILE, '\t"strings"\n', '\t"strings"\n\t"time"\n'),
+    Replacement(_FILE, '\t"strings"\n', '\t"strings"\n\t"sync/atomic"\n\t"time"\n'),
     Replacement(
         _FILE,
         _IMPORT,
