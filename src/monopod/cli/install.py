@@ -116,10 +116,16 @@ def _checked(drivers: str, linux_image: str) -> str:
     Raises:
         BadParameter: One is unknown, or the image for one is not named.
     """
+    named = linux_image or "not named"
     try:
-        settings = LauncherSettings.model_validate({"drivers": drivers, "linux_image": linux_image})
+        settings = LauncherSettings.model_validate({"drivers": drivers, "linux_image": named})
     except ValidationError as error:
         raise typer.BadParameter("; ".join(each["msg"] for each in error.errors())) from None
+    if set(settings.drivers) - {GVISOR} and not linux_image:
+        raise typer.BadParameter(
+            f"--drivers names others than {GVISOR}: name --launcher-linux-image, or a release that"
+            f" has {LAUNCHER_LINUX}"
+        )
     return ",".join(settings.drivers)
 
 

@@ -35,8 +35,15 @@ async def unpack(archive: Path, path: Path, storage_gib: int) -> None:
             *("tar", "--extract", f"--file={archive}", "--no-same-owner"),
             *("--directory", path.parent, f"--transform=s,.*,{path.name},"),
         )
-        if storage_gib << 30 > path.stat().st_size:
-            await asyncio.to_thread(os.truncate, path, storage_gib << 30)
+        if await asyncio.to_thread(_grow, path, storage_gib << 30):
             await process.run("resize2fs", "-f", path)
     except (OSError, process.ProcessError) as error:
         raise LauncherError(f"the data disk {path} cannot be made: {error}") from error
+
+
+def _grow(path: Path, size: int) -> bool:
+    """Make a file larger, never smaller; returns whether it was changed."""
+    grows = path.stat().st_size < size
+    if grows:
+        os.truncate(path, size)
+    return grows
