@@ -34,7 +34,8 @@ CONTROLLERS: Final = "monopod/controllers"
 LAUNCHER: Final = "monopod/launcher"
 LAUNCHER_LINUX: Final = "monopod/launcher-linux"
 _PACKAGES: Final = ("ca-certificates", "iproute2", "libseccomp2", "nftables", "python3")
-_LINUX_PACKAGES: Final = (*_PACKAGES, "e2fsprogs", "qemu-system-x86", "seabios")
+_LINUX_PACKAGES: Final = (*_PACKAGES, "e2fsprogs", "libstdc++6", "qemu-system-x86", "seabios")
+"""``libstdc++6`` is for gRPC."""
 _FIRMWARE: Final = ("usr/share/qemu", "usr/share/seabios")
 """Where those packages have QEMU's firmware."""
 _USER: Final = "65532:65532"

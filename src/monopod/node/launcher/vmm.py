@@ -5,6 +5,7 @@ that the command lines are the same.
 """
 
 import asyncio
+import ctypes
 import os
 import resource
 import sys
@@ -21,7 +22,7 @@ from monopod.node.launcher.plan import (
     LauncherError,
 )
 from monopod.node.vmm import console, gvisor, qemu, qmp, seccomp, uml, urpc
-from monopod.node.vmm.driver import Machine, MachineExit
+from monopod.node.vmm.driver import Machine, MachineExit, VmmError
 from monopod.node.vmm.launcher import Invocation
 from monopod.node.vmm.qemu_command import HOST_PROCESSOR, Accelerator
 from monopod.node.vmm.watchdog import WatchdogTimeouts, wait_until_hung
@@ -31,6 +32,9 @@ UML: Final = "uml"
 QEMU: Final = {f"qemu-{each.value}": each for each in Accelerator}
 """Accelerators by driver."""
 _LINUX_ROOT: Final = "root.img"
+_LIBC: Final = ctypes.CDLL(None)
+_ADDR_NO_RANDOMIZE: Final = 0x0040000
+_GET_PERSONALITY: Final = 0xFFFFFFFF
 _CONSOLE_BYTES: Final = 16384
 _READ_BYTES: Final = 65536
 
@@ -72,7 +76,8 @@ async def _run_uml(machine: Machine, links: Sequence[int]) -> MachineExit:
     uml.check_mappings(machine)
     async with AsyncExitStack() as stack:
         with uml.invocation(machine, links) as start:
-            vmm = await stack.enter_async_context(_running(start, uml.ALLOWED))
+            kernel = _running(start, uml.ALLOWED, fixed_addresses=True)
+            vmm = await stack.enter_async_context(kernel)
         return console.classify_exit(machine.name, await vmm.ended())
 
 
@@ -101,6 +106,14 @@ async def _run_qemu(
             await asyncio.gather(ended, hung, return_exceptions=True)
 
 
+def _check_personality() -> None:
+    """Try it out: what fails between fork and exec cannot say why."""
+    before = _LIBC.personality(_GET_PERSONALITY)
+    if before < 0 or _LIBC.personality(before | _ADDR_NO_RANDOMIZE) < 0:
+        raise VmmError("the container's seccomp profile refuses personality(2), which UML needs")
+    _LIBC.personality(before)
+
+
 class _Vmm:
     """A running VMM, whose console is copied to the container's log."""
 
@@ -121,7 +134,11 @@ class _Vmm:
 
 @asynccontextmanager
 async def _running(
-    start: Invocation, allowed: seccomp.Extra, program: Path | None = None
+    start: Invocation,
+    allowed: seccomp.Extra,
+    program: Path | None = None,
+    *,
+    fixed_addresses: bool = False,
 ) -> AsyncGenerator[_Vmm]:
     """Run a VMM for the length of a block.
 
@@ -129,10 +146,18 @@ async def _running(
         start: What it is started with.
         allowed: The system calls that it needs.
         program: Where the image has it. None means where the command says.
+        fixed_addresses: Whether its addresses are not random (see ``monopod.node.vmm.jail``).
+
+    Raises:
+        VmmError: The container's system call filter refuses fixed addresses.
     """
     rules = seccomp.build_filter(allowed)
+    if fixed_addresses:
+        _check_personality()
 
     def confine() -> None:
+        if fixed_addresses:
+            _LIBC.personality(_ADDR_NO_RANDOMIZE)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         limit = start.largest_file_bytes
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

@@ -33,6 +33,9 @@ class LauncherNeeds:
     """Memory that it requests beyond what a gVisor machine does."""
     guest_memory_mib: int = 0
     """Size of the tmpfs on ``/dev/shm`` that has the guest's memory. 0 means that none has."""
+    seccomp: str = "RuntimeDefault"
+    """Type of the profile of container ``machine``. The VMM has its driver's own filter as well, an
+    allow-list."""
     devices: tuple[str, ...] = ()
     """Extended resources of container ``machine``."""
     network_devices: tuple[str, ...] = ()
@@ -54,6 +57,8 @@ def needs(driver: str, size: Size, settings: LauncherSettings) -> LauncherNeeds:
                 settings.linux_image,
                 guest_mib + uml.overhead_mib(guest_mib),
                 guest_memory_mib=guest_mib + _SHM_MIB,
+                # The runtime's refuses personality(2), by which addresses are not random.
+                seccomp="Unconfined",
             )
         case "qemu-tcg" | "qemu-kvm":
             kvm = driver == QEMU_KVM

@@ -235,6 +235,7 @@ def _machine(
             allowPrivilegeEscalation=False,
             readOnlyRootFilesystem=True,
             capabilities=models.Capabilities(drop=["ALL"]),
+            seccompProfile=models.SeccompProfile(type=wants.seccomp),
         ),
         volumeMounts=[
             _shared(),
