@@ -11,13 +11,13 @@ from monopod.node.devices.device import KVM, DeviceError, make_node
 pytestmark = pytest.mark.kernel
 
 
-def test_every_user_may_open_a_node_that_only_root_can_name(tmp_path: Path) -> None:
+def test_every_user_may_open_a_node_in_a_directory_that_only_root_can_list(tmp_path: Path) -> None:
     for _ in range(2):
         found = make_node(KVM, tmp_path).stat()
         assert stat.S_ISCHR(found.st_mode)
         assert stat.S_IMODE(found.st_mode) == 0o666
         assert found.st_rdev == os.makedev(10, 232)
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o711
 
 
 def test_what_is_no_such_node_is_replaced(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.framework.eventually import eventually
 pytestmark = pytest.mark.unit
 
 MISC = "232 kvm\n200 tun\n235 autofs\n"
-NODE = Path("/var/lib/monopod-devices/kvm")
+NODE = "/var/lib/monopod-devices/kvm"
 
 
 class Kubelet:
@@ -57,7 +57,7 @@ class Kubelet:
 
 def plugin(present: Callable[[], bool] = lambda: True) -> DevicePlugin:
     device = replace(KVM, environment={"MONOPOD_KVM_PROCESSOR": "host"})
-    return DevicePlugin(device, NODE, present, every_s=0.01)
+    return DevicePlugin(device, present, every_s=0.01)
 
 
 @asynccontextmanager
@@ -86,7 +86,7 @@ async def test_each_container_gets_the_device_once(tmp_path: Path) -> None:
     assert len(answer.container_responses) == 2
     for given in answer.container_responses:
         (device,) = given.devices
-        assert (device.container_path, device.host_path) == ("/dev/kvm", str(NODE))
+        assert (device.container_path, device.host_path) == (NODE, NODE)
         assert device.permissions == "rw"
         assert dict(given.envs) == {"MONOPOD_KVM_PROCESSOR": "host"}
 
@@ -113,7 +113,7 @@ async def test_the_kubelet_hears_when_the_device_is_gone(tmp_path: Path) -> None
 async def test_every_kubelet_that_starts_is_told(tmp_path: Path) -> None:
     kubelet = Kubelet(tmp_path)
     ready = asyncio.Event()
-    tun = DevicePlugin(TUN, Path("/x/tun"), lambda: True)
+    tun = DevicePlugin(TUN, lambda: True)
     work = asyncio.create_task(manager.run([plugin(), tun], tmp_path, ready.set, every_s=0.01))
     try:
         async with kubelet.running():

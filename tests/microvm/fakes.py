@@ -53,6 +53,8 @@ class FakeHost:
         self.lacks = {"qemu-kvm"}
         """Drivers that are unavailable."""
         self.kubelet_started: datetime | None = None
+        self.remembers = True
+        """Whether a driver is known as soon as it was chosen: a launcher pod's is known later."""
         self.console = "Run /sbin/init | kubelet: cannot reach it"
         self.broken = ""
         """If set, every launch fails at once with this reason."""
@@ -151,7 +153,7 @@ class FakeProvider:
 
     def chosen(self, name: str) -> DriverSelection | None:
         machine = self._host.machines.get(name)
-        return None if machine is None else _CHOICE
+        return _CHOICE if machine is not None and self._host.remembers else None
 
     async def console_tail(self, name: str) -> str:
         await asyncio.sleep(0)

@@ -253,7 +253,9 @@ async def test_a_pod_without_an_available_driver_can_be_deleted(world: World) ->
         await world.gone(name)
 
 
-async def test_the_selected_driver_is_recorded_in_the_status(world: World) -> None:
+@pytest.mark.parametrize("remembers", [True, False])
+async def test_the_selected_driver_is_recorded_in_the_status(world: World, remembers: bool) -> None:
+    world.host.remembers = remembers
     async with world.controller():
         name = await world.claim(await world.pod())
         machine = await world.condition(name, conditions.LAUNCHED)

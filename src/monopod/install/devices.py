@@ -10,6 +10,7 @@ from typing import Final
 from monopod.install.accounts import Manifest
 from monopod.install.values import Setting, Values
 from monopod.install.workloads import LABELS
+from monopod.node.devices.device import NODES
 from monopod.node.devices.settings import NAMESPACE, DeviceSettings
 
 NAME: Final = "monopod-devices"
@@ -21,9 +22,8 @@ _UNREADY: Final = "node.kubernetes.io/not-ready"
 def plugin(values: Values) -> Manifest:
     """Return the DaemonSet."""
     settings = DeviceSettings.model_fields
-    directory, nodes, answer = (
-        str(settings[name].default) for name in ("directory", "nodes", "answer")
-    )
+    directory, answer = (str(settings[name].default) for name in ("directory", "answer"))
+    nodes = str(NODES)
     answers = _mount(_ANSWER, str(Path(answer).parent))
     port: int = settings["metrics_port"].default
     template = {

@@ -112,7 +112,8 @@ class Handlers:
         return True
 
     async def _mark_launched(self, machine: MicroVM, _: actions.MarkLaunched) -> bool:
-        self._wrote(await launch.mark_launched(self._context, machine))
+        choice = self._context.provider.chosen(name_of(machine))
+        self._wrote(await launch.mark_launched(self._context, machine, choice))
         return True
 
     async def _mark_launch_failed(self, machine: MicroVM, action: actions.MarkLaunchFailed) -> bool:

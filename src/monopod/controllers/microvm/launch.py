@@ -32,6 +32,7 @@ from monopod.node.guest import NodeConfiguration, PullProxy, Registry, node_file
 from monopod.node.net.addresses import guest_mac, host_name, resolver
 from monopod.node.provider import (
     CapacityUnavailableError,
+    DriverSelection,
     DriverUnavailableError,
     HostCordonedError,
     LaunchRequest,
@@ -51,15 +52,17 @@ async def launch(context: Context, machine: MicroVM) -> MicroVM:
     return await _Attempt(context, machine).make()
 
 
-async def mark_launched(context: Context, machine: MicroVM, **fields: str) -> MicroVM:
+async def mark_launched(
+    context: Context, machine: MicroVM, choice: DriverSelection | None, **fields: str
+) -> MicroVM:
     """Record that a machine runs, and under which driver.
 
     Args:
         context: The controller's collaborators.
         machine: The machine.
+        choice: The driver that was chosen for it. None means that it is not known.
         fields: Other fields of its status to record.
     """
-    choice = context.provider.chosen(name_of(machine))
     if choice is None:
         running = conditions.changed(conditions.LAUNCHED, True, "Running", "runs")
         return await context.status.status(machine, running, **fields)
@@ -95,7 +98,7 @@ class _Attempt:
     async def make(self) -> MicroVM:
         context = self._context
         try:
-            await self._start()
+            choice = await self._start()
         except (CapacityUnavailableError, HostCordonedError) as error:
             context.events.no_capacity(self._machine, str(error))
             cordoned = isinstance(error, HostCordonedError)
@@ -117,18 +120,19 @@ class _Attempt:
         except (ProviderError, IdentityError, SubnetNotFoundError) as error:
             return await self._failed(str(error))
         context.events.launched(self._machine, self._node)
-        return await mark_launched(context, self._machine, credential=self._credential)
+        return await mark_launched(context, self._machine, choice, credential=self._credential)
 
-    async def _start(self) -> None:
+    async def _start(self) -> DriverSelection:
         context = self._context
         context.observed.record_start(self._name)
         try:
             async with asyncio.timeout(context.settings.launch_timeout_s):
-                await context.provider.launch(self._wanted(), self._configure)
+                choice = await context.provider.launch(self._wanted(), self._configure)
         except BaseException:
             context.observed.record_absence(self._name)
             raise
         context.observed.record_running(self._name)
+        return choice
 
     async def _refused(self, reason: str, why: str) -> MicroVM:
         self._context.observed.record_refusal(self._name, self._context.now())

@@ -42,10 +42,10 @@ def _present(device: Device) -> Callable[[], bool]:
 
 async def _main(service: Daemon) -> None:
     settings = DeviceSettings()
-    plugins = [
-        DevicePlugin(device, make_node(device, settings.nodes), _present(device))
-        for device in offered(settings)
-    ]
+    devices = list(offered(settings))
+    for device in devices:
+        make_node(device)
+    plugins = [DevicePlugin(device, _present(device)) for device in devices]
     await manager.run(plugins, settings.directory, service.ready)
 
 

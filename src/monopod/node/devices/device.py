@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from monopod.errors import MonopodError
+from monopod.node.launcher.plan import DEVICES
 
-NODES: Final = Path("/var/lib/monopod-devices")
-"""Directory of the host with device nodes that every user may open, which only root may enter."""
+NODES: Final = DEVICES
+"""Directory with device nodes that every user may open: on the host, and at the same path in a
+container. In a container with a user namespace runc mounts a device from the path on the host that
+it has in the container, so the host's own node, often root's alone, must not be at that path."""
 _MISC_MAJOR: Final = 10
 
 
@@ -27,14 +30,17 @@ class Device:
     misc_name: str
     """Its name in ``/proc/misc``."""
     minor: int
-    path: Path
-    """Where a container has it."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables of a container that has it."""
 
+    @property
+    def path(self) -> Path:
+        """Where a container has it."""
+        return NODES / self.misc_name
 
-KVM: Final = Device("monopod.dev/kvm", "kvm", 232, Path("/dev/kvm"))
-TUN: Final = Device("monopod.dev/tun", "tun", 200, Path("/dev/net/tun"))
+
+KVM: Final = Device("monopod.dev/kvm", "kvm", 232)
+TUN: Final = Device("monopod.dev/tun", "tun", 200)
 
 
 def is_listed(device: Device, misc: str) -> bool:
@@ -50,7 +56,8 @@ def is_listed(device: Device, misc: str) -> bool:
 def make_node(device: Device, directory: Path = NODES) -> Path:
     """Make a node of a device that every user may open; returns its path. Idempotent.
 
-    The host's own is root's alone on many hosts, and the VMM's user is no user of the host.
+    The host's own is root's alone on many hosts, and the VMM's user is no user of the host. The
+    directory cannot be listed.
 
     Raises:
         DeviceError: It cannot be made.
@@ -58,7 +65,7 @@ def make_node(device: Device, directory: Path = NODES) -> Path:
     path = directory / device.misc_name
     number = os.makedev(_MISC_MAJOR, device.minor)
     try:
-        directory.chmod(0o700)
+        directory.chmod(0o711)
         if not path.exists() or path.stat().st_rdev != number:
             path.unlink(missing_ok=True)
             os.mknod(path, stat.S_IFCHR | 0o600, number)

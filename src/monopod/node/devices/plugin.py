@@ -27,17 +27,15 @@ Present = Callable[[], bool]
 class DevicePlugin:
     """Offers one device of a host, as often as ``MACHINES``."""
 
-    def __init__(self, device: Device, node: Path, present: Present, every_s: float = 5.0) -> None:
+    def __init__(self, device: Device, present: Present, every_s: float = 5.0) -> None:
         """Configure the plug-in.
 
         Args:
-            device: The device.
-            node: Its node on the host.
+            device: The device, whose node exists.
             present: Whether the host has it now.
             every_s: Period in seconds in which that is looked at.
         """
         self.device = device
-        self._node = node
         self._present = present
         self._every_s = every_s
 
@@ -67,7 +65,7 @@ class DevicePlugin:
             devices=[
                 wire.DeviceSpec(
                     container_path=str(self.device.path),
-                    host_path=str(self._node),
+                    host_path=str(self.device.path),
                     permissions="rw",
                 )
             ],

@@ -7,11 +7,11 @@ no code of a user: the guest prints a word and powers off. QEMU has no privilege
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from monopod.node.devices.device import KVM
 from monopod.node.devices.settings import DeviceSettings
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.jail import setpriv_argv
@@ -23,6 +23,7 @@ from monopod.node.vmm.qemu_program import check_version
 from monopod.util import process
 from monopod.util.files import write_atomically
 
+_KVM: Final = Path("/dev/kvm")
 _PATIENCE_S: Final = 20.0
 
 
@@ -41,7 +42,7 @@ async def probe() -> Probe:
 
 async def _boot(command: Sequence[str]) -> str:
     # The node in this container's own /dev; the host's keeps its mode.
-    await asyncio.to_thread(KVM.path.chmod, 0o666)
+    await asyncio.to_thread(_KVM.chmod, 0o666)
     return await _run(command)
 
 

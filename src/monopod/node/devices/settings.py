@@ -17,8 +17,6 @@ class DeviceSettings(BaseSettings):
 
     directory: Path = Path("/var/lib/kubelet/device-plugins")
     """The kubelet's directory of device plug-ins."""
-    nodes: Path = Path("/var/lib/monopod-devices")
-    """Directory of the host for device nodes that every user may open, which only root enters."""
     answer: Path = Path("/run/monopod/kvm.json")
     """File with which the probe of KVM tells its result."""
     metrics_port: int = Field(default=9485, ge=1, le=65535)

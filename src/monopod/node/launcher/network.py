@@ -21,7 +21,7 @@ from monopod.node.launcher.interfaces import (
     SRC_VALID_MARK,
     configure,
 )
-from monopod.node.launcher.plan import LINKS, PROGRAMS, LauncherError, LauncherPlan
+from monopod.node.launcher.plan import LINKS, PROGRAMS, TUN_DEVICE, LauncherError, LauncherPlan
 from monopod.node.launcher.router import MACHINE_ENDS, MANAGEMENT, POD, Uplink
 from monopod.node.net import nft
 from monopod.node.net.offload import transmit_checksums_in_software
@@ -138,7 +138,7 @@ def _taps(stack: ExitStack) -> Sequence[int]:
     ends: list[int] = []
     for name in (MANAGEMENT, POD):
         try:
-            device = stack.enter_context(attach_tap(name))
+            device = stack.enter_context(attach_tap(name, TUN_DEVICE))
         except OSError as error:
             if error.errno == errno.EBUSY:
                 return ()

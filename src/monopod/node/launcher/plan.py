@@ -28,6 +28,10 @@ PROGRAMS: Final = Path("/machine")
 """Directory of the image with the root file system, and with ``runsc`` or the disk's template."""
 TEMPLATE: Final = PROGRAMS / "data.tar"
 """The packed template of the data disk, for guests with a Linux kernel."""
+DEVICES: Final = Path("/var/lib/monopod-devices")
+"""Directory of device nodes, if the device plug-in gave any to a container."""
+TUN_DEVICE: Final = DEVICES / "tun"
+KVM_DEVICE: Final = DEVICES / "kvm"
 PROCESSOR_VARIABLE: Final = "MONOPOD_KVM_PROCESSOR"
 """Model of the virtual processors with which KVM works on the host, as the device plug-in found."""
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from monopod.node.launcher.plan import (
     CONFIGURATION,
+    KVM_DEVICE,
     MONITOR,
     PROCESSOR_VARIABLE,
     PROGRAMS,
@@ -89,7 +90,14 @@ async def _run_qemu(
     async with AsyncExitStack() as stack:
         with (
             qmp.listen(MONITOR) as monitor,
-            qemu.invocation(accelerator, machine, links, monitor.fileno(), processor) as start,
+            qemu.invocation(
+                accelerator,
+                machine,
+                links,
+                monitor.fileno(),
+                processor=processor,
+                device=KVM_DEVICE,
+            ) as start,
         ):
             allowed = qemu.allowed(accelerator)
             vmm = await stack.enter_async_context(_running(start, allowed))

@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-_TUN: Final = Path("/dev/net/tun")
+TUN: Final = Path("/dev/net/tun")
 _TUNSETIFF: Final = 0x400454CA
 _TUNSETPERSIST: Final = 0x400454CB
 _IFF_TAP: Final = 0x0002
@@ -15,15 +15,19 @@ _IFF_NO_PI: Final = 0x1000
 a guest sees a frame, and parses no offload header written by a guest."""
 
 
-def attach_tap(name: str) -> io.FileIO:
+def attach_tap(name: str, tun: Path = TUN) -> io.FileIO:
     """Attach to a tap device, which is made if it is missing; the caller closes it.
 
     A device that was not kept ends with its descriptor.
 
+    Args:
+        name: The interface.
+        tun: The node of the kernel's module.
+
     Raises:
         OSError: The kernel refused, or a process is attached to it already.
     """
-    device = io.FileIO(_TUN, "r+")
+    device = io.FileIO(tun, "r+")
     try:
         request = struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI)
         fcntl.ioctl(device, _TUNSETIFF, request)

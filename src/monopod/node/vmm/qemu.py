@@ -123,7 +123,9 @@ class QemuDriver:
             raise VmmError(f"{machine.name} cannot be launched: {error}") from error
         with (
             monitor,
-            invocation(self.accelerator, machine, links, monitor.fileno(), self.processor) as start,
+            invocation(
+                self.accelerator, machine, links, monitor.fileno(), processor=self.processor
+            ) as start,
         ):
             try:
                 device = self._device(machine.name, machine.uid)
@@ -223,7 +225,9 @@ def invocation(
     machine: Machine,
     links: Sequence[int],
     monitor: int,
+    *,
     processor: str = HOST_PROCESSOR,
+    device: Path | None = None,
 ) -> Generator[Invocation]:
     """Open what QEMU inherits, for the length of a block.
 
@@ -233,6 +237,7 @@ def invocation(
         links: Descriptors of its tap devices, in the order of its MAC addresses.
         monitor: The listening socket of its monitor.
         processor: Model of its virtual processors under KVM.
+        device: The device node of KVM. None means ``/dev/kvm``.
 
     Raises:
         VmmError: A disk cannot be opened.
@@ -244,7 +249,9 @@ def invocation(
         guests = tuple(zip(links, machine.mac_addresses, strict=True))
         wires = Descriptors(disks, guests, monitor)
         yield Invocation(
-            command=qemu_argv(accelerator, vcpus, guest_mib, wires, processor=processor),
+            command=qemu_argv(
+                accelerator, vcpus, guest_mib, wires, processor=processor, device=device
+            ),
             descriptors=(*disks.descriptors, *links, monitor),
             limits=Limits(vcpus * 1000, memory_bytes, threads(vcpus)),
             temporary_bytes=_MIB,

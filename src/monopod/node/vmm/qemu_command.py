@@ -7,6 +7,7 @@ firmware, which are the same for all machines.
 import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from monopod.node.vmm.disks import Disks
@@ -56,6 +57,7 @@ def qemu_argv(
     wires: Descriptors | None,
     *,
     processor: str = HOST_PROCESSOR,
+    device: Path | None = None,
 ) -> list[str]:
     """Return the command.
 
@@ -65,12 +67,13 @@ def qemu_argv(
         guest_mib: The guest's physical memory.
         wires: Descriptors of its devices. None means the probe's guest, which has none.
         processor: Model of its processors under KVM.
+        device: The device node of KVM, from QEMU 9 on. None means ``/dev/kvm``.
     """
     return [
         PROGRAM,
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-L", FIRMWARE),
         *("-sandbox", _SANDBOX, "-name", "machine"),
-        *_processor(accelerator, processor),
+        *_processor(accelerator, processor, device),
         *("-smp", str(cpus), "-m", f"{guest_mib}M"),
         *("-kernel", KERNEL, "-initrd", INITRAMFS, "-append", _kernel_words(probe=wires is None)),
         # Signals go to QEMU, not to the guest.
@@ -79,9 +82,10 @@ def qemu_argv(
     ]
 
 
-def _processor(accelerator: Accelerator, processor: str) -> tuple[str, ...]:
+def _processor(accelerator: Accelerator, processor: str, device: Path | None) -> tuple[str, ...]:
     if accelerator is Accelerator.KVM:
-        return ("-M", _MICROVM, "-accel", "kvm", "-cpu", processor)
+        kvm = "kvm" if device is None else f"kvm,device={device}"
+        return ("-M", _MICROVM, "-accel", kvm, "-cpu", processor)
     # Without KVM a microvm has no clock for the guest to calibrate by.
     translation = f"tcg,thread=multi,tb-size={TRANSLATED_MIB}"
     return ("-M", "q35", "-accel", translation, "-cpu", "max")
