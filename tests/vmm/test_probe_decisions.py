@@ -85,6 +85,19 @@ def test_a_reason_names_all_that_it_depends_on(
     assert explain(answer, module, kernel) == reason
 
 
+def test_where_no_kernel_can_be_named_none_is_asked_for() -> None:
+    answer = Probe(works=False, reason="it does not boot")
+    shown = explain(answer, "kvm_pvm", None, may_name_kernel=False)
+    assert shown.endswith("runs only kernels that are built for it")
+
+
+def test_a_device_in_another_place_is_named_to_qemu() -> None:
+    command = qemu_argv(Accelerator.KVM, 1, 128, None, device=Path("/devices/kvm"))
+    assert command[command.index("-accel") + 1] == "kvm,device=/devices/kvm"
+    command = qemu_argv(Accelerator.KVM, 1, 128, None)
+    assert command[command.index("-accel") + 1] == "kvm"
+
+
 def test_machines_get_the_processor_that_was_seen_to_work(tmp_path: Path) -> None:
     kvm, tcg = (
         QemuDriver(

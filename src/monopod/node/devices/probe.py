@@ -37,7 +37,7 @@ async def probe() -> Probe:
         version = check_version(await _run((PROGRAM, "--version")))
     except process.ProcessError as error:
         raise VmmError(f"{PROGRAM} does not run: {error}") from error
-    return await boot_guest(_boot, version)
+    return await boot_guest(_boot, version, may_name_kernel=False)
 
 
 async def _boot(command: Sequence[str]) -> str:

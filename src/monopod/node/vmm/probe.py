@@ -75,20 +75,23 @@ async def probe_kvm(driver: QemuDriver, patience_s: float = _PATIENCE_S) -> Prob
     return answer
 
 
-async def boot_guest(run: Run, version: str, kernel: Path | None = None) -> Probe:
+async def boot_guest(
+    run: Run, version: str, kernel: Path | None = None, *, may_name_kernel: bool = True
+) -> Probe:
     """Determine whether machines can run under KVM by booting a guest.
 
     Args:
         run: Runs QEMU.
         version: QEMU's version, for users.
         kernel: The kernel that the operator names. None means Debian's.
+        may_name_kernel: Whether the operator can name one.
     """
     module = kvm_module(_MODULES)
     answer = await _boot(run, version, HOST_PROCESSOR)
     processor = "" if answer.works else retried_processor(answer.reason, module, kernel)
     if processor:
         answer = await _boot(run, version, processor)
-    explained = explain(answer, module, kernel)
+    explained = explain(answer, module, kernel, may_name_kernel=may_name_kernel)
     return msgspec.structs.replace(answer, reason=explained, at=time.time())
 
 
@@ -113,13 +116,16 @@ def kvm_module(modules: Path) -> str:
     return _PVM if (modules / _PVM).exists() and not hardware else ""
 
 
-def explain(answer: Probe, module: str, kernel: Path | None) -> str:
+def explain(
+    answer: Probe, module: str, kernel: Path | None, *, may_name_kernel: bool = True
+) -> str:
     """Return an answer's reason with all that it depends on, for users.
 
     Args:
         answer: The answer.
         module: The module behind ``/dev/kvm``, if it is no hardware's.
         kernel: The kernel that the operator names. None means Debian's.
+        may_name_kernel: Whether the operator can name one.
     """
     parts = [answer.reason]
     if answer.processor != HOST_PROCESSOR:
@@ -130,7 +136,7 @@ def explain(answer: Probe, module: str, kernel: Path | None) -> str:
         parts.append(f"by {module}, without hardware virtualisation")
     elif module:
         parts.append(f"behind {_KVM} is {module}, which runs only kernels that are built for it")
-        if kernel is None:
+        if kernel is None and may_name_kernel:
             parts[-1] += f": name one with {own_kernel.SETTING}"
     return "; ".join(parts)
 
