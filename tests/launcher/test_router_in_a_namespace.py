@@ -1,12 +1,15 @@
 """The router of a launcher pod in a network namespace, with the kernel's strictest source check."""
 
 import asyncio
+import io
 import json
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,7 @@ from monopod.node.launcher.plan import LauncherPlan, MachinePlan
 from monopod.node.net.addresses import GATEWAY_MAC, guest_mac
 from monopod.node.net.namespaces import Namespace
 from monopod.util import process
+from tests.framework.eventually import eventually
 
 pytestmark = pytest.mark.kernel
 
@@ -33,9 +37,17 @@ _MAKE = (
 )
 
 
+_RUN = (
+    "import os, pathlib, sys\n"
+    "from monopod.node.launcher import network, plan\n"
+    "network.TUN_DEVICE, network.LINKS = map(pathlib.Path, sys.argv[1:])\n"
+    "network._run(plan.read(os.environ))\n"
+)
+
+
 @pytest.fixture
-async def router() -> AsyncIterator[None]:
-    """A pod's namespace as a CNI plug-in leaves it, with the router in it."""
+async def namespace_of_a_pod() -> AsyncIterator[None]:
+    """A pod's namespace as a CNI plug-in leaves it."""
     for namespace in (LAUNCHER, OUTSIDE):
         namespace.create()
     try:
@@ -48,21 +60,26 @@ async def router() -> AsyncIterator[None]:
             await _ip(namespace, "link", "set", name, "up")
             await _ip(namespace, "link", "set", "lo", "up")
         await _ip(LAUNCHER, "route", "add", "default", "via", str(HOST))
-        await _make()
         yield
     finally:
         for namespace in (LAUNCHER, OUTSIDE):
             namespace.remove()
 
 
-async def _make() -> None:
+@pytest.fixture
+async def router(namespace_of_a_pod: None) -> None:
+    """The router in it."""
+    await _make()
+
+
+async def _make(code: str = _MAKE, driver: str = "gvisor", *words: str | Path) -> None:
     environment = {
-        "MONOPOD_MACHINE": PLAN.machine.encode(),
+        "MONOPOD_MACHINE": replace(PLAN.machine, driver=driver).encode(),
         "MONOPOD_POD_ADDRESS": str(POD),
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     }
-    enter = ("nsenter", f"--net={LAUNCHER.path}", sys.executable, "-c", _MAKE)
-    await process.run(*enter, env=environment)
+    enter = ("nsenter", f"--net={LAUNCHER.path}", sys.executable, "-c", code)
+    await process.run(*enter, *words, env=environment)
 
 
 async def _ip(namespace: Namespace, *words: str) -> None:
@@ -102,6 +119,33 @@ def _udp(namespace: Namespace, address: IPv4Address) -> socket.socket:
         return opened
 
     return namespace.call(body)
+
+
+@pytest.mark.row("S5")
+async def test_a_machine_gets_tap_devices_once(namespace_of_a_pod: None, tmp_path: Path) -> None:
+    links = tmp_path / "links"
+    handing = asyncio.create_task(_make(_RUN, "qemu-tcg", "/dev/net/tun", links))
+
+    def take() -> list[int]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.connect(str(links))
+            return list(socket.recv_fds(client, 64, 2)[1])
+
+    found = await eventually(lambda: asyncio.to_thread(take), errors=(OSError,))
+    management, pod = (io.FileIO(each, "r+") for each in found)
+    with management, pod, _udp(OUTSIDE, HOST) as outside:
+        await handing
+        await _limit()
+        # A container that is started again finds that its machine has them.
+        await _make(_RUN, "qemu-tcg", "/dev/net/tun", links)
+        assert not links.exists()
+        outside.sendto(b"to the pod", (str(POD), PORT))
+        frame = await asyncio.wait_for(asyncio.to_thread(pod.read, 2000), 5)
+        assert frame is not None
+        assert frame[:6] == bytes.fromhex(guest_mac(POD).replace(":", ""))
+        pod.write(_turned(frame))
+        data, sender = await asyncio.to_thread(outside.recvfrom, 100)
+    assert (data, sender) == (b"to the pod", (str(POD), PORT))
 
 
 @pytest.mark.row("S5")
