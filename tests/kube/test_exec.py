@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from lightkube.resources.core_v1 import Pod
 
-from monopod.kube import Client, KubeError, TransientError
+from monopod.kube import Client, ForbiddenError, TransientError
 from monopod.kube.connections import Upgrade
 from monopod.kube.exec import ExecError, run_in_pod
 
@@ -33,8 +33,11 @@ class Server:
         self.headers: dict[str, str] = {}
         self.stdin = b""
         self.url = ""
+        self.refusal: web.Response | None = None
 
-    async def answer(self, request: web.Request) -> web.WebSocketResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if self.refusal is not None:
+            return self.refusal
         self.query = list(request.query.items())
         self.headers = dict(request.headers)
         channels = web.WebSocketResponse(protocols=("v5.channel.k8s.io",))
@@ -98,10 +101,18 @@ async def test_a_broken_connection_is_transient(server: Server) -> None:
         await run(server)
 
 
-async def test_an_unknown_pod_is_an_error(server: Server) -> None:
-    server.url += "/elsewhere"
-    with pytest.raises(KubeError, match="exec in shop/web failed"):
+async def test_a_refused_handshake_raises_the_servers_message(server: Server) -> None:
+    refusal = {"kind": "Status", "status": "Failure", "message": "pods is forbidden: no"}
+    server.refusal = web.json_response(refusal, status=403)
+    with pytest.raises(ForbiddenError, match=r"^pods is forbidden: no$"):
         await run(server)
+
+
+async def test_a_server_that_cannot_answer_now_is_transient(server: Server) -> None:
+    server.refusal = web.Response(text="overloaded", status=503, headers={"Retry-After": "7"})
+    with pytest.raises(TransientError, match="overloaded") as raised:
+        await run(server)
+    assert raised.value.retry_after_s == 7
 
 
 async def test_a_server_that_hangs_is_left(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ since 1.30. aiohttp is its client: httpx has no WebSockets.
 
 import asyncio
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
@@ -15,7 +16,7 @@ from lightkube.resources.core_v1 import Pod
 from monopod.api.metadata import name_of, namespace_of
 from monopod.kube import codec
 from monopod.kube.client import Client
-from monopod.kube.errors import KubeError, TransientError
+from monopod.kube.errors import KubeError, TransientError, from_status
 
 _PROTOCOL: Final = "v5.channel.k8s.io"
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255
@@ -50,7 +51,7 @@ async def run_in_pod(
     Raises:
         ExecError: The command failed.
         TransientError: The connection could not be made, broke or took too long.
-        KubeError: The API server refused.
+        KubeError: The API server refused, in a subclass that says how.
     """
     query = [("container", container), ("stdin", "true"), ("stdout", "true"), ("stderr", "true")]
     query += [("command", word) for word in command]
@@ -60,7 +61,7 @@ async def run_in_pod(
         async with (
             asyncio.timeout(timeout_s),
             client.upgrade(path) as upgrade,
-            aiohttp.ClientSession() as session,
+            aiohttp.ClientSession(middlewares=(_raise_refusal,)) as session,
             session.ws_connect(
                 upgrade.url,
                 params=query,
@@ -74,6 +75,21 @@ async def run_in_pod(
         raise TransientError(f"exec in {namespace}/{name} took over {timeout_s:g} s") from None
     except (aiohttp.ClientError, OSError) as error:
         raise TransientError(f"exec in {namespace}/{name} failed: {error}") from error
+
+
+async def _raise_refusal(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Raise what a server answers that does not upgrade: aiohttp's own error is without its body.
+
+    Raises:
+        KubeError: The server's ``Status``.
+    """
+    response = await send(request)
+    if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        retry_after = response.headers.get("Retry-After")
+        raise from_status(await response.read(), response.status, retry_after)
+    return response
 
 
 async def _converse(channels: aiohttp.ClientWebSocketResponse, stdin: bytes) -> bytes:
