@@ -171,3 +171,23 @@ async def test_rules_that_cannot_be_written_are_an_event_of_the_pod_and_are_trie
     (message, *_) = await eventually(said)
     assert f"the router of {name}" in message
     assert "no host answers" in message
+
+
+async def test_an_event_reports_unenforced_parts_of_policies_of_fargate_pods_alone(
+    world: _World, namespace: str
+) -> None:
+    name = await world.pod(namespace, app="web")
+    await world.runs(name, "containerd://1")
+    await world.rules(name, bool)
+    ingress = [{"from": [{"ipBlock": {"cidr": "2001:db8::/32"}}]}]
+    others = {"matchLabels": {"app": "elsewhere"}}
+    await world.admin.create(policy(namespace, "none", podSelector=others, ingress=ingress))
+    await world.admin.create(policy(namespace, "half", ingress=ingress))
+
+    async def said() -> list[Event]:
+        found = (await world.admin.list(Event, namespace)).items
+        return [each for each in found if each.reason == "NotEnforced"]
+
+    (event,) = await eventually(said)
+    assert (event.type, event.involvedObject.name) == ("Warning", "half")
+    assert (event.message or "").endswith("from 2001:db8::/32")

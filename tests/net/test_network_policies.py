@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from monopod.controllers.vpc.filters import Allowance, Filter
-from monopod.controllers.vpc.network_policies import Endpoint, Pods, filters
+from monopod.controllers.vpc.network_policies import Endpoint, Pods, filters, governing
 from monopod.kube import codec
 
 pytestmark = pytest.mark.unit
@@ -232,6 +232,18 @@ def test_policies_add_up() -> None:
     assert _reach([deny, allow], _BANK_CLIENT, _WEB)
     assert not _reach([deny, allow], _CLIENT, _WEB)
     assert not _reach([deny, allow], _BANK_CLIENT, _CLIENT)
+
+
+def test_policies_govern_the_pods_that_they_select() -> None:
+    policies = [
+        policy("shop", "web", podSelector={"matchLabels": {"app": "web"}}),
+        policy("shop", "client", podSelector={"matchLabels": {"app": "client"}}),
+        policy("bank", "all"),
+    ]
+    found = filters(policies, _PODS)
+    assert governing(found, _CLIENT.addresses) == {"shop/client"}
+    assert governing(found, _WEB.addresses | _BANK_WEB.addresses) == {"shop/web", "bank/all"}
+    assert governing(found, {_WORLD}) == frozenset()
 
 
 def test_both_ends_have_to_allow() -> None:

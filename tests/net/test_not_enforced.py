@@ -24,7 +24,7 @@ def test_ipv6_blocks_are_named_each_once_with_their_direction() -> None:
     )
     assert said is not None
     assert said.endswith("Not enforced: from 2001:db8::/32, from ::/0, to ::/0")
-    assert "The VPC is IPv4 only" in said
+    assert "IPv4 addresses only" in said
 
 
 @pytest.mark.parametrize(

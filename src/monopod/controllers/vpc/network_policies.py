@@ -4,7 +4,7 @@ A policy's rules are about pods and filters about addresses, so selectors and na
 resolved here: for ingress by the port names of the selected pod, for egress by those of the peer.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Final
@@ -20,7 +20,7 @@ from lightkube.models.networking_v1 import (
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from monopod.controllers.vpc.filters import Allowance, Filter, Ports, protocol_of
-from monopod.kube import key_of, namespace_of
+from monopod.kube import Key, key_of, namespace_of
 from monopod.kube.selectors import selects
 
 _INGRESS: Final = "Ingress"
@@ -74,6 +74,21 @@ def filters(policies: Iterable[NetworkPolicy], pods: Pods) -> list[Filter]:
         Filter("ingress unlimited", (known | pods.nodes) - taking, everything, None),
         Filter("egress unlimited", known - opening, None, everything),
     ]
+
+
+def governing(found: Iterable[Filter], addresses: Set[IPv4Address]) -> frozenset[Key]:
+    """Return the keys of the policies that apply to one of these addresses.
+
+    Args:
+        found: The filters of policies.
+        addresses: Addresses of pods.
+    """
+    return frozenset(
+        each.name.partition(" ")[0]
+        for each in found
+        # The two that allow everything are no policy's.
+        if "/" in each.name and not addresses.isdisjoint(each.governs)
+    )
 
 
 def _alike(endpoints: Iterable[Endpoint]) -> list[Endpoint]:

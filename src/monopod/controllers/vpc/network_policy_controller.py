@@ -12,16 +12,8 @@ from monopod.controllers.vpc import endpoints, network_policies
 from monopod.controllers.vpc.changes import if_changed
 from monopod.controllers.vpc.filter_table import POLICIES
 from monopod.controllers.vpc.filter_writer import FilterWriter
-from monopod.controllers.vpc.not_enforced import not_enforced
-from monopod.kube import (
-    Controller,
-    EventType,
-    Key,
-    Manager,
-    labels_of,
-    name_of,
-    uid_of,
-)
+from monopod.controllers.vpc.network_policy_events import NotEnforcedEvents
+from monopod.kube import Controller, Key, Manager, labels_of, name_of
 from monopod.node.net.cluster_network import ClusterNetwork
 from monopod.node.net.firewall import Firewall
 from monopod.node.net.namespaces import Namespace
@@ -49,8 +41,7 @@ class NetworkPolicyController(Controller):
         self._plan = plan
         self._look_every_s = look_every_s
         self._filters = FilterWriter(Firewall(Namespace.named(plan.router_name)), POLICIES)
-        self._events = manager.recorder(COMPONENT)
-        self._reported: dict[str, str] = {}
+        self._not_enforced = NotEnforcedEvents(manager.recorder(COMPONENT))
         self._policies = manager.informer(NetworkPolicy)
         self._pods = manager.informer(Pod)
         self._machines = manager.informer(MicroVM)
@@ -72,21 +63,8 @@ class NetworkPolicyController(Controller):
             nodes=endpoints.shared_addresses(self._machines.items()),
         )
         await self._filters.write(network_policies.filters(self._policies.items(), pods))
-        self._report_not_enforced()
+        self._not_enforced.report(self._policies.items())
         return self._look_every_s
-
-    def _report_not_enforced(self) -> None:
-        """Emit an event for each policy that is not fully enforced, once while it is the same."""
-        reported: dict[str, str] = {}
-        for policy in self._policies.items():
-            message = not_enforced(policy)
-            if message is None:
-                continue
-            uid = uid_of(policy)
-            if self._reported.get(uid) != message:
-                self._events.record(policy, EventType.WARNING, "NotEnforced", message)
-            reported[uid] = message
-        self._reported = reported
 
 
 def _pod_fields(pod: Pod) -> object:

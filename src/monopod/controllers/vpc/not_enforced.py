@@ -22,8 +22,8 @@ def not_enforced(policy: NetworkPolicy) -> str | None:
     if not blocks:
         return None
     return (
-        "The VPC is IPv4 only, so this policy's IPv6 blocks match no address and allow nothing."
-        f" Not enforced: {', '.join(dict.fromkeys(blocks))}"
+        "Pods on machines have IPv4 addresses only, so for them this policy's IPv6 blocks match no"
+        f" address and allow nothing. Not enforced: {', '.join(dict.fromkeys(blocks))}"
     )
 
 

@@ -21,6 +21,7 @@ from monopod.controllers.vpc.changes import if_changed
 from monopod.controllers.vpc.filters import Filter
 from monopod.controllers.vpc.launchers.desired import Launcher, changed, commands, desired
 from monopod.controllers.vpc.launchers.services import service_ports
+from monopod.controllers.vpc.network_policy_events import NotEnforcedEvents
 from monopod.controllers.vpc.security_groups import pod_address
 from monopod.kube import (
     Change,
@@ -31,6 +32,8 @@ from monopod.kube import (
     KubeError,
     Manager,
     Modified,
+    NotFoundError,
+    key_of,
     labels_of,
     make_key,
     name_of,
@@ -91,6 +94,9 @@ class RouterController(Controller):
         rules = json.dumps({"nftables": commands(filters)}).encode()
         try:
             await run_in_pod(self._client, pod, NETWORK, NFT, rules, timeout_s=_WITHIN_S)
+        except NotFoundError:
+            # The launcher pod is gone, and its router with it.
+            return None
         except KubeError as error:
             self._report(key, error)
             raise
@@ -125,7 +131,7 @@ class RouterController(Controller):
 
 
 class FilterController(Controller):
-    """Computes the filters of every machine."""
+    """Computes the filters of every machine, and emits events for what they do not enforce."""
 
     def __init__(self, manager: Manager, namespace: str, routers: RouterController) -> None:
         """Subscribe to the informers.
@@ -138,6 +144,7 @@ class FilterController(Controller):
         super().__init__("policies", self.reconcile, workers=1, initial=(_FILTERS,))
         self._routers = routers
         self._namespace = namespace
+        self._not_enforced = NotEnforcedEvents(manager.recorder(COMPONENT))
         self._policies = manager.informer(NetworkPolicy)
         self._pods = manager.informer(Pod)
         self._machines = manager.informer(MicroVM)
@@ -161,13 +168,15 @@ class FilterController(Controller):
             endpoints.endpoints(pods, self._machines.items(), self._nodes.items(), hosts=True),
             {name_of(each): labels_of(each) for each in self._namespaces.items()},
         )
+        policies = self._policies.items()
+        filters = network_policies.filters(policies, found)
+        machines = launchers(self._pods.items(), self._namespace)
         self._routers.want(
-            desired(
-                launchers(self._pods.items(), self._namespace),
-                network_policies.filters(self._policies.items(), found),
-                service_ports(self._services.items(), self._slices.items()),
-            )
+            desired(machines, filters, service_ports(self._services.items(), self._slices.items()))
         )
+        # Others' policies may apply to pods of hosts alone, for which a CNI plug-in enforces them.
+        own = network_policies.governing(filters, {each.address for each in machines})
+        self._not_enforced.report(each for each in policies if key_of(each) in own)
         return None
 
 
