@@ -76,7 +76,8 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
         plain = await stack.enter_async_context(PlainCluster.running(directory / "cluster"))
         await plain.import_image(images.controllers, CONTROLLERS)
         await plain.import_image(images.launcher, LAUNCHER)
-        yield Cluster(plain, await serve_images(stack, plain, directory / "registry"))
+        registry = await serve_images(stack, plain, directory / "registry")
+        yield Cluster(plain, registry.address)
 
 
 def _profile(cluster: Cluster) -> list[Mapping[str, Any]]:

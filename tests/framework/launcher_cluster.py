@@ -1,11 +1,10 @@
 """A plain cluster with Monopod's scheduler and MicroVM controllers: machines in launcher pods."""
 
 import asyncio
-import datetime as dt
+import base64
 import shutil
 import ssl
-import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -15,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from monopod import controlplane
-from monopod.api import crds
+from monopod.api import crds, keys
 from monopod.build.images import build_test_image
 from monopod.build.images.push import push
 from monopod.controllers.microvm import manager as microvm
@@ -24,9 +23,9 @@ from monopod.controllers.microvm.settings import MicroVMSettings
 from monopod.controllers.scheduler import manager as scheduler
 from monopod.controllers.scheduler.settings import SchedulerSettings
 from monopod.controllers.vpc.launchers import manager as policies
-from monopod.identity.authority import Subject
 from monopod.identity.pull_grant import PullGrants
-from monopod.install import access
+from monopod.identity.serving import ServingCertificate
+from monopod.install import access, admission
 from monopod.install.images import build_monopod_images
 from monopod.install.installation import device_plugin
 from monopod.install.values import Values
@@ -35,6 +34,8 @@ from monopod.node.net.namespaces import Namespace
 from monopod.node.provider.kubernetes import open_launchers
 from monopod.node.provider.launcher_settings import NAMESPACE, LauncherSettings
 from monopod.settings import Settings
+from monopod.webhooks import manager as webhooks
+from monopod.webhooks.settings import WebhookSettings
 from tests.framework.eventually import eventually
 from tests.framework.plain_cluster import PlainCluster
 from tests.framework.plain_cluster.addresses import DNS_SERVICE, KUBERNETES
@@ -43,11 +44,27 @@ from tests.framework.plain_cluster.services import Timings
 REGION: Final = "local-1"
 _REGISTRY_PORT: Final = 5000
 _USERS: Final = ("monopod:microvm", "monopod:fargate-scheduler", "monopod:policies")
+_WEBHOOKS: Final = "monopod:webhooks"
 _IMAGE: Final = "example.test/monopod/launcher:1"
 _LINUX_IMAGE: Final = "example.test/monopod/launcher-linux:1"
 # Kubelets of machines report as often as upstream's do.
 _TIMINGS: Final = Timings(monitor_grace_s=40)
+_READY_WITHIN_S: Final = 60.0
 _RBAC: Final = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRegistry:
+    """A registry in the control plane's namespace."""
+
+    address: str
+    """Its address and port, with which names of its images begin."""
+    context: ssl.SSLContext
+    """What trusts its certificate."""
+
+    async def push(self, archive: Path) -> str:
+        """Push the image of an archive; returns its reference for pods."""
+        return await push(archive, f"https://{self.address}", ssl=self.context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +74,7 @@ class LauncherCluster:
     plain: PlainCluster
     image: str
     """Reference of the test image, which machines pull."""
+    registry: ImageRegistry
 
     async def kubectl(self, *words: str) -> str:
         """Run kubectl as the administrator; returns its output."""
@@ -74,6 +92,7 @@ async def running_launchers(
     user_namespaces: bool,
     zones: Sequence[str] = ("zone-a",),
     drivers: Sequence[str] = ("gvisor",),
+    with_webhooks: bool = False,
 ) -> AsyncGenerator[LauncherCluster]:
     """Run a cluster of two hosts, on which pods of namespace ``default`` get machines.
 
@@ -82,6 +101,8 @@ async def running_launchers(
         user_namespaces: Whether launcher pods have one.
         zones: The zones of its hosts, each of which has a subnet.
         drivers: The drivers of launcher pods.
+        with_webhooks: Whether Monopod's webhooks mark the pods of profiles. Without them pods name
+            their scheduler and profile themselves.
     """
     settings = LauncherSettings(
         image=_IMAGE,
@@ -103,7 +124,7 @@ async def running_launchers(
         endpoint = ClusterEndpoint(
             f"https://{KUBERNETES}:443",
             plain.certificates.ca,
-            registry,
+            registry.address,
             "",
             REGION,
             cluster_dns=IPv4Address(DNS_SERVICE),
@@ -113,12 +134,15 @@ async def running_launchers(
             values = Values("", "", launcher_linux_image=_LINUX_IMAGE, drivers=",".join(drivers))
             await plain.apply(*device_plugin(values))
         await _control(stack, plain, endpoint, directory, settings)
-        yield LauncherCluster(plain, f"{registry}/monopod/test:1")
+        if with_webhooks:
+            await _mark_pods(stack, plain)
+        yield LauncherCluster(plain, f"{registry.address}/monopod/test:1", registry)
 
 
-async def serve_images(stack: AsyncExitStack, plain: PlainCluster, directory: Path) -> str:
-    """Run a registry in the control plane's namespace with the test image; returns its address."""
-    address = plain.addresses.control
+async def serve_images(
+    stack: AsyncExitStack, plain: PlainCluster, directory: Path
+) -> ImageRegistry:
+    """Run a registry in the control plane's namespace with the test image."""
     configuration = await asyncio.to_thread(_registry_files, plain, directory)
     program = shutil.which("docker-registry")
     assert program is not None
@@ -133,29 +157,23 @@ async def serve_images(stack: AsyncExitStack, plain: PlainCluster, directory: Pa
     stack.push_async_callback(child.wait)
     stack.callback(child.kill)
     context = ssl.create_default_context(cadata=plain.certificates.ca.decode())
-    url = f"https://{address}:{_REGISTRY_PORT}"
+    registry = ImageRegistry(f"{plain.addresses.control}:{_REGISTRY_PORT}", context)
     archive = await build_test_image()
-    await eventually(lambda: push(archive, url, ssl=context), errors=(Exception,))
-    return f"{address}:{_REGISTRY_PORT}"
+    await eventually(lambda: registry.push(archive), errors=(Exception,))
+    return registry
 
 
 def _registry_files(plain: PlainCluster, directory: Path) -> Path:
     """Write a registry's certificate and configuration; returns the latter's path."""
     directory.mkdir()
     address = plain.addresses.control
-    subject = Subject("registry", client=False, server=True, addresses=(address,))
-    pair = plain.certificates.cluster.issue(subject, dt.datetime.now(dt.UTC))
-    (directory / "tls.crt").write_bytes(pair.certificate)
-    (directory / "tls.key").write_bytes(pair.key)
+    certificate, key = plain.certificates.serving("registry", address)
     configuration = {
         "version": "0.1",
         "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
         "http": {
             "addr": f"{address}:{_REGISTRY_PORT}",
-            "tls": {
-                "certificate": str(directory / "tls.crt"),
-                "key": str(directory / "tls.key"),
-            },
+            "tls": {"certificate": str(certificate), "key": str(key)},
         },
     }
     (directory / "config.yml").write_text(yaml.safe_dump(configuration))
@@ -245,27 +263,71 @@ async def _control(
     provider = await stack.enter_async_context(open_launchers(clients[0], launchers))
     ready = [asyncio.Event() for _ in _USERS]
     grants = PullGrants(directory / "pulls")
-    work = [
-        asyncio.ensure_future(
+    await _run(
+        stack,
+        [
             microvm.run(
                 clients[0], provider, endpoint, grants, MicroVMSettings(), ready=ready[0].set
-            )
-        ),
-        asyncio.ensure_future(
-            scheduler.run(clients[1], Settings(region=REGION), SchedulerSettings(), ready[1].set)
-        ),
-        asyncio.ensure_future(policies.run(clients[2], NAMESPACE, ready[2].set)),
-    ]
+            ),
+            scheduler.run(clients[1], Settings(region=REGION), SchedulerSettings(), ready[1].set),
+            policies.run(clients[2], NAMESPACE, ready[2].set),
+        ],
+        ready,
+    )
+
+
+async def _mark_pods(stack: AsyncExitStack, plain: PlainCluster) -> None:
+    """Run the webhooks in this process, and register them as an installation does."""
+    address = plain.addresses.machine
+    own = WebhookSettings(address=str(address))
+    context = ServingCertificate(*plain.certificates.serving("webhooks", address)).context()
+    client = await stack.enter_async_context(connect(plain.user(_WEBHOOKS), webhooks.COMPONENT))
+    ready = asyncio.Event()
+    work = webhooks.run(client, Settings(region=REGION), own, context, ready=ready.set)
+    await _run(stack, [work], [ready])
+    authority = base64.b64encode(plain.certificates.ca).decode()
+    configurations = admission.configurations()
+    for webhook in (each for every in configurations for each in every["webhooks"]):
+        path = webhook["clientConfig"]["service"]["path"]
+        url = f"https://{address}:{own.port}{path}"
+        webhook["clientConfig"] = {"url": url, "caBundle": authority}
+    await plain.apply(*configurations)
+    words = (
+        "run",
+        "probe",
+        "--image=none",
+        "--dry-run=server",
+        "-o=jsonpath={.spec.schedulerName}",
+    )
+
+    async def marked() -> bool:
+        return await plain.kubectl(*words) == keys.SCHEDULER_NAME
+
+    await eventually(marked, "the webhooks mark pods of profiles")
+
+
+async def _run(
+    stack: AsyncExitStack,
+    work: Sequence[Coroutine[Any, Any, None]],
+    ready: Sequence[asyncio.Event],
+) -> None:
+    """Run processes of Monopod's in this one until the end of the stack; wait until all are ready.
+
+    Raises:
+        TimeoutError: They are not in time.
+    """
+    tasks = [asyncio.ensure_future(each) for each in work]
 
     async def stop() -> None:
-        for task in work:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     stack.push_async_callback(stop)
-    began = time.monotonic()
-    while not all(each.is_set() for each in ready) and time.monotonic() - began < 60:
-        for task in work:
-            if task.done():
-                task.result()
-        await asyncio.sleep(0.05)
+    every = asyncio.gather(*(each.wait() for each in ready))
+    stack.callback(every.cancel)
+    async with asyncio.timeout(_READY_WITHIN_S):
+        await asyncio.wait({every, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if task.done():
+            task.result()

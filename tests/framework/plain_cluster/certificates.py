@@ -83,6 +83,13 @@ class Certificates:
         config.write_text(kubeconfig.render(self.addresses.api_server, name, home))
         return config
 
+    def serving(self, name: str, address: IPv4Address) -> tuple[Path, Path]:
+        """Issue the certificate of another server; returns its file and its key's."""
+        subject = Subject(name, client=False, server=True, addresses=(address,))
+        name = f"serving-{name}"
+        self._write(name, self.cluster.issue(subject, dt.datetime.now(dt.UTC)))
+        return self.file(f"{name}.crt"), self.file(f"{name}.key")
+
     def node(self, name: str, address: IPv4Address) -> NodeCertificates:
         """Issue the certificates of a kubelet."""
         now, user = dt.datetime.now(dt.UTC), NODE_USER_PREFIX + name
