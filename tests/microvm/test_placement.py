@@ -1,12 +1,15 @@
 """Machines whose place decides on their address, as launcher pods do, on a real API server."""
 
+import asyncio
 from ipaddress import IPv4Address
 
 import pytest
-from lightkube.resources.core_v1 import Pod
+from lightkube.resources.coordination_v1 import Lease
+from lightkube.resources.core_v1 import Node, Pod
 
-from monopod.controllers.microvm import conditions
-from monopod.kube import meta
+from monopod.api import keys
+from monopod.controllers.microvm import conditions, heartbeats
+from monopod.kube import meta, uid_of
 from monopod.node.provider import (
     PlacementLostError,
     PlacementPendingError,
@@ -46,6 +49,42 @@ async def test_a_machine_is_addressed_when_its_place_has_an_address(world: World
     assert status.nodeName.startswith("fargate-ip-10-244-3-7.")
     assert {each.uid for each in asked} == {meta(machine).uid}
     assert {str(each.management_address) for each in asked} == {status.managementAddress}
+
+
+async def test_a_kubelet_finds_its_lease_by_which_it_is_watched(world: World) -> None:
+    """Those of the cluster's hosts are not watched."""
+    world.host.place = lambda _: ADDRESS
+    async with world.controller():
+        name = await world.claim(await world.pod())
+        machine = await world.running(name)
+        node = await world.admin.get(Node, status_of(machine).nodeName)
+        watched = await world.admin.list(Lease, heartbeats.NAMESPACE, labels=heartbeats.SELECTOR)
+    (lease,) = [each for each in watched.items if meta(each).name == meta(node).name]
+    assert (meta(lease).labels or {}) == {keys.MACHINE_LABEL: name}
+    assert [owner.uid for owner in meta(lease).ownerReferences or ()] == [uid_of(node)]
+    assert lease.spec is not None
+    assert lease.spec.renewTime is not None
+
+
+@pytest.mark.row("S17")
+async def test_a_lease_without_the_label_is_read_before_its_kubelet_counts_as_lost(
+    world: World,
+) -> None:
+    """A machine of an earlier version, or a kubelet that made its Lease again."""
+    world.host.place = lambda _: ADDRESS
+    async with world.controller(SETTINGS.model_copy(update={"silent_timeout_s": 3.0})):
+        pod = await world.pod()
+        name = await world.claim(pod)
+        machine = await world.running(name)
+        await world.bind(pod, machine)
+        await world.admin.delete(Lease, status_of(machine).nodeName, heartbeats.NAMESPACE)
+        last = await world.renew(machine)
+        for _ in range(80):
+            await asyncio.sleep(0.1)
+            last = await world.renew(machine)
+        assert await world.condition(name, conditions.READY)
+        await world.gone(name)
+        await world.event(f"s: last renewed at {last}")
 
 
 async def test_an_address_that_another_machine_still_holds_is_waited_for(world: World) -> None:

@@ -4,7 +4,7 @@ Its arguments are the number of hosts and the interval of renewals of Leases in 
 machine it makes the calls by which a kubelet's node and pod become Ready:
 
 * ``create nodes``, which fails as Monopod has made the Node, ``get nodes``, ``patch nodes/status``;
-* ``create leases``, then an ``update`` in each interval;
+* ``get leases``, which Monopod has made, then an ``update`` at once and in each interval;
 * ``get pods`` and ``patch pods/status``, once: Running and Ready.
 
 A real kubelet makes more, which are left out: its lists and watches, its CSINode, some ten events,
@@ -128,7 +128,8 @@ class Kubelets:
 
     async def _add_host(self, number: int) -> None:
         await self._client.create(objects.host_node(number, self._region))
-        await self._make_lease(objects.host_name(number))
+        node = objects.host_name(number)
+        self._note(node, await self._client.create(objects.lease(node, self._renew_s)))
 
     async def _register(self, node: str) -> None:
         try:
@@ -142,7 +143,8 @@ class Kubelets:
             kind_of_patch=PatchType.STRATEGIC,
             subresource="status",
         )
-        await self._make_lease(node)
+        self._note(node, await self._client.get(Lease, node, objects.LEASES))
+        await self._renew_one(node)
 
     async def _start(self, pod: Pod) -> None:
         name, namespace = name_of(pod), namespace_of(pod)
@@ -155,9 +157,6 @@ class Kubelets:
             kind_of_patch=PatchType.STRATEGIC,
             subresource="status",
         )
-
-    async def _make_lease(self, node: str) -> None:
-        self._note(node, await self._client.create(objects.lease(node, self._renew_s)))
 
     async def _renew_one(self, node: str) -> None:
         _, found = self._leases[node]

@@ -9,14 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from lightkube.models import meta_v1
+from lightkube.models.coordination_v1 import LeaseSpec
 from lightkube.resources.coordination_v1 import Lease
+from lightkube.resources.core_v1 import Node
 
 from monopod.api import keys
 from monopod.controllers.microvm.state import LeaseSilence
-from monopod.kube import Change, Client, Deleted, NotFoundError
+from monopod.kube import Change, Client, Deleted, NotFoundError, name_of, uid_of
 
 NAMESPACE: Final = "kube-node-lease"
 """Namespace of kubelets' Leases; each has its node's name."""
+SELECTOR: Final = keys.MACHINE_LABEL
+"""Selects the Leases that ``new_lease`` makes. A kubelet keeps the labels of the one it finds."""
+_KUBELETS_DURATION_S: Final = 40
 
 
 @dataclass(slots=True)
@@ -27,6 +33,33 @@ class _Renewal:
     """When this process observed it, by its clock."""
     confirmed: float | None = None
     checked: float | None = None
+
+
+def new_lease(node: Node, machine: str, now: datetime) -> Lease:
+    """Return the Lease of a machine's node, for its kubelet to renew.
+
+    Kubelets make theirs without labels, so those of all nodes would have to be watched: a host's
+    is renewed every 10 s too.
+
+    Args:
+        node: The node, as the API server has it.
+        machine: The machine's name.
+        now: The time of the first renewal: upstream's node controller takes a Lease without one for
+            one that is never renewed.
+    """
+    name = name_of(node)
+    owner = meta_v1.OwnerReference(apiVersion="v1", kind="Node", name=name, uid=uid_of(node))
+    return Lease(
+        metadata=meta_v1.ObjectMeta(
+            name=name,
+            namespace=NAMESPACE,
+            labels={keys.MACHINE_LABEL: machine},
+            ownerReferences=[owner],
+        ),
+        spec=LeaseSpec(
+            holderIdentity=name, leaseDurationSeconds=_KUBELETS_DURATION_S, renewTime=now
+        ),
+    )
 
 
 class LeaseTracker:

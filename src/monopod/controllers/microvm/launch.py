@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Final
 
@@ -18,7 +19,7 @@ from monopod.api.constants import (
     SIZE_UNSUPPORTED,
 )
 from monopod.api.resources import MicroVM
-from monopod.controllers.microvm import conditions, nodes, termination
+from monopod.controllers.microvm import conditions, heartbeats, nodes, termination
 from monopod.controllers.microvm.actions import MarkTerminated
 from monopod.controllers.microvm.context import Context, SubnetNotFoundError
 from monopod.controllers.microvm.decide import LAUNCHING
@@ -193,12 +194,20 @@ class _Attempt:
             self._machine, self._addresses.pod, self._context.place(self._machine)
         )
         try:
-            await self._context.client.create(node)
+            node = await self._context.client.create(node)
         except AlreadyExistsError:
-            found = await self._context.client.get(Node, self._node)
-            owners = meta(found).ownerReferences or ()
+            node = await self._context.client.get(Node, self._node)
+            owners = meta(node).ownerReferences or ()
             if not any(owner.uid == uid_of(self._machine) for owner in owners):
                 raise ConflictError(f"node {self._node} belongs to another machine") from None
+        if self._context.provider.remote:
+            await self._make_lease(node)
+
+    async def _make_lease(self, node: Node) -> None:
+        """Create the node's Lease, which a label distinguishes from those of hosts."""
+        lease = heartbeats.new_lease(node, self._name, self._context.now())
+        with suppress(AlreadyExistsError):
+            await self._context.client.create(lease)
 
     async def _certify(self, issued: list[NodeCertificates]) -> None:
         subject = NodeSubject(

@@ -90,7 +90,10 @@ async def run(
         settings=settings,
         now=now,
     )
-    manager.informer(Lease, namespace=heartbeats.NAMESPACE).subscribe(context.leases.changed)
+    # One without the label, of an earlier version's machine, is read when its node seems silent.
+    leases = heartbeats.SELECTOR if provider.remote else None
+    renewed = manager.informer(Lease, namespace=heartbeats.NAMESPACE, labels=leases)
+    renewed.subscribe(context.leases.changed)
     views.machines.subscribe(metrics.MachineCounts().changed)
     metrics.watch_levels(provider.levels)
     machines = MicroVMController(context, views)
