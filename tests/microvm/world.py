@@ -15,7 +15,7 @@ from lightkube.resources.core_v1 import ConfigMap, Event, Node, Pod
 
 from monopod.api.keys import SYSTEM_NAMESPACE
 from monopod.api.resources import Condition, MicroVM, MicroVMStatus, Subnet, Vpc
-from monopod.controllers.microvm import conditions, resting
+from monopod.controllers.microvm import conditions, heartbeats, resting
 from monopod.controllers.microvm.cluster_endpoint import ClusterEndpoint
 from monopod.controllers.microvm.manager import run
 from monopod.controllers.microvm.settings import MicroVMSettings
@@ -282,6 +282,9 @@ class World:
                 await _delete(self.admin, MicroVM, name)
         for node in await self.nodes():
             await _delete(self.admin, Node, meta(node).name or "")
+        # No garbage collector runs here.
+        for lease in (await self.admin.list(Lease, heartbeats.NAMESPACE)).items:
+            await _delete(self.admin, Lease, meta(lease).name or "", heartbeats.NAMESPACE)
         with suppress(NotFoundError):
             await self.admin.delete(ConfigMap, resting.NAME, SYSTEM_NAMESPACE)
 
@@ -292,9 +295,9 @@ _NODE_INFO = (
 )
 
 
-async def _delete(admin: Client, kind: type[Any], name: str) -> None:
+async def _delete(admin: Client, kind: type[Any], name: str, namespace: str | None = None) -> None:
     try:
-        await admin.delete(kind, name)
+        await admin.delete(kind, name, namespace)
     except NotFoundError:
         return
 
