@@ -26,6 +26,8 @@ def bench_pod(
     subject: Subject,
     container: models.Container | None = None,
     labels: dict[str, str] | None = None,
+    *,
+    host: str = "",
 ) -> Pod:
     """Return the pod; subjects differ only in how it gets to its node.
 
@@ -35,6 +37,7 @@ def bench_pod(
         subject: The kind of node it runs on.
         container: Its container; None means the pause image.
         labels: Further labels, by which services select it.
+        host: The node that a baseline pod runs on; empty means the baseline node.
     """
     baseline = subject.kind is Kind.BASELINE
     annotations = {keys.DRIVER_ANNOTATION: subject.driver} if subject.driver else None
@@ -52,7 +55,7 @@ def bench_pod(
                 container or models.Container(name="main", image=IMAGE, imagePullPolicy="Never")
             ],
             terminationGracePeriodSeconds=1,
-            affinity=_only_baseline() if baseline else None,
+            affinity=_only_on(host) if baseline else None,
             tolerations=[models.Toleration(key=BASELINE, operator="Exists")] if baseline else None,
         ),
     )
@@ -71,12 +74,17 @@ def bench_profile(name: str) -> FargateProfile:
     )
 
 
-def _only_baseline() -> models.Affinity:
-    there = models.NodeSelectorRequirement(key=BASELINE, operator="Exists")
+def _only_on(host: str) -> models.Affinity:
+    if host:
+        name = models.NodeSelectorRequirement("metadata.name", "In", [host])
+        term = models.NodeSelectorTerm(matchFields=[name])
+    else:
+        there = models.NodeSelectorRequirement(key=BASELINE, operator="Exists")
+        term = models.NodeSelectorTerm(matchExpressions=[there])
     return models.Affinity(
         nodeAffinity=models.NodeAffinity(
             requiredDuringSchedulingIgnoredDuringExecution=models.NodeSelector(
-                nodeSelectorTerms=[models.NodeSelectorTerm(matchExpressions=[there])]
+                nodeSelectorTerms=[term]
             )
         )
     )

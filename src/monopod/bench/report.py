@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from monopod.bench.machines_per_host import MachinesPerHost
 from monopod.bench.phases import Phase, PodTimeline
 from monopod.bench.statistics import Ratio, Series, Spread, ratios
 
@@ -72,6 +73,8 @@ class Report:
     footprints: tuple[Footprint, ...]
     notes: tuple[str, ...] = field(default=())
     """Measurements that failed, with their reasons."""
+    per_host: tuple[MachinesPerHost, ...] = field(default=())
+    """For a cluster that Monopod was installed into."""
 
     @property
     def ratios(self) -> tuple[Ratio, ...]:
@@ -95,6 +98,7 @@ class Report:
             ],
             "series": [_series(each) for each in self.series],
             "footprints": [_footprint(each) for each in self.footprints],
+            "machinesPerHost": [each.document() for each in self.per_host],
             "notes": list(self.notes),
             "starts": [
                 {**_subject(each), **_timeline(timeline)}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from monopod.api.resources import MicroVM
 from monopod.bench import footprint, host_kubelets
 from monopod.bench.baseline_node import BaselineNode
 from monopod.bench.baseline_node.host import Image
@@ -21,12 +20,14 @@ from monopod.bench.cluster import Cluster
 from monopod.bench.environment import exclusive, run_namespace
 from monopod.bench.errors import BenchError
 from monopod.bench.footprint import IdleMachine
+from monopod.bench.hosts import hosts_of, machines_per_host
+from monopod.bench.machines_per_host import MachinesPerHost
 from monopod.bench.phases import Kind, PodTimeline, Subject
 from monopod.bench.pods import IMAGE
 from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.rounds import Rounds, Running, WhileRunning, watching
 from monopod.bench.statistics import Series, counted, how_many
-from monopod.kube import Client, connect, name_of
+from monopod.kube import Client, connect
 from monopod.node.guest import pause
 from monopod.node.vmm.cgroups import Cgroups
 from monopod.util.cgroups import Hierarchies
@@ -50,7 +51,15 @@ class BenchOptions:
     """Values of ``keys.DRIVER_WORDS`` to measure; empty for the default driver."""
 
 
-MeasureIdle = Callable[[str, Sequence[Running]], Awaitable[Footprint | None]]
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """What was measured of idle machines."""
+
+    footprint: Footprint
+    per_host: MachinesPerHost | None = None
+
+
+MeasureIdle = Callable[[str, Sequence[Running]], Awaitable[Idle | None]]
 """Measures running machines of a driver. None means that none was left."""
 
 
@@ -62,6 +71,7 @@ class _Run:
         self.idle = idle
         self.report = report
         self.footprints: list[Footprint] = []
+        self.per_host: list[MachinesPerHost] = []
         self.notes: list[str] = []
 
     async def machines(self, rounds: Rounds) -> list[Series]:
@@ -130,8 +140,10 @@ class _Run:
         if found is None:
             self.notes.append(f"no machine of {driver} was left to measure its memory and CPU")
             return
-        self.footprints.append(found)
-        self.report(Progress(task, counted(found.machines, "machine"), 1, 1))
+        self.footprints.append(found.footprint)
+        if found.per_host is not None:
+            self.per_host.append(found.per_host)
+        self.report(Progress(task, counted(found.footprint.machines, "machine"), 1, 1))
 
     def results(self, before: Host, taken_at: str, series: Sequence[Series]) -> Report:
         """Return the report of the run."""
@@ -142,6 +154,7 @@ class _Run:
             series=tuple(series),
             footprints=tuple(self.footprints),
             notes=tuple(self.notes),
+            per_host=tuple(self.per_host),
         )
 
 
@@ -202,7 +215,7 @@ async def bench_installed(
 
 async def _on_this_host(
     cluster: Cluster, client: Client, driver: str, running: Sequence[Running]
-) -> Footprint | None:
+) -> Idle | None:
     cgroups = Cgroups(Hierarchies.of_this_host(), f"monopod-{cluster.plan.instance}")
     machines = [
         IdleMachine(
@@ -217,19 +230,15 @@ async def _on_this_host(
     ]
     if not machines:
         return None
-    return await footprint.measure(client, driver, machines, cluster.root_image)
+    return Idle(await footprint.measure(client, driver, machines, cluster.root_image))
 
 
-async def _in_launcher_pods(
-    client: Client, driver: str, running: Sequence[Running]
-) -> Footprint | None:
-    names = {each.machine for each in running}
-    hosts = {
-        name_of(each): each.status_or_empty.host
-        for each in (await client.list(MicroVM)).items
-        if name_of(each) in names and each.status_or_empty.host
-    }
-    return await host_kubelets.measure(client, driver, hosts) if hosts else None
+async def _in_launcher_pods(client: Client, driver: str, running: Sequence[Running]) -> Idle | None:
+    hosts = await hosts_of(client, running)
+    if not hosts:
+        return None
+    measured = await host_kubelets.measure(client, driver, hosts)
+    return Idle(measured, await machines_per_host(client, hosts, measured))
 
 
 def moment() -> str:

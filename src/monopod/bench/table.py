@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from monopod.bench.machines_per_host import MachinesPerHost, Resource, shown
 from monopod.bench.phases import PHASES, Phase
 from monopod.bench.report import Footprint, Report
 from monopod.bench.statistics import PhaseSummary, Spread, counted, how_many
@@ -28,6 +29,8 @@ def render(report: Report) -> RenderableType:
     ]
     for footprint in report.footprints:
         parts += [Text(), _footprint(footprint)]
+    for per_host in report.per_host:
+        parts += [Text(), _per_host(per_host)]
     parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
     for series in report.series:
         parts += [
@@ -35,6 +38,47 @@ def render(report: Report) -> RenderableType:
             for timeline in series.failures[:_SHOWN_FAILURES]
         ]
     return Group(*parts)
+
+
+def _per_host(found: MachinesPerHost) -> Table:
+    """Return a table of hosts and resources, with the one that limits the number of machines."""
+    table = Table(
+        title=f"Machines of {found.driver} on a host, computed from requests and idle usage"
+    )
+    for column in ("host", "resource"):
+        table.add_column(column)
+    for column in (
+        "allocatable",
+        "requested by\nother pods",
+        "requested by\none machine",
+        "room for\nmachines",
+        "idle machine\nuses",
+        "room for\nidle machines\nby usage",
+        "ran at once",
+    ):
+        table.add_column(column, justify="right")
+    for room in found.hosts:
+        machines, idle = room.machines(found.launcher), found.idle_machines(room)
+        _, limit = found.most(room)
+        for number, resource in enumerate(machines):
+            first, limiting = number == 0, resource is limit
+            table.add_row(
+                room.host if first else "",
+                resource.value,
+                shown(resource, room.allocatable.get(resource, 0)),
+                shown(resource, room.others.get(resource, 0)),
+                shown(resource, found.launcher[resource]),
+                f"{machines[resource]}{', the limit' if limiting else ''}",
+                _usage(found, resource),
+                str(idle[resource]) if resource in idle else _NO_PHASE,
+                str(room.ran) if first else "",
+                end_section=number == len(machines) - 1,
+            )
+    return table
+
+
+def _usage(found: MachinesPerHost, resource: Resource) -> str:
+    return shown(resource, found.idle[resource]) if resource in found.idle else _NO_PHASE
 
 
 def _heading(report: Report) -> str:

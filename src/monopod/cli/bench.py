@@ -11,8 +11,14 @@ from rich.console import Console, RenderableType
 from monopod.api import crds, keys
 from monopod.bench import table, timeline
 from monopod.bench.cluster import Cluster
-from monopod.bench.network import NetworkBenchOptions, bench_network
+from monopod.bench.network import (
+    HostsBenchOptions,
+    NetworkBenchOptions,
+    bench_hosts,
+    bench_network,
+)
 from monopod.bench.network import table as network_table
+from monopod.bench.network.manifests import CPU
 from monopod.bench.network.report import NetworkReport
 from monopod.bench.programs import ProgramsBenchOptions, bench_programs
 from monopod.bench.programs import table as programs_table
@@ -30,6 +36,7 @@ from monopod.cli.screen import Screen
 from monopod.controlplane import access, manifests, state
 from monopod.controlplane.errors import ClusterError
 from monopod.controlplane.layout import Layout
+from monopod.fargate.sizing import QuantityError, parse_milli
 from monopod.node.guest import GuestImage
 from monopod.settings import Settings
 
@@ -96,10 +103,43 @@ def register(app: typer.Typer) -> None:
         baseline: Annotated[
             bool, typer.Option(help="Also measure pods on a baseline node, for the ratios.")
         ] = True,
+        cpu: Annotated[str, typer.Option(help="CPU of each pod, as a quantity.")] = CPU,
+        kubeconfig: Annotated[
+            Path | None,
+            typer.Option(
+                help="An administrator's kubeconfig of a cluster that Monopod was installed into:"
+                " measures between its hosts, and ordinary pods of them as the baseline."
+                " [default: this host's cluster, with its load balancers]"
+            ),
+        ] = None,
+        image: Annotated[
+            str,
+            typer.Option(
+                help="With --kubeconfig: an image with Fortio that its machines and hosts can pull."
+                " [default: upstream's]"
+            ),
+        ] = "",
+        machines: Annotated[
+            int,
+            typer.Option(
+                min=2,
+                max=64,
+                help="With --kubeconfig: machines started at once, more than there are hosts.",
+            ),
+        ] = 3,
+        rate: Annotated[
+            int,
+            typer.Option(
+                min=1, max=10_000, help="With --kubeconfig: requests per second for latencies."
+            ),
+        ] = 100,
     ) -> None:
-        """Measure requests between pods, direct and through load balancers."""
-        options = NetworkBenchOptions(seconds, connections, repeats, baseline, _drivers(driver))
-        report = asyncio.run(_network(Settings(), options))
+        """Measure requests between pods: through load balancers, or between a cluster's hosts."""
+        loads = NetworkBenchOptions(
+            seconds, connections, repeats, baseline, _drivers(driver), _quantity(cpu)
+        )
+        options = HostsBenchOptions(loads, image, machines, rate)
+        report = asyncio.run(_network(Settings(), kubeconfig, options))
         _show(network_table.render(report), report.document(), json_file)
 
     @bench.command()
@@ -179,6 +219,15 @@ def _drivers(words: list[str] | None) -> tuple[str, ...]:
     return drivers
 
 
+def _quantity(word: str) -> str:
+    try:
+        if parse_milli(word) > 0:
+            return word
+    except QuantityError as error:
+        raise typer.BadParameter(str(error)) from error
+    raise typer.BadParameter(f"{word} is not above 0")
+
+
 def _show(rendered: RenderableType, document: dict[str, Any], json_file: Path | None) -> None:
     Console(highlight=False).print(rendered)
     if json_file is not None:
@@ -194,11 +243,15 @@ async def _start(settings: Settings, kubeconfig: Path | None, options: BenchOpti
         return await bench_start(cluster, options, screen.report)
 
 
-async def _network(settings: Settings, options: NetworkBenchOptions) -> NetworkReport:
+async def _network(
+    settings: Settings, kubeconfig: Path | None, options: HostsBenchOptions
+) -> NetworkReport:
     with Screen(Console(stderr=True, highlight=False)) as screen:
+        if kubeconfig is not None:
+            return await bench_hosts(kubeconfig, options, screen.report)
         cluster = await _cluster(settings)
         fortio = await _fortio(settings, screen)
-        return await bench_network(cluster, fortio, options, screen.report)
+        return await bench_network(cluster, fortio, options.loads, screen.report)
 
 
 async def _tenants(settings: Settings, options: TenantsBenchOptions) -> TenantsReport:

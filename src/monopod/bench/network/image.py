@@ -22,6 +22,11 @@ _CONFIG: Final = ImageConfig(
 )
 
 
+def upstream_image() -> str:
+    """Return the reference of upstream's image of the version that components pin."""
+    return f"docker.io/fortio/fortio:{FORTIO.version.removeprefix('v')}"
+
+
 async def fortio_image(cluster: Cluster, program: Path, report: Report) -> Image:
     """Build the image and push it to the cluster's registry for the machines.
 

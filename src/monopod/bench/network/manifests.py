@@ -34,8 +34,9 @@ def fortio_pod(
     *,
     cpu: str = CPU,
     memory: str = MEMORY,
+    host: str = "",
 ) -> Pod:
-    """Return a pod that answers requests, and generates load on demand."""
+    """Return a pod that answers requests, and generates load on demand; see ``bench_pod``."""
     share = {"cpu": cpu, "memory": memory}
     get = core.HTTPGetAction(port=PORT, path="/")
     container = core.Container(
@@ -46,7 +47,7 @@ def fortio_pod(
         readinessProbe=core.Probe(httpGet=get, periodSeconds=1),
     )
     labels = {NAME_LABEL: name, KIND_LABEL: kind_label(subject)}
-    return bench_pod(name, namespace, subject, container, labels)
+    return bench_pod(name, namespace, subject, container, labels, host=host)
 
 
 def kind_label(subject: Subject) -> str:

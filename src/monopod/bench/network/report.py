@@ -22,6 +22,10 @@ class Way(enum.Enum):
     DIRECT = "direct"
     NLB = "NLB"
     ALB = "ALB"
+    SAME_HOST = "same host"
+    """Direct, to a pod on the caller's host."""
+    OTHER_HOST = "other host"
+    """Direct, to a pod on another host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Leg:
     """Requests whose answers have no body."""
     large: Load
     """Requests whose answers have a body of ``BODY_BYTES``."""
+    paced: Load | None = None
+    """Requests without a body at a constant rate: latencies come from these if there are any."""
 
     @property
     def mib_per_second(self) -> float:
@@ -41,12 +47,17 @@ class Leg:
         return self.large.per_second * BODY_BYTES / _MIB
 
     @property
+    def failed(self) -> int:
+        """Requests of all loads that failed."""
+        return sum(each.failed for each in (self.small, self.large, self.paced) if each)
+
+    @property
     def figures(self) -> dict[str, float]:
         """Returns the figures by their names in the report."""
         return {
             "requestsPerSecond": self.small.per_second,
-            "p50Seconds": self.small.p50_s,
-            "p99Seconds": self.small.p99_s,
+            "p50Seconds": (self.paced or self.small).p50_s,
+            "p99Seconds": (self.paced or self.small).p99_s,
             "mibPerSecond": self.mib_per_second,
         }
 
@@ -84,6 +95,10 @@ class NetworkReport:
     first_bytes: tuple[FirstBytes, ...]
     notes: tuple[str, ...] = field(default=())
     """Measurements that failed, with their reasons."""
+    cpu: str = CPU
+    """CPU request and limit of each pod."""
+    rate: int | None = None
+    """Requests per second of the loads that latencies come from; None means back to back."""
 
     @property
     def ratios(self) -> tuple[Ratio, ...]:
@@ -98,9 +113,10 @@ class NetworkReport:
             "takenAt": self.taken_at,
             "host": self.host.document(),
             "image": self.image,
-            "pod": {"cpu": CPU, "memory": MEMORY},
+            "pod": {"cpu": self.cpu, "memory": MEMORY},
             "connections": self.connections,
             "seconds": self.seconds,
+            "rate": self.rate,
             "bodyBytes": BODY_BYTES,
             "ratios": [each.document() for each in self.ratios],
             "legs": [_leg(each) for each in self.legs],
@@ -125,6 +141,7 @@ def _leg(leg: Leg) -> dict[str, Any]:
         "way": leg.way.value,
         "requests": _load(leg.small),
         "bodies": {**_load(leg.large), "mibPerSecond": rounded(leg.mib_per_second)},
+        "paced": None if leg.paced is None else _load(leg.paced),
     }
 
 

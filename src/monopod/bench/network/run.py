@@ -19,6 +19,7 @@ from monopod.bench.network.first_byte import first_byte
 from monopod.bench.network.image import PORT, fortio_image
 from monopod.bench.network.loads import Loader
 from monopod.bench.network.manifests import (
+    CPU,
     INTERNAL,
     INTERNET_FACING,
     KIND_LABEL,
@@ -54,6 +55,8 @@ class NetworkBenchOptions:
     """Whether to measure pods on a baseline node too."""
     drivers: tuple[str, ...] = ("",)
     """Values of ``keys.DRIVER_WORDS`` to measure; empty for the default driver."""
+    cpu: str = CPU
+    """CPU request and limit of each pod."""
 
 
 class _Run:
@@ -196,7 +199,7 @@ async def bench_network(
         watching(client, name) as observations,
     ):
         image = await fortio_image(cluster, fortio, report)
-        make_pod = functools.partial(fortio_pod, image=image.reference)
+        make_pod = functools.partial(fortio_pod, image=image.reference, cpu=options.cpu)
         rounds = Rounds(client, name, cluster.machines, observations, make_pod)
         run = _Run(client, name, rounds, options, report)
         for driver in options.drivers:
@@ -216,4 +219,5 @@ async def bench_network(
         legs=tuple(run.legs),
         first_bytes=tuple(run.first_bytes),
         notes=tuple(run.notes),
+        cpu=options.cpu,
     )

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monopod.bench.compared import add_compared_columns, compared_cells
-from monopod.bench.network.manifests import CPU, MEMORY
+from monopod.bench.network.manifests import MEMORY
 from monopod.bench.network.report import BODY_BYTES, FIRST_BYTE, NetworkReport, Way
 from monopod.bench.phases import Subject
 from monopod.bench.statistics import counted
@@ -27,21 +27,31 @@ _WHERE: Final = (
     "Two pods on microVMs: each on its own machine. Two baseline pods: both on one node, which is"
     " this host itself; their direct requests do not leave it."
 )
+_BETWEEN_HOSTS: Final = (
+    "Pods on microVMs: each on its own machine, in launcher pods of the hosts. Baseline pods:"
+    " ordinary pods of the same hosts."
+)
 
 
 def render(report: NetworkReport) -> RenderableType:
     """Return the console output: paths, first byte, failures and notes."""
     heading = (
-        f"{report.taken_at}: {report.host}; image {report.image}; {CPU} CPU and {MEMORY} for each"
+        f"{report.taken_at}: {report.host}; image {report.image}; {report.cpu} CPU and {MEMORY}"
+        " for each"
         " pod"
     )
-    parts: list[RenderableType] = [Text(heading, style="dim"), _legs(report), Text(_WHERE), Text()]
-    parts.append(_first_bytes(report))
+    parts: list[RenderableType] = [Text(heading, style="dim"), _legs(report)]
+    if report.rate is None:
+        parts += [Text(_WHERE), Text(), _first_bytes(report)]
+    else:
+        parts.append(
+            Text(f"p50 and p99 are of {report.rate} requests/s on one connection. {_BETWEEN_HOSTS}")
+        )
     parts += [
         Text(f"{leg.subject.title}, {leg.way.value}: {what}", style="red")
         for leg in report.legs
-        if (failed := leg.small.failed + leg.large.failed)
-        for what in (f"{counted(failed, 'request')} failed",)
+        if leg.failed
+        for what in (f"{counted(leg.failed, 'request')} failed",)
     ]
     parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
     return Group(*parts)
@@ -55,7 +65,8 @@ def _legs(report: NetworkReport) -> Table:
         subjects,
     )
     found = {(each.way.value, each.subject): each.figures for each in report.legs}
-    for way in Way:
+    measured = {each.way for each in report.legs}
+    for way in (each for each in Way if each in measured):
         columns = {subject: found.get((way.value, subject), {}) for subject in subjects}
         _rows(table, report, way.value, _OF_A_LEG, columns)
     return table
