@@ -1,7 +1,9 @@
 """Monopod installed into a cluster of two hosts that knew nothing of it, and removed again."""
 
+import asyncio
 import json
 import os
+import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
@@ -12,6 +14,10 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
+from monopod.bench.network.image import image_name, write_fortio_archive
+from monopod.bench.pods import ROLE as BENCH_ROLE
+from monopod.build.components import FORTIO, provide
+from monopod.build.images import push
 from monopod.install.images import build_monopod_images
 from monopod.settings import Settings
 from monopod.util.process import ProcessError, run
@@ -33,6 +39,8 @@ CHART: Final = Path(__file__).resolve().parents[2] / "charts" / "monopod"
 PORT: Final = 8080
 _COMMAND_S: Final = 600.0
 _AT_ONCE: Final = 4
+# Figures need longer ones.
+_LOAD_S: Final = int(os.environ.get("MONOPOD_FIGURES_SECONDS", "2"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,18 @@ class Cluster:
         """Install Monopod, and wait until it works."""
         images = (f"--controllers-image={CONTROLLERS}", f"--launcher-image={LAUNCHER}")
         return await self.monopod("install", *images)
+
+    async def fortio(self, directory: Path) -> str:
+        """Give machines and hosts the image of Fortio; returns its reference."""
+        programs = await provide(Settings(), components=(FORTIO,))
+        archive = directory / "fortio.tar"
+        reference = f"{self.registry}/{image_name()}"
+        program = programs.program(FORTIO.name)
+        await asyncio.to_thread(write_fortio_archive, program, archive, reference)
+        await self.plain.import_image(archive, reference)
+        context = ssl.create_default_context(cadata=self.plain.certificates.ca.decode())
+        await push(archive, f"https://{self.registry}", ssl=context)
+        return reference
 
     async def read(self, *words: str) -> list[dict[str, Any]]:
         """Return the objects that kubectl gets."""
@@ -80,19 +100,24 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
         yield Cluster(plain, registry.address)
 
 
-def _profile(cluster: Cluster) -> list[Mapping[str, Any]]:
+def _role(cluster: Cluster, name: str, arn: str) -> Mapping[str, Any]:
+    """Return a role by which machines trust the cluster's registry."""
     authority = {
         "registry": cluster.registry,
         "certificate": cluster.plain.certificates.ca.decode(),
     }
+    return {
+        "apiVersion": "monopod.dev/v1alpha1",
+        "kind": "ExecutionRole",
+        "metadata": {"name": name},
+        "spec": {"arn": arn, "registryAuthorities": [authority]},
+    }
+
+
+def _profile(cluster: Cluster) -> list[Mapping[str, Any]]:
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        {
-            "apiVersion": "monopod.dev/v1alpha1",
-            "kind": "ExecutionRole",
-            "metadata": {"name": "pods"},
-            "spec": {"arn": ROLE, "registryAuthorities": [authority]},
-        },
+        _role(cluster, "pods", ROLE),
         {
             "apiVersion": "monopod.dev/v1alpha1",
             "kind": "FargateProfile",
@@ -196,6 +221,45 @@ async def test_starts_are_measured(cluster: Cluster, tmp_path: Path) -> None:
     assert footprint["machines"] == _AT_ONCE
     assert footprint["processesMiB"]["p50"] > 0
     assert footprint["idleCpuPercent"]["p50"] > 0
+    (per_host,) = found["machinesPerHost"]
+    hosts = per_host["hosts"]
+    assert sum(each["ran"] for each in hosts) == _AT_ONCE
+    for each in hosts:
+        assert each["ran"] <= each["machines"] <= each["machinesByResource"][each["limit"]]
+        assert each["idleMachinesByUsage"]["memory"] > each["ran"]
+
+
+@pytest.mark.row("S1")
+async def test_latency_is_measured_on_and_between_hosts(cluster: Cluster, tmp_path: Path) -> None:
+    await cluster.install()
+    image = await cluster.fortio(tmp_path)
+    await cluster.plain.apply(_role(cluster, "bench", BENCH_ROLE))
+    before = await _running(cluster)
+    report = tmp_path / "report.json"
+    options = (f"--seconds={_LOAD_S}", f"--image={image}", "--cpu=500m", "--connections=1")
+    # Shown with `pytest -s`.
+    print(await cluster.monopod("bench", "network", *options, f"--json={report}"))
+    found = json.loads(report.read_text())
+    assert [(each["kind"], each["driver"], each["way"]) for each in found["legs"]] == [
+        (kind, driver, way)
+        for kind, driver in (("microVM", "gvisor"), ("baseline node", None))
+        for way in ("same host", "other host")
+    ]
+    assert found["notes"] == []
+    for each in found["legs"]:
+        for load in (each["paced"], each["requests"], each["bodies"]):
+            assert load["failed"] == 0
+            assert 0 < load["p50Seconds"] <= load["p99Seconds"]
+    assert {(each["of"], each["figure"]) for each in found["ratios"]} == {
+        (way, figure)
+        for way in ("same host", "other host")
+        for figure in ("requestsPerSecond", "p50Seconds", "p99Seconds", "mibPerSecond")
+    }
+    await eventually(lambda: _same(cluster, before), "the bench's pods are gone", timeout_s=60)
+
+
+async def _same(cluster: Cluster, before: Mapping[str, str]) -> bool:
+    return await _running(cluster) == before
 
 
 async def test_uninstalling_is_refused_while_pods_run_and_then_leaves_nothing(

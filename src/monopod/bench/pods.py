@@ -17,7 +17,8 @@ IMAGE: Final = REFERENCE
 LABEL: Final = "monopod.dev/bench"
 """Label of a run's objects, by which the next run finds those of one that was killed."""
 LABELS: Final = {LABEL: "true"}
-_ROLE: Final = "arn:aws:iam::000000000000:role/monopod-bench"
+ROLE: Final = "arn:aws:iam::000000000000:role/monopod-bench"
+"""Execution role of the pods: an ExecutionRole of it gives machines credentials of registries."""
 
 
 def bench_pod(
@@ -70,7 +71,7 @@ def bench_profile(name: str) -> FargateProfile:
     """Return the Fargate profile of one run, for the namespace of the same name."""
     return FargateProfile(
         metadata=ObjectMeta(name=name, labels=LABELS),
-        spec=FargateProfileSpec(selectors=[Selector(namespace=name)], podExecutionRoleArn=_ROLE),
+        spec=FargateProfileSpec(selectors=[Selector(namespace=name)], podExecutionRoleArn=ROLE),
     )
 
 

@@ -74,8 +74,10 @@ def register(app: typer.Typer) -> None:
         kubeconfig: Annotated[
             Path | None,
             typer.Option(
+                exists=True,
+                dir_okay=False,
                 help="An administrator's kubeconfig of a cluster that Monopod was installed into."
-                " [default: this host's cluster; another one has no baseline node]"
+                " [default: this host's cluster; another one has no baseline node]",
             ),
         ] = None,
     ) -> None:
@@ -107,9 +109,11 @@ def register(app: typer.Typer) -> None:
         kubeconfig: Annotated[
             Path | None,
             typer.Option(
+                exists=True,
+                dir_okay=False,
                 help="An administrator's kubeconfig of a cluster that Monopod was installed into:"
                 " measures between its hosts, and ordinary pods of them as the baseline."
-                " [default: this host's cluster, with its load balancers]"
+                " [default: this host's cluster, with its load balancers]",
             ),
         ] = None,
         image: Annotated[

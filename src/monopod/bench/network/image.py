@@ -27,19 +27,36 @@ def upstream_image() -> str:
     return f"docker.io/fortio/fortio:{FORTIO.version.removeprefix('v')}"
 
 
+def image_name() -> str:
+    """Return the name of our own image, without a registry."""
+    return f"monopod/{_PROGRAM}:{FORTIO.version.removeprefix('v')}"
+
+
+def write_fortio_archive(program: Path, archive: Path, name: str) -> None:
+    """Write the OCI archive of an image of the program, which serves by default.
+
+    Args:
+        program: Path of the Fortio program.
+        archive: The archive, which is replaced.
+        name: Name of the image that it contains.
+    """
+    with tempfile.TemporaryDirectory(prefix="monopod-") as scratch:
+        root = Path(scratch)
+        shutil.copy(program, root / _PROGRAM)
+        write_archive(root, archive, name=name, config=_CONFIG)
+
+
 async def fortio_image(cluster: Cluster, program: Path, report: Report) -> Image:
     """Build the image and push it to the cluster's registry for the machines.
 
     Raises:
         ImageError: The registry rejects the image.
     """
-    name = f"monopod/{_PROGRAM}:{FORTIO.version.removeprefix('v')}"
+    name = image_name()
     with tempfile.TemporaryDirectory(prefix="monopod-") as scratch:
-        root, archive = Path(scratch) / "root", Path(scratch) / "fortio.tar"
-        root.mkdir()
-        await asyncio.to_thread(shutil.copy, program, root / _PROGRAM)
-        await asyncio.to_thread(write_archive, root, archive, name=name, config=_CONFIG)
+        archive = Path(scratch) / "fortio.tar"
+        await asyncio.to_thread(write_fortio_archive, program, archive, name)
         reference = await push(archive, cluster.registry, socket=cluster.push_socket, report=report)
         # An imported archive keeps the image name that it contains.
-        await asyncio.to_thread(write_archive, root, archive, name=reference, config=_CONFIG)
+        await asyncio.to_thread(write_fortio_archive, program, archive, reference)
         return Image(reference, await asyncio.to_thread(archive.read_bytes))
