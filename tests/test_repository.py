@@ -14,6 +14,7 @@ from monopod.build.components import (
     COMPONENTS,
     FORTIO,
     HELM,
+    KONNECTIVITY,
     MONITORS,
     SCANNERS,
     VERTICAL_POD_AUTOSCALER,
@@ -140,7 +141,7 @@ def test_component_versions_stand_in_one_place() -> None:
     versions = {
         component.version.removeprefix("v")
         for component in (
-            *(*COMPONENTS, FORTIO, HELM, VERTICAL_POD_AUTOSCALER),
+            *(*COMPONENTS, FORTIO, HELM, KONNECTIVITY, VERTICAL_POD_AUTOSCALER),
             *(*SCANNERS, *MONITORS),
         )
     }

@@ -9,6 +9,7 @@ from monopod.build.components import (
     E2E_SUITE,
     FORTIO,
     HELM,
+    KONNECTIVITY,
     SCANNERS,
     VERTICAL_POD_AUTOSCALER,
     Component,
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.unit
 
 _BY_NAME = pytest.mark.parametrize(
     "component",
-    (*COMPONENTS, E2E_SUITE, FORTIO, HELM, VERTICAL_POD_AUTOSCALER, *SCANNERS),
+    (*COMPONENTS, E2E_SUITE, FORTIO, HELM, KONNECTIVITY, VERTICAL_POD_AUTOSCALER, *SCANNERS),
     ids=lambda one: one.name,
 )
 _KUBE = next(one for one in COMPONENTS if one.name == "kube")

@@ -1,158 +1,44 @@
 """Monopod installed into a cluster of two hosts that knew nothing of it, and removed again."""
 
-import asyncio
 import json
 import os
-import ssl
-import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import pytest_asyncio
 
-from monopod.bench.network.image import image_name, write_fortio_archive
 from monopod.bench.pods import ROLE as BENCH_ROLE
-from monopod.build.components import FORTIO, provide
-from monopod.build.images import push
-from monopod.install.images import build_monopod_images
-from monopod.settings import Settings
-from monopod.util.process import ProcessError, run
+from monopod.util.process import ProcessError
 from tests.framework.eventually import eventually
 from tests.framework.helm import Helm
-from tests.framework.launcher_cluster import serve_images
-from tests.framework.plain_cluster import PlainCluster
+from tests.framework.installed_cluster import (
+    CONTROLLERS,
+    LAUNCHER,
+    NAMESPACE,
+    InstalledCluster,
+    with_images,
+)
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif("MONOPOD_LONG_TESTS" not in os.environ, reason="it starts a cluster"),
 ]
-CONTROLLERS: Final = "example.test/monopod/controllers:1"
-LAUNCHER: Final = "example.test/monopod/launcher:1"
-ROLE: Final = "arn:aws:iam::000000000000:role/pods"
-NAMESPACE: Final = "shop"
 CHART: Final = Path(__file__).resolve().parents[2] / "charts" / "monopod"
-PORT: Final = 8080
-_COMMAND_S: Final = 600.0
 _AT_ONCE: Final = 4
 # Figures need longer ones.
 _LOAD_S: Final = int(os.environ.get("MONOPOD_FIGURES_SECONDS", "2"))
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """A cluster whose hosts have Monopod's images, and its registry."""
-
-    plain: PlainCluster
-    registry: str
-
-    async def monopod(self, *words: str) -> str:
-        """Run a command of Monopod as the administrator."""
-        program = Path(sys.executable).with_name("monopod")
-        kubeconfig = f"--kubeconfig={self.plain.kubeconfig}"
-        return await run(program, *words, kubeconfig, timeout_s=_COMMAND_S)
-
-    async def install(self) -> str:
-        """Install Monopod, and wait until it works."""
-        images = (f"--controllers-image={CONTROLLERS}", f"--launcher-image={LAUNCHER}")
-        return await self.monopod("install", *images)
-
-    async def fortio(self, directory: Path) -> str:
-        """Give machines and hosts the image of Fortio; returns its reference."""
-        programs = await provide(Settings(), components=(FORTIO,))
-        archive = directory / "fortio.tar"
-        reference = f"{self.registry}/{image_name()}"
-        program = programs.program(FORTIO.name)
-        await asyncio.to_thread(write_fortio_archive, program, archive, reference)
-        await self.plain.import_image(archive, reference)
-        context = ssl.create_default_context(cadata=self.plain.certificates.ca.decode())
-        await push(archive, f"https://{self.registry}", ssl=context)
-        return reference
-
-    async def read(self, *words: str) -> list[dict[str, Any]]:
-        """Return the objects that kubectl gets."""
-        return json.loads(await self.plain.kubectl("get", *words, "-o", "json"))["items"]
-
-    async def shop(self) -> None:
-        """Have a Deployment of two pods on Fargate Ready."""
-        await self.plain.apply(*_profile(self), *_deployment(f"{self.registry}/monopod/test:1"))
-        words = ("rollout", "status", "deployment/web", f"--namespace={NAMESPACE}")
-        try:
-            await self.plain.kubectl(*words, "--timeout=110s")
-        except ProcessError as error:
-            seen = await self.plain.kubectl("get", "pods,microvms,events", "-A", "-o", "wide")
-            pytest.fail(f"{error}\n{seen}")
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    directory = tmp_path_factory.mktemp("install")
-    images = await build_monopod_images(Settings())
-    async with AsyncExitStack() as stack:
-        plain = await stack.enter_async_context(PlainCluster.running(directory / "cluster"))
-        await plain.import_image(images.controllers, CONTROLLERS)
-        await plain.import_image(images.launcher, LAUNCHER)
-        registry = await serve_images(stack, plain, directory / "registry")
-        yield Cluster(plain, registry.address)
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[InstalledCluster]:
+    async with with_images(tmp_path_factory.mktemp("install")) as running:
+        yield running
 
 
-def _role(cluster: Cluster, name: str, arn: str) -> Mapping[str, Any]:
-    """Return a role by which machines trust the cluster's registry."""
-    authority = {
-        "registry": cluster.registry,
-        "certificate": cluster.plain.certificates.ca.decode(),
-    }
-    return {
-        "apiVersion": "monopod.dev/v1alpha1",
-        "kind": "ExecutionRole",
-        "metadata": {"name": name},
-        "spec": {"arn": arn, "registryAuthorities": [authority]},
-    }
-
-
-def _profile(cluster: Cluster) -> list[Mapping[str, Any]]:
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        _role(cluster, "pods", ROLE),
-        {
-            "apiVersion": "monopod.dev/v1alpha1",
-            "kind": "FargateProfile",
-            "metadata": {"name": NAMESPACE},
-            "spec": {"podExecutionRoleArn": ROLE, "selectors": [{"namespace": NAMESPACE}]},
-        },
-    ]
-
-
-def _deployment(image: str) -> list[Mapping[str, Any]]:
-    serve = f"echo serving; mkdir /tmp/www; hostname >/tmp/www/index.html; exec httpd -f -p {PORT}"
-    container = {
-        "name": "main",
-        "image": image,
-        "command": ["sh", "-c", f"{serve} -h /tmp/www"],
-        "readinessProbe": {"httpGet": {"port": PORT}, "periodSeconds": 1, "timeoutSeconds": 5},
-    }
-    return [
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": "web", "namespace": NAMESPACE},
-            "spec": {
-                "replicas": 2,
-                "selector": {"matchLabels": {"app": "web"}},
-                "template": {
-                    "metadata": {"labels": {"app": "web"}},
-                    "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
-                },
-            },
-        }
-    ]
-
-
-async def test_installed_monopod_runs_pods_with_logs_and_exec(cluster: Cluster) -> None:
+async def test_installed_monopod_runs_pods_with_logs_and_exec(cluster: InstalledCluster) -> None:
     await cluster.install()
     await cluster.shop()
     pods = await cluster.read("pods", f"--namespace={NAMESPACE}")
@@ -163,7 +49,9 @@ async def test_installed_monopod_runs_pods_with_logs_and_exec(cluster: Cluster) 
     assert "gvisor" in await cluster.plain.kubectl("exec", *web, "--", "cat", "/proc/version")
 
 
-async def test_installing_again_changes_nothing_and_restarts_nothing(cluster: Cluster) -> None:
+async def test_installing_again_changes_nothing_and_restarts_nothing(
+    cluster: InstalledCluster,
+) -> None:
     await cluster.install()
     await cluster.shop()
     before = await _running(cluster)
@@ -171,7 +59,7 @@ async def test_installing_again_changes_nothing_and_restarts_nothing(cluster: Cl
     assert await _running(cluster) == before
 
 
-async def _running(cluster: Cluster) -> dict[str, str]:
+async def _running(cluster: InstalledCluster) -> dict[str, str]:
     """Return what runs, by uid, but for the pods of jobs."""
     pods = await cluster.read(
         "pods", "--all-namespaces", "--selector=!batch.kubernetes.io/job-name"
@@ -179,7 +67,7 @@ async def _running(cluster: Cluster) -> dict[str, str]:
     return {each["metadata"]["uid"]: each["metadata"]["name"] for each in pods}
 
 
-async def test_processes_run_without_privileges(cluster: Cluster) -> None:
+async def test_processes_run_without_privileges(cluster: InstalledCluster) -> None:
     await cluster.install()
     spaces = await cluster.read("namespaces", "--field-selector=metadata.name=monopod-system")
     assert spaces[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -194,7 +82,7 @@ async def test_processes_run_without_privileges(cluster: Cluster) -> None:
             await cluster.plain.kubectl(*words, *question)
 
 
-async def test_the_api_server_verifies_the_webhooks(cluster: Cluster) -> None:
+async def test_the_api_server_verifies_the_webhooks(cluster: InstalledCluster) -> None:
     await cluster.install()
     # It fails closed, so an answer of the webhook's own means that the certificate was verified.
     subnet = {
@@ -208,7 +96,7 @@ async def test_the_api_server_verifies_the_webhooks(cluster: Cluster) -> None:
 
 
 @pytest.mark.row("S1")
-async def test_starts_are_measured(cluster: Cluster, tmp_path: Path) -> None:
+async def test_starts_are_measured(cluster: InstalledCluster, tmp_path: Path) -> None:
     await cluster.install()
     report = tmp_path / "report.json"
     # Shown with `pytest -s`.
@@ -230,10 +118,12 @@ async def test_starts_are_measured(cluster: Cluster, tmp_path: Path) -> None:
 
 
 @pytest.mark.row("S1")
-async def test_latency_is_measured_on_and_between_hosts(cluster: Cluster, tmp_path: Path) -> None:
+async def test_latency_is_measured_on_and_between_hosts(
+    cluster: InstalledCluster, tmp_path: Path
+) -> None:
     await cluster.install()
     image = await cluster.fortio(tmp_path)
-    await cluster.plain.apply(_role(cluster, "bench", BENCH_ROLE))
+    await cluster.plain.apply(cluster.role("bench", BENCH_ROLE))
     before = await _running(cluster)
     report = tmp_path / "report.json"
     options = (f"--seconds={_LOAD_S}", f"--image={image}", "--cpu=500m", "--connections=1")
@@ -258,12 +148,12 @@ async def test_latency_is_measured_on_and_between_hosts(cluster: Cluster, tmp_pa
     await eventually(lambda: _same(cluster, before), "the bench's pods are gone", timeout_s=60)
 
 
-async def _same(cluster: Cluster, before: Mapping[str, str]) -> bool:
+async def _same(cluster: InstalledCluster, before: Mapping[str, str]) -> bool:
     return await _running(cluster) == before
 
 
 async def test_uninstalling_is_refused_while_pods_run_and_then_leaves_nothing(
-    cluster: Cluster,
+    cluster: InstalledCluster,
 ) -> None:
     await cluster.install()
     await cluster.shop()
@@ -284,7 +174,7 @@ async def test_uninstalling_is_refused_while_pods_run_and_then_leaves_nothing(
 
 
 async def test_helm_installs_upgrades_and_removes_no_release_with_machines(
-    cluster: Cluster, tmp_path: Path
+    cluster: InstalledCluster, tmp_path: Path
 ) -> None:
     await cluster.monopod("uninstall", "--drain")
     # Pods that were made while there was no Monopod stay on the hosts.
@@ -318,5 +208,5 @@ async def test_helm_installs_upgrades_and_removes_no_release_with_machines(
     await cluster.monopod("uninstall")
 
 
-async def _no_machines(cluster: Cluster) -> bool:
+async def _no_machines(cluster: InstalledCluster) -> bool:
     return not await cluster.read("microvms")

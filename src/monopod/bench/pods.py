@@ -18,7 +18,7 @@ LABEL: Final = "monopod.dev/bench"
 """Label of a run's objects, by which the next run finds those of one that was killed."""
 LABELS: Final = {LABEL: "true"}
 ROLE: Final = "arn:aws:iam::000000000000:role/monopod-bench"
-"""Execution role of the pods: an ExecutionRole of it gives machines credentials of registries."""
+"""Execution role of the pods: an ExecutionRole of it names the authorities of registries."""
 
 
 def bench_pod(

@@ -12,7 +12,7 @@ import yaml
 from lightkube.resources.core_v1 import ServiceAccount
 
 from monopod.bench.baseline_node.host import Image
-from monopod.build.components import pause_source, provide
+from monopod.build.components import KONNECTIVITY, pause_source, provide
 from monopod.controlplane import objects
 from monopod.kube import Client, NotFoundError, connect
 from monopod.node.guest import pause
@@ -103,6 +103,7 @@ class PlainCluster:
         timings: Timings | None = None,
         kubelet: Mapping[str, Any] | None = None,
         registry: Registry | None = None,
+        konnectivity: bool = False,
     ) -> AsyncGenerator["PlainCluster"]:
         """Run a cluster, all hosts Ready, and remove every trace of it, also after a failure.
 
@@ -115,6 +116,8 @@ class PlainCluster:
             kubelet: Further fields of the hosts' ``KubeletConfiguration``, such as
                 ``systemReserved``: each host sees all of this machine.
             registry: One that the hosts pull from by TLS, or without it.
+            konnectivity: Whether the API server reaches hosts and pods through konnectivity's
+                agents alone, which a test starts as pods; built at its first use.
         """
         assert 0 < hosts <= MOST_HOSTS
         timings = timings or Timings()
@@ -126,7 +129,10 @@ class PlainCluster:
             stack.push_async_callback(claim.sweep, addresses)
             certificates = Certificates.make(directory / "certificates", addresses)
             await network.create(addresses, hosts)
-            plan = services.Plan(directory, addresses, certificates, programs, timings)
+            tunnel = await provide(settings, components=(KONNECTIVITY,)) if konnectivity else None
+            if konnectivity:
+                await network.isolate_control_plane(addresses)
+            plan = services.Plan(directory, addresses, certificates, programs, timings, tunnel)
             processes = plan.processes()
             for process in processes.values():
                 stack.push_async_callback(process.kill)

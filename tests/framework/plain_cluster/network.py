@@ -45,6 +45,20 @@ async def create(addresses: Addresses, hosts: int) -> Namespace:
     return namespace
 
 
+async def isolate_control_plane(addresses: Addresses) -> None:
+    """Have the control plane open no connection to hosts and their pods; it answers theirs."""
+    await nft(
+        Namespace.named(addresses.namespace),
+        f"""
+        table inet isolation {{
+            chain output {{
+                type filter hook output priority 0;
+                oifname "{LINK_PREFIX}*" ct state new reject
+            }}
+        }}""",
+    )
+
+
 def _masquerading(addresses: Addresses, hosts: int) -> str:
     """Return the rules without which what a service answers would not come back this way.
 

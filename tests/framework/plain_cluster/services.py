@@ -20,12 +20,16 @@ from tests.framework.plain_cluster.process import Command, Process
 
 API_SERVER: Final = "kube-apiserver"
 ETCD: Final = "etcd"
+KONNECTIVITY: Final = "konnectivity-server"
+AGENT_PORT: Final = 8132
+"""Where konnectivity's server listens for its agents, at the control plane's address."""
 _ETCD: Final = "http://127.0.0.1:2379"
 _ETCD_PEER: Final = "http://127.0.0.1:2380"
 _CONTROLLER_MANAGER: Final = 10257
 _SCHEDULER: Final = 10259
 _PROXY_HEALTH: Final = 10256
 _DNS_READY: Final = 8181
+_KONNECTIVITY_HEALTH: Final = 8133
 _SIGNED_FOR: Final = "8760h"
 
 
@@ -52,6 +56,8 @@ class Plan:
     certificates: Certificates
     programs: Components
     timings: Timings
+    konnectivity: Components | None = None
+    """Programs through which alone the API server reaches hosts and pods; None means directly."""
 
     def processes(self) -> dict[str, Process]:
         """Return all processes by name, in the order in which they are to be started."""
@@ -64,6 +70,8 @@ class Plan:
             "kube-proxy": self._proxy(),
             "coredns": self._dns(),
         }
+        if self.konnectivity is not None:
+            commands[KONNECTIVITY] = self._konnectivity(self.konnectivity)
         return {
             name: Process(name, command, namespace, self.directory / f"{name}.log")
             for name, command in commands.items()
@@ -115,8 +123,45 @@ class Plan:
             "shutdown-delay-duration": "0s",
             "profiling": "false",
         }
+        if self.konnectivity is None:
+            configuration = None
+        else:
+            flags["egress-selector-config-file"] = selector = self.directory / "egress.yaml"
+            configuration = {selector: yaml.safe_dump(self._egress())}
         ready = f"{self.addresses.api_server}/readyz"
-        return Command(self.programs.program(API_SERVER), flags, ready)
+        return Command(self.programs.program(API_SERVER), flags, ready, configuration)
+
+    def _egress(self) -> dict[str, Any]:
+        """Return the API server's ways to others: to hosts and pods, by konnectivity's server."""
+        transport = {"uds": {"udsName": str(self._egress_socket)}}
+        connection = {"proxyProtocol": "GRPC", "transport": transport}
+        return {
+            "apiVersion": "apiserver.k8s.io/v1beta1",
+            "kind": "EgressSelectorConfiguration",
+            "egressSelections": [{"name": "cluster", "connection": connection}],
+        }
+
+    @property
+    def _egress_socket(self) -> Path:
+        return self.directory / "egress.sock"
+
+    def _konnectivity(self, programs: Components) -> Command:
+        file, control = self.certificates.file, self.addresses.control
+        flags = {
+            "mode": "grpc",
+            "uds-name": self._egress_socket,
+            "server-port": 0,
+            "agent-bind-address": control,
+            "agent-port": AGENT_PORT,
+            # Agents have certificates of the cluster's authority.
+            "cluster-cert": file("serving.crt"),
+            "cluster-key": file("serving.key"),
+            "cluster-ca-cert": file("ca.crt"),
+            "health-bind-address": control,
+            "health-port": _KONNECTIVITY_HEALTH,
+        }
+        ready = f"http://{control}:{_KONNECTIVITY_HEALTH}/healthz"
+        return Command(programs.program("proxy-server"), flags, ready)
 
     def _controller_manager(self) -> Command:
         file, timings = self.certificates.file, self.timings

@@ -144,6 +144,7 @@ def _cni(name: str) -> Program:
 _CONTAINERD: Final = "github.com/containerd/containerd/v2"
 _CNI: Final = "github.com/containernetworking/plugins"
 _HELM: Final = "helm.sh/helm/v4"
+_KONNECTIVITY: Final = "sigs.k8s.io/apiserver-network-proxy"
 _METRICS_SERVER: Final = "sigs.k8s.io/metrics-server"
 _VPA: Final = "k8s.io/autoscaler/vertical-pod-autoscaler"
 
@@ -336,6 +337,22 @@ OPENTELEMETRY_COLLECTOR: Final = Component(
 )
 MONITORS: Final[tuple[Component, ...]] = (PROMETHEUS, PROMETHEUS_OPERATOR, OPENTELEMETRY_COLLECTOR)
 """What long tests monitor a cluster with. No cluster runs them: each is built at its first use."""
+
+KONNECTIVITY: Final = Component(
+    name="konnectivity",
+    module=_KONNECTIVITY,
+    packages={
+        "proxy-server": f"{_KONNECTIVITY}/cmd/server",
+        "proxy-agent": f"{_KONNECTIVITY}/cmd/agent",
+    },
+    programs=(
+        # They print no version.
+        Program("proxy-server", ("--help",), "receives requests from the API server"),
+        Program("proxy-agent", ("--help",), "Connects to the proxy"),
+    ),
+)
+"""What API servers of tests reach hosts and pods through. No cluster of Monopod's runs it: built at
+its first use."""
 
 E2E_SUITE: Final = Component(
     name="e2e",
