@@ -1,5 +1,8 @@
-"""A report with known figures."""
+"""A report with known figures, and machines of hosts."""
 
+import msgspec
+
+from monopod.api.resources import MicroVM
 from monopod.bench.phases import Kind, Phase, PodTimeline, Subject
 from monopod.bench.report import Footprint, Host, Report
 from monopod.bench.statistics import Series, Spread
@@ -19,6 +22,24 @@ def series(kind: Kind, at_once: int, *factors: float) -> Series:
     moments = MICROVM if kind is Kind.MICROVM else BASELINE
     subject = Subject(kind, "uml" if kind is Kind.MICROVM else "")
     return Series(subject, at_once, tuple(pod_timeline(moments, factor) for factor in factors))
+
+
+def machine(name: str, on: str) -> MicroVM:
+    """The machine of a pod, on a host of a cluster; empty means it has none yet."""
+    return msgspec.convert(
+        {
+            "metadata": {"name": name},
+            "spec": {
+                "podRef": {"namespace": "shop", "name": "web", "uid": "u"},
+                "profile": "p",
+                "subnet": "s",
+                "milliCPU": 250,
+                "memoryMiB": 512,
+            },
+            "status": {"host": on},
+        },
+        MicroVM,
+    )
 
 
 REPORT = Report(

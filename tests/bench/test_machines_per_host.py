@@ -24,7 +24,7 @@ from monopod.kube import Client, Listing
 from monopod.node.provider import PlacementRequest
 from monopod.node.provider.launcher_pod import launcher_pod
 from monopod.node.provider.launcher_settings import LauncherSettings
-from tests.bench.cases import REPORT
+from tests.bench.cases import REPORT, machine
 from tests.framework.builders.pods import pod
 
 pytestmark = pytest.mark.unit
@@ -158,23 +158,6 @@ class _Objects(Client):
         self, kind: type[res.Resource], namespace: str | None = None, **how: str | None
     ) -> Listing[Any]:
         return Listing(tuple(self._objects[kind]), "1")
-
-
-def machine(name: str, on: str) -> MicroVM:
-    return msgspec.convert(
-        {
-            "metadata": {"name": name},
-            "spec": {
-                "podRef": {"namespace": "shop", "name": "web", "uid": "u"},
-                "profile": "p",
-                "subnet": "s",
-                "milliCPU": 250,
-                "memoryMiB": 512,
-            },
-            "status": {"host": on},
-        },
-        MicroVM,
-    )
 
 
 async def test_the_hosts_of_running_machines_are_measured() -> None:

@@ -1,18 +1,26 @@
 """``bench network`` between hosts, without a cluster: which pods are compared, where they run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
-from monopod.bench.network import table
-from monopod.bench.network.hosts import Pairs, pairs
+from monopod.api.resources import MicroVM
+from monopod.bench.errors import BenchError
+from monopod.bench.network import NetworkBenchOptions, table
+from monopod.bench.network.hosts import HostsBenchOptions, HostsRun, Pairs, pairs
 from monopod.bench.network.loads import Load
 from monopod.bench.network.manifests import fortio_pod
 from monopod.bench.network.report import Leg, NetworkReport, Way
-from monopod.bench.phases import Kind, Subject
+from monopod.bench.phases import Kind, Phase, PodTimeline, Subject
 from monopod.bench.report import Host
+from monopod.bench.rounds import Rounds, Running, WhileRunning
+from monopod.kube import Client, Listing
+from monopod.util.progress import ignore
+from tests.bench.cases import machine
 
 pytestmark = pytest.mark.unit
 
@@ -93,3 +101,91 @@ def test_the_table_has_the_ways_between_hosts_alone() -> None:
     assert "p50 and p99 are of 100 requests/s on one connection" in said
     assert "500m CPU" in said
     assert "baseline node, other host: 1 request failed" in said
+
+
+class _Cluster(Client):
+    """Each machine's host is in its name; every load takes a second and has 100 answers."""
+
+    def __init__(self) -> None:
+        self.loads: list[tuple[str, str]] = []
+
+    async def raw(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
+        assert query is not None
+        self.loads.append((path.split("/")[6], query["url"]))
+        known = [{"Percentile": 50, "Value": 0.001}, {"Percentile": 99, "Value": 0.002}]
+        result = {
+            "ActualDuration": 1_000_000_000,
+            "DurationHistogram": {"Percentiles": known},
+            "RetCodes": {"200": 100},
+        }
+        return json.dumps(result).encode()
+
+    async def get(self, kind: type[Any], name: str, namespace: str | None = None) -> Any:
+        return msgspec.convert({"metadata": {"name": name}, "status": {"podIP": "10.0.0.7"}}, kind)
+
+    async def list(
+        self, kind: type[Any], namespace: str | None = None, **how: str | None
+    ) -> Listing[Any]:
+        assert kind is MicroVM
+        return Listing(tuple(machine(f"mvm-{n}", host) for n, host in enumerate("baa")), "1")
+
+
+class _Rounds(Rounds):
+    """The first pods of a round become Ready, the others do not."""
+
+    def __init__(self, ready: int) -> None:
+        self._ready = ready
+
+    async def run(
+        self, subject: Subject, at_once: int, while_running: WhileRunning | None = None
+    ) -> tuple[PodTimeline, ...]:
+        letter, driver = ("m", "gvisor") if subject.kind is Kind.MICROVM else ("b", "")
+        ready = min(self._ready, at_once)
+        names = [f"{letter}-{number}" for number in range(at_once)]
+        assert while_running is not None
+        await while_running(
+            [Running(name, f"mvm-{n}", "node", 0.0) for n, name in enumerate(names[:ready])]
+        )
+        moments = {Phase.READY: 1.0}
+        return tuple(
+            PodTimeline(name, moments, driver)
+            if n < ready
+            else PodTimeline(name, failure="no room")
+            for n, name in enumerate(names)
+        )
+
+
+def run(client: Client) -> HostsRun:
+    return HostsRun(client, "ns", HostsBenchOptions(NetworkBenchOptions()), ignore)
+
+
+async def test_machines_are_compared_with_pods_of_their_own_hosts() -> None:
+    client = _Cluster()
+    measured = run(client)
+    await measured.machines(_Rounds(3), "")
+    assert {each.subject for each in measured.legs} == {GVISOR}
+    assert {each.way for each in measured.legs} == {Way.OTHER_HOST, Way.SAME_HOST}
+    # The server's host first, then those of the callers: m-1 serves m-0 and m-2.
+    assert measured.hosts == ["a", "b", "a"]
+    assert {pod for pod, _ in client.loads} == {"m-0:8080", "m-2:8080"}
+    assert {url.partition("?")[0] for _, url in client.loads} == {"http://10.0.0.7:8080/"}
+    await measured.baseline(_Rounds(3))
+    assert [each.subject for each in measured.legs[2:]] == [BASELINE, BASELINE]
+    assert [measured.baseline_host(f"b-{number}") for number in range(3)] == ["a", "b", "a"]
+    assert measured.notes == []
+    assert all(each.paced and each.paced.p99_s == 0.002 for each in measured.legs)
+
+
+async def test_what_was_not_placed_or_did_not_start_is_a_note() -> None:
+    measured = run(_Cluster())
+    await measured.machines(_Rounds(2), "")
+    assert [each.way for each in measured.legs] == [Way.OTHER_HOST]
+    assert measured.notes == [
+        "microVM, gvisor: m-2: no room",
+        "microVM, gvisor: no pair for same host among 3 pods: start more",
+    ]
+
+
+async def test_a_single_machine_gives_no_figure() -> None:
+    with pytest.raises(BenchError, match="nothing can be measured on microVM: m-1: no room; m-2"):
+        await run(_Cluster()).machines(_Rounds(1), "")

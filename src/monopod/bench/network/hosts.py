@@ -79,8 +79,8 @@ PodHosts = Callable[[Sequence[Running]], Awaitable[Mapping[str, str]]]
 """Returns the host of each pod by the pod's name; pods without a known one are absent."""
 
 
-class _Run:
-    """State that the steps of a run share."""
+class HostsRun:
+    """State that the steps of a run share; pods are started by ``Rounds``."""
 
     def __init__(
         self, client: Client, namespace: str, options: HostsBenchOptions, report: ProgressReport
@@ -201,7 +201,7 @@ async def bench_hosts(
         run_namespace(client) as name,
         watching(client, name) as observations,
     ):
-        run = _Run(client, name, options, report)
+        run = HostsRun(client, name, options, report)
         machine = functools.partial(fortio_pod, image=image, cpu=loads.cpu)
 
         def baseline(pod: str, namespace: str, subject: Subject) -> Pod:
