@@ -32,7 +32,7 @@ GVISOR, BASELINE = Subject(Kind.MICROVM, "gvisor"), Subject(Kind.BASELINE)
     [
         (["a", "a", "b"], Pairs(0, {Way.SAME_HOST: 1, Way.OTHER_HOST: 2})),
         # The first pod is alone on its host, so another one serves.
-        (["b", "a", "a"], Pairs(1, {Way.OTHER_HOST: 0, Way.SAME_HOST: 2})),
+        (["b", "a", "a"], Pairs(1, {Way.SAME_HOST: 2, Way.OTHER_HOST: 0})),
         (["a", "b", "c"], Pairs(0, {Way.OTHER_HOST: 1})),
         (["a", "a"], Pairs(0, {Way.SAME_HOST: 1})),
         (["a"], Pairs(0, {})),
@@ -164,14 +164,14 @@ async def test_machines_are_compared_with_pods_of_their_own_hosts() -> None:
     measured = run(client)
     await measured.machines(_Rounds(3), "")
     assert {each.subject for each in measured.legs} == {GVISOR}
-    assert {each.way for each in measured.legs} == {Way.OTHER_HOST, Way.SAME_HOST}
-    # The server's host first, then those of the callers: m-1 serves m-0 and m-2.
-    assert measured.hosts == ["a", "b", "a"]
+    assert [each.way for each in measured.legs] == [Way.SAME_HOST, Way.OTHER_HOST]
+    # The server's host first, then those of the callers: m-1 serves m-2 and m-0.
+    assert measured.hosts == ["a", "a", "b"]
     assert {pod for pod, _ in client.loads} == {"m-0:8080", "m-2:8080"}
     assert {url.partition("?")[0] for _, url in client.loads} == {"http://10.0.0.7:8080/"}
     await measured.baseline(_Rounds(3))
     assert [each.subject for each in measured.legs[2:]] == [BASELINE, BASELINE]
-    assert [measured.baseline_host(f"b-{number}") for number in range(3)] == ["a", "b", "a"]
+    assert [measured.baseline_host(f"b-{number}") for number in range(3)] == ["a", "a", "b"]
     assert measured.notes == []
     assert all(each.paced and each.paced.p99_s == 0.002 for each in measured.legs)
 

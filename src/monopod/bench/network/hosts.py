@@ -72,7 +72,7 @@ def _callers(hosts: Sequence[str], server: int) -> dict[Way, int]:
         if number != server:
             way = Way.SAME_HOST if name == hosts[server] else Way.OTHER_HOST
             callers.setdefault(way, number)
-    return callers
+    return {way: callers[way] for way in Way if way in callers}
 
 
 PodHosts = Callable[[Sequence[Running]], Awaitable[Mapping[str, str]]]
@@ -144,10 +144,11 @@ class HostsRun:
         known = replace(subject, driver=next(each.driver for each in timelines if each.complete))
         self.notes += [f"{known.title}: {each}" for each in failures]
         self.legs += [replace(each, subject=known) for each in legs]
-        missing = {Way.SAME_HOST, Way.OTHER_HOST} - {each.way for each in legs}
+        measured = {each.way for each in legs}
         self.notes += [
             f"{known.title}: no pair for {each.value} among {counted(pods, 'pod')}: start more"
-            for each in missing
+            for each in (Way.SAME_HOST, Way.OTHER_HOST)
+            if each not in measured
         ]
         self._report(Progress(task, "measured", 1, 1))
         return hosts
