@@ -341,14 +341,13 @@ MONITORS: Final[tuple[Component, ...]] = (PROMETHEUS, PROMETHEUS_OPERATOR, OPENT
 KONNECTIVITY: Final = Component(
     name="konnectivity",
     module=_KONNECTIVITY,
-    packages={
-        "proxy-server": f"{_KONNECTIVITY}/cmd/server",
-        "proxy-agent": f"{_KONNECTIVITY}/cmd/agent",
-    },
+    packages={name: f"{_KONNECTIVITY}/cmd/{name}" for name in ("server", "agent")},
     programs=(
         # They print no version.
-        Program("proxy-server", ("--help",), "receives requests from the API server"),
-        Program("proxy-agent", ("--help",), "Connects to the proxy"),
+        Program(
+            "proxy-server", ("--help",), "receives requests from the API server", binary="server"
+        ),
+        Program("proxy-agent", ("--help",), "Connects to the proxy", binary="agent"),
     ),
 )
 """What API servers of tests reach hosts and pods through. No cluster of Monopod's runs it: built at
