@@ -103,6 +103,12 @@ def test_only_the_kubelets_port_is_translated() -> None:
     assert str(MANAGEMENT) in rule
 
 
+def test_syns_of_both_directions_announce_segments_that_fit() -> None:
+    (rule,) = _chain("segments")
+    assert '"maxseg"' in rule
+    assert "ifname" not in rule
+
+
 def test_nothing_reaches_the_launcher_itself() -> None:
     commands = json.loads(json.dumps(router.rules(PLAN, UPLINK)))
     chains = [each["add"]["chain"] for each in commands if "chain" in each.get("add", {})]

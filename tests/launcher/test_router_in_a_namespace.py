@@ -99,16 +99,16 @@ async def _limit(
     await process.run("nsenter", f"--net={LAUNCHER.path}", *NFT, stdin=rules)
 
 
-def _packet_socket() -> socket.socket:
-    """Open the machine's end of the pod's link."""
+def _packet_socket(namespace: Namespace = LAUNCHER, interface: str = "vmm-pod") -> socket.socket:
+    """Open the machine's end of the pod's link, or another interface."""
 
     def body() -> socket.socket:
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        opened.bind(("vmm-pod", 3))
+        opened.bind((interface, 3))
         opened.settimeout(5)
         return opened
 
-    return LAUNCHER.call(body)
+    return namespace.call(body)
 
 
 def _udp(namespace: Namespace, address: IPv4Address) -> socket.socket:
@@ -221,6 +221,70 @@ async def test_making_it_twice_changes_nothing(router: None) -> None:
     await _make()
     after = await process.run("ip", "-n", LAUNCHER.path.name, "-json", "rule")
     assert json.loads(before) == json.loads(after)
+
+
+async def test_connections_announce_segments_that_fit_both_ways(router: None) -> None:
+    """The machine's link carries 9,001 bytes, and so may its peer's; the network between, 1,500."""
+    await _limit()
+    await _ip(OUTSIDE, "link", "set", "out", "mtu", "9000")
+    with _packet_socket() as machine, _tcp(OUTSIDE) as outside:
+        with suppress(BlockingIOError):
+            outside.connect((str(POD), PORT))
+        syn = await asyncio.to_thread(_received_syn, machine)
+        assert _largest_segment(syn) == 1460
+    with _packet_socket() as machine, _packet_socket(OUTSIDE, "out") as outside:
+        machine.send(_syn(8961))
+        syn = await asyncio.to_thread(_received_syn, outside)
+        assert _largest_segment(syn) == 1460
+        # A smaller one stays.
+        machine.send(_syn(536, port=2))
+        assert _largest_segment(await asyncio.to_thread(_received_syn, outside)) == 536
+
+
+def _tcp(namespace: Namespace) -> socket.socket:
+    def body() -> socket.socket:
+        opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        opened.setblocking(False)
+        return opened
+
+    return namespace.call(body)
+
+
+def _received_syn(opened: socket.socket) -> bytes:
+    """Return the next TCP packet with the flag SYN."""
+    while True:
+        frame = opened.recv(2000)
+        if frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_TCP and frame[47] & 2:
+            return frame
+
+
+def _largest_segment(syn: bytes) -> int:
+    """Return the MSS, which is the first option of Linux's SYNs and of ours."""
+    assert syn[54:56] == b"\x02\x04"
+    return int.from_bytes(syn[56:58])
+
+
+def _syn(largest_segment: int, port: int = 1) -> bytes:
+    """Return a SYN of the pod's with this MSS."""
+    ports = port.to_bytes(2) + PORT.to_bytes(2)
+    rest = bytes((0, 0, 0, 1, 0, 0, 0, 0, 0x60, 2, 0xFF, 0xFF))
+    option = b"\x02\x04" + largest_segment.to_bytes(2)
+    tcp = ports + rest + bytes(4) + option
+    ends = POD.packed + HOST.packed
+    pseudo = ends + bytes((0, socket.IPPROTO_TCP)) + len(tcp).to_bytes(2)
+    tcp = ports + rest + _checksum(pseudo + tcp) + bytes(2) + option
+    start, middle = b"\x45\x00\x00\x2c\x00\x01\x40\x00\x40\x06", ends
+    ip = start + _checksum(start + middle) + middle
+    gateway = bytes.fromhex(GATEWAY_MAC.replace(":", ""))
+    return gateway + bytes.fromhex(guest_mac(POD).replace(":", "")) + b"\x08\x00" + ip + tcp
+
+
+def _checksum(of: bytes) -> bytes:
+    """Return the Internet checksum of an even number of bytes."""
+    total = sum(int.from_bytes(of[at : at + 2]) for at in range(0, len(of), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return (~total & 0xFFFF).to_bytes(2)
 
 
 async def _arrives_nowhere(machine: socket.socket) -> None:

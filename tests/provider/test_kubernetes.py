@@ -166,8 +166,7 @@ async def test_a_machine_runs_where_its_launcher_pod_is(cluster: Cluster) -> Non
     assert cluster.sent
     assert await cluster.placed() == ADDRESS
     assert provider.host(NAME) == "host-1"
-    # At once: its status, which is written next, has the driver.
-    assert provider.chosen(NAME) is not None
+    await eventually(lambda: _true(provider.chosen(NAME) is not None), "its driver is known")
     assert await provider.present() == {NAME: Presence.RUNNING}
     assert provider.levels().reserved == Size(250, 512)
     # A second launch, as after a kill, writes no second configuration.

@@ -145,6 +145,12 @@ def rules(plan: LauncherPlan, uplink: Uplink) -> list[nft.Json]:
     for name in (MANAGEMENT, POD):
         table.rule("forward", iif(name), oif(uplink.name), ACCEPT)
 
+    # A machine's links carry more than the hosts' network does. Without it each connection of two
+    # machines would send too large segments first, and wait for an error of ICMP, which the
+    # kernel limits in number.
+    table.base_chain("segments", "forward", MANGLE)
+    table.rule("segments", match(nft.header("tcp", "flags"), "syn", op="in"), nft.fit_segments())
+
     table.base_chain("masquerade", "postrouting", SOURCE_NAT, kind="nat")
     table.rule("masquerade", oif(uplink.name), saddr(management), MASQUERADE)
 

@@ -97,6 +97,12 @@ def set_mark(mark: int) -> Json:
     return {"mangle": {"key": meta("mark"), "value": mark}}
 
 
+def fit_segments() -> Json:
+    """Lower the largest segment that a TCP SYN announces to what both ways' links carry."""
+    option = {"tcp option": {"name": "maxseg", "field": "size"}}
+    return {"mangle": {"key": option, "value": {"rt": {"key": "mtu"}}}}
+
+
 def counter(name: str) -> Json:
     """Count the packet in a named counter."""
     return {"counter": name}

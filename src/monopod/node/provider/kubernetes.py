@@ -52,7 +52,6 @@ from monopod.util.concurrency import run_concurrently
 
 _EXEC_WITHIN_S: Final = 15.0
 _GONE_WITHIN_S: Final = 5.0
-_SEEN_WITHIN_S: Final = 5.0
 _CONSOLE_LINES: Final = 20
 _REASON: Final = "LauncherPod"
 _HOSTS: Final = "the cluster's hosts"
@@ -156,8 +155,6 @@ class KubernetesProvider:
             driver = launcher_pod.driver_of(pod)
             note = {"metadata": {"uid": uid_of(pod), "annotations": {CONFIGURED: driver}}}
             await self._client.patch(Pod, wanted.name, note, self._settings.namespace)
-            # The machine's status takes its driver from what is observed of the launcher pod.
-            await self._until(wanted.name, _is_configured, _SEEN_WITHIN_S)
         except NotFoundError as error:
             raise PlacementLostError(f"the launcher pod of {wanted.name} is gone") from error
         except KubeError as error:
@@ -355,10 +352,6 @@ async def open_launchers(
 
 def _selection(driver: str) -> DriverSelection:
     return DriverSelection(driver, driver == QEMU_KVM, _REASON, f"{driver} in a launcher pod")
-
-
-def _is_configured(found: LauncherState | None) -> bool:
-    return found is None or bool(found.driver)
 
 
 def _presence(found: LauncherState) -> Presence:
