@@ -104,7 +104,8 @@ async def with_images(
         )
         await plain.import_image(images.controllers, CONTROLLERS)
         await plain.import_image(images.launcher, LAUNCHER)
-        yield InstalledCluster(plain, await serve_images(stack, plain, directory / "registry"))
+        registry = await serve_images(stack, plain, directory / "registry")
+        yield InstalledCluster(plain, registry.address)
 
 
 def _profile(cluster: InstalledCluster) -> list[Mapping[str, Any]]:
