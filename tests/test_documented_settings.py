@@ -64,8 +64,10 @@ def _default(field: FieldInfo) -> str | None:
         value = value.value
     if isinstance(value, frozenset):
         return f"`{json.dumps(sorted(value), separators=(',', ':'))}`"
+    if isinstance(value, tuple):
+        value = ",".join(value)
     if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
+        value = str(value).lower()
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 

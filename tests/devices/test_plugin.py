@@ -110,7 +110,7 @@ async def test_the_kubelet_hears_when_the_device_is_gone(tmp_path: Path) -> None
     assert {each.ID for each in second.devices} == {each.ID for each in first.devices}
 
 
-async def test_every_kubelet_that_starts_is_told(tmp_path: Path) -> None:
+async def test_devices_are_registered_with_every_kubelet_that_starts(tmp_path: Path) -> None:
     kubelet = Kubelet(tmp_path)
     ready = asyncio.Event()
     tun = DevicePlugin(TUN, lambda: True)

@@ -43,7 +43,7 @@ async def _allocatable(cluster: LauncherCluster, resource: str) -> list[int]:
 
 
 async def _offered(cluster: LauncherCluster) -> None:
-    """Wait until the plug-in of each host has told its kubelet."""
+    """Wait until the plug-in of each host is registered with its kubelet."""
 
     async def offered() -> bool:
         return set(await _allocatable(cluster, "monopod.dev/tun")) == {MACHINES}
@@ -107,7 +107,7 @@ async def test_kvm_is_offered_only_where_a_guest_has_booted(cluster: LauncherClu
     await cluster.kubectl("delete", "deployment,service", "kvm", "--wait")
 
 
-async def test_a_kubelet_that_starts_is_told_of_the_devices(cluster: LauncherCluster) -> None:
+async def test_devices_are_registered_with_every_kubelet(cluster: LauncherCluster) -> None:
     await _offered(cluster)
     host = cluster.plain.hosts[0]
     await host.kill()

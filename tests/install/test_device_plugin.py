@@ -65,9 +65,9 @@ def test_the_command_names_what_is_missing_for_a_driver() -> None:
         ("gvisor,uml", "name --launcher-linux-image"),
         ("kvm", "kvm is none of gvisor"),
     ):
-        told = CliRunner().invoke(app, [*images, "--drivers", drivers], env=_WIDE)
-        assert told.exit_code == 2
-        assert why in told.output
+        refused = CliRunner().invoke(app, [*images, "--drivers", drivers], env=_WIDE)
+        assert refused.exit_code == 2
+        assert why in refused.output
     more = ("--launcher-linux-image", "c", "--drivers", "gvisor, qemu-kvm", "--dry-run")
     shown = CliRunner().invoke(app, [*images, *more])
     assert shown.exit_code == 0

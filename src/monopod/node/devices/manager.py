@@ -56,7 +56,7 @@ async def _keep(
             async with serving(plugin, directory) as socket:
                 if await _registered(plugin, directory):
                     done(plugin)
-                    # A kubelet that starts makes its socket anew, and removes all others.
+                    # A kubelet that starts replaces its socket, and removes all others.
                     while socket.exists() and _identity(directory / KUBELET) == kubelet:  # noqa: ASYNC110
                         await asyncio.sleep(every_s)
                     _log.info("kubelet_restarted", resource=plugin.device.resource)
@@ -75,7 +75,7 @@ async def _registered(plugin: DevicePlugin, directory: Path) -> bool:
 
 
 def _identity(socket: Path) -> tuple[int, int] | None:
-    """Return what tells one socket from a later one of its name. None means there is none."""
+    """Return what differs between a socket and a later one of its name; None if there is none."""
     try:
         found = socket.stat()
     except FileNotFoundError:

@@ -18,6 +18,6 @@ class DeviceSettings(BaseSettings):
     directory: Path = Path("/var/lib/kubelet/device-plugins")
     """The kubelet's directory of device plug-ins."""
     answer: Path = Path("/run/monopod/kvm.json")
-    """File with which the probe of KVM tells its result."""
+    """File with the result of the probe of KVM."""
     metrics_port: int = Field(default=9485, ge=1, le=65535)
     """Port of metrics and health."""
