@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from lightkube.core.resource import Resource, api_info
 
 from monopod.api import keys
-from monopod.controlplane import manifests
+from monopod.controlplane import manifests, objects
 from monopod.install import accounts, admission
 from monopod.install.installation import Installation, installation
-from monopod.install.values import Values
+from monopod.install.values import ALL_DRIVERS, Values
+from monopod.kube import Client
 from monopod.node.provider.launcher_settings import NAMESPACE
 
 pytestmark = pytest.mark.unit
@@ -28,6 +30,26 @@ def templates(made: Installation) -> Iterator[dict[str, Any]]:
             spec = spec["jobTemplate"]["spec"]
         if "template" in spec:
             yield spec["template"]["spec"]
+
+
+class _Deletions:
+    """A client that keeps what is deleted."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, str, str | None]] = set()
+
+    async def delete(self, kind: type[Resource], name: str, namespace: str | None) -> None:
+        self.seen.add((api_info(kind).resource.kind, name, namespace))
+
+
+async def test_all_that_is_applied_with_any_drivers_can_be_removed() -> None:
+    made = installation(Values(controllers_image="", launcher_image="", drivers=ALL_DRIVERS))
+    client = _Deletions()
+    await objects.remove(cast("Client", client), made.every)
+    applied = ((each["kind"], each["metadata"]) for each in made.every)
+    assert client.seen == {
+        (kind, metadata["name"], metadata.get("namespace")) for kind, metadata in applied
+    }
 
 
 def test_policies_and_rules_name_service_accounts(made: Installation) -> None:

@@ -14,7 +14,7 @@ from lightkube.resources.admissionregistration_v1 import (
 )
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.apiregistration_v1 import APIService
-from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.apps_v1 import DaemonSet, Deployment
 from lightkube.resources.batch_v1 import CronJob, Job
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import ConfigMap, Namespace, Secret, Service, ServiceAccount
@@ -44,6 +44,7 @@ _KINDS: Final[tuple[type[Resource], ...]] = (
     ConfigMap,
     CronJob,
     CustomResourceDefinition,
+    DaemonSet,
     Deployment,
     EndpointSlice,
     ExecutionRole,
