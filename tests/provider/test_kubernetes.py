@@ -199,7 +199,7 @@ async def test_a_launcher_pod_of_an_earlier_machine_is_not_used(cluster: Cluster
 
 
 async def test_what_launcher_pods_do_not_run_is_refused(cluster: Cluster) -> None:
-    with pytest.raises(DriverUnavailableError, match="driver uml does not run"):
+    with pytest.raises(DriverUnavailableError, match="launcher pods run gvisor"):
         await cluster.provider.place(cluster.wanted(driver="uml"))
     with pytest.raises(SizeUnsupportedError):
         await cluster.provider.place(cluster.wanted(size=Size(32_000, 65_536)))
