@@ -20,6 +20,8 @@ pytestmark = pytest.mark.e2e
 _SPUN_S = 6.0
 _MEASUREMENTS = 10
 """How often a host that is too busy to give a machine its CPU is measured again."""
+_SPIN_S = 90
+"""How long busy loops last: longer than all measurements."""
 _PLATFORM = 0.1
 """CPU that a machine may use in addition to its pod's, in cores."""
 _SLACK = 0.05
@@ -103,7 +105,9 @@ async def _use_memory(namespace: Namespace, name: str, how: str, mib: int) -> No
 
 async def _check_time(namespace: Namespace, name: str, machine: str, size: Size) -> None:
     """More busy loops than processors: what they get is what was provisioned, and no more."""
-    await namespace.sh(name, f"probe spin {size.processors + 1} >/tmp/spun 2>&1 & sleep 1")
+    # They end by themselves: on a host that they starve nothing else could end them.
+    spin = f"timeout {_SPIN_S} probe spin {size.processors + 1}"
+    await namespace.sh(name, f"{spin} >/tmp/spun 2>&1 & sleep 1")
     wanted = min(size.vcpu, len(os.sched_getaffinity(0)))
     for _ in range(_MEASUREMENTS):
         cores, idle = await _cores_used(namespace.cluster.home, machine)
