@@ -140,7 +140,11 @@ class Namespace:
         """Open a netlink route socket without notifications; the caller closes it."""
         made = self.call(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM))
         netlink = AsyncIPRoute(fileno=made.detach(), groups=0, ext_ack=True, strict_check=True)
-        await netlink.bind()
+        try:
+            await netlink.bind()
+        except BaseException:
+            netlink.close()
+            raise
         return netlink
 
     def set_sysctls(self, values: dict[str, str]) -> None:
