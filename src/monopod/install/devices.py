@@ -7,14 +7,15 @@ to know whether KVM works, and ends; the plug-in that stays can make device node
 from pathlib import Path
 from typing import Final
 
+from monopod.api import keys
 from monopod.install.accounts import Manifest
 from monopod.install.values import Setting, Values
-from monopod.install.workloads import LABELS
-from monopod.node.devices.device import NODES
+from monopod.install.workloads import COMPONENT, LABELS
 from monopod.node.devices.settings import NAMESPACE, DeviceSettings
+from monopod.node.launcher.plan import DEVICES
 
 NAME: Final = "monopod-devices"
-_SELECTOR: Final = {**LABELS, "app.kubernetes.io/component": "devices"}
+_SELECTOR: Final = {**LABELS, COMPONENT: "devices"}
 _ANSWER: Final = "answer"
 _UNREADY: Final = "node.kubernetes.io/not-ready"
 
@@ -23,7 +24,7 @@ def plugin(values: Values) -> Manifest:
     """Return the DaemonSet."""
     settings = DeviceSettings.model_fields
     directory, answer = (str(settings[name].default) for name in ("directory", "answer"))
-    nodes = str(NODES)
+    nodes = str(DEVICES)
     answers = _mount(_ANSWER, str(Path(answer).parent))
     port: int = settings["metrics_port"].default
     template = {
@@ -33,7 +34,7 @@ def plugin(values: Values) -> Manifest:
             "enableServiceLinks": False,
             "priorityClassName": "system-node-critical",
             "imagePullSecrets": values.image_pull_secrets,
-            "nodeSelector": {"kubernetes.io/os": "linux"},
+            "nodeSelector": {keys.OS_LABEL: "linux"},
             "tolerations": [{"key": _UNREADY, "operator": "Exists"}],
             "initContainers": [
                 {

@@ -23,7 +23,7 @@ from monopod.webhooks.settings import WebhookSettings
 LABELS: Final = {"app.kubernetes.io/name": "monopod", "app.kubernetes.io/part-of": "monopod"}
 SETUP_JOB: Final = "monopod-setup"
 CHECK_JOB: Final = "monopod-check"
-_COMPONENT: Final = "app.kubernetes.io/component"
+COMPONENT: Final = "app.kubernetes.io/component"
 _CONFIGURATION: Final = "monopod-kubeconfig"
 _MODULES: Final = {
     "webhooks": "monopod.webhooks",
@@ -83,7 +83,7 @@ def configuration() -> Manifest:
 def service() -> Manifest:
     """Return the Service by which the API server calls the webhooks."""
     spec = {
-        "selector": {**LABELS, _COMPONENT: _WEBHOOKS},
+        "selector": {**LABELS, COMPONENT: _WEBHOOKS},
         "ports": [{"name": _WEBHOOKS, "port": PORT, "targetPort": _WEBHOOKS}],
     }
     return _object("Service", SERVICE, spec=spec)
@@ -103,7 +103,7 @@ def disruption_budgets() -> list[Manifest]:
                 f"monopod-{process}",
                 spec={
                     "maxUnavailable": 1,
-                    "selector": {"matchLabels": {**LABELS, _COMPONENT: process}},
+                    "selector": {"matchLabels": {**LABELS, COMPONENT: process}},
                 },
             ),
             "apiVersion": "policy/v1",
@@ -169,7 +169,7 @@ def _deployment(process: str, values: Values) -> Manifest:
     spec = {
         "replicas": values.replicas,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
-        "selector": {"matchLabels": {**LABELS, _COMPONENT: process}},
+        "selector": {"matchLabels": {**LABELS, COMPONENT: process}},
         "template": _template(process, account(process), container, values),
     }
     return {**_object("Deployment", f"monopod-{process}", spec=spec), "apiVersion": "apps/v1"}
@@ -229,7 +229,7 @@ def _template(
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": {**LABELS, _COMPONENT: component}},
+                "labelSelector": {"matchLabels": {**LABELS, COMPONENT: component}},
             }
         ],
         "tolerations": values.tolerations,
@@ -246,7 +246,7 @@ def _template(
             {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
         ],
     }
-    return {"metadata": {"labels": {**LABELS, _COMPONENT: component}}, "spec": spec}
+    return {"metadata": {"labels": {**LABELS, COMPONENT: component}}, "spec": spec}
 
 
 def _object(kind: str, name: Setting, **fields: Any) -> Manifest:  # noqa: ANN401 - YAML

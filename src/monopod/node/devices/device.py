@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from monopod.errors import MonopodError
-from monopod.node.launcher.plan import DEVICES
+from monopod.node.launcher.plan import KVM_DEVICE, TUN_DEVICE
 
-NODES: Final = DEVICES
-"""Directory with device nodes that every user may open: on the host, and at the same path in a
-container. In a container with a user namespace runc mounts a device from the path on the host that
-it has in the container, so the host's own node, often root's alone, must not be at that path."""
 _MISC_MAJOR: Final = 10
 
 
@@ -27,20 +23,20 @@ class Device:
 
     resource: str
     """Name of the extended resource."""
-    misc_name: str
-    """Its name in ``/proc/misc``."""
     minor: int
+    path: Path
+    """Of its node, on the host and in a container. Its last part is its name in ``/proc/misc``."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables of a container that has it."""
 
     @property
-    def path(self) -> Path:
-        """Where a container has it."""
-        return NODES / self.misc_name
+    def misc_name(self) -> str:
+        """Its name in ``/proc/misc``."""
+        return self.path.name
 
 
-KVM: Final = Device("monopod.dev/kvm", "kvm", 232)
-TUN: Final = Device("monopod.dev/tun", "tun", 200)
+KVM: Final = Device("monopod.dev/kvm", 232, KVM_DEVICE)
+TUN: Final = Device("monopod.dev/tun", 200, TUN_DEVICE)
 
 
 def is_listed(device: Device, misc: str) -> bool:
@@ -53,8 +49,8 @@ def is_listed(device: Device, misc: str) -> bool:
     return [str(device.minor), device.misc_name] in (line.split() for line in misc.splitlines())
 
 
-def make_node(device: Device, directory: Path = NODES) -> Path:
-    """Make a node of a device that every user may open; returns its path. Idempotent.
+def make_node(device: Device) -> None:
+    """Make the node of a device, which every user may open. Idempotent.
 
     The host's own is root's alone on many hosts, and the VMM's user is no user of the host. The
     directory cannot be listed.
@@ -62,14 +58,13 @@ def make_node(device: Device, directory: Path = NODES) -> Path:
     Raises:
         DeviceError: It cannot be made.
     """
-    path = directory / device.misc_name
+    path = device.path
     number = os.makedev(_MISC_MAJOR, device.minor)
     try:
-        directory.chmod(0o711)
+        path.parent.chmod(0o711)
         if not path.exists() or path.stat().st_rdev != number:
             path.unlink(missing_ok=True)
             os.mknod(path, stat.S_IFCHR | 0o600, number)
         path.chmod(0o666)
     except OSError as error:
         raise DeviceError(f"no node of device {device.misc_name} can be made: {error}") from error
-    return path

@@ -29,7 +29,9 @@ PROGRAMS: Final = Path("/machine")
 TEMPLATE: Final = PROGRAMS / "data.tar"
 """The packed template of the data disk, for guests with a Linux kernel."""
 DEVICES: Final = Path("/var/lib/monopod-devices")
-"""Directory of device nodes, if the device plug-in gave any to a container."""
+"""Directory with device nodes that every user may open: on the host, and at the same path in a
+container. In a container with a user namespace runc mounts a device from the path on the host that
+it has in the container, so the host's own node, often root's alone, must not be at that path."""
 TUN_DEVICE: Final = DEVICES / "tun"
 KVM_DEVICE: Final = DEVICES / "kvm"
 PROCESSOR_VARIABLE: Final = "MONOPOD_KVM_PROCESSOR"
