@@ -8,7 +8,6 @@ The supervisors have another group. In version 2 a group with limited groups bel
 no processes itself; in version 1 each limit is in the hierarchy of its controller.
 """
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,13 +85,8 @@ class ServiceGroups:
             for group in groups.values():
                 group.mkdir(parents=True, exist_ok=True)
             if "cpu" in groups:
-                # The groups of all services, and of the cluster, above it.
-                services = groups["cpu"].parent
-                set_cpu_weight(services, MACHINES_WEIGHT)
-                if self._roots["cpu"] != self._unified:
-                    # The host's processes may have no group, and each counts as one; on each
-                    # processor the cluster counts as one, too.
-                    set_cpu_weight(services.parent, float(os.cpu_count() or 1))
+                # The group of all services.
+                set_cpu_weight(groups["cpu"].parent, MACHINES_WEIGHT)
             if "memory" in groups:
                 self._limit_memory(groups["memory"], wanted.memory_bytes)
             if "pids" in groups:

@@ -51,7 +51,7 @@ from monopod.node.vmm.console import last_lines
 from monopod.util.concurrency import run_concurrently
 
 _EXEC_WITHIN_S: Final = 15.0
-_GONE_WITHIN_S: Final = 5.0
+_GONE_WITHIN_S: Final = 15.0
 _CONSOLE_LINES: Final = 20
 _REASON: Final = "LauncherPod"
 _HOSTS: Final = "the cluster's hosts"

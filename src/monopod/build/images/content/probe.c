@@ -8,10 +8,12 @@
  * Each says "ready" when it is, and goes on until it is killed.
  */
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -88,8 +90,12 @@ static int scatter(long mib)
 
 static void spin(long count)
 {
-	for (; count > 1 && fork() > 0; count--)
-		;
+	for (; count > 1; count--)
+		if (fork() == 0) {
+			/* Whatever ends the first one ends all. */
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			break;
+		}
 	if (count <= 1)
 		ready();
 	for (;;)
