@@ -92,7 +92,7 @@ static void spin(long count)
 {
 	for (; count > 1; count--)
 		if (fork() == 0) {
-			/* Whatever ends the first one ends all. */
+			/* They end with the first one. */
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			break;
 		}
