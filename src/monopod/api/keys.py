@@ -84,8 +84,10 @@ DRIVER_ANNOTATION: Final = "monopod.dev/driver"
 """On a FargateProfile: the weakest driver of its pods. On a pod: the requested driver."""
 DRIVER_GVISOR: Final = "gvisor"
 DRIVER_KVM: Final = "qemu-kvm"
+DRIVER_TCG: Final = "qemu-tcg"
+DRIVER_UML: Final = "uml"
 DRIVER_LINUX: Final = "linux"
-DRIVER_WORDS: Final = ("uml", DRIVER_GVISOR, "qemu", "qemu-tcg", DRIVER_KVM, DRIVER_LINUX)
+DRIVER_WORDS: Final = (DRIVER_UML, DRIVER_GVISOR, "qemu", DRIVER_TCG, DRIVER_KVM, DRIVER_LINUX)
 """Its valid values; ``qemu`` means either accelerator, ``linux`` any default driver whose guests
 have a Linux kernel."""
 RUNTIME_HANDLERS: Final = frozenset({"crun", "runc"})

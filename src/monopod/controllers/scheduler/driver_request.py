@@ -18,9 +18,9 @@ from monopod.kube import annotations_of, name_of
 _STRENGTH: Final = {
     keys.DRIVER_KVM: 3,
     keys.DRIVER_GVISOR: 2,
-    "uml": 1,
+    keys.DRIVER_UML: 1,
     "qemu": 0,
-    "qemu-tcg": 0,
+    keys.DRIVER_TCG: 0,
     keys.DRIVER_LINUX: 0,
 }
 """How strong a boundary each driver is (docs/explanation/security.md). The words that are no

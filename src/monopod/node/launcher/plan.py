@@ -26,6 +26,8 @@ DISKS: Final = Path("/disks")
 """Directory of the machine's data disk, in the pod's ephemeral storage."""
 PROGRAMS: Final = Path("/machine")
 """Directory of the image with the root file system, and with ``runsc`` or the disk's template."""
+LINUX_ROOT: Final = PROGRAMS / "root.img"
+"""The root file system of guests with a Linux kernel."""
 TEMPLATE: Final = PROGRAMS / "data.tar"
 """The packed template of the data disk, for guests with a Linux kernel."""
 DEVICES: Final = Path("/var/lib/monopod-devices")

@@ -14,9 +14,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from monopod.api import keys
 from monopod.node.launcher.plan import (
     CONFIGURATION,
     KVM_DEVICE,
+    LINUX_ROOT,
     MONITOR,
     PROCESSOR_VARIABLE,
     PROGRAMS,
@@ -26,13 +28,9 @@ from monopod.node.vmm import console, gvisor, qemu, qmp, seccomp, uml, urpc
 from monopod.node.vmm.driver import Machine, MachineExit, VmmError
 from monopod.node.vmm.launcher import Invocation
 from monopod.node.vmm.qemu_command import HOST_PROCESSOR, Accelerator
-from monopod.node.vmm.watchdog import WatchdogTimeouts, wait_until_hung
+from monopod.node.vmm.watchdog import WatchdogTimeouts, ended_or_hung
 
-GVISOR: Final = "gvisor"
-UML: Final = "uml"
-QEMU: Final = {f"qemu-{each.value}": each for each in Accelerator}
-"""Accelerators by driver."""
-_LINUX_ROOT: Final = "root.img"
+_ACCELERATORS: Final = {keys.DRIVER_TCG: Accelerator.TCG, keys.DRIVER_KVM: Accelerator.KVM}
 _LIBC: Final = ctypes.CDLL(None)
 _ADDR_NO_RANDOMIZE: Final = 0x0040000
 _GET_PERSONALITY: Final = 0xFFFFFFFF
@@ -42,7 +40,7 @@ _READ_BYTES: Final = 65536
 
 def root_image(driver: str) -> Path:
     """Return the root file system of a driver's guests."""
-    return PROGRAMS / (gvisor.ROOT_IMAGE if driver == GVISOR else _LINUX_ROOT)
+    return PROGRAMS / gvisor.ROOT_IMAGE if driver == keys.DRIVER_GVISOR else LINUX_ROOT
 
 
 async def run(driver: str, machine: Machine, links: Sequence[int]) -> MachineExit:
@@ -52,12 +50,12 @@ async def run(driver: str, machine: Machine, links: Sequence[int]) -> MachineExi
         LauncherError: There is no such driver here.
         VmmError: The VMM refused.
     """
-    if driver == GVISOR:
+    if driver == keys.DRIVER_GVISOR:
         return await _run_gvisor(machine, links)
-    if driver == UML:
+    if driver == keys.DRIVER_UML:
         return await _run_uml(machine, links)
-    if driver in QEMU:
-        return await _run_qemu(QEMU[driver], machine, links)
+    if driver in _ACCELERATORS:
+        return await _run_qemu(_ACCELERATORS[driver], machine, links)
     raise LauncherError(f"this launcher has no driver {driver}")
 
 
@@ -70,7 +68,7 @@ async def _run_gvisor(machine: Machine, links: Sequence[int]) -> MachineExit:
             sandbox = _running(start, gvisor.ALLOWED, program)
             vmm = await stack.enter_async_context(sandbox)
         await gvisor.hand_over(client, machine, links)
-        return console.classify_exit(machine.name, await vmm.ended())
+        return await vmm.ended(machine.name)
 
 
 async def _run_uml(machine: Machine, links: Sequence[int]) -> MachineExit:
@@ -79,7 +77,7 @@ async def _run_uml(machine: Machine, links: Sequence[int]) -> MachineExit:
         with uml.invocation(machine, links) as start:
             kernel = _running(start, uml.ALLOWED, fixed_addresses=True)
             vmm = await stack.enter_async_context(kernel)
-        return console.classify_exit(machine.name, await vmm.ended())
+        return await vmm.ended(machine.name)
 
 
 async def _run_qemu(
@@ -101,17 +99,8 @@ async def _run_qemu(
         ):
             allowed = qemu.allowed(accelerator)
             vmm = await stack.enter_async_context(_running(start, allowed))
-        ended = asyncio.create_task(vmm.ended())
-        hung = asyncio.create_task(wait_until_hung(MONITOR, WatchdogTimeouts()))
-        try:
-            await asyncio.wait((ended, hung), return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                return console.classify_exit(machine.name, ended.result())
-            return MachineExit(machine.name, "GuestHung", hung.result())
-        finally:
-            for task in (ended, hung):
-                task.cancel()
-            await asyncio.gather(ended, hung, return_exceptions=True)
+        end = vmm.ended(machine.name)
+        return await ended_or_hung(machine.name, end, MONITOR, WatchdogTimeouts())
 
 
 def _check_personality() -> None:
@@ -128,8 +117,8 @@ class _Vmm:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def ended(self) -> str:
-        """Wait for its end; returns the end of its console."""
+    async def ended(self, name: str) -> MachineExit:
+        """Wait for its end; returns why the machine of this name ended, by its console."""
         kept = b""
         if self._process.stdout is not None:
             while part := await self._process.stdout.read(_READ_BYTES):
@@ -137,7 +126,7 @@ class _Vmm:
                 sys.stdout.buffer.flush()
                 kept = (kept + part)[-_CONSOLE_BYTES:]
         await self._process.wait()
-        return kept.decode(errors="replace")
+        return console.classify_exit(name, kept.decode(errors="replace"))
 
 
 @asynccontextmanager

@@ -14,9 +14,9 @@ from monopod.api import keys
 from monopod.fargate.sizing import TABLE
 from monopod.node.provider import DriverSelection, DriverUnavailableError, SizeUnsupportedError
 
-UML: Final = "uml"
+UML: Final = keys.DRIVER_UML
 GVISOR: Final = keys.DRIVER_GVISOR
-QEMU_TCG: Final = "qemu-tcg"
+QEMU_TCG: Final = keys.DRIVER_TCG
 QEMU_KVM: Final = keys.DRIVER_KVM
 TCG_SETTING: Final = "MONOPOD_LOCAL_TCG"
 _DEFAULT: Final = {"": (QEMU_KVM, GVISOR, UML), keys.DRIVER_LINUX: (QEMU_KVM, UML)}

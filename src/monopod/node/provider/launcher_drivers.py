@@ -4,21 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from monopod.api import keys
 from monopod.fargate.sizing import Size
 from monopod.node.devices.device import KVM, TUN
-from monopod.node.provider.driver_selection import (
-    GVISOR,
-    QEMU_KVM,
-    UML,
-    Candidate,
-)
+from monopod.node.provider.driver_selection import Candidate
 from monopod.node.provider.launcher_settings import DRIVERS, LauncherSettings
 from monopod.node.vmm import gvisor, qemu, uml
 from monopod.node.vmm.qemu_command import TRANSLATED_MIB, Accelerator
 
-_MAX_MILLI_CPU: Final = {GVISOR: gvisor.MAX_MILLI_CPU, UML: uml.MAX_MILLI_CPU}
-_QEMU_MAX_MILLI_CPU: Final = 16_000
-_SHM_MIB: Final = 4
+_MAX_MILLI_CPU: Final = {
+    keys.DRIVER_GVISOR: gvisor.MAX_MILLI_CPU,
+    keys.DRIVER_UML: uml.MAX_MILLI_CPU,
+    keys.DRIVER_TCG: qemu.MAX_MILLI_CPU,
+    keys.DRIVER_KVM: qemu.MAX_MILLI_CPU,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +50,17 @@ def needs(driver: str, size: Size, settings: LauncherSettings) -> LauncherNeeds:
         settings: The launchers' images.
     """
     match driver:
-        case "uml":
+        case keys.DRIVER_UML:
             guest_mib = uml.guest_memory_mib(size.memory_mib)
             return LauncherNeeds(
                 settings.linux_image,
                 guest_mib + uml.overhead_mib(guest_mib),
-                guest_memory_mib=guest_mib + _SHM_MIB,
+                guest_memory_mib=uml.temporary_mib(guest_mib),
                 # The runtime's refuses personality(2), by which addresses are not random.
                 seccomp="Unconfined",
             )
-        case "qemu-tcg" | "qemu-kvm":
-            kvm = driver == QEMU_KVM
+        case keys.DRIVER_TCG | keys.DRIVER_KVM:
+            kvm = driver == keys.DRIVER_KVM
             accelerator = Accelerator.KVM if kvm else Accelerator.TCG
             guest_mib = qemu.guest_memory_mib(size.memory_mib, qemu.processors(size.milli_cpu))
             return LauncherNeeds(
@@ -78,8 +77,7 @@ def needs(driver: str, size: Size, settings: LauncherSettings) -> LauncherNeeds:
 def candidates(settings: LauncherSettings) -> Iterable[Candidate]:
     """Return all drivers, with the reason for which launcher pods do not run one, if any."""
     for driver in DRIVERS:
-        most = _MAX_MILLI_CPU.get(driver, _QEMU_MAX_MILLI_CPU)
-        yield Candidate(driver, most, _unusable(driver, settings))
+        yield Candidate(driver, _MAX_MILLI_CPU[driver], _unusable(driver, settings))
 
 
 def _unusable(driver: str, settings: LauncherSettings) -> str:

@@ -27,9 +27,11 @@ from monopod.node.vmm.qemu_command import (
     qemu_argv,
 )
 from monopod.node.vmm.qemu_program import check_version, find_program
-from monopod.node.vmm.watchdog import WatchdogTimeouts, wait_until_hung
+from monopod.node.vmm.watchdog import GUEST_HUNG, WatchdogTimeouts, ended_or_hung
 from monopod.util.files import write_atomically
 
+MAX_MILLI_CPU: Final = 16_000
+"""The largest machine that the drivers support, in thousandths of a vCPU."""
 _MIB: Final = 1 << 20
 _KVM: Final = Path("/dev/kvm")
 _MONITOR: Final = "monitor"
@@ -71,7 +73,7 @@ class QemuDriver:
     own_kernel: Path | None = None
     """The operator's guest kernel in place of Debian's; its drivers with the same runtime directory
     must have the same."""
-    max_milli_cpu: int = field(default=16_000, init=False)
+    max_milli_cpu: int = field(default=MAX_MILLI_CPU, init=False)
     link_kind: LinkKind = field(default=LinkKind.TAP, init=False)
     has_template: bool = field(default=True, init=False)
 
@@ -138,18 +140,12 @@ class QemuDriver:
 
         A guest that hangs (see ``watchdog``) is killed.
         """
-        ended = asyncio.create_task(self._launcher.watch(name))
-        hung = asyncio.create_task(wait_until_hung(self.monitor_of(name), self.patience))
-        try:
-            await asyncio.wait((ended, hung), return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                return ended.result()
+        end = await ended_or_hung(
+            name, self._launcher.watch(name), self.monitor_of(name), self.patience
+        )
+        if end.reason == GUEST_HUNG:
             await self.cgroups.kill(name)
-            return MachineExit(name, "GuestHung", hung.result())
-        finally:
-            for task in (ended, hung):
-                task.cancel()
-            await asyncio.gather(ended, hung, return_exceptions=True)
+        return end
 
     async def stop(self, name: str) -> None:
         """Kill every process of this machine and wait for their end. Idempotent.

@@ -135,7 +135,7 @@ def invocation(machine: Machine, links: Sequence[int]) -> Generator[Invocation]:
             command=kernel_argv(guest_mib, disks, guests + others),
             descriptors=(*disks.descriptors, *links, *spares),
             limits=Limits(1000, (guest_mib + overhead_mib(guest_mib)) * _MIB, processes(guest_mib)),
-            temporary_bytes=memory_bytes + _SOCKETS_MIB * _MIB,
+            temporary_bytes=temporary_mib(guest_mib) * _MIB,
             largest_file_bytes=max(memory_bytes, machine.data_disk.stat().st_size),
         )
 
@@ -162,6 +162,11 @@ def guest_memory_mib(memory_mib: int) -> int:
     The kernel reserves 22 MiB and 1.75 % (measured from 512 MiB to 8 GiB); some 20 MiB are margin.
     """
     return memory_mib + 40 + memory_mib * 21 // 1000
+
+
+def temporary_mib(guest_mib: int) -> int:
+    """Return the size of the tmpfs that has the guest's memory, in MiB."""
+    return guest_mib + _SOCKETS_MIB
 
 
 def processes(guest_mib: int) -> int:

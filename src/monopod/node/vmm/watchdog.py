@@ -5,14 +5,18 @@ interrupts are off, its processors spin or QEMU itself hangs.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from monopod.node.vmm.driver import MachineExit
 from monopod.node.vmm.qmp import Monitor, QmpError, talk
 
+GUEST_HUNG: Final = "GuestHung"
+"""The reason of an end."""
 _BALLOON: Final = "/machine/peripheral/balloon"
 _ANSWER_S: Final = 10
 
@@ -51,6 +55,28 @@ async def statistics(monitor: Path) -> Statistics:
     """
     async with talk(monitor, _ANSWER_S) as conversation:
         return await _read(conversation)
+
+
+async def ended_or_hung(
+    name: str, end: Coroutine[Any, Any, MachineExit], monitor: Path, patience: WatchdogTimeouts
+) -> MachineExit:
+    """Wait until a machine ends, or until its guest hangs: then it still runs.
+
+    Args:
+        name: The machine.
+        end: Waits for its end.
+        monitor: The socket of its monitor.
+        patience: Limits of the watchdog.
+    """
+    ended = asyncio.create_task(end)
+    hung = asyncio.create_task(wait_until_hung(monitor, patience))
+    try:
+        await asyncio.wait((ended, hung), return_when=asyncio.FIRST_COMPLETED)
+        return ended.result() if ended.done() else MachineExit(name, GUEST_HUNG, hung.result())
+    finally:
+        for task in (ended, hung):
+            task.cancel()
+        await asyncio.gather(ended, hung, return_exceptions=True)
 
 
 async def wait_until_hung(monitor: Path, patience: WatchdogTimeouts) -> str:
