@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 import typer
 import yaml
-from pydantic import ValidationError
 
 from monopod.cli.screen import Screen
 from monopod.install import installer
@@ -16,7 +15,7 @@ from monopod.install.release import verified
 from monopod.install.values import VPC_BLOCK, Values
 from monopod.kube import connect
 from monopod.node.provider.driver_selection import GVISOR
-from monopod.node.provider.launcher_settings import DRIVERS, LauncherSettings
+from monopod.node.provider.launcher_settings import DRIVERS, parse_drivers
 
 _USER_AGENT: Final = "monopod-install"
 
@@ -116,17 +115,16 @@ def _checked(drivers: str, linux_image: str) -> str:
     Raises:
         BadParameter: One is unknown, or the image for one is not named.
     """
-    named = linux_image or "not named"
     try:
-        settings = LauncherSettings.model_validate({"drivers": drivers, "linux_image": named})
-    except ValidationError as error:
-        raise typer.BadParameter("; ".join(each["msg"] for each in error.errors())) from None
-    if set(settings.drivers) - {GVISOR} and not linux_image:
+        named = parse_drivers(drivers)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if set(named) - {GVISOR} and not linux_image:
         raise typer.BadParameter(
             f"--drivers names others than {GVISOR}: name --launcher-linux-image, or a release that"
             f" has {LAUNCHER_LINUX}"
         )
-    return ",".join(settings.drivers)
+    return ",".join(named)
 
 
 async def _install(kubeconfig: Path, values: Values) -> None:

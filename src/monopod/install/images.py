@@ -22,7 +22,7 @@ from monopod.node.guest import GuestImage, provide
 from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.pause import compile_program
 from monopod.node.launcher import template
-from monopod.node.launcher.plan import PROGRAMS, TEMPLATE
+from monopod.node.launcher.plan import LINUX_ROOT, PROGRAMS, TEMPLATE
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.qemu_command import FIRMWARE, INITRAMFS, KERNEL
 from monopod.node.vmm.qemu_program import find_firmware
@@ -41,7 +41,8 @@ _FIRMWARE: Final = ("usr/share/qemu", "usr/share/seabios")
 _USER: Final = "65532:65532"
 _FORMAT: Final = "2"
 """Version of the build; changes the cache key when the same inputs give another result."""
-_STEPS: Final = 4
+_COMMON_STEPS: Final = 3
+_LINUX_STEPS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +88,18 @@ async def build_monopod_images(
     pause_source = await components.pause_source(settings, report)
     guest = await provide(settings.cache, programs.directory, pause_source, report)
     key = await asyncio.to_thread(_key, guest)
-    build = _Build(settings, guest, pause_source, key, report)
+    steps = _COMMON_STEPS + (_LINUX_STEPS if linux else 0)
+    build = _Build(settings, guest, pause_source, key, steps, report)
     try:
         common = await build.provide(f"monopod-{key}", build.common)
         images = MonopodImages(common / "controllers.tar", common / "launcher.tar", key)
-        if not linux:
-            return images
-        machine = await build.provide(f"monopod-linux-{key}", build.linux)
+        if linux:
+            machine = await build.provide(f"monopod-linux-{key}", build.linux)
+            images = replace(images, launcher_linux=machine / "launcher-linux.tar")
     except (ImageBuildError, VmmError, OSError, process.ProcessError) as error:
         raise BuildError(f"the images of Monopod cannot be built: {error}") from error
-    return replace(images, launcher_linux=machine / "launcher-linux.tar")
+    build.say("built", steps)
+    return images
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class _Build:
     guest: GuestImage
     pause_source: Path
     key: str
+    steps: int
     report: Report
 
     async def provide(self, name: str, fill: Callable[[Path], Awaitable[None]]) -> Path:
@@ -124,7 +128,7 @@ class _Build:
     async def common(self, directory: Path) -> None:
         """Write the images of all controllers and of gVisor machines' launcher pods."""
         root = directory / "root"
-        self._say("fetching packages of Debian and Python", 0)
+        self.say("fetching packages of Debian and Python", 0)
         await make_root(self.settings, _PACKAGES, root)
         await self._write(root, directory / "controllers.tar", CONTROLLERS, 1)
         await asyncio.to_thread(shutil.copytree, self.guest.gvisor, _inside(root, PROGRAMS))
@@ -134,12 +138,13 @@ class _Build:
     async def linux(self, directory: Path) -> None:
         """Write the image of launcher pods of machines whose guests have a Linux kernel."""
         root = directory / "root"
-        self._say("fetching packages of Debian and Python", 3)
+        self.say("fetching packages of Debian and Python", _COMMON_STEPS)
         await make_root(self.settings, _LINUX_PACKAGES, root)
         await asyncio.to_thread(self._add_kernels, root)
         await template.pack(self.guest.data_template, _inside(root, TEMPLATE))
         await self._add_pause(root)
-        await self._write(root, directory / "launcher-linux.tar", LAUNCHER_LINUX, 4)
+        linux = directory / "launcher-linux.tar"
+        await self._write(root, linux, LAUNCHER_LINUX, _COMMON_STEPS + 1)
 
     def _add_kernels(self, root: Path) -> None:
         """Add kernels and firmware where jails have them, and the guests' root file system."""
@@ -147,7 +152,7 @@ class _Build:
         _inside(root, Path(FIRMWARE)).mkdir()
         _inside(root, PROGRAMS).mkdir()
         for source, target in (
-            (self.guest.root_image, PROGRAMS / self.guest.root_image.name),
+            (self.guest.root_image, LINUX_ROOT),
             (self.guest.uml.file, Path("/", self.guest.uml.file.name)),
             (self.guest.qemu.kernel, Path(KERNEL)),
             (self.guest.qemu.initramfs, Path(INITRAMFS)),
@@ -159,7 +164,7 @@ class _Build:
         await compile_program(self.pause_source, _inside(root, PROGRAMS) / "pause")
 
     async def _write(self, root: Path, archive: Path, image: str, step: int) -> None:
-        self._say(f"writing {image}", step)
+        self.say(f"writing {image}", step)
         config = ImageConfig(
             environment={
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -171,8 +176,9 @@ class _Build:
         name = f"{image}:{self.key}"
         await asyncio.to_thread(write_archive, root, archive, name=name, config=config)
 
-    def _say(self, detail: str, done: int) -> None:
-        self.report(Progress("images of Monopod", detail, done, _STEPS))
+    def say(self, detail: str, done: int) -> None:
+        """Report how many steps are done, and what is next."""
+        self.report(Progress("images of Monopod", detail, done, self.steps))
 
 
 def _inside(root: Path, path: Path) -> Path:

@@ -123,11 +123,8 @@ async def _unready(client: Client, workloads: Sequence[Manifest]) -> str:
         metadata: dict[str, Any] = manifest["metadata"]
         name, namespace = metadata["name"], metadata.get("namespace", "")
         if manifest["kind"] == DaemonSet.__name__:
-            status = (await client.get(DaemonSet, name, namespace)).status
-            wanted = status.desiredNumberScheduled if status else 0
-            done = status is not None and status.numberReady >= wanted
-            said = status is not None and status.observedGeneration
-            return "" if done and said else f"DaemonSet {name} is not ready on all nodes"
+            on_nodes = await client.get(DaemonSet, name, namespace)
+            return "" if _on_all_nodes(on_nodes) else f"DaemonSet {name} is not ready on all nodes"
         if manifest["kind"] == Deployment.__name__:
             found = await client.get(Deployment, name, namespace)
             return "" if _rolled_out(found) else f"Deployment {name} {await _why(client, name)}"
@@ -158,6 +155,18 @@ def _rolled_out(deployment: Deployment) -> bool:
         and (status.updatedReplicas or 0) == wanted
         and (status.availableReplicas or 0) == wanted
         and (status.replicas or 0) == wanted
+    )
+
+
+def _on_all_nodes(daemons: DaemonSet) -> bool:
+    status = daemons.status
+    if status is None:
+        return False
+    wanted = status.desiredNumberScheduled
+    return (
+        status.observedGeneration == meta(daemons).generation
+        and (status.updatedNumberScheduled or 0) == wanted
+        and (status.numberAvailable or 0) == wanted
     )
 
 

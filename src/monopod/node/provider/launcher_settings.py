@@ -12,6 +12,20 @@ DRIVERS: Final = (GVISOR, UML, QEMU_TCG, QEMU_KVM)
 """The drivers that launcher pods can run."""
 
 
+def parse_drivers(text: str) -> tuple[str, ...]:
+    """Read names of drivers that are separated by commas.
+
+    Raises:
+        ValueError: There is none, or launcher pods cannot run one.
+    """
+    named = tuple(word.strip() for word in text.split(",") if word.strip())
+    unknown = sorted(set(named) - set(DRIVERS))
+    if unknown or not named:
+        said = f"{', '.join(unknown)} is none of" if unknown else "name at least one of"
+        raise ValueError(f"drivers of launcher pods: {said} {', '.join(DRIVERS)}")
+    return named
+
+
 class LauncherSettings(BaseSettings):
     """Where launcher pods run, and what they request beyond the machine's size."""
 
@@ -45,16 +59,10 @@ class LauncherSettings(BaseSettings):
     @field_validator("drivers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(word.strip() for word in value.split(",") if word.strip())
+        return parse_drivers(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _check_drivers(self) -> Self:
-        unknown = sorted(set(self.drivers) - set(DRIVERS))
-        if unknown or not self.drivers:
-            said = f"{', '.join(unknown)} is none of" if unknown else "name at least one of"
-            raise ValueError(f"MONOPOD_LAUNCHER_DRIVERS: {said} {', '.join(DRIVERS)}")
+    def _check_image(self) -> Self:
         if set(self.drivers) - {GVISOR} and not self.linux_image:
             raise ValueError(
                 f"MONOPOD_LAUNCHER_DRIVERS names drivers other than {GVISOR}: set"
