@@ -8,11 +8,11 @@ from typing import Any, Final
 from lightkube.models.core_v1 import PodSpec
 from lightkube.resources.core_v1 import Node, Pod
 
+from monopod.api.constants import FINISHED_PHASES
 from monopod.fargate.sizing import parse_milli, requests_of
 from monopod.kube import name_of
 from monopod.node.provider.launcher_pod import plan_of
 
-_ENDED: Final = ("Succeeded", "Failed")
 _MILLI: Final = 1000
 
 
@@ -142,7 +142,7 @@ def launcher_requests(pods: Iterable[Pod], hosts: Mapping[str, str]) -> dict[Res
 
 
 def _host_of(pod: Pod) -> str:
-    if pod.spec is None or (pod.status is not None and pod.status.phase in _ENDED):
+    if pod.spec is None or (pod.status is not None and pod.status.phase in FINISHED_PHASES):
         return ""
     return pod.spec.nodeName or ""
 

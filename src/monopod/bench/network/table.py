@@ -37,8 +37,7 @@ def render(report: NetworkReport) -> RenderableType:
     """Return the console output: paths, first byte, failures and notes."""
     heading = (
         f"{report.taken_at}: {report.host}; image {report.image}; {report.cpu} CPU and {MEMORY}"
-        " for each"
-        " pod"
+        " for each pod"
     )
     parts: list[RenderableType] = [Text(heading, style="dim"), _legs(report)]
     if report.rate is None:
