@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
+from monopod.kube import Key
+
 
 class _HasProtocol(Protocol):
     @property
@@ -55,3 +57,5 @@ class Filter:
     """Connections that its addresses may open. None means egress is not limited by it."""
     machines: frozenset[IPv4Address] = frozenset()
     """Management addresses of its pods' machines: egress applies to them too, ingress does not."""
+    policy: Key = ""
+    """Key of the network policy that it is of; empty if of none."""

@@ -84,10 +84,7 @@ def governing(found: Iterable[Filter], addresses: Set[IPv4Address]) -> frozenset
         addresses: Addresses of pods.
     """
     return frozenset(
-        each.name.partition(" ")[0]
-        for each in found
-        # The two that allow everything are no policy's.
-        if "/" in each.name and not addresses.isdisjoint(each.governs)
+        each.policy for each in found if each.policy and not addresses.isdisjoint(each.governs)
     )
 
 
@@ -105,7 +102,7 @@ def _alike(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
 
 def _filters(policy: NetworkPolicy, pods: Pods) -> Iterator[Filter]:
     """Yield one filter for each distinct resolution of a policy's named ports."""
-    spec, own = policy.spec, namespace_of(policy)
+    spec, own, key = policy.spec, namespace_of(policy), key_of(policy)
     if spec is None:
         return
     chosen = spec.podSelector or LabelSelector()
@@ -122,7 +119,8 @@ def _filters(policy: NetworkPolicy, pods: Pods) -> Iterator[Filter]:
                 takes = tuple(Allowance(peers, _ports(ports, endpoint)) for ports, peers in rules)
             alike.setdefault(takes, set()).update(endpoint.addresses)
     for number, (ingress, governed) in enumerate(alike.items()):
-        yield Filter(f"{key_of(policy)} {number}", frozenset(governed), ingress, egress)
+        name = f"{key} {number}"
+        yield Filter(name, frozenset(governed), ingress, egress, policy=key)
 
 
 def _default_kinds(spec: NetworkPolicySpec) -> Sequence[str]:
