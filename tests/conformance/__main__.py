@@ -11,22 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-import yaml
-
-from monopod.build.components import COMPONENTS, E2E_SUITE, module_directory, provide
-from monopod.build.images import push
-from monopod.controlplane import access
-from monopod.settings import Settings
 from monopod.util.progress import Progress
 from tests.conformance import cases, page, results
-from tests.conformance.images import REPOSITORY, build_images
+from tests.conformance.preparation import prepare
 from tests.conformance.suite import Suite
 from tests.e2e.cluster import Cluster
 
-_PROFILE: Final = "fp-conformance"
-_NODE: Final = "conformance"
 _ROOT: Final = Path(__file__).parents[2]
 _HOME: Final = Path("/var/lib/monopod-conformance")
 """Of a cluster that is made for a run, and removed after it. `MONOPOD_HOME` names another."""
@@ -48,52 +39,6 @@ def _arguments() -> argparse.Namespace:
 
 def _report(progress: Progress) -> None:
     print(f"{progress.task}: {progress.detail}", file=sys.stderr, flush=True)
-
-
-async def prepare(cluster: Cluster, driver: str, directory: Path) -> Suite:
-    """Build the suite and its images, and make the cluster ready for it."""
-    settings = Settings(home=cluster.home)
-    components = await provide(settings, _report, components=(*COMPONENTS, E2E_SUITE))
-    sources = await module_directory(E2E_SUITE.module, settings)
-    registry = access.registry(settings)
-    for image in await build_images(components, sources, settings.cache, _report):
-        for tag in image.tags:
-            name = f"{REPOSITORY}/{image.name}:{tag}"
-            await push(image.archive, registry.url, socket=registry.socket, name=name)
-    await cluster.apply(_profile(driver))
-    if not await _schedulable(cluster):
-        await cluster.monopod("node", "add", _NODE, timeout_s=240)
-    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
-    registries = directory / "registries.yaml"
-    repository = f"{urlsplit(registry.url).netloc}/{REPOSITORY}"
-    names = ("promoterE2eRegistry", "gcRegistry", "gcEtcdRegistry")
-    registries.write_text(yaml.safe_dump(dict.fromkeys(names, repository)))
-    kubeconfig = Path((await cluster.monopod("kubeconfig")).strip())
-    return Suite(
-        components.program("e2e.test"),
-        components.program("kubectl"),
-        kubeconfig,
-        registries,
-        directory,
-    )
-
-
-def _profile(driver: str) -> dict[str, object]:
-    """Return a profile for all namespaces of the suite's; no other of a cluster's has a hyphen."""
-    return {
-        "apiVersion": "monopod.dev/v1alpha1",
-        "kind": "FargateProfile",
-        "metadata": {"name": _PROFILE, "annotations": {"monopod.dev/driver": driver}},
-        "spec": {
-            "selectors": [{"namespace": "*-*"}],
-            "podExecutionRoleArn": "arn:aws:iam::000000000000:role/conformance",
-        },
-    }
-
-
-async def _schedulable(cluster: Cluster) -> bool:
-    nodes = (await cluster.get("nodes"))["items"]
-    return any(not node["spec"].get("taints") for node in nodes)
 
 
 async def run(
@@ -126,7 +71,7 @@ async def main() -> int:
     await cluster.monopod("up", "--no-demo", timeout_s=_PATIENCE_S)
     try:
         directory: Path = arguments.results / arguments.driver
-        suite = await prepare(cluster, arguments.driver, directory)
+        suite = await prepare(cluster, arguments.driver, directory, _report)
         return await _run_all(suite, arguments)
     finally:
         if not home:
