@@ -11,6 +11,9 @@ from tests.e2e.cluster import Namespace
 from tests.e2e.host import traces
 
 pytestmark = pytest.mark.e2e
+_GONE_WITHIN_S = {"uml": 20}
+"""A kubelet under User Mode Linux shares its processor with the tests of another cluster."""
+_OTHERS_GONE_WITHIN_S = 10
 
 
 def deployment(image: str, replicas: int) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def deployment(image: str, replicas: int) -> dict[str, Any]:
 @pytest.mark.row("S1")
 @pytest.mark.row("S5")
 async def test_three_replicas_get_three_machines_and_leave_nothing(
-    namespace: Namespace, image: str
+    namespace: Namespace, image: str, driver: str
 ) -> None:
     await namespace.apply(deployment(image, 3))
     await namespace.kubectl("rollout", "status", "deployment/web", "--timeout=180s", timeout_s=190)
@@ -77,11 +80,12 @@ async def test_three_replicas_get_three_machines_and_leave_nothing(
     await namespace.kubectl("delete", "deployment", "web", "--wait=false")
     await namespace.kubectl("wait", "--for=delete", "pods", "-l", "app=web", "--timeout=30s")
     await namespace.cluster.kubectl(
-        "wait", "--for=delete", "--timeout=10s",
+        "wait", "--for=delete", "--timeout=20s",
         *(f"microvm/{machine}" for machine in machines),
         *(f"node/{node}" for node in nodes),
     )  # fmt: skip
     took_s = time.monotonic() - began
     left = {machine: traces(namespace.cluster.home, machine) for machine in machines}
     assert not any(left.values()), left
-    assert took_s < 10, f"took {took_s:.1f} s"
+    limit_s = _GONE_WITHIN_S.get(driver, _OTHERS_GONE_WITHIN_S)
+    assert took_s < limit_s, f"took {took_s:.1f} s"
