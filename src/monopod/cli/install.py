@@ -118,7 +118,7 @@ def _checked(drivers: str, linux_image: str) -> str:
     try:
         named = parse_drivers(drivers)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(f"--drivers: {error}") from None
     if set(named) - {GVISOR} and not linux_image:
         raise typer.BadParameter(
             f"--drivers names others than {GVISOR}: name --launcher-linux-image, or a release that"

@@ -22,7 +22,7 @@ def parse_drivers(text: str) -> tuple[str, ...]:
     unknown = sorted(set(named) - set(DRIVERS))
     if unknown or not named:
         said = f"{', '.join(unknown)} is none of" if unknown else "name at least one of"
-        raise ValueError(f"drivers of launcher pods: {said} {', '.join(DRIVERS)}")
+        raise ValueError(f"{said} {', '.join(DRIVERS)}")
     return named
 
 
@@ -58,8 +58,11 @@ class LauncherSettings(BaseSettings):
 
     @field_validator("drivers", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        return parse_drivers(value) if isinstance(value, str) else value
+    def _parse(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return parse_drivers(value if isinstance(value, str) else ",".join(value))
+        except ValueError as error:
+            raise ValueError(f"MONOPOD_LAUNCHER_DRIVERS: {error}") from None
 
     @model_validator(mode="after")
     def _check_image(self) -> Self:
