@@ -66,7 +66,6 @@ def test_version_1_has_each_limit_in_its_hierarchy(tmp_path: Path) -> None:
     groups.limit("etcd", _LIMITS)
     assert _read(tmp_path) == {
         f"cpu/{_PATH}/cpu.shares": "10240",
-        # On each processor as much as one process of the host that has no group.
         "cpu/monopod-abc/cpu.shares": "1024",
         f"memory/{_PATH}/etcd/memory.limit_in_bytes": str(96 << 20),
         f"pids/{_PATH}/etcd/pids.max": "32",
