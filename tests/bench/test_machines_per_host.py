@@ -12,6 +12,7 @@ from lightkube.core import resource as res
 from lightkube.resources.core_v1 import Node, Pod
 from rich.console import Console
 
+from monopod.api import keys
 from monopod.api.resources import MicroVM
 from monopod.bench import table
 from monopod.bench.hosts import hosts_of, idle_usage, machines_per_host
@@ -22,7 +23,6 @@ from monopod.bench.statistics import Spread
 from monopod.fargate.sizing import Size
 from monopod.kube import Client, Listing
 from monopod.node.provider import PlacementRequest
-from monopod.node.provider.driver_selection import GVISOR
 from monopod.node.provider.launcher_pod import launcher_pod
 from monopod.node.provider.launcher_settings import LauncherSettings
 from tests.bench.cases import REPORT, machine
@@ -52,7 +52,9 @@ def launcher(name: str, on: str) -> Pod:
     wanted = PlacementRequest(
         name, "uid", Size(250, 512), 20, IPv4Address("100.64.3.4"), "shop", "zone-a"
     )
-    made = launcher_pod(wanted, GVISOR, LauncherSettings(image="example.test/launcher:1"))
+    made = launcher_pod(
+        wanted, keys.DRIVER_GVISOR, LauncherSettings(image="example.test/launcher:1")
+    )
     assert made.spec is not None
     made.spec.nodeName = on
     return made

@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import Any, Final
 
 import pytest
 
+from monopod.api import keys
 from monopod.bench.network.image import image_name, write_fortio_archive
 from monopod.build.components import FORTIO, provide
 from monopod.build.images import push
 from monopod.install.images import build_monopod_images
+from monopod.node.provider.launcher_settings import need_linux_image
 from monopod.settings import Settings
 from monopod.util.process import ProcessError, run
 from tests.framework.launcher_cluster import serve_images
@@ -23,6 +25,7 @@ from tests.framework.plain_cluster import PlainCluster
 
 CONTROLLERS: Final = "example.test/monopod/controllers:1"
 LAUNCHER: Final = "example.test/monopod/launcher:1"
+_LAUNCHER_LINUX: Final = "example.test/monopod/launcher-linux:1"
 ROLE: Final = "arn:aws:iam::000000000000:role/pods"
 NAMESPACE: Final = "shop"
 PORT: Final = 8080
@@ -35,6 +38,8 @@ class InstalledCluster:
 
     plain: PlainCluster
     registry: str
+    drivers: Sequence[str] = (keys.DRIVER_GVISOR,)
+    """Those of its launcher pods."""
 
     async def monopod(self, *words: str) -> str:
         """Run a command of Monopod as the administrator."""
@@ -44,8 +49,10 @@ class InstalledCluster:
 
     async def install(self) -> str:
         """Install Monopod, and wait until it works."""
-        images = (f"--controllers-image={CONTROLLERS}", f"--launcher-image={LAUNCHER}")
-        return await self.monopod("install", *images)
+        words = [f"--controllers-image={CONTROLLERS}", f"--launcher-image={LAUNCHER}"]
+        if need_linux_image(self.drivers):
+            words += [f"--launcher-linux-image={_LAUNCHER_LINUX}"]
+        return await self.monopod("install", *words, f"--drivers={','.join(self.drivers)}")
 
     async def fortio(self, directory: Path) -> str:
         """Give machines and hosts the image of Fortio; returns its reference."""
@@ -89,23 +96,26 @@ class InstalledCluster:
 
 @asynccontextmanager
 async def with_images(
-    directory: Path, *, konnectivity: bool = False
+    directory: Path, *, konnectivity: bool = False, drivers: Sequence[str] = (keys.DRIVER_GVISOR,)
 ) -> AsyncGenerator[InstalledCluster]:
     """Run a cluster of two hosts that have Monopod's images; ``install`` installs it.
 
     Args:
         directory: A directory for its files, new or empty.
         konnectivity: Whether its API server reaches hosts and pods through agents alone.
+        drivers: The drivers of its launcher pods.
     """
-    images = await build_monopod_images(Settings())
+    images = await build_monopod_images(Settings(), linux=need_linux_image(drivers))
     async with AsyncExitStack() as stack:
         plain = await stack.enter_async_context(
             PlainCluster.running(directory / "cluster", konnectivity=konnectivity)
         )
         await plain.import_image(images.controllers, CONTROLLERS)
         await plain.import_image(images.launcher, LAUNCHER)
+        if images.launcher_linux is not None:
+            await plain.import_image(images.launcher_linux, _LAUNCHER_LINUX)
         registry = await serve_images(stack, plain, directory / "registry")
-        yield InstalledCluster(plain, registry.address)
+        yield InstalledCluster(plain, registry.address, drivers)
 
 
 def _profile(cluster: InstalledCluster) -> list[Mapping[str, Any]]:

@@ -32,7 +32,7 @@ from monopod.install.values import Values
 from monopod.kube import connect
 from monopod.node.net.namespaces import Namespace
 from monopod.node.provider.kubernetes import open_launchers
-from monopod.node.provider.launcher_settings import NAMESPACE, LauncherSettings
+from monopod.node.provider.launcher_settings import NAMESPACE, LauncherSettings, need_linux_image
 from monopod.settings import Settings
 from monopod.webhooks import manager as webhooks
 from monopod.webhooks.settings import WebhookSettings
@@ -110,8 +110,7 @@ async def running_launchers(
         drivers=tuple(drivers),
         user_namespaces=user_namespaces,
     )
-    linux = set(drivers) != {"gvisor"}
-    images = await build_monopod_images(Settings(region=REGION), linux=linux)
+    images = await build_monopod_images(Settings(region=REGION), linux=need_linux_image(drivers))
     async with AsyncExitStack() as stack:
         plain = await stack.enter_async_context(
             PlainCluster.running(directory / "cluster", zones=zones, timings=_TIMINGS)

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 import yaml
 
+from monopod.api import keys
 from monopod.cli.screen import Screen
 from monopod.install import installer
 from monopod.install.images import CONTROLLERS, LAUNCHER, LAUNCHER_LINUX
@@ -14,8 +15,7 @@ from monopod.install.installation import installation
 from monopod.install.release import verified
 from monopod.install.values import VPC_BLOCK, Values
 from monopod.kube import connect
-from monopod.node.provider.driver_selection import GVISOR
-from monopod.node.provider.launcher_settings import DRIVERS, parse_drivers
+from monopod.node.provider.launcher_settings import DRIVERS, need_linux_image, parse_drivers
 
 _USER_AGENT: Final = "monopod-install"
 
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
             typer.Option(
                 help=f"Drivers of launcher pods, of {', '.join(DRIVERS)}; separated by commas."
             ),
-        ] = GVISOR,
+        ] = keys.DRIVER_GVISOR,
         release: Annotated[
             Path | None,
             typer.Option(
@@ -119,10 +119,10 @@ def _checked(drivers: str, linux_image: str) -> str:
         named = parse_drivers(drivers)
     except ValueError as error:
         raise typer.BadParameter(f"--drivers: {error}") from None
-    if set(named) - {GVISOR} and not linux_image:
+    if need_linux_image(named) and not linux_image:
         raise typer.BadParameter(
-            f"--drivers names others than {GVISOR}: name --launcher-linux-image, or a release that"
-            f" has {LAUNCHER_LINUX}"
+            f"--drivers names others than {keys.DRIVER_GVISOR}: name --launcher-linux-image, or"
+            f" a release that has {LAUNCHER_LINUX}"
         )
     return ",".join(named)
 

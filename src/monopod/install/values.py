@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from monopod.api import keys
 from monopod.install.accounts import SETUP, USERS
-from monopod.node.provider.driver_selection import GVISOR
 from monopod.node.provider.launcher_settings import DRIVERS
 
 Setting = Any
@@ -36,7 +36,7 @@ class Values:
     """Reference of ``monopod/launcher``."""
     launcher_linux_image: Setting = ""
     """Reference of ``monopod/launcher-linux``; empty if gVisor is the only driver."""
-    drivers: Setting = GVISOR
+    drivers: Setting = keys.DRIVER_GVISOR
     """The drivers of launcher pods, separated by commas."""
     image_pull_secrets: Setting = field(default_factory=list[Mapping[str, str]])
     """Secrets in ``monopod-system`` to pull the controllers' image with."""

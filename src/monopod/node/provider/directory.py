@@ -15,10 +15,10 @@ from typing import Final
 
 import msgspec
 
+from monopod.api import keys
 from monopod.fargate.sizing import Size
 from monopod.node.guest.disks import TEMPLATE_GIB
 from monopod.node.provider import DriverSelection
-from monopod.node.provider.driver_selection import QEMU_KVM, UML
 from monopod.util.files import write_atomically
 
 _RESERVATION: Final = "reservation.json"
@@ -51,7 +51,7 @@ class _EarlierReservation:
 
     milli_cpu: int
     memory_mib: int
-    driver: str = UML
+    driver: str = keys.DRIVER_UML
     reason: str = "Launched"
     message: str = ""
     overhead_mib: int = 96
@@ -59,7 +59,9 @@ class _EarlierReservation:
     @property
     def converted(self) -> Reservation:
         message = self.message or f"runs under {self.driver}"
-        selection = DriverSelection(self.driver, self.driver == QEMU_KVM, self.reason, message)
+        selection = DriverSelection(
+            self.driver, self.driver == keys.DRIVER_KVM, self.reason, message
+        )
         return Reservation(Size(self.milli_cpu, self.memory_mib), selection, self.overhead_mib)
 
 

@@ -14,14 +14,13 @@ from monopod.api import keys
 from monopod.fargate.sizing import TABLE
 from monopod.node.provider import DriverSelection, DriverUnavailableError, SizeUnsupportedError
 
-UML: Final = keys.DRIVER_UML
-GVISOR: Final = keys.DRIVER_GVISOR
-QEMU_TCG: Final = keys.DRIVER_TCG
-QEMU_KVM: Final = keys.DRIVER_KVM
 TCG_SETTING: Final = "MONOPOD_LOCAL_TCG"
-_DEFAULT: Final = {"": (QEMU_KVM, GVISOR, UML), keys.DRIVER_LINUX: (QEMU_KVM, UML)}
+_DEFAULT: Final = {
+    "": (keys.DRIVER_KVM, keys.DRIVER_GVISOR, keys.DRIVER_UML),
+    keys.DRIVER_LINUX: (keys.DRIVER_KVM, keys.DRIVER_UML),
+}
 """Drivers by requested word, the best first; last comes TCG, where it is allowed."""
-_EITHER: Final = {"qemu": (QEMU_KVM, QEMU_TCG)}
+_EITHER: Final = {"qemu": (keys.DRIVER_KVM, keys.DRIVER_TCG)}
 """Likewise; any other word is the name of one driver."""
 _SEPARATOR: Final = "; "
 _HOST: Final = "this host"
@@ -67,7 +66,7 @@ def choose(
     usable = [each for each in wanted if not each.unusable]
     fitting = [each for each in usable if each.max_milli_cpu >= milli_cpu]
     if not fitting:
-        hint = _tcg_hint(milli_cpu, requested, known.get(QEMU_TCG), wanted)
+        hint = _tcg_hint(milli_cpu, requested, known.get(keys.DRIVER_TCG), wanted)
         raise _refusal(milli_cpu, requested, wanted, host, hint)
     chosen = fitting[0]
     passed_over = _SEPARATOR.join(_objections(milli_cpu, wanted[: wanted.index(chosen)], host))
@@ -75,13 +74,13 @@ def choose(
         why = "a guest with a Linux kernel is needed"
     elif requested:
         why = f"the pod or its profile requests {requested}"
-    elif chosen.name == QEMU_KVM:
+    elif chosen.name == keys.DRIVER_KVM:
         why = f"hardware virtualisation works on {host}"
     else:
         why = ""
     message = f"runs under {chosen.name}: " + _SEPARATOR.join(filter(None, (why, passed_over)))
     return DriverSelection(
-        chosen.name, chosen.name == QEMU_KVM, _reason(chosen.name, requested), message
+        chosen.name, chosen.name == keys.DRIVER_KVM, _reason(chosen.name, requested), message
     )
 
 
@@ -99,7 +98,7 @@ def _names(requested: str, tcg: bool) -> tuple[str, ...]:
     default = _DEFAULT.get(requested)
     if default is None:
         return _EITHER.get(requested, (requested,))
-    return (*default, QEMU_TCG) if tcg else default
+    return (*default, keys.DRIVER_TCG) if tcg else default
 
 
 def _tcg_hint(
@@ -111,15 +110,16 @@ def _tcg_hint(
     if tcg.unusable or tcg.max_milli_cpu < milli_cpu:
         return ""
     return (
-        f"{QEMU_TCG} could, but emulation is no isolation boundary: request it by annotation"
+        f"{keys.DRIVER_TCG} could, but emulation is no isolation boundary: request it by annotation"
         f" {keys.DRIVER_ANNOTATION}, or allow it for all pods with {TCG_SETTING}=true"
     )
 
 
 def _reason(name: str, requested: str) -> str:
-    if name == QEMU_KVM:
+    if name == keys.DRIVER_KVM:
         return "KvmWorks"
-    return "DriverRequested" if requested in (UML, GVISOR, QEMU_TCG) else "KvmUnavailable"
+    named = requested in (keys.DRIVER_UML, keys.DRIVER_GVISOR, keys.DRIVER_TCG)
+    return "DriverRequested" if named else "KvmUnavailable"
 
 
 def _objections(milli_cpu: int, candidates: Sequence[Candidate], host: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 from lightkube.resources.core_v1 import Pod
 
+from monopod.api import keys
 from monopod.api.metadata import uid_of
 from monopod.fargate.sizing import Size
 from monopod.kube import (
@@ -43,7 +44,7 @@ from monopod.node.provider import (
     ProviderError,
     launcher_pod,
 )
-from monopod.node.provider.driver_selection import QEMU_KVM, choose
+from monopod.node.provider.driver_selection import choose
 from monopod.node.provider.launcher_drivers import candidates
 from monopod.node.provider.launcher_pod import CONFIGURED, MACHINE, LauncherState, Phase
 from monopod.node.provider.launcher_settings import LauncherSettings
@@ -351,7 +352,9 @@ async def open_launchers(
 
 
 def _selection(driver: str) -> DriverSelection:
-    return DriverSelection(driver, driver == QEMU_KVM, _REASON, f"{driver} in a launcher pod")
+    return DriverSelection(
+        driver, driver == keys.DRIVER_KVM, _REASON, f"{driver} in a launcher pod"
+    )
 
 
 def _presence(found: LauncherState) -> Presence:

@@ -1,14 +1,15 @@
 """Settings of machines that run in launcher pods: ``MONOPOD_LAUNCHER_*``."""
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from monopod.node.provider.driver_selection import GVISOR, QEMU_KVM, QEMU_TCG, UML
+from monopod.api import keys
 
 NAMESPACE: Final = "monopod-machines"
-DRIVERS: Final = (GVISOR, UML, QEMU_TCG, QEMU_KVM)
+DRIVERS: Final = (keys.DRIVER_GVISOR, keys.DRIVER_UML, keys.DRIVER_TCG, keys.DRIVER_KVM)
 """The drivers that launcher pods can run."""
 
 
@@ -26,6 +27,11 @@ def parse_drivers(text: str) -> tuple[str, ...]:
     return named
 
 
+def need_linux_image(drivers: Iterable[str]) -> bool:
+    """Return whether one of the drivers needs the image ``monopod/launcher-linux``."""
+    return set(drivers) != {keys.DRIVER_GVISOR}
+
+
 class LauncherSettings(BaseSettings):
     """Where launcher pods run, and what they request beyond the machine's size."""
 
@@ -35,7 +41,7 @@ class LauncherSettings(BaseSettings):
     """Reference of the image ``monopod/launcher``, for gVisor machines."""
     linux_image: str = ""
     """Reference of the image ``monopod/launcher-linux``, for the other drivers."""
-    drivers: Annotated[tuple[str, ...], NoDecode] = (GVISOR,)
+    drivers: Annotated[tuple[str, ...], NoDecode] = (keys.DRIVER_GVISOR,)
     """The drivers that launcher pods may run, separated by commas. ``qemu-kvm`` is the default for
     pods that request none if it is among them; ``qemu-tcg`` runs where it is requested."""
     namespace: str = NAMESPACE
@@ -66,9 +72,9 @@ class LauncherSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_image(self) -> Self:
-        if set(self.drivers) - {GVISOR} and not self.linux_image:
+        if need_linux_image(self.drivers) and not self.linux_image:
             raise ValueError(
-                f"MONOPOD_LAUNCHER_DRIVERS names drivers other than {GVISOR}: set"
+                f"MONOPOD_LAUNCHER_DRIVERS names drivers other than {keys.DRIVER_GVISOR}: set"
                 " MONOPOD_LAUNCHER_LINUX_IMAGE to the image monopod/launcher-linux"
             )
         return self

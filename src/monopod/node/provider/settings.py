@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from monopod.node.provider.driver_selection import GVISOR, QEMU_KVM, QEMU_TCG
+from monopod.api import keys
 
 _TABLES_PERCENT: Final = 3
 
@@ -64,9 +64,9 @@ class LocalSettings(BaseSettings):
     def overhead_mib(self, driver: str, memory_mib: int) -> int:
         """Return the overhead of a machine in MiB, by driver and provisioned memory."""
         by_name = {
-            GVISOR: self.gvisor_overhead_mib,
-            QEMU_TCG: self.qemu_tcg_overhead_mib,
-            QEMU_KVM: self.qemu_kvm_overhead_mib,
+            keys.DRIVER_GVISOR: self.gvisor_overhead_mib,
+            keys.DRIVER_TCG: self.qemu_tcg_overhead_mib,
+            keys.DRIVER_KVM: self.qemu_kvm_overhead_mib,
         }
         return by_name.get(driver, self.uml_overhead_mib) + tables_mib(memory_mib)
 

@@ -1,0 +1,54 @@
+"""Figures of every driver in launcher pods, in one run: ``MONOPOD_FIGURES=1``."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import pytest_asyncio
+
+from monopod.api import keys
+from monopod.node.vmm.map_count import max_map_count
+from monopod.node.vmm.uml import largest_mappings
+from tests.framework.installed_cluster import InstalledCluster, with_images
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif("MONOPOD_FIGURES" not in os.environ, reason="minutes, for figures alone"),
+]
+_DRIVERS: Final = (keys.DRIVER_GVISOR, keys.DRIVER_UML, keys.DRIVER_TCG)
+# More at once do not fit next to the controllers on hosts of two cores.
+_AT_ONCE: Final = 3
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[InstalledCluster]:
+    # What UML needs of hosts, which this machine plays.
+    with max_map_count().held(largest_mappings()):
+        directory = tmp_path_factory.mktemp("figures")
+        async with with_images(directory, drivers=_DRIVERS) as running:
+            yield running
+
+
+@pytest.mark.row("S1")
+async def test_starts_of_every_driver_are_measured(
+    cluster: InstalledCluster, tmp_path: Path
+) -> None:
+    await cluster.install()
+    report = tmp_path / "report.json"
+    drivers = [f"--driver={each}" for each in _DRIVERS]
+    # Shown with `pytest -s`.
+    print(
+        await cluster.monopod(
+            "bench", "start", f"--at-once={_AT_ONCE}", *drivers, f"--json={report}"
+        )
+    )
+    found = json.loads(report.read_text())
+    assert [each["failed"] for each in found["series"]] == [0, 0] * len(_DRIVERS)
+    assert [each["driver"] for each in found["footprints"]] == list(_DRIVERS)
+    assert all(each["machines"] == _AT_ONCE for each in found["footprints"])
+    assert all(each["idleCpuPercent"]["p50"] > 0 for each in found["footprints"])
+    assert [each["driver"] for each in found["machinesPerHost"]] == list(_DRIVERS)
