@@ -13,16 +13,12 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from monopod.build.components.catalogue import COMPONENTS
-from monopod.build.components.toolchain import find_toolchain
-from monopod.settings import Settings
 from monopod.util import process
-from monopod.util.progress import ignore
+from tests.e2e import go
 from tests.e2e.cluster import MONOPOD, Cluster, Namespace, pod
 
 pytestmark = pytest.mark.e2e
 
-_GO_CLIENT = Path(__file__).parent / "goclient"
 _AWS = Path(sys.executable).with_name("aws")
 _CLUSTER = "monopod"
 _PROFILE = "made-by-aws"
@@ -129,14 +125,8 @@ async def test_the_kubeconfig_that_the_aws_command_writes_works(
 @pytest.mark.asyncio(loop_scope="session")
 async def test_aws_s_sdk_for_go(cluster: Cluster, tmp_path: Path) -> None:
     """A client without boto3 code: another signer, waiters, pagination and encoding."""
-    toolchain = await find_toolchain(COMPONENTS, Settings().cache, ignore)
     client = tmp_path / "client"
-    await process.run(
-        *(toolchain.go, "build", "-o", client, "."),
-        env={**toolchain.environment(cgo=False), "GOCACHE": str(tmp_path / "build")},
-        cwd=_GO_CLIENT,
-        timeout_s=600,
-    )
+    await go.build("goclient", client)
     said = await in_shell(cluster, str(client), _CLUSTER, "made-by-go", _ROLE)
     states, error = said.splitlines()
     profiles = await cluster.get("fargateprofiles")

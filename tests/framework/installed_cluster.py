@@ -41,11 +41,11 @@ class InstalledCluster:
     drivers: Sequence[str] = (keys.DRIVER_GVISOR,)
     """Those of its launcher pods."""
 
-    async def monopod(self, *words: str) -> str:
+    async def monopod(self, *words: str, timeout_s: float = _COMMAND_S) -> str:
         """Run a command of Monopod as the administrator."""
         program = Path(sys.executable).with_name("monopod")
         kubeconfig = f"--kubeconfig={self.plain.kubeconfig}"
-        return await run(program, *words, kubeconfig, timeout_s=_COMMAND_S)
+        return await run(program, *words, kubeconfig, timeout_s=timeout_s)
 
     async def install(self) -> str:
         """Install Monopod, and wait until it works."""

@@ -54,6 +54,21 @@ def test_what_is_being_built_and_what_is_no_image_stays(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([*images, unfinished, lock])
 
 
+def test_other_families_stay(tmp_path: Path) -> None:
+    old = _images(tmp_path, KEPT)
+    machines = [tmp_path / f"monopod-linux-{each.name}" for each in old]
+    controllers = [tmp_path / f"monopod-{each.name}" for each in old]
+    for place in (*machines, *controllers):
+        place.mkdir()
+        os.utime(place, (1, 1))
+    newest = tmp_path / "monopod-new"
+    newest.mkdir()
+    prune(newest)
+    left = {each.name for each in tmp_path.iterdir()}
+    assert {each.name for each in (*old, *machines, newest)} <= left
+    assert len([each for each in controllers if each.name in left]) == KEPT - 1
+
+
 def test_a_missing_image_cannot_be_pinned(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), pin(tmp_path / "gone"):
         pass

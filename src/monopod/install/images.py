@@ -18,7 +18,7 @@ from monopod.build.components import store
 from monopod.build.images.errors import BuildError
 from monopod.build.images.write import ImageConfig, write_archive
 from monopod.install.image_root import CODE, LIBRARY, PROJECT, make_root
-from monopod.node.guest import GuestImage, provide
+from monopod.node.guest import GuestImage, image_gc, provide
 from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.pause import compile_program
 from monopod.node.launcher import template
@@ -114,15 +114,15 @@ class _Build:
     async def provide(self, name: str, fill: Callable[[Path], Awaitable[None]]) -> Path:
         """Return a directory of the cache, filled if it is not there."""
         directory = self.settings.cache / "images" / name
-        if directory.is_dir():
-            return directory
-        partial = store.temporary_sibling(directory)
-        try:
-            await fill(partial)
-            await asyncio.to_thread(shutil.rmtree, partial / "root")
-            store.publish(partial, directory)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+        if not directory.is_dir():
+            partial = store.temporary_sibling(directory)
+            try:
+                await fill(partial)
+                await asyncio.to_thread(shutil.rmtree, partial / "root")
+                store.publish(partial, directory)
+            finally:
+                await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+        await asyncio.to_thread(image_gc.prune, directory)
         return directory
 
     async def common(self, directory: Path) -> None:
