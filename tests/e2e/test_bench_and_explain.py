@@ -8,6 +8,7 @@ import pytest
 from monopod.settings import Settings
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
+from tests.framework.promised_figures import check_promises
 
 pytestmark = pytest.mark.e2e
 
@@ -38,6 +39,7 @@ async def test_bench_start_reports_every_phase_and_cleans_up(
         assert seen == expected
     assert report["footprints"][0]["machines"] == 2
     assert report["footprints"][0]["processesMiB"]["p50"] > 0
+    check_promises(report)
     assert report["footprints"][0]["guestMiB"]["p50"] > 0
     assert "</svg>" in (tmp_path / "report.svg").read_text()
 

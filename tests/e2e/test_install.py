@@ -20,6 +20,7 @@ from tests.framework.installed_cluster import (
     InstalledCluster,
     with_images,
 )
+from tests.framework.promised_figures import check_promises
 
 pytestmark = [
     pytest.mark.e2e,
@@ -109,6 +110,7 @@ async def test_starts_are_measured(cluster: InstalledCluster, tmp_path: Path) ->
     assert footprint["machines"] == _AT_ONCE
     assert footprint["processesMiB"]["p50"] > 0
     assert footprint["idleCpuPercent"]["p50"] > 0
+    check_promises(found)
     (per_host,) = found["machinesPerHost"]
     hosts = per_host["hosts"]
     assert sum(each["ran"] for each in hosts) == _AT_ONCE

@@ -10,8 +10,6 @@ import pytest_asyncio
 from monopod.install.devices import NAME
 from monopod.node.devices.plugin import MACHINES
 from monopod.node.devices.settings import NAMESPACE
-from monopod.node.vmm.map_count import max_map_count
-from monopod.node.vmm.uml import largest_mappings
 from tests.e2e.launchers import deployment, launchers, ready, run_in
 from tests.framework.eventually import eventually
 from tests.framework.launcher_cluster import LauncherCluster, running_launchers
@@ -29,10 +27,8 @@ _DRIVERS = ("gvisor", "uml", "qemu-tcg", "qemu-kvm")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LauncherCluster]:
     directory = tmp_path_factory.mktemp("drivers")
-    # What UML needs of hosts, which this machine plays.
-    with max_map_count().held(largest_mappings()):
-        async with running_launchers(directory, user_namespaces=True, drivers=_DRIVERS) as running:
-            yield running
+    async with running_launchers(directory, user_namespaces=True, drivers=_DRIVERS) as running:
+        yield running
 
 
 async def _allocatable(cluster: LauncherCluster, resource: str) -> list[int]:

@@ -10,9 +10,8 @@ import pytest
 import pytest_asyncio
 
 from monopod.api import keys
-from monopod.node.vmm.map_count import max_map_count
-from monopod.node.vmm.uml import largest_mappings
 from tests.framework.installed_cluster import InstalledCluster, with_images
+from tests.framework.promised_figures import check_promises
 
 pytestmark = [
     pytest.mark.e2e,
@@ -28,11 +27,8 @@ _WITHIN_S: Final = 1500.0
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[InstalledCluster]:
-    # What UML needs of hosts, which this machine plays.
-    with max_map_count().held(largest_mappings()):
-        directory = tmp_path_factory.mktemp("figures")
-        async with with_images(directory, drivers=_DRIVERS) as running:
-            yield running
+    async with with_images(tmp_path_factory.mktemp("figures"), drivers=_DRIVERS) as running:
+        yield running
 
 
 @pytest.mark.row("S1")
@@ -50,4 +46,5 @@ async def test_starts_of_every_driver_are_measured(
     assert [each["driver"] for each in found["footprints"]] == list(_DRIVERS)
     assert all(each["machines"] == _AT_ONCE for each in found["footprints"])
     assert all(each["idleCpuPercent"]["p50"] > 0 for each in found["footprints"])
+    check_promises(found)
     assert [each["driver"] for each in found["machinesPerHost"]] == list(_DRIVERS)

@@ -22,6 +22,7 @@ from monopod.settings import Settings
 from monopod.util.process import ProcessError, run
 from tests.framework.launcher_cluster import serve_images
 from tests.framework.plain_cluster import PlainCluster
+from tests.framework.prepared_hosts import prepared_hosts
 
 CONTROLLERS: Final = "example.test/monopod/controllers:1"
 LAUNCHER: Final = "example.test/monopod/launcher:1"
@@ -107,6 +108,7 @@ async def with_images(
     """
     images = await build_monopod_images(Settings(), linux=need_linux_image(drivers))
     async with AsyncExitStack() as stack:
+        stack.enter_context(prepared_hosts())
         plain = await stack.enter_async_context(
             PlainCluster.running(directory / "cluster", konnectivity=konnectivity)
         )

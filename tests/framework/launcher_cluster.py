@@ -40,6 +40,7 @@ from tests.framework.eventually import eventually
 from tests.framework.plain_cluster import PlainCluster
 from tests.framework.plain_cluster.addresses import DNS_SERVICE, KUBERNETES
 from tests.framework.plain_cluster.services import Timings
+from tests.framework.prepared_hosts import prepared_hosts
 
 REGION: Final = "local-1"
 _REGISTRY_PORT: Final = 5000
@@ -112,6 +113,7 @@ async def running_launchers(
     )
     images = await build_monopod_images(Settings(region=REGION), linux=need_linux_image(drivers))
     async with AsyncExitStack() as stack:
+        stack.enter_context(prepared_hosts())
         plain = await stack.enter_async_context(
             PlainCluster.running(directory / "cluster", zones=zones, timings=_TIMINGS)
         )
