@@ -147,6 +147,7 @@ async def test_latency_is_measured_on_and_between_hosts(
         for way in ("same host", "other host")
         for figure in ("requestsPerSecond", "p50Seconds", "p99Seconds", "mibPerSecond")
     }
+    assert all(each["times"] < 15 for each in found["ratios"] if each["figure"] == "p50Seconds")
     await eventually(lambda: _same(cluster, before), "the bench's pods are gone", timeout_s=60)
 
 
