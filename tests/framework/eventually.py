@@ -9,6 +9,10 @@ from typing import Any, Final, TypeVar
 _T = TypeVar("_T")
 _NOTHING_YET: Final = "the first call of the probe did not end"
 _SHOWN_CHARS: Final = 2000
+_RESTS: Final = 2
+"""How many times as long as its last call a probe rests: one that starts a program, as kubectl is,
+would otherwise take the processor time that what it waits for needs."""
+_LONGEST_REST_S: Final = 1.0
 
 
 async def eventually(
@@ -25,7 +29,7 @@ async def eventually(
         probe: Looks once. A false value means "not yet", and so does an ``AssertionError``.
         what: What is waited for, for the failure; the probe's name or source unless given.
         timeout_s: Seconds after which waiting has failed.
-        every_s: Seconds between two calls of the probe.
+        every_s: The least time between two calls of the probe in seconds; 0 means none.
         errors: Other errors of the probe's that mean "not yet".
 
     Raises:
@@ -36,6 +40,7 @@ async def eventually(
     try:
         async with limit:
             while True:
+                began = time.monotonic()
                 try:
                     seen: Any = probe()
                     if inspect.isawaitable(seen):
@@ -46,7 +51,7 @@ async def eventually(
                     if seen:
                         return seen
                     last = repr(seen)
-                await asyncio.sleep(every_s)
+                await asyncio.sleep(_rest_s(every_s, time.monotonic() - began))
     except TimeoutError:
         if not limit.expired():
             raise
@@ -64,6 +69,7 @@ def eventually_blocking(
     """Do the same as :func:`eventually` in a fixture that has no event loop."""
     deadline = time.monotonic() + timeout_s
     while True:
+        began = time.monotonic()
         try:
             seen = probe()
         except (AssertionError, *errors) as error:
@@ -74,7 +80,11 @@ def eventually_blocking(
             last = repr(seen)
         if time.monotonic() >= deadline:
             raise _timed_out(what or _description(probe), timeout_s, last)
-        time.sleep(every_s)
+        time.sleep(_rest_s(every_s, time.monotonic() - began))
+
+
+def _rest_s(every_s: float, took_s: float) -> float:
+    return max(every_s, min(_RESTS * took_s, _LONGEST_REST_S)) if every_s else 0
 
 
 def _timed_out(what: str, timeout_s: float, last: str) -> AssertionError:

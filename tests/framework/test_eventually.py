@@ -80,6 +80,18 @@ async def test_a_timeout_of_the_probe_s_own_is_its_own() -> None:
         await eventually(look, timeout_s=30)
 
 
+async def test_a_slow_probe_rests_twice_as_long_as_it_took() -> None:
+    took_s, looks = 0.03, iter(range(5))
+
+    async def look() -> bool:
+        await asyncio.sleep(took_s)
+        return next(looks) == 4
+
+    began = asyncio.get_running_loop().time()
+    assert await eventually(look)
+    assert asyncio.get_running_loop().time() - began >= 5 * took_s + 4 * 2 * took_s
+
+
 def test_without_an_event_loop_the_same_ends_it() -> None:
     values = iter([None, 0, "seen", "later"])
     assert eventually_blocking(lambda: next(values), every_s=0) == "seen"
