@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import monopod
-from monopod.build.components import store
-from monopod.node.guest import image_gc
+from monopod.install.image_cache import provide_directory
 from monopod.node.guest.mmdebstrap import unpack
 from monopod.settings import Settings
 from monopod.util import process
@@ -55,17 +54,14 @@ async def make_root(settings: Settings, packages: Sequence[str], root: Path) -> 
 async def _base(settings: Settings, packages: Sequence[str]) -> Path:
     """Return a root directory with everything but Monopod's code, from the cache if it is there."""
     key = await asyncio.to_thread(_base_key, packages)
-    directory = settings.cache / "images" / f"monopod-base-{key}"
-    if not directory.is_dir():
-        partial = store.temporary_sibling(directory)
-        try:
-            await _bootstrap(partial / "root", packages)
-            await _add_libraries(partial / "root", partial)
-            store.publish(partial / "root", directory)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
-    await asyncio.to_thread(image_gc.prune, directory)
-    return directory
+
+    async def fill(work: Path) -> Path:
+        root = work / "root"
+        await _bootstrap(root, packages)
+        await _add_libraries(root, work)
+        return root
+
+    return await provide_directory(settings.cache / "images" / f"monopod-base-{key}", fill)
 
 
 async def _bootstrap(root: Path, packages: Iterable[str]) -> None:

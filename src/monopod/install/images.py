@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from monopod.build import components
-from monopod.build.components import store
 from monopod.build.images.errors import BuildError
 from monopod.build.images.write import ImageConfig, write_archive
+from monopod.install.image_cache import provide_directory
 from monopod.install.image_root import CODE, LIBRARY, PROJECT, make_root
-from monopod.node.guest import GuestImage, image_gc, provide
+from monopod.node.guest import GuestImage, provide
 from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.pause import compile_program
 from monopod.node.launcher import template
@@ -113,17 +113,13 @@ class _Build:
 
     async def provide(self, name: str, fill: Callable[[Path], Awaitable[None]]) -> Path:
         """Return a directory of the cache, filled if it is not there."""
-        directory = self.settings.cache / "images" / name
-        if not directory.is_dir():
-            partial = store.temporary_sibling(directory)
-            try:
-                await fill(partial)
-                await asyncio.to_thread(shutil.rmtree, partial / "root")
-                store.publish(partial, directory)
-            finally:
-                await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
-        await asyncio.to_thread(image_gc.prune, directory)
-        return directory
+
+        async def archives(work: Path) -> Path:
+            await fill(work)
+            await asyncio.to_thread(shutil.rmtree, work / "root")
+            return work
+
+        return await provide_directory(self.settings.cache / "images" / name, archives)
 
     async def common(self, directory: Path) -> None:
         """Write the images of all controllers and of gVisor machines' launcher pods."""

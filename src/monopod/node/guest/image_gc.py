@@ -1,9 +1,8 @@
 """Garbage-collects images in the cache, except pinned and recently used ones.
 
 A guest image is some 300 MB, the images of Monopod itself are twice that, and every change of an
-input makes new ones. Clusters with other homes are
-unknown here, so each process that runs machines from an image pins it by a lock, which the kernel
-releases with the process.
+input makes new ones. Clusters with other homes are unknown here, so each process that runs machines
+from an image pins it by a lock, which the kernel releases with the process.
 """
 
 import os
