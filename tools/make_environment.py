@@ -33,7 +33,9 @@ def main() -> None:
             subprocess.run([*pip, *chosen, "--requirement", requirements.name], check=True)
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
     environment.pop("VIRTUAL_ENV", None)
-    subprocess.run([uv, "sync", "--frozen", "--inexact"], cwd=ROOT, env=environment, check=True)
+    # Processes of a cluster cannot write bytecode, so they would compile whenever they start.
+    sync = [uv, "sync", "--frozen", "--inexact", "--compile-bytecode"]
+    subprocess.run(sync, cwd=ROOT, env=environment, check=True)
 
 
 def locked(name: str) -> tuple[str, list[str]]:

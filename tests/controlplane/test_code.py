@@ -1,3 +1,6 @@
+import asyncio
+import os
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,30 @@ def test_compiled_files_do_not_count(installation: tuple[Path, Path]) -> None:
     (package / "api" / "__pycache__").mkdir()
     (package / "api" / "__pycache__" / "names.pyc").write_text("compiled")
     assert code.code_digest(*installation) == before
+
+
+def test_code_is_compiled_so_that_processes_need_not(installation: tuple[Path, Path]) -> None:
+    package, _ = installation
+    source = package / "api" / "names.py"
+
+    def compiled() -> bytes:
+        asyncio.run(code.compile_code(package))
+        return Path(cache_from_source(str(source))).read_bytes()
+
+    first = compiled()
+    assert compiled() == first
+    source.write_text("A = 2\n")
+    os.utime(source, (0, 0))
+    assert compiled() != first
+
+
+def test_code_that_does_not_compile_is_left_to_who_runs_it(
+    installation: tuple[Path, Path],
+) -> None:
+    package, _ = installation
+    (package / "broken.py").write_text("1 +\n")
+    asyncio.run(code.compile_code(package))
+    assert (package / "api" / "__pycache__").is_dir()
 
 
 def test_new_code_restarts_each_of_monopods_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from monopod.build.components import Components
 from monopod.build.images import stored
 from monopod.controllers.patch.settings import PatchSettings
 from monopod.controlplane import (
+    code,
     debian_services,
     manifests,
     metrics_targets,
@@ -124,6 +125,7 @@ class ControlPlane:
         self._make_directories()
         report(Progress("identities", f"{len(renewed)} renewed" if renewed else "up to date", 1, 1))
 
+        await code.compile_code()
         await self._supervisor.apply(self._first, renewed)
         async with self._open_probes() as probes:
             await self._wait_for(self._first, probes, "control plane", report)
