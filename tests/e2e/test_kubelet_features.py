@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
+from tests.framework.eventually import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -252,8 +253,11 @@ async def test_ephemeral_containers(namespace: Namespace, image: str, work: str)
     await namespace.wait(
         "jsonpath={.status.ephemeralContainerStatuses[0].state.running}", f"pod/{work}"
     )
-    said = await namespace.kubectl("logs", work, "-c", "debugger")
-    assert "httpd" in said, "a debugger that targets a container sees its processes"
+
+    async def sees_processes_of_its_target() -> bool:
+        return "httpd" in await namespace.kubectl("logs", work, "-c", "debugger")
+
+    await eventually(sees_processes_of_its_target, every_s=0.2)
 
 
 @pytest.mark.uml

@@ -226,10 +226,10 @@ async def test_a_pod_in_a_full_subnet_waits_until_an_address_is_freed(
 
     async def full() -> bool:
         assert await _addresses(ground.cluster, _SHUT) == every
+        assert (await ground.cluster.get("subnet", _SHUT))["status"]["availableAddresses"] == 0
         return True
 
     await eventually(full, every_s=0.2)
-    assert (await ground.cluster.get("subnet", _SHUT))["status"]["availableAddresses"] == 0
     await namespace.apply(ground.pod("late", _SHUT))
     await namespace.wait("condition=PodScheduled=False", "pod/late", timeout_s=30)
     (condition,) = [
