@@ -312,6 +312,22 @@ async def test_a_disk_has_the_provisioned_size_and_no_more(bench: Bench) -> None
         assert machine.data_disk.stat().st_blocks * 512 <= 65 << 20
 
 
+async def test_signals_do_not_end_the_wait_of_who_opens_a_fifo(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Containers wait so for their start. Linux does it by itself, gVisor since it is changed."""
+    program = tmp_path / "interrupted"
+    source = Path(__file__).with_name("interrupted.c")
+    await process.run("gcc", "-static", "-O1", "-o", program, source)
+    async for place in _place(bench, "gvisor"):
+        script = f"install /run/config/interrupted /run; /run/interrupted; echo {_READY}; sleep 600"
+        binary = await asyncio.to_thread(program.read_bytes)
+        await place.launch(await bench.machine("one", {**scripted(script), "interrupted": binary}))
+        await bench.printed("one", _READY)
+        text = tail(bench.console_of("one"))
+        assert text.count("opened after signals") == 2, text
+
+
 async def test_gvisor_has_sixteen_processors_and_none_more(bench: Bench) -> None:
     async for place in _place(bench, "gvisor"):
         await place.run(f"echo processors $(nproc); echo {_READY}; sleep 600", 16_000)

@@ -59,8 +59,9 @@ _FILES: Final = Path(__file__).parent / "files"
 
 _RUNTIME: Final = "[plugins.'io.containerd.cri.v1.runtime']\n"
 _GVISOR: Final = {
-    # crun's exec reads cgroup.freeze, which gVisor's cgroups lack.
-    "'/usr/bin/crun'": "'/usr/local/bin/runc'",
+    # crun's exec reads cgroup.freeze, which gVisor's cgroups lack. Keyrings are never freed there,
+    # and the 201st start of a container would fail: all containers of the one pod share a keyring.
+    "'/usr/bin/crun'": "'/usr/local/bin/runc'\n          NoNewKeyring = true",
     # Sysctls that netstack lacks.
     _RUNTIME: f"{_RUNTIME}    enable_unprivileged_ports = false\n"
     "    enable_unprivileged_icmp = false\n",
