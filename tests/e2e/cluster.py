@@ -16,6 +16,7 @@ from monopod.controllers.scheduler.decide import machine_name
 from monopod.controlplane import access
 from monopod.settings import Settings
 from monopod.util import process
+from tests.framework.eventually import eventually
 
 MONOPOD = Path(sys.executable).parent / "monopod"
 
@@ -56,6 +57,24 @@ class Cluster:
 
     async def apply(self, *manifests: dict[str, Any]) -> None:
         await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+
+    async def settled(self) -> None:
+        """Wait until machines of earlier tests' pods, which end after their pods, are gone."""
+
+        async def every_machine_stays() -> bool:
+            machines = (await self.get("microvms"))["items"]
+            pods = {each["metadata"]["uid"] for each in (await self.get("pods", "-A"))["items"]}
+            left = [
+                each["metadata"]["name"]
+                for each in machines
+                if "deletionTimestamp" in each["metadata"]
+                # Worker nodes belong to no pod.
+                or (not each["spec"].get("podCIDR") and each["spec"]["podRef"]["uid"] not in pods)
+            ]
+            assert left == []
+            return True
+
+        await eventually(every_machine_stays, every_s=0.2)
 
     @asynccontextmanager
     async def spawned(self, *words: str) -> AsyncGenerator[asyncio.subprocess.Process]:

@@ -13,6 +13,7 @@ import pytest_asyncio
 from monopod.node.net.cluster_network import KUBELET_PORT
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, pod
+from tests.framework.eventually import eventually
 
 pytestmark = [
     pytest.mark.e2e,
@@ -70,7 +71,16 @@ async def sides(namespace: Namespace, driver: str) -> AsyncIterator[tuple[Namesp
         await _let_go(own)
         await cluster.kubectl("delete", "namespace", own.name, other.name, "--timeout=90s")
         await cluster.kubectl("delete", "fargateprofile", _NAME)
-        await cluster.kubectl("delete", "subnets.monopod.dev", _NAME)
+
+        async def deleted() -> bool:
+            try:
+                await cluster.kubectl("delete", "--ignore-not-found", "subnets.monopod.dev", _NAME)
+            except ProcessError as error:
+                assert "has dependencies" not in error.stderr, error.stderr
+                raise
+            return True
+
+        await eventually(deleted, "no machine is left in the subnet", every_s=0.2)
 
 
 async def _let_go(namespace: Namespace) -> None:
@@ -138,7 +148,14 @@ async def test_the_proxy_of_pods_reaches_the_own_pod_and_no_kubelet(
     own, _ = sides
     await own.apply(pod("mine", image, _SERVE))
     await own.ready("mine")
-    assert (await _answer(own, "pods/mine:8080/proxy/")).strip() == "mine"
+
+    async def reached() -> bool:
+        answer = await _answer(own, "pods/mine:8080/proxy/")
+        assert answer.strip() == "mine", answer
+        return True
+
+    # The pod is ready before the program in it listens.
+    await eventually(reached, "the own pod answers", every_s=0.2)
     for path in ("metrics", "pods", "healthz", "configz"):
         said = await _answer(own, f"pods/https:mine:{KUBELET_PORT}/proxy/{path}")
         assert "the server has asked for the client to provide credentials" in said, said

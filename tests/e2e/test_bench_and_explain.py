@@ -8,6 +8,7 @@ import pytest
 from monopod.settings import Settings
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Cluster, Namespace, pod
+from tests.framework.eventually import eventually
 from tests.framework.promised_figures import check_promises
 
 pytestmark = pytest.mark.e2e
@@ -20,6 +21,7 @@ FIGURES = ("requestsPerSecond", "p50Seconds", "p99Seconds", "mibPerSecond")
 async def test_bench_start_reports_every_phase_and_cleans_up(
     cluster: Cluster, tmp_path: Path
 ) -> None:
+    await cluster.settled()
     before = await objects(cluster)
     said = await cluster.monopod(
         *("bench", "start", "--count", "1", "--at-once", "2"),
@@ -43,7 +45,7 @@ async def test_bench_start_reports_every_phase_and_cleans_up(
     assert report["footprints"][0]["guestMiB"]["p50"] > 0
     assert "</svg>" in (tmp_path / "report.svg").read_text()
 
-    assert await objects(cluster) == before
+    await as_before(cluster, before)
     assert not (cluster.home / "baseline").exists()
     assert cgroups_of_baseline_node(cluster) == []
     assert "baseline-" not in await cluster.kubectl("get", "csr", "-o", "name")
@@ -52,6 +54,7 @@ async def test_bench_start_reports_every_phase_and_cleans_up(
 async def test_bench_network_reports_every_figure_and_cleans_up(
     cluster: Cluster, tmp_path: Path
 ) -> None:
+    await cluster.settled()
     before = await objects(cluster)
     said = await cluster.monopod(
         *("bench", "network", "--seconds", "1", "--repeats", "1"),
@@ -77,7 +80,7 @@ async def test_bench_network_reports_every_figure_and_cleans_up(
         *(("first byte", name) for name in ("p50Seconds", "p95Seconds")),
     }
 
-    assert await objects(cluster) == before
+    await as_before(cluster, before)
     assert not (cluster.home / "baseline").exists()
     assert cgroups_of_baseline_node(cluster) == []
     namespaces = await cluster.kubectl("get", "namespaces", "-l", "monopod.dev/bench", "-o", "json")
@@ -93,6 +96,16 @@ def cgroups_of_baseline_node(cluster: Cluster) -> list[Path]:
 async def objects(cluster: Cluster) -> set[str]:
     said = await cluster.kubectl("get", "nodes,microvms,fargateprofiles,subnets", "-o", "name")
     return set(said.split())
+
+
+async def as_before(cluster: Cluster, before: set[str]) -> None:
+    """Wait until there are these objects alone: a profile is finalized after the command's end."""
+
+    async def same() -> bool:
+        assert await objects(cluster) == before
+        return True
+
+    await eventually(same, f"the objects {before}", every_s=0.2)
 
 
 async def test_explain_shows_a_running_pod(namespace: Namespace, image: str) -> None:

@@ -86,8 +86,12 @@ async def test_coredns_runs_on_fargate_once_its_annotation_is_removed(
             _deployment(coredns),
             pod("asker", image),
         )
-        await namespace.wait("jsonpath={.status.phase}=Pending", "pods", "-l", "app=coredns")
-        waiting = (await namespace.get("pods", "-l", "app=coredns"))["items"]
+
+        async def created() -> list[dict[str, Any]]:
+            return (await namespace.get("pods", "-l", "app=coredns"))["items"]
+
+        waiting = await eventually(created, "a pod of coredns", 30, every_s=0.2)
+        assert {each["status"]["phase"] for each in waiting} == {"Pending"}
         assert {each["spec"]["schedulerName"] for each in waiting} == {"default-scheduler"}
         path = "/spec/template/metadata/annotations/" + _OPT_OUT.replace("/", "~1")
         patch = json.dumps([{"op": "remove", "path": path}])

@@ -30,6 +30,7 @@ from monopod.settings import Settings
 from monopod.util import process
 from tests.e2e.cluster import Namespace, ask_for_machine, management_address, pod
 from tests.e2e.images import PYTHON, python_image
+from tests.framework.eventually import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 _ETCD, _SSH, _SCHEDULER = 2379, 22, 10259
@@ -201,6 +202,9 @@ async def ground(
     await namespace.apply(root, service, account, scraper, *others)
     await ask_for_machine(namespace, "root")
     await namespace.ready("root", "scraper", "other", "third", timeout_s=240)
+    await eventually(
+        lambda: namespace.reaches("other", "http://third:8080/"), "service third", every_s=0.2
+    )
     settings = Settings(home=cluster.home)
     plan = ClusterNetwork(settings.instance, await find_transit(settings.instance))
     return Ground(

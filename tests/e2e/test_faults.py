@@ -83,6 +83,7 @@ async def _until_ready(namespace: Namespace, timeout_s: int) -> None:
 
 async def test_thirty_starts_and_stops_with_random_kills(namespace: Namespace, image: str) -> None:
     cluster = namespace.cluster
+    await cluster.settled()
     before = machines_on_host(cluster.home)
     await namespace.apply(deployment(image, 0))
     dice = random.Random(_SEED)  # noqa: S311 - it only has to repeat

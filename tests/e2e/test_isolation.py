@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.cluster import Namespace, pod
+from tests.framework.eventually import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -44,6 +45,8 @@ async def test_noisy_neighbours_do_not_increase_latency(
     await namespace.ready("server", "client", "hog", timeout_s=240)
     address = (await namespace.get("pod", "server"))["status"]["podIP"]
     url = f"http://{address}:8080/"
+    # Its container runs before the program in it listens.
+    await eventually(lambda: namespace.reaches("client", url), "the server answers", every_s=0.2)
     quiet = await _latencies_ms(namespace, url)
     await namespace.sh("hog", "touch /tmp/go")
     began = time.monotonic()

@@ -9,6 +9,7 @@ import json
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -314,11 +315,21 @@ async def test_resize_in_place(namespace: Namespace, work: str) -> None:
     await _resize(namespace, work, {"cpu": "240m", "memory": "160Mi"})
     script = "cd /sys/fs/cgroup; until [ $(cat memory.max) = 167772160 ]; do usleep 200000; done"
     await namespace.kubectl("exec", work, "-c", "main", "--", "sh", "-c", script, timeout_s=60)
-    said = await namespace.sh(work, "cat /sys/fs/cgroup/cpu.max", container="main")
-    assert said == "24000 100000\n"
-    (main,) = (await namespace.get("pod", work))["status"]["containerStatuses"]
+
+    async def has_cpu() -> bool:
+        said = await namespace.sh(work, "cat /sys/fs/cgroup/cpu.max", container="main")
+        assert said == "24000 100000\n"
+        return True
+
+    async def reported() -> dict[str, Any]:
+        (main,) = (await namespace.get("pod", work))["status"]["containerStatuses"]
+        assert main["resources"]["limits"] == {"cpu": "240m", "memory": "160Mi"}
+        return main
+
+    # The kubelet resizes memory first, then CPU, and reports both later.
+    await eventually(has_cpu, every_s=0.2)
+    main = await eventually(reported, every_s=0.2)
     assert main["restartCount"] == 0
-    assert main["resources"]["limits"] == {"cpu": "240m", "memory": "160Mi"}
     # More than the limit that the container was started with.
     await namespace.sh(work, "dd if=/dev/zero of=/dev/null bs=120M count=1", container="main")
     # A machine does not grow: what exceeds it is refused, and VPA evicts the pod instead.

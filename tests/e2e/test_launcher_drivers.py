@@ -10,6 +10,7 @@ import pytest_asyncio
 from monopod.install.devices import NAME
 from monopod.node.devices.plugin import MACHINES
 from monopod.node.devices.settings import NAMESPACE
+from monopod.util.process import ProcessError
 from tests.e2e.launchers import deployment, launchers, ready, run_in
 from tests.framework.eventually import eventually
 from tests.framework.launcher_cluster import LauncherCluster, running_launchers
@@ -47,6 +48,16 @@ async def _offered(cluster: LauncherCluster) -> None:
     await eventually(offered, "hosts offer tap devices", timeout_s=120)
 
 
+async def _reaches(cluster: LauncherCluster, app: str, other: str) -> None:
+    """Wait until another app's Service answers: kube-proxy hears of a pod after it is ready."""
+
+    async def answered() -> str:
+        said = await run_in(cluster, app, f"timeout 5 wget -qO- http://{other}.default.svc/")
+        return said.strip()
+
+    await eventually(answered, f"{app} reaches {other}", every_s=0.2, errors=(ProcessError,))
+
+
 async def _kvm_works(cluster: LauncherCluster) -> bool:
     words = ("logs", "-n", NAMESPACE, f"daemonset/{NAME}", "-c", "probe")
     said = await cluster.kubectl(*words)
@@ -71,10 +82,8 @@ async def test_a_machine_with_a_linux_kernel_runs_in_a_launcher_pod(
     version = await run_in(cluster, app, "cat /proc/version")
     assert "Linux version" in version
     assert "gvisor" not in version
-    answered = await run_in(cluster, app, "timeout 5 wget -qO- http://other.default.svc/")
-    assert answered.strip()
-    back = await run_in(cluster, "other", f"timeout 5 wget -qO- http://{app}.default.svc/")
-    assert back.strip()
+    await _reaches(cluster, app, "other")
+    await _reaches(cluster, "other", app)
     machines = json.loads(await cluster.kubectl("get", "microvms", "-o", "json"))["items"]
     assert sorted(each["status"]["driver"] for each in machines) == sorted([driver, "gvisor"])
     await cluster.kubectl("delete", "deployment,service", app, "other", "--wait")
@@ -89,7 +98,14 @@ async def test_a_machine_with_a_linux_kernel_runs_in_a_launcher_pod(
 async def test_kvm_is_offered_only_where_a_guest_has_booted(cluster: LauncherCluster) -> None:
     await _offered(cluster)
     works = await _kvm_works(cluster)
-    assert set(await _allocatable(cluster, "monopod.dev/kvm")) == {MACHINES if works else 0}
+
+    async def as_probed() -> bool:
+        # A kubelet may know the plug-in of tap devices alone at first.
+        found = set(await _allocatable(cluster, "monopod.dev/kvm"))
+        assert found == {MACHINES if works else 0}, found
+        return True
+
+    await eventually(as_probed, "hosts offer KVM as probed", every_s=0.2)
     await cluster.apply(*deployment(cluster, "kvm", driver="qemu-kvm"))
     if works:
         await ready(cluster, "kvm")

@@ -67,7 +67,13 @@ async def test_pods_of_two_hosts_reach_each_other_by_service(cluster: LauncherCl
         assert pod["status"]["podIP"] == launcher["status"]["podIP"]
         assert pod["spec"]["nodeName"].startswith("fargate-ip-")
     assert len(hosts) == 2
-    answered = await run_in(cluster, "one", "timeout 5 wget -qO- http://two.default.svc/")
+    # A host's kube-proxy is told of a pod after it is ready.
+    answered = await eventually(
+        lambda: run_in(cluster, "one", "timeout 5 wget -qO- http://two.default.svc/"),
+        "one reaches two",
+        every_s=0.2,
+        errors=(ProcessError,),
+    )
     assert answered.strip() == two["metadata"]["name"]
     itself = await run_in(cluster, "one", "timeout 5 wget -qO- http://one.default.svc/")
     assert itself.strip() == one["metadata"]["name"]
@@ -138,7 +144,7 @@ async def test_network_policies_apply(cluster: LauncherCluster) -> None:
     async def is_cut() -> bool:
         return not await reaches()
 
-    assert await reaches()
+    await eventually(reaches, "one reaches two", every_s=0.2)
     await cluster.apply(_policy("two", "two", ingress=[]))
     await eventually(is_cut, "two accepts nothing")
     peer = {"podSelector": {"matchLabels": {"app": "one"}}}

@@ -107,6 +107,17 @@ async def exposed(namespace: Namespace, image: str) -> Namespace:
         _deployment(image, "one"), network_balancer("web", "web", **INTERNET_FACING), _ingress()
     )
     await namespace.kubectl("rollout", "status", "deployment/web", "--timeout=180s", timeout_s=190)
+    network = await _place(namespace, "service", "web")
+    application = await _place(namespace, "ingress", "web")
+
+    async def served() -> bool:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+            status, _ = await _fetch(http, f"http://{network['ip']}/")
+            other, _ = await _fetch(http, f"http://{application['ip']}/", "shop.example.com")
+        return status == other == 200
+
+    # Load balancers learn of pods, by their endpoint slices, after these are ready.
+    await eventually(served, "both serve", _WITHIN_S, every_s=0.2, errors=(aiohttp.ClientError,))
     return namespace
 
 

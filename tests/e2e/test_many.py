@@ -19,6 +19,7 @@ _MACHINES = 20
 async def test_twenty_machines_start_and_stop_cleanly(
     namespace: Namespace, image: str, record_property: Callable[[str, object], None]
 ) -> None:
+    await namespace.cluster.settled()
     before = machines_on_host(namespace.cluster.home).keys()
     began = time.monotonic()
     await namespace.apply(deployment(image, _MACHINES))

@@ -77,10 +77,23 @@ async def test_services_reach_across_in_both_directions(
     """By name: to the other kind, to a neighbour on the same node, and each to itself."""
     for caller in mixed:
         for target, address in mixed.items():
-            assert await namespace.fetch(caller, f"http://to-{target}/") == target, (caller, target)
+
+            async def answer(caller: str = caller, target: str = target) -> str:
+                return await namespace.fetch(caller, f"http://to-{target}/")
+
+            what = f"{caller} reaches to-{target}"
+            said = await eventually(answer, what, 30, every_s=0.2, errors=(ProcessError,))
+            assert said == target, (caller, target)
             assert await namespace.fetch(caller, f"http://{address}:8080/") == target
-        said = await namespace.sh(caller, f"nslookup headless.{namespace.name}.svc.cluster.local")
-        assert all(address in said for address in mixed.values())
+
+        async def named(caller: str = caller) -> bool:
+            name = f"headless.{namespace.name}.svc.cluster.local"
+            said = await namespace.sh(caller, f"nslookup {name}")
+            assert all(address in said for address in mixed.values()), said
+            return True
+
+        what = f"all pods are named to {caller}"
+        await eventually(named, what, 30, every_s=0.2, errors=(ProcessError,))
 
 
 @pytest.mark.row("S17")
@@ -93,7 +106,7 @@ async def test_a_local_service_stays_on_its_node(
         seen.add(await namespace.fetch("plain", "http://local/"))
         return seen == set(_ON_NODES)
 
-    await eventually(both_seen, every_s=0)
+    await eventually(both_seen, every_s=0, errors=(ProcessError,))
     assert not await namespace.reaches("apart", "http://local/")
 
 
@@ -116,8 +129,10 @@ async def test_a_nodes_own_address_answers_for_pods_that_share_it(
     label = f"monopod.dev/node={_NODE}"
     (node,) = (await namespace.cluster.get("nodes", "-l", label))["items"]
     assert {"type": "InternalIP", "address": address} in node["status"]["addresses"]
+    url = f"http://{address}:9090/"
+    await eventually(lambda: namespace.reaches("plain", url), "the agent serves", 30, every_s=0.2)
     for caller in ("plain", "apart"):
-        assert await namespace.fetch(caller, f"http://{address}:9090/")
+        assert await namespace.fetch(caller, url)
     # Its kubelet is its own pods' too, as on any node, and asks who calls; others do not get to it.
     await namespace.sh("plain", f"nc -w 2 {address} 10250 < /dev/null")
     with pytest.raises(ProcessError):

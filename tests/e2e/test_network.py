@@ -84,7 +84,7 @@ async def test_services_reach_every_endpoint_including_the_caller(
         seen.add(await namespace.fetch("one", "http://pair/"))
         return seen == set(pods)
 
-    await eventually(all_seen, every_s=0)
+    await eventually(all_seen, every_s=0, errors=(ProcessError,))
 
 
 @pytest.mark.row("S17")
@@ -92,7 +92,12 @@ async def test_a_local_service_leads_a_pod_to_itself(
     namespace: Namespace, pods: dict[str, str]
 ) -> None:
     """A pod's machine is its node: no other endpoint is local to it."""
-    await eventually(lambda: namespace.reaches("one", "http://local/"), "service local", 30)
+    for caller in pods:
+
+        async def led(caller: str = caller) -> bool:
+            return await namespace.reaches(caller, "http://local/")
+
+        await eventually(led, f"service local leads {caller}", 30, every_s=0.2)
     for _ in range(3):
         for name in pods:
             assert await namespace.fetch(name, "http://local/") == name
@@ -101,8 +106,12 @@ async def test_a_local_service_leads_a_pod_to_itself(
 async def test_headless_services_name_their_pods(
     namespace: Namespace, pods: dict[str, str]
 ) -> None:
-    said = await namespace.sh("one", f"nslookup headless.{namespace.name}.svc.cluster.local")
-    assert all(address in said for address in pods.values())
+    async def named() -> bool:
+        said = await namespace.sh("one", f"nslookup headless.{namespace.name}.svc.cluster.local")
+        assert all(address in said for address in pods.values()), said
+        return True
+
+    await eventually(named, "both pods are named", 30, every_s=0.2, errors=(ProcessError,))
 
 
 async def test_api_server_answers_pods(namespace: Namespace, pods: dict[str, str]) -> None:

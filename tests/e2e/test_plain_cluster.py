@@ -124,7 +124,12 @@ async def test_pods_reach_each_other_services_names_and_the_api_server(
         await plain.kubectl("exec", "a", "--", "wget", "-O-", "http://kubernetes.default:443/")
     address = await plain.kubectl("get", "service", "c", "-o", "jsonpath={.spec.clusterIP}")
     for network in (first.network, second.network):
-        network.call(lambda: socket.create_connection((address, 80), timeout=5)).close()
+
+        def connects(network: Namespace = network) -> bool:
+            network.call(lambda: socket.create_connection((address, 80), timeout=5)).close()
+            return True
+
+        await eventually(connects, "a host reaches c", every_s=0.2, errors=(OSError,))
     socket.create_connection((b, PORT), timeout=5).close()
 
 

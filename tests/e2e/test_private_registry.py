@@ -12,6 +12,7 @@ from monopod.controllers.scheduler.decide import machine_name
 from monopod.node.provider.directory import MachineDirectory
 from tests.e2e.cluster import Cluster, Namespace, pod
 from tests.e2e.private_registry import PASSWORD, PrivateRegistry, private_registry
+from tests.framework.eventually import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -69,14 +70,20 @@ def _secret(content: str) -> dict[str, Any]:
     }
 
 
-async def _not_pulled(namespace: Namespace, name: str) -> str:
-    """Wait until the kubelet gives up pulling for a while; returns what it says."""
+async def _not_pulled(namespace: Namespace, name: str, *words: str) -> None:
+    """Wait until the kubelet gives up pulling for a while, and has said these words of it."""
     await namespace.wait(
         "jsonpath={.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff",
         f"pod/{name}",
     )
-    events = await namespace.get("events", f"--field-selector=involvedObject.name={name}")
-    return "\n".join(each["message"] for each in events["items"] if each["reason"] == "Failed")
+
+    async def said() -> bool:
+        events = await namespace.get("events", f"--field-selector=involvedObject.name={name}")
+        failed = [each["message"] for each in events["items"] if each["reason"] == "Failed"]
+        assert all(word in "\n".join(failed) for word in words), failed
+        return True
+
+    await eventually(said, f"events of {name}: {words}", 30, every_s=0.2)
 
 
 @pytest.mark.row("S13")
@@ -97,9 +104,7 @@ async def test_without_a_role_the_pull_fails_with_the_reason(
         )
     )
     await namespace.apply(pod("anonymous", private_image, labels=labels))
-    said = await _not_pulled(namespace, "anonymous")
-    assert "ErrImagePull" in said
-    assert "no basic auth credentials" in said
+    await _not_pulled(namespace, "anonymous", "ErrImagePull", "no basic auth credentials")
     await namespace.kubectl("delete", "pod", "anonymous")
 
 
@@ -173,7 +178,7 @@ async def test_a_wrong_password_is_reported_and_a_changed_secret_takes_effect(
 ) -> None:
     await cluster.apply(_secret(registry.docker_config("wrong")))
     await namespace.apply(pod("stale", private_image, labels=labels))
-    assert "401 Unauthorized" in await _not_pulled(namespace, "stale")
+    await _not_pulled(namespace, "stale", "401 Unauthorized")
     await namespace.kubectl("delete", "pod", "stale")
     await cluster.apply(_secret(registry.docker_config()))
     await namespace.apply(pod("renewed", private_image, labels=labels))

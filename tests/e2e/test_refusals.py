@@ -6,6 +6,7 @@ import yaml
 from monopod.controllers.scheduler.decide import machine_name
 from monopod.util.process import ProcessError
 from tests.e2e.cluster import Namespace, ask_for_machine, pod
+from tests.framework.eventually import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -17,11 +18,18 @@ async def _condition(namespace: Namespace, name: str) -> tuple[str, str]:
     return scheduled["reason"], scheduled["message"]
 
 
-async def _events(namespace: Namespace, name: str) -> str:
-    return await namespace.kubectl(
-        "get", "events", f"--field-selector=involvedObject.name={name}",
-        "-o", "jsonpath={range .items[*]}{.reason} {.message}{'\\n'}{end}",
-    )  # fmt: skip
+async def _event(namespace: Namespace, name: str, words: str) -> None:
+    """Wait until an event of a pod says this: events are written after what they tell of."""
+
+    async def said() -> bool:
+        events = await namespace.kubectl(
+            "get", "events", f"--field-selector=involvedObject.name={name}",
+            "-o", "jsonpath={range .items[*]}{.reason} {.message}{'\\n'}{end}",
+        )  # fmt: skip
+        assert words in events, events
+        return True
+
+    await eventually(said, f"an event of {name}: {words}", 30, every_s=0.2)
 
 
 async def test_a_pod_larger_than_the_table(namespace: Namespace, image: str) -> None:
@@ -29,7 +37,7 @@ async def test_a_pod_larger_than_the_table(namespace: Namespace, image: str) -> 
     reason, message = await _condition(namespace, "huge")
     assert reason == "POD_CPU_MEM_EXCEEDS_MAX_FARGATE_SIZE"
     assert message == "Your pod's cpu/memory requirements exceed the max Fargate configuration"
-    assert message in await _events(namespace, "huge")
+    await _event(namespace, "huge", message)
 
 
 @pytest.mark.row("S5")
@@ -53,7 +61,7 @@ async def test_a_size_that_this_host_never_has_room_for(namespace: Namespace, im
     assert "it is provisioned 16 vCPU 120 GB" in message
     assert "16 vCPU requested" in message
     assert "never fits this host" in message
-    assert message in await _events(namespace, "giant")
+    await _event(namespace, "giant", message)
     await namespace.kubectl("delete", "pod", "giant", "--wait=false")
 
 
@@ -84,7 +92,7 @@ async def test_a_driver_that_this_host_has_not(
     )
     _, message = await _condition(namespace, "choosy")
     assert said in message
-    assert said in await _events(namespace, "choosy")
+    await _event(namespace, "choosy", said)
     await namespace.kubectl("delete", "pod", "choosy")
 
 
@@ -112,7 +120,7 @@ async def test_an_unknown_profile_label_waits_until_the_profile_exists(
             }
         )
         await namespace.ready("early")
-        assert "FailedSchedulingResolved Resolved: " in await _events(namespace, "early")
+        await _event(namespace, "early", "FailedSchedulingResolved Resolved: ")
         await namespace.kubectl("delete", "pod", "early")
     finally:
         await namespace.cluster.kubectl("delete", "fargateprofile", "fp-later")
@@ -125,7 +133,7 @@ async def test_an_image_that_does_not_exist(namespace: Namespace, image: str) ->
         "jsonpath={.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff",
         "pod/imageless",
     )
-    assert "not found" in await _events(namespace, "imageless")
+    await _event(namespace, "imageless", "not found")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +250,7 @@ async def test_a_pod_rejected_by_its_kubelet_releases_its_machine(
     uid = (await namespace.get("pod", "tuned"))["metadata"]["uid"]
     await namespace.wait("jsonpath={.status.reason}=SysctlForbidden", "pod/tuned")
     await namespace.wait("delete", f"microvm/{machine_name(uid)}", timeout_s=30)
-    assert "MicroVMReleased" in await _events(namespace, "tuned")
+    await _event(namespace, "tuned", "MicroVMReleased")
 
 
 @pytest.mark.row("S3")

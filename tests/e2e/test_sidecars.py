@@ -63,6 +63,8 @@ async def test_a_daemon_sets_exporter_runs_as_a_sidecar_of_fargate_pods(
 
     await eventually(refused)
     await namespace.apply(_daemon_set(exporter, hostPID=False))
+    # Its controller makes the injection.
+    await namespace.wait("create", "sidecarinjection/node-exporter", timeout_s=30)
     await namespace.wait("condition=Ready", "sidecarinjection/node-exporter")
     await namespace.apply(pod("web", image, labels={"app": "web"}), pod("other", image))
     await namespace.ready("web", "other")

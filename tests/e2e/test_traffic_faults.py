@@ -174,6 +174,8 @@ async def test_traffic_survives_kills(traffic: Namespace) -> None:
     services = traffic.cluster.home / "services"
     server = (await traffic.get("pod", "server"))["status"]
     await _refused(traffic, server["podIP"])
+    # kube-proxy learns of the server, by its endpoint slice, after it is ready.
+    await eventually(lambda: traffic.reaches("caller", "http://web/"), "it answers", every_s=0.2)
     caller = Caller(traffic, "caller")
     shut = _SHUT.format(other=server["podIP"], kubelet=server["hostIP"])
     for file, script in (("new", _NEW), ("standing", _STANDING), ("shut", shut)):

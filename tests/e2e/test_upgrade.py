@@ -159,8 +159,14 @@ async def test_replicas_of_every_controller_are_killed_during_starts(
             killed.append(name)
             await asyncio.wait((rollout,), timeout=5)
         await rollout
-        after = await _leases(shop.cluster)
-    assert all(after[name] > before[name] for name in _ELECTED), (before, after)
+
+        async def taken_over() -> bool:
+            after = await _leases(shop.cluster)
+            assert all(after[name] > before[name] for name in _ELECTED), (before, after)
+            return True
+
+        # After the last kills a Lease has to expire first.
+        await eventually(taken_over, "another replica of each leads", every_s=0.2)
     pods = await _pods(shop, "starts")
     machines = (await shop.cluster.get("microvms"))["items"]
     mine = {each["metadata"]["uid"]: each["spec"]["nodeName"] for each in pods}

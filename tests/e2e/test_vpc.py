@@ -285,8 +285,11 @@ async def test_the_dns_settings_apply_to_running_pods(ground: Ground) -> None:
         await until(service, False)
         await namespace.apply(ground.pod("nameless", _OPEN))
         await namespace.wait("condition=PodScheduled=False", "pod/nameless", timeout_s=30)
-        said = await namespace.kubectl("describe", "pod", "nameless")
-        assert "enableDnsSupport" in said
+
+        async def said() -> bool:
+            return "enableDnsSupport" in await namespace.kubectl("describe", "pod", "nameless")
+
+        await eventually(said, "an event names the setting", 30, every_s=0.2)
     finally:
         await ground.change("vpc", "default", enableDnsHostnames=True, enableDnsSupport=True)
     await until(service, True)
