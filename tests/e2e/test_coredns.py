@@ -90,7 +90,7 @@ async def test_coredns_runs_on_fargate_once_its_annotation_is_removed(
         async def created() -> list[dict[str, Any]]:
             return (await namespace.get("pods", "-l", "app=coredns"))["items"]
 
-        waiting = await eventually(created, "a pod of coredns", 30, every_s=0.2)
+        waiting: list[dict[str, Any]] = await eventually(created, every_s=0.2)
         assert {each["status"]["phase"] for each in waiting} == {"Pending"}
         assert {each["spec"]["schedulerName"] for each in waiting} == {"default-scheduler"}
         path = "/spec/template/metadata/annotations/" + _OPT_OUT.replace("/", "~1")
