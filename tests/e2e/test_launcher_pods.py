@@ -67,7 +67,7 @@ async def test_pods_of_two_hosts_reach_each_other_by_service(cluster: LauncherCl
         assert pod["status"]["podIP"] == launcher["status"]["podIP"]
         assert pod["spec"]["nodeName"].startswith("fargate-ip-")
     assert len(hosts) == 2
-    # A host's kube-proxy is told of a pod after it is ready.
+    # A host's kube-proxy learns of a pod after it is ready.
     answered = await eventually(
         lambda: run_in(cluster, "one", "timeout 5 wget -qO- http://two.default.svc/"),
         "one reaches two",
