@@ -49,7 +49,7 @@ async def _offered(cluster: LauncherCluster) -> None:
 
 
 async def _reaches(cluster: LauncherCluster, app: str, other: str) -> None:
-    """Wait until another app's Service answers: kube-proxy hears of a pod after it is ready."""
+    """Wait until another app's Service answers: kube-proxy learns of a pod after it is ready."""
 
     async def answered() -> str:
         said = await run_in(cluster, app, f"timeout 5 wget -qO- http://{other}.default.svc/")

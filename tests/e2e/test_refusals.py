@@ -19,7 +19,7 @@ async def _condition(namespace: Namespace, name: str) -> tuple[str, str]:
 
 
 async def _event(namespace: Namespace, name: str, words: str) -> None:
-    """Wait until an event of a pod says this: events are written after what they tell of."""
+    """Wait until an event of a pod says this: an event is written after its condition."""
 
     async def said() -> bool:
         events = await namespace.kubectl(
