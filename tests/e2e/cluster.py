@@ -58,6 +58,19 @@ class Cluster:
     async def apply(self, *manifests: dict[str, Any]) -> None:
         await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
+    async def delete(self, *words: str) -> None:
+        """Delete what machines may still be leaving."""
+
+        async def gone() -> bool:
+            try:
+                await self.kubectl("delete", "--ignore-not-found", *words)
+            except process.ProcessError as error:
+                assert "has dependencies" not in error.stderr, error.stderr
+                raise
+            return True
+
+        await eventually(gone, f"{' '.join(words)} is gone", every_s=0.2)
+
     async def settled(self) -> None:
         """Wait until machines of earlier tests' pods, which end after their pods, are gone."""
 

@@ -10,7 +10,6 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from monopod.util.process import ProcessError
 from tests.e2e.cluster import INTERNET_FACING, Namespace, network_balancer
 from tests.framework.eventually import eventually
 
@@ -42,16 +41,7 @@ async def spread(namespace: Namespace) -> AsyncIterator[Namespace]:
     )
     yield namespace
     await namespace.kubectl("delete", "deployment", "--all")
-
-    async def deleted() -> bool:
-        try:
-            await cluster.kubectl("delete", "--ignore-not-found", "subnet", _SUBNET)
-        except ProcessError as error:
-            assert "has dependencies" not in error.stderr, error.stderr
-            raise
-        return True
-
-    await eventually(deleted, "no machine is left in the third zone", every_s=0.2)
+    await cluster.delete("subnet", _SUBNET)
 
 
 def _deployment(image: str) -> dict[str, Any]:

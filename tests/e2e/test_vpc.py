@@ -81,21 +81,6 @@ def _subnet(name: str, internet: str) -> dict[str, Any]:
     }
 
 
-async def _gone(cluster: Cluster, *words: str) -> None:
-    """Delete what machines may still be leaving."""
-
-    async def gone() -> bool:
-        try:
-            await cluster.kubectl("delete", "--ignore-not-found", *words)
-        except ProcessError as error:
-            if "has dependencies" not in error.stderr:
-                raise
-            raise AssertionError(error.stderr) from error
-        return True
-
-    await eventually(gone, f"{' '.join(words)} is gone", every_s=0.2)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ground(namespace: Namespace, image: str) -> AsyncIterator[Ground]:
     cluster = namespace.cluster
@@ -105,7 +90,7 @@ async def ground(namespace: Namespace, image: str) -> AsyncIterator[Ground]:
         await made.change("vpc", "default", cidrBlocks=[*primary, _SECONDARY])
         undo.push_async_callback(made.change, "vpc", "default", cidrBlocks=primary)
         await cluster.apply(_subnet(_OPEN, "NAT"), _subnet(_SHUT, "None"))
-        undo.push_async_callback(_gone, cluster, "subnets", _OPEN, _SHUT)
+        undo.push_async_callback(cluster.delete, "subnets", _OPEN, _SHUT)
         await cluster.apply(
             {
                 "apiVersion": "monopod.dev/v1alpha1",
