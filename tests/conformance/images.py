@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from monopod.build.components import Components, store
+from monopod.build import build_cache
+from monopod.build.components import Components
 from monopod.build.images.errors import BuildError
 from monopod.build.images.write import ImageConfig, write_archive
 from monopod.node.guest.mmdebstrap import unpack
@@ -196,8 +197,7 @@ async def build_images(
         return images
     task = "images of upstream's cases"
     report(Progress(task, "unpacking Debian's packages", 0, len(RECIPES) + 1))
-    partial = store.temporary_sibling(directory)
-    try:
+    with build_cache.building(directory) as partial:
         debian = partial / "debian"
         await unpack(debian, _PACKAGES, variant="extract", suite=_SUITE)
         for done, recipe in enumerate(RECIPES):
@@ -214,8 +214,6 @@ async def build_images(
             await asyncio.to_thread(shutil.rmtree, root)
         await asyncio.to_thread(shutil.rmtree, debian)
         partial.rename(directory)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
     report(Progress(task, "built", 1, 1))
     return images
 

@@ -80,6 +80,9 @@ def test_the_filter_is_loaded_and_the_environment_is_not_passed_on() -> None:
     argv = jail_argv(_JAIL, ["/linux", "mem=1M"])
     assert _options(argv, "--seccomp", 1) == [("11",)]
     assert "--clearenv" in argv
+    assert "--setenv" not in argv
+    own = replace(_JAIL, environment={"LD_PRELOAD": "/registers.so"})
+    assert _options(jail_argv(own, ["/linux"]), "--setenv", 2) == [("LD_PRELOAD", "/registers.so")]
     assert "--new-session" in argv
     assert argv[-3:] == ["--", "/linux", "mem=1M"]
 

@@ -18,6 +18,7 @@ import pytest
 
 from monopod.node.net.links import Links, machine_links
 from monopod.node.net.namespaces import Namespace
+from monopod.node.vmm import uml
 from monopod.node.vmm.qemu_command import Accelerator
 from tests.vmm.conftest import Bench, scripted
 
@@ -105,7 +106,8 @@ async def test_it_sees_and_reaches_nothing_but_its_own(
         report = await _report(bench, kind, intruder, links, ends)
     print("\n".join(report.lines))
     assert report.after("host") == ["machine"]
-    assert report.after("environment") in ([], ["PWD=/"])
+    own = [f"LD_PRELOAD={uml.REGISTERS}"] if kind == "uml" else []
+    assert set(report.after("environment")) - {"PWD=/"} == set(own)
     assert report.after("dumpable") == ["1 new-privileges 0"]
     # Sockets of other families, other users, namespaces, mounts, devices, and every change of the
     # link that a descriptor allows without asking who holds it.
@@ -119,7 +121,7 @@ async def test_it_sees_and_reaches_nothing_but_its_own(
 
 def _check_files(report: Report, kind: str) -> None:
     root = {
-        "uml": ("/linux", "/lib/", "/lib64/", "/proc/cpuinfo"),
+        "uml": ("/linux", "/registers.so", "/lib/", "/lib64/", "/proc/cpuinfo"),
         "gvisor": ("/runsc", "/proc/cpuinfo", "/proc/sys/vm/mmap_min_addr"),
         "qemu": ("/usr/", "/lib/", "/lib64/", "/firmware/", "/kernel", "/initramfs"),
     }[kind]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from monopod.node.vmm.uml import REGISTERS
 from tests.vmm.conftest import MAC, UID, Bench
 from tests.vmm.talking import TALKING, first_frame, vmm_processes
 
@@ -77,7 +78,8 @@ def _check_namespaces(pid: int) -> None:
 
 
 def _check_environment(pid: int) -> None:
-    assert Path(f"/proc/{pid}/environ").read_bytes() in (b"", b"PWD=/\0")
+    seen = Path(f"/proc/{pid}/environ").read_text().rstrip("\0").split("\0")
+    assert set(seen) - {"PWD=/"} == {f"LD_PRELOAD={REGISTERS}"}
 
 
 def _check_descriptors(bench: Bench, pid: int) -> None:
@@ -110,6 +112,7 @@ def _check_mounts(pid: int) -> None:
     assert {path: mode for path, mode in mounts.items() if path not in covers} == {
         "/": "ro",
         "/linux": "ro",
+        REGISTERS: "ro",
         "/lib": "ro",
         "/lib64": "ro",
         "/proc": "rw",

@@ -1,11 +1,10 @@
 """The directories of the cache that have the images of Monopod itself and what they are made of."""
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from monopod.build.components import store
+from monopod.build import build_cache
 from monopod.node.guest import image_gc
 
 
@@ -20,10 +19,7 @@ async def provide_directory(directory: Path, fill: Callable[[Path], Awaitable[Pa
         OSError: The disk is full.
     """
     if not await asyncio.to_thread(directory.is_dir):
-        partial = store.temporary_sibling(directory)
-        try:
-            store.publish(await fill(partial), directory)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+        with build_cache.building(directory) as partial:
+            build_cache.publish(await fill(partial), directory)
     await asyncio.to_thread(image_gc.prune, directory)
     return directory

@@ -26,6 +26,7 @@ from monopod.node.launcher.plan import LINUX_ROOT, PROGRAMS, TEMPLATE
 from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.qemu_command import FIRMWARE, INITRAMFS, KERNEL
 from monopod.node.vmm.qemu_program import find_firmware
+from monopod.node.vmm.uml import REGISTERS
 from monopod.settings import Settings
 from monopod.util import process
 from monopod.util.progress import Progress, Report, ignore
@@ -149,7 +150,8 @@ class _Build:
         _inside(root, PROGRAMS).mkdir()
         for source, target in (
             (self.guest.root_image, LINUX_ROOT),
-            (self.guest.uml.file, Path("/", self.guest.uml.file.name)),
+            (self.guest.uml.file, Path("/linux")),
+            (self.guest.uml.registers, Path(REGISTERS)),
             (self.guest.qemu.kernel, Path(KERNEL)),
             (self.guest.qemu.initramfs, Path(INITRAMFS)),
             *((path, Path(FIRMWARE, name)) for name, path in firmware.items()),

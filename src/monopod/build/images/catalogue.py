@@ -9,13 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from monopod.build.components import store
-from monopod.build.images import debian
+from monopod.build.images import cached_archive, debian
 from monopod.build.images.errors import BuildError
 from monopod.build.images.write import ImageConfig, write_archive
 from monopod.settings import Settings
 from monopod.util import process
-from monopod.util.progress import Progress, Report, ignore
+from monopod.util.progress import Report, ignore
 
 _PACKAGES: Final = ("busybox", "libc6")
 _LIBRARIES: Final = ("ld-linux-x86-64.so.2", "libc.so.6", "libresolv.so.2")
@@ -73,28 +72,16 @@ async def build_test_image(settings: Settings | None = None, report: Report = ig
 
 async def _build(recipe: _Recipe, settings: Settings, report: Report) -> Path:
     packages = await debian.find(_PACKAGES)
-    title = f"image {recipe.name}"
     short = recipe.name.partition(":")[0].rpartition("/")[2]
-    directory = settings.cache / "images" / f"{short}-{_key(recipe, packages)}"
-    archive = directory / f"{short}.tar"
-    if archive.is_file():
-        return archive
-    report(Progress(title, "building", 0, 1))
-    partial = store.temporary_sibling(directory)
-    try:
-        await _fill(recipe, packages, partial)
-        await asyncio.to_thread(
-            write_archive,
-            partial / "root",
-            partial / archive.name,
-            name=recipe.name,
-            config=recipe.config,
-        )
-        _publish(partial / archive.name, archive)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    report(Progress(title, "built", 1, 1))
-    return archive
+    archive = settings.cache / "images" / f"{short}-{_key(recipe, packages)}" / f"{short}.tar"
+
+    async def make(work: Path) -> Path:
+        await _fill(recipe, packages, work)
+        root, made = work / "root", work / archive.name
+        await asyncio.to_thread(write_archive, root, made, name=recipe.name, config=recipe.config)
+        return made
+
+    return await cached_archive.provide(archive, make, report, f"image {recipe.name}")
 
 
 async def _fill(recipe: _Recipe, packages: Sequence[debian.Package], work: Path) -> None:
@@ -176,8 +163,3 @@ def _key(recipe: _Recipe, packages: Sequence[debian.Package]) -> str:
     for _, source in (*recipe.files, *recipe.programs):
         digest.update(hashlib.sha256(_content(source)).digest())
     return digest.hexdigest()[:16]
-
-
-def _publish(built: Path, archive: Path) -> None:
-    archive.parent.mkdir(exist_ok=True)
-    built.rename(archive)

@@ -3,18 +3,14 @@
 A push's layers look like garbage until its manifest exists.
 """
 
-import asyncio
-import fcntl
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 from monopod.build.images.errors import RegistryError
+from monopod.util import file_lock
 from monopod.util.progress import Progress, Report, ignore
-
-_POLL_S: Final = 0.1
 
 
 @asynccontextmanager
@@ -24,7 +20,7 @@ async def pushing(socket: Path, report: Report = ignore) -> AsyncGenerator[None]
     Raises:
         RegistryError: The socket's directory cannot be opened.
     """
-    async with _locked(socket.parent, fcntl.LOCK_SH, report):
+    async with _locked(socket.parent, report, shared=True):
         yield
 
 
@@ -35,28 +31,21 @@ async def collecting(socket: Path, report: Report = ignore) -> AsyncGenerator[No
     Raises:
         RegistryError: The socket's directory cannot be opened.
     """
-    async with _locked(socket.parent, fcntl.LOCK_EX, report):
+    async with _locked(socket.parent, report, shared=False):
         yield
 
 
 @asynccontextmanager
-async def _locked(directory: Path, kind: int, report: Report) -> AsyncGenerator[None]:
+async def _locked(directory: Path, report: Report, *, shared: bool) -> AsyncGenerator[None]:
+    def say() -> None:
+        report(Progress("image", "waiting for other `monopod image` commands to finish"))
+
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise RegistryError(f"cannot lock the registry: {error}") from error
     try:
-        while not _try_lock(descriptor, kind):
-            report(Progress("image", "waiting for other `monopod image` commands to finish"))
-            await asyncio.sleep(_POLL_S)
+        await file_lock.acquire(descriptor, say, shared=shared)
         yield
     finally:
         os.close(descriptor)
-
-
-def _try_lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from monopod.build.components import store
+from monopod.build.images import cached_archive
 from monopod.build.images.write import ImageConfig, write_archive
 from monopod.settings import Settings
-from monopod.util.progress import Progress, Report, ignore
+from monopod.util.progress import Report, ignore
 
 _FORMAT: Final = "1"
 """Version of the build; changes the cache key when the same inputs give another result."""
 _USER: Final = "65534:65534"
-_ARCHIVE: Final = "image.tar"
 
 
 async def build_program_image(
@@ -38,29 +37,22 @@ async def build_program_image(
     name = f"monopod/{program.name}:{version}"
     config = ImageConfig(entrypoint=(f"/{program.name}",), user=_USER, ports=tuple(ports))
     key = await asyncio.to_thread(_key, program, f"{_FORMAT} {name} {config}")
-    directory = settings.cache / "images" / f"{program.name}-{key}"
-    archive = directory / f"{program.name}.tar"
-    if archive.is_file():
-        return archive
-    title = f"image {name}"
-    report(Progress(title, "building", 0, 1))
-    partial = store.temporary_sibling(directory)
-    try:
-        await asyncio.to_thread(_build, program, partial, name, config)
-        archive.parent.mkdir(exist_ok=True)
-        (partial / _ARCHIVE).rename(archive)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    report(Progress(title, "built", 1, 1))
-    return archive
+    archive = settings.cache / "images" / f"{program.name}-{key}" / f"{program.name}.tar"
+
+    async def make(work: Path) -> Path:
+        return await asyncio.to_thread(_build, program, work, name, config)
+
+    return await cached_archive.provide(archive, make, report, f"image {name}")
 
 
-def _build(program: Path, work: Path, name: str, config: ImageConfig) -> None:
+def _build(program: Path, work: Path, name: str, config: ImageConfig) -> Path:
     root = work / "root"
     root.mkdir()
     shutil.copyfile(program, root / program.name)
     (root / program.name).chmod(0o755)
-    write_archive(root, work / _ARCHIVE, name=name, config=config)
+    archive = work / "image.tar"
+    write_archive(root, archive, name=name, config=config)
+    return archive
 
 
 def _key(program: Path, recipe: str) -> str:

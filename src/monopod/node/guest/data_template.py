@@ -6,12 +6,14 @@ system that read it later, and the host needs no mounts.
 
 import asyncio
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from monopod.node.guest.disks import TEMPLATE_GIB, configuration_archive
 from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.pause import REFERENCE
+from monopod.node.vmm.uml import ENVIRONMENT, FILES
 from monopod.util import process
 
 _BAKED: Final = "monopod: baked"
@@ -55,8 +57,7 @@ async def build_data_template(
         for path in (baking, configuration):
             await asyncio.to_thread(path.unlink, missing_ok=True)
     if _BAKED not in output:
-        tail = "\n".join(output.splitlines()[-30:])
-        raise ImageBuildError(f"the guest did not finish its first boot:\n{tail}")
+        raise ImageBuildError(f"the guest did not finish its first boot:\n{_tail(output)}")
 
 
 def _write_configuration(path: Path, ctr: Path, image: bytes) -> None:
@@ -104,8 +105,9 @@ async def _boot(kernel: Path, root: Path, data: Path, configuration: Path) -> st
     try:
         return await process.run(
             *("bwrap", "--unshare-all", "--die-with-parent", "--new-session"),
-            *("--ro-bind", kernel / "linux", "/linux", "--ro-bind", kernel / "lib", "/lib"),
-            *("--ro-bind", kernel / "lib64", "/lib64", "--proc", "/proc", "--tmpfs", "/dev/shm"),  # noqa: S108
+            *chain.from_iterable(("--ro-bind", kernel / name, f"/{name}") for name in FILES),
+            *("--setenv", *chain.from_iterable(ENVIRONMENT.items())),
+            *("--proc", "/proc", "--tmpfs", "/dev/shm"),  # noqa: S108
             *("--dir", "/disks", "--ro-bind", root, "/disks/root"),
             *("--bind", data, "/disks/data", "--ro-bind", configuration, "/disks/configuration"),
             *("--", "/linux", "mem=512M", "root=/dev/ubda", "ro", "init=/usr/sbin/init"),
@@ -114,4 +116,9 @@ async def _boot(kernel: Path, root: Path, data: Path, configuration: Path) -> st
             timeout_s=_TIMEOUT_S,
         )
     except process.ProcessError as error:
-        raise ImageBuildError(f"the guest does not boot on this host: {error}") from error
+        printed = f"{error}\n{_tail(error.stdout)}"
+        raise ImageBuildError(f"the guest does not boot on this host: {printed}") from error
+
+
+def _tail(console: str) -> str:
+    return "\n".join(console.splitlines()[-30:])

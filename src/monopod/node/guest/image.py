@@ -7,17 +7,22 @@ and the template of the data disks.
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
-from monopod.build.components import store
-from monopod.node.guest import data_template, gvisor, pause, qemu_kernel, root, updates
+from monopod.build import build_cache
+from monopod.node.guest import (
+    data_template,
+    gvisor,
+    pause,
+    qemu_kernel,
+    root,
+    uml_kernel,
+    updates,
+)
 from monopod.node.guest.errors import ImageBuildError
-from monopod.util import process
+from monopod.node.vmm.uml import REGISTERS
 from monopod.util.progress import Progress, Report, ignore
 
 TASK: Final = "guest image"
@@ -36,7 +41,9 @@ _RECIPE: Final = (
     "root.py",
     "specification.py",
     "qemu_kernel.py",
+    "registers.c",
     "data_template.py",
+    "uml_kernel.py",
 )
 _CONTENTS: Final = ("files", "initramfs")
 _STEPS: Final = 7
@@ -47,12 +54,17 @@ class UmlKernel:
     """The stock User Mode Linux kernel and its libraries."""
 
     directory: Path
-    """Contains the kernel, its loader and its C library, laid out as a jail's root."""
+    """Contains the kernel, its loader and its libraries, laid out as a jail's root."""
 
     @property
     def file(self) -> Path:
         """The kernel; in the jail it is ``/linux``."""
         return self.directory / "linux"
+
+    @property
+    def registers(self) -> Path:
+        """The library that is preloaded into it (``registers.c``)."""
+        return self.directory / REGISTERS.lstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +158,7 @@ async def provide(
         if image.directory.is_dir():
             report(Progress(TASK, "in the cache", _STEPS, _STEPS))
             return image
-        async with _lock(parent, report):
+        async with build_cache.lock(parent, report, TASK):
             if not image.directory.is_dir():
                 await _build(image, components, pause_source, report)
     except OSError as error:
@@ -172,21 +184,20 @@ def _digest(components: Path, pause_source: Path, versions: str) -> str:
 
 
 async def _build(image: GuestImage, components: Path, pause_source: Path, report: Report) -> None:
-    partial = GuestImage(store.temporary_sibling(image.directory), image.hash)
-
     def say(detail: str, done: int) -> None:
         report(Progress(TASK, detail, done, _STEPS))
 
-    tree = partial.directory / "root"
-    downloads = partial.directory / "downloads"
-    try:
+    with build_cache.building(image.directory) as directory:
+        partial = GuestImage(directory, image.hash)
+        tree = directory / "root"
+        downloads = directory / "downloads"
         downloads.mkdir()
         say("fetching Debian packages", 0)
         await root.bootstrap(tree, qemu_kernel.download_hook(downloads), lambda line: say(line, 0))
         listing = await root.list_packages(tree) + await qemu_kernel.list_packages(downloads)
         await asyncio.to_thread(partial.packages.write_text, listing)
         say("taking the kernels out", 1)
-        await asyncio.to_thread(root.extract_uml, tree, partial.uml.directory)
+        await uml_kernel.extract(tree, partial.uml.directory)
         await qemu_kernel.extract(downloads, partial.qemu.directory)
         await asyncio.to_thread(shutil.rmtree, downloads)
         say("adding upstream's programs", 2)
@@ -195,7 +206,7 @@ async def _build(image: GuestImage, components: Path, pause_source: Path, report
         say("writing the root file system", 3)
         await root.write(tree, partial.root_image)
         say("compiling the pause program", 4)
-        pause_image = await pause.build(pause_source, partial.directory)
+        pause_image = await pause.build(pause_source, directory)
         say("preparing containerd's store in a first boot", 5)
         await data_template.build_data_template(
             kernel=partial.uml.directory,
@@ -203,14 +214,12 @@ async def _build(image: GuestImage, components: Path, pause_source: Path, report
             data_image=partial.data_template,
             ctr=components / "ctr",
             image=pause_image,
-            log=partial.directory / "bake.log",
+            log=directory / "bake.log",
         )
         say("writing the root file system for gVisor", 6)
         await gvisor.build(tree, partial.data_template, components, partial.gvisor)
         await asyncio.to_thread(shutil.rmtree, tree)
         await asyncio.to_thread(_publish, partial, image)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, partial.directory, ignore_errors=True)
     say("done", _STEPS)
 
 
@@ -218,24 +227,4 @@ def _publish(partial: GuestImage, image: GuestImage) -> None:
     (partial.directory / "pause").unlink()
     for path in (partial.root_image, partial.data_template):
         path.chmod(0o444)
-    store.publish(partial.directory, image.directory)
-
-
-@asynccontextmanager
-async def _lock(parent: Path, report: Report) -> AsyncGenerator[None]:
-    """Serialise builders; the lock ends with a killed one, whose temporary files are removed."""
-    with _open_lock(parent) as file:
-        try:
-            flock(file, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            report(Progress(TASK, "waiting for another build on this host"))
-            # A waiting child can be killed, unlike a thread in flock(2); both share the open file
-            # that holds the lock.
-            await process.run("flock", str(file.fileno()), pass_fds=(file.fileno(),))
-        store.remove_temporaries(parent)
-        yield
-
-
-def _open_lock(parent: Path) -> TextIO:
-    parent.mkdir(parents=True, exist_ok=True)
-    return (parent / ".lock").open("w")
+    build_cache.publish(partial.directory, image.directory)

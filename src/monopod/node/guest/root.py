@@ -34,12 +34,6 @@ _EXCLUDED: Final = (
     "/usr/share/man/*",
     "/var/cache/*",
 )
-_MODULES: Final = ("overlay", "veth", "ipv6", "crc-ccitt")
-_KERNEL_FILES: Final = {
-    "usr/bin/linux.uml": "linux",
-    "usr/lib64/ld-linux-x86-64.so.2": "lib64/ld-linux-x86-64.so.2",
-    "usr/lib/x86_64-linux-gnu/libc.so.6": "lib/x86_64-linux-gnu/libc.so.6",
-}
 _LINKS: Final = {
     "etc/hostname": "/run/config/hostname",
     "etc/hosts": "/run/config/hosts",
@@ -102,23 +96,6 @@ async def list_packages(tree: Path) -> str:
     return await process.run(
         "dpkg-query", f"--admindir={tree}/var/lib/dpkg", "-W", "-f", "${Package} ${Version}\n"
     )
-
-
-def extract_uml(tree: Path, directory: Path) -> None:
-    """Move the UML kernel and its C library out, and remove modules that guests do not load."""
-    for source, target in _KERNEL_FILES.items():
-        (directory / target).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy((tree / source).resolve(), directory / target)
-    (tree / "usr/bin/linux.uml").unlink()
-    shipped = next((tree / "usr/lib/uml/modules").iterdir())
-    kept = tree / "usr/lib/modules" / shipped.name
-    for path in shipped.rglob("*"):
-        if path.suffix != ".ko" or path.stem in _MODULES:
-            target = kept / path.relative_to(shipped)
-            if path.is_file():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(path, target)
-    shutil.rmtree(tree / "usr/lib/uml")
 
 
 async def install_files(

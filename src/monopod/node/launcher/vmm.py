@@ -166,7 +166,7 @@ async def _running(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={},
+        env=start.environment,
         cwd="/",
         pass_fds=start.descriptors,
         preexec_fn=confine,

@@ -34,6 +34,8 @@ class Jail:
     """Whether it has a ``/proc``, which shows only processes of the jail."""
     hidden: Sequence[str] = ()
     """Masked paths in ``/proc``; directories end in a slash."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Nothing of ours is inherited."""
     fixed_addresses: bool = False
     dies_with_parent: bool = False
 
@@ -47,6 +49,9 @@ def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
         empty = ("--tmpfs",) if name.endswith("/") else ("--ro-bind", "/dev/null")
         hides += [*empty, f"/proc/{name.rstrip('/')}"]
         hides += ["--remount-ro", f"/proc/{name.rstrip('/')}"] if name.endswith("/") else []
+    variables: list[str] = []
+    for name, value in jail.environment.items():
+        variables += ["--setenv", name, value]
     for inside, outside in sorted(jail.files.items()):
         binds += ["--ro-bind", str(outside), inside]
     for inside, outside in sorted(jail.devices.items()):
@@ -59,6 +64,7 @@ def jail_argv(jail: Jail, command: Sequence[str]) -> list[str]:
         *("--unshare-cgroup", "--new-session", "--clearenv", "--hostname", "machine"),
         *("--disable-userns", "--cap-drop", "ALL", "--seccomp", str(jail.seccomp_fd)),
         *(("--die-with-parent",) if jail.dies_with_parent else ()),
+        *variables,
         *binds,
         *(("--proc", "/proc", *hides) if jail.proc else ()),
         *("--size", str(jail.temporary_bytes), "--tmpfs", "/dev/shm"),  # noqa: S108 - the jail's

@@ -63,6 +63,7 @@ class Invocation:
     temporary_bytes: int
     """Size of its tmpfs."""
     largest_file_bytes: int
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,10 @@ class Launcher:
             machine.console_directory.mkdir(parents=True, exist_ok=True)
             os.chown(machine.console_directory, machine.uid, machine.uid)
             descriptors = [*start.descriptors, seccomp_fd]
-            jail = _jail(vmm, machine.uid, start.temporary_bytes, seccomp_fd)
+            jail = replace(
+                _jail(vmm, machine.uid, start.temporary_bytes, seccomp_fd),
+                environment=start.environment,
+            )
             wanted = {
                 "cgroups": [str(path) for path in groups],
                 "limits": {
