@@ -106,7 +106,7 @@ async def test_it_sees_and_reaches_nothing_but_its_own(
         report = await _report(bench, kind, intruder, links, ends)
     print("\n".join(report.lines))
     assert report.after("host") == ["machine"]
-    own = [f"LD_PRELOAD={uml.REGISTERS}"] if kind == "uml" else []
+    own = [f"LD_PRELOAD=/{uml.REGISTERS}"] if kind == "uml" else []
     assert set(report.after("environment")) - {"PWD=/"} == set(own)
     assert report.after("dumpable") == ["1 new-privileges 0"]
     # Sockets of other families, other users, namespaces, mounts, devices, and every change of the

@@ -79,7 +79,7 @@ def _check_namespaces(pid: int) -> None:
 
 def _check_environment(pid: int) -> None:
     seen = Path(f"/proc/{pid}/environ").read_text().rstrip("\0").split("\0")
-    assert set(seen) - {"PWD=/"} == {f"LD_PRELOAD={REGISTERS}"}
+    assert set(seen) - {"PWD=/"} == {f"LD_PRELOAD=/{REGISTERS}"}
 
 
 def _check_descriptors(bench: Bench, pid: int) -> None:
@@ -112,7 +112,7 @@ def _check_mounts(pid: int) -> None:
     assert {path: mode for path, mode in mounts.items() if path not in covers} == {
         "/": "ro",
         "/linux": "ro",
-        REGISTERS: "ro",
+        f"/{REGISTERS}": "ro",
         "/lib": "ro",
         "/lib64": "ro",
         "/proc": "rw",

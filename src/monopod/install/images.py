@@ -151,7 +151,7 @@ class _Build:
         for source, target in (
             (self.guest.root_image, LINUX_ROOT),
             (self.guest.uml.file, Path("/linux")),
-            (self.guest.uml.registers, Path(REGISTERS)),
+            (self.guest.uml.registers, Path("/", REGISTERS)),
             (self.guest.qemu.kernel, Path(KERNEL)),
             (self.guest.qemu.initramfs, Path(INITRAMFS)),
             *((path, Path(FIRMWARE, name)) for name, path in firmware.items()),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.bench.errors import BenchError
-from monopod.build.images import ImageConfig, cached_archive, write_archive
+from monopod.build.images import ImageConfig, cached_archive
 from monopod.node.guest.errors import ImageBuildError
 from monopod.node.guest.mmdebstrap import unpack
 from monopod.util.progress import Report
@@ -45,20 +45,15 @@ async def programs_archive(cache: Path, report: Report) -> Path:
     inputs = f"{_SUITE} {_PACKAGES} {_REMOVED} {_CONFIG}".encode() + script
     key = hashlib.sha256(inputs).hexdigest()[:16]
 
-    async def make(work: Path) -> Path:
-        root, archive = work / "root", work / "programs.tar"
+    archive = cache / "images" / f"programs-{key}" / "programs.tar"
+
+    async def fill(work: Path) -> None:
+        root = work / "root"
         await unpack(root, _PACKAGES, variant="extract", suite=_SUITE)
         await asyncio.to_thread(furnish, root, script)
-        await asyncio.to_thread(write_archive, root, archive, name=NAME, config=_CONFIG)
-        return archive
 
     try:
-        return await cached_archive.provide(
-            cache / "images" / f"programs-{key}" / "programs.tar",
-            make,
-            report,
-            "image of Redis and PostgreSQL",
-        )
+        return await cached_archive.provide(archive, NAME, _CONFIG, fill, report)
     except ImageBuildError as error:
         raise BenchError(str(error)) from error
 

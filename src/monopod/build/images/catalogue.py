@@ -1,6 +1,5 @@
 """The images that Monopod ships, for the demo and for tests. Built once, into the cache."""
 
-import asyncio
 import hashlib
 import shutil
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Final
 
 from monopod.build.images import cached_archive, debian
 from monopod.build.images.errors import BuildError
-from monopod.build.images.write import ImageConfig, write_archive
+from monopod.build.images.write import ImageConfig
 from monopod.settings import Settings
 from monopod.util import process
 from monopod.util.progress import Report, ignore
@@ -75,13 +74,10 @@ async def _build(recipe: _Recipe, settings: Settings, report: Report) -> Path:
     short = recipe.name.partition(":")[0].rpartition("/")[2]
     archive = settings.cache / "images" / f"{short}-{_key(recipe, packages)}" / f"{short}.tar"
 
-    async def make(work: Path) -> Path:
+    async def fill(work: Path) -> None:
         await _fill(recipe, packages, work)
-        root, made = work / "root", work / archive.name
-        await asyncio.to_thread(write_archive, root, made, name=recipe.name, config=recipe.config)
-        return made
 
-    return await cached_archive.provide(archive, make, report, f"image {recipe.name}")
+    return await cached_archive.provide(archive, recipe.name, recipe.config, fill, report)
 
 
 async def _fill(recipe: _Recipe, packages: Sequence[debian.Package], work: Path) -> None:

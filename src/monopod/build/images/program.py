@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from monopod.build.images import cached_archive
-from monopod.build.images.write import ImageConfig, write_archive
+from monopod.build.images.write import ImageConfig
 from monopod.settings import Settings
 from monopod.util.progress import Report, ignore
 
@@ -39,20 +39,16 @@ async def build_program_image(
     key = await asyncio.to_thread(_key, program, f"{_FORMAT} {name} {config}")
     archive = settings.cache / "images" / f"{program.name}-{key}" / f"{program.name}.tar"
 
-    async def make(work: Path) -> Path:
-        return await asyncio.to_thread(_build, program, work, name, config)
+    async def fill(work: Path) -> None:
+        await asyncio.to_thread(_fill, program, work / "root")
 
-    return await cached_archive.provide(archive, make, report, f"image {name}")
+    return await cached_archive.provide(archive, name, config, fill, report)
 
 
-def _build(program: Path, work: Path, name: str, config: ImageConfig) -> Path:
-    root = work / "root"
+def _fill(program: Path, root: Path) -> None:
     root.mkdir()
     shutil.copyfile(program, root / program.name)
     (root / program.name).chmod(0o755)
-    archive = work / "image.tar"
-    write_archive(root, archive, name=name, config=config)
-    return archive
 
 
 def _key(program: Path, recipe: str) -> str:

@@ -64,7 +64,7 @@ class UmlKernel:
     @property
     def registers(self) -> Path:
         """The library that is preloaded into it (``registers.c``)."""
-        return self.directory / REGISTERS.lstrip("/")
+        return self.directory / REGISTERS
 
 
 @dataclass(frozen=True, slots=True)

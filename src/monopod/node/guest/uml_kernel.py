@@ -26,7 +26,7 @@ async def extract(tree: Path, directory: Path) -> None:
         ImageBuildError: The library does not compile: the C compiler or C library is missing.
     """
     await asyncio.to_thread(_move, tree, directory)
-    await _compile_registers(directory / REGISTERS.lstrip("/"))
+    await _compile_registers(directory / REGISTERS)
 
 
 def _move(tree: Path, directory: Path) -> None:

@@ -9,7 +9,7 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -75,7 +75,7 @@ async def _run_uml(machine: Machine, links: Sequence[int]) -> MachineExit:
     uml.check_mappings(machine)
     async with AsyncExitStack() as stack:
         with uml.invocation(machine, links) as start:
-            kernel = _running(start, uml.ALLOWED, fixed_addresses=True)
+            kernel = _running(start, uml.ALLOWED, environment=uml.ENVIRONMENT, fixed_addresses=True)
             vmm = await stack.enter_async_context(kernel)
         return await vmm.ended(machine.name)
 
@@ -135,6 +135,7 @@ async def _running(
     allowed: seccomp.Extra,
     program: Path | None = None,
     *,
+    environment: Mapping[str, str] | None = None,
     fixed_addresses: bool = False,
 ) -> AsyncGenerator[_Vmm]:
     """Run a VMM for the length of a block.
@@ -143,6 +144,7 @@ async def _running(
         start: What it is started with.
         allowed: The system calls that it needs.
         program: Where the image has it. None means where the command says.
+        environment: Its whole environment. None means that it is empty.
         fixed_addresses: Whether its addresses are not random (see ``monopod.node.vmm.jail``).
 
     Raises:
@@ -166,7 +168,7 @@ async def _running(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env=start.environment,
+        env=environment or {},
         cwd="/",
         pass_fds=start.descriptors,
         preexec_fn=confine,

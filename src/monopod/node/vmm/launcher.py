@@ -48,6 +48,7 @@ class VmmProgram:
     devices: Mapping[str, Path] = field(default_factory=dict[str, Path])
     proc: bool = False
     """Whether its jail has ``/proc``."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     fixed_addresses: bool = False
     open_files: int = 256
 
@@ -63,7 +64,6 @@ class Invocation:
     temporary_bytes: int
     """Size of its tmpfs."""
     largest_file_bytes: int
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +158,7 @@ class Launcher:
             machine.console_directory.mkdir(parents=True, exist_ok=True)
             os.chown(machine.console_directory, machine.uid, machine.uid)
             descriptors = [*start.descriptors, seccomp_fd]
-            jail = replace(
-                _jail(vmm, machine.uid, start.temporary_bytes, seccomp_fd),
-                environment=start.environment,
-            )
+            jail = _jail(vmm, machine.uid, start.temporary_bytes, seccomp_fd)
             wanted = {
                 "cgroups": [str(path) for path in groups],
                 "limits": {
@@ -207,5 +204,6 @@ def _jail(vmm: VmmProgram, uid: int, temporary_bytes: int, seccomp_fd: int) -> J
         devices=vmm.devices,
         proc=vmm.proc,
         hidden=tuple(_hidden()) if vmm.proc else (),
+        environment=vmm.environment,
         fixed_addresses=vmm.fixed_addresses,
     )

@@ -20,11 +20,11 @@ from monopod.node.vmm.launcher import Invocation, Launcher, VmmProgram
 from monopod.node.vmm.map_count import PARAMETER, read_max_map_count
 from monopod.node.vmm.publish import publish
 
-REGISTERS: Final = "/registers.so"
-"""The library that is preloaded into the kernel, where jails have it (``guest/registers.c``)."""
-ENVIRONMENT: Final = {"LD_PRELOAD": REGISTERS}
-FILES: Final = ("lib", "lib64", "linux", REGISTERS.lstrip("/"))
+REGISTERS: Final = "registers.so"
+"""The library that is preloaded into the kernel (``guest/registers.c``)."""
+FILES: Final = ("lib", "lib64", "linux", REGISTERS)
 """The kernel and its libraries, and where jails have them below their root."""
+ENVIRONMENT: Final = {"LD_PRELOAD": f"/{REGISTERS}"}
 MAX_MILLI_CPU: Final = 1000
 """The largest machine that the driver supports, in thousandths of a vCPU."""
 _MIB: Final = 1 << 20
@@ -117,7 +117,7 @@ class UmlDriver:
     @property
     def _vmm(self) -> VmmProgram:
         files = {f"/{name}": self.runtime / name for name in FILES}
-        return VmmProgram(files, ALLOWED, proc=True, fixed_addresses=True)
+        return VmmProgram(files, ALLOWED, proc=True, environment=ENVIRONMENT, fixed_addresses=True)
 
 
 @contextmanager
@@ -142,7 +142,6 @@ def invocation(machine: Machine, links: Sequence[int]) -> Generator[Invocation]:
             limits=Limits(1000, (guest_mib + overhead_mib(guest_mib)) * _MIB, processes(guest_mib)),
             temporary_bytes=temporary_mib(guest_mib) * _MIB,
             largest_file_bytes=max(memory_bytes, machine.data_disk.stat().st_size),
-            environment=ENVIRONMENT,
         )
 
 
