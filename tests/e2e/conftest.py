@@ -130,4 +130,7 @@ async def namespace(
             "-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=60s"
         )
         yield Namespace(cluster, name, profile)
-        await cluster.kubectl("delete", "namespace", name, "--wait=true", "--timeout=60s")
+        # A test that took its cluster down and failed then has none.
+        await cluster.kubectl(
+            *("delete", "namespace", name, "--ignore-not-found", "--wait=true", "--timeout=60s")
+        )

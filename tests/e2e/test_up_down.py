@@ -70,5 +70,3 @@ async def test_down_leaves_nothing_and_the_next_up_is_quick(
     took_s = time.monotonic() - began
     record_property("second_up_s", round(took_s, 1))
     assert took_s < _UP_WITHIN_S
-    # The namespace of this test went with its cluster; its fixture deletes it once more.
-    await cluster.kubectl("create", "namespace", namespace.name)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,10 +89,10 @@ async def test_a_host_that_refuses_a_register_gets_guests_without_it(
     run = Launcher.run_in_jail
 
     async def refuse(
-        launcher: Launcher, vmm: VmmProgram, command: Sequence[str], timeout_s: float
+        launcher: Launcher, vmm: VmmProgram, command: Sequence[str], *others: Any
     ) -> str:
         if "-cpu" not in command:
-            return await run(launcher, vmm, command, timeout_s)
+            return await run(launcher, vmm, command, *others)
         tried.append(command[command.index("-cpu") + 1])
         if len(tried) > 1:
             return f"{probe.WORD}\n"

@@ -187,8 +187,8 @@ def microvm(layout: Layout, guest_image: Path) -> Service:
     """Return the MicroVM controller, with the capabilities that building jails takes.
 
     ``net_raw`` and ``net_admin`` for the machines' links; ``sys_admin`` for namespaces and mounts;
-    those of users, ownership and modes for a machine's files and processes; ``mknod`` for a
-    machine's private device.
+    those of users, ownership and modes for a machine's files and processes; ``kill`` for a trial
+    guest that hangs, whose user is not root; ``mknod`` for a machine's private device.
     """
     return _unconfined(
         layout,
@@ -197,6 +197,7 @@ def microvm(layout: Layout, guest_image: Path) -> Service:
             "chown",
             "dac_override",
             "fowner",
+            "kill",
             "mknod",
             "net_admin",
             "net_raw",

@@ -5,6 +5,7 @@ failure explains itself where it is shown.
 """
 
 import asyncio
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Final
 from monopod.errors import MonopodError
 
 _SHOWN_OUTPUT_CHARS: Final = 4000
+_SHOWN_LINE_CHARS: Final = 400
+_CHUNK_BYTES: Final = 1 << 16
 
 
 class ProcessError(MonopodError):
@@ -29,7 +32,11 @@ class ProcessError(MonopodError):
 
     def __str__(self) -> str:
         outcome = "did not start" if self.returncode is None else f"exited with {self.returncode}"
-        said = (self.stderr.strip() or self.stdout.strip())[-_SHOWN_OUTPUT_CHARS:]
+        # Long lines, as a compiler's command, would leave no room for the cause.
+        said = "\n".join(
+            line if len(line) <= _SHOWN_LINE_CHARS else f"{line[:_SHOWN_LINE_CHARS]} ..."
+            for line in (self.stderr.strip() or self.stdout.strip()).splitlines()
+        )[-_SHOWN_OUTPUT_CHARS:]
         return f"{shlex.join(self.argv)} {outcome}" + (f": {said}" if said else "")
 
 
@@ -40,6 +47,7 @@ async def run(
     cwd: Path | None = None,
     timeout_s: float | None = None,
     pass_fds: Sequence[int] = (),
+    fatal: re.Pattern[bytes] | None = None,
 ) -> str:
     """Run a program to completion and return its standard output.
 
@@ -50,9 +58,12 @@ async def run(
         cwd: Its working directory.
         timeout_s: Seconds after which it is killed.
         pass_fds: File descriptors it inherits.
+        fatal: What it prints to standard error in a state that it would not leave; it is killed
+            then. None means nothing.
 
     Raises:
-        ProcessError: It did not start, exited with a status other than 0, or timed out.
+        ProcessError: It did not start, exited with another status than 0, was killed after it
+            printed something fatal, or timed out.
     """
     words = [str(word) for word in argv]
     try:
@@ -69,7 +80,7 @@ async def run(
         raise ProcessError(words, None, "", str(error)) from error
     try:
         async with asyncio.timeout(timeout_s):
-            out, err = await child.communicate(stdin)
+            out, err = await _communicate(child, stdin, fatal)
     except BaseException as error:
         if child.returncode is None:
             child.kill()
@@ -125,3 +136,23 @@ async def stream(
         raise
     if child.returncode != 0:
         raise ProcessError(words, child.returncode, "\n".join(last), "")
+
+
+async def _communicate(
+    child: asyncio.subprocess.Process, stdin: bytes | None, fatal: re.Pattern[bytes] | None
+) -> tuple[bytes, bytes]:
+    """Return what a program prints to standard output and error until it ends."""
+    if fatal is None:
+        return await child.communicate(stdin)
+    stderr, child.stderr = child.stderr, None
+    said = bytearray()
+
+    async def listen() -> None:
+        assert stderr is not None  # noqa: S101 - PIPE was asked for
+        while chunk := await stderr.read(_CHUNK_BYTES):
+            said.extend(chunk)
+            if fatal.search(said) and child.returncode is None:
+                child.kill()
+
+    (out, _), _ = await asyncio.gather(child.communicate(stdin), listen())
+    return out, bytes(said)

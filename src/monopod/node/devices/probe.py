@@ -17,7 +17,7 @@ from monopod.node.vmm.driver import VmmError
 from monopod.node.vmm.jail import setpriv_argv
 from monopod.node.vmm.kvm_answer import Probe
 from monopod.node.vmm.launcher import UNUSED_UID
-from monopod.node.vmm.probe import boot_guest
+from monopod.node.vmm.probe import FATAL, boot_guest
 from monopod.node.vmm.qemu_command import PROGRAM
 from monopod.node.vmm.qemu_program import check_version
 from monopod.util import process
@@ -47,7 +47,8 @@ async def _boot(command: Sequence[str]) -> str:
 
 
 async def _run(command: Sequence[str]) -> str:
-    return await process.run(*setpriv_argv(UNUSED_UID), *command, timeout_s=_PATIENCE_S)
+    confined = setpriv_argv(UNUSED_UID)
+    return await process.run(*confined, *command, timeout_s=_PATIENCE_S, fatal=FATAL)
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ A driver defines the program and all that it can access.
 import asyncio
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -103,8 +104,21 @@ class Launcher:
         except process.ProcessError as error:
             raise VmmError(f"a jail cannot be made on this host: {error}") from error
 
-    async def run_in_jail(self, vmm: VmmProgram, command: Sequence[str], timeout_s: float) -> str:
+    async def run_in_jail(
+        self,
+        vmm: VmmProgram,
+        command: Sequence[str],
+        timeout_s: float,
+        fatal: re.Pattern[bytes] | None = None,
+    ) -> str:
         """Run a command in a machine's kind of jail to its end; returns its output.
+
+        Args:
+            vmm: The program and its jail.
+            command: The command.
+            timeout_s: Seconds after which it is killed.
+            fatal: What it prints to standard error in a state that it would not leave; it is killed
+                then. None means nothing.
 
         Raises:
             ProcessError: It failed or timed out; nothing of it is left.
@@ -114,7 +128,8 @@ class Launcher:
             jail = replace(_jail(vmm, UNUSED_UID, 1 << 20, seccomp_fd), dies_with_parent=True)
             # No core dump: the command may crash.
             argv = ["prlimit", "--core=0", "--", *jail_argv(jail, command)]
-            return await process.run(*argv, pass_fds=(seccomp_fd,), timeout_s=timeout_s)
+            inherited = (seccomp_fd,)
+            return await process.run(*argv, pass_fds=inherited, timeout_s=timeout_s, fatal=fatal)
         finally:
             os.close(seccomp_fd)
 

@@ -33,6 +33,8 @@ _HARDWARE_MODULES: Final = ("kvm_amd", "kvm_intel")
 _PATIENCE_S: Final = 10.0
 _GUEST_MIB: Final = 128
 _SHOWN_CHARS: Final = 300
+FATAL: Final = re.compile(rb"KVM internal error.*\n")
+"""What QEMU prints when KVM cannot run a guest's instruction; it stops the guest and stays."""
 _WITHOUT_CAPABILITIES: Final = f"{HOST_PROCESSOR},arch-capabilities=off"
 _CAPABILITIES_REFUSED: Final = re.compile(r"failed to set MSR 0x10a\b")
 """What QEMU prints where a host offers guests a register (``IA32_ARCH_CAPABILITIES``) that it then
@@ -104,8 +106,7 @@ def retried_processor(reason: str, module: str, kernel: Path | None) -> str:
         kernel: The kernel that the operator names. None means Debian's.
     """
     if module and kernel is None:
-        # Debian's kernel stops at an instruction that the module cannot emulate, which QEMU only
-        # shows by waiting for ever.
+        # Debian's kernel stops at an instruction that the module cannot emulate.
         return ""
     return _WITHOUT_CAPABILITIES if _CAPABILITIES_REFUSED.search(reason) else ""
 
@@ -176,7 +177,7 @@ async def _run_in_jail(driver: QemuDriver, command: Sequence[str], patience_s: f
         raise VmmError(f"no device for a jail can be made: {error}") from error
     try:
         launcher = Launcher(driver.cgroups, driver.console_of)
-        return await launcher.run_in_jail(driver.vmm(node), command, patience_s)
+        return await launcher.run_in_jail(driver.vmm(node), command, patience_s, FATAL)
     finally:
         node.unlink(missing_ok=True)
 
