@@ -102,7 +102,7 @@ async def test_a_client_that_sends_no_request_is_disconnected(rig: Rig) -> None:
     )
     writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n")
     with suppress(ConnectionError):
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     await _end(running)
 

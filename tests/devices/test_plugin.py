@@ -117,7 +117,7 @@ async def test_devices_are_registered_with_every_kubelet_that_starts(tmp_path: P
     work = asyncio.create_task(manager.run([plugin(), tun], tmp_path, ready.set, every_s=0.01))
     try:
         async with kubelet.running():
-            await asyncio.wait_for(ready.wait(), 10)
+            await asyncio.wait_for(ready.wait(), 30)
         first = {each.resource_name: each.endpoint for each in kubelet.registered}
         assert first == {
             "monopod.dev/kvm": "monopod.dev_kvm.sock",

@@ -9,11 +9,10 @@ import pytest
 
 from tests.e2e.cluster import Namespace
 from tests.e2e.host import traces
+from tests.framework.shared_host import within_s
 
 pytestmark = pytest.mark.e2e
-_GONE_WITHIN_S = {"uml": 20}
-"""A kubelet under User Mode Linux shares its processor with the tests of another cluster."""
-_OTHERS_GONE_WITHIN_S = 10
+_GONE_WITHIN_S = 10
 
 
 def deployment(image: str, replicas: int) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def deployment(image: str, replicas: int) -> dict[str, Any]:
 @pytest.mark.row("S1")
 @pytest.mark.row("S5")
 async def test_three_replicas_get_three_machines_and_leave_nothing(
-    namespace: Namespace, image: str, driver: str
+    namespace: Namespace, image: str
 ) -> None:
     await namespace.apply(deployment(image, 3))
     await namespace.kubectl("rollout", "status", "deployment/web", "--timeout=180s", timeout_s=190)
@@ -87,5 +86,4 @@ async def test_three_replicas_get_three_machines_and_leave_nothing(
     took_s = time.monotonic() - began
     left = {machine: traces(namespace.cluster.home, machine) for machine in machines}
     assert not any(left.values()), left
-    limit_s = _GONE_WITHIN_S.get(driver, _OTHERS_GONE_WITHIN_S)
-    assert took_s < limit_s, f"took {took_s:.1f} s"
+    assert took_s < within_s(_GONE_WITHIN_S), f"took {took_s:.1f} s"

@@ -78,7 +78,7 @@ def _running_registry(
         yield
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=30)
 
 
 def _listens(address: tuple[str, int] | str) -> bool:

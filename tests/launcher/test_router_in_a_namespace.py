@@ -140,7 +140,7 @@ async def test_a_machine_gets_tap_devices_once(namespace_of_a_pod: None, tmp_pat
         await _make(_RUN, "qemu-tcg", "/dev/net/tun", links)
         assert not links.exists()
         outside.sendto(b"to the pod", (str(POD), PORT))
-        frame = await asyncio.wait_for(asyncio.to_thread(pod.read, 2000), 5)
+        frame = await asyncio.wait_for(asyncio.to_thread(pod.read, 2000), 30)
         assert frame is not None
         assert frame[:6] == bytes.fromhex(guest_mac(POD).replace(":", ""))
         pod.write(_turned(frame))

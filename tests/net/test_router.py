@@ -144,7 +144,7 @@ async def _counted(lab: Lab, reason: str, before: int) -> None:
     async def more() -> bool:
         return await lab.counted(reason) != before
 
-    await eventually(more, f"more than {before} {reason}", 5)
+    await eventually(more, f"more than {before} {reason}", 30)
 
 
 @pytest.mark.row("S5")

@@ -386,5 +386,5 @@ async def test_a_cordoned_host_takes_no_new_machine_until_it_is_uncordoned(host:
         assert await capacity.present() == {NAME: Presence.RUNNING}
         assert not uncordoned.done()
         cordon.lift(file)
-        await asyncio.wait_for(uncordoned, 10)
+        await asyncio.wait_for(uncordoned, 30)
         await capacity.launch(wanted(OTHER), configure)

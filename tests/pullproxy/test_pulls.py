@@ -130,7 +130,7 @@ async def test_more_requests_than_allowed_wait_for_the_machine(tmp_path: Path) -
         async def both() -> bool:
             return len(held) == 2
 
-        await eventually(both, "two requests are in progress", 10)
+        await eventually(both, "two requests are in progress", 30)
         assert (await world.ask())[0] == 429
         other = world.grant("mvm-other", "127.0.0.2")
         assert (await world.ask(token=other, address="127.0.0.2"))[0] == 200

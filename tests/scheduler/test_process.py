@@ -146,7 +146,7 @@ async def test_a_bid_to_go_is_followed_and_logs_are_json(
 ) -> None:
     async with _scheduler_process(identity, tmp_path, level) as child:
         child.send_signal(signal.SIGTERM)
-        out, _ = await asyncio.wait_for(child.communicate(), 10)
+        out, _ = await asyncio.wait_for(child.communicate(), 30)
     assert child.returncode == 0
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["event"] for line in lines][-1] == "stopped"
