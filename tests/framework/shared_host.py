@@ -4,7 +4,7 @@ import os
 
 
 def within_s(promised_s: float) -> float:
-    """Return how many seconds a promise may take here, which it keeps on a host of its own.
+    """Return how many seconds a promise may take here, which it keeps where nothing else runs.
 
     Each worker of pytest-xdist runs a cluster, and leaves the others their share of the processors.
     """
