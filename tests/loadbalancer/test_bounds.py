@@ -34,7 +34,7 @@ def _balancer(
     ingress = [LoadBalancerIngress(ip=address)] if address else []
     status = ServiceStatus(loadBalancer=LoadBalancerStatus(ingress=ingress))
     owner = Service(metadata=metadata, status=status)
-    return DesiredLoadBalancer(f"k8s-{namespace}-{name}", scheme, (), (), (owner,))
+    return DesiredLoadBalancer(f"k8s-{namespace}-{name}", scheme, (), (), (owner,), {})
 
 
 def _within(at_most: int, *wanted: DesiredLoadBalancer) -> tuple[list[str], list[str]]:

@@ -168,7 +168,7 @@ def test_an_invalid_ingress_keeps_its_last_known_good_part() -> None:
     (wanted,), (refusal,) = application_balancers([one, bad], AROUND, kept.get, {})
     assert (_paths(wanted), refusal.owner) == (["/a", "/b"], bad)
     assert wanted.owners == (one, bad)
-    assert set(wanted.parts) == {"uid-one"}
+    assert set(wanted.parts) == {"uid-one", "uid-two"}
     (group,) = (each for each in wanted.groups if ".two." in each.name)
     assert [each.name for each in group.targets] == ["10.0.0.1:8080"]
     # One that was never served has no last-known-good part.
@@ -207,6 +207,7 @@ def test_an_invalid_move_leaves_an_ingress_in_its_group() -> None:
 
 
 def test_certificates_follow_their_secret_and_outlive_it() -> None:
+    """Also those of a last-known-good part, which is recorded with the newest."""
     asked = ingress(path("/"), name="one", tls="shop")
     bad = ingress(path("/"), name="one", annotations=_BAD, tls="shop")
     kept = {"uid-one": _part(asked)}
@@ -214,6 +215,9 @@ def test_certificates_follow_their_secret_and_outlive_it() -> None:
         around = replace(AROUND, certificate={"default/shop": file}.__getitem__)
         (wanted,), _ = application_balancers([bad], around, kept.get, {})
         assert _http(wanted, 443).certificates == (found,)
+        assert (
+            replace(_part(asked), certificates={"default/shop": found}) == wanted.parts["uid-one"]
+        )
 
 
 def test_all_faults_are_reported_at_once() -> None:

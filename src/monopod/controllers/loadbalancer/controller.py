@@ -147,7 +147,7 @@ class LoadBalancerController(Controller):
             await self._show(owner, places.get(uid_of(owner), ()))
         for wanted, _balancer in placed:
             for owner in wanted.owners:
-                if uid_of(owner) in wanted.parts:
+                if uid_of(owner) not in deployed.refusals:
                     self._events.reconciled(owner)
         made = target_group_bindings.bindings(wanted for wanted, _ in placed)
         await target_group_bindings.keep(self._client, made, self._views.bindings.items())

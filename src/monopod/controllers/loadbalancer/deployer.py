@@ -87,7 +87,8 @@ class Deployer:
     async def deploy(self, objects: Objects) -> Deployed:
         """Apply current parts of valid objects and last-known-good parts of invalid ones.
 
-        Current parts that HAProxy runs become last-known-good ones.
+        What HAProxy runs of an object becomes its last-known-good part, of an invalid object with
+        renewed certificates.
 
         Raises:
             BalancingError: HAProxy did not take the configuration.
@@ -189,13 +190,11 @@ class Deployer:
     ) -> None:
         uid = uid_of(service)
         part = rejected.get(uid) or services.network_part(service)
-        current = not isinstance(part, InvalidObject)
         if isinstance(part, InvalidObject):
             asked.refusals.append(part)
             part = self._accepted.network(uid)
         if part is not None:
-            made = services.network_balancer(service, part, slices, current=current)
-            asked.wanted.append(made)
+            asked.wanted.append(services.network_balancer(service, part, slices))
 
     def _place(
         self, wanted: Sequence[DesiredLoadBalancer]

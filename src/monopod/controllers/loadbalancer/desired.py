@@ -15,7 +15,7 @@ from monopod.controllers.loadbalancer.model import (
     Scheme,
     TargetGroup,
 )
-from monopod.controllers.loadbalancer.parts import NO_PARTS, Part
+from monopod.controllers.loadbalancer.parts import Part
 
 Owner = Service | Ingress
 Shown = tuple[tuple[str, str], ...]
@@ -32,8 +32,8 @@ class DesiredLoadBalancer:
     groups: tuple[TargetGroup, ...]
     owners: tuple[Owner, ...]
     """The objects whose status shows it."""
-    parts: Mapping[str, Part] = field(default_factory=lambda: NO_PARTS)
-    """The current parts of the owners that are valid, by their uids."""
+    parts: Mapping[str, Part]
+    """What it serves of each owner, by uid: the current part, or the last-known-good one."""
 
 
 @dataclass(frozen=True, slots=True)

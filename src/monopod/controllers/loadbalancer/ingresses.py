@@ -227,7 +227,7 @@ def _balancer(members: Sequence[_Member], around: RuleContext) -> DesiredLoadBal
             for name in sorted(groups)
         ),
         owners=tuple(each.ingress for each in members),
-        parts={each.uid: each.part for each in members if each.current},
+        parts={each.uid: each.part for each in members},
     )
 
 

@@ -53,7 +53,7 @@ class LastKnownGood:
         """Record the applied parts, and drop objects that no longer exist.
 
         Args:
-            done: The parts that HAProxy now serves and that objects currently request.
+            done: The parts that HAProxy now serves.
             present: The uids of all objects that request a load balancer, valid or not.
 
         A failed write is retried at the next reconcile: load balancers do not wait for it.

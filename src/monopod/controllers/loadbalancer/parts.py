@@ -6,7 +6,6 @@ A part is derived from its object; the last valid one is used while the object i
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
-from typing import Final
 
 from lightkube.resources.discovery_v1 import EndpointSlice
 
@@ -58,7 +57,6 @@ class HttpPart:
 
 
 Part = NetworkPart | HttpPart
-NO_PARTS: Final[Mapping[str, Part]] = {}
 
 
 def with_targets(group: TargetGroup, slices: Slices) -> TargetGroup:

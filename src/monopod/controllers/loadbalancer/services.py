@@ -40,7 +40,7 @@ from monopod.controllers.loadbalancer.model import (
     Scheme,
     TargetGroup,
 )
-from monopod.controllers.loadbalancer.parts import NO_PARTS, NetworkPart, Slices, with_targets
+from monopod.controllers.loadbalancer.parts import NetworkPart, Slices, with_targets
 from monopod.controllers.loadbalancer.service_annotations import SERVICE, WITHOUT_PREFIX
 from monopod.kube import annotations_of, key_of, meta, uid_of
 
@@ -109,16 +109,13 @@ def network_part(service: Service) -> NetworkPart | InvalidObject:
     return NetworkPart(scheme, tuple(listeners), tuple(groups))
 
 
-def network_balancer(
-    service: Service, part: NetworkPart, slices: Slices, *, current: bool = True
-) -> DesiredLoadBalancer:
+def network_balancer(service: Service, part: NetworkPart, slices: Slices) -> DesiredLoadBalancer:
     """Return the load balancer of a service.
 
     Args:
         service: The owner.
         part: Its current or its last-known-good part.
         slices: Looks up its EndpointSlices.
-        current: Whether the part is the current one.
     """
     metadata, uid = meta(service), uid_of(service)
     return DesiredLoadBalancer(
@@ -127,7 +124,7 @@ def network_balancer(
         listeners=part.listeners,
         groups=tuple(with_targets(each, slices) for each in part.groups),
         owners=(service,),
-        parts={uid: part} if current else NO_PARTS,
+        parts={uid: part},
     )
 
 
