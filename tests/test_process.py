@@ -42,8 +42,17 @@ async def test_a_program_that_prints_something_fatal_is_ended() -> None:
         await run("sh", "-c", _STAYS, timeout_s=60, fatal=re.compile(rb"internal error.*\n"))
     assert time.monotonic() - began < 30
     assert failed.value.returncode == -9
+    assert "was ended by signal 9: before" in str(failed.value)
     assert failed.value.stdout == "out\n"
     assert failed.value.stderr == "before\nKVM internal error. Suberror: 1\n"
+
+
+@pytest.mark.unit
+async def test_one_that_takes_too_long_or_does_not_exist_says_so() -> None:
+    with pytest.raises(ProcessError, match=r"sleep 60 failed: timed out after 0\.1 s"):
+        await run("sleep", "60", timeout_s=0.1)
+    with pytest.raises(ProcessError, match=r"no-such-program failed: .*No such file"):
+        await run("no-such-program")
 
 
 @pytest.mark.unit

@@ -24,6 +24,15 @@ class ProcessError(MonopodError):
     def __init__(
         self, argv: Sequence[str], returncode: int | None, stdout: str, stderr: str
     ) -> None:
+        """Describe the failure.
+
+        Args:
+            argv: The program and its arguments.
+            returncode: Its exit status, or the negative number of the signal that ended it. None
+                means that it did not start or did not end in time, which ``stderr`` describes.
+            stdout: What it printed.
+            stderr: What it printed to standard error.
+        """
         self.argv = tuple(argv)
         self.returncode = returncode
         self.stdout = stdout
@@ -31,13 +40,19 @@ class ProcessError(MonopodError):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        outcome = "did not start" if self.returncode is None else f"exited with {self.returncode}"
         # Long lines, as a compiler's command, would leave no room for the cause.
         said = "\n".join(
             line if len(line) <= _SHOWN_LINE_CHARS else f"{line[:_SHOWN_LINE_CHARS]} ..."
             for line in (self.stderr.strip() or self.stdout.strip()).splitlines()
         )[-_SHOWN_OUTPUT_CHARS:]
-        return f"{shlex.join(self.argv)} {outcome}" + (f": {said}" if said else "")
+        return f"{shlex.join(self.argv)} {self._outcome()}" + (f": {said}" if said else "")
+
+    def _outcome(self) -> str:
+        if self.returncode is None:
+            return "failed"
+        if self.returncode < 0:
+            return f"was ended by signal {-self.returncode}"
+        return f"exited with {self.returncode}"
 
 
 async def run(
@@ -62,7 +77,7 @@ async def run(
             then. None means nothing.
 
     Raises:
-        ProcessError: It did not start, exited with another status than 0, was killed after it
+        ProcessError: It did not start, exited with a status other than 0, was killed after it
             printed something fatal, or timed out.
     """
     words = [str(word) for word in argv]
