@@ -1,6 +1,7 @@
 """Whether KVM works is checked quickly, explained, and cached for this host."""
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,14 +10,27 @@ from typing import Any
 
 import pytest
 
+from monopod.controlplane import monopod_services
+from monopod.controlplane.layout import Layout
 from monopod.node.vmm import probe
-from monopod.node.vmm.launcher import Launcher, VmmProgram
+from monopod.node.vmm.jail import setpriv_argv
+from monopod.node.vmm.launcher import UNUSED_UID, Launcher, VmmProgram
 from monopod.node.vmm.probe import Probe, probe_kvm
 from monopod.node.vmm.qemu_command import Accelerator
-from monopod.util.process import ProcessError
+from monopod.settings import Settings
+from monopod.util.process import ProcessError, run
 from tests.vmm.conftest import Bench
 
 pytestmark = pytest.mark.kernel
+
+_TIMES_OUT = """
+import asyncio, sys
+from monopod.util.process import ProcessError, run
+try:
+    asyncio.run(run(*sys.argv[1:], timeout_s=0.3))
+except ProcessError as error:
+    print(error.stderr)
+"""
 
 
 async def test_the_answer_is_true_quick_and_leaves_nothing(bench: Bench) -> None:
@@ -86,13 +100,13 @@ async def test_a_host_that_refuses_a_register_gets_guests_without_it(
 ) -> None:
     """As QEMU 7.2 ends on such a host."""
     tried: list[str] = []
-    run = Launcher.run_in_jail
+    run_in_jail = Launcher.run_in_jail
 
     async def refuse(
         launcher: Launcher, vmm: VmmProgram, command: Sequence[str], *others: Any
     ) -> str:
         if "-cpu" not in command:
-            return await run(launcher, vmm, command, *others)
+            return await run_in_jail(launcher, vmm, command, *others)
         tried.append(command[command.index("-cpu") + 1])
         if len(tried) > 1:
             return f"{probe.WORD}\n"
@@ -111,3 +125,16 @@ async def test_a_host_that_refuses_a_register_gets_guests_without_it(
     assert "with processor host,arch-capabilities=off, as the host refuses" in answer.reason
     assert tried == ["host", "host,arch-capabilities=off"]
     assert driver.processor == "host,arch-capabilities=off"
+
+
+async def test_the_controller_can_end_a_guest_that_hangs(tmp_path: Path) -> None:
+    """With the capabilities that it has: the guest's jail has another user."""
+    settings = Settings(home=tmp_path)
+    service = monopod_services.microvm(Layout.of(settings, 0), settings.cache)
+    kept = "".join(f",+{name}" for name in service.capabilities)
+    said = await run(
+        *("setpriv", "--inh-caps=-all", f"--bounding-set=-all{kept}"),
+        *(sys.executable, "-c", _TIMES_OUT, *setpriv_argv(UNUSED_UID), "sleep", "60"),
+        timeout_s=60,
+    )
+    assert said == "timed out after 0.3 s\n"

@@ -97,9 +97,7 @@ async def run(
         async with asyncio.timeout(timeout_s):
             out, err = await _communicate(child, stdin, fatal)
     except BaseException as error:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
+        await _kill(child)
         if isinstance(error, TimeoutError):
             raise ProcessError(words, None, "", f"timed out after {timeout_s} s") from error
         raise
@@ -145,9 +143,7 @@ async def stream(
             on_line(line)
         await child.wait()
     except BaseException:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
+        await _kill(child)
         raise
     if child.returncode != 0:
         raise ProcessError(words, child.returncode, "\n".join(last), "")
@@ -166,8 +162,14 @@ async def _communicate(
         assert stderr is not None  # noqa: S101 - PIPE was asked for
         while chunk := await stderr.read(_CHUNK_BYTES):
             said.extend(chunk)
-            if fatal.search(said) and child.returncode is None:
-                child.kill()
+            if fatal.search(said):
+                await _kill(child)
 
     (out, _), _ = await asyncio.gather(child.communicate(stdin), listen())
     return out, bytes(said)
+
+
+async def _kill(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        child.kill()
+        await child.wait()
